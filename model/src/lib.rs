@@ -1,0 +1,9 @@
+//! The network: a Llama-family decoder with its kernels, files and numbers.
+
+mod config;
+mod error;
+mod parameters;
+
+pub use config::{Llama3Scaling, ModelConfig, Rope};
+pub use error::ConfigError;
+pub use parameters::{AttentionParameters, BlockParameters, MlpParameters, ParameterSpec, Parameters, Role};

@@ -1,0 +1,2 @@
+//! The program `covey`.
+fn main() {}
