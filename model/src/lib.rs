@@ -2,8 +2,9 @@
 
 mod config;
 mod error;
+pub mod hub;
 mod parameters;
 
 pub use config::{Llama3Scaling, ModelConfig, Rope};
-pub use error::ConfigError;
+pub use error::{ConfigError, HubError};
 pub use parameters::{AttentionParameters, BlockParameters, MlpParameters, ParameterSpec, Parameters, Role};
