@@ -1,0 +1,218 @@
+//! Every key there is: what it holds, what it is when left out, and what it means.
+
+use super::derived::{self, Checked};
+use super::kind::Bound::{Above, AtLeast, AtMost, Below};
+use super::kind::{Field, Kind, one_of};
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Dotted path, `train.steps`.
+    pub path: &'static str,
+    /// What it can hold.
+    pub kind: Kind,
+    /// The word that stands for "no value", for keys that can do without one.
+    pub absent: Option<&'static str>,
+    /// What it is when nobody says anything.
+    pub fallback: Fallback,
+    /// What a value of 1 is one of; empty for pure numbers.
+    pub unit: &'static str,
+    /// What it means, in one line.
+    pub doc: &'static str,
+}
+
+/// What a key is when neither file, variable nor command line says.
+#[derive(Clone, Copy, Debug)]
+pub enum Fallback {
+    /// The same value always, written as on the command line.
+    Value(&'static str),
+    /// Whatever the preset says; every preset says something.
+    Preset,
+    /// Computed from other keys.
+    Derived {
+        /// The rule in words.
+        doc: &'static str,
+        /// The rule.
+        value: fn(&Checked) -> toml::Value,
+    },
+}
+
+impl Key {
+    /// The key called `path`, if there is one.
+    pub fn named(path: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+
+    /// The group and the name within it, `("train", "steps")`.
+    pub fn parts(&self) -> (&'static str, &'static str) {
+        self.path.split_once('.').expect("every key of the table has a group")
+    }
+
+    /// The variable that sets the key, `COVEY_TRAIN__STEPS`.
+    pub fn variable(&self) -> String {
+        format!("COVEY_{}", self.path.replace('.', "__").to_uppercase())
+    }
+
+    /// Whether the key describes the shape of the network.
+    pub(crate) fn is_shape(&self) -> bool {
+        self.path.starts_with("model.") && !matches!(self.path, "model.preset" | "model.from")
+    }
+
+    const fn or(self, absent: &'static str) -> Self {
+        Self { absent: Some(absent), ..self }
+    }
+}
+
+/// The groups in order, each with what it is about.
+pub static GROUPS: &[(&str, &str)] = &[
+    ("run", "The run as a whole: its name, its folder, its machine."),
+    ("model", "The network. A preset brings its shape and fitting training defaults; single fields override it."),
+    ("data", "What is learned from."),
+    ("train", "The training loop."),
+    ("optim", "AdamW with decoupled weight decay."),
+    ("schedule", "How the learning rate moves, as a ratio of `optim.learning_rate`."),
+    ("checkpoint", "What is kept on disk to resume from."),
+];
+
+/// Every key, in the order in which they are shown.
+#[rustfmt::skip]
+pub static KEYS: &[Key] = &[
+    key("run.name", NAME, Value("run"), "", "What the run is called."),
+    key("run.output", FOLDER, Value("runs/<name>"), "", "Folder of checkpoints and metrics; `<name>` stands for `run.name`."),
+    key("run.seed", ANY_COUNT, Value("42"), "", "Fixes weights at the start and the order of the data."),
+    key("run.device", DEVICE, Value("cpu"), "", "Where tensors live: `cpu`, `cuda:N` or `wgpu:N`."),
+    key("run.threads", COUNT, Value("all"), "threads", "Threads of the CPU; `all` takes every core.").or("all"),
+
+    key("model.preset", PRESET, Value("tiny"), "", "Built-in shape with training defaults that fit it."),
+    key("model.from", FOLDER, Value("none"), "", "Folder of a trained model to start from; it then fixes the shape.").or("none"),
+    key("model.vocab_size", COUNT, Value("data"), "tokens", "Rows of the embedding; `data` takes the vocabulary of the data.").or("data"),
+    key("model.hidden_size", COUNT, Preset, "", "Width of the residual stream."),
+    key("model.intermediate_size", COUNT, Preset, "", "Width inside the feed-forward."),
+    key("model.num_hidden_layers", COUNT, Preset, "layers", "Decoder blocks."),
+    key("model.num_attention_heads", COUNT, Preset, "heads", "Query heads per block."),
+    key("model.num_key_value_heads", COUNT, Preset, "heads", "Key and value heads per block; must divide the query heads."),
+    key("model.head_dim", COUNT, Derived { doc: "`hidden_size / num_attention_heads`", value: derived::head_dim }, "", "Width of one head; must be even."),
+    key("model.max_position_embeddings", COUNT, Preset, "tokens", "Longest sequence that the positions are made for."),
+    key("model.rms_norm_eps", POSITIVE, Preset, "", "Epsilon inside the square root of RMSNorm."),
+    key("model.rope_theta", POSITIVE, Preset, "", "Base of the rotary frequencies."),
+    key("model.rope_scaling", Kind::Record(ROPE_SCALING), Preset, "", "Llama-3 stretching of the rotary frequencies.").or("none"),
+    key("model.tie_word_embeddings", Kind::Boolean, Preset, "", "Whether the output head is the embedding itself."),
+
+    key("data.sources", Kind::List(SOURCES), Value("[]"), "", "Folders of token shards made by `covey prepare`, mixed by weight."),
+    key("data.sequence_length", COUNT, Value("256"), "tokens", "Tokens of one training window."),
+    key("data.prefetch", COUNT, Value("4"), "batches", "Batches read ahead while the model computes."),
+    key("data.held_out_windows", COUNT, Value("64"), "windows", "Held-out windows that each evaluation scores."),
+
+    key("train.steps", COUNT, Value("1000"), "steps", "Optimizer steps of the whole run."),
+    key("train.batch_size", COUNT, Value("8"), "sequences", "Sequences per optimizer step."),
+    key("train.micro_batch_size", COUNT, Derived { doc: "`batch_size`", value: derived::micro_batch_size }, "sequences", "Sequences per forward and backward pass; must divide `batch_size`."),
+    key("train.log_every", COUNT, Value("10"), "steps", "Steps between two lines of the log."),
+    key("train.eval_every", COUNT, Value("100"), "steps", "Steps between two evaluations on held-out windows.").or("never"),
+    key("train.precision", PRECISION, Value("fp32"), "", "Numbers of the forward and backward pass."),
+
+    key("optim.learning_rate", POSITIVE, Value("3e-4"), "", "Peak learning rate."),
+    key("optim.beta1", AVERAGE, Value("0.9"), "", "Decay of the average of gradients."),
+    key("optim.beta2", AVERAGE, Value("0.95"), "", "Decay of the average of squared gradients."),
+    key("optim.epsilon", POSITIVE, Value("1e-8"), "", "Added to the root of the squared average."),
+    key("optim.weight_decay", NOT_NEGATIVE, Value("0.1"), "", "Share of each weight lost per step and unit of learning rate."),
+    key("optim.clip_norm", POSITIVE, Value("1.0"), "", "Longest gradient, as a norm over all parameters; longer ones are scaled down to it.").or("none"),
+
+    key("schedule.kind", Kind::Choice(&["constant", "cosine", "wsd"]), Value("cosine"), "", "Shape after the warm-up; `wsd` is warm-up, stable, decay."),
+    key("schedule.warmup_steps", ANY_COUNT, Derived { doc: "a twentieth of `train.steps`", value: derived::warmup_steps }, "steps", "Steps of linear rise to the peak."),
+    key("schedule.warmup_start_ratio", RATIO, Value("1e-6"), "", "Ratio of the peak at step 0 of the warm-up."),
+    key("schedule.final_ratio", RATIO, Value("0.1"), "", "Ratio of the peak at the end of the decay."),
+    key("schedule.decay_steps", COUNT, Derived { doc: "the rest of the run for `cosine`, a fifth of it for `wsd`", value: derived::decay_steps }, "steps", "Steps of decay after warm-up and stable part; unused by `constant`."),
+    key("schedule.stable_steps", ANY_COUNT, Derived { doc: "the rest of the run for `wsd`, else 0", value: derived::stable_steps }, "steps", "Steps at the peak between warm-up and decay; used by `wsd`."),
+    key("schedule.flat_windows", Kind::List(FLAT_WINDOWS), Value("[]"), "", "Windows of steps during which the clock of the schedule stands still."),
+    key("schedule.rewind", Kind::List(REWINDS), Value("[]"), "", "Steps at which the clock of the schedule is set back."),
+    key("schedule.anneal", Kind::Record(ANNEAL), Value("none"), "", "A last rise from 0 and fall back to 0, in place of the schedule.").or("none"),
+
+    key("checkpoint.every", COUNT, Value("500"), "steps", "Steps between two checkpoints; the last step is always saved."),
+    key("checkpoint.keep", COUNT, Value("3"), "checkpoints", "Newest checkpoints that are kept."),
+];
+
+const SOURCES: &[Field] = &[
+    field("path", FOLDER, None, "Folder made by `covey prepare`."),
+    field("weight", POSITIVE, Some("1.0"), "Share of the windows, relative to the other weights."),
+];
+
+const ROPE_SCALING: &[Field] = &[
+    field("factor", POSITIVE, None, "How far long wavelengths are stretched."),
+    field("low_freq_factor", POSITIVE, None, "Wavelengths above the original length over this are stretched in full."),
+    field("high_freq_factor", POSITIVE, None, "Wavelengths below the original length over this are left alone."),
+    field("original_max_position_embeddings", COUNT, None, "Context length before stretching, in tokens."),
+];
+
+const FLAT_WINDOWS: &[Field] = &[
+    field("start", ANY_COUNT, None, "First step of the window."),
+    field("length", COUNT, None, "Steps in the window."),
+];
+
+const REWINDS: &[Field] = &[
+    field("at", COUNT, None, "Step before which the clock is set back."),
+    field("steps", COUNT, None, "How far it is set back."),
+];
+
+const ANNEAL: &[Field] = &[
+    field("start", ANY_COUNT, None, "First step of the anneal."),
+    field("warmup_steps", ANY_COUNT, None, "Steps of the linear rise from 0."),
+    field("peak_ratio", RATIO, None, "Ratio of the peak learning rate at the top."),
+    field("decay_steps", COUNT, None, "Steps of the linear fall to 0."),
+];
+
+const COUNT: Kind = Kind::Count { at_least: 1 };
+const ANY_COUNT: Kind = Kind::Count { at_least: 0 };
+const POSITIVE: Kind = Kind::Number(&[Above(0.0)]);
+const NOT_NEGATIVE: Kind = Kind::Number(&[AtLeast(0.0)]);
+const RATIO: Kind = Kind::Number(&[AtLeast(0.0), AtMost(1.0)]);
+const AVERAGE: Kind = Kind::Number(&[AtLeast(0.0), Below(1.0)]);
+const FOLDER: Kind = Kind::Text { label: "a path", rule: path_rule };
+const NAME: Kind = Kind::Text { label: "a name", rule: name_rule };
+const DEVICE: Kind = Kind::Text { label: "a device", rule: device_rule };
+const PRESET: Kind = Kind::Text { label: "a preset", rule: super::presets::preset_rule };
+const PRECISION: Kind = Kind::Text { label: "a precision", rule: precision_rule };
+
+use Fallback::{Derived, Preset, Value};
+
+const fn key(path: &'static str, kind: Kind, fallback: Fallback, unit: &'static str, doc: &'static str) -> Key {
+    Key { path, kind, absent: None, fallback, unit, doc }
+}
+
+const fn field(name: &'static str, kind: Kind, default: Option<&'static str>, doc: &'static str) -> Field {
+    Field { name, kind, default, doc }
+}
+
+fn path_rule(text: &str) -> Result<(), String> {
+    match text.is_empty() {
+        true => Err("must not be empty".to_owned()),
+        false => Ok(()),
+    }
+}
+
+fn name_rule(text: &str) -> Result<(), String> {
+    let allowed = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+    match !text.is_empty() && !text.starts_with('.') && text.chars().all(allowed) {
+        true => Ok(()),
+        false => Err("must be letters, digits, `-`, `_` and `.`, not starting with `.`".to_owned()),
+    }
+}
+
+fn device_rule(text: &str) -> Result<(), String> {
+    let numbered = text.split_once(':').is_some_and(|(kind, index)| {
+        matches!(kind, "cuda" | "wgpu")
+            && index.bytes().all(|byte| byte.is_ascii_digit())
+            && index.parse::<u16>().is_ok()
+    });
+    match text == "cpu" || numbered {
+        true => Ok(()),
+        false => Err("must be `cpu`, or `cuda:N` or `wgpu:N` with the number of the device".to_owned()),
+    }
+}
+
+fn precision_rule(text: &str) -> Result<(), String> {
+    match text {
+        "fp32" => Ok(()),
+        "bf16" => Err("is not there yet, must be \"fp32\"".to_owned()),
+        _ => Err(format!("must be {}", one_of(&["fp32"]))),
+    }
+}

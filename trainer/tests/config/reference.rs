@@ -1,0 +1,35 @@
+//! The generated reference.
+
+use std::{env, fs};
+
+use covey::config::{GROUPS, KEYS, key_list, markdown};
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config.md");
+    if env::var_os("COVEY_UPDATE_DOCS").is_some() {
+        fs::write(path, markdown()).expect("docs are writable");
+    }
+    let stored = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        stored == markdown(),
+        "docs/config.md is stale; write it anew with `COVEY_UPDATE_DOCS=1 cargo test -p covey --test config`"
+    );
+}
+
+#[test]
+fn every_key_is_in_reference_and_list() {
+    let (page, list) = (markdown(), key_list());
+    for key in KEYS {
+        assert!(page.contains(&format!("| `{}` |", key.parts().1)), "{}", key.path);
+        assert!(list.contains(&format!("\n  {}", key.path)) && list.contains(key.doc), "{}", key.path);
+    }
+}
+
+#[test]
+fn every_key_has_a_group_and_its_own_name() {
+    for (index, key) in KEYS.iter().enumerate() {
+        assert!(GROUPS.iter().any(|(group, _)| *group == key.parts().0), "{}", key.path);
+        assert!(KEYS.iter().skip(index + 1).all(|other| other.path != key.path), "{}", key.path);
+    }
+}

@@ -1,0 +1,103 @@
+//! What the meant form holds.
+
+use std::path::Path;
+
+use covey::config::{FlatWindow, KEYS, Layers, Rewind, ScheduleKind};
+
+use crate::{file, meaning, variables};
+
+#[test]
+fn the_covenant_recipe_is_the_published_one() {
+    let config = meaning(Layers::new().flag("--preset", "model.preset", "covenant-72b"));
+    let model = config.model.shape.expect("has a shape").model_config(1).expect("is valid");
+    assert_eq!(model.num_parameters(), 72_747_327_488);
+    let (optim, schedule) = (config.optim, config.schedule);
+    assert_eq!((optim.learning_rate, optim.beta1, optim.beta2, optim.epsilon), (1.2e-4, 0.9, 0.95, 1e-8));
+    assert_eq!((optim.weight_decay, optim.clip_norm), (0.1, Some(1.0)));
+    assert_eq!((config.data.sequence_length, config.train.batch_size), (2048, 192));
+    assert_eq!((schedule.kind, schedule.warmup_steps, schedule.decay_steps), (ScheduleKind::Cosine, 1500, 140_000));
+    assert_eq!((schedule.warmup_start_ratio, schedule.final_ratio), (1e-6, 0.1));
+    assert_eq!(schedule.flat_windows, [FlatWindow { start: 82_200, length: 13_500 }]);
+    assert_eq!(schedule.rewind, [Rewind { at: 121_200, steps: 20_000 }]);
+    let anneal = schedule.anneal.expect("anneals");
+    assert_eq!((anneal.start, anneal.warmup_steps, anneal.decay_steps), (183_000, 100, 4500));
+    assert_eq!(anneal.peak_ratio, 0.25);
+}
+
+#[test]
+fn every_key_can_be_set_by_its_variable() {
+    let shown = meaning(Layers::new()).to_toml();
+    let table: toml::Table = toml::from_str(&shown).expect("is TOML");
+    for key in KEYS {
+        let (group, name) = key.parts();
+        let value = table[group][name].to_string();
+        let config = meaning(Layers::new().environment(variables(&[(&key.variable(), &value)])));
+        assert_eq!(config, meaning(Layers::new()), "{}={value}", key.variable());
+    }
+}
+
+#[test]
+fn a_folder_to_start_from_fixes_the_shape() {
+    let config = meaning(Layers::new().path_flag("--from", "model.from", Path::new("trained")));
+    assert_eq!((config.model.shape, config.model.from.as_deref()), (None, Some(Path::new("trained"))));
+}
+
+#[test]
+fn the_vocabulary_is_that_of_the_data_unless_named() {
+    let vocabulary = |layers: Layers| {
+        meaning(layers).model.shape.and_then(|shape| shape.model_config(777).ok()).map(|model| model.vocab_size)
+    };
+    assert_eq!(vocabulary(Layers::new()), Some(777));
+    assert_eq!(vocabulary(Layers::new().set("model.vocab_size=1000")), Some(1000));
+}
+
+#[test]
+fn the_width_of_a_head_follows_width_and_heads() {
+    let width = |layers: Layers| meaning(layers).model.shape.map(|shape| shape.head_dim);
+    let narrow = Layers::new().set("model.hidden_size=96").set("model.num_attention_heads=6");
+    let narrow = narrow.set("model.num_key_value_heads=3");
+    assert_eq!(width(narrow.clone()), Some(16));
+    assert_eq!(width(narrow.set("model.head_dim=32")), Some(32));
+}
+
+#[test]
+fn words_stand_for_having_no_value() {
+    let config = meaning(file("optim.clip_norm = \"none\"\ntrain.eval_every = \"never\"\nrun.threads = 3"));
+    assert_eq!((config.optim.clip_norm, config.train.eval_every, config.run.threads), (None, None, Some(3)));
+    assert_eq!(meaning(Layers::new().set("run.threads=all")).run.threads, None);
+}
+
+#[test]
+fn the_output_folder_is_named_after_the_run() {
+    let output = |layers: Layers| meaning(layers).run.output;
+    assert_eq!(output(Layers::new().set("run.name=whale")), Path::new("runs/whale"));
+    assert_eq!(
+        output(Layers::new().path_flag("--output", "run.output", Path::new("elsewhere"))),
+        Path::new("elsewhere")
+    );
+}
+
+#[test]
+fn text_needs_no_quotes_on_the_command_line() {
+    assert_eq!(meaning(Layers::new().set("run.name=2026")).run.name, "2026");
+    assert_eq!(meaning(Layers::new().set("run.name = \"2026\"")).run.name, "2026");
+    assert_eq!(meaning(Layers::new().set("run.output=a=b")).run.output, Path::new("a=b"));
+}
+
+#[test]
+fn folders_given_as_flags_weigh_the_same() {
+    let sources = meaning(Layers::new().sources_flag("--data", &["a".into(), "b".into()])).data.sources;
+    assert_eq!(sources.iter().map(|source| source.weight).collect::<Vec<_>>(), [1.0, 1.0]);
+}
+
+#[test]
+fn a_decay_fills_what_warmup_and_stable_part_leave() {
+    let schedule = |text| {
+        let schedule = meaning(file(text)).schedule;
+        (schedule.warmup_steps, schedule.stable_steps, schedule.decay_steps)
+    };
+    assert_eq!(schedule("train.steps = 1000\nschedule.kind = \"wsd\""), (50, 750, 200));
+    assert_eq!(schedule("train.steps = 1000\nschedule = { kind = \"wsd\", stable_steps = 500 }"), (50, 500, 450));
+    assert_eq!(schedule("train.steps = 1000\nschedule = { kind = \"wsd\", decay_steps = 300 }"), (50, 650, 300));
+    assert_eq!(schedule("train.steps = 1000\nschedule.flat_windows = [{ start = 1, length = 100 }]"), (50, 0, 850));
+}
