@@ -1,0 +1,158 @@
+//! What a network costs: floating-point operations per token, bytes of memory.
+
+use crate::config::ModelConfig;
+
+/// Floating-point operations per trained token; a multiplication and its addition count as two.
+///
+/// With `M` weights that multiply every token (all matrices and the head, not
+/// the embedding's look-up), `L` layers, query width `Q` and sequence `S`:
+///
+/// - `forward` = `2 M` + attention, attention = `4 L Q (S + 1) / 2`: scores and
+///   their use, for the `(S + 1) / 2` keys that a causal token sees on average;
+/// - `backward` = `2 forward`: each product has two gradients. What a kernel
+///   recomputes to save memory is not counted, it is no useful work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FlopsPerToken {
+    /// Forward pass.
+    pub forward: f64,
+    /// Backward pass.
+    pub backward: f64,
+    /// Part of both that depends on the sequence length.
+    pub attention: f64,
+    /// The rule of thumb: six per parameter, whatever the sequence.
+    pub six_per_parameter: f64,
+}
+
+impl FlopsPerToken {
+    /// Cost of one token in sequences of `sequence` tokens.
+    pub fn new(config: &ModelConfig, sequence: usize) -> Self {
+        let seen = (sequence as f64 + 1.0) / 2.0;
+        let attention = 4.0 * config.num_layers as f64 * config.query_width() as f64 * seen;
+        let forward = 2.0 * multiplied_weights(config) as f64 + attention;
+        Self {
+            forward,
+            backward: 2.0 * forward,
+            attention: 3.0 * attention,
+            six_per_parameter: 6.0 * config.num_parameters() as f64,
+        }
+    }
+
+    /// Forward and backward.
+    pub fn total(&self) -> f64 {
+        self.forward + self.backward
+    }
+}
+
+/// Weights in matrices that every token is multiplied by; a tied embedding counts once, as the head.
+fn multiplied_weights(config: &ModelConfig) -> u64 {
+    let projections = 2 * config.query_width() + 2 * config.kv_width() + 3 * config.intermediate_size;
+    (config.hidden_size * (projections * config.num_layers + config.vocab_size)) as u64
+}
+
+/// Bytes that training in fp32 holds at its peak, by what they are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryEstimate {
+    /// One number per parameter.
+    pub weights: u64,
+    /// One number per parameter.
+    pub gradients: u64,
+    /// Two numbers per parameter: AdamW's mean and mean square.
+    pub moments: u64,
+    /// What the forward pass keeps for the backward pass.
+    ///
+    /// Per token and block: the residual at its input and at its middle,
+    /// queries, keys, values, attention's output, one log-sum-exp per head,
+    /// gate and up projections. Per token besides: the last residual.
+    pub activations: u64,
+    /// Logits of the rows that are held at once; their gradient takes their place.
+    pub logits: u64,
+}
+
+impl MemoryEstimate {
+    /// Need of `batch` sequences of `sequence` tokens, the loss being taken over `logit_rows` tokens at a time.
+    pub fn new(config: &ModelConfig, batch: usize, sequence: usize, logit_rows: usize) -> Self {
+        let parameters = bytes(config.num_parameters());
+        let tokens = (batch * sequence) as u64;
+        let per_token = kept_per_block(config) * config.num_layers as u64 + config.hidden_size as u64;
+        Self {
+            weights: parameters,
+            gradients: parameters,
+            moments: 2 * parameters,
+            activations: bytes(tokens * per_token),
+            logits: bytes(tokens.min(logit_rows as u64) * config.vocab_size as u64),
+        }
+    }
+
+    /// All parts together.
+    pub fn total(&self) -> u64 {
+        self.weights + self.gradients + self.moments + self.activations + self.logits
+    }
+}
+
+fn kept_per_block(config: &ModelConfig) -> u64 {
+    let residuals = 2 * config.hidden_size;
+    let attention = 2 * config.query_width() + 2 * config.kv_width() + config.num_heads;
+    (residuals + attention + 2 * config.intermediate_size) as u64
+}
+
+fn bytes(numbers: u64) -> u64 {
+    numbers * size_of::<f32>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets::preset;
+
+    fn small() -> ModelConfig {
+        ModelConfig {
+            vocab_size: 100,
+            hidden_size: 8,
+            intermediate_size: 20,
+            num_layers: 3,
+            num_heads: 4,
+            num_kv_heads: 2,
+            head_dim: 2,
+            tied: false,
+            ..preset("tiny").unwrap()
+        }
+    }
+
+    #[test]
+    fn flops_match_a_count_by_hand() {
+        // Per block: 8x8 twice, 8x4 twice, 8x20 three times; head 8x100.
+        let weights = f64::from(3 * (2 * 64 + 2 * 32 + 3 * 160) + 800);
+        // Causal pairs of 5 tokens: 15; scores and use, 2 operations each, width 8, 3 blocks.
+        let attention = f64::from(15 * 2 * 2 * 8 * 3) / 5.0;
+        let flops = FlopsPerToken::new(&small(), 5);
+        assert_eq!(flops.forward, 2.0 * weights + attention);
+        assert_eq!(flops.total(), 3.0 * flops.forward);
+        assert_eq!(flops.attention, 3.0 * attention);
+    }
+
+    #[test]
+    fn six_per_parameter_is_close_for_large_models() {
+        let flops = FlopsPerToken::new(&preset("covenant-72b").unwrap(), 2048);
+        assert!((flops.total() / flops.six_per_parameter - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn tying_changes_memory_but_not_flops() {
+        let tied = ModelConfig { tied: true, ..small() };
+        assert_eq!(FlopsPerToken::new(&tied, 5).forward, FlopsPerToken::new(&small(), 5).forward);
+        let difference = MemoryEstimate::new(&small(), 2, 5, 64).total() - MemoryEstimate::new(&tied, 2, 5, 64).total();
+        assert_eq!(difference, 4 * 4 * 800);
+    }
+
+    #[test]
+    fn memory_matches_a_count_by_hand() {
+        let memory = MemoryEstimate::new(&small(), 2, 5, 4);
+        let parameters = 3 * (2 * 64 + 2 * 32 + 3 * 160 + 16) + 8 + 2 * 800;
+        assert_eq!(memory.weights, 4 * parameters);
+        assert_eq!(memory.gradients + memory.moments, 12 * parameters);
+        // input 8, middle 8, q 8, k 4, v 4, context 8, log-sum-exp 4, gate 20, up 20.
+        assert_eq!(memory.activations, 4 * 10 * (3 * 84 + 8));
+        assert_eq!(memory.logits, 4 * 4 * 100);
+        assert_eq!(MemoryEstimate::new(&small(), 2, 5, 1000).logits, 4 * 10 * 100);
+    }
+}
