@@ -259,7 +259,7 @@ pub enum ExportType {
 pub enum ConfigCommand {
     /// Print every value, ready to be used as a file, and where it came from.
     #[command(after_help = "Example:\n  covey config show --preset 150m > run.toml")]
-    Show(ConfigArgs),
+    Show(Box<ConfigArgs>),
     /// List the presets.
     #[command(after_help = "Example:\n  covey config presets")]
     Presets,

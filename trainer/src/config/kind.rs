@@ -5,7 +5,7 @@ use std::fmt;
 use super::origin::Origin;
 use super::problem::Problem;
 use super::suggestion::nearest;
-use super::value::{Entry, Value};
+use super::value::{Entry, Value, bracketed, number, quoted};
 
 /// The type of a key together with the values that it allows.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +133,28 @@ impl Kind {
             (Self::Number(bounds), Value::Integer(value)) => check_number(*value as f64, bounds),
             (Self::Choice(words), Value::Text(text)) => check_choice(text, words),
             (Self::Text { rule, .. }, Value::Text(text)) => rule(text).map(|()| toml::Value::String(text.clone())),
+            (Self::Text { label, .. }, _) => Err(format!("must be {label}, in quotes")),
             _ => Err(format!("must be {}", self.described())),
+        }
+    }
+
+    /// A checked value of this kind as one line of TOML that reads back to the same bits.
+    ///
+    /// Fields come in the order of the table, which is the order they are thought of.
+    pub(crate) fn literal(&self, value: &toml::Value) -> String {
+        match (self, value) {
+            (Self::List(fields), toml::Value::Array(items)) => {
+                let record = Self::Record(fields);
+                bracketed('[', ']', items.iter().map(|item| record.literal(item)))
+            }
+            (Self::Record(fields), toml::Value::Table(table)) => {
+                let field = |field: &Field| Some((field.name, field.kind.literal(table.get(field.name)?)));
+                let assignment = |(name, value)| format!("{name} = {value}");
+                bracketed('{', '}', fields.iter().filter_map(field).map(assignment))
+            }
+            (_, toml::Value::Float(value)) => number(*value),
+            (_, toml::Value::String(text)) => quoted(text),
+            (_, value) => value.to_string(),
         }
     }
 
@@ -146,7 +167,7 @@ impl Kind {
             Self::Number([]) => "a number".to_owned(),
             Self::Number(bounds) => format!("a number {}", all(bounds)),
             Self::Choice(words) => one_of(words),
-            Self::Text { label, .. } => format!("text, {label}"),
+            Self::Text { label, .. } => (*label).to_owned(),
             Self::Record(fields) => format!("{{ {} }}", names(fields)),
             Self::List(fields) => format!("a list of {{ {} }}", names(fields)),
         }
@@ -163,8 +184,8 @@ fn check_record(
     let before = problems.len();
     for (name, value) in given {
         if !fields.iter().any(|field| field.name == name) {
-            let rule = format!("unknown field, there are {}", names(fields));
-            problems.push(Problem::new(&value.origin, &format!("{path}.{name}"), &value.value, rule));
+            let path = format!("{path}.{name}");
+            problems.push(Problem::new(&value.origin, &path, &value.value, unknown_field(name, fields)));
         }
     }
     let mut table = toml::Table::new();
@@ -174,6 +195,13 @@ fn check_record(
         }
     }
     (problems.len() == before).then_some(toml::Value::Table(table))
+}
+
+fn unknown_field(name: &str, fields: &[Field]) -> String {
+    match nearest(name, fields.iter().map(|field| field.name)) {
+        Some(meant) => format!("unknown field, did you mean `{meant}`?"),
+        None => format!("unknown field, there are {}", names(fields)),
+    }
 }
 
 fn check_field(

@@ -13,6 +13,7 @@ mod document;
 mod error;
 mod kind;
 mod layers;
+mod optimizer;
 mod origin;
 mod presets;
 mod problem;

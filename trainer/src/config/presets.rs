@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn every_preset_of_the_model_has_training_defaults() {
-        assert_eq!(names(), covey_model::preset_names());
+        assert_eq!(names(), covey_model::preset_names().collect::<Vec<_>>());
     }
 
     #[test]

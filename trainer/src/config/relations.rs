@@ -128,8 +128,7 @@ fn warmup_ends_within_the_run(facts: &Facts<'_>) -> Option<String> {
 }
 
 fn flat_windows_are_apart(facts: &Facts<'_>) -> Option<String> {
-    let mut windows = facts.config.schedule.flat_windows.clone();
-    windows.sort_by_key(|window| window.start);
+    let windows = facts.config.schedule().flat_windows;
     let overlap = windows.windows(2).find_map(|pair| match pair {
         [first, second] if first.start.saturating_add(first.length) > second.start => Some((*first, *second)),
         _ => None,
@@ -139,8 +138,8 @@ fn flat_windows_are_apart(facts: &Facts<'_>) -> Option<String> {
     })
 }
 
+/// Everything else that the schedule objects to, which is rewinds to before its start.
 fn the_clock_stays_positive(facts: &Facts<'_>) -> Option<String> {
-    let rewinds = &facts.config.schedule.rewind;
-    let too_far = rewinds.iter().find(|rewind| rewind.steps > rewind.at);
-    too_far.map(|rewind| format!("must go back at most to the start, not {} steps at {}", rewind.steps, rewind.at))
+    let finding = facts.config.schedule().check().into_iter().find(|finding| finding.key.starts_with("rewinds"))?;
+    Some(format!("must be possible, but {} {}", finding.got, finding.rule))
 }

@@ -155,6 +155,7 @@ impl Key {
         let value = self.kind.check(self.path, entry, problems);
         if let (Some(absent), [problem]) = (self.absent, &mut problems[before..])
             && problem.key == self.path
+            && problem.rule.starts_with("must be ")
         {
             problem.rule = format!("{}, or \"{absent}\"", problem.rule);
         }

@@ -8,7 +8,6 @@ use super::layers::{Layers, Purpose};
 use super::resolved::Resolved;
 use super::schema::{GROUPS, KEYS, Key};
 use super::sections::Config;
-use super::value::literal;
 
 impl Config {
     /// Every key with its value, as a file that reads back to the same config.
@@ -47,7 +46,7 @@ fn value_of(table: &toml::Table, key: &Key) -> Option<String> {
     let (group, name) = key.parts();
     let group = table.get(group)?;
     match group.get(name) {
-        Some(value) => Some(literal(value)),
+        Some(value) => Some(key.kind.literal(value)),
         None if key.is_shape() && group.get("hidden_size").is_none() => None,
         None => key.absent.map(|absent| format!("\"{absent}\"")),
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::origin::Origin;
 
@@ -99,25 +99,14 @@ fn list(items: &DeArray<'_>, locate: &Locate<'_>) -> Vec<Entry> {
     items.iter().map(entry).collect()
 }
 
+/// The fields in the order they were written, which the table itself forgets.
 fn record(fields: &DeTable<'_>, locate: &Locate<'_>) -> Vec<(String, Entry)> {
-    let field = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
-        let name: &Spanned<std::borrow::Cow<'_, str>> = name;
+    let mut fields: Vec<_> = fields.iter().collect();
+    fields.sort_by_key(|(name, _)| name.span().start);
+    let field = |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
         (name.get_ref().to_string(), Entry::from_toml(value.get_ref(), name.span().start, locate))
     };
-    fields.iter().map(field).collect()
-}
-
-/// A checked value as one line of TOML that reads back to the same bits.
-pub(crate) fn literal(value: &toml::Value) -> String {
-    match value {
-        toml::Value::Float(value) => number(*value),
-        toml::Value::String(text) => quoted(text),
-        toml::Value::Array(items) => bracketed('[', ']', items.iter().map(literal)),
-        toml::Value::Table(fields) => {
-            bracketed('{', '}', fields.iter().map(|(name, value)| format!("{name} = {}", literal(value))))
-        }
-        toml::Value::Integer(_) | toml::Value::Boolean(_) | toml::Value::Datetime(_) => value.to_string(),
-    }
+    fields.into_iter().map(field).collect()
 }
 
 /// The shortest TOML float that reads back to the same bits, with an exponent where zeros would have to be counted.
@@ -131,7 +120,7 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// A basic TOML string on one line, whatever is in it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {
@@ -149,7 +138,8 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-fn bracketed(open: char, close: char, parts: impl Iterator<Item = String>) -> String {
+/// Parts in brackets as TOML writes lists and inline tables.
+pub(crate) fn bracketed(open: char, close: char, parts: impl Iterator<Item = String>) -> String {
     let parts: Vec<_> = parts.collect();
     let space = if open == '{' && !parts.is_empty() { " " } else { "" };
     format!("{open}{space}{}{space}{close}", parts.join(", "))

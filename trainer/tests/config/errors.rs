@@ -19,7 +19,14 @@ fn all_problems_of_a_file_are_reported_at_once() {
         [optim]
         learning_rate = -1.0
     "#;
-    assert_snapshot!(complaint(file(text)), @"");
+    assert_snapshot!(complaint(file(text)), @r#"
+    error: 4 problems in run.toml
+      line 3  train.steps = 0             must be at least 1
+      line 4  train.batch_size = "big"    must be a whole number, at least 1
+      line 5  train.step = 3              unknown key, did you mean `train.steps`?
+      line 8  optim.learning_rate = -1.0  must be above 0
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
@@ -29,7 +36,17 @@ fn problems_from_everywhere_carry_their_place() {
         .flag("--threads", "run.threads", 0)
         .set("schedule.final_ratio=nan")
         .set("schedule");
-    assert_snapshot!(complaint(layers), @"");
+    assert_snapshot!(complaint(layers), @r#"
+    error: 7 problems in the configuration
+      run.toml:1          train.steps = 1.5           must be a whole number, at least 1
+      COVEY_OPTIM__BETA1  optim.beta1 = 1             must be at least 0 and below 1
+      COVEY_STEPS         steps = 4                   unknown key, did you mean `COVEY_TRAIN__STEPS`?
+      COVEY_TRAIN__STEP   train.step = 3              unknown key, did you mean `COVEY_TRAIN__STEPS`?
+      --threads           run.threads = 0             must be at least 1, or "all"
+      --set               schedule                    must be KEY=VALUE
+      --set               schedule.final_ratio = nan  must be finite
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
@@ -41,12 +58,30 @@ fn wrong_types_say_what_is_right() {
         train = { steps = 99999999999999999999, precision = "bf16", eval_every = 2026-01-01 }
         schedule.kind = "cosin"
     "#;
-    assert_snapshot!(complaint(file(text)), @"");
+    assert_snapshot!(complaint(file(text)), @r#"
+    error: 11 problems in run.toml
+      line 2  run.device = "gpu"                  must be `cpu`, or `cuda:N` or `wgpu:N` with the number of the device
+      line 2  run.name = 5                        must be a name, in quotes
+      line 2  run.seed = -1                       must be at least 0
+      line 2  run.threads = "some"                must be a whole number, at least 1, or "all"
+      line 3  model.rope_scaling = 8.0            must be { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings }, or "none"
+      line 3  model.tie_word_embeddings = "yes"   must be `true` or `false`
+      line 4  data.sources = "prepared"           must be a list of { path, weight }
+      line 5  train.eval_every = 2026-01-01       must not be a date
+      line 5  train.precision = "bf16"            is not there yet, must be "fp32"
+      line 5  train.steps = 99999999999999999999  must fit into 63 bits
+      line 6  schedule.kind = "cosin"             must be "constant", "cosine" or "wsd", did you mean `cosine`?
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn names_cannot_leave_the_folder_of_runs() {
-    assert_snapshot!(complaint(Layers::new().set("run.name=../other")), @"");
+    assert_snapshot!(complaint(Layers::new().set("run.name=../other")), @r#"
+    error: 1 problem in the configuration
+      --set  run.name = "../other"  must be letters, digits, `-`, `_` and `.`, not starting with `.`
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
@@ -63,7 +98,17 @@ fn numbers_out_of_range_say_the_range() {
         [schedule]
         final_ratio = 1.5
     "#;
-    assert_snapshot!(complaint(file(text)), @"");
+    assert_snapshot!(complaint(file(text)), @r#"
+    error: 7 problems in run.toml
+      line 3   optim.learning_rate = 0     must be above 0
+      line 4   optim.beta1 = 1.0           must be at least 0 and below 1
+      line 5   optim.beta2 = -0.1          must be at least 0 and below 1
+      line 6   optim.epsilon = inf         must be finite
+      line 7   optim.weight_decay = nan    must be finite
+      line 8   optim.clip_norm = 0         must be above 0, or "none"
+      line 11  schedule.final_ratio = 1.5  must be at least 0 and at most 1
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
@@ -83,48 +128,95 @@ fn unknown_keys_and_groups_are_met_with_suggestions() {
         colour = "red"
         rope_scaling.factr = 2.0
     "#;
-    assert_snapshot!(complaint(file(text)), @"");
+    assert_snapshot!(complaint(file(text)), @r#"
+    error: 11 problems in run.toml
+      line 2   steps = 5                                            unknown key, did you mean `train.steps`?
+      line 4   [trian]                                              unknown group, did you mean `[train]`?
+      line 7   [zebra]                                              unknown group, there are run, model, data, train, optim, schedule, checkpoint
+      line 11  model.hiden_size = 5                                 unknown key, did you mean `model.hidden_size`?
+      line 12  model.learning_rate = 1.0                            unknown key, did you mean `optim.learning_rate`?
+      line 13  model.colour = "red"                                 unknown key
+      line 14  model.rope_scaling.factor                            is missing, must be a number above 0
+      line 14  model.rope_scaling.factr = 2.0                       unknown field, did you mean `factor`?
+      line 14  model.rope_scaling.high_freq_factor                  is missing, must be a number above 0
+      line 14  model.rope_scaling.low_freq_factor                   is missing, must be a number above 0
+      line 14  model.rope_scaling.original_max_position_embeddings  is missing, must be a whole number, at least 1
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn a_group_is_no_value() {
-    assert_snapshot!(complaint(file("train = 5")), @"");
+    assert_snapshot!(complaint(file("train = 5")), @r#"
+    error: 1 problem in run.toml
+      line 1  train = 5  is a group, set its keys under `[train]`
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn parts_of_records_cannot_be_set_alone() {
-    assert_snapshot!(complaint(Layers::new().set("model.rope_scaling.factor=8")), @"");
+    assert_snapshot!(complaint(Layers::new().set("model.rope_scaling.factor=8")), @r#"
+    error: 1 problem in the configuration
+      --set  model.rope_scaling.factor = 8  is part of `model.rope_scaling`, which is set as a whole
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn an_unknown_preset_lists_those_that_exist() {
-    assert_snapshot!(complaint(Layers::new().flag("--preset", "model.preset", "covenant72b")), @"");
+    assert_snapshot!(complaint(Layers::new().flag("--preset", "model.preset", "covenant72b")), @r#"
+    error: 1 problem in the configuration
+      --preset  model.preset = "covenant72b"  must be "tiny", "150m", "500m", "1b", "8b" or "covenant-72b", did you mean `covenant-72b`?
+    hint: `covey config presets` lists the presets with their sizes
+    "#);
 }
 
 #[test]
 fn heads_must_divide() {
     let text = "[model]\nhidden_size = 256\nnum_attention_heads = 6\nnum_key_value_heads = 4\n";
-    assert_snapshot!(complaint(file(text)), @"");
+    assert_snapshot!(complaint(file(text)), @r#"
+    error: 2 problems in run.toml
+      line 3  model.num_attention_heads = 6  must divide `model.hidden_size` = 256 (run.toml:2), unless `model.head_dim` is set
+      line 4  model.num_key_value_heads = 4  must divide `model.num_attention_heads` = 6 (run.toml:3)
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn heads_must_be_even() {
-    assert_snapshot!(complaint(Layers::new().set("model.head_dim=33")), @"");
+    assert_snapshot!(complaint(Layers::new().set("model.head_dim=33")), @r#"
+    error: 1 problem in the configuration
+      --set  model.head_dim = 33  must be even, rotary positions turn pairs
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn a_batch_must_be_whole_micro_batches() {
-    assert_snapshot!(complaint(file("train.batch_size = 6\ntrain.micro_batch_size = 4\n")), @"");
+    assert_snapshot!(complaint(file("train.batch_size = 6\ntrain.micro_batch_size = 4\n")), @r#"
+    error: 1 problem in run.toml
+      line 2  train.micro_batch_size = 4  must divide `train.batch_size` = 6 (run.toml:1)
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn warmup_must_end_within_the_run() {
-    assert_snapshot!(complaint(file("schedule.warmup_steps = 50").flag("--steps", "train.steps", 40)), @"");
+    assert_snapshot!(complaint(file("schedule.warmup_steps = 50").flag("--steps", "train.steps", 40)), @r#"
+    error: 1 problem in run.toml
+      line 1  schedule.warmup_steps = 50  must be at most `train.steps` = 40 (--steps)
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn sequences_must_have_positions() {
-    assert_snapshot!(complaint(Layers::new().set("model.preset=150m").set("data.sequence_length=4096")), @"");
+    assert_snapshot!(complaint(Layers::new().set("model.preset=150m").set("data.sequence_length=4096")), @r#"
+    error: 1 problem in the configuration
+      --set  data.sequence_length = 4096  must be at most `model.max_position_embeddings` = 2048 (preset 150m)
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
@@ -134,7 +226,12 @@ fn the_schedule_must_be_possible() {
         flat_windows = [{ start = 150, length = 10 }, { start = 100, length = 51 }]
         rewind = [{ at = 10, steps = 11 }]
     "#;
-    assert_snapshot!(complaint(file(text)), @"");
+    assert_snapshot!(complaint(file(text)), @r#"
+    error: 2 problems in run.toml
+      line 3  schedule.flat_windows = [{ start = 150, length = 10 }, { start …  must not overlap, 51 steps from 100 reach past 150
+      line 4  schedule.rewind = [{ at = 10, steps = 11 }]                       must be possible, but 11 sets the clock back to before its start
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
@@ -153,31 +250,56 @@ fn fields_of_records_are_checked_one_by_one() {
         [model]
         rope_scaling = { factor = 8.0, low_freq_factor = 4.0, high_freq_factor = 1.0, original_max_position_embeddings = 0 }
     "#;
-    assert_snapshot!(complaint(file(text)), @"");
+    assert_snapshot!(complaint(file(text)), @r#"
+    error: 6 problems in run.toml
+      line 4   data.sources[0].weight = 0.0                             must be above 0
+      line 6   data.sources[1].path                                     is missing, must be a path
+      line 7   data.sources[1].wieght = 1.0                             unknown field, did you mean `weight`?
+      line 10  schedule.anneal.decay_steps                              is missing, must be a whole number, at least 1
+      line 10  schedule.anneal.peak_ratio = 2.0                         must be at least 0 and at most 1
+      line 13  model.rope_scaling.original_max_position_embeddings = 0  must be at least 1
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn stretching_needs_low_below_high() {
     let scaling = "{factor=8.0, low_freq_factor=4.0, high_freq_factor=1.0, original_max_position_embeddings=64}";
-    assert_snapshot!(complaint(Layers::new().set(&format!("model.rope_scaling={scaling}"))), @"");
+    assert_snapshot!(complaint(Layers::new().set(&format!("model.rope_scaling={scaling}"))), @r#"
+    error: 1 problem in the configuration
+      --set  model.rope_scaling = { factor = 8.0, low_freq_factor = 4.0, …  must have low_freq_factor below high_freq_factor
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn a_shape_cannot_be_given_beside_a_folder() {
     let layers = file("[model]\nfrom = \"trained\"\nhidden_size = 256\nrope_scaling = \"none\"\n");
-    assert_snapshot!(complaint(layers), @"");
+    assert_snapshot!(complaint(layers), @r#"
+    error: 2 problems in run.toml
+      line 3  model.hidden_size = 256      must be left out, the folder of `model.from` fixes it
+      line 4  model.rope_scaling = "none"  must be left out, the folder of `model.from` fixes it
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
 }
 
 #[test]
 fn training_needs_data() {
     let error = Layers::new().resolve(Purpose::Train).expect_err("there is no data");
-    assert_snapshot!(message(&error), @"");
+    assert_snapshot!(message(&error), @r#"
+    error: 1 problem in the configuration
+      default  data.sources = []  must name a folder made by `covey prepare`, as `--data FOLDER` or in the file
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
     assert!(Layers::new().resolve(Purpose::Show).is_ok());
 }
 
 #[test]
 fn a_missing_file_is_named() {
-    assert_snapshot!(complaint(Layers::new().file(Path::new("no/such/run.toml"))), @"");
+    assert_snapshot!(complaint(Layers::new().file(Path::new("no/such/run.toml"))), @r#"
+    error: config file no/such/run.toml does not exist
+    hint: check the path, or write a file to start from with `covey config show > run.toml`
+    "#);
 }
 
 #[test]
@@ -186,7 +308,10 @@ fn a_folder_is_no_file() {
     let error = Layers::new().file(folder.path()).resolve(Purpose::Show).expect_err("it is a folder");
     let path = folder.path().display().to_string();
     assert!(matches!(error, ConfigError::Unreadable { .. }));
-    assert_snapshot!(message(&error).replace(&path, "FOLDER"), @"");
+    assert_snapshot!(message(&error).replace(&path, "FOLDER"), @r#"
+    error: config file FOLDER cannot be read
+    hint: check that it is a file and that you may read it
+    "#);
 }
 
 #[test]
@@ -195,12 +320,24 @@ fn bytes_that_are_no_text_are_placed() {
     let path = folder.path().join("run.toml");
     fs::write(&path, b"[train]\nsteps = 5\nname = \"\xff\"\n").expect("the folder is writable");
     let error = Layers::new().file(&path).resolve(Purpose::Show).expect_err("it is not text");
-    assert_snapshot!(message(&error).replace(&folder.path().display().to_string(), "FOLDER"), @"");
+    assert_snapshot!(message(&error).replace(&folder.path().display().to_string(), "FOLDER"), @r#"
+    error: config file FOLDER/run.toml is not UTF-8 text, line 3 is the first that is not
+    hint: save the file as UTF-8
+    "#);
 }
 
 #[test]
 fn mistakes_in_syntax_are_placed() {
-    assert_snapshot!(complaint(file("[train]\nsteps = = 5\n")), @"");
-    assert_snapshot!(complaint(file("[train]\nsteps = 5\nsteps = 6\n")), @"");
-    assert_snapshot!(complaint(file("[train\nsteps = 5\n")), @"");
+    assert_snapshot!(complaint(file("[train]\nsteps = = 5\n")), @r#"
+    error: config file run.toml is not TOML: line 2, column 9: extra `=`, expected nothing
+    hint: text goes in double quotes; `covey config show` prints a whole config to compare with
+    "#);
+    assert_snapshot!(complaint(file("[train]\nsteps = 5\nsteps = 6\n")), @r#"
+    error: config file run.toml is not TOML: line 3, column 1: duplicate key
+    hint: text goes in double quotes; `covey config show` prints a whole config to compare with
+    "#);
+    assert_snapshot!(complaint(file("[train\nsteps = 5\n")), @r#"
+    error: config file run.toml is not TOML: line 1, column 7: unclosed table, expected `]`
+    hint: text goes in double quotes; `covey config show` prints a whole config to compare with
+    "#);
 }

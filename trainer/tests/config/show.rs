@@ -58,7 +58,67 @@ fn every_value_is_shown_with_its_place() {
         .set("model.preset=covenant-72b")
         .set("schedule.warmup_steps=10");
     let shown = layers.resolve(Purpose::Train).unwrap_or_else(|error| panic!("{error}")).show();
-    assert_snapshot!(shown, @"");
+    assert_snapshot!(shown, @r#"
+    [run]
+    name = "run"         # default
+    output = "runs/run"  # default
+    seed = 7             # --seed
+    device = "cpu"       # default
+    threads = "all"      # default
+
+    [model]
+    preset = "covenant-72b"         # --set
+    from = "none"                   # default
+    vocab_size = 262144             # preset covenant-72b
+    hidden_size = 8192              # preset covenant-72b
+    intermediate_size = 28672       # preset covenant-72b
+    num_hidden_layers = 80          # preset covenant-72b
+    num_attention_heads = 64        # preset covenant-72b
+    num_key_value_heads = 8         # preset covenant-72b
+    head_dim = 128                  # default
+    max_position_embeddings = 2048  # preset covenant-72b
+    rms_norm_eps = 1e-5             # preset covenant-72b
+    rope_theta = 500000.0           # preset covenant-72b
+    rope_scaling = "none"           # preset covenant-72b
+    tie_word_embeddings = false     # preset covenant-72b
+
+    [data]
+    sources = [{ path = "prepared", weight = 1.0 }]  # run.toml:5
+    sequence_length = 2048                           # preset covenant-72b
+    prefetch = 4                                     # default
+    held_out_windows = 64                            # default
+
+    [train]
+    steps = 100           # run.toml:2
+    batch_size = 16       # run.toml:3
+    micro_batch_size = 1  # preset covenant-72b
+    log_every = 10        # default
+    eval_every = 1000     # preset covenant-72b
+    precision = "fp32"    # default
+
+    [optim]
+    learning_rate = 0.001  # COVEY_OPTIM__LEARNING_RATE
+    beta1 = 0.9            # preset covenant-72b
+    beta2 = 0.95           # preset covenant-72b
+    epsilon = 1e-8         # preset covenant-72b
+    weight_decay = 0.1     # preset covenant-72b
+    clip_norm = "none"     # --set
+
+    [schedule]
+    kind = "cosine"                            # preset covenant-72b
+    warmup_steps = 10                          # --set
+    warmup_start_ratio = 1e-6                  # preset covenant-72b
+    final_ratio = 0.1                          # preset covenant-72b
+    decay_steps = 140000                       # preset covenant-72b
+    stable_steps = 0                           # default
+    flat_windows = [{ start = 82200, length = 13500 }]  # preset covenant-72b
+    rewind = [{ at = 121200, steps = 20000 }]  # preset covenant-72b
+    anneal = { start = 183000, warmup_steps = 100, peak_ratio = 0.25, decay_steps = 4500 }  # preset covenant-72b
+
+    [checkpoint]
+    every = 500  # default
+    keep = 3     # default
+    "#);
 }
 
 #[test]

@@ -25,6 +25,34 @@ fn the_covenant_recipe_is_the_published_one() {
 }
 
 #[test]
+fn the_covenant_schedule_passes_through_the_published_rates() {
+    let schedule = meaning(Layers::new().flag("--preset", "model.preset", "covenant-72b")).schedule();
+    assert_eq!(schedule.check(), []);
+    let rate = |step| schedule.learning_rate(step);
+    assert_eq!((rate(0), rate(1500)), (1.2e-4 * 1e-6, 1.2e-4));
+    assert_eq!(rate(82_200), rate(95_700));
+    assert_eq!(rate(121_200), rate(101_200));
+    assert_eq!((rate(183_000), rate(183_100), rate(187_600)), (0.0, 1.2e-4 * 0.25, 0.0));
+}
+
+#[test]
+fn every_kind_of_schedule_means_what_it_says() {
+    let peak_and_end = |kind: &str| {
+        let run = "train.steps = 1000\noptim.learning_rate = 1.0";
+        let text = format!("{run}\nschedule = {{ kind = \"{kind}\", final_ratio = 0.5 }}");
+        let schedule = meaning(file(&text)).schedule();
+        (schedule.learning_rate(50), schedule.learning_rate(1000))
+    };
+    assert_eq!(["constant", "cosine", "wsd"].map(peak_and_end), [(1.0, 1.0), (1.0, 0.5), (1.0, 0.5)]);
+}
+
+#[test]
+fn the_constants_of_adamw_arrive() {
+    let adamw = meaning(file("optim = { beta1 = 0.5, beta2 = 0.6, epsilon = 0.7, weight_decay = 0.8 }")).adamw();
+    assert_eq!((adamw.beta1, adamw.beta2, adamw.epsilon, adamw.weight_decay), (0.5, 0.6, 0.7, 0.8));
+}
+
+#[test]
 fn every_key_can_be_set_by_its_variable() {
     let shown = meaning(Layers::new()).to_toml();
     let table: toml::Table = toml::from_str(&shown).expect("is TOML");
