@@ -141,5 +141,5 @@ fn flat_windows_are_apart(facts: &Facts<'_>) -> Option<String> {
 /// Everything else that the schedule objects to, which is rewinds to before its start.
 fn the_clock_stays_positive(facts: &Facts<'_>) -> Option<String> {
     let finding = facts.config.schedule().check().into_iter().find(|finding| finding.key.starts_with("rewinds"))?;
-    Some(format!("must be possible, but {} {}", finding.got, finding.rule))
+    Some(format!("must not set the clock back to before its start, as {} steps do", finding.got))
 }

@@ -229,7 +229,7 @@ fn the_schedule_must_be_possible() {
     assert_snapshot!(complaint(file(text)), @r#"
     error: 2 problems in run.toml
       line 3  schedule.flat_windows = [{ start = 150, length = 10 }, { start …  must not overlap, 51 steps from 100 reach past 150
-      line 4  schedule.rewind = [{ at = 10, steps = 11 }]                       must be possible, but 11 sets the clock back to before its start
+      line 4  schedule.rewind = [{ at = 10, steps = 11 }]                       must not set the clock back to before its start, as 11 steps do
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
