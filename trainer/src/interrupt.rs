@@ -1,1 +1,62 @@
-//! interrupt
+//! Ctrl-C and SIGTERM: first a wish, then an order.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Exit code of a program that Ctrl-C has stopped: 128 plus the number of SIGINT.
+const STOPPED: i32 = 130;
+
+/// Catches Ctrl-C, SIGTERM and SIGHUP from now on and returns the flag that the first of them raises.
+///
+/// The first asks for a clean stop and says so on stderr; whoever holds the
+/// flag finishes what is under way and leaves. The second ends the process at
+/// once with exit code 130; checkpoints are safe against that.
+///
+/// # Errors
+/// If the signals have been caught before, or the system refuses.
+pub fn catch() -> Result<Arc<AtomicBool>, ctrlc::Error> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&flag);
+    ctrlc::set_handler(move || match answer(&raised) {
+        Answer::FinishStep => announce(),
+        Answer::StopNow => stop_now(),
+    })?;
+    Ok(flag)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    FinishStep,
+    StopNow,
+}
+
+fn answer(raised: &AtomicBool) -> Answer {
+    if raised.swap(true, Ordering::SeqCst) { Answer::StopNow } else { Answer::FinishStep }
+}
+
+fn announce() {
+    let mut stderr = io::stderr().lock();
+    // On a terminal the line is taken, by `^C` and perhaps a progress bar.
+    let start = if stderr.is_terminal() { "\n" } else { "" };
+    // A closed stderr is no reason not to stop cleanly.
+    let _ = writeln!(stderr, "{start}stopping after this step; press Ctrl-C again to stop at once");
+}
+
+#[expect(clippy::exit, reason = "the second Ctrl-C asks for exactly this")]
+fn stop_now() {
+    std::process::exit(STOPPED);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_asks_and_every_later_one_insists() {
+        let raised = AtomicBool::new(false);
+        assert_eq!(answer(&raised), Answer::FinishStep);
+        assert!(raised.load(Ordering::SeqCst));
+        assert_eq!([answer(&raised), answer(&raised)], [Answer::StopNow; 2]);
+    }
+}

@@ -1,0 +1,57 @@
+//! Putting the files of one checkpoint into a folder.
+
+use std::path::Path;
+
+use super::disk::Disk;
+use super::error::CheckpointError;
+use super::hashed_file::HashedFile;
+use super::layout::{MANIFEST, MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS};
+use super::manifest::{FileEntry, Manifest};
+use super::snapshot::{Snapshot, weights_digest};
+use super::tensor_files::{TensorSource, write_tensors};
+
+/// Writes everything in `snapshot` to the new folder `folder`, the manifest last.
+///
+/// All of it has reached the disk when this returns. Nothing is copied on the
+/// way: values go from the snapshot to the file in chunks.
+pub(super) fn assemble(
+    disk: &dyn Disk,
+    folder: &Path,
+    snapshot: &Snapshot,
+    max_file_bytes: u64,
+) -> Result<(), CheckpointError> {
+    disk.create_folder(folder).map_err(|source| CheckpointError::io("create", folder, source))?;
+    let mut files = write_tensors(disk, folder, WEIGHTS, &weights(snapshot), max_file_bytes)?;
+    files.extend(write_tensors(disk, folder, OPTIMIZER, &moments(snapshot), max_file_bytes)?);
+    files.extend(write_texts(disk, folder, snapshot)?);
+    let manifest = Manifest::new(snapshot.state.step, weights_digest(&snapshot.weights), files);
+    HashedFile::write_whole(disk, folder, MANIFEST, manifest.to_json().as_bytes())?;
+    disk.sync_folder(folder).map_err(|source| CheckpointError::io("write", folder, source))
+}
+
+fn weights(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
+    let weights = snapshot.weights.iter();
+    weights.map(|tensor| TensorSource::new(tensor.name.as_str(), &tensor.shape, &tensor.values)).collect()
+}
+
+/// `m.<name>` and `v.<name>` of every weight.
+fn moments(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
+    let pairs = snapshot.weights.iter().zip(&snapshot.moments);
+    pairs
+        .flat_map(|(weight, moments)| {
+            [("m", &moments.first), ("v", &moments.second)]
+                .map(|(kind, values)| TensorSource::new(format!("{kind}.{}", weight.name), &weight.shape, values))
+        })
+        .collect()
+}
+
+fn write_texts(disk: &dyn Disk, folder: &Path, snapshot: &Snapshot) -> Result<Vec<FileEntry>, CheckpointError> {
+    let state = serde_json::to_string_pretty(&snapshot.state).expect("plain data always has a JSON form");
+    let texts = [
+        (MODEL_CONFIG, snapshot.model_config.as_bytes()),
+        (STATE, state.as_bytes()),
+        (RUN_CONFIG, snapshot.run_config.as_bytes()),
+    ];
+    let extras = snapshot.extra_files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice()));
+    texts.into_iter().chain(extras).map(|(name, bytes)| HashedFile::write_whole(disk, folder, name, bytes)).collect()
+}

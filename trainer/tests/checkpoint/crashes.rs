@@ -1,0 +1,118 @@
+//! Whatever happens while saving, the checkpoint before it survives.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use covey::checkpoint::{CheckpointError, CheckpointOptions, CheckpointWriter};
+
+use crate::faulty_disk::{Fault, FaultyDisk};
+use crate::samples::{keeping, newest_step, save_all, shelf, snapshot};
+
+/// Opens the run and saves step 30 over 10 and 20, on a disk that fails at operation `fails_at`.
+///
+/// `None` if saving was over before that.
+fn save_with_fault(run: &Path, fault: Fault, fails_at: usize, options: CheckpointOptions) -> Option<CheckpointError> {
+    save_all(run, [10, 20], options);
+    let disk = FaultyDisk::new(fault, fails_at);
+    let result = CheckpointWriter::open_on(Arc::new(disk.clone()), run, options).and_then(|mut writer| {
+        writer.save(snapshot(30))?;
+        writer.wait()
+    });
+    assert_eq!(result.is_err(), disk.has_failed(), "operation {fails_at}: {result:?}");
+    result.err()
+}
+
+/// Tries every operation in turn until saving gets through, and returns how many there were.
+fn at_every_operation(mut check: impl FnMut(usize, &Path) -> bool) -> usize {
+    (0..)
+        .take_while(|fails_at| {
+            let run = tempfile::tempdir().unwrap();
+            check(*fails_at, run.path())
+        })
+        .count()
+}
+
+#[test]
+fn a_crash_at_any_write_leaves_the_previous_checkpoint_intact() {
+    let mut newest = Vec::new();
+    let crashes = at_every_operation(|fails_at, run| {
+        let failed = save_with_fault(run, Fault::Crash, fails_at, keeping(2)).is_some();
+        newest.push(newest_step(run).expect("a checkpoint is intact at every moment"));
+
+        // The next start sweeps, and saves as if nothing had been.
+        save_all(run, [30], keeping(2));
+        assert_eq!(shelf(run), ["step-00000020", "step-00000030"], "crash at operation {fails_at}");
+        assert_eq!(newest_step(run), Some(30));
+        failed
+    });
+    assert!(crashes > 50, "only {crashes} moments to crash at");
+    // It is step 20 until the one rename that makes it step 30, and never 20 again.
+    assert!(newest.is_sorted() && newest.first() == Some(&20) && newest.last() == Some(&30), "{newest:?}");
+}
+
+#[test]
+fn a_crash_while_a_damaged_checkpoint_is_replaced_costs_no_other() {
+    at_every_operation(|fails_at, run| {
+        save_all(run, [30], keeping(2));
+        std::fs::remove_file(run.join("checkpoints/step-00000030/run.toml")).unwrap();
+        let failed = save_with_fault(run, Fault::Crash, fails_at, keeping(2)).is_some();
+        assert!(newest_step(run) >= Some(20), "crash at operation {fails_at}");
+        failed
+    });
+}
+
+#[test]
+fn full_disk_is_reported_and_leaves_nothing_behind() {
+    let failures = at_every_operation(|fails_at, run| {
+        let Some(error) = save_with_fault(run, Fault::Full, fails_at, keeping(1)) else { return false };
+        assert!(matches!(error, CheckpointError::NoSpace { .. }), "{error}");
+        assert!(error.to_string().starts_with("no space left on device while writing "), "{error}");
+        assert!(error.hint().unwrap().contains("free some space"));
+        assert_eq!(shelf(run), ["step-00000020"], "full at operation {fails_at}");
+        true
+    });
+    assert!(failures > 50, "only {failures} moments to fill up at");
+}
+
+#[test]
+fn one_failed_operation_never_costs_the_previous_checkpoint() {
+    at_every_operation(|fails_at, run| {
+        let failed = save_with_fault(run, Fault::Glitch, fails_at, keeping(1)).is_some();
+        assert!(newest_step(run) >= Some(20), "glitch at operation {fails_at}");
+        failed
+    });
+}
+
+#[test]
+fn an_error_in_the_background_surfaces_at_the_next_call_once() {
+    let run = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new(Fault::Glitch, 5);
+    let mut writer = CheckpointWriter::open_on(Arc::new(disk), run.path(), keeping(1)).unwrap();
+    writer.save(snapshot(10)).unwrap();
+    assert!(writer.save(snapshot(20)).is_err());
+    assert!(writer.wait().unwrap().is_none());
+    writer.save(snapshot(20)).unwrap();
+    assert!(writer.wait().unwrap().is_some());
+    assert_eq!(newest_step(run.path()), Some(20));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let run = parent.path().join("a-file");
+    std::fs::write(&run, "in the way").unwrap();
+    let error = CheckpointWriter::open(&run, keeping(1)).unwrap_err();
+    assert!(matches!(&error, CheckpointError::Io { path, .. } if path.starts_with(&run)), "{error:?}");
+    assert!(error.to_string().starts_with("cannot create "), "{error}");
+    assert!(error.hint().unwrap().contains("--output"));
+}
+
+#[test]
+fn a_run_has_one_writer_at_a_time() {
+    let run = tempfile::tempdir().unwrap();
+    let first = CheckpointWriter::open(run.path(), keeping(1)).unwrap();
+    let second = CheckpointWriter::open(run.path(), keeping(1));
+    assert!(matches!(second, Err(CheckpointError::InUse { .. })), "{second:?}");
+    drop(first);
+    CheckpointWriter::open(run.path(), keeping(1)).unwrap();
+}

@@ -1,0 +1,122 @@
+//! Damage is noticed, named, and passed over.
+
+use std::fs;
+use std::path::Path;
+
+use covey::checkpoint::{Checkpoint, CheckpointError, Damage, newest_intact};
+
+use crate::samples::{folder, keeping, newest_step, save_all};
+
+fn files(checkpoint: &Path) -> Vec<std::path::PathBuf> {
+    fs::read_dir(checkpoint).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_noticed() {
+    let run = tempfile::tempdir().unwrap();
+    save_all(run.path(), [40], keeping(1));
+    let path = folder(run.path(), 40);
+    let mut flips = 0;
+    for file in files(&path) {
+        let whole = fs::read(&file).unwrap();
+        for byte in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= 1 << (byte % 8);
+            fs::write(&file, flipped).unwrap();
+            assert!(Checkpoint::open(&path).is_err(), "{} byte {byte}", file.display());
+            flips += 1;
+        }
+        fs::write(&file, whole).unwrap();
+    }
+    Checkpoint::open(&path).unwrap();
+    assert!(flips > 1000, "only {flips} bytes");
+}
+
+#[test]
+fn every_bit_of_the_manifest_counts() {
+    let run = tempfile::tempdir().unwrap();
+    save_all(run.path(), [40], keeping(1));
+    let (path, file) = (folder(run.path(), 40), folder(run.path(), 40).join("manifest.json"));
+    let whole = fs::read(&file).unwrap();
+    for bit in 0..whole.len() * 8 {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&file, flipped).unwrap();
+        assert!(Checkpoint::open(&path).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_or_of_another_length_is_named() {
+    let run = tempfile::tempdir().unwrap();
+    save_all(run.path(), [40], keeping(1));
+    let path = folder(run.path(), 40);
+    for file in files(&path) {
+        let whole = fs::read(&file).unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        for other in [&whole[..whole.len() - 1], &[], &[whole.as_slice(), b" "].concat()] {
+            fs::write(&file, other).unwrap();
+            let error = Checkpoint::open(&path).err();
+            // A manifest is not its own witness: a space at its end is no damage.
+            let harmless = name == "manifest.json" && other.len() > whole.len();
+            assert_eq!(error.is_none(), harmless, "{name}");
+            assert!(error.is_none_or(|error| error.to_string().contains(name)), "{name}");
+        }
+        fs::remove_file(&file).unwrap();
+        let error = Checkpoint::open(&path).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        fs::write(&file, whole).unwrap();
+    }
+}
+
+#[test]
+fn damaged_checkpoints_are_passed_over_and_reported_newest_first() {
+    let run = tempfile::tempdir().unwrap();
+    save_all(run.path(), [10, 20, 30, 40], keeping(4));
+    let weights = folder(run.path(), 40).join("model.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, &whole[..100]).unwrap();
+    fs::remove_file(folder(run.path(), 30).join("state.json")).unwrap();
+
+    let found = newest_intact(run.path()).unwrap().unwrap();
+    assert_eq!(found.checkpoint.path(), folder(run.path(), 20));
+    let [first, second] = found.skipped.as_slice() else { panic!("{:?}", found.skipped) };
+    assert_eq!((&first.path, &second.path), (&folder(run.path(), 40), &folder(run.path(), 30)));
+    let cut = Damage::Length { file: "model.safetensors".into(), expected: whole.len() as u64, got: 100 };
+    assert!(matches!(&first.reason, CheckpointError::Damaged { damage, .. } if *damage == cut), "{}", first.reason);
+    let gone = Damage::Missing { file: "state.json".into() };
+    assert!(matches!(&second.reason, CheckpointError::Damaged { damage, .. } if *damage == gone), "{}", second.reason);
+    assert!(first.reason.hint().is_some());
+}
+
+#[test]
+fn a_run_without_any_intact_checkpoint_does_not_silently_start_over() {
+    let run = tempfile::tempdir().unwrap();
+    assert!(newest_intact(run.path()).unwrap().is_none());
+    save_all(run.path(), [10, 20], keeping(2));
+    for step in [10, 20] {
+        fs::remove_file(folder(run.path(), step).join("model.safetensors")).unwrap();
+    }
+    let error = newest_intact(run.path()).unwrap_err();
+    assert!(matches!(&error, CheckpointError::NoneIntact { damaged, .. } if damaged.len() == 2), "{error}");
+    assert!(error.to_string().contains("step-00000020"), "{error}");
+    assert!(error.to_string().contains("model.safetensors is missing"), "{error}");
+}
+
+#[test]
+fn a_format_of_the_future_is_refused_by_its_version() {
+    let run = tempfile::tempdir().unwrap();
+    save_all(run.path(), [10, 20], keeping(2));
+    let manifest = folder(run.path(), 20).join("manifest.json");
+    fs::write(&manifest, r#"{"version": 7, "whatever": []}"#).unwrap();
+    let error = Checkpoint::open(&folder(run.path(), 20)).unwrap_err();
+    assert!(matches!(error, CheckpointError::UnknownVersion { got: 7, expected: 1, .. }), "{error}");
+    assert_eq!(newest_step(run.path()), Some(10));
+}
+
+#[test]
+fn a_folder_of_something_else_is_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Checkpoint::open(folder.path()).unwrap_err();
+    assert!(matches!(error, CheckpointError::NotACheckpoint { .. }), "{error}");
+}
