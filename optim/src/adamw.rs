@@ -1,0 +1,325 @@
+//! AdamW: adaptive steps with decoupled weight decay (Loshchilov and Hutter, 2019).
+//!
+//! At update t with learning rate lr and gradient g, for every element:
+//!
+//! ```text
+//! p <- p * (1 - lr * weight_decay)
+//! m <- beta1 * m + (1 - beta1) * g
+//! v <- beta2 * v + (1 - beta2) * g^2
+//! p <- p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
+//! ```
+//!
+//! The same formula as PyTorch's fused AdamW. Decay applies to every tensor, norms included, as in the 72B run.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn_flex::FlexTensor;
+use serde::{Deserialize, Serialize};
+
+use crate::elements;
+use crate::error::{Findings, OptimError, SettingError};
+use crate::update::{Coefficients, Slices, update_all};
+
+/// The constants of AdamW; the learning rate comes with every step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamWConfig {
+    /// Decay of the running mean of gradients.
+    pub beta1: f64,
+    /// Decay of the running mean of squared gradients.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Share of a weight that decays per unit of learning rate.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 }
+    }
+}
+
+impl AdamWConfig {
+    /// Every constant that makes no sense; empty for a sound config.
+    pub fn check(&self) -> Vec<SettingError> {
+        let mut findings = Findings::default();
+        for (key, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            findings.require((0.0..1.0).contains(&beta), key, beta, "must be at least 0 and below 1");
+        }
+        let epsilon = self.epsilon;
+        findings.require(epsilon.is_finite() && epsilon > 0.0, "epsilon", epsilon, "must be above 0");
+        let decay = self.weight_decay;
+        findings.require(decay.is_finite() && decay >= 0.0, "weight_decay", decay, "must be 0 or more");
+        findings.0
+    }
+
+    /// The numbers of update `t`, counted from 1.
+    fn coefficients(&self, t: u64, learning_rate: f64, gradient_scale: f32) -> Coefficients {
+        let bias1 = 1.0 - self.beta1.powf(t as f64);
+        let bias2 = 1.0 - self.beta2.powf(t as f64);
+        Coefficients {
+            keep: (1.0 - learning_rate * self.weight_decay) as f32,
+            gradient_scale,
+            beta1: self.beta1 as f32,
+            beta1_rest: (1.0 - self.beta1) as f32,
+            beta2: self.beta2 as f32,
+            beta2_rest: (1.0 - self.beta2) as f32,
+            step_size: (learning_rate / bias1) as f32,
+            root_scale: (1.0 / bias2.sqrt()) as f32,
+            epsilon: self.epsilon as f32,
+        }
+    }
+}
+
+/// The optimizer of one model: constants, update count and two moments per parameter, in fp32.
+///
+/// Parameters are known by their place in the list, so every step must bring them in the same order. Moments start at
+/// zero with the first step and live on their parameter's device.
+///
+/// On Burn's CPU backend parameters and moments are updated in place, in one pass over memory, on all threads of the
+/// current rayon pool; results do not depend on how many there are. A parameter whose tensor has another holder (a
+/// clone somewhere) is copied first. Other backends get the same formula in Burn's own operations.
+#[derive(Clone, Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    steps: u64,
+    moments: Vec<MomentTensors>,
+}
+
+/// Running means for one parameter, flat.
+#[derive(Clone, Debug)]
+struct MomentTensors {
+    first: Tensor<1>,
+    second: Tensor<1>,
+}
+
+/// All that an optimizer remembers, for checkpoints.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AdamWState {
+    /// Updates made.
+    pub steps: u64,
+    /// One entry per parameter, in the order of the steps; empty before the first.
+    pub moments: Vec<Moments>,
+}
+
+/// Running means for one parameter, flat and row-major.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// Mean of gradients (`m`).
+    pub first: Vec<f32>,
+    /// Mean of squared gradients (`v`).
+    pub second: Vec<f32>,
+}
+
+impl AdamW {
+    /// An optimizer that has made no step.
+    pub fn new(config: AdamWConfig) -> Self {
+        Self { config, steps: 0, moments: Vec::new() }
+    }
+
+    /// The optimizer that [`state`](Self::state) was taken from: it goes on bit for bit. Moments go to `device`.
+    pub fn restore(config: AdamWConfig, state: AdamWState, device: &Device) -> Self {
+        let moments = state.moments.into_iter().map(|moments| MomentTensors {
+            first: tensor(moments.first, device),
+            second: tensor(moments.second, device),
+        });
+        Self { config, steps: state.steps, moments: moments.collect() }
+    }
+
+    /// A copy of everything that this optimizer remembers.
+    pub fn state(&self) -> AdamWState {
+        let moments = self.moments.iter().map(|own| Moments { first: values(&own.first), second: values(&own.second) });
+        AdamWState { steps: self.steps, moments: moments.collect() }
+    }
+
+    /// Updates made.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Moves every parameter along its gradient, which is multiplied by `gradient_scale` on the way.
+    ///
+    /// The scale takes [`clip_scale`](crate::clip_scale) and the averaging over micro-batches, so neither needs a pass
+    /// of its own. Tensors must be free of autodiff.
+    ///
+    /// # Errors
+    ///
+    /// A number, length or precision of tensors that does not fit; nothing is changed then.
+    pub fn step<'a>(
+        &mut self,
+        parameters: impl IntoIterator<Item = (&'a mut Tensor<1>, &'a Tensor<1>)>,
+        learning_rate: f64,
+        gradient_scale: f32,
+    ) -> Result<(), OptimError> {
+        let mut pairs: Vec<_> = parameters.into_iter().collect();
+        self.check(&pairs)?;
+        if self.moments.is_empty() {
+            self.moments = pairs.iter().map(|(parameter, _)| MomentTensors::zeros(parameter)).collect();
+        }
+        self.steps += 1;
+        let coefficients = self.config.coefficients(self.steps, learning_rate, gradient_scale);
+        if !update_in_place(&mut pairs, &mut self.moments, coefficients) {
+            for ((parameter, gradient), moments) in pairs.into_iter().zip(&mut self.moments) {
+                update_tensors(parameter, gradient, moments, coefficients);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, pairs: &[(&mut Tensor<1>, &Tensor<1>)]) -> Result<(), OptimError> {
+        if !self.moments.is_empty() && self.moments.len() != pairs.len() {
+            return Err(OptimError::ParameterCount { expected: self.moments.len(), got: pairs.len() });
+        }
+        for (index, (parameter, gradient)) in pairs.iter().enumerate() {
+            check_precision("values", index, parameter)?;
+            check_precision("gradient", index, gradient)?;
+            check_length("gradient", index, parameter, gradient)?;
+            if let Some(moments) = self.moments.get(index) {
+                check_length("first moment", index, parameter, &moments.first)?;
+                check_length("second moment", index, parameter, &moments.second)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MomentTensors {
+    fn zeros(parameter: &Tensor<1>) -> Self {
+        Self { first: parameter.zeros_like(), second: parameter.zeros_like() }
+    }
+}
+
+/// One parameter with its moments and gradient, moved out of their tensors.
+struct Taken {
+    parameter: FlexTensor,
+    first: FlexTensor,
+    second: FlexTensor,
+    gradient: FlexTensor,
+}
+
+impl Taken {
+    fn slices(&mut self) -> Slices<'_> {
+        Slices {
+            parameter: self.parameter.storage_mut(),
+            first: self.first.storage_mut(),
+            second: self.second.storage_mut(),
+            gradient: elements::slice(&self.gradient),
+        }
+    }
+}
+
+/// The update on slices; `false`, and nothing done, unless all tensors are on the CPU backend.
+fn update_in_place(
+    pairs: &mut [(&mut Tensor<1>, &Tensor<1>)],
+    moments: &mut [MomentTensors],
+    coefficients: Coefficients,
+) -> bool {
+    let mut taken = Vec::with_capacity(pairs.len());
+    let mut complete = true;
+    for ((parameter, gradient), own) in pairs.iter_mut().zip(moments.iter_mut()) {
+        match take(parameter, gradient, own) {
+            Some(tensors) => taken.push(tensors),
+            None => {
+                complete = false;
+                break;
+            }
+        }
+    }
+    if complete {
+        update_all(taken.iter_mut().map(Taken::slices).collect(), coefficients);
+    }
+    for (((parameter, _), own), tensors) in pairs.iter_mut().zip(moments).zip(taken) {
+        elements::put_back(parameter, tensors.parameter);
+        elements::put_back(&mut own.first, tensors.first);
+        elements::put_back(&mut own.second, tensors.second);
+    }
+    complete
+}
+
+/// Moves all four out, or none.
+fn take(parameter: &mut Tensor<1>, gradient: &Tensor<1>, moments: &mut MomentTensors) -> Option<Taken> {
+    let gradient = elements::storage(gradient)?;
+    let on_cpu = |tensor: &Tensor<1>| elements::storage(tensor).is_some();
+    if !(on_cpu(parameter) && on_cpu(&moments.first) && on_cpu(&moments.second)) {
+        return None;
+    }
+    Some(Taken {
+        parameter: elements::take(parameter)?,
+        first: elements::take(&mut moments.first)?,
+        second: elements::take(&mut moments.second)?,
+        gradient,
+    })
+}
+
+/// The update in Burn's operations, for any backend.
+fn update_tensors(parameter: &mut Tensor<1>, gradient: &Tensor<1>, moments: &mut MomentTensors, c: Coefficients) {
+    let gradient = gradient.clone() * c.gradient_scale;
+    let square = gradient.clone() * gradient.clone();
+    moments.first = moments.first.clone() * c.beta1 + gradient * c.beta1_rest;
+    moments.second = moments.second.clone() * c.beta2 + square * c.beta2_rest;
+    let denominator = moments.second.clone().sqrt() * c.root_scale + c.epsilon;
+    *parameter = parameter.clone() * c.keep - moments.first.clone() * c.step_size / denominator;
+}
+
+fn check_precision(what: &'static str, index: usize, tensor: &Tensor<1>) -> Result<(), OptimError> {
+    match tensor.dtype() {
+        DType::F32 => Ok(()),
+        other => Err(OptimError::Precision { what, index, got: other.name().to_string() }),
+    }
+}
+
+fn check_length(what: &'static str, index: usize, parameter: &Tensor<1>, tensor: &Tensor<1>) -> Result<(), OptimError> {
+    let (expected, got) = (parameter.shape().num_elements(), tensor.shape().num_elements());
+    if expected == got { Ok(()) } else { Err(OptimError::Length { what, index, expected, got }) }
+}
+
+fn tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), device)
+}
+
+fn values(tensor: &Tensor<1>) -> Vec<f32> {
+    tensor.clone().into_data().try_into_vec().expect("moments are fp32")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values without a pattern that a formula could hide behind.
+    fn wave(length: usize, seed: f32) -> Vec<f32> {
+        (0..length).map(|index| (index as f32 * 0.37 + seed).sin() * (1.0 + seed)).collect()
+    }
+
+    #[test]
+    fn slices_and_burn_operations_agree() {
+        let device = Device::flex();
+        let length = 1000;
+        let mut fast = AdamW::new(AdamWConfig::default());
+        let mut parameter = tensor(wave(length, 0.1), &device);
+        let mut plain = parameter.clone();
+        let mut moments = MomentTensors::zeros(&plain);
+        for step in 1..=7u64 {
+            let gradient = tensor(wave(length, step as f32), &device);
+            let coefficients = fast.config.coefficients(step, 0.01 / step as f64, 0.5);
+            update_tensors(&mut plain, &gradient, &mut moments, coefficients);
+            fast.step([(&mut parameter, &gradient)], 0.01 / step as f64, 0.5).unwrap();
+        }
+        for (fast, plain) in values(&parameter).iter().zip(values(&plain)) {
+            assert!((fast - plain).abs() <= 1e-6 * plain.abs().max(1.0), "{fast} and {plain}");
+        }
+        assert_eq!(fast.state().moments[0].second.len(), values(&moments.second).len());
+    }
+
+    #[test]
+    fn unshared_parameters_keep_their_memory() {
+        let device = Device::flex();
+        let mut parameter = tensor(wave(100, 0.1), &device);
+        let gradient = tensor(wave(100, 0.2), &device);
+        let address = |tensor: &Tensor<1>| elements::slice(&elements::storage(tensor).unwrap()).as_ptr();
+        let before = address(&parameter);
+        let mut optimizer = AdamW::new(AdamWConfig::default());
+        optimizer.step([(&mut parameter, &gradient)], 0.1, 1.0).unwrap();
+        assert_eq!(address(&parameter), before);
+    }
+}

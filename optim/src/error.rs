@@ -1,0 +1,101 @@
+//! What can go wrong with settings, gradients and saved state.
+
+use std::fmt::Display;
+
+/// A setting that cannot be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {got} {rule}")]
+pub struct SettingError {
+    /// The setting, dotted when nested: `anneal.peak_ratio`, `rewinds[1].steps`.
+    pub key: String,
+    /// The value found.
+    pub got: String,
+    /// What it must be, as the end of a sentence: `must be above 0`.
+    pub rule: String,
+}
+
+impl SettingError {
+    pub(crate) fn new(key: impl Into<String>, got: impl Display, rule: impl Into<String>) -> Self {
+        Self { key: key.into(), got: got.to_string(), rule: rule.into() }
+    }
+}
+
+/// Collects the settings that break their rule.
+#[derive(Default)]
+pub(crate) struct Findings(pub(crate) Vec<SettingError>);
+
+impl Findings {
+    /// Notes `key` unless its rule holds.
+    pub(crate) fn require(&mut self, holds: bool, key: impl Into<String>, got: impl Display, rule: &str) {
+        if !holds {
+            self.0.push(SettingError::new(key, got, rule));
+        }
+    }
+
+    /// A ratio must lie in 0..=1.
+    pub(crate) fn ratio(&mut self, key: &str, value: f64) {
+        self.require((0.0..=1.0).contains(&value), key, value, "must be between 0 and 1");
+    }
+}
+
+/// A step of the optimizer that cannot be made, or a state that does not fit.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptimError {
+    /// The gradient is NaN or infinite; applying it would ruin every weight.
+    #[error("norm of gradient {index} is {norm}")]
+    NonFiniteGradient {
+        /// Place of the first such tensor in the list that was given.
+        index: usize,
+        /// Its norm: NaN or infinite.
+        norm: f64,
+    },
+
+    /// The number of parameters is not that of the steps before.
+    #[error("{got} parameters given, but the optimizer holds moments for {expected}")]
+    ParameterCount {
+        /// Parameters with moments.
+        expected: usize,
+        /// Parameters given.
+        got: usize,
+    },
+
+    /// A gradient or a moment has another length than its parameter.
+    #[error("{what} of parameter {index} has {got} elements, the parameter has {expected}")]
+    Length {
+        /// `gradient`, `first moment` or `second moment`.
+        what: &'static str,
+        /// Place of the parameter in the list that was given.
+        index: usize,
+        /// Elements of the parameter.
+        expected: usize,
+        /// Elements found.
+        got: usize,
+    },
+
+    /// A tensor of another precision than fp32.
+    #[error("{what} of parameter {index} is {got}, not fp32")]
+    Precision {
+        /// `values` or `gradient`.
+        what: &'static str,
+        /// Place of the parameter in the list that was given.
+        index: usize,
+        /// The precision found.
+        got: String,
+    },
+}
+
+impl OptimError {
+    /// What the person at the keyboard can do, if anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NonFiniteGradient { .. } => {
+                Some("lower the learning rate, lengthen the warm-up, or resume from an earlier checkpoint".into())
+            }
+            Self::ParameterCount { .. } | Self::Length { .. } => {
+                Some("resume with the model the checkpoint was written for".into())
+            }
+            Self::Precision { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! How large a gradient is, and how much of it may count.
+
+use burn::tensor::Tensor;
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use crate::elements;
+use crate::error::OptimError;
+use crate::update::CHUNK;
+
+/// Independent sums per chunk; enough for the widest vector registers and their latency.
+const LANES: usize = 32;
+
+/// The L2 norm of all gradients taken as one vector.
+///
+/// On the CPU squares are summed in f64, in a fixed order over fixed chunks: the same bits whatever the number of
+/// threads, and no overflow. Elsewhere each tensor is summed on its device.
+///
+/// # Errors
+///
+/// [`OptimError::NonFiniteGradient`] names the first tensor with a NaN or an infinity.
+pub fn global_norm<'a>(gradients: impl IntoIterator<Item = &'a Tensor<1>>) -> Result<f64, OptimError> {
+    let mut total = 0.0;
+    for (index, gradient) in gradients.into_iter().enumerate() {
+        let squares = sum_of_squares(gradient);
+        if !squares.is_finite() {
+            return Err(OptimError::NonFiniteGradient { index, norm: squares.sqrt() });
+        }
+        total += squares;
+    }
+    Ok(total.sqrt())
+}
+
+/// The factor that brings a gradient of norm `norm` down to norm `max`: `max / (norm + 1e-6)`, at most 1.
+pub fn clip_scale(norm: f64, max: f64) -> f32 {
+    // An infinite `max` means no clipping; its quotient is infinite and the minimum is 1.
+    (max / (norm + 1e-6)).min(1.0) as f32
+}
+
+/// Sets gradients to zero in their own memory, ready to be added to.
+pub fn clear<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor<1>>) {
+    for gradient in gradients {
+        match elements::take(gradient) {
+            Some(mut storage) => {
+                storage.storage_mut::<f32>().par_chunks_mut(CHUNK).for_each(|chunk| chunk.fill(0.0));
+                elements::put_back(gradient, storage);
+            }
+            None => *gradient = gradient.zeros_like(),
+        }
+    }
+}
+
+fn sum_of_squares(gradient: &Tensor<1>) -> f64 {
+    match elements::storage(gradient) {
+        Some(storage) => slice_sum_of_squares(elements::slice(&storage)),
+        None => f64::from((gradient.clone() * gradient.clone()).sum().into_scalar::<f32>()),
+    }
+}
+
+fn slice_sum_of_squares(values: &[f32]) -> f64 {
+    let partial: Vec<f64> = values.par_chunks(CHUNK).map(chunk_sum_of_squares).collect();
+    partial.into_iter().sum()
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+fn chunk_sum_of_squares(values: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let (rows, rest) = values.as_chunks::<LANES>();
+    for row in rows {
+        for (lane, value) in lanes.iter_mut().zip(row) {
+            *lane += f64::from(*value) * f64::from(*value);
+        }
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane += f64::from(*value) * f64::from(*value);
+    }
+    lanes.iter().sum()
+}
