@@ -2,9 +2,15 @@
 
 use crate::error::ConfigError;
 
+/// Largest value of any count: larger than every model known, small enough that products of two never overflow.
+const MAX_COUNT: usize = 1 << 24;
+
+/// Most decoder blocks.
+const MAX_LAYERS: usize = 4096;
+
 /// Shape of one Llama-family decoder.
 ///
-/// - Every count is at least 1.
+/// - Every count is at least 1 and at most 2^24, so that no product of two overflows; layers at most 4096.
 /// - `num_heads` is a multiple of `num_kv_heads`; `head_dim` is even.
 ///
 /// Built by [`ModelConfig::checked`], so whoever holds one may rely on it.
@@ -78,6 +84,9 @@ impl ModelConfig {
                 return Err(ConfigError::new(field, value, "must be a positive number"));
             }
         }
+        if let Some(scaling) = &self.rope.scaling {
+            scaling.check()?;
+        }
         Ok(self)
     }
 
@@ -92,10 +101,16 @@ impl ModelConfig {
             ("head_dim", self.head_dim),
             ("max_position_embeddings", self.max_positions),
         ];
-        match counts.into_iter().find(|(_, value)| *value == 0) {
-            Some((field, value)) => Err(ConfigError::new(field, value, "must be at least 1")),
-            None => Ok(()),
+        for (field, value) in counts {
+            if value == 0 {
+                return Err(ConfigError::new(field, value, "must be at least 1"));
+            }
+            let limit = if field == "num_hidden_layers" { MAX_LAYERS } else { MAX_COUNT };
+            if value > limit {
+                return Err(ConfigError::new(field, value, format!("must be at most {limit}")));
+            }
         }
+        Ok(())
     }
 
     /// Width of all query heads together.
@@ -106,5 +121,26 @@ impl ModelConfig {
     /// Width of all key heads together, and of all value heads together.
     pub fn kv_width(&self) -> usize {
         self.num_kv_heads * self.head_dim
+    }
+}
+
+impl Llama3Scaling {
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { factor, low_freq_factor: low, high_freq_factor: high, original_max_positions } = *self;
+        if !(factor.is_finite() && factor >= 1.0) {
+            return Err(ConfigError::new("rope_scaling.factor", factor, "must be at least 1"));
+        }
+        if !(low.is_finite() && low > 0.0) {
+            return Err(ConfigError::new("rope_scaling.low_freq_factor", low, "must be a positive number"));
+        }
+        if !(high.is_finite() && high > low) {
+            let rule = format!("must be above low_freq_factor = {low}");
+            return Err(ConfigError::new("rope_scaling.high_freq_factor", high, rule));
+        }
+        if original_max_positions == 0 {
+            let field = "rope_scaling.original_max_position_embeddings";
+            return Err(ConfigError::new(field, original_max_positions, "must be at least 1"));
+        }
+        Ok(())
     }
 }

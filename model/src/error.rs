@@ -196,3 +196,46 @@ impl HubError {
         Some(hint.to_owned())
     }
 }
+
+/// Tokens that a network cannot read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// The tokens do not divide into windows that have something to predict.
+    #[error("{tokens} tokens do not make {sequences} equally long windows")]
+    Ragged {
+        /// Tokens given.
+        tokens: usize,
+        /// Windows asked for.
+        sequences: usize,
+    },
+    /// More tokens in a row than there are positions.
+    #[error("a window of {length} tokens is longer than the model's {max_positions} positions")]
+    TooLong {
+        /// Tokens in a window.
+        length: usize,
+        /// Positions of the model.
+        max_positions: usize,
+    },
+    /// An id that no embedding belongs to.
+    #[error("token id {token} is outside the model's vocabulary of {vocab_size}")]
+    UnknownToken {
+        /// The id.
+        token: u32,
+        /// Ids the model knows.
+        vocab_size: usize,
+    },
+}
+
+impl BatchError {
+    /// What the person at the keyboard can do, if anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ragged { .. } => None,
+            Self::TooLong { .. } => Some("use a shorter sequence length, or a model with more positions".into()),
+            Self::UnknownToken { .. } => {
+                Some("the text was tokenized for another model: prepare it with this model's tokenizer".into())
+            }
+        }
+    }
+}

@@ -196,52 +196,73 @@ impl<T> Parameters<T> {
 impl<T> BlockParameters<T> {
     /// Every value, in canonical order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        let AttentionParameters { norm, query, key, value, output } = &self.attention;
-        let mlp = &self.mlp;
-        [norm, query, key, value, output, &mlp.norm, &mlp.gate, &mlp.up, &mlp.down].into_iter()
+        self.attention.iter().chain(self.mlp.iter())
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let AttentionParameters { norm, query, key, value, output } = &mut self.attention;
-        let mlp = &mut self.mlp;
-        [norm, query, key, value, output, &mut mlp.norm, &mut mlp.gate, &mut mlp.up, &mut mlp.down].into_iter()
+        self.attention.iter_mut().chain(self.mlp.iter_mut())
     }
 
     fn map<U>(&self, convert: &mut impl FnMut(&T) -> U) -> BlockParameters<U> {
-        let AttentionParameters { norm, query, key, value, output } = &self.attention;
-        BlockParameters {
-            attention: AttentionParameters {
-                norm: convert(norm),
-                query: convert(query),
-                key: convert(key),
-                value: convert(value),
-                output: convert(output),
-            },
-            mlp: MlpParameters {
-                norm: convert(&self.mlp.norm),
-                gate: convert(&self.mlp.gate),
-                up: convert(&self.mlp.up),
-                down: convert(&self.mlp.down),
-            },
-        }
+        BlockParameters { attention: self.attention.map(&mut *convert), mlp: self.mlp.map(convert) }
     }
 
     fn map_owned<U>(self, convert: &mut impl FnMut(T) -> U) -> BlockParameters<U> {
-        let AttentionParameters { norm, query, key, value, output } = self.attention;
-        BlockParameters {
-            attention: AttentionParameters {
-                norm: convert(norm),
-                query: convert(query),
-                key: convert(key),
-                value: convert(value),
-                output: convert(output),
-            },
-            mlp: MlpParameters {
-                norm: convert(self.mlp.norm),
-                gate: convert(self.mlp.gate),
-                up: convert(self.mlp.up),
-                down: convert(self.mlp.down),
-            },
+        BlockParameters { attention: self.attention.map_owned(convert), mlp: self.mlp.map_owned(convert) }
+    }
+}
+
+impl<T> AttentionParameters<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        let Self { norm, query, key, value, output } = self;
+        [norm, query, key, value, output].into_iter()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let Self { norm, query, key, value, output } = self;
+        [norm, query, key, value, output].into_iter()
+    }
+
+    fn map_owned<U>(self, convert: &mut impl FnMut(T) -> U) -> AttentionParameters<U> {
+        AttentionParameters {
+            norm: convert(self.norm),
+            query: convert(self.query),
+            key: convert(self.key),
+            value: convert(self.value),
+            output: convert(self.output),
         }
+    }
+
+    /// The same structure with `convert` applied to every value, in canonical order.
+    pub(crate) fn map<U>(&self, mut convert: impl FnMut(&T) -> U) -> AttentionParameters<U> {
+        let Self { norm, query, key, value, output } = self;
+        AttentionParameters { norm, query, key, value, output }.map_owned(&mut |value| convert(value))
+    }
+}
+
+impl<T> MlpParameters<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        let Self { norm, gate, up, down } = self;
+        [norm, gate, up, down].into_iter()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let Self { norm, gate, up, down } = self;
+        [norm, gate, up, down].into_iter()
+    }
+
+    fn map_owned<U>(self, convert: &mut impl FnMut(T) -> U) -> MlpParameters<U> {
+        MlpParameters {
+            norm: convert(self.norm),
+            gate: convert(self.gate),
+            up: convert(self.up),
+            down: convert(self.down),
+        }
+    }
+
+    /// The same structure with `convert` applied to every value, in canonical order.
+    pub(crate) fn map<U>(&self, mut convert: impl FnMut(&T) -> U) -> MlpParameters<U> {
+        let Self { norm, gate, up, down } = self;
+        MlpParameters { norm, gate, up, down }.map_owned(&mut |value| convert(value))
     }
 }

@@ -1,0 +1,128 @@
+//! Writing a model folder, one tensor in memory at a time.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::config_json::{HubConfig, TokenIds};
+use super::number_format::NumberFormat;
+use super::safetensors_file::{TensorHeader, write_safetensors};
+use super::staging::Staging;
+use super::{CONFIG, GENERATION_CONFIG, INDEX, WEIGHTS};
+use crate::config::ModelConfig;
+use crate::error::HubError;
+use crate::parameters::ParameterSpec;
+
+/// How weights are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Number format; halves are rounded to nearest even.
+    pub format: NumberFormat,
+    /// Bytes of tensors per file, above which weights are split; a single larger tensor has a file to itself.
+    pub max_shard_bytes: u64,
+    /// Begin and end of a text.
+    pub token_ids: TokenIds,
+}
+
+impl Default for ExportOptions {
+    /// fp32 in files of 5 GB, the Hub's own habit.
+    fn default() -> Self {
+        Self { format: NumberFormat::Fp32, max_shard_bytes: 5_000_000_000, token_ids: TokenIds::default() }
+    }
+}
+
+/// Writes `config.json`, `generation_config.json` and the weights into `folder`, in place of any model there.
+///
+/// `numbers` gives the elements of one parameter at a time, in canonical order.
+/// Until everything is on the disk the folder keeps what it had; files of
+/// other names are left alone. Equal arguments give equal bytes.
+///
+/// # Errors
+/// [`HubError::Io`] for whatever the file system or `numbers` return.
+pub fn export<'a>(
+    folder: &Path,
+    config: &ModelConfig,
+    options: &ExportOptions,
+    mut numbers: impl FnMut(&ParameterSpec) -> io::Result<Cow<'a, [f32]>>,
+) -> Result<(), HubError> {
+    let parameters = config.parameters();
+    let specs: Vec<&ParameterSpec> = parameters.iter().collect();
+    let shards = shards(&specs, options);
+    let mut staging = Staging::new(folder)?;
+    for (index, shard) in shards.iter().enumerate() {
+        let name = shard_name(index, shards.len());
+        staging.write(&name, |sink| {
+            write_safetensors(sink, &metadata(), &headers(shard, options.format), |tensor, sink| {
+                options.format.write(&numbers(shard[tensor])?, sink)
+            })
+        })?;
+    }
+    if shards.len() > 1 {
+        staging.write(INDEX, |sink| sink.write_all(index_json(&shards, options.format).as_bytes()))?;
+    }
+    staging.write(GENERATION_CONFIG, |sink| sink.write_all(options.token_ids.to_json().as_bytes()))?;
+    staging.write(CONFIG, |sink| sink.write_all(hub_config(config, options).to_json().as_bytes()))?;
+    staging.commit()
+}
+
+fn hub_config(config: &ModelConfig, options: &ExportOptions) -> HubConfig {
+    HubConfig {
+        model: config.clone(),
+        token_ids: options.token_ids.clone(),
+        format: Some(options.format),
+        tying_is_stated: true,
+    }
+}
+
+/// `transformers` refuses files that do not say which framework's layout they have.
+fn metadata() -> BTreeMap<String, String> {
+    BTreeMap::from([("format".to_owned(), "pt".to_owned())])
+}
+
+fn headers(shard: &[&ParameterSpec], format: NumberFormat) -> Vec<TensorHeader> {
+    let header = |spec: &&ParameterSpec| TensorHeader {
+        name: spec.name.clone(),
+        dtype: format.dtype(),
+        shape: spec.shape.clone(),
+    };
+    shard.iter().map(header).collect()
+}
+
+fn num_bytes(spec: &ParameterSpec, format: NumberFormat) -> u64 {
+    spec.num_elements() as u64 * format.width() as u64
+}
+
+/// Consecutive parameters, as many per file as the limit allows.
+fn shards<'s>(specs: &[&'s ParameterSpec], options: &ExportOptions) -> Vec<Vec<&'s ParameterSpec>> {
+    let mut shards = vec![Vec::new()];
+    let mut filled = 0;
+    for spec in specs {
+        let bytes = num_bytes(spec, options.format);
+        if filled > 0 && filled + bytes > options.max_shard_bytes {
+            shards.push(Vec::new());
+            filled = 0;
+        }
+        filled += bytes;
+        shards.last_mut().expect("there is a shard from the start").push(*spec);
+    }
+    shards
+}
+
+fn shard_name(index: usize, count: usize) -> String {
+    match count {
+        1 => WEIGHTS.to_owned(),
+        _ => format!("model-{:05}-of-{count:05}.safetensors", index + 1),
+    }
+}
+
+fn index_json(shards: &[Vec<&ParameterSpec>], format: NumberFormat) -> String {
+    let total: u64 = shards.iter().flatten().map(|spec| num_bytes(spec, format)).sum();
+    let named = shards.iter().enumerate().map(|(index, shard)| (shard_name(index, shards.len()), shard));
+    let map: Map<String, Value> = named
+        .flat_map(|(file, shard)| shard.iter().map(move |spec| (spec.name.clone(), Value::from(file.clone()))))
+        .collect();
+    format!("{:#}\n", json!({ "metadata": { "total_size": total }, "weight_map": map }))
+}

@@ -1,0 +1,158 @@
+//! Final norm, output projection and cross-entropy on slices, a bounded number of logits at a time.
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::matrix::{Matrix, MatrixMut, Write, multiply_parallel};
+use super::tensors::{Elements, change, into_elements};
+use super::{CpuKernels, project, project_backward, rows_per_task, vector};
+use crate::kernels::{BlockContext, Head, HeadGradients, Targets};
+
+/// Logits that may exist at once: 32 MiB, enough for efficient products, far less than all.
+const MAX_LOGITS: usize = 8 << 20;
+
+/// Rows whose logits exist together.
+fn rows_at_once(vocab: usize) -> usize {
+    (MAX_LOGITS / vocab / 64 * 64).max(64)
+}
+
+/// The head's weights as slices, with what the loops need to read them.
+struct Projection {
+    norm: Elements,
+    weight: Elements,
+    epsilon: f32,
+    hidden: usize,
+    vocab: usize,
+}
+
+impl Projection {
+    fn of(context: BlockContext<'_>, weights: Head<&Tensor<1>>) -> Self {
+        Self {
+            norm: Elements::of(weights.norm),
+            weight: Elements::of(weights.projection),
+            epsilon: context.config.norm_epsilon as f32,
+            hidden: context.config.hidden_size,
+            vocab: context.config.vocab_size,
+        }
+    }
+
+    /// Normalises `input` into `normed` and projects it to `logits`.
+    fn logits(&self, input: &[f32], normed: &mut [f32], logits: &mut [f32]) {
+        vector::rms_norm(input, self.norm.slice(), self.epsilon, normed);
+        project(logits, normed, self.weight.slice(), self.hidden, Write::Replace);
+    }
+}
+
+pub(super) fn logits(
+    kernels: &CpuKernels,
+    context: BlockContext<'_>,
+    weights: Head<&Tensor<1>>,
+    input: &Tensor<2>,
+) -> Tensor<2> {
+    let head = Projection::of(context, weights);
+    let input = Elements::of(input);
+    let rows = input.slice().len() / head.hidden;
+    let mut logits = kernels.pool.take(rows * head.vocab);
+    let block = rows_per_task(rows);
+    input
+        .slice()
+        .par_chunks(block * head.hidden)
+        .zip(logits.par_chunks_mut(block * head.vocab))
+        .for_each(|(input, logits)| head.logits(input, &mut kernels.pool.scratch(input.len()), logits));
+    kernels.matrix(logits, head.vocab)
+}
+
+pub(super) fn loss(
+    kernels: &CpuKernels,
+    context: BlockContext<'_>,
+    weights: Head<&Tensor<1>>,
+    input: &Tensor<2>,
+    targets: &[u32],
+) -> f64 {
+    let head = Projection::of(context, weights);
+    let input = Elements::of(input);
+    let block = rows_per_task(targets.len()).min(rows_at_once(head.vocab));
+    let losses =
+        input.slice().par_chunks(block * head.hidden).zip(targets.par_chunks(block)).map(|(input, targets)| {
+            let mut logits = kernels.pool.scratch(targets.len() * head.vocab);
+            head.logits(input, &mut kernels.pool.scratch(input.len()), &mut logits);
+            sum_losses(&mut logits, head.vocab, targets, 1.0)
+        });
+    // Collected first: a parallel sum would depend on how the work was shared out.
+    losses.collect::<Vec<f64>>().into_iter().sum()
+}
+
+/// Cross-entropy of consecutive rows; the logits become `scale` times their gradients.
+fn sum_losses(logits: &mut [f32], vocab: usize, targets: &[u32], scale: f32) -> f64 {
+    let rows = logits.chunks_exact_mut(vocab).zip(targets);
+    rows.map(|(logits, target)| f64::from(vector::cross_entropy(logits, *target as usize, scale))).sum()
+}
+
+pub(super) fn loss_backward(
+    kernels: &CpuKernels,
+    context: BlockContext<'_>,
+    weights: Head<&Tensor<1>>,
+    input: Tensor<2>,
+    targets: Targets<'_>,
+    gradients: HeadGradients<'_>,
+) -> (f64, Tensor<2>) {
+    let head = Projection::of(context, weights);
+    let input = into_elements(input);
+    let mut input_gradient = kernels.pool.take(input.len());
+    let mut loss = 0.0;
+    let mut norm_gradients = Vec::new();
+    change(gradients.projection, &kernels.device, |weight_gradient| {
+        let at_once = rows_at_once(head.vocab);
+        let inputs = input.chunks(at_once * head.hidden).zip(input_gradient.chunks_mut(at_once * head.hidden));
+        for ((input, input_gradient), tokens) in inputs.zip(targets.tokens.chunks(at_once)) {
+            let targets = Targets { tokens, ..targets };
+            let part = loss_backward_of_rows(kernels, &head, input, targets, input_gradient, weight_gradient);
+            loss += part.loss;
+            norm_gradients.extend(part.norm_gradients);
+        }
+    });
+    kernels.add_norm_gradient(gradients.norm, norm_gradients);
+    kernels.pool.give(input);
+    (loss, kernels.matrix(input_gradient, head.hidden))
+}
+
+/// What the rows of one round of logits contribute.
+struct Part {
+    loss: f64,
+    norm_gradients: Vec<Vec<f32>>,
+}
+
+fn loss_backward_of_rows(
+    kernels: &CpuKernels,
+    head: &Projection,
+    input: &[f32],
+    targets: Targets<'_>,
+    input_gradient: &mut [f32],
+    weight_gradient: &mut [f32],
+) -> Part {
+    let rows = targets.tokens.len();
+    let mut logits = kernels.pool.scratch(rows * head.vocab);
+    let mut normed = kernels.pool.scratch(input.len());
+    let block = rows_per_task(rows);
+    let of_hidden = block * head.hidden;
+    let activations = input.par_chunks(of_hidden).zip(normed.par_chunks_mut(of_hidden));
+    let outputs = logits.par_chunks_mut(block * head.vocab).zip(input_gradient.par_chunks_mut(of_hidden));
+    let parts = activations.zip(outputs).zip(targets.tokens.par_chunks(block)).map(
+        |(((input, normed), (logits, input_gradient)), tokens)| {
+            head.logits(input, normed, logits);
+            let loss = sum_losses(logits, head.vocab, tokens, targets.scale);
+            let mut normed_gradient = kernels.pool.scratch(input.len());
+            project_backward(&mut normed_gradient, logits, head.weight.slice(), head.hidden, Write::Replace);
+            input_gradient.fill(0.0);
+            let mut partial = vec![0.0; head.hidden];
+            let norm = head.norm.slice();
+            vector::rms_norm_backward(input, norm, head.epsilon, &normed_gradient, input_gradient, &mut partial);
+            (loss, partial)
+        },
+    );
+    let (losses, norm_gradients): (Vec<f64>, Vec<Vec<f32>>) = parts.unzip();
+    let out = MatrixMut::new(weight_gradient, head.hidden);
+    let (logits, normed) = (Matrix::new(&logits, head.vocab), Matrix::new(&normed, head.hidden));
+    multiply_parallel(out, logits.transposed(), normed, Write::Add);
+    Part { loss: losses.into_iter().sum(), norm_gradients }
+}

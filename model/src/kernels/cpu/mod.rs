@@ -1,0 +1,170 @@
+//! Half-blocks on slices: fused per block of rows, matrix products between, buffers reused.
+//!
+//! Work is shared out in blocks of rows small enough that what one step of a
+//! half-block writes is still in the core's cache when the next step reads it.
+
+mod attention;
+mod head;
+mod matrix;
+mod mlp;
+mod pool;
+mod tensors;
+mod vector;
+
+use burn::tensor::{Device, Tensor};
+use rayon::prelude::*;
+
+pub(super) use tensors::is_cpu;
+
+use self::matrix::{Matrix, MatrixMut, Write, multiply, multiply_parallel};
+use self::pool::Pool;
+use self::tensors::{Elements, change, into_elements, matrix};
+use super::{BlockContext, Head, HeadGradients, Kernels, SavedAttention, SavedMlp, Targets};
+use crate::parameters::{AttentionParameters, MlpParameters};
+
+/// Fast kernels for Burn's CPU backend.
+#[derive(Debug)]
+pub struct CpuKernels {
+    device: Device,
+    pool: Pool,
+}
+
+impl CpuKernels {
+    /// Kernels with an empty pool; `device` is the CPU.
+    pub fn new(device: Device) -> Self {
+        Self { device, pool: Pool::default() }
+    }
+
+    fn matrix(&self, elements: Vec<f32>, width: usize) -> Tensor<2> {
+        matrix(elements, width, &self.device)
+    }
+
+    /// Adds `left^T * right` to a weight's gradient: the gradient of `y = x W^T` is `dy^T x`.
+    fn add_weight_gradient(&self, gradient: &mut Tensor<1>, left: Matrix<'_>, right: Matrix<'_>, width: usize) {
+        change(gradient, &self.device, |gradient| {
+            multiply_parallel(MatrixMut::new(gradient, width), left.transposed(), right, Write::Add);
+        });
+    }
+
+    /// Adds per-block partial sums to a norm's gradient, in the order of the blocks.
+    fn add_norm_gradient(&self, gradient: &mut Tensor<1>, partial_sums: Vec<Vec<f32>>) {
+        change(gradient, &self.device, |gradient| {
+            for partial in partial_sums {
+                gradient.iter_mut().zip(partial).for_each(|(sum, part)| *sum += part);
+            }
+        });
+    }
+}
+
+/// Rows handled by one task: all threads busy twice over, but no less than a matrix product needs to be worth packing
+/// for, and no more than fits the cache.
+fn rows_per_task(rows: usize) -> usize {
+    rows.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(32).clamp(32, 256)
+}
+
+/// `out = input * weight^T` for a weight `[out, in]`.
+fn project(out: &mut [f32], input: &[f32], weight: &[f32], input_width: usize, write: Write) {
+    let weight = Matrix::new(weight, input_width);
+    let width = weight_rows(weight);
+    multiply(MatrixMut::new(out, width), Matrix::new(input, input_width), weight.transposed(), write);
+}
+
+/// `out = gradient * weight` for a weight `[out, in]`: the input's gradient of [`project`].
+fn project_backward(out: &mut [f32], gradient: &[f32], weight: &[f32], input_width: usize, write: Write) {
+    let weight = Matrix::new(weight, input_width);
+    let width = weight_rows(weight);
+    multiply(MatrixMut::new(out, input_width), Matrix::new(gradient, width), weight, write);
+}
+
+fn weight_rows(weight: Matrix<'_>) -> usize {
+    weight.num_rows()
+}
+
+impl Kernels for CpuKernels {
+    fn embed(&self, table: &Tensor<1>, tokens: &[u32], width: usize) -> Tensor<2> {
+        let table = Elements::of(table);
+        let table = table.slice();
+        let mut rows = self.pool.take(tokens.len() * width);
+        rows.par_chunks_mut(width).zip(tokens).with_min_len(64).for_each(|(row, token)| {
+            row.copy_from_slice(&table[*token as usize * width..][..width]);
+        });
+        self.matrix(rows, width)
+    }
+
+    fn embed_backward(&self, tokens: &[u32], gradient: Tensor<2>, table_gradient: &mut Tensor<1>) {
+        let width = gradient.dims()[1];
+        let gradient = into_elements(gradient);
+        change(table_gradient, &self.device, |table| {
+            for (row, token) in gradient.chunks_exact(width).zip(tokens) {
+                let sums = &mut table[*token as usize * width..][..width];
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            }
+        });
+        self.pool.give(gradient);
+    }
+
+    fn attention(
+        &self,
+        context: BlockContext<'_>,
+        weights: &AttentionParameters<Tensor<1>>,
+        input: &Tensor<2>,
+    ) -> (Tensor<2>, SavedAttention) {
+        attention::forward(self, context, weights, input)
+    }
+
+    fn attention_backward(
+        &self,
+        context: BlockContext<'_>,
+        weights: &AttentionParameters<Tensor<1>>,
+        input: Tensor<2>,
+        saved: SavedAttention,
+        gradient: Tensor<2>,
+        gradients: &mut AttentionParameters<Tensor<1>>,
+    ) -> Tensor<2> {
+        attention::backward(self, context, weights, input, saved, gradient, gradients)
+    }
+
+    fn mlp(
+        &self,
+        context: BlockContext<'_>,
+        weights: &MlpParameters<Tensor<1>>,
+        input: &Tensor<2>,
+    ) -> (Tensor<2>, SavedMlp) {
+        mlp::forward(self, context, weights, input)
+    }
+
+    fn mlp_backward(
+        &self,
+        context: BlockContext<'_>,
+        weights: &MlpParameters<Tensor<1>>,
+        input: Tensor<2>,
+        saved: SavedMlp,
+        gradient: Tensor<2>,
+        gradients: &mut MlpParameters<Tensor<1>>,
+    ) -> Tensor<2> {
+        mlp::backward(self, context, weights, input, saved, gradient, gradients)
+    }
+
+    fn logits(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>) -> Tensor<2> {
+        head::logits(self, context, weights, input)
+    }
+
+    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> f64 {
+        head::loss(self, context, weights, input, targets)
+    }
+
+    fn loss_backward(
+        &self,
+        context: BlockContext<'_>,
+        weights: Head<&Tensor<1>>,
+        input: Tensor<2>,
+        targets: Targets<'_>,
+        gradients: HeadGradients<'_>,
+    ) -> (f64, Tensor<2>) {
+        head::loss_backward(self, context, weights, input, targets, gradients)
+    }
+
+    fn recycle(&self, activation: Tensor<2>) {
+        self.pool.give(into_elements(activation));
+    }
+}

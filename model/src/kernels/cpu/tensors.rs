@@ -1,0 +1,44 @@
+//! Tensors of Burn's CPU backend as slices, without copies.
+
+use burn::backend::Flex;
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_flex::FlexTensor;
+
+/// Whether tensors of `device` live in this process's memory as plain slices.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    Tensor::<1>::zeros([1], device).try_into_primitive::<Flex>().is_ok()
+}
+
+/// A shared handle to a tensor's elements.
+pub(super) struct Elements(FlexTensor);
+
+impl Elements {
+    pub(super) fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
+        let primitive = tensor.clone().try_into_primitive::<Flex>().expect("CPU kernels get CPU tensors");
+        Self(primitive.to_contiguous())
+    }
+
+    pub(super) fn slice(&self) -> &[f32] {
+        self.0.as_slice::<f32>().expect("CPU kernels get contiguous fp32 tensors")
+    }
+}
+
+/// The elements themselves; copied only if somebody else holds the tensor too.
+pub(super) fn into_elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec::<f32>().expect("CPU kernels get fp32 tensors")
+}
+
+/// `[elements / width, width]`.
+pub(super) fn matrix(elements: Vec<f32>, width: usize, device: &Device) -> Tensor<2> {
+    let rows = elements.len() / width;
+    Tensor::from_data(TensorData::new(elements, [rows, width]), device)
+}
+
+/// Lets `change` write to the tensor's elements in place.
+pub(super) fn change(tensor: &mut Tensor<1>, device: &Device, change: impl FnOnce(&mut [f32])) {
+    let owned = std::mem::replace(tensor, Tensor::from_data(TensorData::from([0.0f32]), device));
+    let mut elements = into_elements(owned);
+    change(&mut elements);
+    let length = elements.len();
+    *tensor = Tensor::from_data(TensorData::new(elements, [length]), device);
+}

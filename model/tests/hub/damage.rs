@@ -1,0 +1,259 @@
+//! Every kind of broken folder ends in one error that says where.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use covey_model::HubError;
+use covey_model::hub::{Dtype, HubFolder, NumberFormat, SafetensorsFile, TensorHeader, write_safetensors};
+use proptest::prelude::*;
+
+use crate::fixture::{config, export_seeded, headers, model_folder, options, write_zeros};
+
+const WEIGHTS: &str = "model.safetensors";
+
+fn open(folder: &Path) -> HubError {
+    HubFolder::open(folder).unwrap_err()
+}
+
+/// The error after the one weight file is replaced by zeros of other tensors.
+fn open_with(change: impl FnOnce(&mut Vec<TensorHeader>)) -> HubError {
+    let folder = model_folder();
+    let mut tensors = headers(&config(false));
+    change(&mut tensors);
+    write_zeros(&folder.path().join(WEIGHTS), &tensors);
+    open(folder.path())
+}
+
+#[test]
+fn a_missing_tensor_is_named() {
+    let error = open_with(|tensors| drop(tensors.remove(5)));
+    assert!(matches!(&error, HubError::MissingTensor { tensor, .. } if *tensor == headers(&config(false))[5].name));
+    assert!(error.hint().is_some());
+    let error = open_with(|tensors| tensors.truncate(tensors.len() - 1));
+    assert!(matches!(&error, HubError::MissingTensor { tensor, .. } if tensor == "lm_head.weight"), "{error:?}");
+    assert!(error.hint().unwrap().contains("tie_word_embeddings"));
+}
+
+#[test]
+fn another_shape_is_named_with_both() {
+    let error = open_with(|tensors| tensors[0].shape = vec![41, 16]);
+    assert!(
+        matches!(&error, HubError::Shape { expected, got, .. } if (&expected[..], &got[..]) == (&[40, 16], &[41, 16]))
+    );
+    assert!(error.to_string().contains("`model.embed_tokens.weight`"), "{error}");
+    // As many elements, but the other way round.
+    assert!(matches!(open_with(|tensors| tensors[0].shape = vec![16, 40]), HubError::Shape { .. }));
+}
+
+#[test]
+fn numbers_of_another_kind_are_named() {
+    let error = open_with(|tensors| tensors[3].dtype = Dtype::I32);
+    assert!(matches!(&error, HubError::UnknownDtype { dtype, .. } if dtype == "I32"), "{error:?}");
+    let folder = model_folder();
+    replace_in_header(folder.path(), "F32", "Q43");
+    assert!(matches!(open(folder.path()), HubError::UnknownDtype { dtype, .. } if dtype == "Q43"));
+}
+
+#[test]
+fn a_tensor_too_many_is_named() {
+    let surplus = |tensors: &mut Vec<TensorHeader>| {
+        tensors.push(TensorHeader { name: "model.layers.2.mlp.up_proj.weight".into(), ..tensors[1].clone() });
+    };
+    let error = open_with(surplus);
+    assert!(
+        matches!(&error, HubError::UnexpectedTensor { tensor, .. } if tensor == "model.layers.2.mlp.up_proj.weight")
+    );
+}
+
+#[test]
+fn truncation_is_noticed_at_any_length() {
+    let folder = model_folder();
+    let path = folder.path().join(WEIGHTS);
+    let whole = fs::read(&path).unwrap();
+    for length in (0..whole.len()).step_by(97).chain([7, 8, whole.len() - 1]) {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = open(folder.path());
+        assert!(matches!(error, HubError::Truncated { got, expected, .. } if got == length as u64 && expected > got));
+    }
+    fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
+    assert!(matches!(open(folder.path()), HubError::Damaged { .. }));
+}
+
+#[test]
+fn a_file_that_shrinks_after_opening_is_an_error_not_a_crash() {
+    let folder = model_folder();
+    let opened = HubFolder::open(folder.path()).unwrap();
+    fs::write(folder.path().join(WEIGHTS), b"short").unwrap();
+    let error = opened.read(&config(false).parameters().embedding).unwrap_err();
+    assert!(matches!(error, HubError::Io { action: "read", .. }), "{error:?}");
+}
+
+#[test]
+fn headers_that_contradict_themselves_are_refused() {
+    for (from, to) in [
+        ("\"data_offsets\":[0,2560]", "\"data_offsets\":[4,2560]"),
+        ("\"data_offsets\":[0,2560]", "\"data_offsets\":[0,2550]"),
+        ("\"data_offsets\":[0,2560]", "\"data_offsets\":[9,0000]"),
+        ("\"shape\":[40,16]", "\"shape\":[40,17]"),
+        ("\"dtype\":\"F32\"", "\"dtype\":\"F64\""),
+        ("\"dtype\":\"F32\"", "\"dtipe\":\"F32\""),
+        ("{\"format\":\"pt\"}", "{\"format\":1234}"),
+    ] {
+        let folder = model_folder();
+        replace_in_header(folder.path(), from, to);
+        let error = open(folder.path());
+        assert!(matches!(error, HubError::Damaged { .. }), "{to}: {error:?}");
+        assert!(error.hint().is_some());
+    }
+    let folder = model_folder();
+    fs::write(folder.path().join(WEIGHTS), u64::MAX.to_le_bytes()).unwrap();
+    assert!(matches!(open(folder.path()), HubError::Damaged { .. }));
+}
+
+/// Replaces the first occurrence, which must be there, by as many bytes.
+fn replace_in_header(folder: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let path = folder.join(WEIGHTS);
+    let mut bytes = fs::read(&path).unwrap();
+    let place = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+    bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+    fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn shards_must_hold_what_the_index_promises() {
+    let sharded = || {
+        let folder = tempfile::tempdir().unwrap();
+        export_seeded(folder.path(), &config(false), &options(NumberFormat::Fp32, 3000));
+        let index = folder.path().join("model.safetensors.index.json");
+        let text = fs::read_to_string(&index).unwrap();
+        (folder, index, text)
+    };
+    let (folder, ..) = sharded();
+    let shard = folder.path().join(shard_of(folder.path(), "lm_head.weight"));
+    fs::remove_file(&shard).unwrap();
+    assert!(matches!(open(folder.path()), HubError::Io { path, action: "read", .. } if path == shard));
+
+    let (folder, index, text) = sharded();
+    let (own, other) =
+        (shard_of(folder.path(), "lm_head.weight"), shard_of(folder.path(), "model.embed_tokens.weight"));
+    let promise = |file: &str| format!("\"lm_head.weight\": \"{file}\"");
+    fs::write(&index, text.replace(&promise(&own), &promise(&other))).unwrap();
+    let error = open(folder.path());
+    assert!(matches!(&error, HubError::MissingTensor { path, .. } if path.ends_with(&other)), "{error:?}");
+
+    for name in ["../secret.safetensors", "/etc/passwd", "..", "a/b.safetensors", ""] {
+        fs::write(&index, text.replace(&own, name)).unwrap();
+        assert!(matches!(open(folder.path()), HubError::Damaged { .. }), "{name}");
+    }
+    fs::write(&index, "{}").unwrap();
+    assert!(matches!(open(folder.path()), HubError::Json { .. }));
+}
+
+fn shard_of(folder: &Path, tensor: &str) -> String {
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("model.safetensors.index.json")).unwrap()).unwrap();
+    index["weight_map"][tensor].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_tensor_in_two_shards_is_refused() {
+    let folder = model_folder();
+    fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
+    let all = headers(&config(false));
+    write_zeros(&folder.path().join("a.safetensors"), &all);
+    write_zeros(&folder.path().join("b.safetensors"), &all[..2]);
+    let index = format!(r#"{{"weight_map":{{"{}":"a.safetensors","{}":"b.safetensors"}}}}"#, all[0].name, all[1].name);
+    fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    assert!(matches!(open(folder.path()), HubError::Damaged { problem, .. } if problem.contains("a.safetensors")));
+}
+
+#[test]
+fn folders_without_config_or_weights_say_so() {
+    let folder = model_folder();
+    fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
+    assert!(matches!(open(folder.path()), HubError::NoWeights { .. }));
+    fs::remove_file(folder.path().join("config.json")).unwrap();
+    let error = open(folder.path());
+    assert!(matches!(&error, HubError::Io { path, .. } if path.ends_with("config.json")));
+    assert!(error.hint().unwrap().contains("config.json"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn flipped_header_bits_never_panic(flips in prop::collection::vec((0usize..2500, 0u8..8), 1..4)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.safetensors");
+        write_zeros(&path, &headers(&config(false)));
+        let mut bytes = fs::read(&path).unwrap();
+        flips.iter().for_each(|(place, bit)| bytes[*place] ^= 1 << bit);
+        fs::write(&path, &bytes).unwrap();
+        if let Ok(file) = SafetensorsFile::open(&path) {
+            for name in file.tensors().keys() {
+                let length = file.read_bytes(name).unwrap().len();
+                prop_assert!(length <= bytes.len());
+            }
+        }
+    }
+}
+
+/// A disk with room for so many bytes.
+struct SmallDisk(usize);
+
+impl Write for SmallDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0 == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let written = bytes.len().min(self.0);
+        self.0 -= written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_at_every_byte() {
+    let tensors = [TensorHeader { name: "a".into(), dtype: Dtype::F32, shape: vec![3, 5] }];
+    let write =
+        |room| write_safetensors(&mut SmallDisk(room), &BTreeMap::new(), &tensors, |_, sink| sink.write_all(&[0; 60]));
+    let enough = (0..1000).find(|room| write(*room).is_ok()).unwrap();
+    let mut whole = Vec::new();
+    write_safetensors(&mut whole, &BTreeMap::new(), &tensors, |_, sink| sink.write_all(&[0; 60])).unwrap();
+    assert_eq!(enough, whole.len());
+    assert_eq!(write(enough - 1).unwrap_err().kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn broken_promises_of_the_caller_are_errors() {
+    let tensor =
+        |name: &str, shape: &[usize]| TensorHeader { name: name.into(), dtype: Dtype::F32, shape: shape.into() };
+    let kind = |tensors: &[TensorHeader], bytes: usize| {
+        let written =
+            write_safetensors(&mut io::sink(), &BTreeMap::new(), tensors, |_, sink| sink.write_all(&vec![0; bytes]));
+        written.unwrap_err().kind()
+    };
+    assert_eq!(kind(&[tensor("a", &[4])], 15), io::ErrorKind::InvalidInput);
+    assert_eq!(kind(&[tensor("a", &[4])], 17), io::ErrorKind::InvalidInput);
+    assert_eq!(kind(&[tensor("a", &[4]), tensor("a", &[4])], 16), io::ErrorKind::InvalidInput);
+    assert_eq!(kind(&[tensor("a", &[usize::MAX, 2])], 16), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn written_files_are_read_by_the_reference_implementation() {
+    let folder = model_folder();
+    let bytes = fs::read(folder.path().join(WEIGHTS)).unwrap();
+    let theirs = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let ours = SafetensorsFile::open(folder.path().join(WEIGHTS)).unwrap();
+    assert_eq!(theirs.len(), ours.tensors().len());
+    for (name, view) in theirs.tensors() {
+        assert_eq!(view.data(), ours.read_bytes(&name).unwrap(), "{name}");
+    }
+}

@@ -1,0 +1,156 @@
+//! What is exported is imported, to the last bit.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+
+use covey_model::hub::{HubFolder, NumberFormat, SafetensorsFile, export};
+use covey_model::{HubError, Initializer, ModelConfig};
+
+use crate::fixture::{config, contents, export_seeded, headers, model_folder, options, write_zeros};
+
+#[test]
+fn import_of_export_is_byte_equal() {
+    for format in NumberFormat::ALL {
+        for (tied, max_shard_bytes) in [(false, u64::MAX), (true, u64::MAX), (false, 3000), (true, 1)] {
+            let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let (config, options) = (config(tied), options(format, max_shard_bytes));
+            export_seeded(first.path(), &config, &options);
+            let folder = HubFolder::open(first.path()).unwrap();
+            assert_eq!(folder.config().model, config);
+            assert_eq!(folder.config().token_ids, options.token_ids);
+            export(second.path(), &folder.config().model, &options, |spec| Ok(folder.read(spec).unwrap().into()))
+                .unwrap();
+            assert!(contents(first.path()) == contents(second.path()), "{format:?}, tied {tied}, {max_shard_bytes}");
+        }
+    }
+}
+
+#[test]
+fn fp32_keeps_every_bit() {
+    let folder = HubFolder::open(model_folder().keep()).unwrap();
+    let initializer = Initializer::new(3, &config(false));
+    for spec in config(false).parameters().iter() {
+        let bits = |numbers: Vec<f32>| numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        assert_eq!(bits(folder.read(spec).unwrap()), bits(initializer.tensor(spec)), "{}", spec.name);
+    }
+    fs::remove_dir_all(folder.path()).unwrap();
+}
+
+#[test]
+fn halves_are_rounded_once() {
+    for (format, precision) in [(NumberFormat::Bf16, 8), (NumberFormat::Fp16, 11)] {
+        let temporary = tempfile::tempdir().unwrap();
+        export_seeded(temporary.path(), &config(false), &options(format, u64::MAX));
+        let embedding = config(false).parameters().embedding;
+        let read = HubFolder::open(temporary.path()).unwrap().read(&embedding).unwrap();
+        let exact = Initializer::new(3, &config(false)).tensor(&embedding);
+        let worst = read.iter().zip(&exact).map(|(read, exact)| (read / exact - 1.0).abs()).fold(0.0, f32::max);
+        assert!(worst <= 2f32.powi(-precision) && worst > 2f32.powi(-precision - 2), "{format:?}: {worst}");
+    }
+}
+
+#[test]
+fn shards_respect_the_limit_and_the_index_names_them() {
+    let temporary = tempfile::tempdir().unwrap();
+    export_seeded(temporary.path(), &config(false), &options(NumberFormat::Fp32, 3000));
+    let files = contents(temporary.path());
+    let shards: Vec<_> = files.keys().filter(|name| name.ends_with(".safetensors")).collect();
+    assert_eq!(*shards[0], format!("model-00001-of-{:05}.safetensors", shards.len()));
+    let mut num_tensors = 0;
+    for name in &shards {
+        let shard = SafetensorsFile::open(temporary.path().join(name)).unwrap();
+        assert_eq!(shard.metadata()["format"], "pt");
+        let bytes: usize = shard.tensors().values().map(|info| info.data_offsets.1 - info.data_offsets.0).sum();
+        assert!(bytes <= 3000, "{name}: {bytes}");
+        num_tensors += shard.tensors().len();
+    }
+    let index: serde_json::Value = serde_json::from_slice(&files["model.safetensors.index.json"]).unwrap();
+    assert_eq!(index["weight_map"].as_object().unwrap().len(), num_tensors);
+    assert_eq!(index["metadata"]["total_size"], 4 * config(false).num_parameters());
+}
+
+#[test]
+fn ranges_agree_with_the_whole() {
+    for format in NumberFormat::ALL {
+        let temporary = tempfile::tempdir().unwrap();
+        export_seeded(temporary.path(), &config(false), &options(format, u64::MAX));
+        let folder = HubFolder::open(temporary.path()).unwrap();
+        let spec = config(false).parameters().blocks[1].mlp.down.clone();
+        let whole = folder.read(&spec).unwrap();
+        for range in [0..1, 7..100, 383..384, 384..384] {
+            let mut part = vec![0.0; range.len()];
+            folder.read_range(&spec, range.start, &mut part).unwrap();
+            assert_eq!(part, whole[range]);
+        }
+        let error = folder.read_range(&spec, 380, &mut [0.0; 5]).unwrap_err();
+        assert!(matches!(error, HubError::Range { available: 384, end: 385, .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_new_export_leaves_nothing_of_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
+    export_seeded(folder.path(), &config(false), &options(NumberFormat::Fp32, 3000));
+    export_seeded(folder.path(), &config(true), &options(NumberFormat::Bf16, u64::MAX));
+    let names: Vec<_> = contents(folder.path()).into_keys().collect();
+    assert_eq!(names, ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"]);
+    assert!(HubFolder::open(folder.path()).unwrap().config().model.tied);
+}
+
+#[test]
+fn an_export_that_fails_changes_nothing() {
+    let folder = model_folder();
+    let before = contents(folder.path());
+    for stop_at in 0..config(false).parameters().iter().count() {
+        let mut tensors = 0;
+        let error = export(folder.path(), &config(false), &options(NumberFormat::Bf16, 2000), |spec| {
+            tensors += 1;
+            match tensors > stop_at {
+                true => Err(io::Error::from(io::ErrorKind::StorageFull)),
+                false => Ok(Cow::from(vec![0.0; spec.num_elements()])),
+            }
+        })
+        .unwrap_err();
+        assert!(matches!(&error, HubError::Io { action: "write", .. }), "{error:?}");
+        assert!(contents(folder.path()) == before, "stopped at tensor {stop_at}");
+    }
+}
+
+#[test]
+fn numbers_of_the_wrong_length_are_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(NumberFormat::Fp32, u64::MAX);
+    let error = export(folder.path(), &config(false), &options, |_| Ok(Cow::from(vec![0.0; 3]))).unwrap_err();
+    assert!(matches!(error, HubError::Io { .. }), "{error:?}");
+    assert!(contents(folder.path()).is_empty());
+}
+
+#[test]
+fn an_absent_head_means_tied_when_the_config_is_silent() {
+    for tied in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        export_seeded(folder.path(), &config(tied), &options(NumberFormat::Fp32, u64::MAX));
+        remove_config_field(folder.path(), "tie_word_embeddings");
+        assert_eq!(HubFolder::open(folder.path()).unwrap().config().model, config(tied));
+    }
+}
+
+fn remove_config_field(folder: &std::path::Path, field: &str) {
+    let path = folder.join("config.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    json.as_object_mut().unwrap().remove(field).unwrap();
+    fs::write(path, json.to_string()).unwrap();
+}
+
+#[test]
+fn harmless_extras_are_tolerated() {
+    let folder = tempfile::tempdir().unwrap();
+    export_seeded(folder.path(), &config(true), &options(NumberFormat::Fp32, u64::MAX));
+    let mut tensors = headers(&ModelConfig { tied: false, ..config(true) });
+    let frequencies = "model.layers.0.self_attn.rotary_emb.inv_freq";
+    tensors.push(covey_model::hub::TensorHeader { name: frequencies.into(), shape: vec![3], ..tensors[0].clone() });
+    write_zeros(&folder.path().join("model.safetensors"), &tensors);
+    assert!(HubFolder::open(folder.path()).unwrap().config().model.tied);
+}
