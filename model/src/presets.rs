@@ -12,7 +12,7 @@ use crate::config::{ModelConfig, Rope};
 /// | `1b` | 1,204,881,408 | as above |
 /// | `8b` | 8,030,261,248 | Llama 3.1 8B |
 /// | `covenant-72b` | 72,747,327,488 | Covenant-72B |
-const PRESETS: [(&str, fn() -> ModelConfig); 6] = [
+const PRESETS: [Preset; 6] = [
     ("tiny", tiny),
     ("150m", || with_llama_2_vocabulary(1024, 12, 16, 2688)),
     ("500m", || with_llama_2_vocabulary(1536, 12, 12, 5440)),
@@ -20,6 +20,9 @@ const PRESETS: [(&str, fn() -> ModelConfig); 6] = [
     ("8b", eight_billion),
     ("covenant-72b", covenant_72b),
 ];
+
+/// A name and what it stands for.
+type Preset = (&'static str, fn() -> ModelConfig);
 
 /// The network of that name.
 pub fn preset(name: &str) -> Option<ModelConfig> {

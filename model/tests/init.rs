@@ -1,5 +1,7 @@
 //! Laws of the first weights.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be built is a failed test")]
+
 use covey_model::{Initializer, ModelConfig, ParameterSpec, Role, preset};
 
 fn config(tied: bool) -> ModelConfig {
