@@ -91,8 +91,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::NoSuchTensor`], or [`CheckpointError::Damaged`] if the file has changed since it was opened.
     pub fn weight(&self, name: &str) -> Result<NamedTensor, CheckpointError> {
-        let (shape, values) = self.read(&self.weights, name)?;
-        Ok(NamedTensor { name: name.to_owned(), shape, values })
+        self.read(&self.weights, name)
     }
 
     /// Reads the optimizer's moments of the weight `name`; `None` if nothing had been optimised yet.
@@ -103,12 +102,12 @@ impl Checkpoint {
         if self.moments.names().next().is_none() {
             return Ok(None);
         }
-        let (_, first) = self.read(&self.moments, &format!("m.{name}"))?;
-        let (_, second) = self.read(&self.moments, &format!("v.{name}"))?;
+        let first = self.read(&self.moments, &format!("m.{name}"))?.values;
+        let second = self.read(&self.moments, &format!("v.{name}"))?.values;
         Ok(Some(Moments { first, second }))
     }
 
-    fn read(&self, files: &TensorFiles, name: &str) -> Result<(Vec<usize>, Vec<f32>), CheckpointError> {
+    fn read(&self, files: &TensorFiles, name: &str) -> Result<NamedTensor, CheckpointError> {
         files
             .read(&self.path, name)?
             .ok_or_else(|| CheckpointError::NoSuchTensor { path: self.path.clone(), name: name.to_owned() })

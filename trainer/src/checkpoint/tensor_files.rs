@@ -10,6 +10,7 @@ use super::disk::Disk;
 use super::error::{CheckpointError, Damage};
 use super::hashed_file::HashedFile;
 use super::manifest::FileEntry;
+use super::snapshot::NamedTensor;
 
 /// The end of the name of every file of tensors.
 pub(super) const EXTENSION: &str = ".safetensors";
@@ -142,8 +143,8 @@ impl TensorFiles {
         self.names.iter().map(String::as_str)
     }
 
-    /// Shape and numbers of one tensor; `None` if there is none of that name.
-    pub(super) fn read(&self, folder: &Path, name: &str) -> Result<Option<(Vec<usize>, Vec<f32>)>, CheckpointError> {
+    /// One tensor with its numbers; `None` if there is none of that name.
+    pub(super) fn read(&self, folder: &Path, name: &str) -> Result<Option<NamedTensor>, CheckpointError> {
         let Some(file) = self.files.iter().find(|file| file.tensors().contains_key(name)) else {
             return Ok(None);
         };
@@ -154,7 +155,7 @@ impl TensorFiles {
         let shape = file.tensor(name).map_err(changed)?.shape.clone();
         let mut values = vec![0.0; shape.iter().product()];
         file.read_numbers(name, 0, &mut values).map_err(changed)?;
-        Ok(Some((shape, values)))
+        Ok(Some(NamedTensor { name: name.to_owned(), shape, values }))
     }
 }
 

@@ -25,7 +25,9 @@ pub(crate) fn assert_holds(checkpoint: &Checkpoint, snapshot: &Snapshot) {
 #[test]
 fn what_was_saved_is_read_back() {
     let run = tempfile::tempdir().unwrap();
-    save_all(run.path(), [40], keeping(1));
+    let mut writer = CheckpointWriter::open(run.path(), keeping(1)).unwrap();
+    writer.save(snapshot(40)).unwrap();
+    assert_eq!(writer.wait().unwrap(), Some(folder(run.path(), 40)));
     assert_holds(&Checkpoint::open(&folder(run.path(), 40)).unwrap(), &snapshot(40));
 }
 

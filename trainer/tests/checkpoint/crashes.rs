@@ -6,7 +6,7 @@ use std::sync::Arc;
 use covey::checkpoint::{CheckpointError, CheckpointOptions, CheckpointWriter};
 
 use crate::faulty_disk::{Fault, FaultyDisk};
-use crate::samples::{keeping, newest_step, save_all, shelf, snapshot};
+use crate::samples::{assert_all_whole, keeping, newest_step, save_all, shelf, snapshot};
 
 /// Opens the run and saves step 30 over 10 and 20, on a disk that fails at operation `fails_at`.
 ///
@@ -34,20 +34,23 @@ fn at_every_operation(mut check: impl FnMut(usize, &Path) -> bool) -> usize {
 
 #[test]
 fn a_crash_at_any_write_leaves_the_previous_checkpoint_intact() {
-    let mut newest = Vec::new();
-    let crashes = at_every_operation(|fails_at, run| {
-        let failed = save_with_fault(run, Fault::Crash, fails_at, keeping(2)).is_some();
-        newest.push(newest_step(run).expect("a checkpoint is intact at every moment"));
+    for (keep, kept) in [(1, ["step-00000030"].as_slice()), (2, &["step-00000020", "step-00000030"])] {
+        let mut newest = Vec::new();
+        let crashes = at_every_operation(|fails_at, run| {
+            let failed = save_with_fault(run, Fault::Crash, fails_at, keeping(keep)).is_some();
+            newest.push(newest_step(run).expect("a checkpoint is intact at every moment"));
+            assert_all_whole(run);
 
-        // The next start sweeps, and saves as if nothing had been.
-        save_all(run, [30], keeping(2));
-        assert_eq!(shelf(run), ["step-00000020", "step-00000030"], "crash at operation {fails_at}");
-        assert_eq!(newest_step(run), Some(30));
-        failed
-    });
-    assert!(crashes > 50, "only {crashes} moments to crash at");
-    // It is step 20 until the one rename that makes it step 30, and never 20 again.
-    assert!(newest.is_sorted() && newest.first() == Some(&20) && newest.last() == Some(&30), "{newest:?}");
+            // The next start sweeps, and saves as if nothing had been.
+            save_all(run, [30], keeping(keep));
+            assert_eq!(shelf(run), kept, "crash at operation {fails_at}");
+            assert_eq!(newest_step(run), Some(30));
+            failed
+        });
+        assert!(crashes > 50, "only {crashes} moments to crash at");
+        // It is step 20 until the one rename that makes it step 30, and never 20 again.
+        assert!(newest.is_sorted() && newest.first() == Some(&20) && newest.last() == Some(&30), "{newest:?}");
+    }
 }
 
 #[test]
@@ -78,6 +81,7 @@ fn full_disk_is_reported_and_leaves_nothing_behind() {
 fn one_failed_operation_never_costs_the_previous_checkpoint() {
     at_every_operation(|fails_at, run| {
         let failed = save_with_fault(run, Fault::Glitch, fails_at, keeping(1)).is_some();
+        assert_all_whole(run);
         assert!(newest_step(run) >= Some(20), "glitch at operation {fails_at}");
         failed
     });

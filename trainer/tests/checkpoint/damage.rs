@@ -1,14 +1,20 @@
 //! Damage is noticed, named, and passed over.
 
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use covey::checkpoint::{Checkpoint, CheckpointError, Damage, newest_intact};
 
 use crate::samples::{folder, keeping, newest_step, save_all};
 
-fn files(checkpoint: &Path) -> Vec<std::path::PathBuf> {
+fn files(checkpoint: &Path) -> Vec<PathBuf> {
     fs::read_dir(checkpoint).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Replaces all bytes of a file in place; some file systems wait for the disk when a file is cut and written anew.
+fn overwrite(file: &Path, bytes: &[u8]) {
+    fs::OpenOptions::new().write(true).open(file).unwrap().write_all(bytes).unwrap();
 }
 
 #[test]
@@ -22,11 +28,11 @@ fn a_flipped_bit_anywhere_is_noticed() {
         for byte in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[byte] ^= 1 << (byte % 8);
-            fs::write(&file, flipped).unwrap();
+            overwrite(&file, &flipped);
             assert!(Checkpoint::open(&path).is_err(), "{} byte {byte}", file.display());
             flips += 1;
         }
-        fs::write(&file, whole).unwrap();
+        overwrite(&file, &whole);
     }
     Checkpoint::open(&path).unwrap();
     assert!(flips > 1000, "only {flips} bytes");
@@ -41,7 +47,7 @@ fn every_bit_of_the_manifest_counts() {
     for bit in 0..whole.len() * 8 {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        fs::write(&file, flipped).unwrap();
+        overwrite(&file, &flipped);
         assert!(Checkpoint::open(&path).is_err(), "bit {bit}");
     }
 }

@@ -41,6 +41,11 @@ impl FaultyDisk {
         Self(Arc::new(Mutex::new(inner)))
     }
 
+    /// A disk that never fails, and is quick because nothing has to survive a power failure.
+    pub(crate) fn sound() -> Self {
+        Self::new(Fault::Glitch, usize::MAX)
+    }
+
     /// Whether the moment to fail has come.
     pub(crate) fn has_failed(&self) -> bool {
         self.inner().failed

@@ -3,12 +3,16 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use covey::checkpoint::{
-    CheckpointOptions, CheckpointWriter, ExtraFile, Moments, NamedTensor, Snapshot, TrainingState, newest_intact,
+    Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, Moments, NamedTensor, Snapshot, TrainingState,
+    newest_intact,
 };
 use serde_json::json;
+
+use crate::faulty_disk::FaultyDisk;
 
 /// The state of a run of a very small network after `step` steps; every step has its own numbers.
 pub(crate) fn snapshot(step: u64) -> Snapshot {
@@ -52,9 +56,9 @@ pub(crate) fn keeping(keep: usize) -> CheckpointOptions {
     CheckpointOptions { keep: NonZeroUsize::new(keep).unwrap(), ..CheckpointOptions::default() }
 }
 
-/// Saves a checkpoint of every step in turn.
+/// Saves a checkpoint of every step in turn, without waiting for the disk.
 pub(crate) fn save_all(run: &Path, steps: impl IntoIterator<Item = u64>, options: CheckpointOptions) {
-    let mut writer = CheckpointWriter::open(run, options).unwrap();
+    let mut writer = CheckpointWriter::open_on(Arc::new(FaultyDisk::sound()), run, options).unwrap();
     for step in steps {
         writer.save(snapshot(step)).unwrap();
     }
@@ -72,6 +76,14 @@ pub(crate) fn shelf(run: &Path) -> Vec<String> {
     names.retain(|name| !name.starts_with('.'));
     names.sort();
     names
+}
+
+/// Whatever bears the name of a checkpoint must be one.
+pub(crate) fn assert_all_whole(run: &Path) {
+    for name in shelf(run).iter().filter(|name| !name.contains('.')) {
+        let opened = Checkpoint::open(&run.join("checkpoints").join(name));
+        assert!(opened.is_ok(), "{name}: {opened:?}");
+    }
 }
 
 /// The step of the newest intact checkpoint, whose contents must be those of the sample.
