@@ -1,0 +1,40 @@
+# Recipes call scripts; nothing here is needed to build, test or run Covey.
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Everything that continuous integration checks.
+ci:
+    .ci/run
+
+# Train a small model on built-in text, within minutes, and let it write.
+demo *flags:
+    cargo run --release -- demo {{flags}}
+
+# All tests.
+test:
+    cargo test --release --workspace
+
+# Compare training speed and memory with PyTorch; writes docs/results/bench-train.md.
+bench-train *flags:
+    cargo build --release
+    python3 scripts/bench_train.py {{flags}}
+
+# Micro-benchmarks of kernels and optimizer.
+bench-kernels *flags:
+    cargo bench -p covey-model -p covey-optim --bench '*' {{flags}}
+
+# Hold an exported folder against transformers; installs what it needs into .venv-python.
+check-export folder *flags:
+    scripts/python_env.sh
+    cargo build --release
+    .venv-python/bin/python scripts/check_export.py {{folder}} {{flags}}
+
+# Build the documentation of all crates.
+docs:
+    RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps
+
+# Format all code.
+fmt:
+    cargo fmt --all

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Trains the benchmark model in Covey and in PyTorch by turns and compares tokens per second and peak memory.
+
+Runs alternate, so that whatever else the machine does falls on both. Without PyTorch Covey runs alone. The results go to
+a Markdown file with the machine, the commit and the command.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH_SCRIPT = Path(__file__).with_name("bench_train_torch.py")
+MODEL = "d 256, 8 layers, 8 heads, 4 KV heads, ffn 704, vocab 4096, untied head; sequence 256, batch 8, fp32, AdamW, clipping"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=5, help="runs of each side")
+    parser.add_argument("--steps", type=int, default=20, help="timed steps of a run")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey", help="the program")
+    parser.add_argument("--python", type=Path, default=ROOT / ".venv-python/bin/python", help="a Python with torch")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs/results/bench-train.md", help="Markdown to write")
+    return parser.parse_args()
+
+
+def measure(command, threads):
+    """Runs one side; its last line on stdout is the report."""
+    threads = str(threads)
+    environment = {**os.environ, "RAYON_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        sys.exit(f"error: `{shlex.join(map(str, command))}` ended with code {done.returncode} and no report")
+    return json.loads(lines[-1])
+
+
+def torch_python(preferred):
+    """A Python that imports torch, or nothing."""
+    for candidate in (str(preferred), sys.executable):
+        try:
+            check = subprocess.run([candidate, "-c", "import torch"], capture_output=True)
+        except OSError:
+            continue
+        if check.returncode == 0:
+            return candidate
+    return None
+
+
+def commands(options):
+    """What each side runs, in the order of the table."""
+    sides = {"Covey": [options.covey, "bench", "train", "--json", "--steps", str(options.steps)]}
+    python = torch_python(options.python)
+    if python:
+        side = [python, TORCH_SCRIPT, "--steps", str(options.steps), "--threads", str(options.threads)]
+        sides["PyTorch"] = side
+    else:
+        print("no Python with torch: Covey runs alone; `scripts/python_env.sh` makes one", file=sys.stderr)
+    return sides
+
+
+def run_pairs(sides, options):
+    reports = {name: [] for name in sides}
+    for turn in range(options.pairs):
+        for name, command in sides.items():
+            report = measure(command, options.threads)
+            reports[name].append(report)
+            speed, peak = report["tokens_per_second"], report["peak_bytes"] / 1e6
+            print(f"{turn + 1}/{options.pairs}  {name:8} {speed:8.0f} tokens/s  {peak:6.0f} MB", file=sys.stderr)
+    return reports
+
+
+def median(reports, key):
+    return statistics.median(report[key] for report in reports)
+
+
+def table(reports):
+    rows = [
+        "| | tokens/s, median of runs | lowest | highest | ms per step | peak memory, MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, runs in reports.items():
+        speeds = [run["tokens_per_second"] for run in runs]
+        step = statistics.median(milliseconds for run in runs for milliseconds in run["steps_ms"])
+        version = f" {runs[0]['torch']}" if "torch" in runs[0] else ""
+        rows.append(
+            f"| {name}{version} | {statistics.median(speeds):.0f} | {min(speeds):.0f} | {max(speeds):.0f} "
+            f"| {step:.0f} | {median(runs, 'peak_bytes') / 1e6:.0f} |"
+        )
+    return "\n".join(rows)
+
+
+def ratios(reports):
+    if "PyTorch" not in reports:
+        return "PyTorch was not there to compare with."
+    covey, torch = reports["Covey"], reports["PyTorch"]
+    pairs = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(covey, torch)]
+    speed = median(covey, "tokens_per_second") / median(torch, "tokens_per_second")
+    memory = median(covey, "peak_bytes") / median(torch, "peak_bytes")
+    return (
+        f"Covey runs at **{speed:.2f}x** the tokens/s of PyTorch (medians; single pairs {min(pairs):.2f} to "
+        f"{max(pairs):.2f}) in **{memory:.2f}x** its peak memory."
+    )
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def commit():
+    """The commit that was measured, and whether files differed from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    if head.returncode != 0:
+        return "unknown"
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True).stdout.strip()
+    return head.stdout.strip() + (" with local changes" if changed else "")
+
+
+def markdown(reports, options):
+    command = f"scripts/bench_train.py --pairs {options.pairs} --steps {options.steps} --threads {options.threads}"
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    return f"""# Training speed on the CPU
+
+{MODEL}.
+
+{table(reports)}
+
+{ratios(reports)}
+
+- Command: `{command}` (also `just bench-train`); {options.pairs} runs of each side by turns, {options.steps} timed steps each
+- Machine: {processor()}, {os.cpu_count()} cores, {options.threads} threads used
+- Commit: {commit()}
+- Date: {today}
+"""
+
+
+def main():
+    options = arguments()
+    if not options.covey.exists():
+        sys.exit(f"error: `{options.covey}` is missing; build it with `cargo build --release`")
+    reports = run_pairs(commands(options), options)
+    text = markdown(reports, options)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(text)
+    print(f"\n{table(reports)}\n\n{ratios(reports)}\n")
+    print(f"written to {options.output}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
