@@ -39,7 +39,7 @@ impl RopeTable {
 }
 
 /// Radians per position of every pair, `[head_dim / 2]`: `theta^(-2 i / head_dim)`, then stretched if asked.
-pub fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f32> {
+fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f32> {
     let theta = f64::from(rope.theta as f32);
     let plain = (0..head_dim / 2).map(|pair| {
         let exponent = (2 * pair) as f32 / head_dim as f32;
