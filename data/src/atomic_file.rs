@@ -1,0 +1,105 @@
+//! Files that are there whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+
+/// Where files are written: the file system, or in tests one that fills up.
+pub trait Disk: Send + Sync {
+    /// Opens an empty file for writing.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DurableWrite>>;
+}
+
+/// Bytes that can be forced to the medium.
+pub trait DurableWrite: Write {
+    /// Returns when everything written so far survives a power cut.
+    fn make_durable(&mut self) -> io::Result<()>;
+}
+
+impl DurableWrite for File {
+    fn make_durable(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// The file system of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileSystem;
+
+impl Disk for FileSystem {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DurableWrite>> {
+        Ok(Box::new(File::create(path)?))
+    }
+}
+
+/// Writes `path` under a temporary name beside it, makes it durable and renames it.
+///
+/// Whatever happens, `path` afterwards holds its old contents or all of the new ones. After an error the temporary
+/// file is removed.
+pub fn write_atomically(
+    disk: &dyn Disk,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), DataError> {
+    let temporary = temporary_name(path);
+    let written = write_and_rename(disk, &temporary, path, fill);
+    if written.is_err() {
+        // The first error is the one to report; a file that cannot be removed is harmless under its temporary name.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(|source| DataError::write(path, source))
+}
+
+/// Writes bytes that are already in memory; see [`write_atomically`].
+pub fn write_bytes_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    write_atomically(disk, path, |writer| writer.write_all(bytes))
+}
+
+fn write_and_rename(
+    disk: &dyn Disk,
+    temporary: &Path,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut writer = BufWriter::with_capacity(1 << 20, disk.create(temporary)?);
+    fill(&mut writer)?;
+    writer.flush()?;
+    writer.get_mut().make_durable()?;
+    drop(writer);
+    fs::rename(temporary, path)?;
+    sync_folder(path)
+}
+
+/// Makes the rename itself durable, where the system lets folders be opened.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!(".{name}.tmp"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_keeps_the_old_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_bytes_atomically(&FileSystem, &path, b"old").unwrap();
+        let error = write_atomically(&FileSystem, &path, |writer| {
+            writer.write_all(b"new")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert!(matches!(error, Err(DataError::DiskFull { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,250 @@
+//! What a dataset folder says about itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::DataError;
+use crate::digest::Digest;
+
+/// The file that makes a folder a dataset; it is written last.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+const FORMAT: &str = "covey-dataset";
+const VERSION: u64 = 1;
+
+/// One of the two parts of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    /// What a model learns from.
+    Train,
+    /// What it is measured on and never sees in training.
+    HeldOut,
+}
+
+impl Split {
+    /// Both, in the order of the manifest.
+    pub const ALL: [Self; 2] = [Self::Train, Self::HeldOut];
+
+    /// As it stands in file names and in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::HeldOut => "held-out",
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The number type of tokens on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TokenType {
+    /// Two bytes, for vocabularies up to 65,536.
+    U16,
+    /// Four bytes, for larger ones.
+    U32,
+}
+
+impl TokenType {
+    /// The smallest type that holds every id of a vocabulary.
+    pub fn for_vocabulary(vocab_size: usize) -> Self {
+        if vocab_size <= 1 << 16 { Self::U16 } else { Self::U32 }
+    }
+
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::U16 => 2,
+            Self::U32 => 4,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::U16 => "U16",
+            Self::U32 => "U32",
+        }
+    }
+
+    pub(crate) fn dtype(self) -> Dtype {
+        match self {
+            Self::U16 => Dtype::U16,
+            Self::U32 => Dtype::U32,
+        }
+    }
+}
+
+/// The contents of `manifest.json`.
+///
+/// - File names are plain names inside the folder.
+/// - Every id of the vocabulary fits the token type.
+/// - Totals are the sums over the shards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    format: String,
+    version: u64,
+    /// BLAKE3 of the `tokenizer.json` in the folder.
+    pub tokenizer: Digest,
+    /// The highest token id plus one.
+    pub vocab_size: usize,
+    /// How tokens are stored.
+    pub token_type: TokenType,
+    /// The token behind every document, if the vocabulary has one.
+    pub end_of_text: Option<u32>,
+    /// Digest of all inputs and of every setting that shapes the shards.
+    pub recipe: Digest,
+    /// The shards of both splits, each split in order.
+    pub shards: Vec<ShardRecord>,
+    /// Sums by split.
+    pub totals: BTreeMap<Split, Totals>,
+}
+
+/// One shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Its name in the folder.
+    pub file: String,
+    /// The split it belongs to.
+    pub split: Split,
+    /// Tokens in it, ends of text included.
+    pub tokens: u64,
+    /// Documents in it; none continues in another shard.
+    pub documents: u64,
+    /// UTF-8 bytes of its documents.
+    pub text_bytes: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// BLAKE3 of the file.
+    pub digest: Digest,
+}
+
+/// Sums over the shards of one split.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Number of shards.
+    pub shards: u64,
+    /// Tokens, ends of text included.
+    pub tokens: u64,
+    /// Documents.
+    pub documents: u64,
+    /// UTF-8 bytes of the documents.
+    pub text_bytes: u64,
+}
+
+impl Manifest {
+    /// Describes finished shards; totals are computed.
+    pub(crate) fn new(tokenizer: &crate::Tokenizer, recipe: Digest, shards: Vec<ShardRecord>) -> Self {
+        Self {
+            format: FORMAT.to_string(),
+            version: VERSION,
+            tokenizer: tokenizer.digest(),
+            vocab_size: tokenizer.vocab_size(),
+            token_type: TokenType::for_vocabulary(tokenizer.vocab_size()),
+            end_of_text: tokenizer.end_of_text(),
+            recipe,
+            totals: totals(&shards),
+            shards,
+        }
+    }
+
+    /// Reads and checks the manifest of a folder.
+    pub fn read(folder: &Path) -> Result<Self, DataError> {
+        Self::parse(&folder.join(MANIFEST_FILE), &Self::read_bytes(folder)?)
+    }
+
+    pub(crate) fn read_bytes(folder: &Path) -> Result<Vec<u8>, DataError> {
+        if !folder.exists() {
+            return Err(DataError::NotFound { path: folder.into() });
+        }
+        let path = folder.join(MANIFEST_FILE);
+        fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => DataError::ManifestMissing { folder: folder.into() },
+            _ => DataError::read(&path, source),
+        })
+    }
+
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DataError> {
+        let invalid = |reason: String| DataError::ManifestInvalid { path: path.into(), reason };
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+        if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
+            return Err(invalid(format!("it is no manifest of format `{FORMAT}`")));
+        }
+        match value.get("version").and_then(Value::as_u64) {
+            Some(VERSION) => {}
+            Some(got) => return Err(DataError::ManifestVersion { path: path.into(), got, expected: VERSION }),
+            None => return Err(invalid("it has no version".to_string())),
+        }
+        let manifest: Self = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
+        manifest.check().map_err(invalid)?;
+        Ok(manifest)
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a tree of strings and numbers is always JSON");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// The shards of one split, in order.
+    pub fn shards_of(&self, split: Split) -> impl Iterator<Item = &ShardRecord> {
+        self.shards.iter().filter(move |shard| shard.split == split)
+    }
+
+    /// The sums of one split.
+    pub fn totals_of(&self, split: Split) -> Totals {
+        self.totals.get(&split).copied().unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.vocab_size == 0 || self.vocab_size > u32::MAX as usize {
+            return Err(format!("a vocabulary of {} tokens is impossible", self.vocab_size));
+        }
+        if self.token_type != TokenType::for_vocabulary(self.vocab_size) {
+            return Err(format!("{} is not the type for {} tokens", self.token_type.name(), self.vocab_size));
+        }
+        if self.end_of_text.is_some_and(|id| id as usize >= self.vocab_size) {
+            return Err("the end of text is outside the vocabulary".to_string());
+        }
+        // A manifest may come from a stranger: it must not name files elsewhere, nor numbers that overflow.
+        if let Some(shard) = self.shards.iter().find(|shard| !is_plain_name(&shard.file)) {
+            return Err(format!("`{}` is not a plain file name", shard.file));
+        }
+        let impossible = |shard: &&ShardRecord| shard.tokens > shard.bytes || shard.documents > shard.bytes;
+        if let Some(shard) = self.shards.iter().find(impossible) {
+            return Err(format!("{} cannot hold {} tokens", shard.file, shard.tokens));
+        }
+        match totals(&self.shards) == self.totals {
+            true => Ok(()),
+            false => Err("its totals are not the sums over its shards".to_string()),
+        }
+    }
+}
+
+/// Whether a name stays inside its folder on every system.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
+}
+
+fn totals(shards: &[ShardRecord]) -> BTreeMap<Split, Totals> {
+    let mut totals: BTreeMap<Split, Totals> = Split::ALL.into_iter().map(|split| (split, Totals::default())).collect();
+    for shard in shards {
+        let total = totals.entry(shard.split).or_default();
+        total.shards += 1;
+        total.tokens = total.tokens.saturating_add(shard.tokens);
+        total.documents = total.documents.saturating_add(shard.documents);
+        total.text_bytes = total.text_bytes.saturating_add(shard.text_bytes);
+    }
+    totals
+}

@@ -1,0 +1,103 @@
+//! A shard growing in memory.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::DataError;
+use crate::atomic_file::{Disk, write_atomically};
+use crate::digest::Digest;
+use crate::manifest::{ShardRecord, Split, TokenType};
+use crate::shard::{Shard, header};
+
+/// Tokens of whole documents, as bytes in the order of the file.
+#[derive(Debug)]
+pub(super) struct ShardBuilder {
+    split: Split,
+    token_type: TokenType,
+    tokens: Vec<u8>,
+    document_ends: Vec<u64>,
+    text_bytes: u64,
+}
+
+impl ShardBuilder {
+    pub(super) fn new(split: Split, token_type: TokenType) -> Self {
+        Self { split, token_type, tokens: Vec::new(), document_ends: Vec::new(), text_bytes: 0 }
+    }
+
+    /// Takes up again what [`ShardBuilder::write`] wrote.
+    pub(super) fn restore(
+        folder: &Path,
+        record: &ShardRecord,
+        token_type: TokenType,
+        vocab_size: usize,
+    ) -> Result<Self, DataError> {
+        let shard = Shard::open(folder, record, token_type, vocab_size, true)?;
+        let mut tokens = Vec::new();
+        shard.read_tokens(0, record.tokens as usize, &mut tokens)?;
+        let mut builder = Self::new(record.split, token_type);
+        builder.append(&tokens);
+        builder.document_ends = shard.document_ends()?;
+        builder.text_bytes = record.text_bytes;
+        Ok(builder)
+    }
+
+    pub(super) fn split(&self) -> Split {
+        self.split
+    }
+
+    pub(super) fn num_tokens(&self) -> u64 {
+        self.tokens.len() as u64 / self.token_type.bytes()
+    }
+
+    /// Adds a document and the token that ends it.
+    pub(super) fn push(&mut self, tokens: &[u32], end_of_text: Option<u32>, text_bytes: u64) {
+        self.append(tokens);
+        self.append(end_of_text.as_slice());
+        self.document_ends.push(self.num_tokens());
+        self.text_bytes += text_bytes;
+    }
+
+    /// Writes the shard and describes it for the manifest.
+    pub(super) fn write(
+        &self,
+        disk: &dyn Disk,
+        folder: &Path,
+        file: String,
+        tokenizer: Digest,
+    ) -> Result<ShardRecord, DataError> {
+        let (tokens, documents) = (self.num_tokens(), self.document_ends.len() as u64);
+        let header = header(tokens, documents, self.token_type, self.split.name(), tokenizer);
+        let ends: Vec<u8> = self.document_ends.iter().flat_map(|end| end.to_le_bytes()).collect();
+        let parts = [header.as_slice(), &ends, &self.tokens];
+        write_atomically(disk, &folder.join(&file), |writer| write_all(writer, &parts))?;
+        Ok(ShardRecord {
+            file,
+            split: self.split,
+            tokens,
+            documents,
+            text_bytes: self.text_bytes,
+            bytes: parts.iter().map(|part| part.len() as u64).sum(),
+            digest: digest(&parts),
+        })
+    }
+
+    fn append(&mut self, tokens: &[u32]) {
+        match self.token_type {
+            // The type was chosen by the vocabulary, so every id fits.
+            TokenType::U16 => self.tokens.extend(tokens.iter().flat_map(|&token| (token as u16).to_le_bytes())),
+            TokenType::U32 => self.tokens.extend(tokens.iter().flat_map(|token| token.to_le_bytes())),
+        }
+    }
+}
+
+fn write_all(writer: &mut dyn Write, parts: &[&[u8]]) -> io::Result<()> {
+    parts.iter().try_for_each(|part| writer.write_all(part))
+}
+
+fn digest(parts: &[&[u8]]) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    Digest::from(hasher.finalize())
+}

@@ -1,0 +1,57 @@
+//! A split cut into sequences of equal length.
+
+use std::sync::Arc;
+
+use crate::DataError;
+use crate::digest::Digest;
+use crate::shard::Shard;
+
+/// The windows of one split: `length` tokens each and the one that follows, numbered through all shards.
+///
+/// Window i of a shard covers its tokens from `i * length` to `(i + 1) * length`, both included, so that every token
+/// but the first is predicted once. A rest that fills no window is left out.
+#[derive(Debug, Clone)]
+pub struct Windows {
+    shards: Arc<[(u64, Arc<Shard>)]>,
+    length: usize,
+    count: u64,
+    dataset: Digest,
+}
+
+impl Windows {
+    pub(crate) fn new(shards: Vec<Arc<Shard>>, length: usize, dataset: Digest) -> Self {
+        let mut count = 0;
+        let numbered = shards.into_iter().map(|shard| {
+            let first = count;
+            count += shard.tokens.saturating_sub(1) / length as u64;
+            (first, shard)
+        });
+        Self { shards: numbered.collect(), length, count, dataset }
+    }
+
+    /// How many there are; at least one.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Tokens in a window, without the one that follows it.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Digest of the dataset they come from.
+    pub fn dataset(&self) -> Digest {
+        self.dataset
+    }
+
+    /// Appends the `length` + 1 tokens of one window.
+    pub fn read(&self, index: u64, tokens: &mut Vec<u32>) -> Result<(), DataError> {
+        if index >= self.count {
+            return Err(DataError::WindowOutOfRange { index, count: self.count });
+        }
+        // The last shard that starts at or before the window; empty shards before it start at the same number.
+        let place = self.shards.partition_point(|(first, _)| *first <= index) - 1;
+        let (first, shard) = &self.shards[place];
+        shard.read_tokens((index - first) * self.length as u64, self.length + 1, tokens)
+    }
+}

@@ -1,0 +1,75 @@
+//! Small corpora, tokenizers and datasets.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
+
+use covey_data::prepare::{Inputs, Preparation, PrepareOptions, Prepared};
+use covey_data::{DataError, Dataset, Tokenizer, corpus};
+use tempfile::TempDir;
+
+/// A tokenizer of 400 tokens, trained once for all tests.
+pub(crate) static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+    let chapters = corpus::documents().skip(233).take(5).map(|document| Ok(document.text));
+    Tokenizer::train(chapters, 400).unwrap()
+});
+
+/// Never set.
+pub(crate) static GO_ON: AtomicBool = AtomicBool::new(false);
+
+/// Short documents, all different, some of them not ASCII.
+pub(crate) fn documents(count: usize) -> Vec<String> {
+    (0..count)
+        .map(|number| format!("Document {number}: {}— fin.", "the whale, naïve ".repeat(number % 7 + 1)))
+        .collect()
+}
+
+/// Writes documents as JSON lines.
+pub(crate) fn write_json_lines(path: &Path, documents: &[String]) {
+    let lines = documents.iter().map(|text| serde_json::json!({ "id": 1, "text": text }).to_string() + "\n");
+    fs::write(path, lines.collect::<String>()).unwrap();
+}
+
+/// Prepares one input path.
+pub(crate) fn prepare(input: &Path, folder: &Path, options: PrepareOptions) -> Result<Prepared, DataError> {
+    let inputs = Inputs::find(&[input.to_path_buf()], "text")?;
+    Preparation { options, ..Preparation::new(&inputs, &TOKENIZER, folder) }.run(&mut (), &GO_ON)
+}
+
+/// Options with shards so small that there are several.
+pub(crate) fn small_shards() -> PrepareOptions {
+    PrepareOptions { shard_tokens: 500, held_out_fraction: 0.2, seed: 1 }
+}
+
+/// A dataset of 100 documents in several shards, in a folder that vanishes with it.
+pub(crate) fn dataset() -> (TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let input = home.path().join("input.jsonl");
+    write_json_lines(&input, &documents(100));
+    let folder = home.path().join("dataset");
+    prepare(&input, &folder, small_shards()).unwrap();
+    (home, folder)
+}
+
+/// The same, opened.
+pub(crate) fn opened_dataset() -> (TempDir, Arc<Dataset>) {
+    let (home, folder) = dataset();
+    (home, Arc::new(Dataset::open(&folder).unwrap()))
+}
+
+/// Names and contents of all files in a folder.
+pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Message and hint of an error, with the folder's name taken out.
+pub(crate) fn message(error: &DataError, home: &Path) -> String {
+    error.to_string().replace(&home.display().to_string(), "HOME")
+}

@@ -1,0 +1,69 @@
+//! Batches from the background.
+
+use std::fs;
+
+use covey_data::{DataError, Dataset, Loader, Sampler, Source, Split};
+
+use crate::fixture::{dataset, opened_dataset};
+
+fn sampler(dataset: &Dataset) -> Sampler {
+    Sampler::new(vec![Source { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }], 2).unwrap()
+}
+
+#[test]
+fn batches_are_the_samples_in_order() {
+    let (_home, dataset) = opened_dataset();
+    let mut direct = sampler(&dataset);
+    let mut loader = Loader::start(sampler(&dataset), 3, 2).unwrap();
+    for _ in 0..10 {
+        let batch = loader.next_batch().unwrap();
+        let mut expected = Vec::new();
+        (0..3).for_each(|_| direct.draw(&mut expected).unwrap());
+        assert_eq!((batch.tokens, batch.rows, batch.length), (expected, 3, 16));
+        assert_eq!(&batch.cursor, direct.cursor());
+    }
+}
+
+#[test]
+fn resume_from_any_batch_is_invisible() {
+    let (_home, dataset) = opened_dataset();
+    let mut loader = Loader::start(sampler(&dataset), 4, 3).unwrap();
+    let batches: Vec<_> = (0..30).map(|_| loader.next_batch().unwrap()).collect();
+    for (index, batch) in batches.iter().enumerate().take(29) {
+        let sources = vec![Source { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }];
+        let resumed = Sampler::resume(sources, batch.cursor.clone()).unwrap();
+        assert_eq!(Loader::start(resumed, 4, 0).unwrap().next_batch().unwrap(), batches[index + 1]);
+    }
+}
+
+#[test]
+fn dropping_ends_the_thread() {
+    let (_home, dataset) = opened_dataset();
+    for ahead in [0, 1, 8] {
+        let mut loader = Loader::start(sampler(&dataset), 2, ahead).unwrap();
+        loader.next_batch().unwrap();
+        // Would wait for ever if the thread did not notice.
+        drop(loader);
+        drop(Loader::start(sampler(&dataset), 2, ahead).unwrap());
+    }
+}
+
+#[test]
+fn errors_arrive_and_stay() {
+    let (_home, folder) = dataset();
+    let dataset = Dataset::open(&folder).unwrap();
+    let shards: Vec<_> = dataset.manifest().shards_of(Split::Train).map(|shard| folder.join(&shard.file)).collect();
+    let sampler = sampler(&dataset);
+    for shard in shards {
+        fs::OpenOptions::new().write(true).open(shard).unwrap().set_len(300).unwrap();
+    }
+    let mut loader = Loader::start(sampler, 8, 2).unwrap();
+    assert!(matches!(loader.next_batch(), Err(DataError::Read { .. })));
+    assert!(matches!(loader.next_batch(), Err(DataError::LoaderStopped)));
+}
+
+#[test]
+fn a_batch_has_rows() {
+    let (_home, dataset) = opened_dataset();
+    assert!(matches!(Loader::start(sampler(&dataset), 0, 1), Err(DataError::Setting { .. })));
+}
