@@ -6,7 +6,8 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use covey_data::DataError;
-use covey_model::{BatchError, HubError};
+use covey_model::{BatchError, HubError, SamplingError};
+use covey_optim::{OptimError, SettingError};
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
@@ -101,13 +102,13 @@ type Cause<'a> = &'a (dyn Error + 'static);
 /// The outermost error of a known type decides: a model folder with impossible
 /// numbers in it is no mistake of whoever typed the command.
 fn code_of(cause: Cause<'_>) -> Option<u8> {
-    match cause {
-        _ if cause.is::<UsageError>() || cause.is::<ConfigError>() || cause.is::<covey_model::ConfigError>() => {
-            Some(USAGE)
-        }
-        _ if cause.is::<HubError>() || cause.is::<CheckpointError>() || cause.is::<DataError>() => Some(FAILURE),
-        _ => None,
-    }
+    let usage = cause.is::<UsageError>()
+        || cause.is::<ConfigError>()
+        || cause.is::<covey_model::ConfigError>()
+        || cause.is::<SettingError>()
+        || cause.is::<SamplingError>();
+    let failure = cause.is::<HubError>() || cause.is::<CheckpointError>() || cause.is::<DataError>();
+    if usage { Some(USAGE) } else { failure.then_some(FAILURE) }
 }
 
 fn hint_of(cause: Cause<'_>) -> Option<String> {
@@ -118,6 +119,8 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         .or_else(|| advice(cause, DataError::hint))
         .or_else(|| advice(cause, HubError::hint))
         .or_else(|| advice(cause, BatchError::hint))
+        .or_else(|| advice(cause, SamplingError::hint))
+        .or_else(|| advice(cause, OptimError::hint))
 }
 
 fn advice<E: Error + 'static>(cause: Cause<'_>, hint: impl FnOnce(&E) -> Option<String>) -> Option<String> {

@@ -31,9 +31,10 @@ mod snapshot;
 mod tensor_files;
 mod writer;
 
+pub use covey_optim::Moments;
 pub use disk::{Disk, DiskFile, LocalDisk};
 pub use error::{CheckpointError, Damage};
 pub use newest::{Found, Skipped, newest_intact};
 pub use reader::Checkpoint;
-pub use snapshot::{ExtraFile, Moments, NamedTensor, Snapshot, TrainingState, weights_digest};
+pub use snapshot::{ExtraFile, NamedTensor, Snapshot, TrainingState, weights_digest};
 pub use writer::{CheckpointOptions, CheckpointWriter};

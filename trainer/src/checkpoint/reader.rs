@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use covey_optim::Moments;
 use rayon::prelude::*;
 
 use super::error::{CheckpointError, Damage};
 use super::layout::{MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS, is_own};
 use super::manifest::{FileEntry, Manifest};
-use super::snapshot::{Moments, NamedTensor, TrainingState};
+use super::snapshot::{NamedTensor, TrainingState};
 use super::tensor_files::TensorFiles;
 
 /// A checkpoint on disk, every file of which has been found as it was written.

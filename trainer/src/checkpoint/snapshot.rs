@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use covey_model::hub::NumberFormat;
+use covey_optim::Moments;
 use serde::{Deserialize, Serialize};
 
 use super::error::CheckpointError;
@@ -22,7 +23,7 @@ pub struct Snapshot {
     pub state: TrainingState,
     /// The weights in canonical order, named as on the Hub.
     pub weights: Vec<NamedTensor>,
-    /// The optimizer's moments.
+    /// The optimizer's running means.
     pub moments: Vec<Moments>,
     /// Text of the Hub's `config.json`.
     pub model_config: String,
@@ -41,15 +42,6 @@ pub struct NamedTensor {
     pub shape: Vec<usize>,
     /// The numbers, row by row.
     pub values: Vec<f32>,
-}
-
-/// AdamW's running means for one weight, in that weight's shape.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Moments {
-    /// Running mean of the gradient, `m`.
-    pub first: Vec<f32>,
-    /// Running mean of its square, `v`.
-    pub second: Vec<f32>,
 }
 
 /// A small file that travels with the weights.
