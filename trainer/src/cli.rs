@@ -37,6 +37,41 @@ pub enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Measure, for the scripts of this project.
+    #[command(subcommand, hide = true)]
+    Bench(BenchCommand),
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Time training steps of the benchmark model; one JSON line.
+    #[command(after_help = "Example:\n  covey bench train --steps 20 --threads 2")]
+    Train(BenchTrainArgs),
+    /// Logits of every position of one window; one JSON line.
+    #[command(after_help = "Example:\n  covey bench logits runs/demo/export --tokens 1,2,3")]
+    Logits {
+        /// Run folder (its newest checkpoint), checkpoint or Hugging Face folder.
+        #[arg(value_name = "MODEL")]
+        model: PathBuf,
+        /// Token ids of the window.
+        #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
+        tokens: Vec<u32>,
+    },
+}
+
+/// Flags of `covey bench train`.
+#[derive(Debug, Args)]
+pub struct BenchTrainArgs {
+    /// Steps to time.
+    #[arg(long, default_value_t = 20)]
+    pub steps: usize,
+    /// Steps before them.
+    #[arg(long, default_value_t = 3)]
+    pub warmup: usize,
+    /// Threads of the CPU; every core without it.
+    #[arg(long, value_name = "COUNT")]
+    pub threads: Option<usize>,
 }
 
 /// Flags of `covey demo`.

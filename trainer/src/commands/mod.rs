@@ -1,3 +1,47 @@
 //! The commands, one file each.
 
+mod bench;
 pub mod config;
+mod demo;
+mod eval;
+mod export;
+mod generate;
+mod prepare;
+mod tokenizer;
+mod train;
+
+use std::io::Write;
+use std::sync::atomic::AtomicBool;
+
+use crate::cli::{Cli, Command, TokenizerCommand};
+use crate::interrupt;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// Whatever stopped the command; [`crate::diagnostics::report`] tells of it.
+pub fn run(cli: &Cli) -> anyhow::Result<()> {
+    let interrupt = interrupt::catch()?;
+    match &cli.command {
+        Command::Demo(arguments) => demo::run(arguments, &interrupt),
+        Command::Tokenizer(TokenizerCommand::Train(arguments)) => tokenizer::train(arguments),
+        Command::Prepare(arguments) => prepare::run(arguments, &interrupt),
+        Command::Train(arguments) => train::run(arguments, &interrupt),
+        Command::Generate(arguments) => generate::run(arguments, &interrupt),
+        Command::Eval(arguments) => eval::run(arguments, &interrupt),
+        Command::Export(arguments) => export::run(arguments),
+        Command::Config(command) => config::run(command),
+        Command::Bench(command) => bench::run(command),
+    }
+}
+
+/// A line for the person at the keyboard; stdout is for data.
+fn say(text: &str) {
+    // Without a stderr there is nobody to talk to.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Whether Ctrl-C has been pressed.
+fn is_raised(interrupt: &AtomicBool) -> bool {
+    interrupt.load(std::sync::atomic::Ordering::SeqCst)
+}

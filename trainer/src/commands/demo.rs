@@ -1,0 +1,116 @@
+//! `covey demo`: the whole way from text to a model that writes, on text that comes with the program.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use covey_data::prepare::{Inputs, Preparation, PrepareOptions};
+use covey_model::hub::NumberFormat;
+use covey_model::{Sampler, Sampling};
+
+use super::train::{closing_words, refuse_taken, train};
+use super::{export, is_raised, prepare, say, tokenizer};
+use crate::cli::DemoArgs;
+use crate::config::{Layers, Purpose, Resolved};
+use crate::device;
+use crate::model_folder::ModelFolder;
+use crate::progress::Activity;
+use crate::writing::Writer;
+
+/// Tokens of the demo's vocabulary.
+const VOCAB_SIZE: usize = 4096;
+
+/// How the demo's model begins to write.
+const PROMPT: &str = "The people of the United States";
+
+/// Tokens it writes.
+const SAMPLE_TOKENS: usize = 120;
+
+pub(super) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let folder = folder(arguments)?;
+    device::use_threads(arguments.threads)?;
+    say(&format!("training the `tiny` preset on State of the Union speeches and Moby Dick in {}", folder.display()));
+    let data = folder.join("data");
+    if !make_data(&data, interrupt)? {
+        return Ok(());
+    }
+    let resolved = configuration(arguments, &folder, &data)?;
+    let outcome = train(&resolved, None, interrupt)?;
+    say(&closing_words(&folder, &outcome));
+    if !outcome.finished {
+        return Ok(());
+    }
+    let (Some(first), Some(last)) = (&outcome.first, &outcome.last) else {
+        anyhow::bail!("nothing was measured on held-out text");
+    };
+    anyhow::ensure!(last.loss < first.loss, "the held-out loss did not fall: {} to {}", first.loss, last.loss);
+    say(&format!(
+        "held-out text: {:.3} bits per byte before, {:.3} after {} steps",
+        first.bits_per_byte, last.bits_per_byte, outcome.step
+    ));
+    write_sample(&folder, resolved.config.run.seed, interrupt)?;
+    export::write(&folder, &folder.join("export"), NumberFormat::Fp32, u64::MAX)?;
+    let shown = folder.display();
+    say(&format!("let it write more with `covey generate {shown} --prompt \"My fellow citizens\"`"));
+    Ok(())
+}
+
+/// The folder asked for, or the first free one of `runs/demo`, `runs/demo-2`, …
+fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &arguments.output {
+        refuse_taken(folder)?;
+        return Ok(folder.clone());
+    }
+    let first = PathBuf::from("runs/demo");
+    let numbered = (2..).map(|number| PathBuf::from(format!("runs/demo-{number}")));
+    let mut candidates = std::iter::once(first).chain(numbered);
+    candidates.find(|folder| !folder.join("checkpoints").is_dir()).context("there is always a free number")
+}
+
+/// Tokenizer and shards from the text in the program; false if interrupted.
+fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<bool> {
+    let inputs = Inputs::embedded();
+    let tokenizer = tokenizer::learn(&inputs, VOCAB_SIZE, &Activity::new("training a tokenizer"))?;
+    let options = PrepareOptions { held_out_fraction: 0.02, ..PrepareOptions::default() };
+    let preparation = Preparation { options, ..Preparation::new(&inputs, &tokenizer, folder) };
+    match prepare::prepare(&preparation, interrupt) {
+        Err(_) if is_raised(interrupt) => {
+            say("stopped before training began");
+            Ok(false)
+        }
+        prepared => prepared.map(|_| true),
+    }
+}
+
+fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Result<Resolved> {
+    let mut layers = Layers::new()
+        .environment(std::env::vars_os())
+        .flag("demo", "model.preset", "tiny")
+        .flag("demo", "run.name", "demo")
+        .path_flag("--output", "run.output", folder)
+        .sources_flag("demo", &[data.to_owned()]);
+    if let Some(steps) = arguments.steps {
+        layers = layers.flag("--steps", "train.steps", steps);
+    }
+    if let Some(seed) = arguments.seed {
+        layers = layers.flag("--seed", "run.seed", seed);
+    }
+    Ok(layers.resolve(Purpose::Train)?)
+}
+
+fn write_sample(folder: &Path, seed: u64, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let model = ModelFolder::open(folder, |warning| say(&warning))?;
+    let tokenizer = model.tokenizer()?;
+    let (decoder, weights) = model.load(&device::open("cpu")?)?;
+    let sampler = Sampler::new(Sampling { temperature: 0.8, top_k: None, top_p: Some(0.95) }, seed)?;
+    let writer = Writer { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends: &[] };
+    let mut stdout = std::io::stdout().lock();
+    write!(stdout, "\n{PROMPT}")?;
+    writer.write(PROMPT, SAMPLE_TOKENS, interrupt, |text| {
+        stdout.write_all(text.as_bytes())?;
+        Ok(stdout.flush()?)
+    })?;
+    writeln!(stdout, "\n")?;
+    Ok(())
+}

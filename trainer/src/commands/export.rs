@@ -1,0 +1,38 @@
+//! `covey export`: a model as a folder that `transformers` loads.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+
+use covey_model::hub::{ExportOptions, NumberFormat, export};
+
+use super::say;
+use crate::cli::{ExportArgs, ExportType};
+use crate::diagnostics::UsageError;
+use crate::model_folder::ModelFolder;
+
+pub(super) fn run(arguments: &ExportArgs) -> anyhow::Result<()> {
+    let format = match arguments.dtype {
+        ExportType::Fp32 => NumberFormat::Fp32,
+        ExportType::Bf16 => NumberFormat::Bf16,
+        ExportType::Fp16 => NumberFormat::Fp16,
+    };
+    write(&arguments.checkpoint, &arguments.output, format, arguments.max_shard_size)
+}
+
+/// Writes the model in `source`, with its tokenizer if it has one, to `output`.
+pub(super) fn write(source: &Path, output: &Path, format: NumberFormat, max_shard_bytes: u64) -> anyhow::Result<()> {
+    let model = ModelFolder::open(source, |warning| say(&warning))?;
+    if output.canonicalize().is_ok_and(|output| model.path().canonicalize().is_ok_and(|path| path == output)) {
+        let problem = UsageError::new(format!("{} would be written over itself", output.display()));
+        return Err(problem.with_hint("choose another folder with `--output`").into());
+    }
+    let config = model.config();
+    let options = ExportOptions { format, max_shard_bytes, token_ids: config.token_ids.clone() };
+    export(output, &config.model, &options, |spec| model.hub().read(spec).map(Cow::Owned).map_err(io::Error::other))?;
+    if model.has_tokenizer() {
+        model.tokenizer()?.save(output)?;
+    }
+    say(&format!("exported {} to {}", model.path().display(), output.display()));
+    Ok(())
+}

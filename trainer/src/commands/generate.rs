@@ -1,0 +1,41 @@
+//! `covey generate`: a text continued by a model.
+
+use std::io::Write;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use covey_model::{Sampler, Sampling};
+
+use super::say;
+use crate::cli::GenerateArgs;
+use crate::device;
+use crate::model_folder::ModelFolder;
+use crate::writing::{Ending, Writer};
+
+pub(super) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let sampler = Sampler::new(sampling(arguments), arguments.seed)?;
+    device::use_threads(arguments.device.threads)?;
+    let device = device::open(&arguments.device.device)?;
+    let model = ModelFolder::open(&arguments.model, |warning| say(&warning))?;
+    let tokenizer = model.tokenizer()?;
+    let (decoder, weights) = model.load(&device)?;
+    let ends = &model.config().token_ids.eos;
+    let writer = Writer { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends };
+
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(arguments.prompt.as_bytes())?;
+    let ending = writer.write(&arguments.prompt, arguments.max_tokens, interrupt, |text| {
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush().context("cannot write the text")
+    })?;
+    stdout.write_all(b"\n")?;
+    if ending == Ending::Positions {
+        say(&format!("the model has no more than {} positions", decoder.config().max_positions));
+    }
+    Ok(())
+}
+
+fn sampling(arguments: &GenerateArgs) -> Sampling {
+    let GenerateArgs { temperature, top_k, top_p, greedy, .. } = *arguments;
+    if greedy { Sampling::GREEDY } else { Sampling { temperature, top_k, top_p } }
+}

@@ -1,0 +1,42 @@
+//! `covey tokenizer train`: a vocabulary from text.
+
+use std::path::Path;
+
+use covey_data::Tokenizer;
+use covey_data::prepare::Inputs;
+
+use super::say;
+use crate::cli::TokenizerTrainArgs;
+use crate::diagnostics::UsageError;
+use crate::progress::Activity;
+
+pub(super) fn train(arguments: &TokenizerTrainArgs) -> anyhow::Result<()> {
+    let folder = folder_of(&arguments.output)?;
+    let inputs = Inputs::find(&arguments.inputs, &arguments.text_field)?;
+    let activity = Activity::new("training the tokenizer");
+    let tokenizer = learn(&inputs, arguments.vocab_size, &activity)?;
+    tokenizer.save(folder)?;
+    say(&format!("wrote {}", arguments.output.display()));
+    Ok(())
+}
+
+/// Learns a vocabulary from all documents.
+pub(super) fn learn(inputs: &Inputs, vocab_size: usize, activity: &Activity) -> anyhow::Result<Tokenizer> {
+    let mut documents = 0;
+    let counted = inputs.documents().inspect(|_| {
+        documents += 1;
+        activity.show(&format!("{documents} documents"));
+    });
+    let tokenizer = Tokenizer::train(counted, vocab_size)?;
+    activity.finish(&format!("trained a tokenizer of {} tokens on {documents} documents", tokenizer.vocab_size()));
+    Ok(tokenizer)
+}
+
+/// The folder that gets `tokenizer.json` and the files beside it.
+fn folder_of(output: &Path) -> anyhow::Result<&Path> {
+    if output.file_name().is_none_or(|name| name != "tokenizer.json") {
+        let problem = UsageError::new(format!("{} is not called tokenizer.json", output.display()));
+        return Err(problem.with_hint("`transformers` finds a tokenizer by that name: end the path with it").into());
+    }
+    Ok(output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}

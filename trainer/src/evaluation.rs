@@ -1,0 +1,117 @@
+//! How well a network predicts text that it has not learned from.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use covey_data::{DataError, Dataset, HeldOutWindows};
+use covey_model::{BatchError, Decoder, TokenBatch, Weights};
+
+/// Losses over some held-out windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    /// Tokens predicted.
+    pub tokens: u64,
+    /// Bytes of text those tokens stand for.
+    pub bytes: u64,
+    /// Sum of their cross-entropies, in nats.
+    pub total: f64,
+}
+
+impl Score {
+    /// Mean cross-entropy per token, in nats.
+    pub fn loss(&self) -> f64 {
+        self.total / self.tokens as f64
+    }
+
+    /// Exponential of the loss.
+    pub fn perplexity(&self) -> f64 {
+        self.loss().exp()
+    }
+
+    /// Bits per byte of text: comparable between tokenizers.
+    pub fn bits_per_byte(&self) -> f64 {
+        self.total / std::f64::consts::LN_2 / self.bytes as f64
+    }
+}
+
+/// Text that could not be scored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluationError {
+    /// It could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// It does not fit the network.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// Ctrl-C.
+    #[error("interrupted before everything was scored")]
+    Interrupted,
+}
+
+/// Held-out windows with all that is needed to score them.
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    windows: HeldOutWindows,
+    byte_lengths: Vec<u32>,
+    sequences: usize,
+}
+
+impl HeldOut {
+    /// At most `most` windows of `length` tokens of `dataset`, scored `sequences` at a time.
+    ///
+    /// Windows are shorter if the held-out part is shorter than one.
+    ///
+    /// # Errors
+    /// [`DataError`] if nothing is held out, or the tokenizer is damaged.
+    pub fn new(dataset: &Dataset, length: usize, most: u64, sequences: usize) -> Result<Self, DataError> {
+        let windows = match dataset.held_out_windows(length, most) {
+            Err(DataError::SequenceTooLong { longest, .. }) if longest > 1 => {
+                dataset.held_out_windows(longest as usize - 1, most)?
+            }
+            windows => windows?,
+        };
+        Ok(Self { windows, byte_lengths: dataset.tokenizer()?.byte_lengths(), sequences: sequences.max(1) })
+    }
+
+    /// Number of windows.
+    pub fn count(&self) -> u64 {
+        HeldOutWindows::count(&self.windows)
+    }
+
+    /// Scores every window, telling `progress` how many are done.
+    ///
+    /// # Errors
+    /// [`EvaluationError`] if one cannot be read, or `interrupt` is raised.
+    pub fn score(
+        &self,
+        decoder: &Decoder,
+        weights: &Weights,
+        interrupt: &AtomicBool,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Score, EvaluationError> {
+        let mut score = Score::default();
+        let (mut tokens, mut sequences, mut done) = (Vec::new(), 0, 0);
+        for window in self.windows.clone() {
+            if interrupt.load(Ordering::SeqCst) {
+                return Err(EvaluationError::Interrupted);
+            }
+            tokens.extend(window?);
+            sequences += 1;
+            done += 1;
+            if sequences == self.sequences || done == self.count() {
+                let batch = TokenBatch::new(&tokens, sequences, decoder.config())?;
+                score.total += decoder.loss(weights, &batch);
+                score.tokens += batch.num_targets() as u64;
+                score.bytes += batch.targets().iter().map(|token| self.bytes_of(*token)).sum::<u64>();
+                tokens.clear();
+                sequences = 0;
+                progress(done);
+            }
+        }
+        Ok(score)
+    }
+
+    fn bytes_of(&self, token: u32) -> u64 {
+        self.byte_lengths.get(token as usize).copied().map_or(0, u64::from)
+    }
+}
