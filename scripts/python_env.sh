@@ -26,7 +26,8 @@ fi
 python3 -m venv "$environment"
 pip() { "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
 pip --no-deps "torch==$torch"
-pip filelock 'typing-extensions>=4.13' sympy networkx jinja2 fsspec numpy setuptools safetensors "transformers==$transformers"
+echo 'pip will miss the CUDA packages of torch below: they are left out on purpose' >&2
+pip filelock 'typing-extensions>=4.13' sympy networkx jinja2 fsspec numpy 'setuptools>=77.0.3' safetensors "transformers==$transformers"
 "$environment/bin/python" scripts/stub_cuda_libraries.py "$("$environment/bin/python" -c \
     'import sysconfig; print(sysconfig.get_path("purelib"))')/torch/lib"
 
