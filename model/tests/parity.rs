@@ -1,0 +1,239 @@
+//! The network against numbers that `transformers` and PyTorch computed.
+//!
+//! Every folder holds a model in Hub layout (`config.json`, weights in any format, sharded or not) and
+//! `expected.safetensors` with what another program made of it: `input_ids`, `logits`, `loss`, `grad.<name>`, `greedy`,
+//! `adamw.<name>` and `adamw.loss_and_grad_norm`. Folders beside the two in the repository are taken from the directory
+//! named by `COVEY_REFERENCE`, if it is set. Both kernels are held against every folder.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use covey_model::hub::{ExportOptions, HubFolder, NumberFormat, SafetensorsFile, export};
+use covey_model::{Decoder, Generation, Sampler, Sampling, TokenBatch, Weights};
+
+const LOGITS: f32 = 1e-4;
+const LOSS: f64 = 1e-5;
+const GRADIENT: f32 = 1e-4;
+const ADAMW: f64 = 1e-3;
+
+/// A reference folder, opened.
+struct Reference {
+    folder: PathBuf,
+    hub: HubFolder,
+    expected: SafetensorsFile,
+    device: Device,
+}
+
+impl Reference {
+    fn open(folder: &Path) -> Self {
+        let hub = HubFolder::open(folder).unwrap();
+        let expected = SafetensorsFile::open(folder.join("expected.safetensors")).unwrap();
+        Self { folder: folder.to_owned(), hub, expected, device: Device::flex() }
+    }
+
+    fn weights(&self) -> Weights {
+        self.hub.config().model.parameters().map(|spec| tensor(self.hub.read(spec).unwrap(), &self.device))
+    }
+
+    fn numbers(&self, name: &str) -> Vec<f32> {
+        let shape = &self.expected.tensor(name).unwrap().shape;
+        let mut numbers = vec![0.0; shape.iter().product()];
+        self.expected.read_numbers(name, 0, &mut numbers).unwrap();
+        numbers
+    }
+
+    fn integers(&self, name: &str) -> Vec<u32> {
+        let bytes = self.expected.read_bytes(name).unwrap();
+        let width = bytes.len() / self.expected.tensor(name).unwrap().shape.iter().product::<usize>();
+        bytes.chunks(width).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+    }
+
+    /// Rows of the batch that everything but the greedy text was computed on, and their length.
+    fn batch(&self) -> (Vec<u32>, usize) {
+        (self.integers("input_ids"), self.expected.tensor("input_ids").unwrap().shape[0])
+    }
+
+    fn decoders(&self) -> [(&'static str, Decoder); 2] {
+        let model = &self.hub.config().model;
+        [
+            ("fast kernels", Decoder::new(model.clone(), &self.device)),
+            ("composed kernels", Decoder::composed(model.clone(), &self.device)),
+        ]
+    }
+}
+
+/// Every folder with an `expected.safetensors`: the repository's own and those of `COVEY_REFERENCE`.
+fn folders() -> Vec<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let more = std::env::var_os("COVEY_REFERENCE").map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = std::iter::once(own)
+        .chain(more)
+        .flat_map(|directory| std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}")))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("expected.safetensors").is_file() && path.join("config.json").is_file())
+        .collect();
+    folders.sort();
+    assert!(folders.len() >= 2, "the repository's own folders are always there");
+    folders
+}
+
+fn for_every_folder(check: impl Fn(&Reference)) {
+    for folder in folders() {
+        check(&Reference::open(&folder));
+        say(&format!("checked {}", folder.display()));
+    }
+}
+
+/// Prints a line past the test runner, which hides what passing tests print.
+fn say(line: &str) {
+    writeln!(std::io::stdout().lock(), "{line}").unwrap();
+}
+
+fn tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), device)
+}
+
+fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.clone().into_data().try_into_vec().unwrap()
+}
+
+fn largest_difference(got: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(got.len(), expected.len());
+    got.iter().zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max)
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().map(|value| value.abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn logits_are_those_of_transformers() {
+    for_every_folder(|reference| {
+        let (tokens, sequences) = reference.batch();
+        for (kernels, decoder) in reference.decoders() {
+            let logits = values(&decoder.logits(&reference.weights(), &tokens, sequences).unwrap());
+            let difference = largest_difference(&logits, &reference.numbers("logits"));
+            say(&format!("{kernels}: logits differ by at most {difference:e}"));
+            assert!(difference <= LOGITS, "{kernels}, {:?}: {difference:e}", reference.folder);
+        }
+    });
+}
+
+#[test]
+fn loss_and_every_gradient_are_those_of_pytorch() {
+    for_every_folder(|reference| {
+        let (tokens, sequences) = reference.batch();
+        let expected_loss = f64::from(reference.numbers("loss")[0]);
+        for (kernels, decoder) in reference.decoders() {
+            let (loss, gradients) = loss_and_gradients(&decoder, &reference.weights(), &tokens, sequences);
+            say(&format!("{kernels}: loss differs by {:e}", (loss - expected_loss).abs()));
+            assert!((loss - expected_loss).abs() <= LOSS, "{kernels}: {loss} and {expected_loss}");
+            for (spec, gradient) in decoder.config().parameters().iter().zip(gradients.iter()) {
+                let expected = reference.numbers(&format!("grad.{}", spec.name));
+                let difference = largest_difference(&values(gradient), &expected) / largest(&expected);
+                assert!(difference <= GRADIENT, "{kernels}, {}: {difference:e}", spec.name);
+            }
+        }
+    });
+}
+
+/// Mean loss over all shifted positions, and its gradient.
+fn loss_and_gradients(decoder: &Decoder, weights: &Weights, tokens: &[u32], sequences: usize) -> (f64, Weights) {
+    let batch = TokenBatch::new(tokens, sequences, decoder.config()).unwrap();
+    let targets = batch.num_targets() as f64;
+    let mut gradients = decoder.zeros();
+    let loss = decoder.loss_backward(weights, &batch, 1.0 / targets, &mut gradients);
+    let alone = decoder.loss(weights, &batch);
+    assert!((loss - alone).abs() <= 1e-9 * loss, "the loss is the same with and without gradients");
+    (loss / targets, gradients)
+}
+
+#[test]
+fn greedy_text_is_that_of_transformers() {
+    for_every_folder(|reference| {
+        let text = reference.integers("greedy");
+        let (decoder, weights) =
+            (Decoder::new(reference.hub.config().model.clone(), &reference.device), reference.weights());
+        let sampler = Sampler::new(Sampling::GREEDY, 0).unwrap();
+        let mut written = text[..8].to_vec();
+        let mut generation = Generation::new(&decoder, &weights);
+        let mut logits = generation.read(&written).unwrap();
+        while written.len() < text.len() {
+            written.push(sampler.choose(&logits, written.len() as u64).unwrap());
+            logits = generation.read(&written[written.len() - 1..]).unwrap();
+        }
+        assert_eq!(written, text, "{:?}", reference.folder);
+    });
+}
+
+/// AdamW as PyTorch writes it, element by element, with the settings of the reference.
+struct PlainAdamW {
+    moments: Vec<[Vec<f64>; 2]>,
+    step: i32,
+}
+
+impl PlainAdamW {
+    fn update(&mut self, parameters: &mut [Vec<f32>], gradients: &[Vec<f32>], scale: f64) {
+        let (lr, beta1, beta2, epsilon, decay) = (1e-2, 0.9, 0.95, 1e-8, 0.1);
+        self.step += 1;
+        let (bias1, bias2) = (1.0 - f64::powi(beta1, self.step), 1.0 - f64::powi(beta2, self.step));
+        for ((parameters, gradients), [m, v]) in parameters.iter_mut().zip(gradients).zip(&mut self.moments) {
+            for i in 0..parameters.len() {
+                let gradient = f64::from(gradients[i]) * scale;
+                m[i] = beta1 * m[i] + (1.0 - beta1) * gradient;
+                v[i] = beta2 * v[i] + (1.0 - beta2) * gradient * gradient;
+                let step = lr / bias1 * m[i] / ((v[i] / bias2).sqrt() + epsilon);
+                parameters[i] = (f64::from(parameters[i]) * (1.0 - lr * decay) - step) as f32;
+            }
+        }
+    }
+}
+
+#[test]
+fn five_clipped_adamw_steps_are_those_of_pytorch() {
+    for_every_folder(|reference| {
+        let (tokens, sequences) = reference.batch();
+        let expected = reference.numbers("adamw.loss_and_grad_norm");
+        for (kernels, decoder) in reference.decoders() {
+            let mut parameters: Vec<Vec<f32>> = reference.weights().iter().map(values).collect();
+            let zeros = |values: &Vec<f32>| [vec![0.0; values.len()], vec![0.0; values.len()]];
+            let mut optimizer = PlainAdamW { moments: parameters.iter().map(zeros).collect(), step: 0 };
+            for row in expected.chunks(2) {
+                let mut flat = parameters.iter().map(|values| tensor(values.clone(), &reference.device));
+                let weights = decoder.config().parameters().map(|_| flat.next().unwrap());
+                let (loss, gradients) = loss_and_gradients(&decoder, &weights, &tokens, sequences);
+                let gradients: Vec<Vec<f32>> = gradients.iter().map(values).collect();
+                let squares: f64 = gradients.iter().flatten().map(|value| f64::from(*value).powi(2)).sum();
+                for (got, expected) in [(loss, row[0]), (squares.sqrt(), row[1])] {
+                    let difference = (got / f64::from(expected) - 1.0).abs();
+                    assert!(difference <= ADAMW, "{kernels}: {got} and {expected}");
+                }
+                optimizer.update(&mut parameters, &gradients, (1.0 / (squares.sqrt() + 1e-6)).min(1.0));
+            }
+            for (spec, got) in decoder.config().parameters().iter().zip(&parameters) {
+                let expected = reference.numbers(&format!("adamw.{}", spec.name));
+                let difference = largest_difference(got, &expected) / largest(&expected);
+                assert!(f64::from(difference) <= 10.0 * ADAMW, "{kernels}, {}: {difference:e}", spec.name);
+            }
+        }
+    });
+}
+
+#[test]
+fn export_gives_back_the_imported_bytes() {
+    for_every_folder(|reference| {
+        let config = reference.hub.config();
+        let options = ExportOptions { format: config.format.unwrap_or(NumberFormat::Fp32), ..ExportOptions::default() };
+        let exported = tempfile::tempdir().unwrap();
+        export(exported.path(), &config.model, &options, |spec| Ok(reference.hub.read(spec).unwrap().into())).unwrap();
+        let again = HubFolder::open(exported.path()).unwrap();
+        assert_eq!(again.config().model, config.model);
+        for spec in config.model.parameters().iter() {
+            let bits =
+                |folder: &HubFolder| folder.read(spec).unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(&again), bits(&reference.hub), "{}", spec.name);
+        }
+    });
+}

@@ -1,0 +1,90 @@
+//! The learner against PyTorch: the model crate's reference folder, five steps of AdamW with clipping.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use covey::config::{Layers, Purpose};
+use covey::learner::Learner;
+use covey::model_folder::{ModelFolder, flat_tensor};
+use covey_data::{Batch, Cursor};
+use covey_model::Decoder;
+use covey_model::hub::SafetensorsFile;
+use serde_json::json;
+
+fn reference(name: &str) -> (ModelFolder, SafetensorsFile) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data").join(name);
+    let model = ModelFolder::open(&folder, |_| {}).unwrap();
+    (model, SafetensorsFile::open(folder.join("expected.safetensors")).unwrap())
+}
+
+fn numbers(file: &SafetensorsFile, name: &str) -> Vec<f32> {
+    let mut numbers = vec![0.0; file.tensor(name).unwrap().shape.iter().product()];
+    file.read_numbers(name, 0, &mut numbers).unwrap();
+    numbers
+}
+
+fn batch(file: &SafetensorsFile) -> Batch {
+    let shape = file.tensor("input_ids").unwrap().shape.clone();
+    let bytes = file.read_bytes("input_ids").unwrap();
+    let tokens = bytes.chunks(4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect();
+    let length = shape[1] - 1;
+    let cursor: Cursor =
+        serde_json::from_value(json!({ "version": 1, "seed": 0, "length": length, "samples": 0, "sources": [] }))
+            .unwrap();
+    Batch { tokens, rows: shape[0], length, cursor }
+}
+
+#[test]
+fn five_steps_are_those_of_pytorch() {
+    for (name, micro_batch_size) in [("llama-tied", 2), ("llama-untied", 2), ("llama-untied", 1)] {
+        let (model, expected) = reference(name);
+        let settings = [
+            ("optim.learning_rate", "1e-2"),
+            ("schedule.kind", "constant"),
+            ("schedule.warmup_steps", "0"),
+            ("train.batch_size", "2"),
+            ("train.micro_batch_size", if micro_batch_size == 1 { "1" } else { "2" }),
+        ];
+        let layers = settings.iter().fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
+        let config = layers.resolve(Purpose::Show).unwrap().config;
+        let device = Device::flex();
+        let weights = model.weights(&device).unwrap();
+        let decoder = Decoder::new(model.config().model.clone(), &device);
+        let mut learner = Learner::new(decoder, weights, &config);
+        let batch = batch(&expected);
+        for row in numbers(&expected, "adamw.loss_and_grad_norm").chunks(2) {
+            let outcome = learner.step(&batch).unwrap();
+            for (got, expected) in [(outcome.loss, row[0]), (outcome.grad_norm, row[1])] {
+                let difference = (got / f64::from(expected) - 1.0).abs();
+                assert!(difference <= 1e-3, "{name}: {got} and {expected}");
+            }
+        }
+        for weight in learner.named_weights() {
+            let expected = numbers(&expected, &format!("adamw.{}", weight.name));
+            let largest = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
+            for (got, expected) in weight.values.iter().zip(&expected) {
+                assert!((got - expected).abs() <= 1e-2 * largest, "{name}, {}: {got} and {expected}", weight.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_changes_nothing() {
+    let (model, expected) = reference("llama-tied");
+    let device = Device::flex();
+    let mut weights = model.weights(&device).unwrap();
+    let hidden = model.config().model.hidden_size;
+    weights.norm = flat_tensor(vec![f32::NAN; hidden], &device);
+    let config = Layers::new().resolve(Purpose::Show).unwrap().config;
+    let decoder = Decoder::new(model.config().model.clone(), &device);
+    let mut learner = Learner::new(decoder, weights, &config);
+    let bits = |learner: &Learner| -> Vec<u32> {
+        learner.named_weights().into_iter().flat_map(|weight| weight.values).map(f32::to_bits).collect()
+    };
+    let before = bits(&learner);
+    let error = learner.step(&batch(&expected)).unwrap_err();
+    assert!(error.to_string().starts_with("at step 1 the gradient of model."), "{error}");
+    assert!(error.hint().is_some());
+    assert_eq!((learner.steps(), bits(&learner)), (0, before));
+}
