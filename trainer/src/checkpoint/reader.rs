@@ -30,7 +30,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens the checkpoint in folder `path`, after comparing every file with the manifest.
     ///
-    /// Reads all of it once, on as many threads as there are files.
+    /// Reads all of it once, on every core.
     ///
     /// # Errors
     /// [`CheckpointError::NotACheckpoint`], [`CheckpointError::Damaged`] with the first difference in the manifest's
@@ -116,7 +116,10 @@ impl Checkpoint {
 }
 
 fn verify(folder: &Path, files: &[FileEntry]) -> Result<(), CheckpointError> {
-    let verdicts: Vec<_> = files.par_iter().map(|file| verify_file(folder, file)).collect();
+    // Threads of its own: the number for everything else may be in the very checkpoint that is about to be read.
+    let pool = rayon::ThreadPoolBuilder::new().build();
+    let pool = pool.map_err(|error| CheckpointError::io("read", folder, io::Error::other(error)))?;
+    let verdicts: Vec<_> = pool.install(|| files.par_iter().map(|file| verify_file(folder, file)).collect());
     verdicts.into_iter().collect()
 }
 
