@@ -139,7 +139,9 @@ impl CheckpointError {
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::NoSpace { path, source }
+            }
             _ => Self::Io { action, path, source },
         }
     }
@@ -170,7 +172,7 @@ impl CheckpointError {
                 "remove this folder and use an older checkpoint; `--resume` finds the newest intact one"
             }
             Self::UnknownVersion { .. } => "use the version of covey that wrote it",
-            Self::NoneIntact { .. } => "start again without `--resume`, or restore the folder from a copy",
+            Self::NoneIntact { .. } => "restore the folder from a copy, or begin a new run in another folder",
             Self::NoSuchTensor { .. } => "the model in the configuration differs from the one in the checkpoint",
             Self::InvalidSnapshot { .. } | Self::WriterStopped => return None,
         };

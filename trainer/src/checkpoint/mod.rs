@@ -34,7 +34,7 @@ mod writer;
 pub use covey_optim::Moments;
 pub use disk::{Disk, DiskFile, LocalDisk};
 pub use error::{CheckpointError, Damage};
-pub use newest::{Found, Skipped, newest_intact};
+pub use newest::{Found, Skipped, has_checkpoints, newest_intact};
 pub use reader::Checkpoint;
 pub use snapshot::{ExtraFile, NamedTensor, Snapshot, TrainingState, weights_digest};
 pub use writer::{CheckpointOptions, CheckpointWriter};

@@ -24,6 +24,14 @@ pub struct Skipped {
     pub reason: CheckpointError,
 }
 
+/// Whether the run in folder `run` has checkpoints, intact or not.
+///
+/// # Errors
+/// [`CheckpointError::Io`] if the folder cannot be read.
+pub fn has_checkpoints(run: &Path) -> Result<bool, CheckpointError> {
+    Ok(!steps_in(&checkpoints_folder(run))?.is_empty())
+}
+
 /// The newest intact checkpoint of the run in folder `run`; `None` if it has no checkpoints at all.
 ///
 /// Reads only, so it may look at a run that is being trained.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::{config, say};
-use crate::checkpoint::{Found, newest_intact};
+use crate::checkpoint::{Found, has_checkpoints, newest_intact};
 use crate::cli::TrainArgs;
 use crate::config::{Layers, Purpose, Resolved};
 use crate::device;
@@ -68,7 +68,7 @@ fn find(layers: Layers, has_file: bool) -> anyhow::Result<(Resolved, Option<Foun
 
 /// A run that begins does not bury one that is there.
 pub(super) fn refuse_taken(folder: &Path) -> anyhow::Result<()> {
-    if !folder.join("checkpoints").is_dir() {
+    if !has_checkpoints(folder)? {
         return Ok(());
     }
     let taken = UsageError::new(format!("{} already holds a run", folder.display()));
