@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use covey_data::Tokenizer;
 use covey_data::prepare::Inputs;
+use covey_data::{DataError, Tokenizer};
 
 use super::say;
 use crate::cli::TokenizerTrainArgs;
@@ -23,11 +23,16 @@ pub(super) fn train(arguments: &TokenizerTrainArgs) -> anyhow::Result<()> {
 /// Learns a vocabulary from all documents.
 pub(super) fn learn(inputs: &Inputs, vocab_size: usize, activity: &Activity) -> anyhow::Result<Tokenizer> {
     let mut documents = 0;
-    let counted = inputs.documents().inspect(|_| {
+    let with_text = inputs.documents().filter(|text| text.as_ref().map_or(true, |text| !text.trim().is_empty()));
+    let counted = with_text.inspect(|_| {
         documents += 1;
         activity.show(&format!("{documents} documents"));
     });
     let tokenizer = Tokenizer::train(counted, vocab_size)?;
+    if documents == 0 {
+        let (files, skipped) = (inputs.num_files(), inputs.skipped());
+        return Err(DataError::EmptyCorpus { files, skipped }.into());
+    }
     activity.finish(&format!("trained a tokenizer of {} tokens on {documents} documents", tokenizer.vocab_size()));
     Ok(tokenizer)
 }
