@@ -71,8 +71,17 @@ impl Dataset {
 
     /// Reads every file again and compares it with the manifest; the first difference is the error.
     pub fn verify(&self) -> Result<(), DataError> {
+        self.verify_where(|_| true)
+    }
+
+    /// The same for the shards of one split only.
+    pub fn verify_split(&self, split: Split) -> Result<(), DataError> {
+        self.verify_where(|other| other == split)
+    }
+
+    fn verify_where(&self, wanted: impl Fn(Split) -> bool + Sync) -> Result<(), DataError> {
         self.tokenizer()?;
-        self.manifest.shards.par_iter().try_for_each(|record| {
+        self.manifest.shards.par_iter().filter(|record| wanted(record.split)).try_for_each(|record| {
             let path = self.folder.join(&record.file);
             let got = Digest::of_file(&path)?;
             same_digest(path, record.digest, got)

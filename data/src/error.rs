@@ -287,6 +287,14 @@ impl DataError {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("choose a folder you may write to".into())
             }
+            Self::Write { source, .. }
+                if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) =>
+            {
+                Some("a file stands where a folder is needed: choose another folder".into())
+            }
+            Self::TokenizerFile { .. } => Some(
+                "name a `tokenizer.json` of the `tokenizers` library, such as `covey tokenizer train` writes".into(),
+            ),
             Self::UnknownFormat { .. } => Some(format!("readable are {}", crate::prepare::KNOWN_EXTENSIONS.join(", "))),
             Self::EmptyCorpus { .. } => Some("name at least one file with text in it".into()),
             Self::NotUtf8 { .. } => Some("convert the file to UTF-8 first, for example with `iconv`".into()),
