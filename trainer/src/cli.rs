@@ -131,7 +131,7 @@ pub struct PrepareArgs {
     #[arg(long, value_name = "FOLDER")]
     pub output: PathBuf,
     /// Share of the documents that is kept out of training, from 0 to 1.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, allow_negative_numbers = true)]
     pub held_out: f64,
     /// Tokens per shard.
     #[arg(long, value_name = "TOKENS", default_value_t = 16_777_216)]
@@ -217,13 +217,13 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = 128)]
     pub max_tokens: usize,
     /// How far to stray from the likeliest token; 1 samples as learned.
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0, conflicts_with = "greedy")]
+    #[arg(long, value_name = "RATIO", default_value_t = 1.0, conflicts_with = "greedy", allow_negative_numbers = true)]
     pub temperature: f64,
     /// Sample from this many likeliest tokens only.
     #[arg(long, value_name = "TOKENS", conflicts_with = "greedy")]
     pub top_k: Option<usize>,
     /// Sample from the likeliest tokens that make up this probability.
-    #[arg(long, value_name = "SHARE", conflicts_with = "greedy")]
+    #[arg(long, value_name = "SHARE", conflicts_with = "greedy", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
     /// Always take the likeliest token.
     #[arg(long)]
@@ -247,13 +247,13 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FOLDER")]
     pub data: PathBuf,
     /// Windows to score at most; all without it.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
     pub windows: Option<usize>,
     /// Tokens of one window; as trained without it, or as long as the positions reach.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
     pub sequence_length: Option<usize>,
     /// Windows per forward pass.
-    #[arg(long, value_name = "COUNT", default_value_t = 8)]
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = at_least_one)]
     pub batch_size: usize,
     /// Device and threads.
     #[command(flatten)]
@@ -301,6 +301,11 @@ pub enum ConfigCommand {
     /// List every key with its meaning and default.
     #[command(after_help = "Example:\n  covey config keys")]
     Keys,
+}
+
+/// A count that must not be 0.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number, at least 1".to_owned())
 }
 
 /// Bytes from `5GB`, `500MB`, `64KB` or a plain number; thousands, as on the Hub.

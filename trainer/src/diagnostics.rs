@@ -11,7 +11,10 @@ use covey_optim::{OptimError, SettingError};
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
+use crate::evaluation::EvaluationError;
+use crate::learner::LearnError;
 use crate::metrics::MetricsError;
+use crate::model_folder::ModelFolderError;
 
 /// Exit code when the command line or the configuration is to blame.
 const USAGE: u8 = 2;
@@ -106,7 +109,8 @@ fn code_of(cause: Cause<'_>) -> Option<u8> {
         || cause.is::<ConfigError>()
         || cause.is::<covey_model::ConfigError>()
         || cause.is::<SettingError>()
-        || cause.is::<SamplingError>();
+        || matches!(cause.downcast_ref(), Some(SamplingError::Setting { .. }))
+        || matches!(cause.downcast_ref(), Some(DataError::Setting { .. }));
     let failure = cause.is::<HubError>() || cause.is::<CheckpointError>() || cause.is::<DataError>();
     if usage { Some(USAGE) } else { failure.then_some(FAILURE) }
 }
@@ -118,6 +122,9 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         .or_else(|| advice(cause, MetricsError::hint))
         .or_else(|| advice(cause, DataError::hint))
         .or_else(|| advice(cause, HubError::hint))
+        .or_else(|| advice(cause, ModelFolderError::hint))
+        .or_else(|| advice(cause, LearnError::hint))
+        .or_else(|| advice(cause, EvaluationError::hint))
         .or_else(|| advice(cause, BatchError::hint))
         .or_else(|| advice(cause, SamplingError::hint))
         .or_else(|| advice(cause, OptimError::hint))

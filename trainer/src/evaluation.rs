@@ -1,5 +1,6 @@
 //! How well a network predicts text that it has not learned from.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use covey_data::{DataError, Dataset, HeldOutWindows};
@@ -43,9 +44,29 @@ pub enum EvaluationError {
     /// It does not fit the network.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// All of it is for training.
+    #[error("{} has no held-out text", folder.display())]
+    NothingHeldOut {
+        /// The dataset.
+        folder: PathBuf,
+    },
     /// Ctrl-C.
     #[error("interrupted before everything was scored")]
     Interrupted,
+}
+
+impl EvaluationError {
+    /// What the person at the keyboard can do, if anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Data(error) => error.hint(),
+            Self::Batch(error) => error.hint(),
+            Self::NothingHeldOut { .. } => {
+                Some("prepare the text into another folder with a `--held-out` above 0, or prepare more of it".into())
+            }
+            Self::Interrupted => None,
+        }
+    }
 }
 
 /// Held-out windows with all that is needed to score them.
@@ -62,11 +83,14 @@ impl HeldOut {
     /// Windows are shorter if the held-out part is shorter than one.
     ///
     /// # Errors
-    /// [`DataError`] if nothing is held out, or the tokenizer is damaged.
-    pub fn new(dataset: &Dataset, length: usize, most: u64, sequences: usize) -> Result<Self, DataError> {
+    /// [`EvaluationError`] if nothing is held out, or the tokenizer is damaged.
+    pub fn new(dataset: &Dataset, length: usize, most: u64, sequences: usize) -> Result<Self, EvaluationError> {
         let windows = match dataset.held_out_windows(length, most) {
             Err(DataError::SequenceTooLong { longest, .. }) if longest > 1 => {
                 dataset.held_out_windows(longest as usize - 1, most)?
+            }
+            Err(DataError::SequenceTooLong { .. }) => {
+                return Err(EvaluationError::NothingHeldOut { folder: dataset.folder().to_owned() });
             }
             windows => windows?,
         };

@@ -56,7 +56,7 @@ impl LearnError {
         match self {
             Self::Batch { source, .. } => source.hint(),
             Self::NonFinite { .. } => Some(
-                "go on from the last checkpoint with a lower learning rate: \
+                "choose a lower learning rate: begin again, or go on from the last checkpoint with \
                  `--resume --set optim.learning_rate=…`"
                     .into(),
             ),

@@ -8,7 +8,43 @@ use covey_model::hub::{HubConfig, HubFolder};
 use covey_model::{Decoder, HubError, Weights};
 
 use crate::checkpoint::{Checkpoint, newest_intact};
-use crate::diagnostics::UsageError;
+
+/// A folder without a model, or without a part of one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelFolderError {
+    /// There is no such folder.
+    #[error("{} does not exist", path.display())]
+    NotFound {
+        /// As asked for.
+        path: PathBuf,
+    },
+    /// Neither a run with checkpoints, nor a checkpoint, nor a Hugging Face folder.
+    #[error("{} holds no model", path.display())]
+    NoModel {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A model that cannot be given text.
+    #[error("{} has no tokenizer.json", path.display())]
+    NoTokenizer {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl ModelFolderError {
+    /// What the person at the keyboard can do.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotFound { .. } | Self::NoModel { .. } => {
+                "name a run folder, a checkpoint, or a Hugging Face folder with a config.json"
+            }
+            Self::NoTokenizer { .. } => "put the tokenizer of this model into its folder",
+        };
+        Some(hint.to_owned())
+    }
+}
 
 /// An opened model folder; weights are read when asked for.
 #[derive(Debug)]
@@ -71,8 +107,7 @@ impl ModelFolder {
     /// If there is none, or it is no tokenizer.
     pub fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
         if !self.has_tokenizer() {
-            let missing = UsageError::new(format!("{} has no tokenizer.json", self.path().display()));
-            return Err(missing.with_hint("put the tokenizer of this model into its folder").into());
+            return Err(ModelFolderError::NoTokenizer { path: self.path().to_owned() }.into());
         }
         Ok(Tokenizer::load(self.path())?)
     }
@@ -85,9 +120,8 @@ impl ModelFolder {
 
 fn newest_of_run(path: &Path, warn: &mut impl FnMut(String)) -> anyhow::Result<PathBuf> {
     let found = newest_intact(path)?.ok_or_else(|| {
-        let problem = if path.exists() { "holds no model" } else { "does not exist" };
-        UsageError::new(format!("{} {problem}", path.display()))
-            .with_hint("name a run folder, a checkpoint, or a Hugging Face folder with a config.json")
+        let path = path.to_owned();
+        if path.exists() { ModelFolderError::NoModel { path } } else { ModelFolderError::NotFound { path } }
     })?;
     for skipped in found.skipped {
         warn(format!("warning: passed over {}: {}", skipped.path.display(), skipped.reason));

@@ -78,6 +78,12 @@ impl Writer<'_> {
 
     fn prompt_tokens(&self, prompt: &str) -> anyhow::Result<Vec<u32>> {
         let tokens = self.tokenizer.encode(prompt)?;
+        let (length, positions) = (tokens.len(), self.decoder.config().max_positions);
+        if length > positions {
+            let problem =
+                UsageError::new(format!("the prompt has {length} tokens, but the model has {positions} positions"));
+            return Err(problem.with_hint("shorten the prompt").into());
+        }
         if !tokens.is_empty() {
             return Ok(tokens);
         }

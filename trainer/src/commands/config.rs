@@ -1,7 +1,6 @@
 //! `covey config`: what is configured, and what could be.
 
-use std::io::Write;
-
+use super::print;
 use crate::cli::{ConfigArgs, ConfigCommand};
 use crate::config::{Layers, Purpose, key_list, preset_table};
 
@@ -15,8 +14,7 @@ pub fn run(command: &ConfigCommand) -> anyhow::Result<()> {
         ConfigCommand::Presets => preset_table(),
         ConfigCommand::Keys => key_list(),
     };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
+    print(&text)
 }
 
 /// What the command line and the environment of this process say.

@@ -1,12 +1,11 @@
 //! `covey eval`: a model scored on held-out text.
 
-use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
-use covey_data::Dataset;
+use covey_data::{Dataset, Split};
 use serde_json::json;
 
-use super::say;
+use super::{print, say};
 use crate::checkpoint::Checkpoint;
 use crate::cli::EvalArgs;
 use crate::config::Config;
@@ -22,6 +21,7 @@ pub(super) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Resul
     let model = ModelFolder::open(&arguments.model, |warning| say(&warning))?;
     let dataset = Dataset::open(&arguments.data)?;
     check_tokenizer(&model, &dataset)?;
+    dataset.verify_split(Split::HeldOut)?;
     let length = length(arguments, &model)?;
     let most = arguments.windows.map_or(u64::MAX, |windows| windows as u64);
     let held_out = HeldOut::new(&dataset, length, most, arguments.batch_size)?;
@@ -40,8 +40,7 @@ pub(super) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Resul
         "tokens": score.tokens,
         "bytes": score.bytes,
     });
-    writeln!(std::io::stdout().lock(), "{figures:#}")?;
-    Ok(())
+    print(&format!("{figures:#}\n"))
 }
 
 /// Ids mean nothing to a model that learned them from another tokenizer.

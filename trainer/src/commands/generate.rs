@@ -23,12 +23,14 @@ pub(super) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::R
     let writer = Writer { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends };
 
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(arguments.prompt.as_bytes())?;
+    // The prompt comes with the first of the text, so that nothing is written if it cannot be read.
+    let mut prompt = Some(arguments.prompt.as_str());
     let ending = writer.write(&arguments.prompt, arguments.max_tokens, interrupt, |text| {
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush().context("cannot write the text")
+        let prompt = prompt.take().unwrap_or_default();
+        let written = stdout.write_all(prompt.as_bytes()).and_then(|()| stdout.write_all(text.as_bytes()));
+        written.and_then(|()| stdout.flush()).context("cannot write the text")
     })?;
-    stdout.write_all(b"\n")?;
+    stdout.write_all(b"\n").context("cannot write the text")?;
     if ending == Ending::Positions {
         say(&format!("the model has no more than {} positions", decoder.config().max_positions));
     }

@@ -10,8 +10,10 @@ mod prepare;
 mod tokenizer;
 mod train;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
 
 use crate::cli::{Cli, Command, TokenizerCommand};
 use crate::interrupt;
@@ -36,9 +38,14 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
 }
 
 /// A line for the person at the keyboard; stdout is for data.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     // Without a stderr there is nobody to talk to.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Data for whoever reads stdout.
+fn print(text: &str) -> anyhow::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes()).context("cannot write the output")
 }
 
 /// Whether Ctrl-C has been pressed.

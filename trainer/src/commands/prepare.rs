@@ -39,6 +39,9 @@ pub(super) fn prepare(preparation: &Preparation<'_>, interrupt: &AtomicBool) -> 
     let total = |split| prepared.manifest.totals_of(split);
     let (train, held_out) = (total(Split::Train), total(Split::HeldOut));
     let folder = preparation.folder.display();
+    if !prepared.written {
+        say(&format!("nothing to do: {folder} was prepared from the same text before"));
+    }
     say(&format!(
         "{folder}: {} tokens of {} documents to train on, {} of {} held out",
         train.tokens, train.documents, held_out.tokens, held_out.documents
