@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use covey_data::{Cursor, Dataset, Loader, Sampler, Source, Split, Tokenizer};
-use covey_model::hub::{HubConfig, HubFolder, NumberFormat, TokenIds};
+use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
 use covey_model::{Decoder, FlopsPerToken, Initializer, ModelConfig, Weights};
 use covey_optim::{AdamWState, Moments};
 
 use crate::checkpoint::{Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, Snapshot, TrainingState};
+use crate::commands::say;
 use crate::config::{Config, Resolved};
 use crate::device;
 use crate::diagnostics::UsageError;
 use crate::evaluation::HeldOut;
 use crate::learner::{Learner, StepOutcome};
 use crate::metrics::{Entry, EvalReport, MetricsLog, StepReport, resident_memory};
-use crate::model_folder::flat_tensor;
+use crate::model_folder::{ModelFolder, flat_tensor};
 use crate::progress::TrainProgress;
 
 /// How a run ended.
@@ -41,6 +42,8 @@ pub struct Run {
     config: Config,
     run_toml: String,
     learner: Learner,
+    /// Whether this start is the first, so that the untrained model is still to be measured.
+    begins: bool,
     loader: Loader,
     cursor: Cursor,
     held_out: HeldOut,
@@ -116,6 +119,7 @@ impl Run {
         };
         Ok(Self {
             run_toml: config.to_toml(),
+            begins: from.is_none(),
             cursor: sampler.cursor().clone(),
             loader: Loader::start(sampler, config.train.batch_size, config.data.prefetch)?,
             flops_per_token: FlopsPerToken::new(learner.decoder().config(), length).total(),
@@ -143,11 +147,11 @@ impl Run {
         let total = self.config.train.steps;
         let progress = TrainProgress::new(total, self.learner.steps());
         let mut outcome = Outcome { step: 0, finished: false, first: None, last: None, checkpoint: None };
-        if self.learner.steps() == 0 {
+        if self.begins {
             self.evaluate(&progress, &mut outcome)?;
         }
         self.clock.report(self.learner.tokens());
-        let mut saved = Some(self.learner.steps()).filter(|step| *step > 0);
+        let mut saved = (!self.begins).then(|| self.learner.steps());
         while self.learner.steps() < total && !interrupt.load(Ordering::SeqCst) {
             self.step(&progress)?;
             let step = self.learner.steps();
@@ -257,7 +261,7 @@ impl Run {
 /// Where weights, moments and counters of a run come from.
 struct Start<'a> {
     model: ModelConfig,
-    hub: Option<HubFolder>,
+    trained: Option<ModelFolder>,
     checkpoint: Option<&'a Checkpoint>,
 }
 
@@ -266,15 +270,16 @@ impl<'a> Start<'a> {
         if let Some(checkpoint) = checkpoint {
             let path = checkpoint.path().join("config.json");
             let model = HubConfig::parse(checkpoint.model_config(), &path)?.model;
-            return Ok(Self { model, hub: None, checkpoint: Some(checkpoint) });
+            check_same_shape(config, tokenizer, &model, checkpoint.path())?;
+            return Ok(Self { model, trained: None, checkpoint: Some(checkpoint) });
         }
         if let Some(folder) = &config.model.from {
-            let hub = HubFolder::open(folder)?;
-            check_same_tokenizer(folder, tokenizer)?;
-            return Ok(Self { model: hub.config().model.clone(), hub: Some(hub), checkpoint: None });
+            let trained = ModelFolder::open(folder, |warning| say(&warning))?;
+            check_same_tokenizer(&trained, tokenizer)?;
+            return Ok(Self { model: trained.config().model.clone(), trained: Some(trained), checkpoint: None });
         }
         let shape = config.model.shape.as_ref().context("a model is either a folder or a shape")?;
-        Ok(Self { model: shape.model_config(tokenizer.vocab_size())?, hub: None, checkpoint: None })
+        Ok(Self { model: shape.model_config(tokenizer.vocab_size())?, trained: None, checkpoint: None })
     }
 
     fn learner(self, config: &Config, device: &burn::tensor::Device) -> anyhow::Result<Learner> {
@@ -298,8 +303,8 @@ impl<'a> Start<'a> {
         if let Some(checkpoint) = self.checkpoint {
             return parameters.try_map(|spec| Ok(flat_tensor(checkpoint.weight(&spec.name)?.values, device)));
         }
-        if let Some(hub) = &self.hub {
-            return parameters.try_map(|spec| Ok(flat_tensor(hub.read(spec)?, device)));
+        if let Some(trained) = &self.trained {
+            return Ok(trained.weights(device)?);
         }
         let initializer = Initializer::new(config.run.seed, &self.model);
         Ok(parameters.map(|spec| flat_tensor(initializer.tensor(spec), device)))
@@ -307,7 +312,12 @@ impl<'a> Start<'a> {
 }
 
 fn open_datasets(config: &Config) -> anyhow::Result<Vec<Dataset>> {
-    let open = |source: &crate::config::Source| Ok(Dataset::open(&source.path)?);
+    let open = |source: &crate::config::Source| {
+        let dataset = Dataset::open(&source.path)?;
+        // Wrong tokens would be learned without a word; reading them all once is little beside learning them.
+        dataset.verify()?;
+        Ok(dataset)
+    };
     config.data.sources.iter().map(open).collect()
 }
 
@@ -322,11 +332,28 @@ fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer> {
     Ok(first.tokenizer()?)
 }
 
-fn check_same_tokenizer(folder: &Path, tokenizer: &Tokenizer) -> anyhow::Result<()> {
-    if !folder.join("tokenizer.json").is_file() || Tokenizer::load(folder)?.digest() == tokenizer.digest() {
+/// A run that goes on keeps its network, so a configuration of another one would say what is not so.
+fn check_same_shape(
+    config: &Config,
+    tokenizer: &Tokenizer,
+    model: &ModelConfig,
+    checkpoint: &Path,
+) -> anyhow::Result<()> {
+    let Some(shape) = &config.model.shape else { return Ok(()) };
+    if shape.model_config(tokenizer.vocab_size())? == *model {
         return Ok(());
     }
-    let problem = UsageError::new(format!("the data was prepared with another tokenizer than {}", folder.display()));
+    let path = checkpoint.display();
+    let problem = UsageError::new(format!("the configuration describes another network than the one in {path}"));
+    Err(problem.with_hint("leave the keys of `model` as they were, or begin a new run in another folder").into())
+}
+
+fn check_same_tokenizer(trained: &ModelFolder, tokenizer: &Tokenizer) -> anyhow::Result<()> {
+    if !trained.has_tokenizer() || trained.tokenizer()?.digest() == tokenizer.digest() {
+        return Ok(());
+    }
+    let folder = trained.path().display();
+    let problem = UsageError::new(format!("the data was prepared with another tokenizer than {folder}"));
     Err(problem.with_hint("prepare it with the tokenizer.json of that folder").into())
 }
 
