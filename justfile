@@ -21,9 +21,13 @@ bench-train *flags:
     cargo build --release
     python3 scripts/bench_train.py {{flags}}
 
+# Hold memory after 2,000 steps to that after 200.
+check-memory:
+    scripts/check_memory.sh
+
 # Micro-benchmarks of kernels and optimizer.
 bench-kernels *flags:
-    cargo bench -p covey-model -p covey-optim --bench '*' {{flags}}
+    cargo bench --workspace --bench kernels --bench adamw {{flags}}
 
 # Hold an exported folder against transformers; installs what it needs into .venv-python.
 check-export folder *flags:

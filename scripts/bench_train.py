@@ -57,7 +57,7 @@ def torch_python(preferred):
 
 def commands(options):
     """What each side runs, in the order of the table."""
-    sides = {"Covey": [options.covey, "bench", "train", "--json", "--steps", str(options.steps)]}
+    sides = {"Covey": [options.covey, "bench", "train", "--steps", str(options.steps)]}
     python = torch_python(options.python)
     if python:
         side = [python, TORCH_SCRIPT, "--steps", str(options.steps), "--threads", str(options.threads)]

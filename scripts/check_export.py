@@ -44,7 +44,7 @@ def covey(options, *command):
 
 def check_logits(options, model, name, tokens):
     """Largest difference of any logit; ends the program if it is above the tolerance."""
-    text = covey(options, "bench", "logits", options.folder, "--tokens", ",".join(map(str, tokens)), "--json")
+    text = covey(options, "bench", "logits", options.folder, "--tokens", ",".join(map(str, tokens)))
     got = torch.tensor(json.loads(text)["logits"])
     with torch.no_grad():
         expected = model(torch.tensor([tokens])).logits[0]

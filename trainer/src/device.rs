@@ -64,7 +64,7 @@ pub fn use_threads(threads: Option<usize>) -> Result<(), UsageError> {
 /// Floating-point operations per second that a large matrix product reaches on `device` right now, the best of a few.
 pub fn measured_peak(device: &Device) -> f64 {
     const SIZE: usize = 1024;
-    const REPEATS: usize = 6;
+    const REPEATS: usize = 20;
     let matrix = burn::tensor::Tensor::<2>::ones([SIZE, SIZE], device);
     let seconds = (0..REPEATS).map(|_| {
         let start = std::time::Instant::now();

@@ -19,9 +19,9 @@ const TRAINING: &[(&str, &str)] = &[
         "tiny",
         r#"
         data.sequence_length = 256
-        train = { steps = 400, batch_size = 8, log_every = 10, eval_every = 100 }
-        optim.learning_rate = 2e-3
-        checkpoint.every = 200
+        train = { steps = 3000, batch_size = 8, log_every = 10, eval_every = 500 }
+        optim.learning_rate = 4e-3
+        checkpoint.every = 500
         "#,
     ),
     (
