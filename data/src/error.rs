@@ -282,7 +282,7 @@ impl DataError {
         match self {
             Self::NotFound { .. } => Some("check the spelling; relative paths start at the current folder".into()),
             Self::DiskFull { .. } => {
-                Some("free some space and run the same command again: it continues after the last shard".into())
+                Some("free some space and run the same command again; `prepare` goes on after the last shard".into())
             }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("choose a folder you may write to".into())
