@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_model::kernels::{
-    BatchShape, BlockContext, ComposedKernels, CpuKernels, Head, HeadGradients, Kernels, Targets,
+    Backward, BatchShape, BlockContext, ComposedKernels, CpuKernels, Head, HeadGradients, Kernels, Targets,
 };
 use covey_model::{Decoder, Initializer, ModelConfig, Rope, RopeTable, Weights};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -59,7 +59,8 @@ impl Setting {
         let context = BlockContext { config: &self.config, rope: &self.rope, batch: BATCH };
         let (weights, into) = (&self.weights.blocks[0].attention, &mut self.gradients.blocks[0].attention);
         let (output, saved) = kernels.attention(context, weights, &self.input);
-        let gradient = kernels.attention_backward(context, weights, self.input.clone(), saved, output, into);
+        let start = Backward { weights, input: self.input.clone(), saved, gradient: output };
+        let gradient = kernels.attention_backward(context, start, into);
         kernels.recycle(gradient);
     }
 
@@ -67,7 +68,8 @@ impl Setting {
         let context = BlockContext { config: &self.config, rope: &self.rope, batch: BATCH };
         let (weights, into) = (&self.weights.blocks[0].mlp, &mut self.gradients.blocks[0].mlp);
         let (output, saved) = kernels.mlp(context, weights, &self.input);
-        let gradient = kernels.mlp_backward(context, weights, self.input.clone(), saved, output, into);
+        let start = Backward { weights, input: self.input.clone(), saved, gradient: output };
+        let gradient = kernels.mlp_backward(context, start, into);
         kernels.recycle(gradient);
     }
 

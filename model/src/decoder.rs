@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor};
 use crate::config::ModelConfig;
 use crate::error::BatchError;
 use crate::kernels::{
-    BatchShape, BlockContext, ComposedKernels, Head, HeadGradients, Kernels, SavedAttention, SavedMlp, Targets,
-    kernels_for,
+    Backward, BatchShape, BlockContext, ComposedKernels, Head, HeadGradients, Kernels, SavedAttention, SavedMlp,
+    Targets, kernels_for,
 };
 use crate::parameters::Parameters;
 use crate::rope::RopeTable;
@@ -161,15 +161,10 @@ impl Decoder {
         let (loss, mut gradient) = self.kernels.loss_backward(context, head(weights), hidden, targets, into);
         for ((block, into), saved) in weights.blocks.iter().zip(&mut gradients.blocks).zip(saved).rev() {
             let SavedBlock { input, attention, middle, mlp } = saved;
-            gradient = self.kernels.mlp_backward(context, &block.mlp, middle, mlp, gradient, &mut into.mlp);
-            gradient = self.kernels.attention_backward(
-                context,
-                &block.attention,
-                input,
-                attention,
-                gradient,
-                &mut into.attention,
-            );
+            let start = Backward { weights: &block.mlp, input: middle, saved: mlp, gradient };
+            gradient = self.kernels.mlp_backward(context, start, &mut into.mlp);
+            let start = Backward { weights: &block.attention, input, saved: attention, gradient };
+            gradient = self.kernels.attention_backward(context, start, &mut into.attention);
         }
         self.kernels.embed_backward(&batch.inputs, gradient, &mut gradients.embedding);
         loss

@@ -4,6 +4,7 @@
 //! `expected.safetensors` with what another program made of it: `input_ids`, `logits`, `loss`, `grad.<name>`, `greedy`,
 //! `adamw.<name>` and `adamw.loss_and_grad_norm`. Folders beside the two in the repository are taken from the directory
 //! named by `COVEY_REFERENCE`, if it is set. Both kernels are held against every folder.
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! The learner against PyTorch: the model crate's reference folder, five steps of AdamW with clipping.
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::path::Path;
 

@@ -8,8 +8,10 @@ use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use super::operations::{
     Angles, add, add_weight_gradient, linear, linear_backward, repeat_heads, rms_norm, rms_norm_backward, sum_heads,
 };
-use super::{BlockContext, Head, HeadGradients, Kernels, SavedAttention, SavedMlp, Targets};
-use crate::parameters::{AttentionParameters, MlpParameters};
+use super::{
+    AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, MlpWeights, SavedAttention, SavedMlp,
+    Targets,
+};
 
 /// Logits that may exist at once.
 const MAX_LOGITS: usize = 32 << 20;
@@ -102,7 +104,7 @@ impl Kernels for ComposedKernels {
     fn attention(
         &self,
         context: BlockContext<'_>,
-        weights: &AttentionParameters<Tensor<1>>,
+        weights: &AttentionWeights,
         input: &Tensor<2>,
     ) -> (Tensor<2>, SavedAttention) {
         let config = context.config;
@@ -129,12 +131,10 @@ impl Kernels for ComposedKernels {
     fn attention_backward(
         &self,
         context: BlockContext<'_>,
-        weights: &AttentionParameters<Tensor<1>>,
-        input: Tensor<2>,
-        saved: SavedAttention,
-        gradient: Tensor<2>,
-        gradients: &mut AttentionParameters<Tensor<1>>,
+        start: Backward<'_, AttentionWeights, SavedAttention>,
+        gradients: &mut AttentionWeights,
     ) -> Tensor<2> {
+        let Backward { weights, input, saved, gradient } = start;
         let config = context.config;
         add_weight_gradient(&mut gradients.output, gradient.clone(), saved.context.clone());
         let mixed_gradient = linear_backward(gradient.clone(), &weights.output, config.query_width());
@@ -154,12 +154,7 @@ impl Kernels for ComposedKernels {
         gradient + input_gradient
     }
 
-    fn mlp(
-        &self,
-        context: BlockContext<'_>,
-        weights: &MlpParameters<Tensor<1>>,
-        input: &Tensor<2>,
-    ) -> (Tensor<2>, SavedMlp) {
+    fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp) {
         let normed = rms_norm(input.clone(), &weights.norm, context.config.norm_epsilon);
         let gate = linear(normed.clone(), &weights.gate);
         let up = linear(normed, &weights.up);
@@ -170,12 +165,10 @@ impl Kernels for ComposedKernels {
     fn mlp_backward(
         &self,
         context: BlockContext<'_>,
-        weights: &MlpParameters<Tensor<1>>,
-        input: Tensor<2>,
-        saved: SavedMlp,
-        gradient: Tensor<2>,
-        gradients: &mut MlpParameters<Tensor<1>>,
+        start: Backward<'_, MlpWeights, SavedMlp>,
+        gradients: &mut MlpWeights,
     ) -> Tensor<2> {
+        let Backward { weights, input, saved, gradient } = start;
         let config = context.config;
         let SavedMlp { gate, up } = saved;
         let sigmoid = sigmoid(gate.clone());

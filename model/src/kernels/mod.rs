@@ -72,6 +72,25 @@ pub struct SavedMlp {
     pub up: Tensor<2>,
 }
 
+/// Weights of the attention half, or their gradients.
+pub type AttentionWeights = AttentionParameters<Tensor<1>>;
+
+/// Weights of the feed-forward half, or their gradients.
+pub type MlpWeights = MlpParameters<Tensor<1>>;
+
+/// What a half-block's backward pass starts from.
+#[derive(Debug)]
+pub struct Backward<'a, W, S> {
+    /// The weights of the forward pass.
+    pub weights: &'a W,
+    /// Its input, `[rows, hidden]`.
+    pub input: Tensor<2>,
+    /// What it saved.
+    pub saved: S,
+    /// Gradient of its output, `[rows, hidden]`.
+    pub gradient: Tensor<2>,
+}
+
 /// Final norm and output projection: weights, or their gradients.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<T> {
@@ -96,7 +115,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
     fn attention(
         &self,
         context: BlockContext<'_>,
-        weights: &AttentionParameters<Tensor<1>>,
+        weights: &AttentionWeights,
         input: &Tensor<2>,
     ) -> (Tensor<2>, SavedAttention);
 
@@ -104,30 +123,19 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
     fn attention_backward(
         &self,
         context: BlockContext<'_>,
-        weights: &AttentionParameters<Tensor<1>>,
-        input: Tensor<2>,
-        saved: SavedAttention,
-        gradient: Tensor<2>,
-        gradients: &mut AttentionParameters<Tensor<1>>,
+        start: Backward<'_, AttentionWeights, SavedAttention>,
+        gradients: &mut AttentionWeights,
     ) -> Tensor<2>;
 
     /// `input + down(silu(gate) * up)` of the normalised input.
-    fn mlp(
-        &self,
-        context: BlockContext<'_>,
-        weights: &MlpParameters<Tensor<1>>,
-        input: &Tensor<2>,
-    ) -> (Tensor<2>, SavedMlp);
+    fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp);
 
     /// Backward of [`Kernels::mlp`].
     fn mlp_backward(
         &self,
         context: BlockContext<'_>,
-        weights: &MlpParameters<Tensor<1>>,
-        input: Tensor<2>,
-        saved: SavedMlp,
-        gradient: Tensor<2>,
-        gradients: &mut MlpParameters<Tensor<1>>,
+        start: Backward<'_, MlpWeights, SavedMlp>,
+        gradients: &mut MlpWeights,
     ) -> Tensor<2>;
 
     /// Logits `[rows, vocab]` of the normalised input.

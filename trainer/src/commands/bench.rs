@@ -1,7 +1,7 @@
 //! `covey bench`: figures for the scripts that compare this program with others. Hidden from `--help`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -102,7 +102,7 @@ fn peak_memory() -> Option<u64> {
 }
 
 /// Logits of every position of one window, for comparison with other programs.
-fn logits(model: &PathBuf, tokens: &[u32]) -> anyhow::Result<serde_json::Value> {
+fn logits(model: &Path, tokens: &[u32]) -> anyhow::Result<serde_json::Value> {
     let device = device::open("cpu")?;
     let (decoder, weights) = ModelFolder::open(model, |_| {})?.load(&device)?;
     let logits = decoder.logits(&weights, tokens, 1)?.into_data();

@@ -6,13 +6,12 @@ use rayon::prelude::*;
 use super::matrix::{Matrix, Write};
 use super::tensors::{Elements, into_elements};
 use super::{CpuKernels, project, project_backward, rows_per_task, vector};
-use crate::kernels::{BlockContext, SavedMlp};
-use crate::parameters::MlpParameters;
+use crate::kernels::{Backward, BlockContext, MlpWeights, SavedMlp};
 
 pub(super) fn forward(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
-    weights: &MlpParameters<Tensor<1>>,
+    weights: &MlpWeights,
     input: &Tensor<2>,
 ) -> (Tensor<2>, SavedMlp) {
     let (hidden, inner) = (context.config.hidden_size, context.config.intermediate_size);
@@ -43,12 +42,10 @@ pub(super) fn forward(
 pub(super) fn backward(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
-    weights: &MlpParameters<Tensor<1>>,
-    input: Tensor<2>,
-    saved: SavedMlp,
-    gradient: Tensor<2>,
-    gradients: &mut MlpParameters<Tensor<1>>,
+    start: Backward<'_, MlpWeights, SavedMlp>,
+    gradients: &mut MlpWeights,
 ) -> Tensor<2> {
+    let Backward { weights, input, saved, gradient } = start;
     let (hidden, inner) = (context.config.hidden_size, context.config.intermediate_size);
     let (mut gate, mut up) = (into_elements(saved.gate), into_elements(saved.up));
     let (input, gradient) = (into_elements(input), into_elements(gradient));

@@ -19,8 +19,10 @@ pub(super) use tensors::is_cpu;
 use self::matrix::{Matrix, MatrixMut, Write, multiply, multiply_parallel};
 use self::pool::Pool;
 use self::tensors::{Elements, change, into_elements, matrix};
-use super::{BlockContext, Head, HeadGradients, Kernels, SavedAttention, SavedMlp, Targets};
-use crate::parameters::{AttentionParameters, MlpParameters};
+use super::{
+    AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, MlpWeights, SavedAttention, SavedMlp,
+    Targets,
+};
 
 /// Fast kernels for Burn's CPU backend.
 #[derive(Debug)]
@@ -65,19 +67,15 @@ fn rows_per_task(rows: usize) -> usize {
 /// `out = input * weight^T` for a weight `[out, in]`.
 fn project(out: &mut [f32], input: &[f32], weight: &[f32], input_width: usize, write: Write) {
     let weight = Matrix::new(weight, input_width);
-    let width = weight_rows(weight);
+    let width = weight.num_rows();
     multiply(MatrixMut::new(out, width), Matrix::new(input, input_width), weight.transposed(), write);
 }
 
 /// `out = gradient * weight` for a weight `[out, in]`: the input's gradient of [`project`].
 fn project_backward(out: &mut [f32], gradient: &[f32], weight: &[f32], input_width: usize, write: Write) {
     let weight = Matrix::new(weight, input_width);
-    let width = weight_rows(weight);
+    let width = weight.num_rows();
     multiply(MatrixMut::new(out, input_width), Matrix::new(gradient, width), weight, write);
-}
-
-fn weight_rows(weight: Matrix<'_>) -> usize {
-    weight.num_rows()
 }
 
 impl Kernels for CpuKernels {
@@ -106,7 +104,7 @@ impl Kernels for CpuKernels {
     fn attention(
         &self,
         context: BlockContext<'_>,
-        weights: &AttentionParameters<Tensor<1>>,
+        weights: &AttentionWeights,
         input: &Tensor<2>,
     ) -> (Tensor<2>, SavedAttention) {
         attention::forward(self, context, weights, input)
@@ -115,34 +113,23 @@ impl Kernels for CpuKernels {
     fn attention_backward(
         &self,
         context: BlockContext<'_>,
-        weights: &AttentionParameters<Tensor<1>>,
-        input: Tensor<2>,
-        saved: SavedAttention,
-        gradient: Tensor<2>,
-        gradients: &mut AttentionParameters<Tensor<1>>,
+        start: Backward<'_, AttentionWeights, SavedAttention>,
+        gradients: &mut AttentionWeights,
     ) -> Tensor<2> {
-        attention::backward(self, context, weights, input, saved, gradient, gradients)
+        attention::backward(self, context, start, gradients)
     }
 
-    fn mlp(
-        &self,
-        context: BlockContext<'_>,
-        weights: &MlpParameters<Tensor<1>>,
-        input: &Tensor<2>,
-    ) -> (Tensor<2>, SavedMlp) {
+    fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp) {
         mlp::forward(self, context, weights, input)
     }
 
     fn mlp_backward(
         &self,
         context: BlockContext<'_>,
-        weights: &MlpParameters<Tensor<1>>,
-        input: Tensor<2>,
-        saved: SavedMlp,
-        gradient: Tensor<2>,
-        gradients: &mut MlpParameters<Tensor<1>>,
+        start: Backward<'_, MlpWeights, SavedMlp>,
+        gradients: &mut MlpWeights,
     ) -> Tensor<2> {
-        mlp::backward(self, context, weights, input, saved, gradient, gradients)
+        mlp::backward(self, context, start, gradients)
     }
 
     fn logits(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>) -> Tensor<2> {
