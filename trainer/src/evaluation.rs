@@ -69,37 +69,38 @@ impl EvaluationError {
     }
 }
 
-/// Held-out windows with all that is needed to score them.
+/// Held-out windows of one or several data sets with all that is needed to score them.
 #[derive(Clone, Debug)]
 pub struct HeldOut {
-    windows: HeldOutWindows,
+    parts: Vec<HeldOutWindows>,
     byte_lengths: Vec<u32>,
     sequences: usize,
 }
 
 impl HeldOut {
-    /// At most `most` windows of `length` tokens of `dataset`, scored `sequences` at a time.
+    /// At most `most` windows of `length` tokens, as many of each of the `datasets`, scored `sequences` at a time. The
+    /// data sets share one tokenizer.
     ///
-    /// Windows are shorter if the held-out part is shorter than one.
+    /// Windows are shorter where the held-out part is shorter than one.
     ///
     /// # Errors
-    /// [`EvaluationError`] if nothing is held out, or the tokenizer is damaged.
-    pub fn new(dataset: &Dataset, length: usize, most: u64, sequences: usize) -> Result<Self, EvaluationError> {
-        let windows = match dataset.held_out_windows(length, most) {
+    /// [`DataError`] if nothing is held out, or the tokenizer is damaged.
+    pub fn new(datasets: &[Dataset], length: usize, most: u64, sequences: usize) -> Result<Self, DataError> {
+        let share = most.div_ceil(datasets.len().max(1) as u64);
+        let parts = datasets.iter().map(|dataset| match dataset.held_out_windows(length, share) {
             Err(DataError::SequenceTooLong { longest, .. }) if longest > 1 => {
-                dataset.held_out_windows(longest as usize - 1, most)?
+                dataset.held_out_windows(longest as usize - 1, share)
             }
-            Err(DataError::SequenceTooLong { .. }) => {
-                return Err(EvaluationError::NothingHeldOut { folder: dataset.folder().to_owned() });
-            }
-            windows => windows?,
-        };
-        Ok(Self { windows, byte_lengths: dataset.tokenizer()?.byte_lengths(), sequences: sequences.max(1) })
+            windows => windows,
+        });
+        let parts = parts.collect::<Result<_, _>>()?;
+        let byte_lengths = datasets.first().map_or(Ok(Vec::new()), |first| Ok(first.tokenizer()?.byte_lengths()))?;
+        Ok(Self { parts, byte_lengths, sequences: sequences.max(1) })
     }
 
     /// Number of windows.
     pub fn count(&self) -> u64 {
-        HeldOutWindows::count(&self.windows)
+        self.parts.iter().map(HeldOutWindows::count).sum()
     }
 
     /// Scores every window, telling `progress` how many are done.
@@ -114,25 +115,38 @@ impl HeldOut {
         mut progress: impl FnMut(u64),
     ) -> Result<Score, EvaluationError> {
         let mut score = Score::default();
-        let (mut tokens, mut sequences, mut done) = (Vec::new(), 0, 0);
-        for window in self.windows.clone() {
-            if interrupt.load(Ordering::SeqCst) {
-                return Err(EvaluationError::Interrupted);
-            }
-            tokens.extend(window?);
-            sequences += 1;
-            done += 1;
-            if sequences == self.sequences || done == self.count() {
-                let batch = TokenBatch::new(&tokens, sequences, decoder.config())?;
-                score.total += decoder.loss(weights, &batch);
-                score.tokens += batch.num_targets() as u64;
-                score.bytes += batch.targets().iter().map(|token| self.bytes_of(*token)).sum::<u64>();
-                tokens.clear();
-                sequences = 0;
+        let mut done = 0;
+        for part in &self.parts {
+            let mut windows = part.clone();
+            loop {
+                if interrupt.load(Ordering::SeqCst) {
+                    return Err(EvaluationError::Interrupted);
+                }
+                let batch = windows.by_ref().take(self.sequences).collect::<Result<Vec<_>, _>>()?;
+                if batch.is_empty() {
+                    break;
+                }
+                self.score_batch(&batch, decoder, weights, &mut score)?;
+                done += batch.len() as u64;
                 progress(done);
             }
         }
         Ok(score)
+    }
+
+    /// Adds equally long windows to the score.
+    fn score_batch(
+        &self,
+        windows: &[Vec<u32>],
+        decoder: &Decoder,
+        weights: &Weights,
+        score: &mut Score,
+    ) -> Result<(), EvaluationError> {
+        let batch = TokenBatch::new(&windows.concat(), windows.len(), decoder.config())?;
+        score.total += decoder.loss(weights, &batch);
+        score.tokens += batch.num_targets() as u64;
+        score.bytes += batch.targets().iter().map(|token| self.bytes_of(*token)).sum::<u64>();
+        Ok(())
     }
 
     fn bytes_of(&self, token: u32) -> u64 {

@@ -1,6 +1,5 @@
 //! A network that learns: weights, gradients, optimizer and schedule, one step at a time.
 
-use covey_data::Batch;
 use covey_model::{BatchError, Decoder, ParameterSpec, TokenBatch, Weights};
 use covey_optim::{AdamW, AdamWState, OptimError, Schedule, clear, clip_scale, global_norm};
 
@@ -124,11 +123,14 @@ impl Learner {
 
     /// Learns from one batch: gradients of all micro-batches, clipped to the global norm, one AdamW update.
     ///
+    /// `tokens` are windows of `length` + 1 tokens, one behind the other.
+    ///
     /// # Errors
     /// [`LearnError`]; nothing but the gradients has changed then.
-    pub fn step(&mut self, batch: &Batch) -> Result<StepOutcome, LearnError> {
+    pub fn step(&mut self, tokens: &[u32], length: usize) -> Result<StepOutcome, LearnError> {
         let step = self.step + 1;
-        let loss = self.accumulate(batch, step)?;
+        let targets = tokens.len() / (length + 1) * length;
+        let loss = self.accumulate(tokens, length, targets)? / targets as f64;
         let grad_norm = global_norm(self.gradients.iter()).map_err(|error| self.norm_error(step, loss, error))?;
         let scale = self.clip_norm.map_or(1.0, |longest| clip_scale(grad_norm, longest));
         let learning_rate = self.schedule.learning_rate(self.step);
@@ -136,22 +138,21 @@ impl Learner {
         let updated = self.optimizer.step(updates, learning_rate, scale);
         updated.map_err(|source| LearnError::Optimizer { step, source })?;
         self.step = step;
-        self.tokens += (batch.rows * batch.length) as u64;
+        self.tokens += targets as u64;
         Ok(StepOutcome { loss, grad_norm, learning_rate })
     }
 
-    /// Fills the gradients with those of the batch's mean loss, and returns that loss.
-    fn accumulate(&mut self, batch: &Batch, step: u64) -> Result<f64, LearnError> {
+    /// Fills the gradients with those of the mean loss over all `targets`, and returns the sum of the losses.
+    fn accumulate(&mut self, tokens: &[u32], length: usize, targets: usize) -> Result<f64, LearnError> {
         clear(self.gradients.iter_mut());
-        let targets = (batch.rows * batch.length) as f64;
         let mut loss = 0.0;
-        for tokens in batch.tokens.chunks(self.micro_batch_size * (batch.length + 1)) {
-            let sequences = tokens.len() / (batch.length + 1);
-            let micro_batch = TokenBatch::new(tokens, sequences, self.decoder.config())
-                .map_err(|source| LearnError::Batch { step, source })?;
-            loss += self.decoder.loss_backward(&self.weights, &micro_batch, 1.0 / targets, &mut self.gradients);
+        for tokens in tokens.chunks(self.micro_batch_size * (length + 1)) {
+            let micro_batch = TokenBatch::new(tokens, tokens.len() / (length + 1), self.decoder.config())
+                .map_err(|source| LearnError::Batch { step: self.step + 1, source })?;
+            let scale = 1.0 / targets as f64;
+            loss += self.decoder.loss_backward(&self.weights, &micro_batch, scale, &mut self.gradients);
         }
-        Ok(loss / targets)
+        Ok(loss)
     }
 
     fn norm_error(&self, step: u64, loss: f64, error: OptimError) -> LearnError {

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Resul
     dataset.verify_split(Split::HeldOut)?;
     let length = length(arguments, &model)?;
     let most = arguments.windows.map_or(u64::MAX, |windows| windows as u64);
-    let held_out = HeldOut::new(&dataset, length, most, arguments.batch_size)?;
+    let held_out = HeldOut::new(std::slice::from_ref(&dataset), length, most, arguments.batch_size)?;
     let (decoder, weights) = model.load(&device)?;
 
     let activity = Activity::new("scoring held-out text");

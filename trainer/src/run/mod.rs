@@ -1,25 +1,28 @@
 //! A training run on one machine: opened from its configuration, or from where it stopped, and carried to its end.
 
+mod clock;
+mod material;
+mod start;
+
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use covey_data::{Cursor, Dataset, Loader, Sampler, Source, Split, Tokenizer};
+use covey_data::{Cursor, Loader, Tokenizer};
 use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
-use covey_model::{Decoder, FlopsPerToken, Initializer, ModelConfig, Weights};
-use covey_optim::{AdamWState, Moments};
+use covey_model::{FlopsPerToken, ModelConfig};
 
+use self::clock::RunClock;
+use self::material::{check_fit, common_tokenizer, open_datasets, sampler};
+use self::start::Start;
 use crate::checkpoint::{Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, Snapshot, TrainingState};
-use crate::commands::say;
 use crate::config::{Config, Resolved};
 use crate::device;
-use crate::diagnostics::UsageError;
 use crate::evaluation::HeldOut;
 use crate::learner::{Learner, StepOutcome};
 use crate::metrics::{Entry, EvalReport, MetricsLog, StepReport, resident_memory};
-use crate::model_folder::{ModelFolder, flat_tensor};
 use crate::progress::TrainProgress;
 
 /// How a run ended.
@@ -55,35 +58,6 @@ pub struct Run {
     peak: f64,
 }
 
-/// Time and tokens behind the run's figures.
-struct RunClock {
-    before: Duration,
-    start: Instant,
-    /// Time and tokens at the last report.
-    last: (Instant, u64),
-}
-
-impl RunClock {
-    fn new(before: Duration, tokens: u64) -> Self {
-        let start = Instant::now();
-        Self { before, start, last: (start, tokens) }
-    }
-
-    /// Time spent training, over all starts.
-    fn elapsed(&self) -> Duration {
-        self.before + self.start.elapsed()
-    }
-
-    fn tokens_per_second(&self, tokens: u64) -> f64 {
-        let (time, before) = self.last;
-        (tokens - before) as f64 / time.elapsed().as_secs_f64().max(1e-9)
-    }
-
-    fn report(&mut self, tokens: u64) {
-        self.last = (Instant::now(), tokens);
-    }
-}
-
 impl Run {
     /// Opens the run that `resolved` describes; from its beginning, or from a checkpoint of it.
     ///
@@ -100,8 +74,8 @@ impl Run {
         check_fit(&start.model, &tokenizer, &config)?;
         let sampler = sampler(&config, &datasets, from)?;
         let length = config.data.sequence_length;
-        let held_out =
-            HeldOut::new(&datasets[0], length, config.data.held_out_windows as u64, config.train.micro_batch_size)?;
+        let most = config.data.held_out_windows as u64;
+        let held_out = HeldOut::new(&datasets, length, most, config.train.micro_batch_size)?;
 
         let folder = config.run.output.clone();
         let options = CheckpointOptions {
@@ -180,7 +154,7 @@ impl Run {
 
     fn step(&mut self, progress: &TrainProgress) -> anyhow::Result<()> {
         let batch = self.loader.next_batch()?;
-        let outcome = self.learner.step(&batch)?;
+        let outcome = self.learner.step(&batch.tokens, batch.length)?;
         self.cursor = batch.cursor;
         self.checkpoints.poll()?;
         let report = self.report(outcome);
@@ -225,8 +199,7 @@ impl Run {
         ));
         outcome.first.get_or_insert_with(|| report.clone());
         outcome.last = Some(report);
-        // Measuring is not training: it must not make training look slow.
-        self.clock.last.0 += start.elapsed();
+        self.clock.leave_out(start.elapsed());
         Ok(())
     }
 
@@ -256,143 +229,6 @@ impl Run {
             extra_files: tokenizer_files(&self.tokenizer),
         })
     }
-}
-
-/// Where weights, moments and counters of a run come from.
-struct Start<'a> {
-    model: ModelConfig,
-    trained: Option<ModelFolder>,
-    checkpoint: Option<&'a Checkpoint>,
-}
-
-impl<'a> Start<'a> {
-    fn find(config: &Config, tokenizer: &Tokenizer, checkpoint: Option<&'a Checkpoint>) -> anyhow::Result<Self> {
-        if let Some(checkpoint) = checkpoint {
-            let path = checkpoint.path().join("config.json");
-            let model = HubConfig::parse(checkpoint.model_config(), &path)?.model;
-            check_same_shape(config, tokenizer, &model, checkpoint.path())?;
-            return Ok(Self { model, trained: None, checkpoint: Some(checkpoint) });
-        }
-        if let Some(folder) = &config.model.from {
-            let trained = ModelFolder::open(folder, |warning| say(&warning))?;
-            check_same_tokenizer(&trained, tokenizer)?;
-            return Ok(Self { model: trained.config().model.clone(), trained: Some(trained), checkpoint: None });
-        }
-        let shape = config.model.shape.as_ref().context("a model is either a folder or a shape")?;
-        Ok(Self { model: shape.model_config(tokenizer.vocab_size())?, trained: None, checkpoint: None })
-    }
-
-    fn learner(self, config: &Config, device: &burn::tensor::Device) -> anyhow::Result<Learner> {
-        let weights = self.weights(config, device)?;
-        let parameters = self.model.parameters();
-        let learner = Learner::new(Decoder::new(self.model, device), weights, config);
-        let Some(checkpoint) = self.checkpoint else { return Ok(learner) };
-        let state = checkpoint.state();
-        let mut moments = Vec::new();
-        for spec in parameters.iter() {
-            if let Some(own) = checkpoint.moments(&spec.name)? {
-                moments.push(Moments { first: own.first, second: own.second });
-            }
-        }
-        let optimizer = AdamWState { steps: state.optimizer_steps, moments };
-        Ok(learner.at(state.step, state.tokens, optimizer, config))
-    }
-
-    fn weights(&self, config: &Config, device: &burn::tensor::Device) -> anyhow::Result<Weights> {
-        let parameters = self.model.parameters();
-        if let Some(checkpoint) = self.checkpoint {
-            return parameters.try_map(|spec| Ok(flat_tensor(checkpoint.weight(&spec.name)?.values, device)));
-        }
-        if let Some(trained) = &self.trained {
-            return Ok(trained.weights(device)?);
-        }
-        let initializer = Initializer::new(config.run.seed, &self.model);
-        Ok(parameters.map(|spec| flat_tensor(initializer.tensor(spec), device)))
-    }
-}
-
-fn open_datasets(config: &Config) -> anyhow::Result<Vec<Dataset>> {
-    let open = |source: &crate::config::Source| {
-        let dataset = Dataset::open(&source.path)?;
-        // Wrong tokens would be learned without a word; reading them all once is little beside learning them.
-        dataset.verify()?;
-        Ok(dataset)
-    };
-    config.data.sources.iter().map(open).collect()
-}
-
-/// The tokenizer of all sources.
-fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer> {
-    let first = datasets.first().ok_or_else(|| UsageError::new("there is no data to train on"))?;
-    if let Some(other) = datasets.iter().find(|other| other.manifest().tokenizer != first.manifest().tokenizer) {
-        let (one, two) = (first.folder().display(), other.folder().display());
-        let problem = UsageError::new(format!("{one} and {two} were prepared with different tokenizers"));
-        return Err(problem.with_hint("prepare all sources with one `tokenizer.json`").into());
-    }
-    Ok(first.tokenizer()?)
-}
-
-/// A run that goes on keeps its network, so a configuration of another one would say what is not so.
-fn check_same_shape(
-    config: &Config,
-    tokenizer: &Tokenizer,
-    model: &ModelConfig,
-    checkpoint: &Path,
-) -> anyhow::Result<()> {
-    let Some(shape) = &config.model.shape else { return Ok(()) };
-    if shape.model_config(tokenizer.vocab_size())? == *model {
-        return Ok(());
-    }
-    let path = checkpoint.display();
-    let problem = UsageError::new(format!("the configuration describes another network than the one in {path}"));
-    Err(problem.with_hint("leave the keys of `model` as they were, or begin a new run in another folder").into())
-}
-
-fn check_same_tokenizer(trained: &ModelFolder, tokenizer: &Tokenizer) -> anyhow::Result<()> {
-    if !trained.has_tokenizer() || trained.tokenizer()?.digest() == tokenizer.digest() {
-        return Ok(());
-    }
-    let folder = trained.path().display();
-    let problem = UsageError::new(format!("the data was prepared with another tokenizer than {folder}"));
-    Err(problem.with_hint("prepare it with the tokenizer.json of that folder").into())
-}
-
-/// The data's ids and windows must fit the network.
-fn check_fit(model: &ModelConfig, tokenizer: &Tokenizer, config: &Config) -> anyhow::Result<()> {
-    let (vocab, known) = (tokenizer.vocab_size(), model.vocab_size);
-    if vocab > known {
-        let problem = UsageError::new(format!(
-            "the data has token ids up to {}, the model knows {known}",
-            vocab.saturating_sub(1)
-        ));
-        let hint =
-            "leave `model.vocab_size` out to take it from the data, or prepare the data with the model's tokenizer";
-        return Err(problem.with_hint(hint).into());
-    }
-    let (length, positions) = (config.data.sequence_length, model.max_positions);
-    if length > positions {
-        let problem =
-            UsageError::new(format!("data.sequence_length = {length}, but the model has {positions} positions"));
-        return Err(problem.with_hint(format!("use `--set data.sequence_length={positions}`")).into());
-    }
-    Ok(())
-}
-
-fn sampler(config: &Config, datasets: &[Dataset], from: Option<&Checkpoint>) -> anyhow::Result<Sampler> {
-    let sources = datasets.iter().zip(&config.data.sources).map(|(dataset, source)| {
-        let windows = dataset.windows(Split::Train, config.data.sequence_length)?;
-        Ok(Source { windows, weight: source.weight })
-    });
-    let sources = sources.collect::<anyhow::Result<Vec<_>>>()?;
-    let Some(checkpoint) = from else { return Ok(Sampler::new(sources, config.run.seed)?) };
-    let cursor: Cursor = serde_json::from_value(checkpoint.state().cursor.clone())
-        .with_context(|| format!("the data cursor of {} cannot be read", checkpoint.path().display()))?;
-    if cursor.seed != config.run.seed {
-        let problem =
-            UsageError::new(format!("run.seed = {}, but the run began with {}", config.run.seed, cursor.seed));
-        return Err(problem.with_hint("leave the seed out to go on with the run's own").into());
-    }
-    Ok(Sampler::resume(sources, cursor)?)
 }
 
 /// The Hub's description of a network trained with `tokenizer`.
