@@ -1,0 +1,93 @@
+//! No room left. Every single write that can fail, failing: the tests of `checkpoint` and those of `covey-data`.
+
+use insta::assert_snapshot;
+
+use crate::desk::{Desk, FAILURE, training};
+use crate::materials::files_below;
+
+#[test]
+fn a_checkpoint_that_does_not_fit() {
+    let desk = Desk::with(&["data"]);
+    let said = desk.cramped(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
+    assert_snapshot!(said.complaint(FAILURE), @r"
+    25120 parameters, 2 layers of width 32, vocabulary 300
+    error: no space left on device while writing run/checkpoints/step-00000005.partial-PID/model.safetensors
+      caused by: File too large (os error 27)
+    hint: free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another disk with `--output`; then continue with `--resume`
+    ");
+    let left: Vec<_> = files_below(&desk.path("run/checkpoints")).into_keys().collect();
+    assert_eq!(left, [std::path::PathBuf::from(".lock")]);
+}
+
+#[test]
+fn a_dataset_that_does_not_fit() {
+    let desk = Desk::with(&["texts", "tokenizer"]);
+    let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=data"];
+    assert_snapshot!(desk.cramped(2, &prepare).complaint(FAILURE), @r"
+    error: disk full while writing data/tokenizer.json
+    hint: free some space and run the same command again; `prepare` goes on after the last shard
+    ");
+    assert!(!desk.has("data/tokenizer.json") && !desk.has("data/manifest.json"));
+    desk.succeed(&prepare);
+}
+
+#[test]
+fn a_tokenizer_that_does_not_fit() {
+    let desk = Desk::with(&["texts"]);
+    assert_snapshot!(desk.cramped(2, &["tokenizer", "train", "texts"]).complaint(FAILURE), @r"
+    training the tokenizer
+    trained a tokenizer of 305 tokens on 30 documents (TIME)
+    error: disk full while writing ./tokenizer.json
+    hint: free some space and run the same command again; `prepare` goes on after the last shard
+    ");
+    assert!(!desk.has("tokenizer.json"));
+}
+
+#[test]
+fn an_export_that_does_not_fit() {
+    let desk = Desk::with(&["trained"]);
+    assert_snapshot!(desk.cramped(64, &["export", "trained", "--output=hub"]).complaint(FAILURE), @r"
+    error: cannot write `hub/model.safetensors`
+      caused by: File too large (os error 27)
+    hint: check free space and permissions, then try again; nothing was left that looks whole
+    ");
+    assert!(files_below(&desk.path("hub")).is_empty());
+}
+
+#[cfg(target_os = "linux")]
+mod device {
+    use std::fs::OpenOptions;
+
+    use super::*;
+    use crate::desk::Said;
+
+    #[test]
+    fn metrics_that_do_not_fit() {
+        let desk = Desk::with(&["data"]);
+        std::fs::create_dir(desk.path("run")).unwrap();
+        std::os::unix::fs::symlink("/dev/full", desk.path("run/metrics.jsonl")).unwrap();
+        assert_snapshot!(desk.train(&["--output=run"]).complaint(FAILURE), @r"
+        25120 parameters, 2 layers of width 32, vocabulary 300
+        error: cannot write run/metrics.jsonl: No space left on device (os error 28)
+        hint: free some space, then continue with `--resume`
+        ");
+    }
+
+    #[test]
+    fn output_that_does_not_fit() {
+        let desk = Desk::with(&["hub", "data"]);
+        let complaint = |arguments: &[&str]| {
+            let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+            Said::new(desk.command(arguments).stdout(full).stderr(std::process::Stdio::piped()).output().unwrap())
+                .complaint(FAILURE)
+        };
+        let message = "error: cannot write the output\n  caused by: No space left on device (os error 28)\n";
+        assert_eq!(complaint(&["config", "show"]), message);
+        assert_eq!(complaint(&["config", "presets"]), message);
+        assert!(complaint(&["eval", "hub", "--data=data"]).ends_with(message));
+        assert_snapshot!(complaint(&["generate", "hub", "--greedy", "--max-tokens=3"]), @r"
+        error: cannot write the text
+          caused by: No space left on device (os error 28)
+        ");
+    }
+}
