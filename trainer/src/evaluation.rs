@@ -84,17 +84,16 @@ impl HeldOut {
     /// Windows are shorter where the held-out part is shorter than one.
     ///
     /// # Errors
-    /// [`DataError`] if nothing is held out, or the tokenizer is damaged.
-    pub fn new(datasets: &[Dataset], length: usize, most: u64, sequences: usize) -> Result<Self, DataError> {
+    /// [`EvaluationError`] if nothing is held out, or the tokenizer is damaged.
+    pub fn new(datasets: &[Dataset], length: usize, most: u64, sequences: usize) -> Result<Self, EvaluationError> {
         let share = most.div_ceil(datasets.len().max(1) as u64);
-        let parts = datasets.iter().map(|dataset| match dataset.held_out_windows(length, share) {
-            Err(DataError::SequenceTooLong { longest, .. }) if longest > 1 => {
-                dataset.held_out_windows(longest as usize - 1, share)
-            }
-            windows => windows,
-        });
+        let parts = datasets.iter().map(|dataset| held_out_of(dataset, length, share));
         let parts = parts.collect::<Result<_, _>>()?;
-        let byte_lengths = datasets.first().map_or(Ok(Vec::new()), |first| Ok(first.tokenizer()?.byte_lengths()))?;
+        let byte_lengths = datasets
+            .first()
+            .map(Dataset::tokenizer)
+            .transpose()?
+            .map_or_else(Vec::new, |tokenizer| tokenizer.byte_lengths());
         Ok(Self { parts, byte_lengths, sequences: sequences.max(1) })
     }
 
@@ -151,5 +150,17 @@ impl HeldOut {
 
     fn bytes_of(&self, token: u32) -> u64 {
         self.byte_lengths.get(token as usize).copied().map_or(0, u64::from)
+    }
+}
+
+fn held_out_of(dataset: &Dataset, length: usize, most: u64) -> Result<HeldOutWindows, EvaluationError> {
+    match dataset.held_out_windows(length, most) {
+        Err(DataError::SequenceTooLong { longest, .. }) if longest > 1 => {
+            Ok(dataset.held_out_windows(longest as usize - 1, most)?)
+        }
+        Err(DataError::SequenceTooLong { .. }) => {
+            Err(EvaluationError::NothingHeldOut { folder: dataset.folder().to_owned() })
+        }
+        windows => Ok(windows?),
     }
 }
