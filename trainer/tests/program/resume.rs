@@ -136,6 +136,18 @@ fn a_damaged_checkpoint_is_passed_over_and_nobody_can_tell_afterwards() {
 }
 
 #[test]
+fn resume_is_invisible_with_several_sources() {
+    let desk = Desk::with(&["texts/00.txt", "texts/01.txt", "tokenizer", "data"]);
+    desk.succeed(&["prepare", "texts", "--tokenizer=tokenizer", "--output=less", "--held-out=0.1"]);
+    let mixed = ["--data=less", "--steps=20", "--set=checkpoint.every=10"];
+    desk.succeed(&training(&[mixed.as_slice(), &["--output=undisturbed"]].concat()));
+    desk.succeed(&training(&[mixed.as_slice(), &["--output=run"]].concat()));
+    desk.truncate("run/checkpoints/step-00000020/model.safetensors");
+    desk.succeed(GO_ON);
+    assert_same(&essence(&desk.path("run"), 20), &essence(&desk.path("undisturbed"), 20));
+}
+
+#[test]
 fn with_every_checkpoint_damaged_somebody_has_to_decide() {
     let desk = Desk::with(&["data", "trained"]);
     for step in [20, 30, 40] {
