@@ -109,6 +109,14 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().map(|value| value.abs()).fold(0.0, f32::max)
 }
 
+/// Root mean square of the differences relative to that of the expected values. Single elements with almost no gradient
+/// may move either way: AdamW divides by its size.
+fn root_mean_square_difference(got: &[f32], expected: &[f32]) -> f64 {
+    let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
+    let differences = squares(&mut got.iter().zip(expected).map(|(got, expected)| got - expected));
+    (differences / squares(&mut expected.iter().copied())).sqrt()
+}
+
 #[test]
 fn logits_are_those_of_transformers() {
     for_every_folder(|reference| {
@@ -215,8 +223,8 @@ fn five_clipped_adamw_steps_are_those_of_pytorch() {
             }
             for (spec, got) in decoder.config().parameters().iter().zip(&parameters) {
                 let expected = reference.numbers(&format!("adamw.{}", spec.name));
-                let difference = largest_difference(got, &expected) / largest(&expected);
-                assert!(f64::from(difference) <= 10.0 * ADAMW, "{kernels}, {}: {difference:e}", spec.name);
+                let difference = root_mean_square_difference(got, &expected);
+                assert!(difference <= 10.0 * ADAMW, "{kernels}, {}: {difference:e}", spec.name);
             }
         }
     });
@@ -225,16 +233,30 @@ fn five_clipped_adamw_steps_are_those_of_pytorch() {
 #[test]
 fn export_gives_back_the_imported_bytes() {
     for_every_folder(|reference| {
-        let config = reference.hub.config();
-        let options = ExportOptions { format: config.format.unwrap_or(NumberFormat::Fp32), ..ExportOptions::default() };
-        let exported = tempfile::tempdir().unwrap();
-        export(exported.path(), &config.model, &options, |spec| Ok(reference.hub.read(spec).unwrap().into())).unwrap();
-        let again = HubFolder::open(exported.path()).unwrap();
-        assert_eq!(again.config().model, config.model);
-        for spec in config.model.parameters().iter() {
-            let bits =
-                |folder: &HubFolder| folder.read(spec).unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>();
-            assert_eq!(bits(&again), bits(&reference.hub), "{}", spec.name);
+        let model = &reference.hub.config().model;
+        let imported = weight_files(&reference.folder);
+        let dtype = imported[0].tensors().values().next().unwrap().dtype;
+        let format = NumberFormat::from_dtype(dtype).unwrap();
+        let options = ExportOptions { format, max_shard_bytes: 100_000_000, ..ExportOptions::default() };
+        let folder = tempfile::tempdir().unwrap();
+        export(folder.path(), model, &options, |spec| Ok(reference.hub.read(spec).unwrap().into())).unwrap();
+        assert_eq!(&HubFolder::open(folder.path()).unwrap().config().model, model);
+        let exported = weight_files(folder.path());
+        for spec in model.parameters().iter() {
+            assert_eq!(bytes_of(&exported, &spec.name), bytes_of(&imported, &spec.name), "{}", spec.name);
         }
     });
+}
+
+/// Every weight file of a folder.
+fn weight_files(folder: &Path) -> Vec<SafetensorsFile> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_weights = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "safetensors") && !path.ends_with("expected.safetensors")
+    };
+    paths.filter(is_weights).map(|path| SafetensorsFile::open(path).unwrap()).collect()
+}
+
+fn bytes_of(files: &[SafetensorsFile], name: &str) -> Vec<u8> {
+    files.iter().find(|file| file.tensors().contains_key(name)).unwrap().read_bytes(name).unwrap()
 }
