@@ -85,12 +85,15 @@ impl Setting {
     }
 }
 
+/// Forward and backward of one half-block.
+type HalfBlock = fn(&mut Setting, &dyn Kernels);
+
 fn half_blocks(criterion: &mut Criterion) {
     let device = Device::flex();
     let fast = CpuKernels::new(device.clone());
     let composed = ComposedKernels::new(device.clone());
     let both: [(&str, &dyn Kernels); 2] = [("fast", &fast), ("composed", &composed)];
-    let parts: [(&str, fn(&mut Setting, &dyn Kernels)); 3] =
+    let parts: [(&str, HalfBlock); 3] =
         [("attention", Setting::attention), ("feed-forward", Setting::mlp), ("head", Setting::head)];
     for (name, run) in parts {
         let mut group = criterion.benchmark_group(name);

@@ -184,9 +184,10 @@ pub(crate) fn multiply(out: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, 
 
 /// [`multiply`] with the rows of `out` shared out among the threads.
 ///
-/// Every element is one sum over `left`'s columns in the same order, however the rows are shared out.
+/// The parts depend on the shape alone: the library sums in another order for other shapes, and results must be the
+/// same on every number of threads.
 pub(crate) fn multiply_parallel(out: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, write: Write) {
-    let count = out.rows.div_ceil(rayon::current_num_threads()).next_multiple_of(16);
+    let count = out.rows.div_ceil(8).next_multiple_of(32).clamp(64, 256);
     out.into_row_parts(count).into_par_iter().enumerate().for_each(|(index, part)| {
         let start = index * count;
         let rows = start..start + part.rows;

@@ -58,10 +58,11 @@ impl CpuKernels {
     }
 }
 
-/// Rows handled by one task: all threads busy twice over, but no less than a matrix product needs to be worth packing
-/// for, and no more than fits the cache.
+/// Rows handled by one task: enough for a matrix product to be worth packing for, few enough to fit the cache.
+///
+/// Depends on the number of rows alone, because sums over tasks do: results are the same on every number of threads.
 fn rows_per_task(rows: usize) -> usize {
-    rows.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(32).clamp(32, 256)
+    rows.div_ceil(8).next_multiple_of(32).clamp(32, 256)
 }
 
 /// `out = input * weight^T` for a weight `[out, in]`.
