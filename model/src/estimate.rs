@@ -1,6 +1,7 @@
 //! What a network costs: floating-point operations per token, bytes of memory.
 
 use crate::config::ModelConfig;
+use crate::kernels::logit_rows_at_once;
 
 /// Floating-point operations per trained token; a multiplication and its addition count as two.
 ///
@@ -69,8 +70,8 @@ pub struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
-    /// Need of `batch` sequences of `sequence` tokens, the loss being taken over `logit_rows` tokens at a time.
-    pub fn new(config: &ModelConfig, batch: usize, sequence: usize, logit_rows: usize) -> Self {
+    /// Need of `batch` sequences of `sequence` tokens per forward and backward pass.
+    pub fn new(config: &ModelConfig, batch: usize, sequence: usize) -> Self {
         let parameters = bytes(config.num_parameters());
         let tokens = (batch * sequence) as u64;
         let per_token = kept_per_block(config) * config.num_layers as u64 + config.hidden_size as u64;
@@ -79,7 +80,7 @@ impl MemoryEstimate {
             gradients: parameters,
             moments: 2 * parameters,
             activations: bytes(tokens * per_token),
-            logits: bytes(tokens.min(logit_rows as u64) * config.vocab_size as u64),
+            logits: bytes(tokens.min(logit_rows_at_once(config.vocab_size) as u64) * config.vocab_size as u64),
         }
     }
 
@@ -140,19 +141,21 @@ mod tests {
     fn tying_changes_memory_but_not_flops() {
         let tied = ModelConfig { tied: true, ..small() };
         assert_eq!(FlopsPerToken::new(&tied, 5).forward, FlopsPerToken::new(&small(), 5).forward);
-        let difference = MemoryEstimate::new(&small(), 2, 5, 64).total() - MemoryEstimate::new(&tied, 2, 5, 64).total();
+        let difference = MemoryEstimate::new(&small(), 2, 5).total() - MemoryEstimate::new(&tied, 2, 5).total();
         assert_eq!(difference, 4 * 4 * 800);
     }
 
     #[test]
     fn memory_matches_a_count_by_hand() {
-        let memory = MemoryEstimate::new(&small(), 2, 5, 4);
+        let memory = MemoryEstimate::new(&small(), 2, 5);
         let parameters = 3 * (2 * 64 + 2 * 32 + 3 * 160 + 16) + 8 + 2 * 800;
         assert_eq!(memory.weights, 4 * parameters);
         assert_eq!(memory.gradients + memory.moments, 12 * parameters);
         // input 8, middle 8, q 8, k 4, v 4, context 8, log-sum-exp 4, gate 20, up 20.
         assert_eq!(memory.activations, 4 * 10 * (3 * 84 + 8));
-        assert_eq!(memory.logits, 4 * 4 * 100);
-        assert_eq!(MemoryEstimate::new(&small(), 2, 5, 1000).logits, 4 * 10 * 100);
+        assert_eq!(memory.logits, 4 * 10 * 100);
+        // Of 4,000 tokens, 8 Mi logits at a time: 80 rows, in steps of 64.
+        let large = ModelConfig { vocab_size: 100_000, ..small() };
+        assert_eq!(MemoryEstimate::new(&large, 1000, 4).logits, 4 * 64 * 100_000);
     }
 }

@@ -9,7 +9,8 @@ mod surface;
 
 use std::time::{Duration, Instant};
 
-use figures::{bytes, duration, percent, short};
+pub(crate) use figures::bytes;
+use figures::{duration, percent, short};
 use surface::Surface;
 
 use crate::metrics::StepReport;

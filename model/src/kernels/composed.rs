@@ -10,11 +10,8 @@ use super::operations::{
 };
 use super::{
     AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, MlpWeights, SavedAttention, SavedMlp,
-    Targets,
+    Targets, logit_rows_at_once,
 };
-
-/// Logits that may exist at once.
-const MAX_LOGITS: usize = 32 << 20;
 
 /// Plain tensor operations on one device.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ impl ComposedKernels {
     /// Calls `body` for every run of rows whose logits fit into memory together: (first row, number of rows).
     fn for_rows(&self, context: BlockContext<'_>, mut body: impl FnMut(usize, usize)) {
         let rows = context.batch.rows();
-        let at_once = (MAX_LOGITS / context.config.vocab_size).max(1);
+        let at_once = logit_rows_at_once(context.config.vocab_size);
         (0..rows).step_by(at_once).for_each(|first| body(first, at_once.min(rows - first)));
     }
 }

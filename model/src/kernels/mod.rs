@@ -178,6 +178,14 @@ pub struct HeadGradients<'a> {
     pub projection: &'a mut Tensor<1>,
 }
 
+/// Logits that may exist at once: 32 MiB, enough for efficient products, far less than all.
+const MAX_LOGITS: usize = 8 << 20;
+
+/// Rows whose logits exist together while the loss is taken.
+pub(crate) fn logit_rows_at_once(vocab_size: usize) -> usize {
+    (MAX_LOGITS / vocab_size / 64 * 64).max(64)
+}
+
 /// The fastest kernels there are for `device`.
 pub fn kernels_for(device: &Device) -> Box<dyn Kernels> {
     if cpu::is_cpu(device) {

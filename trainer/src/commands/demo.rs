@@ -29,13 +29,17 @@ const SAMPLE_TOKENS: usize = 120;
 
 pub(super) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let folder = folder(arguments)?;
-    device::use_threads(arguments.threads)?;
-    say(&format!("training the `tiny` preset on State of the Union speeches and Moby Dick in {}", folder.display()));
     let data = folder.join("data");
-    if !make_data(&data, interrupt)? {
-        return Ok(());
-    }
     let resolved = configuration(arguments, &folder, &data)?;
+    device::use_threads(resolved.config.run.threads)?;
+    say(&format!("training the `tiny` preset on State of the Union speeches and Moby Dick in {}", folder.display()));
+    match make_data(&data, interrupt) {
+        Err(_) if is_raised(interrupt) => {
+            say("stopped before training began");
+            return Ok(());
+        }
+        made => made?,
+    }
     let outcome = train(&resolved, None, interrupt)?;
     say(&closing_words(&folder, &outcome));
     if !outcome.finished {
@@ -50,7 +54,7 @@ pub(super) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Resul
         first.bits_per_byte, last.bits_per_byte, outcome.step
     ));
     write_sample(&folder, resolved.config.run.seed, interrupt)?;
-    export::write(&folder, &folder.join("export"), NumberFormat::Fp32, u64::MAX)?;
+    export::write(&folder, &folder.join("export"), NumberFormat::Fp32, u64::MAX, interrupt)?;
     let shown = folder.display();
     say(&format!("let it write more with `covey generate {shown} --prompt \"My fellow citizens\"`"));
     Ok(())
@@ -68,19 +72,14 @@ fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
     candidates.find(|folder| !folder.join("checkpoints").is_dir()).context("there is always a free number")
 }
 
-/// Tokenizer and shards from the text in the program; false if interrupted.
-fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<bool> {
+/// Tokenizer and shards from the text in the program.
+fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let inputs = Inputs::embedded();
-    let tokenizer = tokenizer::learn(&inputs, VOCAB_SIZE, &Activity::new("training a tokenizer"))?;
+    let tokenizer = tokenizer::learn(&inputs, VOCAB_SIZE, &Activity::new("training a tokenizer"), interrupt)?;
     let options = PrepareOptions { held_out_fraction: 0.02, ..PrepareOptions::default() };
     let preparation = Preparation { options, ..Preparation::new(&inputs, &tokenizer, folder) };
-    match prepare::prepare(&preparation, interrupt) {
-        Err(_) if is_raised(interrupt) => {
-            say("stopped before training began");
-            Ok(false)
-        }
-        prepared => prepared.map(|_| true),
-    }
+    prepare::prepare(&preparation, interrupt)?;
+    Ok(())
 }
 
 fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Result<Resolved> {
@@ -90,11 +89,13 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
         .flag("demo", "run.name", "demo")
         .path_flag("--output", "run.output", folder)
         .sources_flag("demo", &[data.to_owned()]);
-    if let Some(steps) = arguments.steps {
-        layers = layers.flag("--steps", "train.steps", steps);
-    }
-    if let Some(seed) = arguments.seed {
-        layers = layers.flag("--seed", "run.seed", seed);
+    let steps = ("--steps", "train.steps", arguments.steps.map(|steps| steps.to_string()));
+    let seed = ("--seed", "run.seed", arguments.seed.map(|seed| seed.to_string()));
+    let threads = ("--threads", "run.threads", arguments.threads.map(|threads| threads.to_string()));
+    for (flag, key, value) in [steps, seed, threads] {
+        if let Some(value) = value {
+            layers = layers.flag(flag, key, value);
+        }
     }
     Ok(layers.resolve(Purpose::Train)?)
 }

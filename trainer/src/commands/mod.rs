@@ -26,12 +26,12 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
     let interrupt = interrupt::catch()?;
     match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, &interrupt),
-        Command::Tokenizer(TokenizerCommand::Train(arguments)) => tokenizer::train(arguments),
+        Command::Tokenizer(TokenizerCommand::Train(arguments)) => tokenizer::train(arguments, &interrupt),
         Command::Prepare(arguments) => prepare::run(arguments, &interrupt),
         Command::Train(arguments) => train::run(arguments, &interrupt),
         Command::Generate(arguments) => generate::run(arguments, &interrupt),
         Command::Eval(arguments) => eval::run(arguments, &interrupt),
-        Command::Export(arguments) => export::run(arguments),
+        Command::Export(arguments) => export::run(arguments, &interrupt),
         Command::Config(command) => config::run(command),
         Command::Bench(command) => bench::run(command),
     }

@@ -1,29 +1,37 @@
 //! `covey tokenizer train`: a vocabulary from text.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use covey_data::prepare::Inputs;
 use covey_data::{DataError, Tokenizer};
 
-use super::say;
+use super::{is_raised, say};
 use crate::cli::TokenizerTrainArgs;
 use crate::diagnostics::UsageError;
 use crate::progress::Activity;
 
-pub(super) fn train(arguments: &TokenizerTrainArgs) -> anyhow::Result<()> {
+pub(super) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let folder = folder_of(&arguments.output)?;
     let inputs = Inputs::find(&arguments.inputs, &arguments.text_field)?;
     let activity = Activity::new("training the tokenizer");
-    let tokenizer = learn(&inputs, arguments.vocab_size, &activity)?;
+    let tokenizer = learn(&inputs, arguments.vocab_size, &activity, interrupt)?;
     tokenizer.save(folder)?;
     say(&format!("wrote {}", arguments.output.display()));
     Ok(())
 }
 
-/// Learns a vocabulary from all documents.
-pub(super) fn learn(inputs: &Inputs, vocab_size: usize, activity: &Activity) -> anyhow::Result<Tokenizer> {
+/// Learns a vocabulary from all documents, or stops between two of them with [`DataError::Cancelled`].
+pub(super) fn learn(
+    inputs: &Inputs,
+    vocab_size: usize,
+    activity: &Activity,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<Tokenizer> {
     let mut documents = 0;
-    let with_text = inputs.documents().filter(|text| text.as_ref().map_or(true, |text| !text.trim().is_empty()));
+    let until_stopped =
+        inputs.documents().map(|text| if is_raised(interrupt) { Err(DataError::Cancelled) } else { text });
+    let with_text = until_stopped.filter(|text| text.as_ref().map_or(true, |text| !text.trim().is_empty()));
     let counted = with_text.inspect(|_| {
         documents += 1;
         activity.show(&format!("{documents} documents"));

@@ -9,6 +9,7 @@ use crate::cli::TrainArgs;
 use crate::config::{Layers, Purpose, Resolved};
 use crate::device;
 use crate::diagnostics::UsageError;
+use crate::progress::bytes;
 use crate::run::{Outcome, Run};
 
 pub(super) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
@@ -37,11 +38,12 @@ pub(super) fn train(resolved: &Resolved, found: Option<&Found>, interrupt: &Atom
     let run = Run::open(resolved, found.map(|found| &found.checkpoint))?;
     let model = run.model();
     say(&format!(
-        "{} parameters, {} layers of width {}, vocabulary {}",
+        "{} parameters, {} layers of width {}, vocabulary {}; needs about {}",
         model.num_parameters(),
         model.num_layers,
         model.hidden_size,
-        model.vocab_size
+        model.vocab_size,
+        bytes(run.memory() as f64)
     ));
     run.train(interrupt)
 }

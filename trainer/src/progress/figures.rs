@@ -8,7 +8,7 @@ pub(super) fn short(number: f64) -> String {
 }
 
 /// A size in decimal units: `987 B`, `12.3 MB`.
-pub(super) fn bytes(number: f64) -> String {
+pub(crate) fn bytes(number: f64) -> String {
     scaled(number, 1000.0, &[" B", " kB", " MB", " GB", " TB"])
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use covey_data::{Cursor, Loader, Tokenizer};
 use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
-use covey_model::{FlopsPerToken, ModelConfig};
+use covey_model::{FlopsPerToken, MemoryEstimate, ModelConfig};
 
 use self::clock::RunClock;
 use self::material::{check_fit, common_tokenizer, open_datasets, sampler};
@@ -49,7 +49,8 @@ pub struct Run {
     begins: bool,
     loader: Loader,
     cursor: Cursor,
-    held_out: HeldOut,
+    /// What it is measured on; nothing if it never is.
+    held_out: Option<HeldOut>,
     tokenizer: Tokenizer,
     checkpoints: CheckpointWriter,
     metrics: MetricsLog,
@@ -75,7 +76,9 @@ impl Run {
         let sampler = sampler(&config, &datasets, from)?;
         let length = config.data.sequence_length;
         let most = config.data.held_out_windows as u64;
-        let held_out = HeldOut::new(&datasets, length, most, config.train.micro_batch_size)?;
+        let is_measured = config.train.eval_every.is_some();
+        let held_out =
+            is_measured.then(|| HeldOut::new(&datasets, length, most, config.train.micro_batch_size)).transpose()?;
 
         let folder = config.run.output.clone();
         let options = CheckpointOptions {
@@ -106,6 +109,12 @@ impl Run {
             checkpoints,
             metrics,
         })
+    }
+
+    /// Bytes that training holds at its peak, roughly.
+    pub fn memory(&self) -> u64 {
+        let (sequences, length) = (self.config.train.micro_batch_size, self.config.data.sequence_length);
+        MemoryEstimate::new(self.model(), sequences, length).total()
     }
 
     /// The network's shape.
@@ -183,9 +192,9 @@ impl Run {
     }
 
     fn evaluate(&mut self, progress: &TrainProgress, outcome: &mut Outcome) -> anyhow::Result<()> {
+        let Some(held_out) = &self.held_out else { return Ok(()) };
         let start = Instant::now();
-        let score =
-            self.held_out.score(self.learner.decoder(), self.learner.weights(), &AtomicBool::new(false), |_| {})?;
+        let score = held_out.score(self.learner.decoder(), self.learner.weights(), &AtomicBool::new(false), |_| {})?;
         let report = EvalReport {
             step: self.learner.steps(),
             loss: score.loss(),

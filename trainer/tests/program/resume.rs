@@ -45,6 +45,16 @@ fn resume_is_invisible() {
     assert_same(&essence(&desk.path("run"), 40), undisturbed());
 }
 
+/// The same on a machine with another number of cores.
+#[test]
+fn resume_is_invisible_on_other_numbers_of_threads() {
+    for threads in ["--threads=1", "--threads=3"] {
+        let desk = killed_after_17_steps();
+        desk.succeed(&[GO_ON, &[threads]].concat());
+        assert_same(&essence(&desk.path("run"), 40), undisturbed());
+    }
+}
+
 /// A run that was killed soon after its checkpoint of step 17.
 fn killed_after_17_steps() -> Desk {
     // On a busy machine the run may be over before the kill; then it is for nothing.
@@ -129,7 +139,7 @@ fn a_damaged_checkpoint_is_passed_over_and_nobody_can_tell_afterwards() {
     warning: passed over run/checkpoints/step-00000040: checkpoint run/checkpoints/step-00000040 is damaged: optimizer.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
     warning: passed over run/checkpoints/step-00000030: checkpoint run/checkpoints/step-00000030 is damaged: model.safetensors has 51252 bytes, expected 102504
     going on from run/checkpoints/step-00000020
-    25120 parameters, 2 layers of width 32, vocabulary 300
+    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB
     finished after step 40; saved run/checkpoints/step-00000040
     ");
     assert_same(&essence(&desk.path("run"), 40), undisturbed());
@@ -164,7 +174,7 @@ fn a_finished_run_has_nothing_left_to_do() {
     let desk = Desk::with(&["data", "trained"]);
     assert_snapshot!(desk.covey(&["train", "--resume", "--output=trained"]).complaint(0), @r"
     going on from trained/checkpoints/step-00000040
-    25120 parameters, 2 layers of width 32, vocabulary 300
+    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB
     all 40 steps were done before; nothing was left to do
     ");
 }
