@@ -1,11 +1,40 @@
 //! How peers who do not know each other train one model: through a bucket, in rounds, without trust.
 //!
-//! Nothing is here yet: one machine trains alone so far. This crate will hold
+//! - [`Identity`] is who a peer is; its public half, [`PeerId`], is the peer's name.
+//! - [`Envelope`] wraps and signs everything that a peer writes; [`Seen`] notices who says two things at once.
+//! - [`Key`] names every object in the bucket.
+//! - [`Manifest`] says whose deltas count in a round, [`Lineage`] names the weights that follow from it, and [`Chain`]
+//!   verifies both from genesis on.
 //!
-//! - the bucket (`s3://`, a folder, or memory) and the layout of its keys,
-//! - signed envelopes around everything that a peer writes,
-//! - rounds, their deadlines and their manifests,
-//! - membership, the ledger, and the judging of contributions,
-//! - a simulator that plays hundreds of peers in one process from one seed.
-//!
-//! Like `covey-data` it builds without Burn: what travels is bytes, and whoever moves them needs no tensors.
+//! Nothing here names a tensor: what travels is bytes, so this builds without Burn and without the other crates. Secrets,
+//! clock and storage are arguments.
+
+mod chain;
+mod digest;
+mod envelope;
+mod envelope_error;
+mod exclusion;
+mod hex;
+mod identity;
+mod key_file;
+mod layout;
+mod lineage;
+mod manifest;
+mod outer;
+mod replay;
+mod round;
+mod wire;
+
+pub use chain::{BrokenChain, Chain};
+pub use digest::{Digest, NotHex, RunId};
+pub use envelope::{Announcement, Author, Envelope, Expectation, Header, Kind, Subject};
+pub use envelope_error::EnvelopeError;
+pub use exclusion::Exclusion;
+pub use identity::{Domain, Identity, PeerId, Signature};
+pub use key_file::IdentityError;
+pub use layout::{Key, Prefix, UnknownKey};
+pub use lineage::Lineage;
+pub use manifest::{Inclusion, MAX_PEERS, Manifest, ManifestError};
+pub use outer::{Clip, MeanOver, OuterSettings};
+pub use replay::{Admission, Seen};
+pub use round::Round;

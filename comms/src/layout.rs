@@ -1,0 +1,235 @@
+//! Every key of the bucket, named in this one place.
+//!
+//! | key | written by | holds |
+//! |---|---|---|
+//! | `run/description` | founder | what the run is; its digest is the run's id |
+//! | `run/parts/DIGEST` | founder | what the description names: config, tokenizer, genesis weights |
+//! | `rounds/ROUND/deltas/PEER` | peer | envelope: what the peer learned in the round |
+//! | `rounds/ROUND/manifest` | coordinator | envelope: who is in |
+//! | `checkpoints/ROUND/description` | coordinator | envelope: weights at the start of the round, by parts |
+//! | `checkpoints/ROUND/parts/DIGEST` | coordinator | the parts |
+//! | `peers/PEER/hello` | peer | envelope: wants to take part |
+//! | `peers/PEER/heartbeats/ROUND` | peer | envelope: was alive in the round |
+//! | `peers/PEER/farewells/ROUND` | peer | envelope: leaves after the round |
+//! | `probe/DIGEST` | anyone | nothing of worth: tells what the store can do |
+//!
+//! Rounds have ten digits, so that keys sort as numbers do. All keys are written once.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::Digest;
+use crate::identity::PeerId;
+use crate::round::Round;
+
+/// A text that names nothing in the layout.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no key of the bucket's layout")]
+pub struct UnknownKey {
+    /// The text.
+    pub text: String,
+}
+
+/// The name of one object in the bucket; there is no other way to make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// What the run is.
+    RunDescription,
+    /// Something that the run's description names.
+    RunPart(Digest),
+    /// The delta of one peer.
+    Delta(Round, PeerId),
+    /// The coordinator's decision on a round.
+    Manifest(Round),
+    /// What a checkpoint of the weights at the start of a round consists of.
+    CheckpointDescription(Round),
+    /// Something that the checkpoint's description names.
+    CheckpointPart(Round, Digest),
+    /// A peer that wants to take part.
+    Hello(PeerId),
+    /// A sign of life.
+    Heartbeat(PeerId, Round),
+    /// The end of a peer's part.
+    Farewell(PeerId, Round),
+    /// An object that tells what the store can do.
+    Probe(Digest),
+}
+
+impl Key {
+    /// The peer whom this key belongs to, if it belongs to one; nobody else has business writing it.
+    pub fn owner(&self) -> Option<PeerId> {
+        match *self {
+            Self::Delta(_, peer) | Self::Hello(peer) | Self::Heartbeat(peer, _) | Self::Farewell(peer, _) => Some(peer),
+            _ => None,
+        }
+    }
+}
+
+impl Ord for Key {
+    /// As the texts sort, which is the order in which stores list them.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.to_string().cmp(&other.to_string())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RunDescription => formatter.write_str("run/description"),
+            Self::RunPart(digest) => write!(formatter, "run/parts/{digest}"),
+            Self::Delta(round, peer) => write!(formatter, "rounds/{:010}/deltas/{peer}", round.0),
+            Self::Manifest(round) => write!(formatter, "rounds/{:010}/manifest", round.0),
+            Self::CheckpointDescription(round) => write!(formatter, "checkpoints/{:010}/description", round.0),
+            Self::CheckpointPart(round, digest) => write!(formatter, "checkpoints/{:010}/parts/{digest}", round.0),
+            Self::Hello(peer) => write!(formatter, "peers/{peer}/hello"),
+            Self::Heartbeat(peer, round) => write!(formatter, "peers/{peer}/heartbeats/{:010}", round.0),
+            Self::Farewell(peer, round) => write!(formatter, "peers/{peer}/farewells/{:010}", round.0),
+            Self::Probe(digest) => write!(formatter, "probe/{digest}"),
+        }
+    }
+}
+
+impl FromStr for Key {
+    type Err = UnknownKey;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKey> {
+        parse(text).ok_or_else(|| UnknownKey { text: text.into() })
+    }
+}
+
+fn parse(text: &str) -> Option<Key> {
+    // No key has more than four steps; a fifth is found by whatever does not parse.
+    let mut steps = text.splitn(4, '/');
+    let key = match (steps.next()?, steps.next()?, steps.next(), steps.next()) {
+        ("run", "description", None, None) => Key::RunDescription,
+        ("run", "parts", Some(digest), None) => Key::RunPart(digest.parse().ok()?),
+        ("rounds", round, Some("deltas"), Some(peer)) => Key::Delta(parse_round(round)?, peer.parse().ok()?),
+        ("rounds", round, Some("manifest"), None) => Key::Manifest(parse_round(round)?),
+        ("checkpoints", round, Some("description"), None) => Key::CheckpointDescription(parse_round(round)?),
+        ("checkpoints", round, Some("parts"), Some(digest)) => {
+            Key::CheckpointPart(parse_round(round)?, digest.parse().ok()?)
+        }
+        ("peers", peer, Some("hello"), None) => Key::Hello(peer.parse().ok()?),
+        ("peers", peer, Some("heartbeats"), Some(round)) => Key::Heartbeat(peer.parse().ok()?, parse_round(round)?),
+        ("peers", peer, Some("farewells"), Some(round)) => Key::Farewell(peer.parse().ok()?, parse_round(round)?),
+        ("probe", digest, None, None) => Key::Probe(digest.parse().ok()?),
+        _ => return None,
+    };
+    Some(key)
+}
+
+/// Exactly ten digits: any other writing would be a second name of the same round.
+fn parse_round(text: &str) -> Option<Round> {
+    let is_canonical = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_canonical.then(|| text.parse().ok().map(Round))?
+}
+
+/// A part of the bucket that can be listed; every one ends at a step between folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Prefix {
+    /// The run's description and parts.
+    Run,
+    /// Deltas and manifests of all rounds.
+    Rounds,
+    /// The deltas of one round.
+    Deltas(Round),
+    /// All checkpoints.
+    Checkpoints,
+    /// One checkpoint.
+    Checkpoint(Round),
+    /// All peers.
+    Peers,
+    /// Everything that one peer writes about itself.
+    Peer(PeerId),
+    /// What probes left behind.
+    Probes,
+}
+
+impl Prefix {
+    /// Whether `key` lies in this part.
+    pub fn contains(&self, key: &Key) -> bool {
+        key.to_string().strip_prefix(&self.to_string()).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run => formatter.write_str("run"),
+            Self::Rounds => formatter.write_str("rounds"),
+            Self::Deltas(round) => write!(formatter, "rounds/{:010}/deltas", round.0),
+            Self::Checkpoints => formatter.write_str("checkpoints"),
+            Self::Checkpoint(round) => write!(formatter, "checkpoints/{:010}", round.0),
+            Self::Peers => formatter.write_str("peers"),
+            Self::Peer(peer) => write!(formatter, "peers/{peer}"),
+            Self::Probes => formatter.write_str("probe"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_key() -> Vec<Key> {
+        let digest = Digest::of(b"part");
+        let peer = PeerId::from_bytes([0xa5; 32]);
+        let keys = [0, 7, u32::MAX].map(Round).map(|round| {
+            [
+                Key::RunDescription,
+                Key::RunPart(digest),
+                Key::Delta(round, peer),
+                Key::Manifest(round),
+                Key::CheckpointDescription(round),
+                Key::CheckpointPart(round, digest),
+                Key::Hello(peer),
+                Key::Heartbeat(peer, round),
+                Key::Farewell(peer, round),
+                Key::Probe(digest),
+            ]
+        });
+        keys.concat()
+    }
+
+    #[test]
+    fn every_key_comes_back_from_its_text() {
+        for key in every_key() {
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+    }
+
+    #[test]
+    fn a_key_has_no_second_spelling() {
+        for key in every_key() {
+            let text = key.to_string();
+            for other in [format!("/{text}"), format!("{text}/"), text.replace('/', "//"), text.to_uppercase()] {
+                assert!(other.parse::<Key>().is_err(), "{other}");
+            }
+        }
+        for other in ["", "run", "rounds/7/manifest", "rounds/+000000007/manifest", "rounds/9999999999/manifest"] {
+            assert!(other.parse::<Key>().is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn later_rounds_sort_after_earlier_ones() {
+        assert!(Key::Manifest(Round(9)) < Key::Manifest(Round(10)));
+        assert!(Key::Manifest(Round(999_999_999)) < Key::Manifest(Round(1_000_000_000)));
+    }
+
+    #[test]
+    fn a_prefix_ends_between_steps() {
+        let peer = PeerId::from_bytes([1; 32]);
+        assert!(Prefix::Deltas(Round(1)).contains(&Key::Delta(Round(1), peer)));
+        assert!(!Prefix::Deltas(Round(1)).contains(&Key::Manifest(Round(1))));
+        assert!(!Prefix::Deltas(Round(1)).contains(&Key::Delta(Round(11), peer)));
+        assert!(Prefix::Peer(peer).contains(&Key::Hello(peer)));
+        assert!(!Prefix::Peers.contains(&Key::RunDescription));
+    }
+}

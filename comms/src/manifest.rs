@@ -1,0 +1,324 @@
+//! The signed word of the coordinator on a round: whose deltas count, whose do not and why, and how they are applied.
+//!
+//! A manifest travels as the payload of an [`Envelope`] of kind [`Kind::Manifest`] whose base is the lineage that the
+//! round starts from. It has one encoding, specified in `docs/protocol.md`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::digest::{Digest, RunId};
+use crate::envelope::{Author, Envelope, Expectation, Kind, Subject};
+use crate::envelope_error::EnvelopeError;
+use crate::exclusion::Exclusion;
+use crate::identity::{Identity, PeerId};
+use crate::lineage::Lineage;
+use crate::outer::OuterSettings;
+use crate::round::Round;
+use crate::wire::Fields;
+
+const MAGIC: [u8; 4] = *b"CVMF";
+const VERSION: u16 = 1;
+
+/// Bytes of everything but the two lists.
+const FIXED_LENGTH: usize = 4 + 2 + 4 + 32 + OuterSettings::LENGTH + 4 + 4 + 32;
+const INCLUSION_LENGTH: usize = 32 + 32 + 8;
+const EXCLUSION_LENGTH: usize = 32 + 1;
+
+/// The most peers that one manifest speaks of, included and excluded together.
+pub const MAX_PEERS: usize = 65_536;
+
+/// A delta that counts, as its envelope announces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inclusion {
+    /// The digest of the delta: of the payload, without its envelope.
+    pub digest: Digest,
+    /// The length of the delta in bytes.
+    pub length: u64,
+}
+
+/// Why a manifest is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The envelope around it is wrong.
+    #[error("manifest: {0}")]
+    Envelope(#[from] EnvelopeError),
+
+    /// Not the bytes of a manifest.
+    #[error("manifest is malformed: {reason}")]
+    Malformed {
+        /// The first thing that is wrong.
+        reason: &'static str,
+    },
+
+    /// The manifest contradicts the envelope that it came in.
+    #[error("manifest of {got} came in an envelope of {expected}")]
+    WrongRound {
+        /// The envelope's round.
+        expected: Round,
+        /// The manifest's round.
+        got: Round,
+    },
+
+    /// Built on another history than the round before it ended with.
+    #[error("manifest of {round} starts from lineage {got}, not {expected}")]
+    WrongPrevious {
+        /// The manifest's round.
+        round: Round,
+        /// The lineage that the round starts from.
+        expected: Lineage,
+        /// The lineage that the manifest names.
+        got: Lineage,
+    },
+
+    /// The lineage it claims does not follow from what it says.
+    #[error("manifest of {round} claims lineage {got}, its content gives {expected}")]
+    WrongLineage {
+        /// The manifest's round.
+        round: Round,
+        /// What the content gives.
+        expected: Lineage,
+        /// What is claimed.
+        got: Lineage,
+    },
+}
+
+impl ManifestError {
+    /// What the person at the keyboard can do, if anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Envelope(error) => error.hint(),
+            _ => Some("the coordinator has to answer for it; do not train on".into()),
+        }
+    }
+}
+
+/// What the coordinator decided about one round.
+///
+/// - No peer is both included and excluded, and both together are at most [`MAX_PEERS`].
+/// - The outer settings are valid.
+/// - A manifest without an inclusion is a void round: weights stay, the lineage moves on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    round: Round,
+    previous: Lineage,
+    outer: OuterSettings,
+    included: BTreeMap<PeerId, Inclusion>,
+    excluded: BTreeMap<PeerId, Exclusion>,
+}
+
+impl Manifest {
+    /// The decision on a round that starts from `previous`.
+    ///
+    /// # Errors
+    /// [`ManifestError::Malformed`] if an invariant does not hold.
+    pub fn new(
+        round: Round,
+        previous: Lineage,
+        outer: OuterSettings,
+        included: BTreeMap<PeerId, Inclusion>,
+        excluded: BTreeMap<PeerId, Exclusion>,
+    ) -> Result<Self, ManifestError> {
+        let malformed = |reason| Err(ManifestError::Malformed { reason });
+        if !outer.are_valid() {
+            return malformed("outer learning rate is negative or not finite");
+        }
+        if included.len() + excluded.len() > MAX_PEERS {
+            return malformed("more peers than a manifest may name");
+        }
+        if excluded.keys().any(|peer| included.contains_key(peer)) {
+            return malformed("a peer is both included and excluded");
+        }
+        Ok(Self { round, previous, outer, included, excluded })
+    }
+
+    /// The round that was decided.
+    pub fn round(&self) -> Round {
+        self.round
+    }
+
+    /// The lineage of the weights that the round starts from.
+    pub fn previous(&self) -> Lineage {
+        self.previous
+    }
+
+    /// How the deltas are applied.
+    pub fn outer(&self) -> &OuterSettings {
+        &self.outer
+    }
+
+    /// The deltas that count, in the order in which they are summed.
+    pub fn included(&self) -> &BTreeMap<PeerId, Inclusion> {
+        &self.included
+    }
+
+    /// Who is left out, and why.
+    pub fn excluded(&self) -> &BTreeMap<PeerId, Exclusion> {
+        &self.excluded
+    }
+
+    /// Whether no delta counts, so that the weights stay as they are.
+    pub fn is_void(&self) -> bool {
+        self.included.is_empty()
+    }
+
+    /// The lineage of the weights that the round ends with.
+    pub fn lineage(&self) -> Lineage {
+        let deltas = self.included.iter().map(|(peer, inclusion)| (peer, &inclusion.digest));
+        self.previous.after(self.round, deltas, &self.outer)
+    }
+
+    /// The longest manifest payload of a run with at most `peers` peers, in bytes.
+    pub fn max_length(peers: usize) -> u64 {
+        (FIXED_LENGTH + peers.min(MAX_PEERS) * INCLUSION_LENGTH) as u64
+    }
+
+    /// Signs the manifest in the coordinator's name.
+    pub fn seal(&self, coordinator: &Identity, run: RunId) -> Envelope {
+        let subject = Subject { run, round: self.round, kind: Kind::Manifest, base: self.previous };
+        Envelope::seal(coordinator, subject, self.to_bytes().into())
+    }
+
+    /// Reads a stored manifest of `round`, which must come from `coordinator` and start from `previous`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the envelope or with the manifest in it.
+    pub fn open(
+        object: &Bytes,
+        run: RunId,
+        coordinator: PeerId,
+        round: Round,
+        previous: Lineage,
+    ) -> Result<Self, ManifestError> {
+        let expectation = Expectation {
+            run,
+            kind: Kind::Manifest,
+            round: Some(round),
+            base: Some(previous),
+            author: Author::Is(coordinator),
+            max_payload: Self::max_length(MAX_PEERS),
+        };
+        let manifest = Self::parse(Envelope::open(object, &expectation)?.payload())?;
+        if manifest.round != round {
+            return Err(ManifestError::WrongRound { expected: round, got: manifest.round });
+        }
+        if manifest.previous != previous {
+            return Err(ManifestError::WrongPrevious { round, expected: previous, got: manifest.previous });
+        }
+        Ok(manifest)
+    }
+
+    /// The one encoding of this manifest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let lists = self.included.len() * INCLUSION_LENGTH + self.excluded.len() * EXCLUSION_LENGTH;
+        let mut bytes = Vec::with_capacity(FIXED_LENGTH + lists);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(self.round.0.to_le_bytes());
+        bytes.extend(self.previous.digest().as_bytes());
+        bytes.extend(self.outer.to_bytes());
+        bytes.extend((self.included.len() as u32).to_le_bytes());
+        bytes.extend((self.excluded.len() as u32).to_le_bytes());
+        for (peer, inclusion) in &self.included {
+            bytes.extend(peer.as_bytes());
+            bytes.extend(inclusion.digest.as_bytes());
+            bytes.extend(inclusion.length.to_le_bytes());
+        }
+        for (peer, exclusion) in &self.excluded {
+            bytes.extend(peer.as_bytes());
+            bytes.push(exclusion.code());
+        }
+        bytes.extend(self.lineage().digest().as_bytes());
+        bytes
+    }
+
+    /// Reads the encoding back; its lineage is recomputed and must be the one claimed.
+    ///
+    /// # Errors
+    /// [`ManifestError::Malformed`] or [`ManifestError::WrongLineage`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let mut fields = Fields::of(bytes);
+        let (manifest, got) = Decoder { fields: &mut fields }.manifest()?;
+        match manifest.lineage() {
+            expected if expected == got => Ok(manifest),
+            expected => Err(ManifestError::WrongLineage { round: manifest.round, expected, got }),
+        }
+    }
+}
+
+/// Who is in and who is not.
+type Lists = (BTreeMap<PeerId, Inclusion>, BTreeMap<PeerId, Exclusion>);
+
+/// Cuts a manifest out of bytes, field by field.
+struct Decoder<'fields, 'bytes> {
+    fields: &'fields mut Fields<'bytes>,
+}
+
+impl Decoder<'_, '_> {
+    /// The manifest and the lineage that it claims.
+    fn manifest(mut self) -> Result<(Manifest, Lineage), ManifestError> {
+        if self.fields.take() != Some(MAGIC) {
+            return Err(ManifestError::Malformed { reason: "it does not begin with its magic" });
+        }
+        if self.fields.u16() != Some(VERSION) {
+            return Err(ManifestError::Malformed { reason: "it has an unknown version" });
+        }
+        let round = Round(self.or_cut(|fields| fields.u32())?);
+        let previous = self.lineage()?;
+        let outer = OuterSettings::parse(self.fields)
+            .ok_or(ManifestError::Malformed { reason: "its outer settings are invalid" })?;
+        let (included, excluded) = self.lists()?;
+        let claimed = self.lineage()?;
+        Ok((Manifest::new(round, previous, outer, included, excluded)?, claimed))
+    }
+
+    fn lists(&mut self) -> Result<Lists, ManifestError> {
+        let num_included = self.or_cut(|fields| fields.u32())? as usize;
+        let num_excluded = self.or_cut(|fields| fields.u32())? as usize;
+        if num_included.saturating_add(num_excluded) > MAX_PEERS {
+            return Err(ManifestError::Malformed { reason: "more peers than a manifest may name" });
+        }
+        // Both counts are small by now, so this cannot overflow; from here on nothing is cut or left over.
+        if self.fields.left() != num_included * INCLUSION_LENGTH + num_excluded * EXCLUSION_LENGTH + 32 {
+            return Err(ManifestError::Malformed { reason: "its length does not fit its counts" });
+        }
+        Ok((self.peers(num_included, Self::inclusion)?, self.peers(num_excluded, Self::exclusion)?))
+    }
+
+    /// A list by peers, which stand in strictly ascending order.
+    fn peers<T>(
+        &mut self,
+        count: usize,
+        value: fn(&mut Self) -> Result<T, ManifestError>,
+    ) -> Result<BTreeMap<PeerId, T>, ManifestError> {
+        let mut list = BTreeMap::new();
+        for _ in 0..count {
+            let peer = PeerId::from_bytes(self.or_cut(|fields| fields.take())?);
+            if list.last_key_value().is_some_and(|(last, _)| *last >= peer) {
+                return Err(ManifestError::Malformed { reason: "its peers are not in ascending order" });
+            }
+            list.insert(peer, value(self)?);
+        }
+        Ok(list)
+    }
+
+    fn inclusion(&mut self) -> Result<Inclusion, ManifestError> {
+        let digest = Digest::from_bytes(self.or_cut(|fields| fields.take())?);
+        Ok(Inclusion { digest, length: self.or_cut(|fields| fields.u64())? })
+    }
+
+    fn exclusion(&mut self) -> Result<Exclusion, ManifestError> {
+        let code = self.or_cut(|fields| fields.byte())?;
+        Exclusion::from_code(code)
+            .ok_or(ManifestError::Malformed { reason: "it excludes a peer for an unknown reason" })
+    }
+
+    fn lineage(&mut self) -> Result<Lineage, ManifestError> {
+        self.or_cut(|fields| fields.take()).map(|bytes| Lineage::from_digest(Digest::from_bytes(bytes)))
+    }
+
+    fn or_cut<T>(&mut self, field: fn(&mut Fields<'_>) -> Option<T>) -> Result<T, ManifestError> {
+        field(self.fields).ok_or(ManifestError::Malformed { reason: "it ends early" })
+    }
+}
