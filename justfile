@@ -29,10 +29,11 @@ check-memory:
 bench-kernels *flags:
     cargo bench --workspace --bench kernels --bench adamw {{flags}}
 
-# Hold an exported folder against transformers; installs what it needs into .venv-python.
-check-export folder *flags:
+# Hold an exported folder against transformers; installs what it needs into .venv-python, makes a short demo if need be.
+check-export folder="runs/demo/export" *flags:
     scripts/python_env.sh
     cargo build --release
+    test -d {{folder}} || target/release/covey demo --steps 200 --output {{parent_directory(folder)}}
     .venv-python/bin/python scripts/check_export.py {{folder}} {{flags}}
 
 # Build the documentation of all crates.
