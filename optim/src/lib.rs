@@ -1,27 +1,31 @@
-//! The inner optimizer of Covey: what turns gradients into new weights.
+//! The optimizers of Covey: what turns gradients into new weights on one machine, and the steps of many machines into
+//! one.
 //!
 //! | question | file |
 //! |---|---|
 //! | Which learning rate at which step? | [`schedule`] |
 //! | How far and where does a weight move? | [`adamw`] |
 //! | Is this gradient sane, and how much of it counts? | [`gradient`] |
+//! | What do peers tell each other once a round, and what comes of it? | [`sparseloco`] |
+//! | Which bytes carry it? | [`codec`] |
 //! | What can go wrong? | [`error`] |
 //!
-//! The schedule is plain arithmetic. Everything on tensors needs the default feature `burn`; without it this crate
-//! builds without Burn, so that schedules (and later the codec of pseudo-gradients) can be had where there is no
-//! tensor library.
+//! AdamW and clipping work on tensors and need the default feature `burn`. Everything else is plain arithmetic on slices
+//! and builds without Burn, so that validators and tools can have it where there is no tensor library.
 //!
 //! Nothing here reads a clock, draws a random number or depends on the number of threads: the same inputs give the
 //! same bits on one CPU core and on many.
 
 #[cfg(feature = "burn")]
 pub mod adamw;
+pub mod codec;
 #[cfg(feature = "burn")]
 mod elements;
 pub mod error;
 #[cfg(feature = "burn")]
 pub mod gradient;
 pub mod schedule;
+pub mod sparseloco;
 #[cfg(feature = "burn")]
 mod update;
 

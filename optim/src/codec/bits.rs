@@ -1,0 +1,91 @@
+//! Bits in a row, lowest first.
+
+/// Collects bits into bytes.
+#[derive(Debug, Default)]
+pub(crate) struct BitWriter {
+    bytes: Vec<u8>,
+    pending: u64,
+    count: u32,
+}
+
+impl BitWriter {
+    /// Appends the lowest `count` bits of `value`, which has no others; at most 16 at once.
+    pub(crate) fn put(&mut self, value: u32, count: u32) {
+        self.pending |= u64::from(value) << self.count;
+        self.count += count;
+        if self.count >= 32 {
+            self.bytes.extend((self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.count -= 32;
+        }
+    }
+
+    /// All bits, the last byte filled up with zeros.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        let rest = self.pending.to_le_bytes();
+        self.bytes.extend_from_slice(&rest[..self.count.div_ceil(8) as usize]);
+        self.bytes
+    }
+}
+
+/// Reads bits back; zeros after the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BitReader<'a> {
+    bytes: &'a [u8],
+    next: usize,
+}
+
+impl<'a> BitReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, next: 0 }
+    }
+
+    /// The next `count` bits, at most 16.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, count: u32) -> u32 {
+        let place = self.next >> 3;
+        let word = match self.bytes.get(place..).and_then(<[u8]>::first_chunk) {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None => self.last_word(place),
+        };
+        let value = (word >> (self.next & 7)) as u32 & ((1 << count) - 1);
+        self.next += count as usize;
+        value
+    }
+
+    #[cold]
+    fn last_word(&self, place: usize) -> u64 {
+        let rest = self.bytes.get(place..).unwrap_or_default();
+        rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    }
+
+    /// Whether all bits were taken, and the rest of the last byte is zeros.
+    pub(crate) fn is_finished(mut self) -> bool {
+        let rest = self.next.wrapping_neg() & 7;
+        self.next.div_ceil(8) == self.bytes.len() && self.take(rest as u32) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_come_back_in_order() {
+        let values: Vec<(u32, u32)> = (0..100).map(|i| ((i * 2_654_435) & ((1 << (i % 10)) - 1), i % 10)).collect();
+        let mut writer = BitWriter::default();
+        values.iter().for_each(|(value, count)| writer.put(*value, *count));
+        let mut bytes = writer.finish();
+        let read = |bytes: &[u8]| {
+            let mut reader = BitReader::new(bytes);
+            let same = values.iter().all(|(value, count)| reader.take(*count) == *value);
+            (same, reader.is_finished())
+        };
+        assert_eq!(read(&bytes), (true, true));
+        bytes.push(0);
+        assert_eq!(read(&bytes), (true, false));
+        bytes.pop();
+        *bytes.last_mut().unwrap() |= 0x80;
+        assert_eq!(read(&bytes), (true, false));
+    }
+}

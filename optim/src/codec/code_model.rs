@@ -1,0 +1,118 @@
+//! How likely each 2-bit code of a tensor is.
+
+use super::rans;
+use crate::sparseloco::Profile;
+
+/// Bits of a code's probability.
+pub(crate) const CODE_SCALE: u32 = 9;
+
+/// Probabilities of a tensor's codes, in 1/512.
+///
+/// The two profiles differ in what they send: `covey` the share of the larger magnitude (one byte, 1 to 255, in 1/256;
+/// both signs are taken as equally likely), `reference` the shares of the first three codes (three bytes in 1/256, the
+/// fourth is the rest and not zero).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CodeModel {
+    starts: [u32; 5],
+}
+
+impl CodeModel {
+    /// Bytes that describe a model.
+    pub(crate) fn num_bytes(profile: Profile) -> usize {
+        match profile {
+            Profile::Reference => 3,
+            Profile::Covey => 1,
+        }
+    }
+
+    /// The model that the encoder chooses for these counts of the four codes.
+    pub(crate) fn choose(profile: Profile, counts: [u64; 4]) -> Self {
+        match profile {
+            Profile::Reference => {
+                let shares = rans::frequencies(&counts, 256);
+                Self::of_shares([shares[0], shares[1], shares[2]])
+            }
+            Profile::Covey => {
+                let total = counts.iter().sum::<u64>().max(1);
+                let share = (256 * (counts[1] + counts[3]) + total / 2) / total;
+                Self::of_larger(share.clamp(1, 255) as u32)
+            }
+        }
+    }
+
+    /// Reads a model; `None` for shares that leave a code without.
+    pub(crate) fn read(profile: Profile, bytes: &[u8]) -> Option<Self> {
+        match (profile, bytes) {
+            (Profile::Covey, [share]) if *share > 0 => Some(Self::of_larger(u32::from(*share))),
+            (Profile::Reference, [first, second, third]) => {
+                let shares = [*first, *second, *third].map(u32::from);
+                let sound = shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() < 256;
+                sound.then(|| Self::of_shares(shares))
+            }
+            _ => None,
+        }
+    }
+
+    /// The bytes that [`CodeModel::read`] reads.
+    pub(crate) fn write(&self, profile: Profile, bytes: &mut Vec<u8>) {
+        match profile {
+            Profile::Covey => bytes.push((self.starts[2] - self.starts[1]) as u8),
+            Profile::Reference => bytes.extend((0..3).map(|code| (self.range(code).1 / 2) as u8)),
+        }
+    }
+
+    fn of_larger(share: u32) -> Self {
+        Self { starts: [0, 256 - share, 256, 512 - share, 512] }
+    }
+
+    fn of_shares([first, second, third]: [u32; 3]) -> Self {
+        Self { starts: [0, 2 * first, 2 * (first + second), 2 * (first + second + third), 512] }
+    }
+
+    /// Start and frequency of a code.
+    #[inline(always)]
+    pub(crate) fn range(&self, code: usize) -> (u32, u32) {
+        (self.starts[code & 3], self.starts[(code & 3) + 1] - self.starts[code & 3])
+    }
+
+    /// The code whose range holds a slot.
+    #[inline(always)]
+    pub(crate) fn code(&self, slot: u32) -> usize {
+        usize::from(slot >= self.starts[1]) + usize::from(slot >= self.starts[2]) + usize::from(slot >= self.starts[3])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_survive_their_bytes() {
+        for profile in [Profile::Reference, Profile::Covey] {
+            for counts in [[0, 0, 0, 0], [1, 0, 0, 0], [10, 20, 30, 40], [0, 1 << 40, 0, 0], [5, 0, 0, 5]] {
+                let model = CodeModel::choose(profile, counts);
+                let mut bytes = Vec::new();
+                model.write(profile, &mut bytes);
+                assert_eq!(bytes.len(), CodeModel::num_bytes(profile));
+                assert_eq!(CodeModel::read(profile, &bytes), Some(model), "{counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_slot_has_its_code() {
+        let model = CodeModel::choose(Profile::Reference, [3, 100, 7, 60]);
+        for slot in 0..512 {
+            let (start, frequency) = model.range(model.code(slot));
+            assert!((start..start + frequency).contains(&slot));
+        }
+    }
+
+    #[test]
+    fn impossible_shares_are_refused() {
+        for bytes in [[0, 1, 1], [100, 100, 56], [255, 255, 255]] {
+            assert_eq!(CodeModel::read(Profile::Reference, &bytes), None);
+        }
+        assert_eq!(CodeModel::read(Profile::Covey, &[0]), None);
+    }
+}

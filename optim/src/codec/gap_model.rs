@@ -1,0 +1,189 @@
+//! How likely each gap between two positions of a chunk is.
+//!
+//! Were positions drawn evenly, gaps would be nearly geometric. Those of real steps are not: large values come in rows
+//! (the embedding of a token that was seen, a neuron that was active), so there are many short gaps and a few very long
+//! ones. A geometric distribution whose rate itself varies from place to place describes both: with a rate drawn from a
+//! beta distribution of shape `a`, gap `g` follows `g - 1` with probability ratio `(g - 1 + b) / (a + b + g)`, and the
+//! mean is `b / (a - 1)`. The mean is known from the chunk; the shape is one of sixteen, and its number costs a byte.
+//! That is within 0.2 bits of each tensor's own histogram, which itself would cost more than that in small tensors.
+
+use std::sync::OnceLock;
+
+use super::rans;
+
+/// Bits of a class's probability.
+pub(crate) const GAP_SCALE: u32 = 12;
+
+/// Number of classes that gaps below 4096 fall into: eight single gaps, then four classes per power of two.
+pub(crate) const NUM_CLASSES: usize = 44;
+
+/// Slots of a decoding table.
+const NUM_SLOTS: usize = 1 << GAP_SCALE;
+
+/// Shape of each model, from even to clustered.
+const SHAPES: [f64; 16] =
+    [f64::INFINITY, 30.0, 12.0, 6.0, 4.0, 3.0, 2.5, 2.1, 1.8, 1.6, 1.45, 1.3, 1.2, 1.12, 1.06, 1.02];
+
+/// How often each class occurs.
+pub(crate) type ClassCounts = [u32; 64];
+
+/// The class of a gap below 4096.
+pub(crate) fn class(gap: u32) -> usize {
+    if gap < 8 {
+        return gap as usize;
+    }
+    let power = gap.ilog2();
+    (4 * power - 4 + (gap >> (power - 2) & 3)) as usize
+}
+
+/// The least gap of a class, and the number of bits that tell its gaps apart.
+#[inline(always)]
+pub(crate) fn class_range(class: u32) -> (u32, u32) {
+    if class < 8 {
+        return (class, 0);
+    }
+    let bits = (class >> 2) - 1;
+    ((4 + (class & 3)) << bits, bits)
+}
+
+/// The sixteen models of chunks of one size.
+#[derive(Debug)]
+pub(crate) struct GapModels {
+    models: Vec<GapModel>,
+}
+
+/// Probabilities of the classes in 1/4096.
+#[derive(Debug)]
+pub(crate) struct GapModel {
+    starts: [u32; NUM_CLASSES],
+    frequencies: [u32; NUM_CLASSES],
+    /// In 1/65536 bits.
+    costs: [u64; NUM_CLASSES],
+    slots: OnceLock<Box<[u32; NUM_SLOTS]>>,
+}
+
+impl GapModels {
+    /// Models of chunks of `length` elements that send `kept` of them.
+    pub(crate) fn new(length: usize, kept: usize) -> Self {
+        let mean = (length - kept) as f64 / (kept + 1) as f64;
+        let model = |shape: &f64| GapModel::new(length - kept, mean, *shape);
+        Self { models: SHAPES.iter().map(model).collect() }
+    }
+
+    /// The model of a number below 16.
+    pub(crate) fn get(&self, number: u8) -> Option<&GapModel> {
+        self.models.get(usize::from(number))
+    }
+
+    /// The number of the model that codes these gaps in the fewest bits; the lowest of equals.
+    pub(crate) fn choose(&self, counts: &[u64; NUM_CLASSES]) -> u8 {
+        let cost = |model: &GapModel| -> u128 {
+            counts.iter().zip(model.costs).map(|(count, cost)| u128::from(*count) * u128::from(cost)).sum()
+        };
+        let best = self.models.iter().enumerate().min_by_key(|(_, model)| cost(model));
+        best.map_or(0, |(number, _)| number as u8)
+    }
+}
+
+impl GapModel {
+    fn new(longest: usize, mean: f64, shape: f64) -> Self {
+        let weights = class_weights(longest, mean, shape);
+        let mut model = Self {
+            starts: [0; NUM_CLASSES],
+            frequencies: [0; NUM_CLASSES],
+            costs: [0; NUM_CLASSES],
+            slots: OnceLock::new(),
+        };
+        let mut start = 0;
+        for (class, frequency) in rans::frequencies(&weights, NUM_SLOTS as u32).into_iter().enumerate() {
+            model.starts[class] = start;
+            model.frequencies[class] = frequency;
+            model.costs[class] = rans::cost(frequency, GAP_SCALE);
+            start += frequency;
+        }
+        model
+    }
+
+    /// Start and frequency of a class that a chunk of this size can hold.
+    pub(crate) fn range(&self, class: usize) -> (u32, u32) {
+        (self.starts[class], self.frequencies[class])
+    }
+
+    /// For each slot: place inside the class's range (12 bits), frequency less 1 (12 bits), class (8 bits).
+    pub(crate) fn slots(&self) -> &[u32; NUM_SLOTS] {
+        self.slots.get_or_init(|| {
+            let mut slots = Box::new([0; NUM_SLOTS]);
+            let mut places = slots.iter_mut();
+            for (class, frequency) in self.frequencies.into_iter().enumerate() {
+                for (offset, slot) in places.by_ref().take(frequency as usize).enumerate() {
+                    *slot = offset as u32 | (frequency - 1) << 12 | (class as u32) << 24;
+                }
+            }
+            slots
+        })
+    }
+}
+
+/// The mass of each class that gaps up to `longest` reach, in integers. Only sums, products and quotients of `f64`: the
+/// same on every machine.
+fn class_weights(longest: usize, mean: f64, shape: f64) -> Vec<u64> {
+    let spread = mean * (shape - 1.0);
+    let ratio = |gap: f64| {
+        if shape.is_finite() { (gap - 1.0 + spread) / (shape + spread + gap) } else { mean / (1.0 + mean) }
+    };
+    let mut masses = vec![0.0; class(longest as u32) + 1];
+    let (mut probability, mut total) = (1.0, 0.0);
+    for gap in 0..=longest {
+        if gap > 0 {
+            probability *= ratio(gap as f64);
+        }
+        masses[class(gap as u32)] += probability;
+        total += probability;
+    }
+    masses.into_iter().map(|mass| (mass / total * (1_u64 << 40) as f64) as u64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_cover_all_gaps() {
+        for gap in 0..4096 {
+            let (least, bits) = class_range(class(gap) as u32);
+            assert!((least..least + (1 << bits)).contains(&gap), "{gap}");
+        }
+        assert_eq!(class(4095), NUM_CLASSES - 1);
+    }
+
+    #[test]
+    fn slots_agree_with_ranges() {
+        for (length, kept) in [(4096, 64), (64, 64), (2816, 44), (1, 1), (4096, 1)] {
+            for model in GapModels::new(length, kept).models {
+                for (slot, entry) in model.slots().iter().enumerate() {
+                    let (start, frequency) = model.range((entry >> 24) as usize);
+                    assert_eq!(start + (entry & 0xfff), slot as u32);
+                    assert_eq!((entry >> 12 & 0xfff) + 1, frequency);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn even_positions_cost_less_than_seven_and_a_half_bits() {
+        let mut counts = [0; NUM_CLASSES];
+        let mut bits = 0;
+        let (mut chance, mut total) = (1e9 / 64.0, 0);
+        for gap in 0..4033 {
+            counts[class(gap)] += chance as u64;
+            total += chance as u64;
+            bits += u64::from(class_range(class(gap) as u32).1) * chance as u64;
+            chance *= 63.0 / 64.0;
+        }
+        let models = GapModels::new(4096, 64);
+        let best = models.get(models.choose(&counts)).unwrap();
+        let classes: u64 = counts.iter().zip(best.costs).map(|(count, cost)| count * cost / 65536).sum();
+        let mean = (classes + bits) as f64 / total as f64;
+        assert!(mean < 7.45, "{mean}");
+    }
+}

@@ -1,0 +1,266 @@
+//! A stretch of entries as words and bits: the unit that is coded, and decoded, in parallel.
+//!
+//! Gaps go through two lanes in turn, codes through two others, so that four symbols are under way at once; the bits
+//! that tell the gaps of a class apart stand in a row of their own.
+
+use std::ops::Range;
+
+use super::bits::{BitReader, BitWriter};
+use super::code_model::{CODE_SCALE, CodeModel};
+use super::gap_model::{ClassCounts, GAP_SCALE, GapModel, class, class_range};
+use super::rans::{self, LOWER, Words};
+use crate::sparseloco::{Entry, Schema, TensorSpec};
+
+/// Entries after which a segment ends with its chunk.
+const SEGMENT_ENTRIES: usize = 32 * 1024;
+
+/// Bytes of the four states.
+pub(crate) const STATE_BYTES: usize = 16;
+
+/// Chunks in a row of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Place of the tensor in the schema.
+    pub(crate) tensor: usize,
+    first_chunk: usize,
+    kept: usize,
+    /// Place among all entries of the delta.
+    entries: Range<usize>,
+}
+
+/// Parts in a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) parts: Vec<Part>,
+}
+
+/// The probabilities of one tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Model<'a> {
+    pub(crate) gaps: &'a GapModel,
+    pub(crate) codes: CodeModel,
+}
+
+/// How often which symbol occurs in one part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) classes: ClassCounts,
+    pub(crate) codes: [u32; 4],
+}
+
+/// A segment, coded.
+#[derive(Debug)]
+pub(crate) struct Coded {
+    pub(crate) states: [u32; 4],
+    pub(crate) words: Vec<u16>,
+    pub(crate) bits: Vec<u8>,
+}
+
+/// Why a segment cannot be decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SegmentError {
+    /// Place of the tensor in the schema, and chunk inside it.
+    Position(usize, usize),
+    /// Which end is wrong.
+    End(&'static str),
+}
+
+/// Cuts the entries of all deltas of a schema into segments.
+pub(crate) fn segments(schema: &Schema) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    let mut open = Segment::default();
+    for (tensor, spec) in schema.tensors().iter().enumerate() {
+        let mut chunk = 0;
+        while chunk < spec.grid().num_chunks() {
+            let part = part(spec, tensor, chunk, SEGMENT_ENTRIES - open.num_entries());
+            chunk += part.entries.len().div_ceil(spec.kept());
+            open.parts.push(part);
+            if open.num_entries() >= SEGMENT_ENTRIES {
+                segments.push(std::mem::take(&mut open));
+            }
+        }
+    }
+    if !open.parts.is_empty() {
+        segments.push(open);
+    }
+    segments
+}
+
+/// As many chunks as it takes to reach `room` entries, or the rest of the tensor.
+fn part(spec: &TensorSpec, tensor: usize, first_chunk: usize, room: usize) -> Part {
+    let start = spec.entries().start + first_chunk * spec.kept();
+    let end = spec.entries().end.min(start + room.div_ceil(spec.kept()) * spec.kept());
+    Part { tensor, first_chunk, kept: spec.kept(), entries: start..end }
+}
+
+impl Part {
+    /// Its entries out of those of its segment's delta.
+    pub(crate) fn of<'a>(&self, entries: &'a [Entry]) -> &'a [Entry] {
+        &entries[self.entries.clone()]
+    }
+
+    /// Counts the symbols that code these entries.
+    pub(crate) fn count(&self, entries: &[Entry]) -> Counts {
+        let mut counts = Counts { classes: [0; 64], codes: [0; 4] };
+        for chunk in entries.chunks(self.kept) {
+            for (entry, gap) in chunk.iter().zip(gaps(chunk)) {
+                counts.classes[class(gap)] += 1;
+                counts.codes[entry.code()] += 1;
+            }
+        }
+        counts
+    }
+}
+
+impl Segment {
+    pub(crate) fn num_entries(&self) -> usize {
+        self.parts.iter().map(|part| part.entries.len()).sum()
+    }
+
+    /// Codes its part of all entries of a delta; one model per part.
+    pub(crate) fn encode(&self, entries: &[Entry], models: &[Model<'_>]) -> Coded {
+        let mut bits = BitWriter::default();
+        let mut classes = Vec::with_capacity(self.num_entries());
+        for part in &self.parts {
+            for gap in part.of(entries).chunks(part.kept).flat_map(gaps) {
+                let class = class(gap);
+                let (least, count) = class_range(class as u32);
+                bits.put(gap - least, count);
+                classes.push(class as u8);
+            }
+        }
+        let (states, words) = self.encode_symbols(entries, models, &classes);
+        Coded { states, words, bits: bits.finish() }
+    }
+
+    /// Walks backwards, so that the decoder can walk forwards.
+    fn encode_symbols(&self, entries: &[Entry], models: &[Model<'_>], classes: &[u8]) -> ([u32; 4], Vec<u16>) {
+        let mut states = [LOWER; 4];
+        let mut words = Vec::with_capacity(self.num_entries());
+        let mut classes = classes.iter().rev();
+        for (part, model) in self.parts.iter().zip(models).rev() {
+            for chunk in part.of(entries).chunks(part.kept).rev() {
+                for ((place, entry), class) in chunk.iter().enumerate().rev().zip(classes.by_ref()) {
+                    let (start, frequency) = model.codes.range(entry.code());
+                    rans::push(&mut states[2 + place % 2], &mut words, start, frequency, CODE_SCALE);
+                    let (start, frequency) = model.gaps.range(usize::from(*class));
+                    rans::push(&mut states[place % 2], &mut words, start, frequency, GAP_SCALE);
+                }
+            }
+        }
+        words.reverse();
+        (states, words)
+    }
+
+    /// Fills `entries`, those of this segment alone, and counts the symbols of each part.
+    pub(crate) fn decode(
+        &self,
+        schema: &Schema,
+        models: &[Model<'_>],
+        (states, words, bits): ([u32; 4], &[u16], &[u8]),
+        mut entries: &mut [Entry],
+    ) -> Result<Vec<Counts>, SegmentError> {
+        if states.iter().any(|state| *state < LOWER) {
+            return Err(SegmentError::End("first state"));
+        }
+        let mut lanes = Lanes { states, words: Words::new(words), bits: BitReader::new(bits) };
+        let mut counts = Vec::with_capacity(self.parts.len());
+        for (part, model) in self.parts.iter().zip(models) {
+            let (of_part, rest) = std::mem::take(&mut entries).split_at_mut(part.entries.len());
+            let spec = schema.tensors().get(part.tensor).expect("segments are cut from this schema");
+            let decoded = lanes.decode_part(part, spec, model, of_part);
+            counts.push(decoded.map_err(|chunk| SegmentError::Position(part.tensor, chunk))?);
+            entries = rest;
+        }
+        lanes.check_end().map(|()| counts)
+    }
+}
+
+/// The gaps before the entries of one chunk: how many positions lie between one and the one before.
+fn gaps(chunk: &[Entry]) -> impl Iterator<Item = u32> + '_ {
+    let mut least = 0;
+    chunk.iter().map(move |entry| {
+        let gap = entry.position() as u32 - least;
+        least = entry.position() as u32 + 1;
+        gap
+    })
+}
+
+/// A decoder on its way through a segment.
+#[derive(Clone, Copy)]
+struct Lanes<'a> {
+    /// Two of gaps, two of codes; entries of a chunk take them in turn.
+    states: [u32; 4],
+    words: Words<'a>,
+    bits: BitReader<'a>,
+}
+
+impl Lanes<'_> {
+    /// Decodes the chunks of one part; the error is the chunk whose positions run out of it.
+    fn decode_part(
+        &mut self,
+        part: &Part,
+        spec: &TensorSpec,
+        model: &Model<'_>,
+        entries: &mut [Entry],
+    ) -> Result<Counts, usize> {
+        // A copy that nobody else can see stays in registers.
+        let mut lanes = *self;
+        let (slots, codes) = (model.gaps.slots(), model.codes);
+        let mut counts = Counts { classes: [0; 64], codes: [0; 4] };
+        for (chunk, entries) in (part.first_chunk..).zip(entries.chunks_mut(part.kept)) {
+            let mut end = 0;
+            let mut pairs = entries.chunks_exact_mut(2);
+            for pair in pairs.by_ref() {
+                pair[0] = lanes.decode_entry::<0>(slots, &codes, &mut end, &mut counts);
+                pair[1] = lanes.decode_entry::<1>(slots, &codes, &mut end, &mut counts);
+            }
+            if let [last] = pairs.into_remainder() {
+                *last = lanes.decode_entry::<0>(slots, &codes, &mut end, &mut counts);
+            }
+            if end as usize > spec.chunk_len(chunk) {
+                return Err(chunk);
+            }
+        }
+        *self = lanes;
+        Ok(counts)
+    }
+
+    /// The next entry of a chunk in which positions from `end` on are free.
+    #[inline(always)]
+    fn decode_entry<const LANE: usize>(
+        &mut self,
+        slots: &[u32; 1 << GAP_SCALE],
+        codes: &CodeModel,
+        end: &mut u32,
+        counts: &mut Counts,
+    ) -> Entry {
+        let state = self.states[LANE];
+        let slot = slots[(state & 0xfff) as usize];
+        self.states[LANE] = self.words.pop(state, slot & 0xfff, (slot >> 12 & 0xfff) + 1, GAP_SCALE);
+        let class = slot >> 24;
+        let (least, count) = class_range(class);
+        let position = *end + least + self.bits.take(count);
+        *end = position + 1;
+
+        let state = self.states[2 + LANE];
+        let slot = state & 0x1ff;
+        let code = codes.code(slot);
+        let (start, frequency) = codes.range(code);
+        self.states[2 + LANE] = self.words.pop(state, slot - start, frequency, CODE_SCALE);
+
+        counts.classes[(class & 63) as usize] += 1;
+        counts.codes[code & 3] += 1;
+        Entry::new(position as usize, code as u8)
+    }
+
+    /// Everything was taken, and the encoder began where the decoder ended.
+    fn check_end(&self) -> Result<(), SegmentError> {
+        match self {
+            _ if !self.words.is_finished() => Err(SegmentError::End("number of words")),
+            _ if !self.bits.is_finished() => Err(SegmentError::End("number of bits")),
+            _ if self.states != [LOWER; 4] => Err(SegmentError::End("last state")),
+            _ => Ok(()),
+        }
+    }
+}

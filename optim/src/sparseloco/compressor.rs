@@ -1,0 +1,204 @@
+//! From a pseudo-gradient to a delta; what the delta does not say waits in the error feedback.
+
+use std::sync::Arc;
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::chunking::ChunkGrid;
+use super::delta::{Delta, Entry};
+use super::error::SparseLocoError;
+use super::profile::{CHUNK_LIMIT, Profile};
+use super::published_order::published_order;
+use super::quantizer::{Fit, LEVEL_LIMIT};
+use super::schema::{Schema, TensorSpec};
+use super::selection::Selector;
+
+/// Largest magnitude of a pseudo-gradient. With a decay of at most 0.999 no sum can then leave the levels' range.
+const INPUT_LIMIT: f32 = 1e26;
+
+/// Elements that are worth the hand-over to another thread.
+const GRAIN: usize = 16 * 1024;
+
+/// Compresses one peer's steps, round after round, and remembers what it could not say.
+///
+/// Per tensor and round: `a = decay * e + d`; the largest values of each chunk of `a`, quantised, are the delta;
+/// `e = a - delta`, as others decode it, so that rounding errors are said later, too.
+///
+/// - A tensor never contains a NaN or an infinity.
+/// - Same inputs, same bits, for any number of threads.
+#[derive(Clone, Debug)]
+pub struct Compressor {
+    schema: Arc<Schema>,
+    decay: f32,
+    errors: Vec<Vec<f32>>,
+}
+
+impl Compressor {
+    /// A compressor that has said everything so far.
+    pub fn new(schema: Arc<Schema>, decay: f32) -> Self {
+        let errors = schema.tensors().iter().map(|spec| vec![0.0; spec.grid().len()]).collect();
+        Self { schema, decay, errors }
+    }
+
+    /// The form of every delta.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// Error feedback of each tensor in the order of the schema: the whole state, for checkpoints.
+    pub fn errors(&self) -> &[Vec<f32>] {
+        &self.errors
+    }
+
+    /// Goes on from the error feedback of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Another number of tensors or elements, or numbers that are not finite; the state stays as it was.
+    pub fn restore(&mut self, errors: Vec<Vec<f32>>) -> Result<(), SparseLocoError> {
+        let what = "error feedback";
+        self.schema.check_lengths(what, errors.iter().map(Vec::len))?;
+        self.check_range(what, LEVEL_LIMIT, errors.iter().map(Vec::as_slice))?;
+        self.errors = errors;
+        Ok(())
+    }
+
+    /// Forgets everything unsaid, as after a void round of the publication.
+    pub fn reset(&mut self) {
+        self.errors.par_iter_mut().for_each(|error| error.fill(0.0));
+    }
+
+    /// The delta of a pseudo-gradient: start minus end of the inner steps, per tensor in the order of the schema.
+    ///
+    /// # Errors
+    ///
+    /// Tensors of another form, or numbers that are not finite or beyond 1e26; the state stays as it was.
+    pub fn compress(&mut self, pseudo_gradient: &[&[f32]]) -> Result<Delta, SparseLocoError> {
+        let what = "pseudo-gradient";
+        self.schema.check_lengths(what, pseudo_gradient.iter().map(|tensor| tensor.len()))?;
+        self.check_range(what, INPUT_LIMIT, pseudo_gradient.iter().copied())?;
+        let mut entries = vec![Entry::default(); self.schema.num_entries()];
+        let parts = split_by_tensor(&self.schema, &mut entries);
+        let (profile, decay) = (self.schema.profile(), self.decay);
+        let tensors = self.schema.tensors().par_iter().zip(&mut self.errors).zip(pseudo_gradient).zip(parts);
+        let levels = tensors.map(|(((spec, error), gradient), entries)| {
+            let values = select(profile, spec, decay, error, (gradient, entries));
+            let fit = Fit::new(profile, &values);
+            quantise(spec, &fit, error, entries);
+            fit.levels()
+        });
+        let levels = levels.collect();
+        Ok(Delta::trusted(Arc::clone(&self.schema), entries, levels))
+    }
+
+    /// Takes a delta back that no one applied, so that its mass is said again.
+    ///
+    /// # Errors
+    ///
+    /// A delta of another schema.
+    pub fn return_mass(&mut self, delta: &Delta) -> Result<(), SparseLocoError> {
+        if delta.schema() != &self.schema {
+            return Err(SparseLocoError::OtherSchema);
+        }
+        self.errors.iter_mut().zip(delta.tensors()).for_each(|(error, tensor)| tensor.add_to(error));
+        Ok(())
+    }
+
+    /// Finds the first tensor with a NaN or a magnitude above `limit`.
+    fn check_range<'a>(
+        &self,
+        what: &'static str,
+        limit: f32,
+        tensors: impl Iterator<Item = &'a [f32]>,
+    ) -> Result<(), SparseLocoError> {
+        let fits = |tensor: &[f32]| tensor.par_chunks(GRAIN).all(|part| is_within(part, limit));
+        let mut pairs = self.schema.tensors().iter().zip(tensors);
+        match pairs.find(|(_, tensor)| !fits(tensor)) {
+            None => Ok(()),
+            Some((spec, _)) => Err(SparseLocoError::NonFinite { what, name: spec.name().to_owned() }),
+        }
+    }
+}
+
+/// One mutable slice of entries per tensor.
+fn split_by_tensor<'a>(schema: &Schema, mut entries: &'a mut [Entry]) -> Vec<&'a mut [Entry]> {
+    let mut split = |spec: &TensorSpec| {
+        let (part, rest) = std::mem::take(&mut entries).split_at_mut(spec.entries().len());
+        entries = rest;
+        part
+    };
+    schema.tensors().iter().map(&mut split).collect()
+}
+
+/// Adds the pseudo-gradient to the decayed error, marks the entries and returns their values, chunk by chunk, in the
+/// order in which the profile's quantiser takes them.
+fn select(
+    profile: Profile,
+    spec: &TensorSpec,
+    decay: f32,
+    error: &mut [f32],
+    (gradient, entries): (&[f32], &mut [Entry]),
+) -> Vec<f32> {
+    let mut values = vec![0.0; entries.len()];
+    let (slab, sent) = (spec.grid().slab_len(), spec.entries_per_slab());
+    let inputs = error.par_chunks_mut(slab).zip(gradient.par_chunks(slab));
+    let outputs = entries.par_chunks_mut(sent).zip(values.par_chunks_mut(sent));
+    inputs.zip(outputs).with_min_len(GRAIN.div_ceil(slab)).for_each_init(
+        || (Selector::default(), [0.0; CHUNK_LIMIT]),
+        |(selector, tile), ((error, gradient), (entries, values))| {
+            let chunks = entries.chunks_mut(spec.kept()).zip(values.chunks_mut(spec.kept()));
+            for (column, (entries, values)) in chunks.enumerate() {
+                let tile = &mut tile[..spec.grid().chunk_len().min(error.len())];
+                accumulate(spec.grid(), column, decay, error, gradient, tile);
+                selector.select(tile, entries);
+                match profile {
+                    Profile::Reference => published_order(tile, values),
+                    Profile::Covey => copy_selected(tile, entries, values),
+                }
+            }
+        },
+    );
+    values
+}
+
+fn copy_selected(tile: &[f32], entries: &[Entry], values: &mut [f32]) {
+    entries.iter().zip(values).for_each(|(entry, value)| *value = tile[entry.position()]);
+}
+
+/// Gives every entry its code and takes what it says out of the error.
+fn quantise(spec: &TensorSpec, fit: &Fit, error: &mut [f32], entries: &mut [Entry]) {
+    let (slab, sent, levels) = (spec.grid().slab_len(), spec.entries_per_slab(), fit.levels());
+    let slabs = error.par_chunks_mut(slab).zip(entries.par_chunks_mut(sent));
+    slabs.with_min_len(GRAIN.div_ceil(slab)).for_each(|(error, entries)| {
+        for (column, entries) in entries.chunks_mut(spec.kept()).enumerate() {
+            for entry in entries {
+                let value = &mut error[spec.grid().index_in_slab(column, entry.position())];
+                *entry = entry.with_code(fit.code(*value));
+                *value -= levels[entry.code()];
+            }
+        }
+    });
+}
+
+/// `error = decay * error + gradient` in one chunk of a slab, and a copy of it, row after row, in `tile`.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+fn accumulate(grid: &ChunkGrid, column: usize, decay: f32, error: &mut [f32], gradient: &[f32], tile: &mut [f32]) {
+    let columns = grid.block_columns().min(tile.len());
+    let errors = error.chunks_mut(grid.row_stride());
+    let rows = errors.zip(gradient.chunks(grid.row_stride())).zip(tile.chunks_mut(columns));
+    let start = column * columns;
+    for ((error, gradient), tile) in rows {
+        let values = error[start..start + columns].iter_mut().zip(&gradient[start..start + columns]);
+        for ((error, gradient), copy) in values.zip(tile) {
+            *error = *error * decay + *gradient;
+            *copy = *error;
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+fn is_within(values: &[f32], limit: f32) -> bool {
+    // Bit patterns of magnitudes order NaN above everything, and their maximum needs no branch.
+    values.iter().fold(0, |max, value| max.max(value.to_bits() & 0x7fff_ffff)) <= limit.to_bits()
+}

@@ -1,0 +1,92 @@
+//! The order in which the published compressor meets the values of a chunk.
+//!
+//! It takes them from `torch.topk` unsorted, which leaves them as C++'s `std::nth_element` does (or, of chunks at least
+//! 64 times `k` long, sorted by `std::partial_sort`), and then adds them up in `f32`. Sums over another order differ by
+//! some 1e-6. Only the reference profile cares: this file walks the same path as GNU's `nth_element`, pivot by pivot.
+
+/// One value: magnitude as ordered bits, and the value.
+type Item = (u32, f32);
+
+/// Writes the `values.len()` values of largest magnitude of a chunk in the published order.
+pub(crate) fn published_order(chunk: &[f32], values: &mut [f32]) {
+    let mut items: Vec<Item> = chunk.iter().map(|value| (value.to_bits() & 0x7fff_ffff, *value)).collect();
+    if values.len() * 64 <= items.len() {
+        items.sort_by_key(|item| std::cmp::Reverse(item.0));
+    } else if let Some(last) = values.len().checked_sub(1) {
+        nth_element(&mut items, last);
+    }
+    values.iter_mut().zip(items).for_each(|(value, item)| *value = item.1);
+}
+
+/// Brings the item of rank `nth` to its place, larger ones before it and smaller ones after it.
+fn nth_element(items: &mut [Item], nth: usize) {
+    let (mut first, mut last) = (0, items.len());
+    let mut depth = 2 * items.len().max(1).ilog2();
+    while last - first > 3 {
+        if depth == 0 {
+            // GNU goes over to a heap here. Its order is not worth repeating: a median of three gets here on
+            // adversarial input alone.
+            return items[first..last].sort_by_key(|item| std::cmp::Reverse(item.0));
+        }
+        depth -= 1;
+        let cut = partition(items, first, last);
+        if cut <= nth {
+            first = cut;
+        } else {
+            last = cut;
+        }
+    }
+    items[first..last].sort_by_key(|item| std::cmp::Reverse(item.0));
+}
+
+/// Parts `first..last` around the median of three of its items, which moves to `first`.
+fn partition(items: &mut [Item], first: usize, last: usize) -> usize {
+    let median = median(items, first + 1, first + (last - first) / 2, last - 1);
+    items.swap(first, median);
+    let pivot = items[first].0;
+    let (mut low, mut high) = (first + 1, last);
+    loop {
+        while items[low].0 > pivot {
+            low += 1;
+        }
+        high -= 1;
+        while pivot > items[high].0 {
+            high -= 1;
+        }
+        if low >= high {
+            return low;
+        }
+        items.swap(low, high);
+        low += 1;
+    }
+}
+
+/// Which of three places holds the median; of equals the one that GNU takes.
+fn median(items: &[Item], a: usize, b: usize, c: usize) -> usize {
+    let above = |x: usize, y: usize| items[x].0 > items[y].0;
+    match (above(a, b), above(b, c), above(a, c)) {
+        (true, true, _) | (false, false, false) => b,
+        (true, false, true) | (false, true, false) => c,
+        (true, false, false) | (false, _, true) => a,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_come_first() {
+        let chunk: Vec<f32> = (0..500_u32).map(|i| (i * 7919 % 501) as f32 - 250.0).collect();
+        for kept in [1, 2, 7, 8, 64, 499, 500] {
+            let mut values = vec![0.0; kept];
+            published_order(&chunk, &mut values);
+            let sorted = |values: &[f32]| {
+                let mut magnitudes: Vec<u32> = values.iter().map(|value| value.abs() as u32).collect();
+                magnitudes.sort_unstable_by(|a, b| b.cmp(a));
+                magnitudes
+            };
+            assert_eq!(sorted(&values), sorted(&chunk)[..kept], "{kept}");
+        }
+    }
+}
