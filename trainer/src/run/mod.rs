@@ -168,7 +168,8 @@ impl Run {
         self.checkpoints.poll()?;
         let report = self.report(outcome);
         progress.step(&report);
-        if self.is_due(Some(self.config.train.log_every), report.step) {
+        // The first step too: it is what the others are to be compared with.
+        if report.step == 1 || self.is_due(Some(self.config.train.log_every), report.step) {
             self.metrics.record(&Entry::Step(report))?;
             self.clock.report(self.learner.tokens());
         }
