@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use covey_optim::codec::Codec;
-use covey_optim::sparseloco::{Compressor, Delta, MeanOver, Profile, Schema, aggregate};
+use covey_optim::sparseloco::{Clip, Compressor, Delta, MeanOver, Profile, Schema, aggregate};
 
 #[path = "../tests/synthetic/mod.rs"]
 mod synthetic;
@@ -46,9 +46,10 @@ fn report(profile: Profile) {
     let bytes = codec.encode(&delta).expect("one schema");
     let decode = fastest(|| codec.decode(&bytes).expect("just encoded"));
     let payloads = payloads(&codec, &schema);
-    let gather = fastest(|| aggregate(&deltas(&codec, &payloads), MeanOver::Senders).expect("one schema"));
+    let gather =
+        fastest(|| aggregate(&deltas(&codec, &payloads), MeanOver::Senders, Clip::MedianNorm).expect("one schema"));
     let decoded = deltas(&codec, &payloads);
-    let average = fastest(|| aggregate(&decoded, MeanOver::Senders).expect("one schema"));
+    let average = fastest(|| aggregate(&decoded, MeanOver::Senders, Clip::MedianNorm).expect("one schema"));
 
     println!("{} profile, {megabytes:.1} MB, {} values sent", profile.name(), delta.entries().len());
     let speed =

@@ -205,3 +205,30 @@ proptest! {
         refused_or_canonical(&codec, &bytes)?;
     }
 }
+
+/// Two small tensors: 2 of 8 values and 4 of 16, as in `docs/protocol.md`.
+fn example(profile: Profile) -> Delta {
+    let tensors = [("a", &[8][..]), ("b", &[4, 4][..])];
+    let k = if profile == Profile::Covey { 1024 } else { 4 };
+    let schema = Arc::new(Schema::new(profile, k, tensors).unwrap());
+    let levels = match profile {
+        Profile::Covey => vec![[0.5, 2.0, -0.5, -2.0], [0.25, 0.25, -0.25, -0.25]],
+        Profile::Reference => vec![[-2.5, -1.0, 0.0, 2.5]; 2],
+    };
+    let positions = if profile == Profile::Covey { vec![1, 6, 0, 3, 4, 15] } else { vec![0, 1, 5, 7, 0, 3, 4, 15] };
+    let entries = (0..).zip(positions).map(|(index, position)| Entry::new(position, index % 4)).collect();
+    Delta::new(schema, entries, levels).unwrap()
+}
+
+#[test]
+fn documented_vectors_hold() {
+    let document: String = include_str!("../../docs/protocol.md").split_whitespace().collect();
+    for (profile, name) in [(Profile::Covey, "delta-covey"), (Profile::Reference, "delta-reference")] {
+        let delta = example(profile);
+        let codec = Codec::new(Arc::clone(delta.schema()));
+        let bytes = codec.encode(&delta).unwrap();
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(document.contains(&format!("<!--vector:{name}-->```{text}```")), "{name} is {text}");
+        assert_eq!(codec.decode(&bytes).unwrap(), delta);
+    }
+}

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use covey_optim::codec::Codec;
-use covey_optim::sparseloco::{Compressor, Delta, MeanOver, Profile, ReferenceFit, Schema, aggregate, outer_step};
+use covey_optim::sparseloco::{
+    Clip, Compressor, Delta, MeanOver, Profile, ReferenceFit, Schema, aggregate, outer_step,
+};
 use safetensors::{SafeTensors, tensor::Metadata};
 
 /// Largest difference from any element of an expected tensor, as a share of the tensor's largest magnitude.
@@ -120,7 +122,7 @@ fn check_peer(reference: &Reference<'_>, at: &str, accumulated: &[Vec<f32>], del
 fn check(path: &Path) -> (usize, usize, usize) {
     let bytes = std::fs::read(path).unwrap();
     let reference = Reference::open(&bytes);
-    let (decay, rate): (f32, f32) = (reference.setting("beta"), reference.setting("outer_lr"));
+    let (decay, rate): (f32, f64) = (reference.setting("beta"), reference.setting("outer_lr"));
     let rounds: usize = reference.setting("rounds");
     let codec = Codec::new(Arc::clone(&reference.schema));
     let mut compressors = BTreeMap::new();
@@ -140,7 +142,7 @@ fn check(path: &Path) -> (usize, usize, usize) {
             assert_eq!(received, delta);
             sent.insert(peer, received);
         }
-        let step = aggregate(&sent, reference.mean_over()).unwrap();
+        let step = aggregate(&sent, reference.mean_over(), Clip::MedianNorm).unwrap();
         let mut weights: Vec<&mut [f32]> = theta.iter_mut().map(Vec::as_mut_slice).collect();
         assert!(outer_step(&reference.schema, &mut weights, &step, rate).unwrap().is_empty());
         let after = [("aggregate", round, &step.tensors), ("theta", round + 1, &theta)];

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use covey_optim::sparseloco::{
-    Compressor, Delta, Entry, MeanOver, Profile, Schema, SparseLocoError, aggregate, outer_step,
+    Clip, Compressor, Delta, Entry, MeanOver, Profile, Schema, SparseLocoError, aggregate, outer_step,
 };
 use synthetic::{Noise, heavy_tailed};
 
@@ -50,7 +50,7 @@ fn play(profile: Profile) -> (Vec<u32>, Vec<u32>) {
                 (peer, compress(compressor, &gradients(&schema, 4 * round + peer as u64)).unwrap())
             })
             .collect();
-        let step = aggregate(&sent, MeanOver::Senders).unwrap();
+        let step = aggregate(&sent, MeanOver::Senders, Clip::MedianNorm).unwrap();
         let mut weights: Vec<&mut [f32]> = theta.iter_mut().map(Vec::as_mut_slice).collect();
         assert_eq!(outer_step(&schema, &mut weights, &step, 0.7).unwrap(), Vec::<&str>::new());
     }
@@ -147,14 +147,15 @@ fn says(codes: [u8; 4], small: f32, large: f32) -> Delta {
 #[test]
 fn a_loud_peer_is_held_to_the_lower_median() {
     let round = BTreeMap::from([(1, says([0; 4], 1.0, 1.0)), (2, says([0; 4], 1024.0, 1024.0))]);
-    let step = aggregate(&round, MeanOver::Senders).unwrap();
+    let step = aggregate(&round, MeanOver::Senders, Clip::MedianNorm).unwrap();
     assert_eq!(step.tensors, [vec![1.0; 4]]);
+    assert_eq!(aggregate(&round, MeanOver::Senders, Clip::Off).unwrap().tensors, [vec![512.5; 4]]);
 }
 
 #[test]
 fn a_peer_of_zeros_is_harmless() {
     let round = BTreeMap::from([(1, says([0; 4], 0.0, 0.0)), (2, says([0; 4], 0.0, 0.0)), (3, says([0; 4], 1.0, 1.0))]);
-    assert_eq!(aggregate(&round, MeanOver::Peers).unwrap().tensors, [vec![0.0; 4]]);
+    assert_eq!(aggregate(&round, MeanOver::Peers, Clip::MedianNorm).unwrap().tensors, [vec![0.0; 4]]);
 }
 
 #[test]
@@ -165,15 +166,15 @@ fn means_over_senders_and_peers_differ_by_who_was_silent() {
         Delta::new(Arc::clone(&schema), entries, vec![[0.5, 1.0, -0.5, -1.0]]).unwrap()
     };
     let round = BTreeMap::from([(1, delta([0, 1])), (2, delta([1, 2]))]);
-    assert_eq!(aggregate(&round, MeanOver::Senders).unwrap().tensors, [vec![1.0, 1.0, 1.0, 0.0]]);
-    assert_eq!(aggregate(&round, MeanOver::Peers).unwrap().tensors, [vec![0.5, 1.0, 0.5, 0.0]]);
+    assert_eq!(aggregate(&round, MeanOver::Senders, Clip::MedianNorm).unwrap().tensors, [vec![1.0, 1.0, 1.0, 0.0]]);
+    assert_eq!(aggregate(&round, MeanOver::Peers, Clip::MedianNorm).unwrap().tensors, [vec![0.5, 1.0, 0.5, 0.0]]);
 }
 
 #[test]
 fn aggregation_is_a_mean_of_clipped_deltas() {
     let schema = schema(Profile::Covey);
     let deltas = deltas(&schema, 5);
-    let step = aggregate(&deltas, MeanOver::Peers).unwrap();
+    let step = aggregate(&deltas, MeanOver::Peers, Clip::MedianNorm).unwrap();
     for (index, got) in step.tensors.iter().enumerate() {
         let mut norms: Vec<f64> = deltas.values().map(|delta| delta.tensor(index).norm()).collect();
         norms.sort_by(f64::total_cmp);
@@ -190,10 +191,13 @@ fn aggregation_is_a_mean_of_clipped_deltas() {
 
 #[test]
 fn nothing_and_strangers_are_not_averaged() {
-    assert_eq!(aggregate(&BTreeMap::<u64, Delta>::new(), MeanOver::Peers), Err(SparseLocoError::NoDeltas));
+    assert_eq!(
+        aggregate(&BTreeMap::<u64, Delta>::new(), MeanOver::Peers, Clip::MedianNorm),
+        Err(SparseLocoError::NoDeltas)
+    );
     let mut mixed = deltas(&schema(Profile::Covey), 1);
     mixed.extend(deltas(&schema(Profile::Reference), 2).split_off(&1));
-    assert_eq!(aggregate(&mixed, MeanOver::Peers), Err(SparseLocoError::OtherSchema));
+    assert_eq!(aggregate(&mixed, MeanOver::Peers, Clip::MedianNorm), Err(SparseLocoError::OtherSchema));
 }
 
 #[test]

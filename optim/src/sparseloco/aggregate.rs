@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::chunking::ChunkGrid;
 use super::delta::{Delta, Entry, TensorDelta};
 use super::error::SparseLocoError;
-use super::profile::{CHUNK_LIMIT, MeanOver, Profile};
+use super::profile::{CHUNK_LIMIT, Clip, MeanOver, Profile};
 use super::schema::TensorSpec;
 
 /// Keeps the published clipping factor finite for a delta of zeros.
@@ -22,7 +22,7 @@ pub struct Aggregate {
     pub tensors: Vec<Vec<f32>>,
 }
 
-/// Clips each delta to the median norm, tensor by tensor, and averages.
+/// Clips each delta to the median norm (or not), tensor by tensor, and averages.
 ///
 /// One loud peer can therefore move the result no further than a typical one. Each coordinate is a plain `f32` sum in
 /// the order of the peers' ids, so every honest node gets the same bits.
@@ -33,6 +33,7 @@ pub struct Aggregate {
 pub fn aggregate<P: Ord>(
     deltas: &BTreeMap<P, impl Borrow<Delta>>,
     mean_over: MeanOver,
+    clip: Clip,
 ) -> Result<Aggregate, SparseLocoError> {
     let deltas: Vec<&Delta> = deltas.values().map(Borrow::borrow).collect();
     let first = deltas.first().ok_or(SparseLocoError::NoDeltas)?;
@@ -41,7 +42,7 @@ pub fn aggregate<P: Ord>(
     }
     let tensors = (0..first.schema().tensors().len()).into_par_iter().map(|index| {
         let tensors: Vec<TensorDelta<'_>> = deltas.iter().map(|delta| delta.tensor(index)).collect();
-        aggregate_tensor(&tensors, mean_over)
+        aggregate_tensor(&tensors, mean_over, clip)
     });
     Ok(Aggregate { tensors: tensors.collect() })
 }
@@ -49,9 +50,12 @@ pub fn aggregate<P: Ord>(
 /// As [`aggregate`], for one tensor alone: for models whose dense step does not fit in memory. Empty without deltas.
 ///
 /// All must be deltas of the same tensor of one schema, in the order of the peers' ids.
-pub fn aggregate_tensor(deltas: &[TensorDelta<'_>], mean_over: MeanOver) -> Vec<f32> {
+pub fn aggregate_tensor(deltas: &[TensorDelta<'_>], mean_over: MeanOver, clip: Clip) -> Vec<f32> {
     let Some(spec) = deltas.first().map(|delta| delta.spec) else { return Vec::new() };
-    let parts: Vec<Part<'_>> = clipped(deltas);
+    let parts: Vec<Part<'_>> = match clip {
+        Clip::MedianNorm => clipped(deltas),
+        Clip::Off => deltas.iter().map(|delta| Part { entries: delta.entries, levels: delta.levels }).collect(),
+    };
     let mut mean = vec![0.0; spec.grid().len()];
     let slabs = mean.par_chunks_mut(spec.grid().slab_len()).enumerate();
     slabs.for_each_init(Tile::new, |tile, (slab, mean)| {

@@ -33,6 +33,6 @@ pub use compressor::Compressor;
 pub use delta::{Delta, Entry, TensorDelta};
 pub use error::SparseLocoError;
 pub use outer_step::{OuterRate, OuterSchedule, outer_step};
-pub use profile::{MeanOver, Profile, SparseLocoConfig};
+pub use profile::{Clip, MeanOver, Profile, SparseLocoConfig};
 pub use quantizer::{ReferenceFit, TwoLevelFit};
 pub use schema::{Schema, TensorSpec};

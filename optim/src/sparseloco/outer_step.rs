@@ -19,7 +19,7 @@ pub struct OuterRate {
     /// The first round it holds for.
     pub from_round: u64,
     /// The outer learning rate.
-    pub rate: f32,
+    pub rate: f64,
 }
 
 /// The outer learning rate of each round, as steps.
@@ -37,7 +37,7 @@ impl Default for OuterSchedule {
 
 impl OuterSchedule {
     /// The rate of a round; 0 before the first line.
-    pub fn rate(&self, round: u64) -> f32 {
+    pub fn rate(&self, round: u64) -> f64 {
         self.0.iter().rev().find(|line| line.from_round <= round).map_or(0.0, |line| line.rate)
     }
 
@@ -57,7 +57,7 @@ impl OuterSchedule {
 
 /// `weights = weights - rate * step`, without momentum or decay; tensors in the order of the schema.
 ///
-/// A tensor that would hold a NaN or an infinity afterwards stays as it is; the names of such tensors come back.
+/// The rate is rounded to `f32` once. A tensor that would hold a NaN or an infinity afterwards stays as it is; the names of such tensors come back.
 ///
 /// # Errors
 ///
@@ -66,13 +66,13 @@ pub fn outer_step<'a>(
     schema: &'a Schema,
     weights: &mut [&mut [f32]],
     step: &Aggregate,
-    rate: f32,
+    rate: f64,
 ) -> Result<Vec<&'a str>, SparseLocoError> {
     schema.check_lengths("weight", weights.iter().map(|tensor| tensor.len()))?;
     schema.check_lengths("step", step.tensors.iter().map(Vec::len))?;
     let tensors = schema.tensors().par_iter().zip(weights).zip(&step.tensors);
     let skipped = tensors.filter_map(|((spec, weights), step)| {
-        let applied = apply(weights, step, rate);
+        let applied = apply(weights, step, rate as f32);
         (!applied).then_some(spec.name())
     });
     Ok(skipped.collect())
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn broken_schedules_are_named() {
         let mut findings = Findings::default();
-        let lines = [(1, 1.0), (1, f32::NAN)].map(|(from_round, rate)| OuterRate { from_round, rate });
+        let lines = [(1, 1.0), (1, f64::NAN)].map(|(from_round, rate)| OuterRate { from_round, rate });
         OuterSchedule(lines.to_vec()).check(&mut findings);
         assert_eq!(findings.0.len(), 3);
     }

@@ -32,6 +32,17 @@ pub enum MeanOver {
     Peers,
 }
 
+/// What happens to a delta that is larger than others, before deltas are averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clip {
+    /// Nothing.
+    Off,
+    /// Tensor by tensor, it is scaled down to the lower median of the norms of all.
+    #[default]
+    MedianNorm,
+}
+
 /// Everything that decides what a delta holds and what it does to the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -44,6 +55,8 @@ pub struct SparseLocoConfig {
     pub decay: f32,
     /// How deltas are averaged.
     pub mean_over: MeanOver,
+    /// How loud deltas are held down.
+    pub clip: Clip,
     /// Whether a delta that was not accepted goes back into the error feedback; off is faithful to the publication.
     pub mass_return: bool,
     /// The outer learning rate, round by round.
@@ -57,6 +70,7 @@ impl Default for SparseLocoConfig {
             k: 64,
             decay: 0.95,
             mean_over: MeanOver::Senders,
+            clip: Clip::MedianNorm,
             mass_return: true,
             outer_learning_rate: OuterSchedule::default(),
         }
