@@ -3,6 +3,7 @@
 //! | question | file |
 //! |---|---|
 //! | In which order do the bytes stand, and what is checked? | [`payload`] |
+//! | What is said of a tensor besides its entries? | `record` |
 //! | How does a stretch of entries become words and bits? | `segment` |
 //! | How likely is which gap between two positions? | `gap_model` |
 //! | How likely is which 2-bit code? | `code_model` |
@@ -14,10 +15,12 @@
 
 mod bits;
 mod code_model;
+mod cursor;
 pub mod error;
 mod gap_model;
 pub mod payload;
 mod rans;
+mod record;
 mod segment;
 
 pub use error::DecodeError;

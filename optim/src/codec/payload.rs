@@ -5,11 +5,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::code_model::{CODE_SCALE, CodeModel};
+use super::cursor::Cursor;
 use super::error::DecodeError;
 use super::gap_model::{GAP_SCALE, GapModels, NUM_CLASSES, class_range};
 use super::rans;
+use super::record::{Record, record_bytes};
 use super::segment::{Coded, Counts, Model, STATE_BYTES, Segment, SegmentError, segments};
-use crate::sparseloco::quantizer::{is_two_level, two_levels};
 use crate::sparseloco::{Delta, Entry, Profile, Schema, SparseLocoError, TensorSpec};
 
 /// First bytes of every payload.
@@ -52,14 +53,6 @@ pub struct Statistics {
     pub code_bits: f64,
     /// All other bits: header, models, levels, lengths, states, rounding.
     pub overhead_bits: f64,
-}
-
-/// What a payload says of one tensor besides its entries.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Record {
-    gap_model: u8,
-    codes: CodeModel,
-    levels: [f32; 4],
 }
 
 /// Sums of [`Counts`] over a tensor.
@@ -132,13 +125,11 @@ impl Codec {
         if bytes.len() > self.max_len() {
             return Err(DecodeError::TooLong { limit: self.max_len(), got: bytes.len() });
         }
-        let mut rest = Cursor { bytes };
+        let mut rest = Cursor::new(bytes);
         self.check_header(&mut rest)?;
         let records = self.read_records(&mut rest)?;
         let bodies = self.read_bodies(&mut rest)?;
-        if !rest.bytes.is_empty() {
-            return Err(DecodeError::Trailing { count: rest.bytes.len() });
-        }
+        rest.check_end()?;
         let mut entries = vec![Entry::default(); self.schema.num_entries()];
         let counts = self.decode_segments(&records, &bodies, &mut entries)?;
         self.check_models(&records, &counts)?;
@@ -251,7 +242,7 @@ impl Codec {
 
     /// States, words and bits of each segment.
     fn read_bodies<'a>(&self, rest: &mut Cursor<'a>) -> Result<Vec<Body<'a>>, DecodeError> {
-        let mut lines = Cursor { bytes: rest.take(LINE_BYTES * self.segments.len(), "segment lengths")? };
+        let mut lines = Cursor::new(rest.take(LINE_BYTES * self.segments.len(), "segment lengths")?);
         let mut body = |_| {
             let (words, bits) = (lines.number("segment lengths")?, lines.number("segment lengths")?);
             let states = rest.take(STATE_BYTES, "a segment")?;
@@ -314,52 +305,6 @@ impl Codec {
     }
 }
 
-impl Record {
-    fn write(&self, profile: Profile, bytes: &mut Vec<u8>) {
-        bytes.push(self.gap_model);
-        self.codes.write(profile, bytes);
-        match profile {
-            Profile::Reference => bytes.extend(self.levels.iter().flat_map(|level| level.to_le_bytes())),
-            Profile::Covey => {
-                let halves = self.levels[..2].iter().map(|level| (level.to_bits() >> 16) as u16);
-                bytes.extend(halves.flat_map(u16::to_le_bytes));
-            }
-        }
-    }
-
-    fn read(profile: Profile, bytes: &[u8], spec: &TensorSpec) -> Result<Self, DecodeError> {
-        let tensor = || spec.name().to_owned();
-        let mut rest = Cursor { bytes };
-        let [gap_model] = rest.array("records")?;
-        if gap_model >= 16 {
-            return Err(DecodeError::Model { what: "gap model", tensor: tensor() });
-        }
-        let codes = CodeModel::read(profile, rest.take(CodeModel::num_bytes(profile), "records")?)
-            .ok_or_else(|| DecodeError::Model { what: "code model", tensor: tensor() })?;
-        let levels = match profile {
-            Profile::Reference => [rest.float()?, rest.float()?, rest.float()?, rest.float()?],
-            Profile::Covey => two_levels(rest.short_float()?, rest.short_float()?),
-        };
-        if !levels_are_sound(profile, levels) {
-            return Err(DecodeError::Levels { tensor: tensor() });
-        }
-        Ok(Self { gap_model, codes, levels })
-    }
-}
-
-fn levels_are_sound(profile: Profile, levels: [f32; 4]) -> bool {
-    match profile {
-        Profile::Reference => levels.iter().all(|level| level.abs() <= crate::sparseloco::quantizer::LEVEL_LIMIT),
-        Profile::Covey => is_two_level(levels),
-    }
-}
-
-/// Bytes of one record.
-fn record_bytes(profile: Profile) -> usize {
-    let levels = if profile == Profile::Covey { 4 } else { 16 };
-    1 + CodeModel::num_bytes(profile) + levels
-}
-
 fn profile_byte(profile: Profile) -> u8 {
     match profile {
         Profile::Reference => 0,
@@ -389,37 +334,5 @@ impl Body<'_> {
         let bytes = self.states.as_chunks().0;
         states.iter_mut().zip(bytes).for_each(|(state, bytes)| *state = u32::from_le_bytes(*bytes));
         states
-    }
-}
-
-/// Bytes not yet read.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self.bytes.split_at_checked(count).ok_or(DecodeError::Truncated { what })?;
-        self.bytes = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self.bytes.split_first_chunk().ok_or(DecodeError::Truncated { what })?;
-        self.bytes = rest;
-        Ok(*taken)
-    }
-
-    fn number(&mut self, what: &'static str) -> Result<u32, DecodeError> {
-        self.array(what).map(u32::from_le_bytes)
-    }
-
-    fn float(&mut self) -> Result<f32, DecodeError> {
-        self.array("records").map(f32::from_le_bytes)
-    }
-
-    /// A bfloat16 number.
-    fn short_float(&mut self) -> Result<f32, DecodeError> {
-        self.array("records").map(|bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
     }
 }

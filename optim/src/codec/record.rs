@@ -1,0 +1,63 @@
+//! What a payload says of one tensor besides its entries.
+
+use super::code_model::CodeModel;
+use super::cursor::Cursor;
+use super::error::DecodeError;
+use crate::sparseloco::quantizer::{LEVEL_LIMIT, is_two_level, two_levels};
+use crate::sparseloco::{Profile, TensorSpec};
+
+/// The probabilities and the levels of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) gap_model: u8,
+    pub(crate) codes: CodeModel,
+    pub(crate) levels: [f32; 4],
+}
+
+impl Record {
+    /// The bytes that [`Record::read`] reads.
+    pub(crate) fn write(&self, profile: Profile, bytes: &mut Vec<u8>) {
+        bytes.push(self.gap_model);
+        self.codes.write(profile, bytes);
+        match profile {
+            Profile::Reference => bytes.extend(self.levels.iter().flat_map(|level| level.to_le_bytes())),
+            Profile::Covey => {
+                let halves = self.levels[..2].iter().map(|level| (level.to_bits() >> 16) as u16);
+                bytes.extend(halves.flat_map(u16::to_le_bytes));
+            }
+        }
+    }
+
+    /// Reads and checks the record of a tensor.
+    pub(crate) fn read(profile: Profile, bytes: &[u8], spec: &TensorSpec) -> Result<Self, DecodeError> {
+        let tensor = || spec.name().to_owned();
+        let mut rest = Cursor::new(bytes);
+        let [gap_model] = rest.array("records")?;
+        if gap_model >= 16 {
+            return Err(DecodeError::Model { what: "gap model", tensor: tensor() });
+        }
+        let codes = CodeModel::read(profile, rest.take(CodeModel::num_bytes(profile), "records")?)
+            .ok_or_else(|| DecodeError::Model { what: "code model", tensor: tensor() })?;
+        let levels = match profile {
+            Profile::Reference => [rest.float()?, rest.float()?, rest.float()?, rest.float()?],
+            Profile::Covey => two_levels(rest.short_float()?, rest.short_float()?),
+        };
+        if !levels_are_sound(profile, levels) {
+            return Err(DecodeError::Levels { tensor: tensor() });
+        }
+        Ok(Self { gap_model, codes, levels })
+    }
+}
+
+fn levels_are_sound(profile: Profile, levels: [f32; 4]) -> bool {
+    match profile {
+        Profile::Reference => levels.iter().all(|level| level.abs() <= LEVEL_LIMIT),
+        Profile::Covey => is_two_level(levels),
+    }
+}
+
+/// Bytes of one record.
+pub(crate) fn record_bytes(profile: Profile) -> usize {
+    let levels = if profile == Profile::Covey { 4 } else { 16 };
+    1 + CodeModel::num_bytes(profile) + levels
+}
