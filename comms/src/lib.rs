@@ -5,15 +5,21 @@
 //! - [`Key`] names every object in the bucket.
 //! - [`Manifest`] says whose deltas count in a round, [`Lineage`] names the weights that follow from it, and [`Chain`]
 //!   verifies both from genesis on.
+//! - [`Bucket`] is where all of it is kept; [`Clock`] is the time that everything which waits goes by.
+//! - [`Faulty`] makes any bucket as bad as real ones are on a bad day, from a seed.
 //!
 //! Nothing here names a tensor: what travels is bytes, so this builds without Burn and without the other crates. Secrets,
 //! clock and storage are arguments.
 
+mod bucket;
 mod chain;
+mod clock;
 mod digest;
 mod envelope;
 mod envelope_error;
+mod error;
 mod exclusion;
+mod faults;
 mod hex;
 mod identity;
 mod key_file;
@@ -21,15 +27,24 @@ mod layout;
 mod lineage;
 mod manifest;
 mod outer;
+mod random;
 mod replay;
 mod round;
+mod virtual_clock;
 mod wire;
 
+pub use bucket::{
+    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Listed, Location, MemoryBucket, Put,
+    Retry, RetryPolicy, Secret, StoreBucket, Violation, check_conformance, open, probe,
+};
 pub use chain::{BrokenChain, Chain};
+pub use clock::{Clock, SystemClock, Timestamp, within};
 pub use digest::{Digest, NotHex, RunId};
 pub use envelope::{Announcement, Author, Envelope, Expectation, Header, Kind, Subject};
 pub use envelope_error::EnvelopeError;
+pub use error::CommsError;
 pub use exclusion::Exclusion;
+pub use faults::{FaultRates, Faulty};
 pub use identity::{Domain, Identity, PeerId, Signature};
 pub use key_file::IdentityError;
 pub use layout::{Key, Prefix, UnknownKey};
@@ -38,3 +53,4 @@ pub use manifest::{Inclusion, MAX_PEERS, Manifest, ManifestError};
 pub use outer::{Clip, MeanOver, OuterSettings};
 pub use replay::{Admission, Seen};
 pub use round::Round;
+pub use virtual_clock::VirtualClock;

@@ -1,0 +1,156 @@
+//! The contract of a bucket as a test that any bucket can be put to, public so that every new store is.
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use crate::bucket::contract::{Bucket, Put};
+use crate::bucket::error::BucketError;
+use crate::digest::Digest;
+use crate::identity::PeerId;
+use crate::layout::{Key, Prefix};
+use crate::round::Round;
+
+/// A promise that a bucket broke.
+#[derive(Debug, thiserror::Error)]
+#[error("{law}: {detail}")]
+pub struct Violation {
+    /// The promise.
+    pub law: &'static str,
+    /// What happened instead.
+    pub detail: String,
+}
+
+type Outcome = Result<(), Violation>;
+
+/// Holds an empty bucket to its contract and leaves it empty.
+///
+/// # Errors
+/// The first promise that is broken. Errors of the store count: the contract is checked through a
+/// [`Retry`](super::Retry) where requests may fail.
+pub async fn check_conformance(bucket: &dyn Bucket) -> Outcome {
+    what_is_written_is_read(bucket).await?;
+    keys_are_written_once(bucket).await?;
+    one_of_many_writers_wins(bucket).await?;
+    limits_hold(bucket).await?;
+    listings_are_complete_and_in_order(bucket).await?;
+    removal_can_be_repeated(bucket).await
+}
+
+async fn what_is_written_is_read(bucket: &dyn Bucket) -> Outcome {
+    let law = "what is written is read";
+    let key = Key::Manifest(Round(1));
+    match bucket.get(&key, 100).await {
+        Err(BucketError::NotFound { .. }) => {}
+        other => return broken(law, format!("reading nothing gave {other:?}")),
+    }
+    for (round, length) in [(1, 0), (2, 1), (3, 70_000)] {
+        let key = Key::Manifest(Round(round));
+        let body: Bytes = (0..length).map(|index| (index % 251) as u8).collect();
+        expect_stored(law, bucket.put_new(&key, body.clone()).await)?;
+        expect(law, bucket.get(&key, 70_000).await, body)?;
+        expect(law, bucket.delete(&key).await, ())?;
+    }
+    Ok(())
+}
+
+async fn keys_are_written_once(bucket: &dyn Bucket) -> Outcome {
+    let law = "keys are written once";
+    let key = Key::RunDescription;
+    expect_stored(law, bucket.put_new(&key, body(b"one")).await)?;
+    expect(law, bucket.put_new(&key, body(b"one")).await, Put::Unchanged)?;
+    for other in [&b"two"[..], b"three", b"on", b""] {
+        expect(law, bucket.put_new(&key, body(other)).await, Put::Occupied)?;
+    }
+    expect(law, bucket.get(&key, 10).await, body(b"one"))?;
+    expect(law, bucket.delete(&key).await, ())
+}
+
+async fn one_of_many_writers_wins(bucket: &dyn Bucket) -> Outcome {
+    let law = "one of many writers wins";
+    let key = Key::Manifest(Round(7));
+    let bodies: Vec<Bytes> = (0..16_u8).map(|writer| Bytes::from(vec![writer; 100])).collect();
+    let outcomes = join_all(bodies.iter().map(|body| bucket.put_new(&key, body.clone()))).await;
+    let stored = bucket.get(&key, 100).await;
+    let winners: Vec<_> = std::iter::zip(&bodies, &outcomes)
+        .filter(|(_, outcome)| matches!(outcome, Ok(put) if put.is_stored()))
+        .map(|(body, _)| body)
+        .collect();
+    match (winners.as_slice(), &stored) {
+        ([winner], Ok(stored)) if stored == *winner => {}
+        _ => return broken(law, format!("{} writers were told that they won", winners.len())),
+    }
+    expect(law, bucket.delete(&key).await, ())
+}
+
+async fn limits_hold(bucket: &dyn Bucket) -> Outcome {
+    let law = "limits hold";
+    let key = Key::RunPart(Digest::of(b"part"));
+    expect_stored(law, bucket.put_new(&key, body(b"12345")).await)?;
+    expect(law, bucket.get(&key, 5).await, body(b"12345"))?;
+    match bucket.get(&key, 4).await {
+        Err(BucketError::TooLarge { announced: 5, limit: 4, .. }) => {}
+        other => return broken(law, format!("reading 5 bytes with a limit of 4 gave {other:?}")),
+    }
+    expect(law, bucket.delete(&key).await, ())
+}
+
+async fn listings_are_complete_and_in_order(bucket: &dyn Bucket) -> Outcome {
+    let law = "listings are complete and in order";
+    let here: Vec<_> = (1..=9).map(|peer| Key::Delta(Round(1), PeerId::from_bytes([peer; 32]))).collect();
+    // Names that begin alike but lie elsewhere.
+    let elsewhere = [Key::Manifest(Round(1)), Key::Delta(Round(10), PeerId::from_bytes([1; 32]))];
+    for key in here.iter().rev().chain(&elsewhere) {
+        expect_stored(law, bucket.put_new(key, body(b"xyz")).await)?;
+    }
+    expect(law, keys(bucket, Prefix::Deltas(Round(1)), None).await, here.clone())?;
+    expect(law, keys(bucket, Prefix::Deltas(Round(1)), here.get(5)).await, here[6..].to_vec())?;
+    expect(law, keys(bucket, Prefix::Deltas(Round(1)), here.last()).await, Vec::new())?;
+    expect(law, keys(bucket, Prefix::Deltas(Round(2)), None).await, Vec::new())?;
+    let mut all = [&here[..], &elsewhere].concat();
+    all.sort();
+    expect(law, keys(bucket, Prefix::Rounds, None).await, all.clone())?;
+    for key in &all {
+        expect(law, bucket.delete(key).await, ())?;
+    }
+    expect(law, keys(bucket, Prefix::Rounds, None).await, Vec::new())
+}
+
+async fn removal_can_be_repeated(bucket: &dyn Bucket) -> Outcome {
+    let law = "removal can be repeated";
+    let key = Key::Hello(PeerId::from_bytes([1; 32]));
+    expect_stored(law, bucket.put_new(&key, body(b"one")).await)?;
+    expect(law, bucket.delete(&key).await, ())?;
+    expect(law, bucket.delete(&key).await, ())?;
+    expect_stored(law, bucket.put_new(&key, body(b"two")).await)?;
+    expect(law, bucket.delete(&key).await, ())
+}
+
+/// The keys of a listing, if all its lengths are right.
+async fn keys(bucket: &dyn Bucket, prefix: Prefix, after: Option<&Key>) -> Result<Vec<Key>, BucketError> {
+    let listing = bucket.list(&prefix, after).await?;
+    Ok(listing.into_iter().filter(|listed| listed.length == 3).map(|listed| listed.key).collect())
+}
+
+fn body(text: &'static [u8]) -> Bytes {
+    Bytes::from_static(text)
+}
+
+fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, BucketError>, expected: T) -> Outcome {
+    match got {
+        Ok(got) if got == expected => Ok(()),
+        got => broken(law, format!("expected {expected:?}, got {got:?}")),
+    }
+}
+
+/// Allows for a first try whose acknowledgement was lost, after which the second finds the key unchanged.
+fn expect_stored(law: &'static str, got: Result<Put, BucketError>) -> Outcome {
+    match got {
+        Ok(put) if put.is_stored() => Ok(()),
+        got => broken(law, format!("writing to a free key gave {got:?}")),
+    }
+}
+
+fn broken(law: &'static str, detail: String) -> Outcome {
+    // Bodies print long.
+    Err(Violation { law, detail: detail.chars().take(400).collect() })
+}

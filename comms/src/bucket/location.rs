@@ -1,0 +1,238 @@
+//! Where a bucket is, as a URL, and the bucket there.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::{ClientOptions, RetryConfig};
+use url::Url;
+
+use crate::bucket::access::Access;
+use crate::bucket::contract::Bucket;
+use crate::bucket::error::BucketError;
+use crate::bucket::memory::MemoryBucket;
+use crate::bucket::store::StoreBucket;
+use crate::clock::Clock;
+
+/// How long a store may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a store may send nothing within an answer. Whole requests are limited by whoever makes them, because a
+/// large object on a slow line takes long and is still well.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The checked form of a bucket's URL; it holds no secrets.
+///
+/// - `s3://bucket/prefix?endpoint=http://host:port&region=name`; the options go before those of [`Access`]
+/// - `file:///folder`, or a plain path
+/// - `memory://`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A part of an S3 bucket.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What all keys begin with; may be empty.
+        prefix: String,
+        /// The store's address, if it is not Amazon's.
+        endpoint: Option<String>,
+        /// The region.
+        region: Option<String>,
+    },
+    /// A folder.
+    Folder(PathBuf),
+    /// The memory of this process, gone with it.
+    Memory,
+}
+
+impl FromStr for Location {
+    type Err = BucketError;
+
+    fn from_str(text: &str) -> Result<Self, BucketError> {
+        if !text.contains("://") {
+            return match text {
+                "" => Err(invalid(text, "it is empty")),
+                path => Ok(Self::Folder(path.into())),
+            };
+        }
+        let url = Url::parse(text).map_err(|error| invalid(text, &error.to_string()))?;
+        match url.scheme() {
+            "s3" => parse_s3(text, &url),
+            "file" => url.to_file_path().map(Self::Folder).map_err(|()| invalid(text, "it names no folder here")),
+            "memory" => Ok(Self::Memory),
+            _ => Err(invalid(text, "its scheme is none of s3, file, memory")),
+        }
+    }
+}
+
+fn parse_s3(text: &str, url: &Url) -> Result<Location, BucketError> {
+    if !url.username().is_empty() || url.password().is_some() {
+        // Not repeated in the message, which may be logged.
+        return Err(invalid("s3://…", "keys belong into the environment, not into the URL"));
+    }
+    let bucket = url.host_str().ok_or_else(|| invalid(text, "it names no bucket"))?.to_owned();
+    let prefix = url.path().trim_matches('/').to_owned();
+    let (mut endpoint, mut region) = (None, None);
+    for (name, value) in url.query_pairs() {
+        match name.as_ref() {
+            "endpoint" => endpoint = Some(value.into_owned()),
+            "region" => region = Some(value.into_owned()),
+            // Its value might be a secret.
+            name => return Err(invalid("s3://…", &format!("option `{name}` is none of endpoint, region"))),
+        }
+    }
+    Ok(Location::S3 { bucket, prefix, endpoint, region })
+}
+
+fn invalid(url: &str, reason: &str) -> BucketError {
+    BucketError::InvalidUrl { url: url.into(), reason: reason.into() }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::S3 { bucket, prefix, endpoint, .. } => {
+                write!(formatter, "s3://{bucket}/{prefix}")?;
+                endpoint.iter().try_for_each(|endpoint| write!(formatter, " at {endpoint}"))
+            }
+            Self::Folder(path) => write!(formatter, "{}", path.display()),
+            Self::Memory => formatter.write_str("memory"),
+        }
+    }
+}
+
+/// The bucket at `location`, which must exist; nothing is asked of an S3 store yet.
+///
+/// S3 needs a Tokio runtime to be used in. `clock` dates what is written to memory; other stores have their own.
+///
+/// # Errors
+/// [`BucketError::Missing`] for a folder that is not there, [`BucketError::Misconfigured`] for options that do not fit.
+pub fn open(location: &Location, access: &Access, clock: Arc<dyn Clock>) -> Result<Arc<dyn Bucket>, BucketError> {
+    match location {
+        Location::Memory => Ok(Arc::new(MemoryBucket::new(clock))),
+        Location::Folder(path) => open_folder(path).map(|bucket| Arc::new(bucket) as _),
+        Location::S3 { bucket, prefix, endpoint, region } => {
+            let access = Access {
+                endpoint: endpoint.clone().or(access.endpoint.clone()),
+                region: region.clone().or(access.region.clone()),
+                ..access.clone()
+            };
+            open_s3(bucket, prefix, &access).map(|bucket| Arc::new(bucket) as _)
+        }
+    }
+}
+
+impl StoreBucket {
+    /// The bucket in a folder that exists.
+    ///
+    /// # Errors
+    /// [`BucketError::Missing`] if it does not.
+    pub fn folder(path: &Path) -> Result<Self, BucketError> {
+        open_folder(path)
+    }
+
+    /// A part of a bucket behind S3.
+    ///
+    /// # Errors
+    /// [`BucketError::Misconfigured`] for options that do not fit.
+    pub fn s3(bucket: &str, prefix: &str, access: &Access) -> Result<Self, BucketError> {
+        open_s3(bucket, prefix, access)
+    }
+}
+
+fn open_folder(path: &Path) -> Result<StoreBucket, BucketError> {
+    if !path.is_dir() {
+        return Err(BucketError::Missing { location: path.display().to_string() });
+    }
+    let store = LocalFileSystem::new_with_prefix(path).map_err(misconfigured)?;
+    Ok(StoreBucket::new(Arc::new(store), object_store::path::Path::default()))
+}
+
+fn open_s3(bucket: &str, prefix: &str, access: &Access) -> Result<StoreBucket, BucketError> {
+    // Once per process; whoever came first chose the same or knows better.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = ClientOptions::new()
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_read_timeout(READ_TIMEOUT)
+        .with_timeout_disabled()
+        .with_allow_http(access.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")));
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(access.region.as_deref().unwrap_or("us-east-1"))
+        .with_client_options(client)
+        // Tries are repeated in one place, and that is not here.
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
+    if let Some(endpoint) = &access.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    builder = match &access.keys {
+        Some((id, secret)) => builder.with_access_key_id(id).with_secret_access_key(secret.reveal()),
+        None => builder.with_skip_signature(true),
+    };
+    if let Some(token) = &access.session_token {
+        builder = builder.with_token(token.reveal());
+    }
+    let store = builder.build().map_err(misconfigured)?;
+    Ok(StoreBucket::new(Arc::new(store), prefix.into()))
+}
+
+fn misconfigured(error: object_store::Error) -> BucketError {
+    BucketError::Misconfigured { reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_url_is_read() {
+        let s3 = "s3://bkt/a/b/?endpoint=http://[::1]:9000&region=eu".parse::<Location>().unwrap();
+        let expected = Location::S3 {
+            bucket: "bkt".into(),
+            prefix: "a/b".into(),
+            endpoint: Some("http://[::1]:9000".into()),
+            region: Some("eu".into()),
+        };
+        assert_eq!(s3, expected);
+        assert_eq!("file:///tmp/x%20y".parse::<Location>().unwrap(), Location::Folder("/tmp/x y".into()));
+        assert_eq!("./x".parse::<Location>().unwrap(), Location::Folder("./x".into()));
+        assert_eq!("memory://".parse::<Location>().unwrap(), Location::Memory);
+    }
+
+    #[test]
+    fn what_is_no_bucket_is_refused_with_a_hint() {
+        for text in ["", "ftp://host/x", "s3:///prefix", "s3://bkt?regoin=eu", "s3://", "http://host"] {
+            let error = text.parse::<Location>().unwrap_err();
+            assert!(error.hint().is_some(), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_url_are_refused_and_not_repeated() {
+        for text in ["s3://us:hush@bkt/x", "s3://bkt/x?secret=hush"] {
+            let error = text.parse::<Location>().unwrap_err().to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_not_created() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("absent");
+        assert!(matches!(StoreBucket::folder(&path), Err(BucketError::Missing { .. })));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_bucket_behind_s3_opens_with_keys_and_without() {
+        let keys = Some(("us".into(), crate::Secret::new("hush")));
+        for access in [Access::default(), Access { keys, ..Access::default() }] {
+            let bucket = StoreBucket::s3("bkt", "prefix", &access).unwrap();
+            assert!(!format!("{bucket:?}").contains("hush"), "{bucket:?}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Every bucket keeps the contract, and every wrapping adds exactly what it promises.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use covey_comms::{
+    Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, FaultRates, Faulty, Key, Listed,
+    MemoryBucket, Prefix, Put, Retry, RetryPolicy, Round, StoreBucket, SystemClock, Timestamp, VirtualClock,
+    check_conformance, probe,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn body(text: &'static [u8]) -> Bytes {
+    Bytes::from_static(text)
+}
+
+fn memory(clock: &VirtualClock) -> MemoryBucket {
+    MemoryBucket::new(Arc::new(clock.clone()))
+}
+
+fn key(round: u32) -> Key {
+    Key::Manifest(Round(round))
+}
+
+#[test]
+fn memory_keeps_the_contract() {
+    let clock = VirtualClock::default();
+    clock.run(check_conformance(&memory(&clock))).unwrap().unwrap();
+}
+
+#[test]
+fn a_folder_keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StoreBucket::folder(folder.path()).unwrap();
+    VirtualClock::default().run(check_conformance(&bucket)).unwrap().unwrap();
+}
+
+#[test]
+fn a_folder_keeps_the_contract_on_a_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StoreBucket::folder(folder.path()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let retry = Retry::new(bucket, Arc::new(SystemClock), RetryPolicy::default(), 0);
+    runtime.block_on(check_conformance(&retry)).unwrap();
+}
+
+#[test]
+fn objects_that_are_no_keys_do_not_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StoreBucket::folder(folder.path()).unwrap();
+    let clock = VirtualClock::default();
+    let put = clock.run(bucket.put_new(&key(1), body(b"x"))).unwrap().unwrap();
+    assert_eq!(put, Put::Created);
+    std::fs::write(folder.path().join("rounds/0000000001/notes.txt"), "not ours").unwrap();
+    let listing = clock.run(bucket.list(&Prefix::Rounds, None)).unwrap().unwrap();
+    assert_eq!(listing.iter().map(|listed| listed.key).collect::<Vec<_>>(), [key(1)]);
+}
+
+#[test]
+fn wrapped_memory_keeps_the_contract_on_bad_days() {
+    for seed in 0..50 {
+        let clock = VirtualClock::default();
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        // Staleness and silent truncation are for readers to survive; no bucket can.
+        let rates = FaultRates {
+            errors: 0.2,
+            stalls: 0.1,
+            lost_acknowledgements: 0.2,
+            stale_listings: 0.0,
+            truncated_bodies: 0.0,
+            ..FaultRates::BAD_DAY
+        };
+        let faulty = Faulty::new(memory(&clock), shared.clone(), rates, seed);
+        let cap = BandwidthCap { up: NonZeroU64::new(1000), down: NonZeroU64::new(1000) };
+        let budget = ByteBudget::new(Bandwidth::new(faulty, shared.clone(), cap), u64::MAX);
+        let policy = RetryPolicy { try_limit: SECOND * 2000, deadline: SECOND * 20_000, ..RetryPolicy::default() };
+        let bucket = Retry::new(budget, shared, policy, seed);
+        let outcome = clock.run(check_conformance(&bucket)).unwrap();
+        assert!(outcome.is_ok(), "seed {seed}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_lost_acknowledgement_does_no_harm() {
+    let clock = VirtualClock::default();
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let rates = FaultRates { lost_acknowledgements: 0.5, ..FaultRates::default() };
+    let faulty = Faulty::new(memory(&clock), shared.clone(), rates, 3);
+    let bucket = Retry::new(faulty, shared, RetryPolicy::default(), 3);
+    let puts: Vec<_> =
+        (0..40).map(|round| clock.run(bucket.put_new(&key(round), body(b"x"))).unwrap().unwrap()).collect();
+    assert!(puts.contains(&Put::Created) && puts.contains(&Put::Unchanged), "{puts:?}");
+    assert!(!puts.contains(&Put::Occupied), "{puts:?}");
+}
+
+#[test]
+fn a_store_that_stays_away_is_given_up_by_the_deadline() {
+    let clock = VirtualClock::default();
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let rates = FaultRates { errors: 1.0, ..FaultRates::default() };
+    let policy = RetryPolicy { deadline: SECOND * 60, ..RetryPolicy::default() };
+    let bucket = Retry::new(Faulty::new(memory(&clock), shared.clone(), rates, 1), shared, policy, 1);
+    let error = clock.run(bucket.get(&key(1), 10)).unwrap().unwrap_err();
+    let BucketError::GaveUp { attempts, elapsed, .. } = error else { panic!("{error}") };
+    assert!((8..60).contains(&attempts), "{attempts} tries");
+    assert!(elapsed <= SECOND * 60 && elapsed > SECOND * 40, "{elapsed:?}");
+}
+
+#[test]
+fn a_stalled_try_is_cut_off() {
+    let clock = VirtualClock::default();
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let rates = FaultRates { stalls: 1.0, stall: SECOND * 1000, ..FaultRates::default() };
+    let policy = RetryPolicy { try_limit: SECOND, deadline: SECOND * 10, ..RetryPolicy::default() };
+    let bucket = Retry::new(Faulty::new(memory(&clock), shared.clone(), rates, 1), shared, policy, 1);
+    let error = clock.run(bucket.list(&Prefix::Peers, None)).unwrap().unwrap_err();
+    let BucketError::GaveUp { source, .. } = error else { panic!("{error}") };
+    assert!(matches!(*source, BucketError::TimedOut { .. }), "{source}");
+    assert!(clock.now().since(Timestamp::default()) <= SECOND * 10);
+}
+
+#[test]
+fn what_cannot_get_better_is_not_repeated() {
+    let clock = VirtualClock::default();
+    let bucket = Retry::new(memory(&clock), Arc::new(clock.clone()), RetryPolicy::default(), 1);
+    let error = clock.run(bucket.get(&key(1), 10)).unwrap().unwrap_err();
+    assert!(matches!(error, BucketError::NotFound { .. }), "{error}");
+    assert_eq!(clock.now(), Timestamp::default());
+}
+
+#[test]
+fn the_average_stays_below_the_cap() {
+    let clock = VirtualClock::default();
+    let cap = BandwidthCap { up: NonZeroU64::new(100), down: NonZeroU64::new(50) };
+    let bucket = Bandwidth::new(memory(&clock), Arc::new(clock.clone()), cap);
+    let transfers = async {
+        let keys = [0, 1, 2, 3].map(key);
+        futures_util::future::join_all(keys.iter().map(|key| bucket.put_new(key, Bytes::from(vec![7; 100])))).await;
+        let between = clock.now();
+        let first = key(0);
+        futures_util::future::join_all((0..4).map(|_| bucket.get(&first, 100))).await;
+        between
+    };
+    let between = clock.run(transfers).unwrap();
+    assert_eq!(between.since(Timestamp::default()), SECOND * 4);
+    assert_eq!(clock.now().since(between), SECOND * 8);
+}
+
+#[test]
+fn a_budget_is_never_exceeded() {
+    let clock = VirtualClock::default();
+    let bucket = ByteBudget::new(memory(&clock), 25);
+    let put = |round, length| clock.run(bucket.put_new(&key(round), Bytes::from(vec![7; length]))).unwrap();
+    let get = |round, limit| clock.run(bucket.get(&key(round), limit)).unwrap();
+    assert_eq!(put(0, 10).unwrap(), Put::Created);
+    assert_eq!(get(0, 100).unwrap().len(), 10);
+    assert_eq!(bucket.left(), 5);
+    for error in [put(1, 6).unwrap_err(), get(0, 100).unwrap_err()] {
+        assert!(matches!(error, BucketError::BudgetSpent { left: 5, budget: 25, .. }), "{error}");
+    }
+    assert!(matches!(get(0, 3).unwrap_err(), BucketError::TooLarge { announced: 10, limit: 3, .. }));
+    assert!(matches!(get(9, 100).unwrap_err(), BucketError::NotFound { .. }));
+    assert_eq!(bucket.left(), 5, "what failed cost nothing");
+    assert_eq!(put(2, 5).unwrap(), Put::Created);
+}
+
+#[test]
+fn the_same_seed_brings_the_same_faults_in_any_order() {
+    let outcomes = |rounds: &[u32], seed| {
+        let clock = VirtualClock::default();
+        let rates = FaultRates { errors: 0.5, ..FaultRates::BAD_DAY };
+        let bucket = Faulty::new(memory(&clock), Arc::new(clock.clone()), rates, seed);
+        let mut outcomes: Vec<_> = rounds
+            .iter()
+            .map(|round| (*round, clock.run(bucket.put_new(&key(*round), body(b"x"))).unwrap().is_ok()))
+            .collect();
+        outcomes.sort();
+        outcomes
+    };
+    let forth: Vec<u32> = (0..50).collect();
+    let back: Vec<u32> = (0..50).rev().collect();
+    assert_eq!(outcomes(&forth, 1), outcomes(&back, 1));
+    assert_ne!(outcomes(&forth, 1), outcomes(&forth, 2));
+}
+
+#[test]
+fn a_stale_listing_shows_the_past_and_a_truncated_body_its_beginning() {
+    let clock = VirtualClock::default();
+    let rates = FaultRates { stale_listings: 1.0, truncated_bodies: 1.0, ..FaultRates::default() };
+    let bucket = Faulty::new(memory(&clock), Arc::new(clock.clone()), rates, 1);
+    let mut seen = Vec::new();
+    for round in 0..3 {
+        let put = clock.run(bucket.put_new(&key(round), body(b"some content"))).unwrap().unwrap();
+        assert_eq!(put, Put::Created);
+        seen.push(clock.run(bucket.list(&Prefix::Rounds, None)).unwrap().unwrap().len());
+    }
+    assert_eq!(seen, [0, 1, 2]);
+    let got = clock.run(bucket.get(&key(0), 100)).unwrap().unwrap();
+    assert!(got.len() < 12 && b"some content".starts_with(&got), "{got:?}");
+}
+
+#[test]
+fn a_probe_leaves_nothing_behind() {
+    let clock = VirtualClock::default();
+    let bucket = memory(&clock);
+    assert_eq!(clock.run(probe(&bucket, Digest::of(b"nonce"))).unwrap().unwrap(), Creation::Honoured);
+    assert_eq!(clock.run(bucket.list(&Prefix::Probes, None)).unwrap().unwrap(), []);
+}
+
+#[test]
+fn stores_that_overwrite_or_refuse_are_found_out() {
+    let clock = VirtualClock::default();
+    let lying = Pretending { inner: memory(&clock), is_read_only: false };
+    assert_eq!(clock.run(probe(&lying, Digest::of(b"nonce"))).unwrap().unwrap(), Creation::Overwrites);
+    let closed = Pretending { inner: memory(&clock), is_read_only: true };
+    assert_eq!(clock.run(probe(&closed, Digest::of(b"nonce"))).unwrap().unwrap(), Creation::ReadOnly);
+}
+
+/// A store that overwrites silently, or lets nobody write.
+#[derive(Debug)]
+struct Pretending {
+    inner: MemoryBucket,
+    is_read_only: bool,
+}
+
+#[async_trait]
+impl Bucket for Pretending {
+    async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
+        self.inner.get(key, limit).await
+    }
+
+    async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
+        if self.is_read_only {
+            return Err(BucketError::Denied { what: key.to_string(), source: "read only".into() });
+        }
+        self.inner.delete(key).await?;
+        self.inner.put_new(key, body).await
+    }
+
+    async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
+        self.inner.list(prefix, after).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), BucketError> {
+        self.inner.delete(key).await
+    }
+}
+
+#[test]
+fn a_store_that_breaks_the_contract_does_not_pass() {
+    let clock = VirtualClock::default();
+    let lying = Pretending { inner: memory(&clock), is_read_only: false };
+    let violation = clock.run(check_conformance(&lying)).unwrap().unwrap_err();
+    assert_eq!(violation.law, "keys are written once");
+}
+
+#[test]
+fn a_store_that_overwrites_is_tamed_for_one_writer_by_looking_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = StoreBucket::folder(folder.path()).unwrap().looking_first();
+    VirtualClock::default().run(check_conformance(&bucket)).unwrap().unwrap();
+}
