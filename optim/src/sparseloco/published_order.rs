@@ -10,9 +10,11 @@ type Item = (u32, f32);
 /// Writes the `values.len()` values of largest magnitude of a chunk in the published order.
 pub(crate) fn published_order(chunk: &[f32], values: &mut [f32]) {
     let mut items: Vec<Item> = chunk.iter().map(|value| (value.to_bits() & 0x7fff_ffff, *value)).collect();
+    let Some(last) = values.len().checked_sub(1) else { return };
     if values.len() * 64 <= items.len() {
-        items.sort_by_key(|item| std::cmp::Reverse(item.0));
-    } else if let Some(last) = values.len().checked_sub(1) {
+        items.select_nth_unstable_by_key(last, |item| std::cmp::Reverse(item.0));
+        items[..=last].sort_by_key(|item| std::cmp::Reverse(item.0));
+    } else {
         nth_element(&mut items, last);
     }
     values.iter_mut().zip(items).for_each(|(value, item)| *value = item.1);
