@@ -84,3 +84,17 @@ fn a_bucket_that_is_not_there_is_missing() {
         }
     });
 }
+
+#[test]
+#[ignore = "needs a server that lets the public read and not write"]
+fn a_public_bucket_is_read_without_keys() {
+    let Location::S3 { bucket: name, prefix, endpoint, region } = location() else { panic!("not S3") };
+    let public = StoreBucket::s3(&name, &prefix, &Access { endpoint, region, ..Access::default() }).unwrap();
+    on_runtime(async {
+        let (owned, key) = (bucket(), Key::Manifest(Round(42)));
+        assert!(owned.put_new(&key, Bytes::from_static(b"open")).await.unwrap().is_stored());
+        assert_eq!(public.get(&key, 10).await.unwrap(), "open");
+        assert_eq!(probe(&public, Digest::of(b"public")).await.unwrap(), Creation::ReadOnly);
+        owned.delete(&key).await.unwrap();
+    });
+}

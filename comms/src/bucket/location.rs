@@ -148,7 +148,8 @@ fn open_folder(path: &Path) -> Result<StoreBucket, BucketError> {
     if !path.is_dir() {
         return Err(BucketError::Missing { location: path.display().to_string() });
     }
-    let store = LocalFileSystem::new_with_prefix(path).map_err(misconfigured)?;
+    // Synchronised, because an object that is written once must not be half there after a power cut.
+    let store = LocalFileSystem::new_with_prefix(path).map_err(misconfigured)?.with_fsync(true);
     Ok(StoreBucket::new(Arc::new(store), object_store::path::Path::default()))
 }
 

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error as StoreError, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{
+    Error as StoreError, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+};
 
 use crate::bucket::contract::{Bucket, Listed, Put};
 use crate::bucket::error::BucketError;
@@ -127,22 +130,35 @@ impl Bucket for StoreBucket {
     }
 }
 
-/// Downloads a body whose announced length is within limits, and not a byte more than that.
+/// Reads a body whose announced length is within limits, and not a byte more than that.
 async fn read_body(key: &Key, answer: GetResult) -> Result<Bytes, BucketError> {
     let expected = answer.meta.size;
-    let mut pieces = answer.into_stream();
+    let body = match answer.payload {
+        // In one go: as a stream, files come in pieces of a few kilobytes, each with a hop between threads.
+        GetResultPayload::File(..) => answer.bytes().await.map_err(|error| meaning(key, error))?,
+        GetResultPayload::Stream(pieces) => collect(key, pieces, expected).await?,
+    };
+    match body.len() as u64 {
+        got if got == expected => Ok(body),
+        got => Err(BucketError::Truncated { what: key.to_string(), expected, got }),
+    }
+}
+
+/// Collects what a server sends, until there is more than it announced.
+async fn collect(
+    key: &Key,
+    mut pieces: BoxStream<'static, Result<Bytes, StoreError>>,
+    announced: u64,
+) -> Result<Bytes, BucketError> {
     // Grown as bytes arrive, not as they are announced.
     let mut body = BytesMut::new();
     while let Some(piece) = pieces.next().await {
         body.extend_from_slice(&piece.map_err(|error| meaning(key, error))?);
-        if body.len() as u64 > expected {
+        if body.len() as u64 > announced {
             break;
         }
     }
-    match body.len() as u64 {
-        got if got == expected => Ok(body.freeze()),
-        got => Err(BucketError::Truncated { what: key.to_string(), expected, got }),
-    }
+    Ok(body.freeze())
 }
 
 /// What an error of the store means to us.
