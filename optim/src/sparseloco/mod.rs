@@ -9,8 +9,8 @@
 //! | What do two bits stand for? | [`quantizer`] |
 //! | What is sent, in memory? | [`delta`] |
 //! | What becomes of the rest? | [`compressor`] |
-//! | What do many deltas amount to? | [`aggregate`] |
-//! | How do the shared weights move? | [`outer_step`] |
+//! | What do many deltas amount to? | [`mod@aggregate`] |
+//! | How do the shared weights move? | [`mod@outer_step`] |
 //!
 //! Everything works on slices of plain `f32`, in parallel, and gives the same bits for any number of threads and any
 //! instruction set: parallel parts never share a sum, and no sum is reordered.
