@@ -1,6 +1,6 @@
 //! `metrics.jsonl`: what happened in a run, one JSON object a line.
 //!
-//! Every line has a `kind` (`step`, `eval`, `event`) and a `step`. Resuming
+//! Every line has a `kind` (`step`, `eval`) and a `step`. Resuming
 //! drops what lies after the checkpoint, so that a run that was killed has in
 //! the end the same lines as one that was not; only `tokens_per_second`,
 //! `mfu`, `elapsed` and `memory` depend on the day.
@@ -22,8 +22,6 @@ pub enum Entry {
     Step(StepReport),
     /// The model was measured on held-out text.
     Eval(EvalReport),
-    /// Something worth a note happened.
-    Event(Event),
 }
 
 /// One training step.
@@ -60,15 +58,6 @@ pub struct EvalReport {
     pub bits_per_byte: f64,
     /// Exponential of `loss`.
     pub perplexity: f64,
-}
-
-/// A note: started, resumed, saved, a damaged checkpoint passed over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    /// Steps done when it happened.
-    pub step: u64,
-    /// What happened.
-    pub message: String,
 }
 
 /// The metrics file could not be read or written.
@@ -219,7 +208,7 @@ mod tests {
         let mut log = MetricsLog::create(run.path()).unwrap();
         record(&mut log, 1..=2);
         let before = text(run.path());
-        log.file.write_all(br#"{"kind":"event","step":2,"message":"sav"}"#).unwrap();
+        log.file.write_all(br#"{"kind":"eval","step":2,"loss":4.5,"bits"}"#).unwrap();
         drop(log);
         MetricsLog::resume(run.path(), 2).unwrap();
         assert_eq!(text(run.path()), before);
@@ -229,8 +218,7 @@ mod tests {
     fn entries_read_back_bit_for_bit() {
         let run = tempfile::tempdir().unwrap();
         let eval = EvalReport { step: 3, loss: 2.0 / 3.0, bits_per_byte: 1.1, perplexity: 1e300 };
-        let entries =
-            [step(3), Entry::Eval(eval), Entry::Event(Event { step: 3, message: "saved \"step-3\"\n".into() })];
+        let entries = [step(3), Entry::Eval(eval)];
         let mut log = MetricsLog::resume(run.path(), 0).unwrap();
         entries.iter().for_each(|entry| log.record(entry).unwrap());
         let read: Vec<Entry> = text(run.path()).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
