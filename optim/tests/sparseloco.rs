@@ -103,6 +103,31 @@ fn returned_mass_is_said_again() {
 }
 
 #[test]
+fn replacing_leaves_what_the_published_delta_left_unsaid() {
+    for profile in [Profile::Reference, Profile::Covey] {
+        let schema = schema(profile);
+        let (first, second) = (gradients(&schema, 11), gradients(&schema, 12));
+        let new = || Compressor::new(Arc::clone(&schema), 0.95);
+        let published = compress(&mut new(), &first).unwrap();
+        let mut restarted = new();
+        let made = compress(&mut restarted, &second).unwrap();
+        let before = restarted.clone();
+        restarted.replace(&made, &made).unwrap();
+        assert_eq!(restarted.errors(), before.errors());
+        restarted.replace(&made, &published).unwrap();
+        for ((tensor, error), gradient) in published.tensors().zip(restarted.errors()).zip(&second) {
+            for ((said, error), gradient) in tensor.dense().iter().zip(error).zip(gradient) {
+                assert!((said + error - gradient).abs() <= 1e-6 * (gradient.abs() + 2.0 * said.abs()) + 1e-9);
+            }
+        }
+        let other = if profile == Profile::Covey { Profile::Reference } else { Profile::Covey };
+        let foreign = deltas(&Arc::new(Schema::new(other, 64, SHAPES).unwrap()), 1).remove(&0).unwrap();
+        assert_eq!(restarted.replace(&made, &foreign), Err(SparseLocoError::OtherSchema));
+        assert_eq!(restarted.replace(&foreign, &made), Err(SparseLocoError::OtherSchema));
+    }
+}
+
+#[test]
 fn restored_compressors_go_on_as_if_nothing_had_happened() {
     let schema = schema(Profile::Covey);
     let mut first = Compressor::new(Arc::clone(&schema), 0.95);

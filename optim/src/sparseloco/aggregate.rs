@@ -25,7 +25,8 @@ pub struct Aggregate {
 /// Clips each delta to the median norm (or not), tensor by tensor, and averages.
 ///
 /// One loud peer can therefore move the result no further than a typical one. Each coordinate is a plain `f32` sum in
-/// the order of the peers' ids, so every honest node gets the same bits.
+/// the order of the peers' ids, so every honest node gets the same bits. Frequencies, if those are sent, are averaged
+/// first and turned into elements once, at the end.
 ///
 /// # Errors
 ///
@@ -67,6 +68,9 @@ pub fn aggregate_tensor(deltas: &[TensorDelta<'_>], mean_over: MeanOver, clip: C
             }
         }
     });
+    if let Some(transform) = spec.transform() {
+        transform.inverse(&mut mean);
+    }
     mean
 }
 

@@ -7,7 +7,7 @@
 use super::profile::{CHUNK_LIMIT, Profile};
 
 /// Longest side of a block.
-const SIDE_LIMIT: usize = 64;
+pub(crate) const SIDE_LIMIT: usize = 64;
 
 /// The chunks of one tensor.
 ///
@@ -75,6 +75,11 @@ impl ChunkGrid {
         self.chunks_per_slab
     }
 
+    /// Rows of a block.
+    pub(crate) fn block_rows(&self) -> usize {
+        self.block_rows
+    }
+
     /// Elements of one row of a block, contiguous in memory.
     pub(crate) fn block_columns(&self) -> usize {
         self.block_columns
@@ -83,6 +88,22 @@ impl ChunkGrid {
     /// Elements from one row of a block to the next.
     pub(crate) fn row_stride(&self) -> usize {
         self.block_columns * self.chunks_per_slab
+    }
+
+    /// Copies the chunk number `column` of a slab, row after row, to a tile of its length.
+    pub(crate) fn read(&self, column: usize, slab: &[f32], tile: &mut [f32]) {
+        let columns = self.block_columns.min(tile.len());
+        for (row, tile) in slab.chunks(self.row_stride()).zip(tile.chunks_mut(columns)) {
+            tile.copy_from_slice(&row[column * columns..][..columns]);
+        }
+    }
+
+    /// Copies a tile to the chunk number `column` of a slab.
+    pub(crate) fn write(&self, column: usize, tile: &[f32], slab: &mut [f32]) {
+        let columns = self.block_columns.min(tile.len());
+        for (row, tile) in slab.chunks_mut(self.row_stride()).zip(tile.chunks(columns)) {
+            row[column * columns..][..columns].copy_from_slice(tile);
+        }
     }
 
     /// Where in its slab a position of the slab's chunk number `column` lies.

@@ -1,5 +1,6 @@
 //! From a pseudo-gradient to a delta; what the delta does not say waits in the error feedback.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use multiversion::multiversion;
@@ -14,8 +15,9 @@ use super::quantizer::{Fit, LEVEL_LIMIT};
 use super::schema::{Schema, TensorSpec};
 use super::selection::Selector;
 
-/// Largest magnitude of a pseudo-gradient. With a decay of at most 0.999 no sum can then leave the levels' range.
-const INPUT_LIMIT: f32 = 1e26;
+/// Largest magnitude of a pseudo-gradient. A frequency is at most 64 times the largest element, and with a decay of at
+/// most 0.999 the feedback is a thousand times a step, so that no sum can leave the levels' range.
+const INPUT_LIMIT: f32 = 1e25;
 
 /// Elements that are worth the hand-over to another thread.
 const GRAIN: usize = 16 * 1024;
@@ -24,6 +26,9 @@ const GRAIN: usize = 16 * 1024;
 ///
 /// Per tensor and round: `a = decay * e + d`; the largest values of each chunk of `a`, quantised, are the delta;
 /// `e = a - delta`, as others decode it, so that rounding errors are said later, too.
+///
+/// Where the schema sends frequencies, `d` is transformed first and `e` is kept in frequencies, too: the transform is
+/// linear and orthonormal, so this is the feedback of elements without a rounding on the way there and back.
 ///
 /// - A tensor never contains a NaN or an infinity.
 /// - Same inputs, same bits, for any number of threads.
@@ -46,7 +51,8 @@ impl Compressor {
         &self.schema
     }
 
-    /// Error feedback of each tensor in the order of the schema: the whole state, for checkpoints.
+    /// Error feedback of each tensor in the order of the schema: the whole state, for checkpoints. Frequencies where the
+    /// schema sends those.
     pub fn errors(&self) -> &[Vec<f32>] {
         &self.errors
     }
@@ -73,7 +79,7 @@ impl Compressor {
     ///
     /// # Errors
     ///
-    /// Tensors of another form, or numbers that are not finite or beyond 1e26; the state stays as it was.
+    /// Tensors of another form, or numbers that are not finite or beyond 1e25; the state stays as it was.
     pub fn compress(&mut self, pseudo_gradient: &[&[f32]]) -> Result<Delta, SparseLocoError> {
         let what = "pseudo-gradient";
         self.schema.check_lengths(what, pseudo_gradient.iter().map(|tensor| tensor.len()))?;
@@ -83,7 +89,8 @@ impl Compressor {
         let (profile, decay) = (self.schema.profile(), self.decay);
         let tensors = self.schema.tensors().par_iter().zip(&mut self.errors).zip(pseudo_gradient).zip(parts);
         let levels = tensors.map(|(((spec, error), gradient), entries)| {
-            let values = select(profile, spec, decay, error, (gradient, entries));
+            let gradient = in_the_form_sent(spec, gradient);
+            let values = select(profile, spec, decay, error, (&gradient, entries));
             let fit = Fit::new(profile, &values);
             quantise(spec, &fit, error, entries);
             fit.levels()
@@ -102,6 +109,23 @@ impl Compressor {
             return Err(SparseLocoError::OtherSchema);
         }
         self.errors.iter_mut().zip(delta.tensors()).for_each(|(error, tensor)| tensor.add_to(error));
+        Ok(())
+    }
+
+    /// Puts the delta that others saw in the place of the one that was made: what it said too little is said later, what
+    /// it said too much is taken back.
+    ///
+    /// For a peer that starts again from an older state and makes another delta than the one it has published.
+    ///
+    /// # Errors
+    ///
+    /// A delta of another schema.
+    pub fn replace(&mut self, made: &Delta, published: &Delta) -> Result<(), SparseLocoError> {
+        if [made, published].iter().any(|delta| delta.schema() != &self.schema) {
+            return Err(SparseLocoError::OtherSchema);
+        }
+        let pairs = made.tensors().zip(published.tensors());
+        self.errors.iter_mut().zip(pairs).for_each(|(error, (made, other))| made.add_difference(&other, error));
         Ok(())
     }
 
@@ -129,6 +153,14 @@ fn split_by_tensor<'a>(schema: &Schema, mut entries: &'a mut [Entry]) -> Vec<&'a
         part
     };
     schema.tensors().iter().map(&mut split).collect()
+}
+
+/// A tensor of the pseudo-gradient as elements or frequencies, whichever the schema sends.
+fn in_the_form_sent<'a>(spec: &TensorSpec, gradient: &'a [f32]) -> Cow<'a, [f32]> {
+    let Some(transform) = spec.transform() else { return Cow::Borrowed(gradient) };
+    let mut frequencies = gradient.to_vec();
+    transform.forward(&mut frequencies);
+    Cow::Owned(frequencies)
 }
 
 /// Adds the pseudo-gradient to the decayed error, marks the entries and returns their values, chunk by chunk, in the

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::SparseLocoError;
-use super::profile::Profile;
+use super::profile::{CHUNK_LIMIT, Profile};
 use super::quantizer::{self, LEVEL_LIMIT};
 use super::schema::{Schema, TensorSpec};
 
@@ -148,7 +148,8 @@ impl<'a> TensorDelta<'a> {
         rest.iter().fold(sum, |sum, entry| sum + squares[entry.code()]).sqrt()
     }
 
-    /// Adds every value to its place in a tensor of the spec's length.
+    /// Adds every value, as it is sent, to its place in a tensor of the spec's length: a frequency to a frequency if the
+    /// schema transforms.
     pub fn add_to(&self, tensor: &mut [f32]) {
         for (chunk, entries) in self.chunks().enumerate() {
             for entry in entries {
@@ -157,10 +158,27 @@ impl<'a> TensorDelta<'a> {
         }
     }
 
-    /// The tensor as everybody sees it: zero where nothing was sent.
+    /// Adds what this one says more than `other`, a delta of the same tensor, value by value. Nothing moves where both
+    /// say the same.
+    pub(crate) fn add_difference(&self, other: &Self, tensor: &mut [f32]) {
+        let mut differences = [0.0_f32; CHUNK_LIMIT];
+        for (chunk, (ours, theirs)) in self.chunks().zip(other.chunks()).enumerate() {
+            ours.iter().for_each(|entry| differences[entry.position()] = self.levels[entry.code()]);
+            theirs.iter().for_each(|entry| differences[entry.position()] -= other.levels[entry.code()]);
+            for entry in ours.iter().chain(theirs) {
+                let difference = std::mem::take(&mut differences[entry.position()]);
+                tensor[self.spec.grid().index(chunk, entry.position())] += difference;
+            }
+        }
+    }
+
+    /// The elements of the tensor as everybody sees them: without a transform, zero where nothing was sent.
     pub fn dense(&self) -> Vec<f32> {
         let mut tensor = vec![0.0; self.spec.grid().len()];
         self.add_to(&mut tensor);
+        if let Some(transform) = self.spec.transform() {
+            transform.inverse(&mut tensor);
+        }
         tensor
     }
 

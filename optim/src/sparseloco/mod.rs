@@ -5,6 +5,7 @@
 //! | Which rules and constants? | [`profile`] |
 //! | Where does one chunk of a tensor end? | [`chunking`] |
 //! | What do all peers know of each other's deltas beforehand? | [`schema`] |
+//! | Which frequencies make up a chunk, if those are sent? | [`transform`] |
 //! | Which values are sent? | [`selection`] |
 //! | What do two bits stand for? | [`quantizer`] |
 //! | What is sent, in memory? | [`delta`] |
@@ -26,6 +27,7 @@ mod published_order;
 pub mod quantizer;
 pub mod schema;
 pub mod selection;
+pub mod transform;
 
 pub use aggregate::{Aggregate, aggregate, aggregate_tensor};
 pub use chunking::ChunkGrid;
@@ -36,3 +38,4 @@ pub use outer_step::{OuterRate, OuterSchedule, outer_step};
 pub use profile::{Clip, MeanOver, Profile, SparseLocoConfig};
 pub use quantizer::{ReferenceFit, TwoLevelFit};
 pub use schema::{Schema, TensorSpec};
+pub use transform::BlockTransform;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::SparseLocoError;
 use super::outer_step::OuterSchedule;
+use super::schema::Schema;
 use crate::error::{Findings, SettingError};
 
 /// Elements of a chunk at most, in both profiles: a 64 x 64 block.
@@ -51,6 +53,8 @@ pub struct SparseLocoConfig {
     pub profile: Profile,
     /// Values sent of a chunk of 4096.
     pub k: usize,
+    /// Whether the largest frequencies of every block of a matrix are sent instead of its largest elements.
+    pub dct: bool,
     /// What remains of the error feedback from one round to the next.
     pub decay: f32,
     /// How deltas are averaged.
@@ -68,6 +72,7 @@ impl Default for SparseLocoConfig {
         Self {
             profile: Profile::Covey,
             k: 64,
+            dct: false,
             decay: 0.95,
             mean_over: MeanOver::Senders,
             clip: Clip::MedianNorm,
@@ -88,6 +93,21 @@ impl SparseLocoConfig {
         findings.require((0.0..=0.999).contains(&self.decay), "decay", self.decay, "must be between 0 and 0.999");
         self.outer_learning_rate.check(&mut findings);
         findings.0
+    }
+}
+
+impl SparseLocoConfig {
+    /// The form of every delta of these tensors, by name and shape.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::new`].
+    pub fn schema<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<Schema, SparseLocoError> {
+        let schema = if self.dct { Schema::with_dct } else { Schema::new };
+        schema(self.profile, self.k, tensors)
     }
 }
 

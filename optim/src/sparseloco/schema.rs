@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::chunking::ChunkGrid;
 use super::error::SparseLocoError;
 use super::profile::Profile;
+use super::transform::BlockTransform;
 
 /// One tensor of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub struct TensorSpec {
     kept: usize,
     kept_last: usize,
     entries: Range<usize>,
+    dct: bool,
 }
 
 impl TensorSpec {
@@ -48,6 +50,11 @@ impl TensorSpec {
         self.entries.clone()
     }
 
+    /// What turns elements into the frequencies that are sent, if the schema asks for it and this is a matrix.
+    pub fn transform(&self) -> Option<BlockTransform<'_>> {
+        BlockTransform::new(&self.grid).filter(|_| self.dct && self.shape.len() == 2)
+    }
+
     /// Entries of a slab; the last slab of a vector may have fewer.
     pub(crate) fn entries_per_slab(&self) -> usize {
         self.kept * self.grid.chunks_per_slab()
@@ -63,11 +70,12 @@ impl TensorSpec {
 ///
 /// - Tensors are sorted by name (bytes), whatever the order they were given in: sums over tensors and bytes on the wire
 ///   follow this order.
-/// - It depends on names, shapes, [`Profile`] and `k` alone, all of which a run fixes at its start.
+/// - It depends on names, shapes, [`Profile`], `k` and the transform alone, all of which a run fixes at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
     profile: Profile,
     k: usize,
+    dct: bool,
     tensors: Vec<TensorSpec>,
     digest: [u8; 8],
 }
@@ -83,6 +91,28 @@ impl Schema {
         k: usize,
         tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
     ) -> Result<Self, SparseLocoError> {
+        Self::cut(profile, k, false, tensors)
+    }
+
+    /// As [`Schema::new`], but of every block of a matrix the frequencies are sent, not the elements.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::new`].
+    pub fn with_dct<'a>(
+        profile: Profile,
+        k: usize,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<Self, SparseLocoError> {
+        Self::cut(profile, k, true, tensors)
+    }
+
+    fn cut<'a>(
+        profile: Profile,
+        k: usize,
+        dct: bool,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<Self, SparseLocoError> {
         let mut sorted: Vec<(&str, &[usize])> = tensors.into_iter().collect();
         sorted.sort_unstable();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -91,12 +121,12 @@ impl Schema {
         let mut specs = Vec::with_capacity(sorted.len());
         let mut start = 0;
         for (name, shape) in sorted {
-            let spec = spec(profile, k, name, shape, start)?;
+            let spec = TensorSpec { dct, ..spec(profile, k, name, shape, start)? };
             start = spec.entries.end;
             specs.push(spec);
         }
-        let digest = digest(profile, k, &specs);
-        Ok(Self { profile, k, tensors: specs, digest })
+        let digest = digest(profile, k, dct, &specs);
+        Ok(Self { profile, k, dct, tensors: specs, digest })
     }
 
     /// Rules of chunks and levels.
@@ -107,6 +137,11 @@ impl Schema {
     /// Values sent of a chunk of 4096.
     pub fn k(&self) -> usize {
         self.k
+    }
+
+    /// Whether frequencies of matrices are sent instead of elements.
+    pub fn dct(&self) -> bool {
+        self.dct
     }
 
     /// The tensors, sorted by name.
@@ -162,11 +197,11 @@ fn spec(profile: Profile, k: usize, name: &str, shape: &[usize], start: usize) -
     let kept = profile.kept(k, grid.chunk_len());
     let kept_last = profile.kept(k, grid.last_chunk_len());
     let entries = start..start + (grid.num_chunks() - 1) * kept + kept_last;
-    Ok(TensorSpec { name: name.to_owned(), shape: shape.to_vec(), grid, kept, kept_last, entries })
+    Ok(TensorSpec { name: name.to_owned(), shape: shape.to_vec(), grid, kept, kept_last, entries, dct: false })
 }
 
 /// Lengths go before contents, so that no two schemas are the same text.
-fn digest(profile: Profile, k: usize, tensors: &[TensorSpec]) -> [u8; 8] {
+fn digest(profile: Profile, k: usize, dct: bool, tensors: &[TensorSpec]) -> [u8; 8] {
     let mut text = Vec::from(profile.name());
     let number = |text: &mut Vec<u8>, number: usize| text.extend((number as u64).to_le_bytes());
     number(&mut text, k);
@@ -176,6 +211,9 @@ fn digest(profile: Profile, k: usize, tensors: &[TensorSpec]) -> [u8; 8] {
         text.extend(spec.name.as_bytes());
         number(&mut text, spec.shape.len());
         spec.shape.iter().for_each(|side| number(&mut text, *side));
+    }
+    if dct {
+        text.extend(b"dct");
     }
     let hash = blake3::hash(&text);
     let (first, _) = hash.as_bytes().split_at(8);
@@ -202,6 +240,7 @@ mod tests {
         assert_ne!(base, digest(Profile::Covey, 32, "a", &[64, 64]));
         assert_ne!(base, digest(Profile::Covey, 64, "b", &[64, 64]));
         assert_ne!(base, digest(Profile::Covey, 64, "a", &[4096]));
+        assert_ne!(base, Schema::with_dct(Profile::Covey, 64, [("a", &[64, 64][..])]).unwrap().digest());
     }
 
     #[test]

@@ -1,0 +1,251 @@
+//! The discrete cosine transform of every chunk, for those who want to choose the largest values among frequencies.
+//!
+//! DCT-II along the columns and the rows of each block, scaled to be orthonormal: it preserves norms and its inverse is
+//! its transpose, so that errors weigh the same before and after.
+
+use std::sync::OnceLock;
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::chunking::{ChunkGrid, SIDE_LIMIT};
+use super::profile::CHUNK_LIMIT;
+
+/// The transforms along sides of every length, worked out when first asked for.
+static AXES: [OnceLock<Axis>; SIDE_LIMIT + 1] = [const { OnceLock::new() }; SIDE_LIMIT + 1];
+
+/// A block, row after row; shorter ones leave the rest alone.
+type Tile = [f32; CHUNK_LIMIT];
+
+/// The transform of the chunks of one tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockTransform<'a> {
+    grid: &'a ChunkGrid,
+    rows: &'static Axis,
+    columns: &'static Axis,
+}
+
+impl<'a> BlockTransform<'a> {
+    /// The transform for these chunks; `None` if they are longer than 64 on a side or the last one is shorter.
+    pub fn new(grid: &'a ChunkGrid) -> Option<Self> {
+        let even = grid.last_chunk_len() == grid.chunk_len();
+        let (rows, columns) = (Axis::of(grid.block_rows())?, Axis::of(grid.block_columns())?);
+        even.then_some(Self { grid, rows, columns })
+    }
+
+    /// Replaces every chunk of a tensor by its frequencies, in the places of its elements.
+    ///
+    /// # Panics
+    ///
+    /// For a tensor that is no multiple of a slab; the grid's own never is.
+    pub fn forward(&self, tensor: &mut [f32]) {
+        self.on_blocks(tensor, |tile, between| {
+            multiply(&self.rows.forward, tile, between, self.columns.side);
+            multiply(between, &self.columns.inverse, tile, self.columns.side);
+        });
+    }
+
+    /// Undoes [`BlockTransform::forward`], but for rounding.
+    ///
+    /// # Panics
+    ///
+    /// As [`BlockTransform::forward`].
+    pub fn inverse(&self, tensor: &mut [f32]) {
+        self.on_blocks(tensor, |tile, between| {
+            multiply(&self.rows.inverse, tile, between, self.columns.side);
+            multiply(between, &self.columns.forward, tile, self.columns.side);
+        });
+    }
+
+    /// Applies `change` to a copy of each block and puts it back.
+    fn on_blocks(&self, tensor: &mut [f32], change: impl Fn(&mut [f32], &mut [f32]) + Sync) {
+        let slabs = tensor.par_chunks_mut(self.grid.slab_len());
+        slabs.for_each_init(
+            || ([0.0; CHUNK_LIMIT], [0.0; CHUNK_LIMIT]),
+            |(tile, between): &mut (Tile, Tile), slab| {
+                let (tile, between) = (&mut tile[..self.grid.chunk_len()], &mut between[..self.grid.chunk_len()]);
+                for column in 0..self.grid.chunks_per_slab() {
+                    self.grid.read(column, slab, tile);
+                    change(tile, between);
+                    self.grid.write(column, tile, slab);
+                }
+            },
+        );
+    }
+}
+
+/// The transform along one side: a matrix of frequencies by places, and its transpose.
+#[derive(Debug)]
+struct Axis {
+    side: usize,
+    forward: Vec<f32>,
+    inverse: Vec<f32>,
+}
+
+impl Axis {
+    /// The one of a side up to 64.
+    fn of(side: usize) -> Option<&'static Self> {
+        AXES.get(side).filter(|_| side > 0).map(|axis| axis.get_or_init(|| Self::new(side)))
+    }
+
+    fn new(side: usize) -> Self {
+        let places = || (0..side * side).map(|index| (index / side, index % side));
+        let forward = places().map(|(frequency, place)| weight(side, frequency, place)).collect();
+        let inverse = places().map(|(place, frequency)| weight(side, frequency, place)).collect();
+        Self { side, forward, inverse }
+    }
+}
+
+fn weight(side: usize, frequency: usize, place: usize) -> f32 {
+    let scale = if frequency == 0 { 1.0 } else { 2.0 } / side as f64;
+    (scale.sqrt() * cosine((2 * place + 1) * frequency, side)) as f32
+}
+
+/// The cosine of `steps` right angles divided by `side`.
+///
+/// Its Taylor series in sums, products and quotients of `f64`: libraries round their cosines differently, and peers
+/// must not.
+fn cosine(steps: usize, side: usize) -> f64 {
+    let circle = steps % (4 * side);
+    let half = circle.min(4 * side - circle);
+    let (sign, quarter) = if half > side { (-1.0, 2 * side - half) } else { (1.0, half) };
+    let angle = std::f64::consts::FRAC_PI_2 * quarter as f64 / side as f64;
+    // Sixteen terms reach far below the last bit at a right angle.
+    let series =
+        (1..16).rev().fold(1.0, |rest, term| 1.0 - angle * angle / f64::from(2 * term * (2 * term - 1)) * rest);
+    sign * series
+}
+
+/// `product = left * right`, row by row, where `right` and `product` have rows of `width`. Every element is one sum in
+/// the order of the rows of `right`.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
+fn multiply(left: &[f32], right: &[f32], product: &mut [f32], width: usize) {
+    let inner = right.len() / width;
+    for (factors, sums) in left.chunks_exact(inner).zip(product.chunks_exact_mut(width)) {
+        match sums.as_mut_array::<SIDE_LIMIT>() {
+            // A copy of known length stays in registers.
+            Some(sums) => {
+                let mut row = [0.0; SIDE_LIMIT];
+                let terms = factors.iter().zip(right.as_chunks::<SIDE_LIMIT>().0);
+                terms.for_each(|(factor, right)| add_multiple(&mut row, *factor, right));
+                *sums = row;
+            }
+            None => {
+                sums.fill(0.0);
+                let terms = factors.iter().zip(right.chunks_exact(width));
+                terms.for_each(|(factor, right)| add_multiple(sums, *factor, right));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_multiple(sums: &mut [f32], factor: f32, right: &[f32]) {
+    sums.iter_mut().zip(right).for_each(|(sum, value)| *sum += factor * *value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sparseloco::Profile;
+
+    /// The definition, element by element, of one block.
+    fn by_definition(rows: usize, columns: usize, block: &[f32]) -> Vec<f64> {
+        let basis = |side: usize, frequency: usize, place: usize| {
+            let angle = std::f64::consts::PI * (place as f64 + 0.5) * frequency as f64 / side as f64;
+            (if frequency == 0 { 1.0 } else { 2.0_f64.sqrt() }) / (side as f64).sqrt() * angle.cos()
+        };
+        let element = |index: usize| {
+            let terms = block.iter().enumerate().map(|(place, value)| {
+                let along = basis(columns, index % columns, place % columns);
+                basis(rows, index / columns, place / columns) * along * f64::from(*value)
+            });
+            terms.sum()
+        };
+        (0..rows * columns).map(element).collect()
+    }
+
+    fn norm(values: &[f32]) -> f64 {
+        values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+    }
+
+    fn noise(len: usize) -> Vec<f32> {
+        (0..len as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / 8_388_608.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn one_block_is_what_the_definition_says() {
+        for (rows, columns) in [(64, 64), (5, 12), (1, 7), (9, 1), (1, 1), (64, 3)] {
+            let grid = ChunkGrid::new(Profile::Covey, &[rows, columns]).unwrap();
+            let values = noise(rows * columns);
+            let mut got = values.clone();
+            BlockTransform::new(&grid).unwrap().forward(&mut got);
+            let expected = by_definition(rows, columns, &values);
+            let far = got.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
+            assert!(far.fold(0.0, f64::max) < 1e-5, "{rows} x {columns}");
+        }
+    }
+
+    #[test]
+    fn known_coefficients() {
+        // By hand: [1, 2, 3, 4] has the mean term 10 / 2; a constant block has that term alone.
+        let line = ChunkGrid::new(Profile::Reference, &[4]).unwrap();
+        let mut values = [1.0, 2.0, 3.0, 4.0];
+        BlockTransform::new(&line).unwrap().forward(&mut values);
+        let expected = [5.0, -2.230_442_5, 0.0, -0.158_512_67];
+        assert!(values.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-6), "{values:?}");
+        let block = ChunkGrid::new(Profile::Covey, &[8, 16]).unwrap();
+        let mut values = [0.5; 128];
+        BlockTransform::new(&block).unwrap().forward(&mut values);
+        assert!((f64::from(values[0]) - 0.5 * 128.0_f64.sqrt()).abs() < 1e-5);
+        assert!(values[1..].iter().all(|value| value.abs() < 1e-6));
+    }
+
+    #[test]
+    fn inverse_restores_and_norms_stay() {
+        for shape in [&[128, 192][..], &[100, 36], &[67, 5], &[1, 1]] {
+            let grid = ChunkGrid::new(Profile::Covey, shape).unwrap();
+            let transform = BlockTransform::new(&grid).unwrap();
+            let values = noise(grid.len());
+            let mut moved = values.clone();
+            transform.forward(&mut moved);
+            assert!((norm(&moved) / norm(&values) - 1.0).abs() < 1e-6, "{shape:?}");
+            transform.inverse(&mut moved);
+            assert!(moved.iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-5), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_do_not_touch_each_other() {
+        let (whole, single) = ([128, 192], [64, 64]);
+        let grid = ChunkGrid::new(Profile::Covey, &whole).unwrap();
+        let block_grid = ChunkGrid::new(Profile::Covey, &single).unwrap();
+        let values = noise(grid.len());
+        let mut moved = values.clone();
+        BlockTransform::new(&grid).unwrap().forward(&mut moved);
+        for chunk in 0..grid.num_chunks() {
+            let read = |tensor: &[f32]| (0..4096).map(|at| tensor[grid.index(chunk, at)]).collect::<Vec<f32>>();
+            let mut block = read(&values);
+            BlockTransform::new(&block_grid).unwrap().forward(&mut block);
+            assert_eq!(block, read(&moved), "{chunk}");
+        }
+    }
+
+    #[test]
+    fn long_and_uneven_chunks_have_no_transform() {
+        for shape in [&[4096][..], &[5000], &[65]] {
+            let grid = ChunkGrid::new(Profile::Covey, shape).unwrap();
+            assert!(BlockTransform::new(&grid).is_none(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn cosines_are_those_of_the_library() {
+        for side in [1, 2, 7, 48, 64] {
+            for steps in 0..9 * side {
+                let expected = (std::f64::consts::FRAC_PI_2 * steps as f64 / side as f64).cos();
+                assert!((cosine(steps, side) - expected).abs() < 1e-14, "{steps} of {side}");
+            }
+        }
+    }
+}
