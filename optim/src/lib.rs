@@ -7,6 +7,7 @@
 //! | How far and where does a weight move? | [`adamw`] |
 //! | Is this gradient sane, and how much of it counts? | [`gradient`] |
 //! | What do peers tell each other once a round, and what comes of it? | [`sparseloco`] |
+//! | What else could peers tell each other? | [`outer`] |
 //! | Which bytes carry it? | [`codec`] |
 //! | What can go wrong? | [`error`] |
 //!
@@ -24,6 +25,7 @@ mod elements;
 pub mod error;
 #[cfg(feature = "burn")]
 pub mod gradient;
+pub mod outer;
 pub mod schedule;
 pub mod sparseloco;
 #[cfg(feature = "burn")]

@@ -12,12 +12,9 @@ use super::error::SparseLocoError;
 use super::profile::{CHUNK_LIMIT, Profile};
 use super::published_order::published_order;
 use super::quantizer::{Fit, LEVEL_LIMIT};
+use super::range::INPUT_LIMIT;
 use super::schema::{Schema, TensorSpec};
 use super::selection::Selector;
-
-/// Largest magnitude of a pseudo-gradient. A frequency is at most 64 times the largest element, and with a decay of at
-/// most 0.999 the feedback is a thousand times a step, so that no sum can leave the levels' range.
-const INPUT_LIMIT: f32 = 1e25;
 
 /// Elements that are worth the hand-over to another thread.
 const GRAIN: usize = 16 * 1024;
@@ -65,7 +62,7 @@ impl Compressor {
     pub fn restore(&mut self, errors: Vec<Vec<f32>>) -> Result<(), SparseLocoError> {
         let what = "error feedback";
         self.schema.check_lengths(what, errors.iter().map(Vec::len))?;
-        self.check_range(what, LEVEL_LIMIT, errors.iter().map(Vec::as_slice))?;
+        self.schema.check_range(what, LEVEL_LIMIT, errors.iter().map(Vec::as_slice))?;
         self.errors = errors;
         Ok(())
     }
@@ -83,7 +80,7 @@ impl Compressor {
     pub fn compress(&mut self, pseudo_gradient: &[&[f32]]) -> Result<Delta, SparseLocoError> {
         let what = "pseudo-gradient";
         self.schema.check_lengths(what, pseudo_gradient.iter().map(|tensor| tensor.len()))?;
-        self.check_range(what, INPUT_LIMIT, pseudo_gradient.iter().copied())?;
+        self.schema.check_range(what, INPUT_LIMIT, pseudo_gradient.iter().copied())?;
         let mut entries = vec![Entry::default(); self.schema.num_entries()];
         let parts = split_by_tensor(&self.schema, &mut entries);
         let (profile, decay) = (self.schema.profile(), self.decay);
@@ -127,21 +124,6 @@ impl Compressor {
         let pairs = made.tensors().zip(published.tensors());
         self.errors.iter_mut().zip(pairs).for_each(|(error, (made, other))| made.add_difference(&other, error));
         Ok(())
-    }
-
-    /// Finds the first tensor with a NaN or a magnitude above `limit`.
-    fn check_range<'a>(
-        &self,
-        what: &'static str,
-        limit: f32,
-        tensors: impl Iterator<Item = &'a [f32]>,
-    ) -> Result<(), SparseLocoError> {
-        let fits = |tensor: &[f32]| tensor.par_chunks(GRAIN).all(|part| is_within(part, limit));
-        let mut pairs = self.schema.tensors().iter().zip(tensors);
-        match pairs.find(|(_, tensor)| !fits(tensor)) {
-            None => Ok(()),
-            Some((spec, _)) => Err(SparseLocoError::NonFinite { what, name: spec.name().to_owned() }),
-        }
     }
 }
 
@@ -227,10 +209,4 @@ fn accumulate(grid: &ChunkGrid, column: usize, decay: f32, error: &mut [f32], gr
             *copy = *error;
         }
     }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn is_within(values: &[f32], limit: f32) -> bool {
-    // Bit patterns of magnitudes order NaN above everything, and their maximum needs no branch.
-    values.iter().fold(0, |max, value| max.max(value.to_bits() & 0x7fff_ffff)) <= limit.to_bits()
 }

@@ -54,7 +54,7 @@ pub enum SparseLocoError {
     /// A NaN, an infinity, or a number so large that sums of it would be infinite.
     #[error("{what} of tensor {name} is not finite or too large")]
     NonFinite {
-        /// `pseudo-gradient`, `error feedback` or `level`.
+        /// `pseudo-gradient`, `error feedback`, `weight` or `level`.
         what: &'static str,
         /// The tensor.
         name: String,
@@ -93,6 +93,15 @@ pub enum SparseLocoError {
         got: usize,
     },
 
+    /// A round of more or fewer peers than the method keeps state for.
+    #[error("pseudo-gradients of {got} peers given, the method was made for {expected}")]
+    PeerCount {
+        /// Peers with state.
+        expected: usize,
+        /// Peers given.
+        got: usize,
+    },
+
     /// Nothing to average.
     #[error("no deltas to aggregate")]
     NoDeltas,
@@ -108,6 +117,7 @@ impl SparseLocoError {
             Self::TensorCount { .. } | Self::Length { .. } | Self::OtherSchema | Self::EntryCount { .. } => {
                 Some("every peer must use the model and the settings that the run was started with".into())
             }
+            Self::NonFinite { what: "weight", .. } => Some("lower the outer learning rate".into()),
             Self::NoDeltas => Some("a round without deltas is void: keep the weights as they are".into()),
             _ => None,
         }

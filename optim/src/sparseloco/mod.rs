@@ -7,6 +7,7 @@
 //! | What do all peers know of each other's deltas beforehand? | [`schema`] |
 //! | Which frequencies make up a chunk, if those are sent? | [`transform`] |
 //! | Which values are sent? | [`selection`] |
+//! | Which numbers are taken at all? | `range` |
 //! | What do two bits stand for? | [`quantizer`] |
 //! | What is sent, in memory? | [`delta`] |
 //! | What becomes of the rest? | [`compressor`] |
@@ -25,6 +26,7 @@ pub mod outer_step;
 pub mod profile;
 mod published_order;
 pub mod quantizer;
+pub(crate) mod range;
 pub mod schema;
 pub mod selection;
 pub mod transform;
