@@ -43,6 +43,9 @@ impl fmt::Debug for Digest {
     }
 }
 
+hex::written_as_text!(Digest);
+hex::written_as_text!(RunId);
+
 impl FromStr for Digest {
     type Err = NotHex;
 

@@ -1,15 +1,24 @@
 //! The family of errors of this crate under one name, for whoever does not need to tell them apart.
 
+use std::time::Duration;
+
 use crate::bucket::BucketError;
 use crate::chain::BrokenChain;
+use crate::checkpoint::CheckpointError;
+use crate::clock::Timestamp;
+use crate::description::DescriptionError;
+use crate::digest::{Digest, RunId};
 use crate::envelope_error::EnvelopeError;
+use crate::identity::PeerId;
 use crate::key_file::IdentityError;
 use crate::layout::UnknownKey;
 use crate::manifest::ManifestError;
+use crate::round::Round;
 
 /// Whatever can go wrong between peers; each kind keeps its own message and its own reasons.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "each message names its fields")]
 pub enum CommsError {
     /// A bucket did not do what was asked.
     #[error(transparent)]
@@ -29,18 +38,100 @@ pub enum CommsError {
     /// A name that is no key.
     #[error(transparent)]
     Key(#[from] UnknownKey),
+    /// The run's description is refused.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    /// A checkpoint is refused.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+
+    /// An empty bucket, or one for something else.
+    #[error("bucket holds no run")]
+    NoRun,
+    /// Somebody else's run, or an earlier one of ours.
+    #[error("bucket holds run {got}, not {expected}")]
+    OtherRun { expected: RunId, got: RunId },
+    /// The run's description names no such part.
+    #[error("the run has no part `{name}`")]
+    UnknownPart { name: String },
+    /// The run's description names a part that was not brought.
+    #[error("part `{name}` of the run's description was not given")]
+    PartNotGiven { name: String },
+    /// Content that is not what its digest says.
+    #[error("{what} has digest {got}, not {expected}")]
+    WrongContent { what: String, expected: Digest, got: Digest },
+    /// Content that is shorter or longer than announced. In bytes.
+    #[error("{what} has {got} bytes, not {expected}")]
+    WrongLength { what: String, expected: u64, got: u64 },
+    /// Removed, because all checkpoints that are kept are newer.
+    #[error("the delta of {} for {round} is gone from the bucket", peer.short())]
+    DeltaGone { round: Round, peer: PeerId },
+    /// Somebody else lies under our key.
+    #[error("{what} is taken by something that we did not write")]
+    Taken { what: String },
+    /// Only one identity may close rounds.
+    #[error("the run's coordinator is {}, not {}", expected.short(), got.short())]
+    NotCoordinator { expected: PeerId, got: PeerId },
+    /// Two clocks that are too far apart.
+    #[error("our clock and the store's are {} s apart, limit is {} s", apart(ours, theirs).as_secs(), limit.as_secs())]
+    ClockSkew { ours: Timestamp, theirs: Timestamp, limit: Duration },
+}
+
+/// The time between two instants, whichever is first.
+pub(crate) fn apart(one: &Timestamp, other: &Timestamp) -> Duration {
+    one.since(*other).max(other.since(*one))
 }
 
 impl CommsError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Bucket(error) => return error.hint(),
+            Self::Identity(error) => return error.hint(),
+            Self::Envelope(error) => return error.hint(),
+            Self::Manifest(error) => return error.hint(),
+            Self::Chain(error) => return error.hint(),
+            Self::Description(error) => return error.hint(),
+            Self::Checkpoint(error) => return error.hint(),
+            Self::Key(_) => return None,
+            Self::NoRun => "found a run here first, or correct the bucket's address",
+            Self::OtherRun { .. } => "use another prefix of the bucket, or compare the address with the announced one",
+            Self::UnknownPart { .. } => "all peers of a run need the same release",
+            Self::PartNotGiven { .. } => "give every part that the description names",
+            Self::WrongContent { .. } | Self::WrongLength { .. } => "fetch it again; if it stays so, it was replaced",
+            Self::DeltaGone { .. } => "start again from the newest checkpoint of the run",
+            Self::Taken { .. } => "check that no second process uses the peer's key, or take part with a new one",
+            Self::NotCoordinator { .. } => "coordinate with the key that the run was founded with",
+            Self::ClockSkew { ours, theirs, .. } => match ours > theirs {
+                true => "our clock is fast, or the store's slow: synchronise with a time server",
+                false => "our clock is slow, or the store's fast: synchronise with a time server",
+            },
+        };
+        Some(text.into())
+    }
+
+    /// Whether another download may bring the very object that this one should have been.
+    pub fn may_be_transit(&self) -> bool {
         match self {
-            Self::Bucket(error) => error.hint(),
-            Self::Identity(error) => error.hint(),
-            Self::Envelope(error) => error.hint(),
-            Self::Manifest(error) => error.hint(),
-            Self::Chain(error) => error.hint(),
-            Self::Key(_) => None,
+            Self::Envelope(error) => error.may_be_transit(),
+            Self::Manifest(error) => error.may_be_transit(),
+            Self::Chain(error) => error.source.may_be_transit(),
+            Self::Description(DescriptionError::NotReadable(_) | DescriptionError::NotCanonical) => true,
+            Self::WrongContent { .. } | Self::WrongLength { .. } => true,
+            _ => false,
         }
+    }
+
+    /// Whether the same may succeed later without anything being changed: the store is away, or was for too long.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Bucket(error) => error.is_transient() || matches!(error, BucketError::GaveUp { .. }),
+            error => error.may_be_transit(),
+        }
+    }
+
+    /// Whether it says only that an object is not there.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, Self::Bucket(BucketError::NotFound { .. }))
     }
 }

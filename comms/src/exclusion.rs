@@ -35,12 +35,14 @@ pub enum Exclusion {
     UnknownPeer = 12,
     /// Judged to be of no use.
     Judged = 13,
-    /// Good, but the round was full.
+    /// Not needed: the round was full.
     Surplus = 14,
+    /// Not yet in the round: the peer has a seat from the next one on.
+    Newcomer = 15,
 }
 
 impl Exclusion {
-    const ALL: [(Self, &str); 14] = [
+    const ALL: [(Self, &str); 15] = [
         (Self::Missing, "missing"),
         (Self::Late, "late"),
         (Self::TooLarge, "too large"),
@@ -55,7 +57,13 @@ impl Exclusion {
         (Self::UnknownPeer, "unknown peer"),
         (Self::Judged, "judged"),
         (Self::Surplus, "surplus"),
+        (Self::Newcomer, "newcomer"),
     ];
+
+    /// Whether nothing came from the peer in time.
+    pub fn is_silence(self) -> bool {
+        matches!(self, Self::Missing | Self::Late)
+    }
 
     /// The number on the wire.
     pub const fn code(self) -> u8 {

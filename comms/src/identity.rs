@@ -58,6 +58,8 @@ impl fmt::Debug for PeerId {
     }
 }
 
+hex::written_as_text!(PeerId);
+
 impl FromStr for PeerId {
     type Err = NotHex;
 
@@ -110,7 +112,7 @@ impl Signature {
 
 impl fmt::Debug for Signature {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex::write(&self.0, formatter)
+        self.0.as_chunks().0.iter().try_for_each(|half| hex::write(half, formatter))
     }
 }
 

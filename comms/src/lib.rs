@@ -5,7 +5,10 @@
 //! - [`Key`] names every object in the bucket.
 //! - [`Manifest`] says whose deltas count in a round, [`Lineage`] names the weights that follow from it, and [`Chain`]
 //!   verifies both from genesis on.
+//! - [`Run`] is an open run, [`Description`] what its peers agreed on; a [`Follower`] reads its rounds, a [`Member`] speaks
+//!   in them, a [`Coordinator`] closes them.
 //! - [`Bucket`] is where all of it is kept; [`Clock`] is the time that everything which waits goes by.
+//! - [`Server`] is a bucket that others reach over S3.
 //! - [`Faulty`] makes any bucket as bad as real ones are on a bad day, from a seed.
 //!
 //! Nothing here names a tensor: what travels is bytes, so this builds without Burn and without the other crates. Secrets,
@@ -13,44 +16,67 @@
 
 mod bucket;
 mod chain;
+mod checkpoint;
 mod clock;
+mod coordinator;
+mod description;
 mod digest;
 mod envelope;
 mod envelope_error;
 mod error;
 mod exclusion;
 mod faults;
+mod fetch;
+mod follower;
 mod hex;
 mod identity;
+mod inbox;
 mod key_file;
 mod layout;
 mod lineage;
 mod manifest;
+mod member;
 mod outer;
+mod part_name;
 mod random;
 mod replay;
+mod retention;
+mod roster;
 mod round;
+mod rules;
+mod run;
+mod seat;
+mod server;
 mod virtual_clock;
 mod wire;
 
 pub use bucket::{
-    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Listed, Location, MemoryBucket, Put,
-    Retry, RetryPolicy, Secret, StoreBucket, Violation, check_conformance, open, probe,
+    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Listed, Location, MAX_SKEW, MemoryBucket,
+    Probe, Put, Retry, RetryPolicy, Secret, StoreBucket, Violation, check_conformance, open, probe, skew,
 };
 pub use chain::{BrokenChain, Chain};
+pub use checkpoint::{CheckpointDescription, CheckpointError, CheckpointPart};
 pub use clock::{Clock, SystemClock, Timestamp, within};
+pub use coordinator::{Closed, Coordinator};
+pub use description::{Description, DescriptionError};
 pub use digest::{Digest, NotHex, RunId};
 pub use envelope::{Announcement, Author, Envelope, Expectation, Header, Kind, Subject};
 pub use envelope_error::EnvelopeError;
 pub use error::CommsError;
 pub use exclusion::Exclusion;
 pub use faults::{FaultRates, Faulty};
+pub use follower::{Follower, Position};
 pub use identity::{Domain, Identity, PeerId, Signature};
 pub use key_file::IdentityError;
 pub use layout::{Key, Prefix, UnknownKey};
 pub use lineage::Lineage;
 pub use manifest::{Inclusion, MAX_PEERS, Manifest, ManifestError};
+pub use member::{Member, Published};
 pub use outer::{Clip, MeanOver, OuterSettings};
 pub use replay::{Admission, Seen};
 pub use round::Round;
+pub use rules::Rules;
+pub use run::Run;
+pub use seat::Seat;
+pub use server::{Bound, Server, ServerError, ServerOptions, peer_credentials};
 pub use virtual_clock::VirtualClock;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::{Digest, NotHex, RunId};
+use crate::hex;
 use crate::identity::PeerId;
 use crate::outer::OuterSettings;
 use crate::round::Round;
@@ -70,6 +71,8 @@ impl fmt::Debug for Lineage {
         fmt::Display::fmt(&self.0, formatter)
     }
 }
+
+hex::written_as_text!(Lineage);
 
 impl FromStr for Lineage {
     type Err = NotHex;

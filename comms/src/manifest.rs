@@ -92,6 +92,11 @@ impl ManifestError {
             _ => Some("the coordinator has to answer for it; do not train on".into()),
         }
     }
+
+    /// Whether another download may bring the very object that this one should have been.
+    pub fn may_be_transit(&self) -> bool {
+        matches!(self, Self::Envelope(error) if error.may_be_transit())
+    }
 }
 
 /// What the coordinator decided about one round.
@@ -191,22 +196,47 @@ impl Manifest {
         round: Round,
         previous: Lineage,
     ) -> Result<Self, ManifestError> {
-        let expectation = Expectation {
-            run,
-            kind: Kind::Manifest,
-            round: Some(round),
-            base: Some(previous),
-            author: Author::Is(coordinator),
-            max_payload: Self::max_length(MAX_PEERS),
-        };
-        let manifest = Self::parse(Envelope::open(object, &expectation)?.payload())?;
+        Self::open_envelope(object, run, coordinator, round, Some(previous))
+    }
+
+    /// Reads a stored manifest of `round`, which must come from `coordinator` and lead to weights of lineage `after`:
+    /// for whoever walks back from a state that is trusted.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the envelope or with the manifest in it.
+    pub fn open_leading_to(
+        object: &Bytes,
+        run: RunId,
+        coordinator: PeerId,
+        round: Round,
+        after: Lineage,
+    ) -> Result<Self, ManifestError> {
+        let manifest = Self::open_envelope(object, run, coordinator, round, None)?;
+        match manifest.lineage() {
+            got if got == after => Ok(manifest),
+            got => Err(ManifestError::WrongLineage { round, expected: after, got }),
+        }
+    }
+
+    fn open_envelope(
+        object: &Bytes,
+        run: RunId,
+        coordinator: PeerId,
+        round: Round,
+        base: Option<Lineage>,
+    ) -> Result<Self, ManifestError> {
+        let author = Author::Is(coordinator);
+        let max_payload = Self::max_length(MAX_PEERS);
+        let expectation = Expectation { run, kind: Kind::Manifest, round: Some(round), base, author, max_payload };
+        let envelope = Envelope::open(object, &expectation)?;
+        let manifest = Self::parse(envelope.payload())?;
         if manifest.round != round {
             return Err(ManifestError::WrongRound { expected: round, got: manifest.round });
         }
-        if manifest.previous != previous {
-            return Err(ManifestError::WrongPrevious { round, expected: previous, got: manifest.previous });
+        match envelope.header().subject.base {
+            expected if expected == manifest.previous => Ok(manifest),
+            expected => Err(ManifestError::WrongPrevious { round, expected, got: manifest.previous }),
         }
-        Ok(manifest)
     }
 
     /// The one encoding of this manifest.
@@ -292,15 +322,16 @@ impl Decoder<'_, '_> {
         count: usize,
         value: fn(&mut Self) -> Result<T, ManifestError>,
     ) -> Result<BTreeMap<PeerId, T>, ManifestError> {
-        let mut list = BTreeMap::new();
+        let mut list = Vec::with_capacity(count);
         for _ in 0..count {
             let peer = PeerId::from_bytes(self.or_cut(|fields| fields.take())?);
-            if list.last_key_value().is_some_and(|(last, _)| *last >= peer) {
+            if list.last().is_some_and(|(last, _)| *last >= peer) {
                 return Err(ManifestError::Malformed { reason: "its peers are not in ascending order" });
             }
-            list.insert(peer, value(self)?);
+            list.push((peer, value(self)?));
         }
-        Ok(list)
+        // A sorted list becomes a map in one go.
+        Ok(list.into_iter().collect())
     }
 
     fn inclusion(&mut self) -> Result<Inclusion, ManifestError> {

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use covey_comms::{
     Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, FaultRates, Faulty, Key, Listed,
-    MemoryBucket, Prefix, Put, Retry, RetryPolicy, Round, StoreBucket, SystemClock, Timestamp, VirtualClock,
-    check_conformance, probe,
+    MAX_SKEW, MemoryBucket, Prefix, Probe, Put, Retry, RetryPolicy, Round, StoreBucket, SystemClock, Timestamp,
+    VirtualClock, check_conformance, probe, skew,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -207,7 +207,9 @@ fn a_stale_listing_shows_the_past_and_a_truncated_body_its_beginning() {
 fn a_probe_leaves_nothing_behind() {
     let clock = VirtualClock::default();
     let bucket = memory(&clock);
-    assert_eq!(clock.run(probe(&bucket, Digest::of(b"nonce"))).unwrap().unwrap(), Creation::Honoured);
+    clock.advance(SECOND);
+    let expected = Probe { creation: Creation::Honoured, store_time: Some(clock.now()) };
+    assert_eq!(clock.run(probe(&bucket, Digest::of(b"nonce"))).unwrap().unwrap(), expected);
     assert_eq!(clock.run(bucket.list(&Prefix::Probes, None)).unwrap().unwrap(), []);
 }
 
@@ -215,9 +217,24 @@ fn a_probe_leaves_nothing_behind() {
 fn stores_that_overwrite_or_refuse_are_found_out() {
     let clock = VirtualClock::default();
     let lying = Pretending { inner: memory(&clock), is_read_only: false };
-    assert_eq!(clock.run(probe(&lying, Digest::of(b"nonce"))).unwrap().unwrap(), Creation::Overwrites);
+    assert_eq!(clock.run(probe(&lying, Digest::of(b"nonce"))).unwrap().unwrap().creation, Creation::Overwrites);
     let closed = Pretending { inner: memory(&clock), is_read_only: true };
-    assert_eq!(clock.run(probe(&closed, Digest::of(b"nonce"))).unwrap().unwrap(), Creation::ReadOnly);
+    let expected = Probe { creation: Creation::ReadOnly, store_time: None };
+    assert_eq!(clock.run(probe(&closed, Digest::of(b"nonce"))).unwrap().unwrap(), expected);
+}
+
+#[test]
+fn clocks_that_are_far_apart_are_refused_whichever_is_ahead() {
+    let noon = Timestamp::from_micros(1 << 50);
+    for (ours, store) in [(noon, noon), (noon + MAX_SKEW, noon), (noon, noon + MAX_SKEW)] {
+        assert!(skew(ours, store).is_ok());
+    }
+    let far = noon + MAX_SKEW + SECOND;
+    for (ours, store, word) in [(far, noon, "our clock is fast"), (noon, far, "our clock is slow")] {
+        let error = skew(ours, store).unwrap_err();
+        assert_eq!(error.to_string(), "our clock and the store's are 301 s apart, limit is 300 s");
+        assert!(error.hint().unwrap().contains(word), "{error:?}");
+    }
 }
 
 /// A store that overwrites silently, or lets nobody write.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use covey_comms::{
-    Access, Bucket, BucketError, Creation, Digest, Key, Location, Prefix, Put, Retry, RetryPolicy, Round, Secret,
-    StoreBucket, SystemClock, check_conformance, open, probe,
+    Access, Bucket, BucketError, Clock, Creation, Digest, Key, Location, Prefix, Put, Retry, RetryPolicy, Round,
+    Secret, StoreBucket, SystemClock, check_conformance, open, probe, skew,
 };
 
 fn location() -> Location {
@@ -35,7 +35,9 @@ fn a_server_keeps_the_contract() {
     on_runtime(async {
         let bucket = bucket();
         let nonce = Digest::of(format!("{:?}", std::time::SystemTime::now()).as_bytes());
-        assert_eq!(probe(bucket.as_ref(), nonce).await.unwrap(), Creation::Honoured);
+        let probe = probe(bucket.as_ref(), nonce).await.unwrap();
+        assert_eq!(probe.creation, Creation::Honoured);
+        skew(SystemClock.now(), probe.store_time.unwrap()).unwrap();
         check_conformance(bucket.as_ref()).await.unwrap();
     });
 }
@@ -94,7 +96,7 @@ fn a_public_bucket_is_read_without_keys() {
         let (owned, key) = (bucket(), Key::Manifest(Round(42)));
         assert!(owned.put_new(&key, Bytes::from_static(b"open")).await.unwrap().is_stored());
         assert_eq!(public.get(&key, 10).await.unwrap(), "open");
-        assert_eq!(probe(&public, Digest::of(b"public")).await.unwrap(), Creation::ReadOnly);
+        assert_eq!(probe(&public, Digest::of(b"public")).await.unwrap().creation, Creation::ReadOnly);
         owned.delete(&key).await.unwrap();
     });
 }

@@ -26,6 +26,6 @@ pub use contract::{Bucket, Listed, Put};
 pub use error::BucketError;
 pub use location::{Location, open};
 pub use memory::MemoryBucket;
-pub use probe::{Creation, probe};
+pub use probe::{Creation, MAX_SKEW, Probe, probe, skew};
 pub use retry::{Retry, RetryPolicy};
 pub use store::StoreBucket;

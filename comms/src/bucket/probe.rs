@@ -1,11 +1,15 @@
 //! What a store really does when it is asked to write a key once.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::bucket::contract::{Bucket, Put};
 use crate::bucket::error::BucketError;
+use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::layout::Key;
+use crate::error::{CommsError, apart};
+use crate::layout::{Key, Prefix};
 
 /// What a store makes of a second write to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,33 +37,61 @@ impl Creation {
     }
 }
 
-/// Writes one object twice, with different content, and looks what is left; then removes it.
+/// What a store turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// What it makes of a second write.
+    pub creation: Creation,
+    /// What its clock showed a moment ago, if we may write.
+    pub store_time: Option<Timestamp>,
+}
+
+/// The most that two clocks of a run may be apart.
+pub const MAX_SKEW: Duration = Duration::from_secs(300);
+
+/// Refuses clocks that are more than [`MAX_SKEW`] apart.
+///
+/// Rounds do not compare clocks, but people, logs and signed requests do; stores refuse requests from far off.
+///
+/// # Errors
+/// [`CommsError::ClockSkew`].
+pub fn skew(ours: Timestamp, store: Timestamp) -> Result<(), CommsError> {
+    match apart(&ours, &store) > MAX_SKEW {
+        true => Err(CommsError::ClockSkew { ours, theirs: store, limit: MAX_SKEW }),
+        false => Ok(()),
+    }
+}
+
+/// Writes one object twice, with different content, and looks what is left and when it was written; then removes it.
 ///
 /// `nonce` names the object: a digest that was never used here before. To be asked of a bucket that does not look first
 /// by itself. A store that honours creation one after the other may still fail at the same instant.
 ///
 /// # Errors
 /// What the store says, other than that it may not be written.
-pub async fn probe(bucket: &dyn Bucket, nonce: Digest) -> Result<Creation, BucketError> {
+pub async fn probe(bucket: &dyn Bucket, nonce: Digest) -> Result<Probe, BucketError> {
     let key = Key::Probe(nonce);
     let bodies = [&b"first"[..], b"other"].map(Bytes::from_static);
-    let creation = write_twice(bucket, &key, &bodies).await;
+    let probe = write_twice(bucket, &key, &bodies).await;
     // Tidiness only: some keys may write and not delete.
     let _ = bucket.delete(&key).await;
-    creation
+    probe
 }
 
-async fn write_twice(bucket: &dyn Bucket, key: &Key, [first, other]: &[Bytes; 2]) -> Result<Creation, BucketError> {
+async fn write_twice(bucket: &dyn Bucket, key: &Key, [first, other]: &[Bytes; 2]) -> Result<Probe, BucketError> {
     match bucket.put_new(key, first.clone()).await {
-        Err(BucketError::Denied { .. }) => return Ok(Creation::ReadOnly),
+        Err(BucketError::Denied { .. }) => return Ok(Probe { creation: Creation::ReadOnly, store_time: None }),
         Err(error) => return Err(error),
         Ok(_) => {}
     }
     let second = bucket.put_new(key, other.clone()).await?;
     // What lies there counts, whatever was reported.
     let stored = bucket.get(key, 64).await?;
-    Ok(match second {
+    let creation = match second {
         Put::Occupied if stored == first => Creation::Honoured,
         _ => Creation::Overwrites,
-    })
+    };
+    let listing = bucket.list(&Prefix::Probes, None).await?;
+    let store_time = listing.iter().find(|listed| listed.key == *key).map(|listed| listed.modified);
+    Ok(Probe { creation, store_time })
 }

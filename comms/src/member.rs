@@ -1,0 +1,110 @@
+//! One peer's own voice in a run.
+
+use bytes::Bytes;
+
+use crate::envelope::{Author, Envelope, Expectation, Kind, Subject};
+use crate::error::CommsError;
+use crate::identity::{Identity, PeerId};
+use crate::layout::Key;
+use crate::lineage::Lineage;
+use crate::round::Round;
+use crate::run::Run;
+
+/// Writes what one peer has to say, each thing once.
+#[derive(Clone, Debug)]
+pub struct Member {
+    run: Run,
+    identity: Identity,
+}
+
+/// What became of a delta that was to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "an earlier delta may be the one that counts"]
+pub enum Published {
+    /// It is in the bucket.
+    Stored,
+    /// Another delta of ours for the round was there first and stays: its payload, verified.
+    Occupied(Bytes),
+}
+
+impl Member {
+    /// Speaks in the name of `identity`.
+    pub fn new(run: Run, identity: Identity) -> Self {
+        Self { run, identity }
+    }
+
+    /// The peer's name.
+    pub fn peer(&self) -> PeerId {
+        self.identity.peer()
+    }
+
+    /// Asks to take part, once per run; saying it again is harmless.
+    ///
+    /// Enough for round 0. Who has no seat later, or lost it, asks with a [`heartbeat`](Self::heartbeat) of the round
+    /// that is being played, and is named by its manifest.
+    ///
+    /// # Errors
+    /// [`CommsError::Taken`] if something else lies there, or what the bucket says.
+    pub async fn hello(&self) -> Result<(), CommsError> {
+        let key = Key::Hello(self.peer());
+        let base = Lineage::genesis(self.run.id());
+        match self.put(&key, Kind::Hello, Round::FIRST, base, Bytes::new()).await? {
+            true => Ok(()),
+            false => Err(CommsError::Taken { what: key.to_string() }),
+        }
+    }
+
+    /// Says that the peer is there in `round`: it begins to train, or waits for a seat.
+    ///
+    /// # Errors
+    /// What the bucket says.
+    pub async fn heartbeat(&self, round: Round, base: Lineage) -> Result<(), CommsError> {
+        // Whatever lies there, it is a sign of life of that round.
+        self.put(&Key::Heartbeat(self.peer(), round), Kind::Heartbeat, round, base, Bytes::new()).await.map(drop)
+    }
+
+    /// Says that nobody should wait for the peer after `round`.
+    ///
+    /// # Errors
+    /// What the bucket says.
+    pub async fn farewell(&self, round: Round, base: Lineage) -> Result<(), CommsError> {
+        self.put(&Key::Farewell(self.peer(), round), Kind::Farewell, round, base, Bytes::new()).await.map(drop)
+    }
+
+    /// Delivers what was learned in `round` from weights of lineage `base`.
+    ///
+    /// A peer that was killed after it had delivered, and trained again, is told what counts.
+    ///
+    /// # Errors
+    /// What is wrong with an object that lies there already, or what the bucket says.
+    pub async fn publish(&self, round: Round, base: Lineage, payload: Bytes) -> Result<Published, CommsError> {
+        let key = Key::Delta(round, self.peer());
+        if self.put(&key, Kind::Delta, round, base, payload).await? {
+            return Ok(Published::Stored);
+        }
+        let expectation = Expectation {
+            run: self.run.id(),
+            kind: Kind::Delta,
+            round: Some(round),
+            base: Some(base),
+            author: Author::Is(self.peer()),
+            max_payload: self.run.description().rules.max_delta,
+        };
+        let check = |object| Ok(Envelope::open(&object, &expectation)?.payload().clone());
+        self.run.fetch(&key, expectation.max_object(), check).await.map(Published::Occupied)
+    }
+
+    /// Signs and writes; whether the key holds it now.
+    async fn put(
+        &self,
+        key: &Key,
+        kind: Kind,
+        round: Round,
+        base: Lineage,
+        payload: Bytes,
+    ) -> Result<bool, CommsError> {
+        let subject = Subject { run: self.run.id(), round, kind, base };
+        let object = Envelope::seal(&self.identity, subject, payload).to_bytes();
+        Ok(self.run.bucket().put_new(key, object).await?.is_stored())
+    }
+}
