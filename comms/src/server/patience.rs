@@ -1,0 +1,105 @@
+//! A connection that is closed when nothing moves on it for long.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Ends every wait for the other side after `limit` in which not a byte came or went.
+///
+/// Covers clients that stop within a header or a body, those that stop reading an answer, and those that went away
+/// without a word; each would hold a connection, and perhaps a half-written body, for ever.
+pub(super) struct Patience<S> {
+    stream: S,
+    limit: Duration,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl<S: Unpin> Patience<S> {
+    pub(super) fn new(stream: S, limit: Duration) -> Self {
+        Self { stream, limit, alarm: Box::pin(tokio::time::sleep(limit)) }
+    }
+
+    /// Passes on what `poll` says, and gives up if it has said nothing for long.
+    fn wait<T>(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Self { stream, limit, alarm } = self.get_mut();
+        match poll(Pin::new(stream), context) {
+            Poll::Pending => alarm.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into())),
+            ready => {
+                alarm.as_mut().reset(Instant::now() + *limit);
+                ready
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.wait(context, |stream, context| stream.poll_read(context, buffer))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.wait(context, |stream, context| stream.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.wait(context, |stream, context| stream.poll_write_vectored(context, bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wait(context, |stream, context| stream.poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wait(context, |stream, context| stream.poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn silence_ends_a_connection_and_bytes_prolong_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let limit = Duration::from_millis(200);
+            let mut server = Patience::new(listener.accept().await.unwrap().0, limit);
+            let (mut bytes, begun) = ([0; 8], Instant::now());
+            for _ in 0..3 {
+                tokio::time::sleep(limit * 3 / 4).await;
+                client.try_write(b"x").unwrap();
+                let mut buffer = ReadBuf::new(&mut bytes);
+                poll_fn(|context| Pin::new(&mut server).poll_read(context, &mut buffer)).await.unwrap();
+                assert_eq!(buffer.filled(), b"x");
+            }
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let silence = poll_fn(|context| Pin::new(&mut server).poll_read(context, &mut buffer)).await;
+            assert_eq!(silence.unwrap_err().kind(), ErrorKind::TimedOut);
+            assert!(begun.elapsed() > limit * 3);
+        });
+    }
+}
