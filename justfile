@@ -16,6 +16,10 @@ demo *flags:
 test:
     cargo test --release --workspace
 
+# Tests against real S3 servers, SeaweedFS and moto; installs both into .venv-s3.
+test-s3 *servers:
+    scripts/test_s3.sh {{servers}}
+
 # Compare training speed and memory with PyTorch; writes docs/results/bench-train.md.
 bench-train *flags:
     cargo build --release

@@ -1,28 +1,48 @@
-//! The contract on a real S3 server.
+//! The contract on a real S3 server; `scripts/test_s3.sh` starts two and runs this against each.
 //!
-//! `COVEY_TEST_S3=s3://bucket/prefix?endpoint=http://host:port cargo test --release -p covey-comms --test s3 -- --ignored`,
-//! with keys in the usual `AWS_*` variables. The bucket must exist and its prefix be empty.
+//! - `COVEY_TEST_S3=s3://bucket/prefix?endpoint=http://host:port` names a bucket that exists, and a prefix with nothing
+//!   in it. The public may read the bucket.
+//! - The usual `AWS_*` variables hold the keys.
+//! - `COVEY_TEST_S3_LACKS=signatures` says that the server lets everybody do everything.
+//!
+//! Then `cargo test --release --workspace --test s3 -- --ignored`.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use covey_comms::{
-    Access, Bucket, BucketError, Clock, Creation, Digest, Key, Location, Prefix, Put, Retry, RetryPolicy, Round,
-    Secret, StoreBucket, SystemClock, check_conformance, open, probe, skew,
+    Access, Bucket, BucketError, Clock, Creation, Digest, Key, Location, PeerId, Prefix, Put, Retry, RetryPolicy,
+    Round, Secret, StoreBucket, SystemClock, check_conformance, open, probe, skew,
 };
+use futures_util::future::{join_all, try_join_all};
 
-fn location() -> Location {
-    std::env::var("COVEY_TEST_S3").expect("COVEY_TEST_S3 names a bucket").parse().unwrap()
+/// The part of the bucket for one test: they run at the same time.
+fn location(test: &str) -> Location {
+    let mut location = std::env::var("COVEY_TEST_S3").expect("COVEY_TEST_S3 names a bucket").parse().unwrap();
+    let Location::S3 { prefix, .. } = &mut location else { panic!("not S3") };
+    *prefix = format!("{prefix}/{test}");
+    location
 }
 
 fn access() -> Access {
     Access::from_variables(std::env::vars()).unwrap()
 }
 
-fn bucket() -> Arc<dyn Bucket> {
+fn bucket(test: &str) -> Arc<dyn Bucket> {
     let clock = Arc::new(SystemClock);
-    Arc::new(Retry::new(open(&location(), &access(), clock.clone()).unwrap(), clock, RetryPolicy::default(), 1))
+    Arc::new(Retry::new(open(&location(test), &access(), clock.clone()).unwrap(), clock, RetryPolicy::default(), 1))
+}
+
+/// The same part of the bucket for somebody with other keys, or another bucket of that server.
+fn other(test: &str, name: Option<&str>, keys: Option<(String, Secret)>) -> StoreBucket {
+    let Location::S3 { bucket, prefix, endpoint, region } = location(test) else { panic!("not S3") };
+    StoreBucket::s3(name.unwrap_or(&bucket), &prefix, &Access { endpoint, region, keys, ..Access::default() }).unwrap()
+}
+
+/// Whether the server knows one client from another.
+fn checks_signatures() -> bool {
+    std::env::var("COVEY_TEST_S3_LACKS").unwrap_or_default() != "signatures"
 }
 
 fn on_runtime<T>(future: impl Future<Output = T>) -> T {
@@ -33,8 +53,8 @@ fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 #[ignore = "needs a server"]
 fn a_server_keeps_the_contract() {
     on_runtime(async {
-        let bucket = bucket();
-        let nonce = Digest::of(format!("{:?}", std::time::SystemTime::now()).as_bytes());
+        let bucket = bucket("contract");
+        let nonce = Digest::of(format!("{:?}", SystemClock.now()).as_bytes());
         let probe = probe(bucket.as_ref(), nonce).await.unwrap();
         assert_eq!(probe.creation, Creation::Honoured);
         skew(SystemClock.now(), probe.store_time.unwrap()).unwrap();
@@ -44,38 +64,56 @@ fn a_server_keeps_the_contract() {
 
 #[test]
 #[ignore = "needs a server"]
+fn of_32_writers_one_wins() {
+    on_runtime(async {
+        let key = Key::Manifest(Round(1));
+        let writers = (0..32_u8).map(|writer| async move {
+            let bucket = bucket("writers");
+            bucket.put_new(&key, Bytes::from(vec![writer; 1000])).await.unwrap()
+        });
+        let puts = join_all(writers).await;
+        let winners: Vec<_> = (0..32).filter(|writer| puts[*writer].is_stored()).collect();
+        assert_eq!(winners.len(), 1, "{puts:?}");
+        let bucket = bucket("writers");
+        assert_eq!(bucket.get(&key, 1000).await.unwrap(), vec![winners[0] as u8; 1000]);
+        bucket.delete(&key).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs a server"]
+fn large_objects_arrive_whole() {
+    on_runtime(async {
+        let (bucket, key) = (bucket("large"), Key::Delta(Round(1), PeerId::from_bytes([1; 32])));
+        let body: Bytes = (0..24_000_000).map(|index| (index % 251) as u8).collect();
+        assert!(bucket.put_new(&key, body.clone()).await.unwrap().is_stored());
+        assert!(bucket.get(&key, body.len() as u64).await.unwrap() == body, "other bytes came back");
+        let refusal = bucket.get(&key, body.len() as u64 - 1).await;
+        assert!(matches!(refusal, Err(BucketError::TooLarge { .. })), "{refusal:?}");
+        bucket.delete(&key).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs a server"]
 fn long_listings_are_complete() {
     on_runtime(async {
-        let bucket = bucket();
+        let bucket = bucket("listings");
         let keys: Vec<_> = (0..1100).map(|round| Key::CheckpointDescription(Round(round))).collect();
         for some in keys.chunks(50) {
-            let puts = some.iter().map(|key| bucket.put_new(key, Bytes::from_static(b"x")));
-            let puts = futures_util::future::try_join_all(puts).await.unwrap();
-            assert!(puts.into_iter().all(Put::is_stored));
+            let puts = try_join_all(some.iter().map(|key| bucket.put_new(key, Bytes::from_static(b"x"))));
+            assert!(puts.await.unwrap().into_iter().all(Put::is_stored));
         }
         let listed = bucket.list(&Prefix::Checkpoints, Some(&keys[99])).await.unwrap();
-        let removals = keys.iter().map(|key| bucket.delete(key));
-        futures_util::future::try_join_all(removals).await.unwrap();
+        try_join_all(keys.iter().map(|key| bucket.delete(key))).await.unwrap();
         assert_eq!(listed.into_iter().map(|listed| listed.key).collect::<Vec<_>>(), keys[100..]);
     });
 }
 
 #[test]
-#[ignore = "needs a server that checks signatures"]
-fn a_wrong_secret_is_denied() {
-    let Location::S3 { bucket, prefix, endpoint, region } = location() else { panic!("not S3") };
-    let keys = access().keys.map(|(id, _)| (id, Secret::new("wrong")));
-    let bucket = StoreBucket::s3(&bucket, &prefix, &Access { endpoint, region, keys, ..Access::default() }).unwrap();
-    let error = on_runtime(bucket.get(&Key::RunDescription, 10)).unwrap_err();
-    assert!(matches!(error, BucketError::Denied { .. }), "{error:?}");
-}
-
-#[test]
 #[ignore = "needs a server"]
 fn a_bucket_that_is_not_there_is_missing() {
-    let Location::S3 { prefix, endpoint, region, .. } = location() else { panic!("not S3") };
-    let access = Access { endpoint, region, ..access() };
-    let bucket = StoreBucket::s3("never-made-bucket", &prefix, &access).unwrap();
+    let bucket = other("missing", Some("never-made-bucket"), access().keys);
     on_runtime(async {
         let errors = [
             bucket.get(&Key::RunDescription, 10).await.unwrap_err(),
@@ -88,14 +126,35 @@ fn a_bucket_that_is_not_there_is_missing() {
 }
 
 #[test]
+#[ignore = "needs a server that checks signatures"]
+fn a_wrong_secret_is_denied() {
+    if !checks_signatures() {
+        return;
+    }
+    let keys = access().keys.map(|(id, _)| (id, Secret::new("wrong")));
+    let bucket = other("secret", None, keys);
+    on_runtime(async {
+        let errors = [
+            bucket.get(&Key::RunDescription, 10).await.unwrap_err(),
+            bucket.put_new(&Key::RunDescription, Bytes::from_static(b"x")).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error, BucketError::Denied { .. }), "{error:?}");
+        }
+    });
+}
+
+#[test]
 #[ignore = "needs a server that lets the public read and not write"]
 fn a_public_bucket_is_read_without_keys() {
-    let Location::S3 { bucket: name, prefix, endpoint, region } = location() else { panic!("not S3") };
-    let public = StoreBucket::s3(&name, &prefix, &Access { endpoint, region, ..Access::default() }).unwrap();
+    if !checks_signatures() {
+        return;
+    }
     on_runtime(async {
-        let (owned, key) = (bucket(), Key::Manifest(Round(42)));
+        let (owned, public, key) = (bucket("public"), other("public", None, None), Key::Manifest(Round(42)));
         assert!(owned.put_new(&key, Bytes::from_static(b"open")).await.unwrap().is_stored());
         assert_eq!(public.get(&key, 10).await.unwrap(), "open");
+        assert_eq!(public.list(&Prefix::Rounds, None).await.unwrap().len(), 1);
         assert_eq!(probe(&public, Digest::of(b"public")).await.unwrap().creation, Creation::ReadOnly);
         owned.delete(&key).await.unwrap();
     });
