@@ -51,8 +51,8 @@ mod virtual_clock;
 mod wire;
 
 pub use bucket::{
-    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Listed, Location, MAX_SKEW, MemoryBucket,
-    Probe, Put, Retry, RetryPolicy, Secret, StoreBucket, Violation, check_conformance, open, probe, skew,
+    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Listed, Location, MAX_SKEW,
+    MemoryBucket, Probe, Put, Retry, RetryPolicy, Secret, StoreBucket, Violation, check_conformance, open, probe, skew,
 };
 pub use chain::{BrokenChain, Chain};
 pub use checkpoint::{CheckpointDescription, CheckpointError, CheckpointPart};

@@ -6,6 +6,7 @@
 //!
 //! Nothing here reads a clock or draws random numbers: the same inputs give the same bytes on every machine.
 
+mod assignment;
 pub mod atomic_file;
 pub mod corpus;
 mod cursor;
@@ -23,6 +24,7 @@ mod shard;
 pub mod tokenizer;
 mod windows;
 
+pub use assignment::Assignment;
 pub use cursor::{Cursor, SourceCursor};
 pub use dataset::Dataset;
 pub use digest::Digest;

@@ -3,9 +3,11 @@
 //! Types only. What they mean is up to [`commands`](crate::commands); keys of
 //! the configuration are documented by [`config`](crate::config).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use covey_comms::RunId;
 
 /// Train Llama-style language models, from text to a Hugging Face folder.
 #[derive(Debug, Parser)]
@@ -19,7 +21,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a small model on built-in text, within minutes, and let it write.
+    /// Let two peers train a small model on built-in text, within minutes, and let it write.
     Demo(DemoArgs),
     /// Make tokenizers.
     #[command(subcommand)]
@@ -34,6 +36,17 @@ pub enum Command {
     Eval(EvalArgs),
     /// Write a model as a folder that `transformers` loads.
     Export(ExportArgs),
+    /// Begin a run that many train together, in a bucket or a folder.
+    Init(InitArgs),
+    /// Take part in a run.
+    Join(JoinArgs),
+    /// Close the rounds of a run.
+    Coordinate(CoordinateArgs),
+    /// Show how a run stands: rounds, peers, bytes, lineage.
+    Status(StatusArgs),
+    /// Keep a bucket for others.
+    #[command(subcommand)]
+    Bucket(BucketCommand),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -78,13 +91,19 @@ pub struct BenchTrainArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  covey demo --steps 100 --output /tmp/demo")]
 pub struct DemoArgs {
-    /// Optimizer steps; fewer are quicker, more write better.
+    /// Optimizer steps of each peer; fewer are quicker, more write better.
     #[arg(long, value_name = "STEPS")]
     pub steps: Option<u64>,
+    /// Peers that train together, each a process of its own; a coordinator joins them.
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub peers: u32,
+    /// Train in this process only, without peers and bucket.
+    #[arg(long, conflicts_with = "peers")]
+    pub alone: bool,
     /// Folder for checkpoints, metrics and the exported model.
     #[arg(long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
-    /// Threads of the CPU; every core without it.
+    /// Threads of the CPU over all peers; every core without it.
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<usize>,
     /// Seed of weights, data order and sample.
@@ -287,6 +306,145 @@ pub enum ExportType {
     Bf16,
     /// 16-bit IEEE floats.
     Fp16,
+}
+
+/// Flags of `covey init`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  covey init s3://our-bucket/first-run --preset tiny --data prepared/books --steps 3000"
+)]
+pub struct InitArgs {
+    /// URL of the bucket, such as s3://bucket/prefix, or a folder; keys come from the usual AWS_* variables.
+    #[arg(value_name = "BUCKET")]
+    pub bucket: String,
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// File of the coordinator's secret key, made if it is not there; runs/NAME/coordinator.key without it.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Leave the data out of the bucket; every peer then brings its own copy along with `covey join --data`.
+    #[arg(long)]
+    pub without_data: bool,
+}
+
+/// What this machine says of itself to a run.
+#[derive(Debug, Default, Args)]
+pub struct OwnArgs {
+    /// Folder of this machine's checkpoints and metrics; runs/NAME without it.
+    #[arg(long, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+    /// Where tensors live: cpu, cuda:N or wgpu:N.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Threads of the CPU; every core without it.
+    #[arg(long, value_name = "COUNT")]
+    pub threads: Option<usize>,
+    /// Any key of the configuration that the run does not fix, as often as needed.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Flags of `covey join`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  covey join s3://our-bucket/first-run --output runs/first-run")]
+pub struct JoinArgs {
+    /// URL or folder of the run's bucket.
+    #[arg(value_name = "BUCKET")]
+    pub bucket: String,
+    /// Prepared folder to learn from, if the data is not in the bucket.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Vec<PathBuf>,
+    /// The run that must be there, as `covey init` printed it.
+    #[arg(long, value_name = "ID")]
+    pub run: Option<RunId>,
+    /// This machine.
+    #[command(flatten)]
+    pub own: OwnArgs,
+}
+
+/// Flags of `covey coordinate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  covey coordinate s3://our-bucket/first-run")]
+pub struct CoordinateArgs {
+    /// URL or folder of the run's bucket.
+    #[arg(value_name = "BUCKET")]
+    pub bucket: String,
+    /// File of the key that `covey init` made; runs/NAME/coordinator.key without it.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The run that must be there, as `covey init` printed it.
+    #[arg(long, value_name = "ID")]
+    pub run: Option<RunId>,
+    /// This machine.
+    #[command(flatten)]
+    pub own: OwnArgs,
+}
+
+/// Flags of `covey status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  covey status s3://our-bucket/first-run --json")]
+pub struct StatusArgs {
+    /// URL or folder of the run's bucket.
+    #[arg(value_name = "BUCKET")]
+    pub bucket: String,
+    /// Newest rounds to list.
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    pub rounds: usize,
+    /// Everything, as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The run that must be there, as `covey init` printed it.
+    #[arg(long, value_name = "ID")]
+    pub run: Option<RunId>,
+    /// This machine.
+    #[command(flatten)]
+    pub own: OwnArgs,
+}
+
+/// What to do about buckets.
+#[derive(Debug, Subcommand)]
+pub enum BucketCommand {
+    /// Serve a folder as an S3 bucket, with a key for every peer that may write that peer's objects only.
+    Serve(ServeArgs),
+    /// Print the pair of keys of one peer.
+    Key(KeyArgs),
+}
+
+/// Flags of `covey bucket serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  covey bucket serve shared/ --bucket lan --address 0.0.0.0:9000")]
+pub struct ServeArgs {
+    /// Folder that holds the objects; made if it is not there.
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+    /// Name of the bucket.
+    #[arg(long, value_name = "NAME", default_value = "covey")]
+    pub bucket: String,
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    pub address: SocketAddr,
+    /// File of the secret from which all keys follow, made if it is not there; FOLDER.secret without it.
+    #[arg(long, value_name = "FILE")]
+    pub secret: Option<PathBuf>,
+    /// Let everybody read.
+    #[arg(long)]
+    pub public_read: bool,
+    /// Largest object, such as 500MB or 5GB.
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = byte_size)]
+    pub max_object_size: u64,
+}
+
+/// Flags of `covey bucket key`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  covey bucket key shared.secret --peer runs/first-run/peer.key")]
+pub struct KeyArgs {
+    /// File of the server's secret.
+    #[arg(value_name = "SECRET")]
+    pub secret: PathBuf,
+    /// Id of the peer, or its key file; the administrator's pair without it.
+    #[arg(long, value_name = "PEER")]
+    pub peer: Option<String>,
 }
 
 /// What to look at.

@@ -5,8 +5,10 @@ use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use covey_comms::{BucketError, CommsError, IdentityError, ServerError};
 use covey_data::DataError;
 use covey_model::{BatchError, HubError, SamplingError};
+use covey_optim::codec::DecodeError;
 use covey_optim::{OptimError, SettingError};
 
 use crate::checkpoint::CheckpointError;
@@ -109,6 +111,7 @@ fn code_of(cause: Cause<'_>) -> Option<u8> {
         || cause.is::<ConfigError>()
         || cause.is::<covey_model::ConfigError>()
         || cause.is::<SettingError>()
+        || matches!(cause.downcast_ref(), Some(BucketError::InvalidUrl { .. } | BucketError::Misconfigured { .. }))
         || matches!(cause.downcast_ref(), Some(SamplingError::Setting { .. }))
         || matches!(cause.downcast_ref(), Some(DataError::Setting { .. }));
     let failure = cause.is::<HubError>() || cause.is::<CheckpointError>() || cause.is::<DataError>();
@@ -128,6 +131,11 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         .or_else(|| advice(cause, BatchError::hint))
         .or_else(|| advice(cause, SamplingError::hint))
         .or_else(|| advice(cause, OptimError::hint))
+        .or_else(|| advice(cause, CommsError::hint))
+        .or_else(|| advice(cause, BucketError::hint))
+        .or_else(|| advice(cause, IdentityError::hint))
+        .or_else(|| advice(cause, ServerError::hint))
+        .or_else(|| advice(cause, DecodeError::hint))
 }
 
 fn advice<E: Error + 'static>(cause: Cause<'_>, hint: impl FnOnce(&E) -> Option<String>) -> Option<String> {

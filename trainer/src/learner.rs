@@ -5,6 +5,7 @@ use covey_optim::{AdamW, AdamWState, OptimError, Schedule, clear, clip_scale, gl
 
 use crate::checkpoint::{Moments, NamedTensor};
 use crate::config::Config;
+use crate::model_folder::flat_tensor;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,6 +77,8 @@ pub struct Learner {
     micro_batch_size: usize,
     step: u64,
     tokens: u64,
+    /// What the schedule's rate is multiplied with.
+    rate_ratio: f64,
 }
 
 impl Learner {
@@ -91,6 +94,7 @@ impl Learner {
             micro_batch_size: config.train.micro_batch_size,
             step: 0,
             tokens: 0,
+            rate_ratio: 1.0,
         }
     }
 
@@ -99,6 +103,24 @@ impl Learner {
     pub fn at(self, step: u64, tokens: u64, optimizer: AdamWState, config: &Config) -> Self {
         let optimizer = AdamW::restore(config.adamw(), optimizer, self.decoder.device());
         Self { optimizer, step, tokens, ..self }
+    }
+
+    /// Puts other weights in the place of its own, in canonical order; moments stay.
+    pub fn set_weights<'a>(&mut self, weights: impl IntoIterator<Item = &'a [f32]>) {
+        let device = self.decoder.device();
+        for (own, values) in self.weights.iter_mut().zip(weights) {
+            *own = flat_tensor(values.to_vec(), device);
+        }
+    }
+
+    /// Sets the clock of the schedule: the next step is number `step`, counted from 0.
+    pub fn set_step(&mut self, step: u64) {
+        self.step = step;
+    }
+
+    /// Multiplies the schedule's learning rate with `ratio` from the next step on.
+    pub fn set_rate_ratio(&mut self, ratio: f64) {
+        self.rate_ratio = ratio;
     }
 
     /// Steps made.
@@ -133,7 +155,7 @@ impl Learner {
         let loss = self.accumulate(tokens, length, targets)? / targets as f64;
         let grad_norm = global_norm(self.gradients.iter()).map_err(|error| self.norm_error(step, loss, error))?;
         let scale = self.clip_norm.map_or(1.0, |longest| clip_scale(grad_norm, longest));
-        let learning_rate = self.schedule.learning_rate(self.step);
+        let learning_rate = self.schedule.learning_rate(self.step) * self.rate_ratio;
         let updates = self.weights.iter_mut().zip(self.gradients.iter());
         let updated = self.optimizer.step(updates, learning_rate, scale);
         updated.map_err(|source| LearnError::Optimizer { step, source })?;
@@ -174,6 +196,11 @@ impl Learner {
             NamedTensor { name: name.clone(), shape: shape.clone(), values }
         };
         parameters.iter().zip(self.weights.iter()).map(named).collect()
+    }
+
+    /// A copy of the optimizer's state, in the same order.
+    pub fn optimizer(&self) -> AdamWState {
+        self.optimizer.state()
     }
 
     /// Copies of the optimizer's moments in the same order, and the number of updates behind them.

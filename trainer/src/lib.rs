@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
+pub mod common_run;
 pub mod config;
 pub mod device;
 pub mod diagnostics;
@@ -12,5 +13,6 @@ pub mod learner;
 pub mod metrics;
 pub mod model_folder;
 pub mod progress;
+pub mod round_loop;
 pub mod run;
 pub mod writing;

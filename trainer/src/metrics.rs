@@ -1,9 +1,9 @@
 //! `metrics.jsonl`: what happened in a run, one JSON object a line.
 //!
-//! Every line has a `kind` (`step`, `eval`) and a `step`. Resuming
+//! Every line has a `kind` (`step`, `eval`, `round`) and a `step`. Resuming
 //! drops what lies after the checkpoint, so that a run that was killed has in
 //! the end the same lines as one that was not; only `tokens_per_second`,
-//! `mfu`, `elapsed` and `memory` depend on the day.
+//! `mfu`, `elapsed`, `memory` and the seconds of rounds depend on the day.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -22,6 +22,8 @@ pub enum Entry {
     Step(StepReport),
     /// The model was measured on held-out text.
     Eval(EvalReport),
+    /// A round with others was decided and applied.
+    Round(RoundReport),
 }
 
 /// One training step.
@@ -58,6 +60,37 @@ pub struct EvalReport {
     pub bits_per_byte: f64,
     /// Exponential of `loss`.
     pub perplexity: f64,
+}
+
+/// One round with others, as one peer saw it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RoundReport {
+    /// Inner steps that this peer has made.
+    pub step: u64,
+    /// The round.
+    pub round: u32,
+    /// Rounds so far that moved the weights, this one included.
+    pub outer_steps: u64,
+    /// Lineage after the round.
+    pub lineage: String,
+    /// Digest of the shared weights after the round.
+    pub weights: String,
+    /// Deltas that entered the model.
+    pub included: usize,
+    /// Peers that were left out.
+    pub excluded: usize,
+    /// What became of this peer's own delta: `included`, the reason it was left out for, or `none`.
+    pub own: String,
+    /// Bytes of this peer's delta.
+    pub bytes_sent: u64,
+    /// Bytes of the deltas that were fetched.
+    pub bytes_received: u64,
+    /// Seconds of inner steps; 0 in a round that was only caught up with.
+    pub train_seconds: f64,
+    /// Seconds to compress, encode, publish, fetch, decode and apply.
+    pub exchange_seconds: f64,
+    /// Seconds of waiting for others.
+    pub wait_seconds: f64,
 }
 
 /// The metrics file could not be read or written.
@@ -121,6 +154,18 @@ impl MetricsLog {
     /// # Errors
     /// If the file cannot be read or cut.
     pub fn resume(run: &Path, step: u64) -> Result<Self, MetricsError> {
+        Self::resume_where(run, |line| line.step <= step)
+    }
+
+    /// The same for a peer that awaits the decision on `round`, having made `step` steps.
+    ///
+    /// # Errors
+    /// If the file cannot be read or cut.
+    pub fn resume_in_round(run: &Path, step: u64, round: u32) -> Result<Self, MetricsError> {
+        Self::resume_where(run, |line| line.step <= step && line.round.is_none_or(|decided| decided < round))
+    }
+
+    fn resume_where(run: &Path, stays: impl Fn(&Place) -> bool) -> Result<Self, MetricsError> {
         let path = Self::path_in(run);
         let failed = |action| {
             let path = path.clone();
@@ -129,7 +174,7 @@ impl MetricsLog {
         fs::create_dir_all(run).map_err(failed("create"))?;
         let open = OpenOptions::new().create(true).read(true).append(true).open(&path);
         let file = open.map_err(failed("open"))?;
-        let length = length_up_to(&file, step).map_err(failed("read"))?;
+        let length = length_while(&file, stays).map_err(failed("read"))?;
         file.set_len(length).map_err(failed("cut"))?;
         Ok(Self { path, file })
     }
@@ -146,19 +191,19 @@ impl MetricsLog {
     }
 }
 
-/// The part of a line that decides whether it stays.
+/// The part of a line that decides whether it stays when a run goes on.
 #[derive(Deserialize)]
 struct Place {
     step: u64,
+    round: Option<u32>,
 }
 
-/// Bytes of the longest run of whole lines from the start that are not later than `step`.
-fn length_up_to(file: &File, step: u64) -> io::Result<u64> {
+/// Bytes of the longest run of whole lines from the start that stay.
+fn length_while(file: &File, stays: impl Fn(&Place) -> bool) -> io::Result<u64> {
     let mut reader = BufReader::new(file);
     let (mut line, mut length) = (Vec::new(), 0);
     while reader.read_until(b'\n', &mut line)? > 0 {
-        let stays = line.ends_with(b"\n") && serde_json::from_slice::<Place>(&line).is_ok_and(|at| at.step <= step);
-        if !stays {
+        if !line.ends_with(b"\n") || !serde_json::from_slice(&line).is_ok_and(|place| stays(&place)) {
             break;
         }
         length += line.len() as u64;

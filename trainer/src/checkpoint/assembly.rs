@@ -5,7 +5,7 @@ use std::path::Path;
 use super::disk::Disk;
 use super::error::CheckpointError;
 use super::hashed_file::HashedFile;
-use super::layout::{MANIFEST, MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS};
+use super::layout::{ERROR_FEEDBACK, MANIFEST, MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS};
 use super::manifest::{FileEntry, Manifest};
 use super::snapshot::{Snapshot, weights_digest};
 use super::tensor_files::{TensorSource, write_tensors};
@@ -23,6 +23,9 @@ pub(super) fn assemble(
     disk.create_folder(folder).map_err(|source| CheckpointError::io("create", folder, source))?;
     let mut files = write_tensors(disk, folder, WEIGHTS, &weights(snapshot), max_file_bytes)?;
     files.extend(write_tensors(disk, folder, OPTIMIZER, &moments(snapshot), max_file_bytes)?);
+    if !snapshot.error_feedback.is_empty() {
+        files.extend(write_tensors(disk, folder, ERROR_FEEDBACK, &error_feedback(snapshot), max_file_bytes)?);
+    }
     files.extend(write_texts(disk, folder, snapshot)?);
     let manifest = Manifest::new(snapshot.state.step, weights_digest(&snapshot.weights), files);
     HashedFile::write_whole(disk, folder, MANIFEST, manifest.to_json().as_bytes())?;
@@ -32,6 +35,12 @@ pub(super) fn assemble(
 fn weights(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
     let weights = snapshot.weights.iter();
     weights.map(|tensor| TensorSource::new(tensor.name.as_str(), &tensor.shape, &tensor.values)).collect()
+}
+
+/// Under the names of the weights.
+fn error_feedback(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
+    let pairs = snapshot.weights.iter().zip(&snapshot.error_feedback);
+    pairs.map(|(weight, values)| TensorSource::new(weight.name.as_str(), &weight.shape, values)).collect()
 }
 
 /// `m.<name>` and `v.<name>` of every weight.

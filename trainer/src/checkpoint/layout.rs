@@ -18,6 +18,8 @@ pub(super) const STATE: &str = "state.json";
 pub(super) const WEIGHTS: &str = "model";
 /// Stem of the files of moments.
 pub(super) const OPTIMIZER: &str = "optimizer";
+/// Stem of the files of error feedback.
+pub(super) const ERROR_FEEDBACK: &str = "error-feedback";
 
 const PREFIX: &str = "step-";
 const PARTIAL: &str = ".partial-";

@@ -8,7 +8,7 @@ use covey_optim::Moments;
 use rayon::prelude::*;
 
 use super::error::{CheckpointError, Damage};
-use super::layout::{MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS, is_own};
+use super::layout::{ERROR_FEEDBACK, MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS, is_own};
 use super::manifest::{FileEntry, Manifest};
 use super::snapshot::{NamedTensor, TrainingState};
 use super::tensor_files::TensorFiles;
@@ -25,6 +25,7 @@ pub struct Checkpoint {
     run_config: String,
     weights: TensorFiles,
     moments: TensorFiles,
+    error_feedback: TensorFiles,
 }
 
 impl Checkpoint {
@@ -45,6 +46,7 @@ impl Checkpoint {
             run_config: read_text(path, RUN_CONFIG)?,
             weights: TensorFiles::open(path, WEIGHTS, names())?,
             moments: TensorFiles::open(path, OPTIMIZER, names())?,
+            error_feedback: TensorFiles::open(path, ERROR_FEEDBACK, names())?,
             path: path.to_owned(),
             manifest,
         };
@@ -74,6 +76,15 @@ impl Checkpoint {
     /// [`weights_digest`](super::weights_digest) of the weights, in hexadecimal.
     pub fn weights_digest(&self) -> &str {
         &self.manifest.weights
+    }
+
+    /// Reads a file that was brought along; `None` if there is none of that name.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`] if it cannot be read.
+    pub fn extra_file(&self, name: &str) -> Result<Option<Vec<u8>>, CheckpointError> {
+        let Some(path) = self.extra_files().find(|path| path.ends_with(name)) else { return Ok(None) };
+        fs::read(&path).map(Some).map_err(|source| CheckpointError::io("read", &path, source))
     }
 
     /// Paths of the tokenizer files and whatever else was brought along.
@@ -106,6 +117,17 @@ impl Checkpoint {
         let first = self.read(&self.moments, &format!("m.{name}"))?.values;
         let second = self.read(&self.moments, &format!("v.{name}"))?.values;
         Ok(Some(Moments { first, second }))
+    }
+
+    /// Reads the error feedback of the weight `name`; `None` if the run was trained alone.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::weight`].
+    pub fn error_feedback(&self, name: &str) -> Result<Option<Vec<f32>>, CheckpointError> {
+        match self.error_feedback.names().next() {
+            None => Ok(None),
+            Some(_) => self.read(&self.error_feedback, name).map(|tensor| Some(tensor.values)),
+        }
     }
 
     fn read(&self, files: &TensorFiles, name: &str) -> Result<NamedTensor, CheckpointError> {

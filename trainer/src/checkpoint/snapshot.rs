@@ -15,6 +15,7 @@ use super::manifest::is_plain;
 /// while training goes on.
 ///
 /// - `moments` is empty (nothing optimised yet) or has one entry per weight, in the same order.
+/// - `error_feedback` is empty (trained alone) or has one entry per weight, in the same order.
 /// - Every tensor has as many values as its shape says, and a name of its own.
 /// - Extra files have plain names that mean nothing else in a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub weights: Vec<NamedTensor>,
     /// The optimizer's running means.
     pub moments: Vec<Moments>,
+    /// What a peer has not yet told others of its training.
+    pub error_feedback: Vec<Vec<f32>>,
     /// Text of the Hub's `config.json`.
     pub model_config: String,
     /// Text of the run's resolved configuration.
@@ -76,8 +79,8 @@ impl Snapshot {
     /// Checks the invariants of the type.
     pub(super) fn check(&self) -> Result<(), CheckpointError> {
         let contradiction = self.weights.iter().find_map(NamedTensor::contradiction);
-        match contradiction.or_else(|| self.uneven_moments()).or_else(|| self.name_twice()).or_else(|| self.bad_file())
-        {
+        let uneven = || self.uneven_moments().or_else(|| self.uneven_feedback());
+        match contradiction.or_else(uneven).or_else(|| self.name_twice()).or_else(|| self.bad_file()) {
             Some(reason) => Err(CheckpointError::InvalidSnapshot { step: self.state.step, reason }),
             None => Ok(()),
         }
@@ -94,6 +97,15 @@ impl Snapshot {
             [&moments.first, &moments.second].iter().any(|moment| moment.len() != weight.values.len())
         });
         uneven.map(|(weight, _)| format!("the moments of {} have another length than the weight", weight.name))
+    }
+
+    fn uneven_feedback(&self) -> Option<String> {
+        if self.error_feedback.is_empty() {
+            return None;
+        }
+        let lengths = self.error_feedback.iter().map(Vec::len);
+        let fits = lengths.eq(self.weights.iter().map(|weight| weight.values.len()));
+        (!fits).then(|| "the error feedback has another form than the weights".to_owned())
     }
 
     fn name_twice(&self) -> Option<String> {
@@ -120,7 +132,7 @@ impl NamedTensor {
 /// BLAKE3 over, for each tensor in the order given, the length of its name,
 /// the name, the rank, every dimension (all counts as little-endian `u64`),
 /// and its values as little-endian `f32`.
-pub fn weights_digest(weights: &[NamedTensor]) -> blake3::Hash {
+pub fn weights_digest<'a>(weights: impl IntoIterator<Item = &'a NamedTensor>) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     let count = |hasher: &mut blake3::Hasher, count: usize| {
         hasher.update(&(count as u64).to_le_bytes());

@@ -1,12 +1,17 @@
 //! The commands, one file each.
 
 mod bench;
+mod bucket;
 pub mod config;
+mod coordinate;
 mod demo;
 mod eval;
 mod export;
 mod generate;
+mod init;
+mod join;
 mod prepare;
+mod status;
 mod tokenizer;
 mod train;
 
@@ -15,7 +20,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 
-use crate::cli::{Cli, Command, TokenizerCommand};
+use crate::cli::{Cli, Command, ConfigArgs, OwnArgs, TokenizerCommand};
+use crate::config::Layers;
 use crate::interrupt;
 
 /// Runs what the command line asks for.
@@ -32,6 +38,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Generate(arguments) => generate::run(arguments, &interrupt),
         Command::Eval(arguments) => eval::run(arguments, &interrupt),
         Command::Export(arguments) => export::run(arguments, &interrupt),
+        Command::Init(arguments) => init::run(arguments),
+        Command::Join(arguments) => join::run(arguments, &interrupt),
+        Command::Coordinate(arguments) => coordinate::run(arguments, &interrupt),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Bucket(command) => bucket::run(command, &interrupt),
         Command::Config(command) => config::run(command),
         Command::Bench(command) => bench::run(command),
     }
@@ -46,6 +57,24 @@ pub(crate) fn say(text: &str) {
 /// Data for whoever reads stdout.
 fn print(text: &str) -> anyhow::Result<()> {
     io::stdout().lock().write_all(text.as_bytes()).context("cannot write the output")
+}
+
+/// What a machine says of itself to a run with others.
+fn own_layers(own: &OwnArgs) -> Layers {
+    let arguments = ConfigArgs {
+        output: own.output.clone(),
+        device: own.device.clone(),
+        threads: own.threads,
+        set: own.set.clone(),
+        ..ConfigArgs::default()
+    };
+    config::layers(&arguments)
+}
+
+/// Plays a future to its end, with timers and network.
+fn on_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the network runtime")?.block_on(future)
 }
 
 /// Whether Ctrl-C has been pressed.

@@ -23,6 +23,7 @@ mod resolved;
 mod schema;
 mod sections;
 mod shape;
+mod shared;
 mod show;
 mod suggestion;
 mod value;
@@ -38,8 +39,9 @@ pub use reference::{key_list, markdown};
 pub use resolved::Resolved;
 pub use schema::{Fallback, GROUPS, KEYS, Key};
 pub use sections::{
-    AnnealConfig, CheckpointConfig, Config, DataConfig, FlatWindow, ModelChoice, OptimConfig, Precision, Rewind,
-    RunConfig, ScheduleConfig, ScheduleKind, Source, TrainConfig,
+    AnnealConfig, CheckpointConfig, CommsConfig, Config, DataConfig, ExchangeConfig, FlatWindow, ModelChoice,
+    OptimConfig, Precision, Rewind, RoundsConfig, RunConfig, ScheduleConfig, ScheduleKind, Source, TrainConfig,
 };
 pub use shape::{RopeScaling, Shape};
+pub use shared::SHARED_CONFIG;
 pub use value::{Entry, Value};

@@ -1,8 +1,9 @@
 //! The settings of the optimizer in the words of `covey-optim`.
 
+use covey_optim::sparseloco::{OuterSchedule, SparseLocoConfig};
 use covey_optim::{AdamWConfig, Anneal, FlatWindow, Rewind, Schedule, Shape};
 
-use super::sections::{AnnealConfig, Config, ScheduleConfig, ScheduleKind};
+use super::sections::{AnnealConfig, Config, ExchangeConfig, ScheduleConfig, ScheduleKind};
 
 impl Config {
     /// The learning rate over the run.
@@ -17,6 +18,13 @@ impl Config {
             rewinds: self.schedule.rewind.iter().map(|rewind| Rewind { at: rewind.at, steps: rewind.steps }).collect(),
             anneal: self.schedule.anneal.map(Anneal::from),
         }
+    }
+
+    /// What peers send, in the words of the compressor.
+    pub fn sparseloco(&self) -> SparseLocoConfig {
+        let ExchangeConfig { profile, k, dct, decay, mean_over, clip, mass_return, .. } = self.sparseloco;
+        let outer_learning_rate = OuterSchedule(self.sparseloco.outer_learning_rate.clone());
+        SparseLocoConfig { profile, k, dct, decay: decay as f32, mean_over, clip, mass_return, outer_learning_rate }
     }
 
     /// The constants of AdamW.

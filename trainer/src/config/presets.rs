@@ -22,6 +22,7 @@ const TRAINING: &[(&str, &str)] = &[
         train = { steps = 3000, batch_size = 8, log_every = 10, eval_every = 500 }
         optim.learning_rate = 4e-3
         checkpoint.every = 500
+        rounds = { inner_steps = 15, deadline = 300 }
         "#,
     ),
     (
@@ -75,6 +76,11 @@ const TRAINING: &[(&str, &str)] = &[
         flat_windows = [{ start = 82_200, length = 13_500 }]
         rewind = [{ at = 121_200, steps = 20_000 }]
         anneal = { start = 183_000, warmup_steps = 100, peak_ratio = 0.25, decay_steps = 4500 }
+        [rounds]
+        inner_steps = 30
+        deadline = 1500
+        [sparseloco]
+        outer_learning_rate = [{ from_round = 0, rate = 1.0 }, { from_round = 3667, rate = 0.65 }]
         "#,
     ),
 ];

@@ -37,6 +37,9 @@ const RELATIONS: &[Relation] = &[
     Relation { keys: &["schedule.warmup_steps", "train.steps"], breach: warmup_ends_within_the_run },
     Relation { keys: &["schedule.flat_windows"], breach: flat_windows_are_apart },
     Relation { keys: &["schedule.rewind"], breach: the_clock_stays_positive },
+    Relation { keys: &["rounds.min_peers", "rounds.max_included"], breach: rounds_take_the_peers_they_wait_for },
+    Relation { keys: &["sparseloco.k"], breach: chunks_have_the_values },
+    Relation { keys: &["sparseloco.outer_learning_rate"], breach: outer_rates_follow_each_other },
 ];
 
 /// Everything in which the keys do not fit together.
@@ -142,4 +145,21 @@ fn flat_windows_are_apart(facts: &Facts<'_>) -> Option<String> {
 fn the_clock_stays_positive(facts: &Facts<'_>) -> Option<String> {
     let finding = facts.config.schedule().check().into_iter().find(|finding| finding.key.starts_with("rewinds"))?;
     Some(format!("must not set the clock back to before its start, as {} steps do", finding.got))
+}
+
+fn rounds_take_the_peers_they_wait_for(facts: &Facts<'_>) -> Option<String> {
+    let rounds = &facts.config.rounds;
+    let breaks = rounds.min_peers > rounds.max_included;
+    breaks.then(|| format!("must be at most {}", facts.quote("rounds.max_included")))
+}
+
+fn chunks_have_the_values(facts: &Facts<'_>) -> Option<String> {
+    let finding = facts.config.sparseloco().check().into_iter().find(|finding| finding.key == "k")?;
+    Some(finding.rule.to_string())
+}
+
+fn outer_rates_follow_each_other(facts: &Facts<'_>) -> Option<String> {
+    let wrong = |key: &str| key.starts_with("outer_learning_rate");
+    let finding = facts.config.sparseloco().check().into_iter().find(|finding| wrong(&finding.key))?;
+    Some(finding.rule.to_string())
 }

@@ -145,6 +145,9 @@ fn meaning(checked: Checked) -> Config {
     if let Some(output) = config.run.output.to_str() {
         config.run.output = output.replace("<name>", &config.run.name).into();
     }
+    if let (Some(key), Some(output)) = (config.comms.key.to_str(), config.run.output.to_str()) {
+        config.comms.key = key.replace("<output>", output).into();
+    }
     config
 }
 

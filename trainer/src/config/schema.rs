@@ -72,6 +72,9 @@ pub static GROUPS: &[(&str, &str)] = &[
     ("optim", "AdamW with decoupled weight decay."),
     ("schedule", "How the learning rate moves, as a ratio of `optim.learning_rate`."),
     ("checkpoint", "What is kept on disk to resume from."),
+    ("rounds", "Training together: how rounds go. The run fixes these for all peers."),
+    ("sparseloco", "Training together: what peers send, and what becomes of it. The run fixes these for all peers."),
+    ("comms", "Training together: how this machine reaches the bucket."),
 ];
 
 /// Every key, in the order in which they are shown.
@@ -129,6 +132,36 @@ pub static KEYS: &[Key] = &[
 
     key("checkpoint.every", COUNT, Value("500"), "steps", "Steps between two checkpoints; the last step is always saved."),
     key("checkpoint.keep", COUNT, Value("3"), "checkpoints", "Newest checkpoints that are kept."),
+
+    key("rounds.inner_steps", COUNT, Value("30"), "steps", "Optimizer steps of a peer between two exchanges; must divide `train.steps` of a common run."),
+    key("rounds.min_peers", COUNT, Value("1"), "peers", "The run begins with so many, and rounds wait for so many until their deadline."),
+    key("rounds.max_included", COUNT, Value("20"), "peers", "Deltas that enter the model in one round at most."),
+    key("rounds.deadline", SECONDS, Value("1800"), "seconds", "Longest time that a round lasts, from the first sign of life on."),
+    key("rounds.patience", COUNT, Value("3"), "rounds", "Rounds in a row that a peer may miss before it loses its seat."),
+    key("rounds.checkpoint_every", COUNT, Value("10"), "rounds", "Rounds between two checkpoints in the bucket."),
+    key("rounds.keep_checkpoints", COUNT, Value("2"), "checkpoints", "Newest checkpoints that stay in the bucket, with the deltas since the oldest of them."),
+    key("rounds.join_warmup_steps", ANY_COUNT, Value("30"), "steps", "Steps over which the learning rate of a peer that joins later rises from 0, since its moments are empty."),
+
+    key("sparseloco.profile", Kind::Choice(&["covey", "reference"]), Value("covey"), "", "Rules of chunks and levels; `reference` is the published arithmetic."),
+    key("sparseloco.k", COUNT, Value("64"), "values", "Values sent of a chunk of 4096."),
+    key("sparseloco.dct", Kind::Boolean, Value("false"), "", "Whether matrices are sent as frequencies of their blocks (DCT-II), as DeMo does."),
+    key("sparseloco.decay", DECAY, Value("0.95"), "", "What remains of the error feedback from round to round."),
+    key("sparseloco.mean_over", Kind::Choice(&["senders", "peers"]), Value("senders"), "", "Whether a coordinate is averaged over the peers that sent it or over all."),
+    key("sparseloco.clip", Kind::Choice(&["median-norm", "off"]), Value("median-norm"), "", "Whether loud deltas are scaled down to the median norm."),
+    key("sparseloco.mass_return", Kind::Boolean, Value("true"), "", "Whether a delta that was left out goes back into the error feedback; `false` is faithful to the publication."),
+    key("sparseloco.outer_learning_rate", Kind::List(OUTER_RATES), Value("[{ from_round = 0, rate = 1.0 }]"), "", "Steps of the outer learning rate; rounds that moved the weights are counted."),
+
+    key("comms.key", FOLDER, Value("<output>/peer.key"), "", "File of the secret key that is this peer; made if it is not there. `<output>` stands for `run.output`."),
+    key("comms.upload_limit", COUNT, Value("none"), "bytes/s", "Most that is sent, on average.").or("none"),
+    key("comms.download_limit", COUNT, Value("none"), "bytes/s", "Most that is fetched, on average.").or("none"),
+    key("comms.byte_budget", COUNT, Value("none"), "bytes", "Bytes sent and fetched after which this start of the program stops.").or("none"),
+    key("comms.poll", SECONDS, Value("0.5"), "seconds", "Time between two looks for what others wrote."),
+    key("comms.retry", SECONDS, Value("300"), "seconds", "How long one request is repeated before the program gives up."),
+];
+
+const OUTER_RATES: &[Field] = &[
+    field("from_round", ANY_COUNT, None, "First round it holds for, counting those that moved the weights."),
+    field("rate", OUTER_RATE, None, "The outer learning rate."),
 ];
 
 const SOURCES: &[Field] = &[
@@ -165,6 +198,9 @@ const ANY_COUNT: Kind = Kind::Count { at_least: 0 };
 const POSITIVE: Kind = Kind::Number(&[Above(0.0)]);
 const NOT_NEGATIVE: Kind = Kind::Number(&[AtLeast(0.0)]);
 const RATIO: Kind = Kind::Number(&[AtLeast(0.0), AtMost(1.0)]);
+const SECONDS: Kind = Kind::Number(&[AtLeast(0.001), AtMost(31_536_000.0)]);
+const OUTER_RATE: Kind = Kind::Number(&[Above(0.0), AtMost(10.0)]);
+const DECAY: Kind = Kind::Number(&[AtLeast(0.0), AtMost(0.999)]);
 const AVERAGE: Kind = Kind::Number(&[AtLeast(0.0), Below(1.0)]);
 const FOLDER: Kind = Kind::Text { label: "a path", rule: path_rule };
 const NAME: Kind = Kind::Text { label: "a name", rule: name_rule };

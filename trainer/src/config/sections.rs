@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use covey_optim::sparseloco::{Clip, MeanOver, OuterRate, Profile};
 use serde::{Deserialize, Serialize};
 
 use super::shape::Shape;
@@ -28,6 +29,12 @@ pub struct Config {
     pub schedule: ScheduleConfig,
     /// What is kept to resume from.
     pub checkpoint: CheckpointConfig,
+    /// How rounds go, when many train together.
+    pub rounds: RoundsConfig,
+    /// What peers send each other.
+    pub sparseloco: ExchangeConfig,
+    /// How the bucket is reached.
+    pub comms: CommsConfig,
 }
 
 /// The run as a whole: its name, its folder, its machine.
@@ -194,4 +201,63 @@ pub struct CheckpointConfig {
     pub every: u64,
     /// Newest checkpoints that are kept.
     pub keep: usize,
+}
+
+/// How rounds go, when many train together; the same for all peers of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundsConfig {
+    /// Optimizer steps of a peer between two exchanges: H.
+    pub inner_steps: u64,
+    /// Peers that the run begins with and that rounds wait for.
+    pub min_peers: u32,
+    /// Deltas that enter the model in one round at most.
+    pub max_included: u32,
+    /// Longest time that a round lasts, in seconds.
+    pub deadline: f64,
+    /// Rounds in a row that a peer may miss.
+    pub patience: u32,
+    /// Rounds between two checkpoints in the bucket.
+    pub checkpoint_every: u32,
+    /// Checkpoints that stay in the bucket.
+    pub keep_checkpoints: u32,
+    /// Steps of rising learning rate after joining late.
+    pub join_warmup_steps: u64,
+}
+
+/// What peers send each other, and what becomes of it: SparseLoCo's settings, the same for all peers of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExchangeConfig {
+    /// Rules of chunks and levels.
+    pub profile: Profile,
+    /// Values sent of a chunk of 4096.
+    pub k: usize,
+    /// Whether values are frequencies of blocks.
+    pub dct: bool,
+    /// What remains of the error feedback from round to round.
+    pub decay: f64,
+    /// What a coordinate is divided by.
+    pub mean_over: MeanOver,
+    /// What happens to loud deltas.
+    pub clip: Clip,
+    /// Whether a delta that was left out goes back into the error feedback.
+    pub mass_return: bool,
+    /// Outer learning rate, by rounds that moved the weights.
+    pub outer_learning_rate: Vec<OuterRate>,
+}
+
+/// How this machine reaches the bucket; every peer has its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommsConfig {
+    /// File of the peer's secret key.
+    pub key: PathBuf,
+    /// Bytes per second sent at most.
+    pub upload_limit: Option<u64>,
+    /// Bytes per second fetched at most.
+    pub download_limit: Option<u64>,
+    /// Bytes sent and fetched at most by one start of the program.
+    pub byte_budget: Option<u64>,
+    /// Seconds between two looks for what others wrote.
+    pub poll: f64,
+    /// Seconds for which one request is repeated.
+    pub retry: f64,
 }

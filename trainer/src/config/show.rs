@@ -12,7 +12,7 @@ use super::sections::Config;
 impl Config {
     /// Every key with its value, as a file that reads back to the same config.
     pub fn to_toml(&self) -> String {
-        document(self, |_| None)
+        document(self, |_| true, |_| None)
     }
 
     /// Reads a config that [`Config::to_toml`] wrote, without environment or command line.
@@ -31,7 +31,7 @@ impl Config {
 impl Resolved {
     /// Like [`Config::to_toml`], each value followed by the place that it came from.
     pub fn show(&self) -> String {
-        document(&self.config, |key| self.origin(key.path).map(ToString::to_string))
+        document(&self.config, |_| true, |key| self.origin(key.path).map(ToString::to_string))
     }
 }
 
@@ -52,14 +52,22 @@ fn value_of(table: &toml::Table, key: &Key) -> Option<String> {
     }
 }
 
-fn document(config: &Config, comment: impl Fn(&Key) -> Option<String>) -> String {
+/// The keys that are `wanted`, as a file.
+pub(crate) fn document_of(config: &Config, wanted: impl Fn(&Key) -> bool) -> String {
+    document(config, wanted, |_| None)
+}
+
+fn document(config: &Config, wanted: impl Fn(&Key) -> bool, comment: impl Fn(&Key) -> Option<String>) -> String {
     let table = config.table();
     let mut document = String::new();
     for (group, _) in GROUPS {
-        let members = KEYS.iter().filter(|key| key.parts().0 == *group);
+        let members = KEYS.iter().filter(|key| key.parts().0 == *group && wanted(key));
         let rows: Vec<_> = members
             .filter_map(|key| Some((format!("{} = {}", key.parts().1, value_of(&table, key)?), comment(key))))
             .collect();
+        if rows.is_empty() {
+            continue;
+        }
         let blank = if document.is_empty() { "" } else { "\n" };
         write!(document, "{blank}[{group}]\n{}", aligned(&rows)).expect("writing to a string cannot fail");
     }

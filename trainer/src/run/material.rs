@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::diagnostics::UsageError;
 
 /// Every source, compared with its manifest.
-pub(super) fn open_datasets(config: &Config) -> anyhow::Result<Vec<Dataset>> {
+pub(crate) fn open_datasets(config: &Config) -> anyhow::Result<Vec<Dataset>> {
     let open = |source: &crate::config::Source| {
         let dataset = Dataset::open(&source.path)?;
         // Wrong tokens would be learned without a word; reading them all once is little beside learning them.
@@ -20,7 +20,7 @@ pub(super) fn open_datasets(config: &Config) -> anyhow::Result<Vec<Dataset>> {
 }
 
 /// The tokenizer of all sources.
-pub(super) fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer> {
+pub(crate) fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer> {
     let first = datasets.first().ok_or_else(|| UsageError::new("there is no data to train on"))?;
     if let Some(other) = datasets.iter().find(|other| other.manifest().tokenizer != first.manifest().tokenizer) {
         let (one, two) = (first.folder().display(), other.folder().display());
@@ -31,7 +31,7 @@ pub(super) fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer
 }
 
 /// The data's ids and windows must fit the network.
-pub(super) fn check_fit(model: &ModelConfig, tokenizer: &Tokenizer, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn check_fit(model: &ModelConfig, tokenizer: &Tokenizer, config: &Config) -> anyhow::Result<()> {
     let (vocab, known) = (tokenizer.vocab_size(), model.vocab_size);
     if vocab > known {
         let problem = UsageError::new(format!(
@@ -52,7 +52,7 @@ pub(super) fn check_fit(model: &ModelConfig, tokenizer: &Tokenizer, config: &Con
 }
 
 /// The windows in the run's order, from the beginning or from where a checkpoint stands.
-pub(super) fn sampler(config: &Config, datasets: &[Dataset], from: Option<&Checkpoint>) -> anyhow::Result<Sampler> {
+pub(crate) fn sampler(config: &Config, datasets: &[Dataset], from: Option<&Checkpoint>) -> anyhow::Result<Sampler> {
     let sources = datasets.iter().zip(&config.data.sources).map(|(dataset, source)| {
         let windows = dataset.windows(Split::Train, config.data.sequence_length)?;
         Ok(Source { windows, weight: source.weight })

@@ -1,8 +1,8 @@
 //! A training run on one machine: opened from its configuration, or from where it stopped, and carried to its end.
 
 mod clock;
-mod material;
-mod start;
+pub(crate) mod material;
+pub(crate) mod start;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -234,6 +234,7 @@ impl Run {
             state,
             weights: self.learner.named_weights(),
             moments,
+            error_feedback: Vec::new(),
             model_config: hub_config(self.model(), &self.tokenizer).to_json(),
             run_config: self.run_toml.clone(),
             extra_files: tokenizer_files(&self.tokenizer),
@@ -253,6 +254,6 @@ pub fn hub_config(model: &ModelConfig, tokenizer: &Tokenizer) -> HubConfig {
 }
 
 /// The files of a tokenizer, as `transformers` expects them.
-fn tokenizer_files(tokenizer: &Tokenizer) -> Vec<ExtraFile> {
+pub(crate) fn tokenizer_files(tokenizer: &Tokenizer) -> Vec<ExtraFile> {
     tokenizer.files().into_iter().map(|(name, bytes)| ExtraFile { name: name.to_owned(), bytes }).collect()
 }

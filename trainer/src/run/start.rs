@@ -17,15 +17,15 @@ use crate::learner::Learner;
 use crate::model_folder::{ModelFolder, flat_tensor};
 
 /// Where weights, moments and counters of a run come from.
-pub(super) struct Start<'a> {
-    pub(super) model: ModelConfig,
+pub(crate) struct Start<'a> {
+    pub(crate) model: ModelConfig,
     trained: Option<ModelFolder>,
     checkpoint: Option<&'a Checkpoint>,
 }
 
 impl<'a> Start<'a> {
     /// Finds it and checks that it fits what is configured.
-    pub(super) fn find(
+    pub(crate) fn find(
         config: &Config,
         tokenizer: &Tokenizer,
         checkpoint: Option<&'a Checkpoint>,
@@ -46,7 +46,7 @@ impl<'a> Start<'a> {
     }
 
     /// A learner that stands there.
-    pub(super) fn learner(self, config: &Config, device: &Device) -> anyhow::Result<Learner> {
+    pub(crate) fn learner(self, config: &Config, device: &Device) -> anyhow::Result<Learner> {
         let weights = self.weights(config, device)?;
         let parameters = self.model.parameters();
         let learner = Learner::new(Decoder::new(self.model, device), weights, config);
@@ -62,7 +62,7 @@ impl<'a> Start<'a> {
         Ok(learner.at(state.step, state.tokens, optimizer, config))
     }
 
-    fn weights(&self, config: &Config, device: &Device) -> anyhow::Result<Weights> {
+    pub(crate) fn weights(&self, config: &Config, device: &Device) -> anyhow::Result<Weights> {
         let parameters = self.model.parameters();
         if let Some(checkpoint) = self.checkpoint {
             return parameters.try_map(|spec| Ok(flat_tensor(checkpoint.weight(&spec.name)?.values, device)));

@@ -17,6 +17,7 @@ pub(crate) fn assert_holds(checkpoint: &Checkpoint, snapshot: &Snapshot) {
     for (index, weight) in snapshot.weights.iter().enumerate() {
         assert_eq!(&checkpoint.weight(&weight.name).unwrap(), weight);
         assert_eq!(checkpoint.moments(&weight.name).unwrap().as_ref(), snapshot.moments.get(index));
+        assert_eq!(checkpoint.error_feedback(&weight.name).unwrap().as_ref(), snapshot.error_feedback.get(index));
     }
     let extras: Vec<_> = checkpoint.extra_files().map(|path| fs::read(path).unwrap()).collect();
     assert!(extras.iter().eq(snapshot.extra_files.iter().map(|file| &file.bytes)));
@@ -66,7 +67,7 @@ fn weights_are_where_the_hub_has_them() {
 #[test]
 fn a_run_that_has_optimised_nothing_has_no_moments() {
     let run = tempfile::tempdir().unwrap();
-    let start = Snapshot { moments: Vec::new(), ..snapshot(0) };
+    let start = Snapshot { moments: Vec::new(), error_feedback: Vec::new(), ..snapshot(0) };
     let mut writer = CheckpointWriter::open(run.path(), keeping(1)).unwrap();
     writer.save(start.clone()).unwrap();
     writer.wait().unwrap();

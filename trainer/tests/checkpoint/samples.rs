@@ -28,6 +28,7 @@ pub(crate) fn snapshot(step: u64) -> Snapshot {
     });
     Snapshot {
         moments: moments.collect(),
+        error_feedback: weights.iter().map(|weight| numbers(&weight.shape, step as f32 + 0.75)).collect(),
         weights,
         state: state(step),
         model_config: r#"{"model_type": "llama"}"#.into(),

@@ -1,5 +1,7 @@
 //! `covey demo`: the whole way from text to a model that writes, on text that comes with the program.
 
+mod together;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -14,6 +16,8 @@ use super::{export, is_raised, prepare, say, tokenizer};
 use crate::cli::DemoArgs;
 use crate::config::{Layers, Purpose, Resolved};
 use crate::device;
+use crate::diagnostics::UsageError;
+use crate::metrics::EvalReport;
 use crate::model_folder::ModelFolder;
 use crate::progress::Activity;
 use crate::writing::Writer;
@@ -23,6 +27,10 @@ const VOCAB_SIZE: usize = 4096;
 
 /// How the demo's model begins to write.
 const PROMPT: &str = "The people of the United States";
+
+/// Steps of each peer, and most steps between two exchanges.
+const STEPS_TOGETHER: u64 = 1500;
+const INNER_STEPS: u64 = 15;
 
 /// Tokens it writes.
 const SAMPLE_TOKENS: usize = 120;
@@ -40,36 +48,59 @@ pub(super) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Resul
         }
         made => made?,
     }
-    let outcome = train(&resolved, None, interrupt)?;
-    say(&closing_words(&folder, &outcome));
-    if !outcome.finished {
-        return Ok(());
-    }
-    let (Some(first), Some(last)) = (&outcome.first, &outcome.last) else {
-        anyhow::bail!("nothing was measured on held-out text");
+    let trained = match arguments.alone {
+        true => alone(&resolved, &folder, interrupt)?,
+        false => together::train(&resolved.config, &folder, arguments.peers, interrupt)?,
     };
+    let Some(trained) = trained else { return Ok(()) };
+    let (first, last) = (&trained.first, &trained.last);
     anyhow::ensure!(last.loss < first.loss, "the held-out loss did not fall: {} to {}", first.loss, last.loss);
     say(&format!(
-        "held-out text: {:.3} bits per byte before, {:.3} after {} steps",
-        first.bits_per_byte, last.bits_per_byte, outcome.step
+        "held-out text: {:.3} bits per byte before, {:.3} after training",
+        first.bits_per_byte, last.bits_per_byte
     ));
-    write_sample(&folder, resolved.config.run.seed, interrupt)?;
-    export::write(&folder, &folder.join("export"), NumberFormat::Fp32, u64::MAX, interrupt)?;
-    let shown = folder.display();
+    write_sample(&trained.folder, resolved.config.run.seed, interrupt)?;
+    export::write(&trained.folder, &folder.join("export"), NumberFormat::Fp32, u64::MAX, interrupt)?;
+    let shown = trained.folder.display();
     say(&format!("let it write more with `covey generate {shown} --prompt \"My fellow citizens\"`"));
     Ok(())
+}
+
+/// A model that the demo has made.
+struct Trained {
+    /// The folder of the run, or of one peer of it.
+    folder: PathBuf,
+    first: EvalReport,
+    last: EvalReport,
+}
+
+/// One process on one machine; nothing, if it was interrupted.
+fn alone(resolved: &Resolved, folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<Option<Trained>> {
+    let outcome = train(resolved, None, interrupt)?;
+    say(&closing_words(folder, &outcome));
+    if !outcome.finished {
+        return Ok(None);
+    }
+    let nothing = "nothing was measured on held-out text";
+    let (first, last) = (outcome.first.context(nothing)?, outcome.last.context(nothing)?);
+    Ok(Some(Trained { folder: folder.to_owned(), first, last }))
 }
 
 /// The folder asked for, or the first free one of `runs/demo`, `runs/demo-2`, …
 fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &arguments.output {
         refuse_taken(folder)?;
+        if folder.join("bucket").exists() {
+            let taken = UsageError::new(format!("{} already holds a demo", folder.display()));
+            return Err(taken.with_hint("choose another folder with `--output`").into());
+        }
         return Ok(folder.clone());
     }
     let first = PathBuf::from("runs/demo");
     let numbered = (2..).map(|number| PathBuf::from(format!("runs/demo-{number}")));
     let mut candidates = std::iter::once(first).chain(numbered);
-    candidates.find(|folder| !folder.join("checkpoints").is_dir()).context("there is always a free number")
+    let is_free = |folder: &PathBuf| ["checkpoints", "bucket"].iter().all(|part| !folder.join(part).exists());
+    candidates.find(is_free).context("there is always a free number")
 }
 
 /// Tokenizer and shards from the text in the program.
@@ -89,6 +120,16 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
         .flag("demo", "run.name", "demo")
         .path_flag("--output", "run.output", folder)
         .sources_flag("demo", &[data.to_owned()]);
+    if !arguments.alone {
+        let steps = arguments.steps.unwrap_or(STEPS_TOGETHER);
+        // Whole rounds, however few steps were asked for.
+        let inner_steps = (1..=INNER_STEPS).rev().find(|inner| steps.is_multiple_of(*inner)).unwrap_or(1);
+        layers = layers
+            .flag("demo", "train.steps", steps)
+            .flag("demo", "rounds.inner_steps", inner_steps)
+            .flag("demo", "rounds.min_peers", arguments.peers)
+            .flag("demo", "comms.poll", 0.05);
+    }
     let steps = ("--steps", "train.steps", arguments.steps.map(|steps| steps.to_string()));
     let seed = ("--seed", "run.seed", arguments.seed.map(|seed| seed.to_string()));
     let threads = ("--threads", "run.threads", arguments.threads.map(|threads| threads.to_string()));

@@ -1,0 +1,61 @@
+//! Who trains on what in a common run: a rule that everybody can check.
+
+use crate::DataError;
+use crate::sampler::{Sampler, Source};
+
+/// Domain of the seeds of rounds, so that no other use of the run's seed sees the same orders.
+const SEED_DOMAIN: &str = "covey 2026-11-22 seed of a round's windows";
+
+/// Samples by which a source may be ahead of its exact share of a mixture.
+const MIXTURE_SLACK: u64 = 64;
+
+/// The windows of every seat in every round of a run.
+///
+/// - Each round has an order of its own, a function of the run's seed and the round. The peer on seat s trains on its
+///   samples from `s * samples` to `(s + 1) * samples`.
+/// - Seats below [`Assignment::disjoint_seats`] share no window within a round.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    sources: Vec<Source>,
+    seed: u64,
+    samples: u64,
+}
+
+impl Assignment {
+    /// The assignment of a run of this seed in which a peer learns from `samples` windows a round, at least one.
+    pub fn new(sources: Vec<Source>, seed: u64, samples: u64) -> Self {
+        Self { sources, seed, samples: samples.max(1) }
+    }
+
+    /// The samples of one seat in one round, in the order in which they are trained on; the first `samples` count.
+    pub fn of(&self, round: u32, seat: u32) -> Result<Sampler, DataError> {
+        Sampler::at(self.sources.clone(), round_seed(self.seed, round), u64::from(seat) * self.samples)
+    }
+
+    /// Windows that a peer learns from in a round.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// How many seats there are before windows repeat within a round.
+    pub fn disjoint_seats(&self) -> u64 {
+        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let is_mixture = self.sources.len() > 1;
+        let reach = self.sources.iter().map(|source| match is_mixture {
+            false => source.windows.count(),
+            true => {
+                let safe = source.windows.count().saturating_sub(MIXTURE_SLACK);
+                (safe as f64 * total / source.weight) as u64
+            }
+        });
+        reach.min().unwrap_or(0) / self.samples
+    }
+}
+
+fn round_seed(seed: u64, round: u32) -> u64 {
+    let mut hasher = blake3::Hasher::new_derive_key(SEED_DOMAIN);
+    hasher.update(&seed.to_le_bytes()).update(&round.to_le_bytes());
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,77 @@
+//! Who trains on what.
+
+use std::collections::BTreeMap;
+
+use covey_data::{Assignment, Dataset, Source, Split};
+
+use crate::fixture::opened_dataset;
+
+const LENGTH: usize = 16;
+const SAMPLES: u64 = 3;
+
+fn assignment(dataset: &Dataset, seed: u64) -> Assignment {
+    let windows = dataset.windows(Split::Train, LENGTH).unwrap();
+    Assignment::new(vec![Source { windows, weight: 1.0 }], seed, SAMPLES)
+}
+
+fn windows_of(assignment: &Assignment, round: u32, seat: u32) -> Vec<Vec<u32>> {
+    let mut sampler = assignment.of(round, seat).unwrap();
+    let draw = |_| {
+        let mut tokens = Vec::new();
+        sampler.draw(&mut tokens).unwrap();
+        tokens
+    };
+    (0..SAMPLES).map(draw).collect()
+}
+
+/// How often each window occurs: different windows may hold the same text.
+fn counts(windows: impl Iterator<Item = Vec<u32>>) -> BTreeMap<Vec<u32>, usize> {
+    let mut counts = BTreeMap::new();
+    windows.for_each(|window| *counts.entry(window).or_default() += 1);
+    counts
+}
+
+#[test]
+fn seats_of_a_round_share_no_window() {
+    let (_home, dataset) = opened_dataset();
+    let windows = dataset.windows(Split::Train, LENGTH).unwrap();
+    let all = counts((0..windows.count()).map(|index| {
+        let mut tokens = Vec::new();
+        windows.read(index, &mut tokens).unwrap();
+        tokens
+    }));
+    let assignment = assignment(&dataset, 7);
+    let seats = u32::try_from(assignment.disjoint_seats()).unwrap();
+    assert!(seats > 3, "the fixture is too small to say anything");
+    assert!(windows.count() - u64::from(seats) * SAMPLES < SAMPLES, "seats are given away");
+    for round in 0..4 {
+        let drawn = counts((0..seats).flat_map(|seat| windows_of(&assignment, round, seat)));
+        assert!(drawn.iter().all(|(window, count)| all.get(window).is_some_and(|there| count <= there)));
+    }
+}
+
+#[test]
+fn an_assignment_follows_from_seed_round_and_seat() {
+    let (_home, dataset) = opened_dataset();
+    let of = |seed, round, seat| windows_of(&assignment(&dataset, seed), round, seat);
+    assert_eq!(of(1, 2, 3), of(1, 2, 3));
+    assert_ne!(of(1, 2, 3), of(1, 3, 3));
+    assert_ne!(of(1, 2, 3), of(2, 2, 3));
+}
+
+#[test]
+fn seats_of_a_mixture_stay_within_one_pass_over_each_source() {
+    let (_home, dataset) = opened_dataset();
+    let windows = |split| dataset.windows(split, 1).unwrap();
+    let sources = vec![
+        Source { windows: windows(Split::Train), weight: 3.0 },
+        Source { windows: windows(Split::HeldOut), weight: 1.0 },
+    ];
+    let assignment = Assignment::new(sources, 1, 5);
+    let seats = u32::try_from(assignment.disjoint_seats()).unwrap();
+    assert!(seats > 0, "the fixture is too small to say anything");
+    for round in 0..20 {
+        let last = assignment.of(round, seats).unwrap();
+        assert!(last.cursor().sources.iter().all(|source| source.epoch == 0));
+    }
+}

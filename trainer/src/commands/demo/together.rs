@@ -1,0 +1,148 @@
+//! The demo's run: a folder for a bucket, and a process for the coordinator and for every peer, as on many machines.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::Trained;
+use crate::commands::{is_raised, on_runtime, say};
+use crate::common_run::connection::{Connection, identity};
+use crate::common_run::founding::Foundation;
+use crate::config::Config;
+use crate::metrics::{Entry, EvalReport, MetricsLog};
+
+/// How often it is looked whether a process has ended.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Trains with `peers` peers in `folder`; nothing, if it was interrupted.
+pub(super) fn train(
+    config: &Config,
+    folder: &Path,
+    peers: u32,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<Option<Trained>> {
+    let bucket = folder.join("bucket");
+    let key = folder.join("coordinator.key");
+    found(config, &bucket, &key)?;
+    let coordinator =
+        process(folder, "coordinator", |command| command.arg("coordinate").arg(&bucket).arg("--key").arg(&key))?;
+    let mut processes = vec![coordinator];
+    for number in 1..=peers {
+        processes.push(peer(config, folder, &bucket, (number, peers))?);
+    }
+    say(&format!("{peers} peers and a coordinator share {}; `covey status` tells how they stand", bucket.display()));
+    watch(processes, interrupt)?;
+    let own = folder.join("peer-1");
+    match measured(&own)?.as_slice() {
+        _ if is_raised(interrupt) => {
+            say(&format!("stopped; `covey coordinate` and `covey join` go on with {}", bucket.display()));
+            Ok(None)
+        }
+        [first, .., last] => Ok(Some(Trained { folder: own, first: first.clone(), last: last.clone() })),
+        _ => anyhow::bail!("nothing was measured on held-out text"),
+    }
+}
+
+fn found(config: &Config, bucket: &Path, key: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(bucket).with_context(|| format!("cannot create {}", bucket.display()))?;
+    let coordinator = identity(key)?;
+    let foundation = Foundation::new(config, &coordinator, true)?;
+    let connection = Connection::open(&bucket.display().to_string(), &config.comms)?;
+    on_runtime(async { foundation.publish(&connection, &coordinator).await.map(drop) })
+}
+
+/// One of the demo's processes.
+struct Process {
+    name: String,
+    child: Child,
+    log: Option<PathBuf>,
+}
+
+fn peer(config: &Config, folder: &Path, bucket: &Path, (number, peers): (u32, u32)) -> anyhow::Result<Process> {
+    let cores = config.run.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
+    let threads = (cores.unwrap_or(1) / peers as usize).max(1);
+    let name = format!("peer-{number}");
+    let output = folder.join(&name);
+    process(folder, &name, |command| {
+        command.arg("join").arg(bucket).arg("--output").arg(output).arg("--threads").arg(threads.to_string());
+        // One peer is enough to watch, and to measure.
+        let every = if number == 1 { "500" } else { "never" };
+        command.arg("--set").arg(format!("train.eval_every={every}")).arg("--set").arg("comms.poll=0.05")
+    })
+}
+
+/// Starts a command of this program. The first peer is shown; the others write into a file.
+fn process(folder: &Path, name: &str, arguments: impl FnOnce(&mut Command) -> &mut Command) -> anyhow::Result<Process> {
+    let program = std::env::current_exe().context("cannot find the program's own file")?;
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    let log = (name != "peer-1").then(|| folder.join(format!("{name}.log")));
+    if let Some(log) = &log {
+        let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+        command.stdout(Stdio::null()).stderr(file);
+    }
+    let child = arguments(&mut command).spawn().with_context(|| format!("cannot start {name}"))?;
+    Ok(Process { name: name.to_owned(), child, log })
+}
+
+/// Waits until all have ended; if one fails, the others are ended.
+fn watch(mut processes: Vec<Process>, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let mut told = false;
+    loop {
+        let mut are_running = false;
+        for index in 0..processes.len() {
+            match processes[index].child.try_wait()? {
+                None => are_running = true,
+                Some(status) if status.success() => {}
+                Some(status) => return Err(failed(processes, index, status)),
+            }
+        }
+        if !are_running {
+            return Ok(());
+        }
+        if is_raised(interrupt) && !told {
+            // Ctrl-C reaches them, too; other signals may have been meant for this process only.
+            processes.iter().for_each(ask_to_stop);
+            told = true;
+        }
+        std::thread::sleep(SLICE);
+    }
+}
+
+/// Ends what is left, and says what the failed process said last.
+fn failed(mut processes: Vec<Process>, index: usize, status: ExitStatus) -> anyhow::Error {
+    for process in &mut processes {
+        // One that has ended already cannot be ended again.
+        let _ = process.child.kill();
+        let _ = process.child.wait();
+    }
+    let Process { name, log, .. } = &processes[index];
+    let text = log.as_ref().and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(5)..].join("\n");
+    anyhow::anyhow!("{name} ended with {status}\n{last}")
+}
+
+#[cfg(unix)]
+fn ask_to_stop(process: &Process) {
+    // The standard library can only kill; the shell's own command asks.
+    let _ = Command::new("kill").arg("-INT").arg(process.child.id().to_string()).status();
+}
+
+#[cfg(not(unix))]
+fn ask_to_stop(_process: &Process) {}
+
+/// What a peer measured on held-out text.
+fn measured(folder: &Path) -> anyhow::Result<Vec<EvalReport>> {
+    let path = MetricsLog::path_in(folder);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let reports = text.lines().filter_map(|line| match serde_json::from_str(line) {
+        Ok(Entry::Eval(report)) => Some(report),
+        _ => None,
+    });
+    Ok(reports.collect())
+}

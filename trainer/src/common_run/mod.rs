@@ -1,0 +1,24 @@
+//! A run that many train together, seen from one machine.
+//!
+//! | question | file |
+//! |---|---|
+//! | How is the bucket reached? | `connection` |
+//! | What have all peers of the run agreed on? | `terms` |
+//! | How does a run come into being? | `founding` |
+//! | What are the shared weights, and how do they move? | `replica` |
+//! | How does a machine get them, and catch up? | `standing` |
+//! | Which form do they have in the bucket? | `weight_parts` |
+//! | What does a peer keep on its own disk? | `diary`, `peer_state` |
+//! | How are rounds closed? | `coordination` |
+//!
+//! What a peer does in a round is in [`crate::round_loop`].
+
+pub mod connection;
+pub mod coordination;
+pub(crate) mod diary;
+pub mod founding;
+pub mod peer_state;
+pub mod replica;
+pub mod standing;
+pub mod terms;
+mod weight_parts;

@@ -1,0 +1,91 @@
+//! Where a machine stands in a run: a verified history, and the weights that follow from it.
+
+use anyhow::Context;
+use covey_comms::{CheckpointDescription, Follower, Round, Run};
+
+use super::replica::Replica;
+use super::terms::Terms;
+use super::weight_parts::from_parts;
+use crate::checkpoint::{NamedTensor, weights_digest};
+
+/// A replica together with the history that it has followed.
+#[derive(Debug)]
+pub struct Standing {
+    /// The verified history.
+    pub follower: Follower,
+    /// The weights that it led to.
+    pub replica: Replica,
+}
+
+impl Standing {
+    /// Joins a run: the newest checkpoint of the bucket, held to the history from genesis on.
+    ///
+    /// # Errors
+    /// A history that breaks, a checkpoint that does not belong to it, or a bucket that fails.
+    pub async fn enter(run: &Run, terms: &Terms) -> anyhow::Result<Self> {
+        let mut follower = Follower::genesis(run.clone());
+        let weights = newest_checkpoint(&mut follower, terms).await?;
+        let weights = weights.context("the run has no checkpoint, not even of its beginning")?;
+        let replica = Replica::new(weights, &terms.config.sparseloco())?;
+        Ok(Self { follower, replica })
+    }
+}
+
+/// The weights of the newest checkpoint that is not behind `follower`, which is taken there, manifest by manifest;
+/// nothing if all checkpoints are behind it.
+///
+/// # Errors
+/// A history that breaks, or a checkpoint that does not belong to it.
+pub async fn newest_checkpoint(follower: &mut Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+    let run = follower.run().clone();
+    let rounds = run.checkpoints().await?;
+    let Some(round) = rounds.last().copied().filter(|round| *round >= follower.next()) else { return Ok(None) };
+    walk(follower, round).await?;
+    let description = run.checkpoint(round).await?;
+    check_history(&description, follower)?;
+    let mut parts = Vec::new();
+    for part in &description.parts {
+        parts.push(run.checkpoint_part(round, part).await?);
+    }
+    let weights = from_parts(&terms.model, &parts)?;
+    let got = weights_digest(&weights).to_string();
+    anyhow::ensure!(
+        got == description.weights.to_string(),
+        "the checkpoint of {round} holds weights {got}, not {}",
+        description.weights
+    );
+    Ok(Some(weights))
+}
+
+/// Follows the manifests up to the start of `round`, without applying them.
+async fn walk(follower: &mut Follower, round: Round) -> anyhow::Result<()> {
+    while follower.next() < round {
+        let next = follower.next();
+        let manifest = follower.poll().await?;
+        manifest.with_context(|| format!("there is a checkpoint of {round}, but no manifest of {next}"))?;
+    }
+    Ok(())
+}
+
+fn check_history(description: &CheckpointDescription, follower: &Follower) -> anyhow::Result<()> {
+    let round = description.round;
+    anyhow::ensure!(
+        description.lineage == follower.head(),
+        "the checkpoint of {round} has lineage {}, the manifests lead to {}",
+        description.lineage,
+        follower.head()
+    );
+    anyhow::ensure!(
+        description.outer_steps == follower.outer_steps(),
+        "the checkpoint of {round} counts {} outer steps, the manifests {}",
+        description.outer_steps,
+        follower.outer_steps()
+    );
+    let genesis = follower.run().description().genesis_weights;
+    anyhow::ensure!(
+        round != Round::FIRST || description.weights == genesis,
+        "the first checkpoint holds weights {}, the run begins with {genesis}",
+        description.weights
+    );
+    Ok(())
+}

@@ -1,0 +1,419 @@
+//! What a peer does: round after round of Algorithm 1 of SparseLoCo (Equations 1 and 2 of the Covenant-72B paper), until
+//! the run is over or it leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use covey_comms::{CommsError, Follower, Identity, Manifest, Member, PeerId, Published, Round, Run, Seat};
+use covey_data::{Assignment, Dataset, Loader};
+use covey_model::Decoder;
+use covey_optim::sparseloco::{Compressor, Delta};
+
+use crate::checkpoint::Checkpoint;
+use crate::common_run::diary::{Bookmark, Diary};
+use crate::common_run::founding::assignment;
+use crate::common_run::peer_state::{Present, Resumed};
+use crate::common_run::replica::Replica;
+use crate::common_run::standing::{Standing, newest_checkpoint};
+use crate::common_run::terms::Terms;
+use crate::config::Config;
+use crate::device;
+use crate::evaluation::HeldOut;
+use crate::learner::Learner;
+use crate::metrics::{EvalReport, RoundReport};
+
+/// How long a peer waits before it looks whether it was asked to stop.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// How often a peer that waits says so.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// What a peer is made of.
+#[derive(Debug)]
+pub struct PeerSetup {
+    /// The run, opened.
+    pub run: Run,
+    /// What its peers have agreed on.
+    pub terms: Terms,
+    /// The same with what this machine chooses for itself.
+    pub config: Config,
+    /// Who this peer is.
+    pub identity: Identity,
+    /// The run's data sets, in its order.
+    pub datasets: Vec<Dataset>,
+}
+
+/// How a peer's part ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The run has made all its steps.
+    Finished,
+    /// The peer was asked to stop, and has told the others.
+    Left,
+}
+
+/// One peer of a common run.
+pub struct Peer {
+    terms: Terms,
+    config: Config,
+    follower: Follower,
+    member: Member,
+    /// The shared weights at the start of the round: theta.
+    replica: Replica,
+    learner: Learner,
+    /// Error feedback and what makes deltas of it.
+    compressor: Compressor,
+    assignment: Assignment,
+    held_out: Option<HeldOut>,
+    /// The delta whose round has not been decided.
+    pending: Option<Delta>,
+    /// Inner steps of this peer, over all starts.
+    steps: u64,
+    /// Its step from which the learning rate rises, if it joined late.
+    warmup_from: Option<u64>,
+    diary: Diary,
+    laps: Laps,
+}
+
+/// What a round cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Laps {
+    train: Duration,
+    exchange: Duration,
+    wait: Duration,
+    bytes_sent: u64,
+}
+
+impl Peer {
+    /// Enters a run: from the newest checkpoint of the bucket, or from this peer's own.
+    ///
+    /// # Errors
+    /// A bucket or a history that cannot be trusted, data without windows, a folder that cannot be written.
+    pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
+        let PeerSetup { run, terms, config, identity, datasets } = setup;
+        let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &terms)).transpose()?;
+        let Standing { follower, replica } = match &resumed {
+            Some(resumed) => Standing {
+                follower: Follower::resume(run.clone(), resumed.position.clone()),
+                replica: Replica::new(resumed.weights.clone(), &config.sparseloco())?,
+            },
+            None => Standing::enter(&run, &terms).await?,
+        };
+        let bookmark = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| Bookmark {
+            steps: resumed.steps,
+            round: resumed.position.next.0,
+            elapsed: checkpoint.state().elapsed,
+        });
+        let decoder = Decoder::new(terms.model.clone(), &device::open(&config.run.device)?);
+        let shown = follower.outer_steps() * config.rounds.inner_steps;
+        let mut peer = Self {
+            diary: Diary::open(&config, shown, bookmark.as_ref())?,
+            learner: learner(decoder, &config, resumed.as_ref()),
+            compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
+            assignment: assignment(&config, &datasets)?,
+            held_out: held_out(&config, &datasets)?,
+            member: Member::new(run, identity),
+            // Whoever joins a run that has moved on brings empty moments along.
+            warmup_from: (follower.outer_steps() > 0).then_some(0),
+            pending: None,
+            steps: 0,
+            laps: Laps::default(),
+            terms,
+            config,
+            follower,
+            replica,
+        };
+        match resumed {
+            Some(resumed) => peer.take_up(resumed)?,
+            None => peer.evaluate(shown)?,
+        }
+        Ok(peer)
+    }
+
+    /// Puts back what this peer had when it was stopped.
+    fn take_up(&mut self, resumed: Resumed) -> anyhow::Result<()> {
+        if !resumed.error_feedback.is_empty() {
+            self.compressor.restore(self.replica.to_schema(resumed.error_feedback))?;
+        }
+        self.pending = resumed.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
+        self.steps = resumed.steps;
+        self.warmup_from = resumed.warmup_from;
+        Ok(())
+    }
+
+    /// The name of this peer.
+    pub fn peer(&self) -> PeerId {
+        self.member.peer()
+    }
+
+    /// The shared weights as this peer holds them.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The history that this peer has verified.
+    pub fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// Plays rounds until the run is over or `interrupt` is raised; all is saved then.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on; a later start goes on from the last round.
+    pub async fn play(&mut self, interrupt: &AtomicBool) -> anyhow::Result<Ending> {
+        self.member.hello().await?;
+        if self.pending.is_some() {
+            self.publish().await?;
+            self.await_decision(interrupt).await?;
+        }
+        loop {
+            self.catch_up().await?;
+            if self.follower.outer_steps() >= self.terms.outer_steps() {
+                return self.finish();
+            }
+            if interrupt.load(Ordering::SeqCst) {
+                return self.leave().await;
+            }
+            match self.follower.seat(self.member.peer()) {
+                Some(seat) => self.play_round(seat, interrupt).await?,
+                None => self.ask_for_a_seat(interrupt).await?,
+            }
+        }
+    }
+
+    /// One round.
+    async fn play_round(&mut self, seat: Seat, interrupt: &AtomicBool) -> anyhow::Result<()> {
+        let (round, base) = (self.follower.next(), self.follower.head());
+        self.member.heartbeat(round, base).await?;
+        self.learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        if !self.inner_steps(round, seat, interrupt)? {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let pseudo_gradient = self.replica.minus(&self.learner.named_weights());
+        let slices: Vec<&[f32]> = pseudo_gradient.iter().map(Vec::as_slice).collect();
+        self.pending = Some(self.compressor.compress(&slices)?);
+        self.save()?;
+        self.laps.exchange += start.elapsed();
+        self.publish().await?;
+        self.await_decision(interrupt).await
+    }
+
+    /// H steps of AdamW on the windows of this peer's seat; false if it was asked to stop in between.
+    fn inner_steps(&mut self, round: Round, seat: Seat, interrupt: &AtomicBool) -> anyhow::Result<bool> {
+        let Config { train, data, rounds, .. } = &self.config;
+        let (inner_steps, prefetch, warmup) = (rounds.inner_steps, data.prefetch, rounds.join_warmup_steps);
+        let mut loader = Loader::start(self.assignment.of(round.0, seat.index)?, train.batch_size, prefetch)?;
+        let start = Instant::now();
+        let (first, tokens) = (self.follower.outer_steps() * inner_steps, self.learner.tokens());
+        self.learner.set_step(first);
+        for step in 0..inner_steps {
+            if interrupt.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
+            let own = self.steps + step + 1;
+            self.learner.set_rate_ratio(warmup_ratio(self.warmup_from, own, warmup));
+            let batch = loader.next_batch()?;
+            let outcome = self.learner.step(&batch.tokens, batch.length)?;
+            let speed = (self.learner.tokens() - tokens) as f64 / start.elapsed().as_secs_f64();
+            self.diary.step(outcome, (own, self.learner.tokens()), first + step + 1, speed)?;
+        }
+        self.steps += inner_steps;
+        self.laps.train = start.elapsed();
+        Ok(true)
+    }
+
+    /// Publishes the delta that is pending.
+    async fn publish(&mut self) -> anyhow::Result<()> {
+        let Some(delta) = &self.pending else { return Ok(()) };
+        let start = Instant::now();
+        let payload = self.replica.codec().encode(delta)?;
+        self.laps.bytes_sent = payload.len() as u64;
+        let published = self.member.publish(self.follower.next(), self.follower.head(), payload.into()).await?;
+        if let Published::Occupied(payload) = published {
+            // Said before, in a life that this one does not remember: what was said first counts.
+            let said = self.replica.codec().decode(&payload)?;
+            self.compressor.replace(delta, &said)?;
+            self.pending = Some(said);
+        }
+        self.laps.exchange += start.elapsed();
+        Ok(())
+    }
+
+    /// Waits until the coordinator has decided on the round, and applies it; or until `interrupt` is raised.
+    async fn await_decision(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
+        let (start, clock) = (Instant::now(), Arc::clone(self.follower.run().clock()));
+        let every = Duration::from_secs_f64(self.config.comms.poll);
+        let mut reminder = clock.now() + REMINDER;
+        while !interrupt.load(Ordering::SeqCst) {
+            if let Some(manifest) = self.follower.wait(every, clock.now() + SLICE.max(every)).await? {
+                self.laps.wait += start.elapsed();
+                return self.settle(&manifest).await;
+            }
+            if clock.now() >= reminder {
+                self.diary.note(&format!("waiting for the coordinator to close {}", self.follower.next()));
+                reminder = clock.now() + REMINDER;
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer without a seat shows that it is there; the next manifest gives it one.
+    async fn ask_for_a_seat(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
+        self.member.heartbeat(self.follower.next(), self.follower.head()).await?;
+        self.await_decision(interrupt).await
+    }
+
+    /// Applies every round that has been decided meanwhile.
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        while let Some(manifest) = self.follower.poll().await? {
+            self.settle(&manifest).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies a decision: the own delta comes back if it was left out; clip, average, outer step.
+    async fn settle(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let own = self.pending.take();
+        let is_in = manifest.included().contains_key(&self.member.peer());
+        if let Some(delta) = own.as_ref().filter(|_| self.config.sparseloco.mass_return && !is_in) {
+            self.compressor.return_mass(delta)?;
+        }
+        match self.follower.gather(manifest).await {
+            Ok(payloads) => {
+                let deltas = self.replica.decode(&payloads)?;
+                let skipped = self.replica.apply(manifest, &deltas)?;
+                self.warn_of(&skipped);
+            }
+            Err(error @ CommsError::DeltaGone { .. }) => self.jump(error).await?,
+            Err(error) => return Err(error.into()),
+        }
+        self.laps.exchange += start.elapsed();
+        self.record(manifest, own.is_some())?;
+        self.evaluate_if_due()
+    }
+
+    /// Leaves out rounds whose deltas are no longer kept, by way of the newest checkpoint.
+    async fn jump(&mut self, reason: CommsError) -> anyhow::Result<()> {
+        let weights = newest_checkpoint(&mut self.follower, &self.terms).await?;
+        let weights = weights.ok_or(reason).context("there is no newer checkpoint to go on from")?;
+        self.diary.note(&format!("went on from the checkpoint of {}", self.follower.next()));
+        self.replica.replace(weights);
+        Ok(())
+    }
+
+    fn warn_of(&self, skipped: &[String]) {
+        for name in skipped {
+            self.diary.note(&format!("warning: {name} would no longer be finite and was left as it is"));
+        }
+    }
+
+    fn record(&mut self, manifest: &Manifest, took_part: bool) -> anyhow::Result<()> {
+        let me = self.member.peer();
+        let own = match (manifest.included().get(&me), manifest.excluded().get(&me)) {
+            (Some(_), _) => "included".to_owned(),
+            (None, Some(reason)) => reason.to_string(),
+            (None, None) => "none".to_owned(),
+        };
+        let laps = std::mem::take(&mut self.laps);
+        self.diary.round(RoundReport {
+            step: self.steps,
+            round: manifest.round().0,
+            outer_steps: self.follower.outer_steps(),
+            lineage: self.follower.head().to_string(),
+            weights: self.replica.digest().to_string(),
+            included: manifest.included().len(),
+            excluded: manifest.excluded().len(),
+            own,
+            bytes_sent: if took_part { laps.bytes_sent } else { 0 },
+            bytes_received: manifest.included().values().map(|inclusion| inclusion.length).sum(),
+            train_seconds: laps.train.as_secs_f64(),
+            exchange_seconds: laps.exchange.as_secs_f64(),
+            wait_seconds: laps.wait.as_secs_f64(),
+        })
+    }
+
+    /// Measures the shared weights when the run has passed a multiple of `train.eval_every`, and at its end.
+    fn evaluate_if_due(&mut self) -> anyhow::Result<()> {
+        let Some(every) = self.config.train.eval_every else { return Ok(()) };
+        let inner_steps = self.config.rounds.inner_steps;
+        let shown = self.follower.outer_steps() * inner_steps;
+        let is_last = self.follower.outer_steps() >= self.terms.outer_steps();
+        match shown / every > shown.saturating_sub(inner_steps) / every || is_last {
+            true => self.evaluate(shown),
+            false => Ok(()),
+        }
+    }
+
+    fn evaluate(&mut self, shown: u64) -> anyhow::Result<()> {
+        let Some(held_out) = &self.held_out else { return Ok(()) };
+        self.learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        let (decoder, weights) = (self.learner.decoder(), self.learner.weights());
+        let score = held_out.score(decoder, weights, &AtomicBool::new(false), |_| {})?;
+        let report = EvalReport {
+            step: self.steps,
+            loss: score.loss(),
+            bits_per_byte: score.bits_per_byte(),
+            perplexity: score.perplexity(),
+        };
+        self.diary.evaluation(report, shown)
+    }
+
+    fn save(&mut self) -> anyhow::Result<()> {
+        let present = Present {
+            run: self.follower.run().id(),
+            position: self.follower.position(),
+            replica: &self.replica,
+            optimizer: self.learner.optimizer(),
+            error_feedback: self.compressor.errors(),
+            delta: self.pending.as_ref(),
+            steps: self.steps,
+            tokens: self.learner.tokens(),
+            warmup_from: self.warmup_from,
+            elapsed: self.diary.elapsed(),
+        };
+        self.diary.save(present, &self.terms)
+    }
+
+    /// The run is over: the final weights stay in this peer's folder.
+    fn finish(&mut self) -> anyhow::Result<Ending> {
+        self.save()?;
+        self.diary.close()?;
+        Ok(Ending::Finished)
+    }
+
+    /// Tells the others not to wait. What was published still counts; a round that was under way is trained anew when
+    /// this peer comes back.
+    async fn leave(&mut self) -> anyhow::Result<Ending> {
+        self.member.farewell(self.follower.next(), self.follower.head()).await?;
+        self.diary.close()?;
+        Ok(Ending::Left)
+    }
+}
+
+/// What the learning rate is multiplied with at this peer's step `step`, counted from 1.
+fn warmup_ratio(from: Option<u64>, step: u64, steps: u64) -> f64 {
+    match from {
+        Some(from) if step - from <= steps => (step - from) as f64 / steps as f64,
+        _ => 1.0,
+    }
+}
+
+/// A learner whose weights are still to be set; with its moments, if it has any.
+fn learner(decoder: Decoder, config: &Config, resumed: Option<&Resumed>) -> Learner {
+    let weights = decoder.zeros();
+    let learner = Learner::new(decoder, weights, config);
+    match resumed {
+        Some(resumed) => learner.at(0, resumed.tokens, resumed.optimizer.clone(), config),
+        None => learner,
+    }
+}
+
+fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {
+    let (length, most) = (config.data.sequence_length, config.data.held_out_windows as u64);
+    let is_measured = config.train.eval_every.is_some();
+    Ok(is_measured.then(|| HeldOut::new(datasets, length, most, config.train.micro_batch_size)).transpose()?)
+}
