@@ -15,6 +15,7 @@
 
 mod access;
 mod body;
+mod conditions;
 mod credentials;
 mod depot;
 mod error;

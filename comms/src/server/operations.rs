@@ -9,7 +9,8 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use crate::server::access::Right;
 use crate::server::body::{Flow, blob, outflow};
-use crate::server::depot::{Depot, Mode, place};
+use crate::server::conditions::{check_dates, check_tags, mode};
+use crate::server::depot::{Depot, place};
 use crate::server::listing::{LARGEST_PAGE, Query, page};
 use crate::server::uploads::{Uploads, bare_tag, choose};
 
@@ -266,40 +267,6 @@ fn ok<T>(output: T) -> S3Result<S3Response<T>> {
 
 fn right<T>(request: &S3Request<T>) -> Right {
     request.extensions.get().copied().unwrap_or(Right::CreateOnly)
-}
-
-/// What may become of an object that is there: what the client wants, as far as it has the right.
-fn mode(right: Right, unless: Option<&IfNoneMatch>, only_if: Option<&IfMatch>) -> S3Result<Mode> {
-    match (right, unless, only_if) {
-        (_, Some(IfNoneMatch::ETag(_)), _) | (_, _, Some(_)) => {
-            Err(s3_error!(NotImplemented, "`If-None-Match: *` is the one condition of a write"))
-        }
-        (Right::Everything, None, None) => Ok(Mode::Replace),
-        (Right::CreateOnly, ..) | (_, Some(IfNoneMatch::Any), _) => Ok(Mode::Create),
-    }
-}
-
-fn check_tags(found: &ObjectMeta, only_if: Option<&IfMatch>, unless: Option<&IfNoneMatch>) -> S3Result<()> {
-    let is_it = |condition: &ETagCondition| match condition {
-        ETagCondition::Any => true,
-        ETagCondition::ETag(tag) => tag.value() == bare_tag(found),
-    };
-    match (only_if, unless) {
-        (Some(only_if), _) if !is_it(only_if) => Err(s3_error!(PreconditionFailed)),
-        (_, Some(unless)) if is_it(unless) => Err(s3_error!(NotModified)),
-        _ => Ok(()),
-    }
-}
-
-fn check_dates(found: &ObjectMeta, only_if: Option<&Timestamp>, unless: Option<&Timestamp>) -> S3Result<()> {
-    // Conditions have whole seconds.
-    let seconds = u64::try_from(found.last_modified.timestamp()).unwrap_or_default();
-    let modified = Timestamp::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
-    match (only_if, unless) {
-        (Some(since), _) if modified <= *since => Err(s3_error!(NotModified)),
-        (_, Some(since)) if modified > *since => Err(s3_error!(PreconditionFailed)),
-        _ => Ok(()),
-    }
 }
 
 fn flow(body: Option<StreamingBlob>) -> Flow {
