@@ -1,29 +1,42 @@
 //! Bits in a row, lowest first.
 
 /// Collects bits into bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BitWriter {
     bytes: Vec<u8>,
+    /// Bytes that hold nothing but bits of values.
+    whole: usize,
+    /// The bits after them, and how many: below 8.
     pending: u64,
     count: u32,
 }
 
 impl BitWriter {
+    /// Room for that many values of any length.
+    pub(crate) fn new(num_values: usize) -> Self {
+        Self { bytes: vec![0; 2 * num_values + 8], whole: 0, pending: 0, count: 0 }
+    }
+
     /// Appends the lowest `count` bits of `value`, which has no others; at most 16 at once.
+    ///
+    /// # Panics
+    ///
+    /// If there are more values than room was asked for.
+    #[inline(always)]
     pub(crate) fn put(&mut self, value: u32, count: u32) {
         self.pending |= u64::from(value) << self.count;
         self.count += count;
-        if self.count >= 32 {
-            self.bytes.extend((self.pending as u32).to_le_bytes());
-            self.pending >>= 32;
-            self.count -= 32;
-        }
+        // All of it is written every time, which needs no branch.
+        self.bytes[self.whole..][..8].copy_from_slice(&self.pending.to_le_bytes());
+        let whole = self.count / 8;
+        self.pending >>= 8 * whole;
+        self.count -= 8 * whole;
+        self.whole += whole as usize;
     }
 
     /// All bits, the last byte filled up with zeros.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        let rest = self.pending.to_le_bytes();
-        self.bytes.extend_from_slice(&rest[..self.count.div_ceil(8) as usize]);
+        self.bytes.truncate(self.whole + usize::from(self.count > 0));
         self.bytes
     }
 }
@@ -73,7 +86,7 @@ mod tests {
     #[test]
     fn bits_come_back_in_order() {
         let values: Vec<(u32, u32)> = (0..100).map(|i| ((i * 2_654_435) & ((1 << (i % 10)) - 1), i % 10)).collect();
-        let mut writer = BitWriter::default();
+        let mut writer = BitWriter::new(values.len());
         values.iter().for_each(|(value, count)| writer.put(*value, *count));
         let mut bytes = writer.finish();
         let read = |bytes: &[u8]| {

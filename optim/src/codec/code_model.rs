@@ -1,6 +1,6 @@
 //! How likely each 2-bit code of a tensor is.
 
-use super::rans;
+use super::rans::{self, Range};
 use crate::sparseloco::Profile;
 
 /// Bits of a code's probability.
@@ -73,6 +73,14 @@ impl CodeModel {
     #[inline(always)]
     pub(crate) fn range(&self, code: usize) -> (u32, u32) {
         (self.starts[code & 3], self.starts[(code & 3) + 1] - self.starts[code & 3])
+    }
+
+    /// The range of every code, for writing.
+    pub(crate) fn ranges(&self) -> [Range; 4] {
+        [0, 1, 2, 3].map(|code| {
+            let (start, frequency) = self.range(code);
+            Range::new(start, frequency)
+        })
     }
 
     /// The code whose range holds a slot.

@@ -9,7 +9,7 @@
 
 use std::sync::OnceLock;
 
-use super::rans;
+use super::rans::{self, Range};
 
 /// Bits of a class's probability.
 pub(crate) const GAP_SCALE: u32 = 12;
@@ -27,13 +27,24 @@ const SHAPES: [f64; 16] =
 /// How often each class occurs.
 pub(crate) type ClassCounts = [u32; 64];
 
-/// The class of a gap below 4096.
-pub(crate) fn class(gap: u32) -> usize {
-    if gap < 8 {
-        return gap as usize;
+/// The class of every gap below 4096.
+static CLASSES: [u8; 4096] = classes();
+
+const fn classes() -> [u8; 4096] {
+    let mut classes = [0; 4096];
+    let mut gap = 0;
+    while gap < classes.len() {
+        let power = if gap < 8 { 0 } else { gap.ilog2() };
+        classes[gap] = if gap < 8 { gap } else { (4 * power - 4) as usize + (gap >> (power - 2) & 3) } as u8;
+        gap += 1;
     }
-    let power = gap.ilog2();
-    (4 * power - 4 + (gap >> (power - 2) & 3)) as usize
+    classes
+}
+
+/// The class of a gap below 4096.
+#[inline(always)]
+pub(crate) fn class(gap: u32) -> usize {
+    usize::from(CLASSES[gap as usize & 4095])
 }
 
 /// The least gap of a class, and the number of bits that tell its gaps apart.
@@ -59,6 +70,7 @@ pub(crate) struct GapModel {
     frequencies: [u32; NUM_CLASSES],
     /// In 1/65536 bits.
     costs: [u64; NUM_CLASSES],
+    ranges: [Range; 64],
     slots: OnceLock<Box<[u32; NUM_SLOTS]>>,
 }
 
@@ -77,9 +89,8 @@ impl GapModels {
 
     /// The number of the model that codes these gaps in the fewest bits; the lowest of equals.
     pub(crate) fn choose(&self, counts: &[u64; NUM_CLASSES]) -> u8 {
-        let cost = |model: &GapModel| -> u128 {
-            counts.iter().zip(model.costs).map(|(count, cost)| u128::from(*count) * u128::from(cost)).sum()
-        };
+        // Below 2^20 per gap: memory holds too few gaps for a sum to overflow.
+        let cost = |model: &GapModel| counts.iter().zip(model.costs).map(|(count, cost)| count * cost).sum::<u64>();
         let best = self.models.iter().enumerate().min_by_key(|(_, model)| cost(model));
         best.map_or(0, |(number, _)| number as u8)
     }
@@ -92,12 +103,14 @@ impl GapModel {
             starts: [0; NUM_CLASSES],
             frequencies: [0; NUM_CLASSES],
             costs: [0; NUM_CLASSES],
+            ranges: [Range::default(); 64],
             slots: OnceLock::new(),
         };
         let mut start = 0;
         for (class, frequency) in rans::frequencies(&weights, NUM_SLOTS as u32).into_iter().enumerate() {
             model.starts[class] = start;
             model.frequencies[class] = frequency;
+            model.ranges[class] = Range::new(start, frequency);
             model.costs[class] = rans::cost(frequency, GAP_SCALE);
             start += frequency;
         }
@@ -107,6 +120,11 @@ impl GapModel {
     /// Start and frequency of a class that a chunk of this size can hold.
     pub(crate) fn range(&self, class: usize) -> (u32, u32) {
         (self.starts[class], self.frequencies[class])
+    }
+
+    /// The range of every class, for writing; none of it beyond the last class.
+    pub(crate) fn ranges(&self) -> &[Range; 64] {
+        &self.ranges
     }
 
     /// For each slot: place inside the class's range (12 bits), frequency less 1 (12 bits), class (8 bits).

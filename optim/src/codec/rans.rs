@@ -8,13 +8,59 @@
 /// Least value of a state between symbols, and the encoder's first one.
 pub(crate) const LOWER: u32 = 1 << 16;
 
-/// Puts a symbol onto a state. `start + frequency` is at most `2^scale`, `frequency` above 0, `scale` at most 16.
-pub(crate) fn push(state: &mut u32, words: &mut Vec<u16>, start: u32, frequency: u32, scale: u32) {
-    if u64::from(*state) >= u64::from(frequency) << (32 - scale) {
-        words.push(*state as u16);
-        *state >>= 16;
+/// The range of a symbol, made ready for writing: its states are divided by a product.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Range {
+    start: u32,
+    frequency: u32,
+    reciprocal: u64,
+}
+
+/// Binary places of a reciprocal. Rounding up errs by less than a frequency, so quotients of all states are exact: a
+/// state below `2^32` times a frequency of at most `2^16` stays within `2^48`.
+const RECIPROCAL_BITS: u32 = 48;
+
+impl Range {
+    /// A range of `frequency` slots, more than 0 and at most `2^16`.
+    pub(crate) fn new(start: u32, frequency: u32) -> Self {
+        Self { start, frequency, reciprocal: (1_u64 << RECIPROCAL_BITS).div_ceil(u64::from(frequency)) }
     }
-    *state = ((*state / frequency) << scale) + *state % frequency + start;
+}
+
+/// The words of a segment, written from the last to the first.
+#[derive(Debug)]
+pub(crate) struct WordWriter {
+    words: Vec<u16>,
+    first: usize,
+}
+
+impl WordWriter {
+    /// Room for that many symbols: none gives more than one word away.
+    pub(crate) fn new(num_symbols: usize) -> Self {
+        Self { words: vec![0; num_symbols + 1], first: num_symbols + 1 }
+    }
+
+    /// Puts a symbol onto a state. Its range ends at `2^scale` at most, `scale` is at most 16.
+    ///
+    /// # Panics
+    ///
+    /// If there are more symbols than room was asked for.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, state: &mut u32, range: &Range, scale: u32) {
+        let long = u64::from(*state) >= u64::from(range.frequency) << (32 - scale);
+        // Written always, counted sometimes: no branch to guess wrong.
+        self.words[self.first - 1] = *state as u16;
+        self.first -= usize::from(long);
+        let short = if long { *state >> 16 } else { *state };
+        let quotient = ((u128::from(short) * u128::from(range.reciprocal)) >> RECIPROCAL_BITS) as u32;
+        *state = (quotient << scale) + (short - quotient * range.frequency) + range.start;
+    }
+
+    /// The words in the order of reading.
+    pub(crate) fn finish(mut self) -> Vec<u16> {
+        self.words.drain(..self.first);
+        self.words
+    }
 }
 
 /// The words of a segment, read one after the other by all lanes; zeros after the end.
@@ -81,11 +127,12 @@ mod tests {
     fn symbols_come_back() {
         let ranges = [(0, 1), (1, 200), (201, 311), (512 - 512, 512)];
         let symbols: Vec<usize> = (0..2000_usize).map(|i| i * i % 7 % 4).collect();
-        let (mut state, mut words) = (LOWER, Vec::new());
+        let (mut state, mut writer) = (LOWER, WordWriter::new(symbols.len()));
         for symbol in symbols.iter().rev() {
-            push(&mut state, &mut words, ranges[*symbol].0, ranges[*symbol].1, 9);
+            let (start, frequency) = ranges[*symbol];
+            writer.push(&mut state, &Range::new(start, frequency), 9);
         }
-        words.reverse();
+        let words = writer.finish();
         let mut reader = Words::new(&words);
         for symbol in symbols {
             let (start, frequency) = ranges[symbol];
@@ -94,6 +141,19 @@ mod tests {
             state = reader.pop(state, slot - start, frequency, 9);
         }
         assert_eq!((state, reader.is_finished()), (LOWER, true));
+    }
+
+    #[test]
+    fn products_divide_exactly() {
+        for frequency in [1, 2, 3, 5, 7, 511, 512, 4095, 4096, 65_535, 65_536] {
+            let range = Range::new(0, frequency);
+            for near in [1, frequency, 65_536, 1 << 31, u32::MAX / frequency * frequency, u32::MAX] {
+                for state in [near - 1, near, near.saturating_add(1)] {
+                    let quotient = (u128::from(state) * u128::from(range.reciprocal)) >> RECIPROCAL_BITS;
+                    assert_eq!(quotient, u128::from(state / frequency), "{state} by {frequency}");
+                }
+            }
+        }
     }
 
     #[test]

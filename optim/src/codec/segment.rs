@@ -3,12 +3,12 @@
 //! Gaps go through two lanes in turn, codes through two others, so that four symbols are under way at once; the bits
 //! that tell the gaps of a class apart stand in a row of their own.
 
-use std::ops::Range;
+use std::ops;
 
 use super::bits::{BitReader, BitWriter};
 use super::code_model::{CODE_SCALE, CodeModel};
 use super::gap_model::{ClassCounts, GAP_SCALE, GapModel, class, class_range};
-use super::rans::{self, LOWER, Words};
+use super::rans::{LOWER, Range, WordWriter, Words};
 use crate::sparseloco::{Entry, Schema, TensorSpec};
 
 /// Entries after which a segment ends with its chunk.
@@ -25,7 +25,7 @@ pub(crate) struct Part {
     first_chunk: usize,
     kept: usize,
     /// Place among all entries of the delta.
-    entries: Range<usize>,
+    entries: ops::Range<usize>,
 }
 
 /// Parts in a row.
@@ -119,14 +119,19 @@ impl Segment {
 
     /// Codes its part of all entries of a delta; one model per part.
     pub(crate) fn encode(&self, entries: &[Entry], models: &[Model<'_>]) -> Coded {
-        let mut bits = BitWriter::default();
-        let mut classes = Vec::with_capacity(self.num_entries());
+        let mut bits = BitWriter::new(self.num_entries());
+        let mut classes = vec![0; self.num_entries()];
+        let mut places = classes.as_mut_slice();
         for part in &self.parts {
-            for gap in part.of(entries).chunks(part.kept).flat_map(gaps) {
-                let class = class(gap);
-                let (least, count) = class_range(class as u32);
-                bits.put(gap - least, count);
-                classes.push(class as u8);
+            for chunk in part.of(entries).chunks(part.kept) {
+                let (of_chunk, rest) = std::mem::take(&mut places).split_at_mut(chunk.len());
+                places = rest;
+                for (place, gap) in of_chunk.iter_mut().zip(gaps(chunk)) {
+                    let class = class(gap);
+                    let (least, count) = class_range(class as u32);
+                    bits.put(gap - least, count);
+                    *place = class as u8;
+                }
             }
         }
         let (states, words) = self.encode_symbols(entries, models, &classes);
@@ -134,22 +139,25 @@ impl Segment {
     }
 
     /// Walks backwards, so that the decoder can walk forwards.
-    fn encode_symbols(&self, entries: &[Entry], models: &[Model<'_>], classes: &[u8]) -> ([u32; 4], Vec<u16>) {
-        let mut states = [LOWER; 4];
-        let mut words = Vec::with_capacity(self.num_entries());
-        let mut classes = classes.iter().rev();
+    fn encode_symbols(&self, entries: &[Entry], models: &[Model<'_>], mut classes: &[u8]) -> ([u32; 4], Vec<u16>) {
+        let mut lanes = EncodingLanes { states: [LOWER; 4], words: WordWriter::new(2 * self.num_entries()) };
         for (part, model) in self.parts.iter().zip(models).rev() {
+            let (gaps, codes) = (model.gaps.ranges(), model.codes.ranges());
             for chunk in part.of(entries).chunks(part.kept).rev() {
-                for ((place, entry), class) in chunk.iter().enumerate().rev().zip(classes.by_ref()) {
-                    let (start, frequency) = model.codes.range(entry.code());
-                    rans::push(&mut states[2 + place % 2], &mut words, start, frequency, CODE_SCALE);
-                    let (start, frequency) = model.gaps.range(usize::from(*class));
-                    rans::push(&mut states[place % 2], &mut words, start, frequency, GAP_SCALE);
+                let (rest, of_chunk) = classes.split_at(classes.len() - chunk.len());
+                classes = rest;
+                let (pairs, last) = chunk.as_chunks::<2>();
+                let (pairs_of_classes, last_class) = of_chunk.as_chunks::<2>();
+                if let ([entry], [class]) = (last, last_class) {
+                    lanes.encode::<0>(*entry, *class, gaps, &codes);
+                }
+                for (pair, classes) in pairs.iter().zip(pairs_of_classes).rev() {
+                    lanes.encode::<1>(pair[1], classes[1], gaps, &codes);
+                    lanes.encode::<0>(pair[0], classes[0], gaps, &codes);
                 }
             }
         }
-        words.reverse();
-        (states, words)
+        (lanes.states, lanes.words.finish())
     }
 
     /// Fills `entries`, those of this segment alone, and counts the symbols of each part.
@@ -184,6 +192,21 @@ fn gaps(chunk: &[Entry]) -> impl Iterator<Item = u32> + '_ {
         least = entry.position() as u32 + 1;
         gap
     })
+}
+
+/// An encoder on its way back through a segment.
+struct EncodingLanes {
+    /// As the decoder's.
+    states: [u32; 4],
+    words: WordWriter,
+}
+
+impl EncodingLanes {
+    #[inline(always)]
+    fn encode<const LANE: usize>(&mut self, entry: Entry, class: u8, gaps: &[Range; 64], codes: &[Range; 4]) {
+        self.words.push(&mut self.states[2 + LANE], &codes[entry.code()], CODE_SCALE);
+        self.words.push(&mut self.states[LANE], &gaps[usize::from(class & 63)], GAP_SCALE);
+    }
 }
 
 /// A decoder on its way through a segment.

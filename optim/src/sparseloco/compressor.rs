@@ -6,7 +6,6 @@ use std::sync::Arc;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::chunking::ChunkGrid;
 use super::delta::{Delta, Entry};
 use super::error::SparseLocoError;
 use super::profile::{CHUNK_LIMIT, Profile};
@@ -161,10 +160,11 @@ fn select(
     inputs.zip(outputs).with_min_len(GRAIN.div_ceil(slab)).for_each_init(
         || (Selector::default(), [0.0; CHUNK_LIMIT]),
         |(selector, tile), ((error, gradient), (entries, values))| {
+            accumulate(decay, error, gradient);
             let chunks = entries.chunks_mut(spec.kept()).zip(values.chunks_mut(spec.kept()));
             for (column, (entries, values)) in chunks.enumerate() {
                 let tile = &mut tile[..spec.grid().chunk_len().min(error.len())];
-                accumulate(spec.grid(), column, decay, error, gradient, tile);
+                spec.grid().read(column, error, tile);
                 selector.select(tile, entries);
                 match profile {
                     Profile::Reference => published_order(tile, values),
@@ -195,18 +195,8 @@ fn quantise(spec: &TensorSpec, fit: &Fit, error: &mut [f32], entries: &mut [Entr
     });
 }
 
-/// `error = decay * error + gradient` in one chunk of a slab, and a copy of it, row after row, in `tile`.
+/// `error = decay * error + gradient`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn accumulate(grid: &ChunkGrid, column: usize, decay: f32, error: &mut [f32], gradient: &[f32], tile: &mut [f32]) {
-    let columns = grid.block_columns().min(tile.len());
-    let errors = error.chunks_mut(grid.row_stride());
-    let rows = errors.zip(gradient.chunks(grid.row_stride())).zip(tile.chunks_mut(columns));
-    let start = column * columns;
-    for ((error, gradient), tile) in rows {
-        let values = error[start..start + columns].iter_mut().zip(&gradient[start..start + columns]);
-        for ((error, gradient), copy) in values.zip(tile) {
-            *error = *error * decay + *gradient;
-            *copy = *error;
-        }
-    }
+fn accumulate(decay: f32, error: &mut [f32], gradient: &[f32]) {
+    error.iter_mut().zip(gradient).for_each(|(error, gradient)| *error = *error * decay + *gradient);
 }
