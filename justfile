@@ -25,6 +25,11 @@ bench-train *flags:
     cargo build --release
     python3 scripts/bench_train.py {{flags}}
 
+# Size and speed of compression on real pseudo-gradients, beside PyTorch; writes docs/results/bench-codec.md.
+bench-codec *flags:
+    cargo build --release
+    python3 scripts/bench_codec.py {{flags}}
+
 # Hold memory after 2,000 steps to that after 200.
 check-memory:
     scripts/check_memory.sh

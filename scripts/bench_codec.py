@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Measures the codec on real pseudo-gradients, by turns with a straightforward PyTorch implementation on one thread.
+
+Without a file, pseudo-gradients are taken from a run of the `tiny` preset. Runs alternate, so that whatever else the
+machine does falls on both. The results go to a Markdown file with the machine, the commit and the command.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH_SCRIPT = Path(__file__).with_name("bench_codec_torch.py")
+GRADIENTS = "target/bench-codec/pseudo-gradients.safetensors"
+
+# What must hold for the default profile.
+MOST_POSITION_BITS, LEAST_COMPRESSION, BOUND_BITS, LEAST_SPEEDUP = 7.5, 214.0, 9.364, 10.0
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--file", type=Path, help="pseudo-gradients to measure on; made if left out")
+    parser.add_argument("--source", default="", help="where a given file comes from, for the report")
+    parser.add_argument("--turns", type=int, default=5, help="runs of each side")
+    parser.add_argument("--passes", type=int, default=5, help="passes over all rounds in a run")
+    parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey", help="the program")
+    parser.add_argument("--codec", type=Path, help="the built example `codec_bench`; built if left out")
+    parser.add_argument("--python", type=Path, default=ROOT / ".venv-python/bin/python", help="a Python with torch")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs/results/bench-codec.md", help="Markdown to write")
+    return parser.parse_args()
+
+
+def run(command, **options):
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, text=True, **options)
+    if done.returncode != 0:
+        sys.exit(f"error: `{shlex.join(map(str, command))}` ended with code {done.returncode}")
+    return done.stdout
+
+
+def pseudo_gradients(options):
+    if options.file:
+        return options.file.resolve()
+    path = ROOT / GRADIENTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run([options.covey, "bench", "pseudo-gradients", "--output", path])
+    return path
+
+
+def codec_program(options):
+    if options.codec:
+        return options.codec.resolve()
+    features = ["--package", "covey-optim", "--no-default-features", "--example", "codec_bench"]
+    built = run(["cargo", "build", "--release", "--message-format", "json", *features], stdout=subprocess.PIPE)
+    executables = [json.loads(line).get("executable") for line in built.splitlines() if line.startswith("{")]
+    return next(path for path in reversed(executables) if path)
+
+
+def torch_python(preferred):
+    """A Python that imports torch, or nothing."""
+    for candidate in (str(preferred), sys.executable):
+        try:
+            check = subprocess.run([candidate, "-c", "import torch, safetensors"], capture_output=True)
+        except OSError:
+            continue
+        if check.returncode == 0:
+            return candidate
+    print("no Python with torch: Covey runs alone; `scripts/python_env.sh` makes one", file=sys.stderr)
+    return None
+
+
+def measure(command):
+    """Runs one side; its last line on stdout is the report."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return json.loads(run(command, env=environment, stdout=subprocess.PIPE).strip().splitlines()[-1])
+
+
+def take_turns(options, path):
+    ours, torch = [], []
+    codec, python = codec_program(options), torch_python(options.python)
+    for turn in range(options.turns):
+        ours.append(measure([codec, path, options.passes])["profiles"])
+        line = " ".join(f"{p['profile']} {speed_text(p)}" for p in ours[-1])
+        if python:
+            torch.append(measure([python, TORCH_SCRIPT, path, "--passes", options.passes]))
+            line += f"  PyTorch {speed_text(torch[-1])}"
+        print(f"{turn + 1}/{options.turns}  {line}", file=sys.stderr)
+    return ours, torch
+
+
+def speed_text(report):
+    return f"{report['compress_mb_per_second']:.0f} + {report['aggregate_mb_per_second']:.0f} MB/s"
+
+
+def median(reports, key):
+    return statistics.median(report[key] for report in reports)
+
+
+def sizes(profiles):
+    rows = [
+        "| profile | bits per value: position | code | overhead | together | compression against fp32 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for p in profiles:
+        rows.append(
+            f"| {p['profile']} | {p['position_bits']:.3f} | {p['code_bits']:.3f} | {p['overhead_bits']:.3f} "
+            f"| {p['bits']:.3f} | {p['compression']:.1f}x |"
+        )
+    rows.append("| fixed width, 64 of 4096 | 12 | 2 | 0 | 14 | 146.3x |")
+    rows.append(f"| bound for even positions, 64 of 4096 | 7.364 | 2 | 0 | {BOUND_BITS} | 218.7x |")
+    return "\n".join(rows)
+
+
+def speeds(ours, torch):
+    rows = [
+        "| | compress and encode, MB/s | against PyTorch | decode and average 20 peers, MB/s | against PyTorch |",
+        "|---|---|---|---|---|",
+    ]
+    for index, profile in enumerate(ours[0]):
+        reports = [turn[index] for turn in ours]
+        cells = []
+        for key in ("compress_mb_per_second", "aggregate_mb_per_second"):
+            cells += [f"{median(reports, key):.0f}", ratio(reports, torch, key)]
+        rows.append(f"| Covey, profile {profile['profile']} | {' | '.join(cells)} |")
+    if torch:
+        compress, aggregate = (median(torch, key) for key in ("compress_mb_per_second", "aggregate_mb_per_second"))
+        rows.append(f"| PyTorch {torch[0]['torch']} | {compress:.0f} | | {aggregate:.0f} | |")
+    return "\n".join(rows)
+
+
+def ratio(reports, torch, key):
+    if not torch:
+        return "not measured"
+    pairs = [a[key] / b[key] for a, b in zip(reports, torch)]
+    return f"{median(reports, key) / median(torch, key):.1f}x (pairs {min(pairs):.1f} to {max(pairs):.1f})"
+
+
+def bars(ours, torch):
+    """Every bar of the default profile: what is asked, what was measured, whether it holds."""
+    reports = [turn[0] for turn in ours]
+    first = reports[0]
+    checks = [
+        (f"positions at most {MOST_POSITION_BITS} bits", first["position_bits"], first["position_bits"] <= MOST_POSITION_BITS),
+        (f"compression at least {LEAST_COMPRESSION:.0f}x", first["compression"], first["compression"] >= LEAST_COMPRESSION),
+        (f"below {BOUND_BITS} bits in all", first["bits"], first["bits"] < BOUND_BITS),
+    ]
+    for name, key in (("compress", "compress_mb_per_second"), ("decode and average", "aggregate_mb_per_second")):
+        if torch:
+            speedup = median(reports, key) / median(torch, key)
+            checks.append((f"{name}: at least {LEAST_SPEEDUP:.0f}x PyTorch", speedup, speedup >= LEAST_SPEEDUP))
+    rows = ["| bar, profile covey | measured | |", "|---|---|---|"]
+    rows += [f"| {name} | {value:.3f} | {'holds' if holds else '**missed**'} |" for name, value, holds in checks]
+    return "\n".join(rows), all(holds for *_, holds in checks)
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def commit():
+    """The commit that was measured, and whether the codec differed from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    if head.returncode != 0:
+        return "unknown"
+    status = [*git, "status", "--porcelain", "--", "optim", "scripts"]
+    changed = subprocess.run(status, capture_output=True, text=True).stdout.strip()
+    return head.stdout.strip() + (" with local changes" if changed else "")
+
+
+def markdown(tables, ours, options):
+    first = ours[0][0]
+    source = options.source if options.file else "`covey bench pseudo-gradients` (preset `tiny`, rounds of 15 steps)"
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    return f"""# Size and speed of compression
+
+{first['rounds']} rounds of one peer, {first['megabytes']:.1f} MB of fp32 parameters each, k = 64 of 4096, error feedback from
+round to round; the last 20 rounds stand for the deltas of 20 peers. One thread on each side. MB are of fp32 parameters,
+counted once for 20 peers. A run reports its fastest round, the table the median of runs.
+
+{tables}
+
+The PyTorch side (`scripts/bench_codec_torch.py`) does the steps of profile reference with whole-tensor operations and
+writes bytes of fixed width. Profile reference repeats the order of PyTorch's sums, which costs it speed.
+
+- Command: `scripts/bench_codec.py --turns {options.turns} --passes {options.passes}` (also `just bench-codec`)
+- Pseudo-gradients: {source or "a file given by hand"}
+- Machine: {processor()}, {os.cpu_count()} cores, one used
+- Commit: {commit()}
+- Date: {today}
+"""
+
+
+def main():
+    options = arguments()
+    ours, torch = take_turns(options, pseudo_gradients(options))
+    verdicts, all_hold = bars(ours, torch)
+    tables = "\n\n".join([sizes(ours[0]), speeds(ours, torch), verdicts])
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(markdown(tables, ours, options))
+    print(f"\n{tables}\n")
+    print(f"written to {options.output}", file=sys.stderr)
+    sys.exit(0 if all_hold else 1)
+
+
+if __name__ == "__main__":
+    main()
