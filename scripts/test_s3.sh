@@ -32,6 +32,8 @@ fail() { echo "error: $1" >&2; exit 1; }
 
 folder=
 server=
+# Patterns of what a server leaves outside of its folder.
+leftovers=()
 stop() {
     if [[ -n $server ]]; then
         kill "$server" 2> /dev/null || true
@@ -48,6 +50,10 @@ stop() {
         rm -rf "$folder"
         folder=
     fi
+    # Unquoted: these are patterns.
+    # shellcheck disable=SC2068
+    rm -f ${leftovers[@]}
+    leftovers=()
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
@@ -104,7 +110,7 @@ answers() {
 }
 
 start_seaweedfs() {
-    local ports
+    local ports port
     read -ra ports <<< "$(free_ports 4)"
     cat > "$folder/s3.json" << JSON
 {"identities": [
@@ -114,6 +120,9 @@ start_seaweedfs() {
 ]}
 JSON
     mkdir "$folder/data"
+    for port in "${ports[@]}"; do
+        leftovers+=("/tmp/seaweedfs-*-grpc-$((port + 10000)).sock")
+    done
     "$environment/bin/weed" server -dir="$folder/data" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
         -master.port="${ports[0]}" -volume.port="${ports[1]}" -filer.port="${ports[2]}" -s3.port="${ports[3]}" \
         -master.telemetry=false -master.volumeSizeLimitMB=256 -volume.max=20 -filer.localSocket="$folder/filer.sock" \
