@@ -83,10 +83,18 @@ impl CodeModel {
         })
     }
 
-    /// The code whose range holds a slot.
-    #[inline(always)]
-    pub(crate) fn code(&self, slot: u32) -> usize {
-        usize::from(slot >= self.starts[1]) + usize::from(slot >= self.starts[2]) + usize::from(slot >= self.starts[3])
+    /// For each slot: place inside the code's range (9 bits), frequency less 1 (9 bits), code (2 bits).
+    pub(crate) fn slots(&self) -> [u32; 1 << CODE_SCALE] {
+        let mut slots = [0; 1 << CODE_SCALE];
+        let mut rest = slots.as_mut_slice();
+        for code in 0..4 {
+            let frequency = self.range(code).1;
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(frequency as usize);
+            let kind = (frequency - 1) << 9 | (code as u32) << 18;
+            own.iter_mut().zip(0..).for_each(|(slot, place): (&mut u32, u32)| *slot = place | kind);
+            rest = others;
+        }
+        slots
     }
 }
 
@@ -110,9 +118,9 @@ mod tests {
     #[test]
     fn every_slot_has_its_code() {
         let model = CodeModel::choose(Profile::Reference, [3, 100, 7, 60]);
-        for slot in 0..512 {
-            let (start, frequency) = model.range(model.code(slot));
-            assert!((start..start + frequency).contains(&slot));
+        for (slot, entry) in (0..).zip(model.slots()) {
+            let (start, frequency) = model.range((entry >> 18) as usize);
+            assert_eq!((start + (entry & 0x1ff), (entry >> 9 & 0x1ff) + 1), (slot, frequency));
         }
     }
 

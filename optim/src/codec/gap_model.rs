@@ -47,14 +47,26 @@ pub(crate) fn class(gap: u32) -> usize {
     usize::from(CLASSES[gap as usize & 4095])
 }
 
+/// For each class: its least gap (16 bits), and how many bits tell its gaps apart; nothing beyond the last class.
+static CLASS_RANGES: [u32; 64] = class_ranges();
+
+const fn class_ranges() -> [u32; 64] {
+    let mut ranges = [0; 64];
+    let mut class = 0;
+    while class < NUM_CLASSES as u32 {
+        let bits = if class < 8 { 0 } else { (class >> 2) - 1 };
+        let least = if class < 8 { class } else { (4 + (class & 3)) << bits };
+        ranges[class as usize] = least | bits << 16;
+        class += 1;
+    }
+    ranges
+}
+
 /// The least gap of a class, and the number of bits that tell its gaps apart.
 #[inline(always)]
 pub(crate) fn class_range(class: u32) -> (u32, u32) {
-    if class < 8 {
-        return (class, 0);
-    }
-    let bits = (class >> 2) - 1;
-    ((4 + (class & 3)) << bits, bits)
+    let range = CLASS_RANGES[(class & 63) as usize];
+    (range & 0xffff, range >> 16)
 }
 
 /// The sixteen models of chunks of one size.

@@ -188,7 +188,7 @@ impl Codec {
         for (part, counts) in parts {
             let totals = &mut totals[part.tensor];
             totals.classes.iter_mut().zip(counts.classes).for_each(|(sum, count)| *sum += u64::from(count));
-            totals.codes.iter_mut().zip(counts.codes).for_each(|(sum, count)| *sum += u64::from(count));
+            totals.codes.iter_mut().zip(counts.codes).for_each(|(sum, count)| *sum += count);
         }
         totals
     }

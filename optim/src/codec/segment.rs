@@ -9,6 +9,7 @@ use super::bits::{BitReader, BitWriter};
 use super::code_model::{CODE_SCALE, CodeModel};
 use super::gap_model::{ClassCounts, GAP_SCALE, GapModel, class, class_range};
 use super::rans::{LOWER, Range, WordWriter, Words};
+use crate::sparseloco::delta::count_codes;
 use crate::sparseloco::{Entry, Schema, TensorSpec};
 
 /// Entries after which a segment ends with its chunk.
@@ -45,7 +46,7 @@ pub(crate) struct Model<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {
     pub(crate) classes: ClassCounts,
-    pub(crate) codes: [u32; 4],
+    pub(crate) codes: [u64; 4],
 }
 
 /// A segment, coded.
@@ -101,14 +102,9 @@ impl Part {
 
     /// Counts the symbols that code these entries.
     pub(crate) fn count(&self, entries: &[Entry]) -> Counts {
-        let mut counts = Counts { classes: [0; 64], codes: [0; 4] };
-        for chunk in entries.chunks(self.kept) {
-            for (entry, gap) in chunk.iter().zip(gaps(chunk)) {
-                counts.classes[class(gap)] += 1;
-                counts.codes[entry.code()] += 1;
-            }
-        }
-        counts
+        let mut classes = [0; 64];
+        entries.chunks(self.kept).flat_map(gaps).for_each(|gap| classes[class(gap)] += 1);
+        Counts { classes, codes: count_codes(entries) }
     }
 }
 
@@ -225,28 +221,28 @@ impl Lanes<'_> {
         part: &Part,
         spec: &TensorSpec,
         model: &Model<'_>,
-        entries: &mut [Entry],
+        all: &mut [Entry],
     ) -> Result<Counts, usize> {
         // A copy that nobody else can see stays in registers.
         let mut lanes = *self;
-        let (slots, codes) = (model.gaps.slots(), model.codes);
-        let mut counts = Counts { classes: [0; 64], codes: [0; 4] };
-        for (chunk, entries) in (part.first_chunk..).zip(entries.chunks_mut(part.kept)) {
+        let (slots, codes) = (model.gaps.slots(), model.codes.slots());
+        let mut classes = [0; 64];
+        for (chunk, entries) in (part.first_chunk..).zip(all.chunks_mut(part.kept)) {
             let mut end = 0;
             let mut pairs = entries.chunks_exact_mut(2);
             for pair in pairs.by_ref() {
-                pair[0] = lanes.decode_entry::<0>(slots, &codes, &mut end, &mut counts);
-                pair[1] = lanes.decode_entry::<1>(slots, &codes, &mut end, &mut counts);
+                pair[0] = lanes.decode_entry::<0>(slots, &codes, &mut end, &mut classes);
+                pair[1] = lanes.decode_entry::<1>(slots, &codes, &mut end, &mut classes);
             }
             if let [last] = pairs.into_remainder() {
-                *last = lanes.decode_entry::<0>(slots, &codes, &mut end, &mut counts);
+                *last = lanes.decode_entry::<0>(slots, &codes, &mut end, &mut classes);
             }
             if end as usize > spec.chunk_len(chunk) {
                 return Err(chunk);
             }
         }
         *self = lanes;
-        Ok(counts)
+        Ok(Counts { classes, codes: count_codes(all) })
     }
 
     /// The next entry of a chunk in which positions from `end` on are free.
@@ -254,9 +250,9 @@ impl Lanes<'_> {
     fn decode_entry<const LANE: usize>(
         &mut self,
         slots: &[u32; 1 << GAP_SCALE],
-        codes: &CodeModel,
+        codes: &[u32; 1 << CODE_SCALE],
         end: &mut u32,
-        counts: &mut Counts,
+        classes: &mut ClassCounts,
     ) -> Entry {
         let state = self.states[LANE];
         let slot = slots[(state & 0xfff) as usize];
@@ -267,14 +263,11 @@ impl Lanes<'_> {
         *end = position + 1;
 
         let state = self.states[2 + LANE];
-        let slot = state & 0x1ff;
-        let code = codes.code(slot);
-        let (start, frequency) = codes.range(code);
-        self.states[2 + LANE] = self.words.pop(state, slot - start, frequency, CODE_SCALE);
+        let code = codes[(state & 0x1ff) as usize];
+        self.states[2 + LANE] = self.words.pop(state, code & 0x1ff, (code >> 9 & 0x1ff) + 1, CODE_SCALE);
 
-        counts.classes[(class & 63) as usize] += 1;
-        counts.codes[code & 3] += 1;
-        Entry::new(position as usize, code as u8)
+        classes[(class & 63) as usize] += 1;
+        Entry::new(position as usize, (code >> 18) as u8)
     }
 
     /// Everything was taken, and the encoder began where the decoder ended.

@@ -167,7 +167,7 @@ fn select(
                 spec.grid().read(column, error, tile);
                 selector.select(tile, entries);
                 match profile {
-                    Profile::Reference => published_order(tile, values),
+                    Profile::Reference => published_order(tile, entries, values),
                     Profile::Covey => copy_selected(tile, entries, values),
                 }
             }

@@ -4,19 +4,24 @@
 //! 64 times `k` long, sorted by `std::partial_sort`), and then adds them up in `f32`. Sums over another order differ by
 //! some 1e-6. Only the reference profile cares: this file walks the same path as GNU's `nth_element`, pivot by pivot.
 
+use super::delta::Entry;
+
 /// One value: magnitude as ordered bits, and the value.
 type Item = (u32, f32);
 
-/// Writes the `values.len()` values of largest magnitude of a chunk in the published order.
-pub(crate) fn published_order(chunk: &[f32], values: &mut [f32]) {
-    let mut items: Vec<Item> = chunk.iter().map(|value| (value.to_bits() & 0x7fff_ffff, *value)).collect();
+/// Writes the values of largest magnitude of a chunk, those of `entries`, in the published order.
+pub(crate) fn published_order(chunk: &[f32], entries: &[Entry], values: &mut [f32]) {
+    let item = |value: &f32| (value.to_bits() & 0x7fff_ffff, *value);
     let Some(last) = values.len().checked_sub(1) else { return };
-    if values.len() * 64 <= items.len() {
-        items.select_nth_unstable_by_key(last, |item| std::cmp::Reverse(item.0));
-        items[..=last].sort_by_key(|item| std::cmp::Reverse(item.0));
+    let items: Vec<Item> = if values.len() * 64 <= chunk.len() {
+        let mut items: Vec<Item> = entries.iter().map(|entry| item(&chunk[entry.position()])).collect();
+        items.sort_by_key(|item| std::cmp::Reverse(item.0));
+        items
     } else {
+        let mut items: Vec<Item> = chunk.iter().map(item).collect();
         nth_element(&mut items, last);
-    }
+        items
+    };
     values.iter_mut().zip(items).for_each(|(value, item)| *value = item.1);
 }
 
@@ -76,13 +81,16 @@ fn median(items: &[Item], a: usize, b: usize, c: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sparseloco::selection::Selector;
 
     #[test]
     fn the_largest_come_first() {
         let chunk: Vec<f32> = (0..500_u32).map(|i| (i * 7919 % 501) as f32 - 250.0).collect();
         for kept in [1, 2, 7, 8, 64, 499, 500] {
+            let mut entries = vec![Entry::default(); kept];
+            Selector::default().select(&chunk, &mut entries);
             let mut values = vec![0.0; kept];
-            published_order(&chunk, &mut values);
+            published_order(&chunk, &entries, &mut values);
             let sorted = |values: &[f32]| {
                 let mut magnitudes: Vec<u32> = values.iter().map(|value| value.abs() as u32).collect();
                 magnitudes.sort_unstable_by(|a, b| b.cmp(a));
