@@ -1,5 +1,7 @@
 //! `covey bench`: figures for the scripts that compare this program with others. Hidden from `--help`.
 
+mod outer;
+
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -18,6 +20,8 @@ pub(super) fn run(command: &BenchCommand) -> anyhow::Result<()> {
     let figures = match command {
         BenchCommand::Train(arguments) => train(arguments)?,
         BenchCommand::Logits { model, tokens } => logits(model, tokens)?,
+        BenchCommand::Outer(arguments) => return outer::run(arguments),
+        BenchCommand::PseudoGradients { output, outer } => return outer::write_pseudo_gradients(outer, output),
     };
     writeln!(std::io::stdout().lock(), "{figures}")?;
     Ok(())

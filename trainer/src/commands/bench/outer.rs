@@ -1,0 +1,237 @@
+//! `covey bench outer`: many peers in one process, under one way of exchanging what they learned.
+//!
+//! All ways see the same windows in the same order: those of the seats of a common run. Data-parallel AdamW takes the
+//! windows of all peers into one step, so that tokens are equal.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use covey_data::{Assignment, Dataset, Sampler};
+use covey_model::{Decoder, Initializer};
+use covey_optim::outer::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
+use covey_optim::sparseloco::{Profile, Schema, SparseLocoConfig};
+use serde_json::json;
+
+use crate::checkpoint::NamedTensor;
+use crate::cli::{BenchOuterArgs, OuterMethodName};
+use crate::common_run::founding::assignment;
+use crate::common_run::replica::Replica;
+use crate::config::{Config, Layers, Purpose};
+use crate::device;
+use crate::evaluation::HeldOut;
+use crate::learner::Learner;
+
+/// Rounds between two measurements.
+const MEASURE_EVERY: u64 = 4;
+
+pub(super) fn run(arguments: &BenchOuterArgs) -> anyhow::Result<()> {
+    let config = config(arguments)?;
+    device::use_threads(arguments.threads)?;
+    let mut bench = Bench::new(config, arguments.peers)?;
+    match arguments.method {
+        OuterMethodName::Adamw => bench.data_parallel(arguments.rounds),
+        name => {
+            let method = bench.method(name, arguments)?;
+            bench.rounds(method, arguments)
+        }
+    }
+}
+
+/// What the bench of every method has in common: the `tiny` preset, shortened.
+pub(super) fn config(arguments: &BenchOuterArgs) -> anyhow::Result<Config> {
+    let layers = Layers::new()
+        .flag("bench", "model.preset", "tiny")
+        .flag("bench", "train.batch_size", arguments.batch_size)
+        .flag("bench", "train.steps", arguments.rounds * arguments.inner_steps)
+        .flag("bench", "rounds.inner_steps", arguments.inner_steps)
+        .flag("bench", "run.seed", arguments.seed)
+        .flag("bench", "optim.learning_rate", arguments.learning_rate)
+        .sources_flag("--data", std::slice::from_ref(&arguments.data));
+    Ok(layers.resolve(Purpose::Train)?.config)
+}
+
+/// Peers, their data, and the weights that they share.
+pub(super) struct Bench {
+    config: Config,
+    learners: Vec<Learner>,
+    assignment: Assignment,
+    held_out: HeldOut,
+    pub(super) replica: Replica,
+}
+
+impl Bench {
+    pub(super) fn new(config: Config, peers: u32) -> anyhow::Result<Self> {
+        let datasets = vec![Dataset::open(&config.data.sources.first().context("data is given")?.path)?];
+        let tokenizer = datasets[0].tokenizer()?;
+        let shape = config.model.shape.as_ref().context("the preset has a shape")?;
+        let model = shape.model_config(tokenizer.vocab_size())?;
+        let initializer = Initializer::new(config.run.seed, &model);
+        let named = |spec: &covey_model::ParameterSpec| NamedTensor {
+            name: spec.name.clone(),
+            shape: spec.shape.clone(),
+            values: initializer.tensor(spec),
+        };
+        let weights = model.parameters().iter().map(named).collect();
+        let device = device::open("cpu")?;
+        let learner = |_| {
+            let decoder = Decoder::new(model.clone(), &device);
+            let weights = decoder.zeros();
+            Learner::new(decoder, weights, &config)
+        };
+        Ok(Self {
+            learners: (0..peers).map(learner).collect(),
+            assignment: assignment(&config, &datasets)?,
+            held_out: HeldOut::new(&datasets, config.data.sequence_length, 64, 8)?,
+            replica: Replica::new(weights, &config.sparseloco())?,
+            config,
+        })
+    }
+
+    fn method(&self, name: OuterMethodName, arguments: &BenchOuterArgs) -> anyhow::Result<Box<dyn OuterMethod>> {
+        let peers = self.learners.len();
+        let sparseloco = |profile| {
+            let config = SparseLocoConfig {
+                profile,
+                k: arguments.k,
+                decay: arguments.decay,
+                dct: arguments.dct,
+                ..self.config.sparseloco()
+            };
+            let shapes = self.replica.schema().tensors().iter().map(|spec| (spec.name(), spec.shape()));
+            let schema: Schema = config.schema(shapes)?;
+            anyhow::Ok(Box::new(SparseLoCo::new(Arc::new(schema), &config, peers)) as Box<dyn OuterMethod>)
+        };
+        Ok(match name {
+            OuterMethodName::Covey => sparseloco(Profile::Covey)?,
+            OuterMethodName::Reference => sparseloco(Profile::Reference)?,
+            OuterMethodName::Diloco => Box::new(DiLoCo::new(Arc::clone(self.replica.schema()), 0.9)),
+            OuterMethodName::DilocoPlain => Box::new(DiLoCo::new(Arc::clone(self.replica.schema()), 0.0)),
+            OuterMethodName::Demo => Box::new(DeMo::new(self.replica.schema(), DeMoConfig::default(), peers)?),
+            OuterMethodName::Adamw => anyhow::bail!("data-parallel AdamW has no outer step"),
+        })
+    }
+
+    /// Rounds of inner steps and one outer step each.
+    fn rounds(&mut self, mut method: Box<dyn OuterMethod>, arguments: &BenchOuterArgs) -> anyhow::Result<()> {
+        let mut shared = self.by_schema();
+        let mut bytes = 0;
+        self.measure(0, 0)?;
+        for round in 0..arguments.rounds {
+            let gradients = (0..self.learners.len()).map(|peer| self.pseudo_gradient(round, peer));
+            let gradients = gradients.collect::<anyhow::Result<Vec<_>>>()?;
+            bytes += method.round(&gradients, &mut shared, arguments.outer_learning_rate)?;
+            self.replace(&shared);
+            if (round + 1) % MEASURE_EVERY == 0 || round + 1 == arguments.rounds {
+                self.measure(round + 1, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What one peer learned in a round: start minus end.
+    pub(super) fn pseudo_gradient(&mut self, round: u64, peer: usize) -> anyhow::Result<Vec<Vec<f32>>> {
+        let seat = u32::try_from(peer)?;
+        let mut sampler = self.assignment.of(u32::try_from(round)?, seat)?;
+        let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
+        let learner = &mut self.learners[peer];
+        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        learner.set_step(round * inner_steps);
+        for _ in 0..inner_steps {
+            learner.step(&draw(&mut sampler, batch)?, sampler.length())?;
+        }
+        Ok(self.replica.minus(&learner.named_weights()))
+    }
+
+    /// One learner that takes the windows of all peers into each step.
+    fn data_parallel(&mut self, rounds: u64) -> anyhow::Result<()> {
+        let peers = u32::try_from(self.learners.len())?;
+        let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
+        self.learners.truncate(1);
+        self.learners[0].set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        // Gradients in fp32 to and from everybody, in every step.
+        let bytes_per_step = 4 * self.replica.schema().num_elements() as u64;
+        self.measure(0, 0)?;
+        for round in 0..rounds {
+            let samplers =
+                (0..peers).map(|seat| self.assignment.of(u32::try_from(round)?, seat).map_err(anyhow::Error::from));
+            let mut samplers = samplers.collect::<anyhow::Result<Vec<_>>>()?;
+            for _ in 0..inner_steps {
+                let parts = samplers.iter_mut().map(|sampler| draw(sampler, batch));
+                let tokens = parts.collect::<anyhow::Result<Vec<_>>>()?.concat();
+                self.learners[0].step(&tokens, self.config.data.sequence_length)?;
+            }
+            if (round + 1) % MEASURE_EVERY == 0 || round + 1 == rounds {
+                self.replica.replace(self.learners[0].named_weights());
+                self.measure(round + 1, bytes_per_step * inner_steps * (round + 1))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One JSON line: loss of the shared weights on held-out text.
+    fn measure(&mut self, round: u64, bytes_per_peer: u64) -> anyhow::Result<()> {
+        let learner = &mut self.learners[0];
+        let own: Vec<_> = learner.named_weights();
+        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        let score = self.held_out.score(learner.decoder(), learner.weights(), &AtomicBool::new(false), |_| {})?;
+        learner.set_weights(own.iter().map(|tensor| tensor.values.as_slice()));
+        let line = json!({
+            "round": round,
+            "steps": round * self.config.rounds.inner_steps,
+            "loss": score.loss(),
+            "bits_per_byte": score.bits_per_byte(),
+            "bytes_per_peer": bytes_per_peer,
+        });
+        Ok(writeln!(std::io::stdout().lock(), "{line}")?)
+    }
+
+    /// The shared weights in the order of the schema.
+    fn by_schema(&self) -> Vec<Vec<f32>> {
+        self.replica.to_schema(self.replica.weights().map(|tensor| tensor.values.clone()).collect())
+    }
+
+    pub(super) fn replace(&mut self, by_schema: &[Vec<f32>]) {
+        let values = self.replica.to_canonical(by_schema);
+        let tensors = self.replica.weights().zip(values);
+        let tensors = tensors.map(|(tensor, values)| NamedTensor { values, ..tensor.clone() }).collect();
+        self.replica.replace(tensors);
+    }
+}
+
+fn draw(sampler: &mut Sampler, batch: usize) -> anyhow::Result<Vec<u32>> {
+    let mut tokens = Vec::new();
+    for _ in 0..batch {
+        sampler.draw(&mut tokens)?;
+    }
+    Ok(tokens)
+}
+
+/// Real pseudo-gradients, as files for other programs: tensors `roundNNN/NAME`.
+pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &PathBuf) -> anyhow::Result<()> {
+    use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
+    device::use_threads(arguments.threads)?;
+    let mut bench = Bench::new(config(arguments)?, 1)?;
+    let mut method = bench.method(OuterMethodName::Covey, arguments)?;
+    let mut shared = bench.by_schema();
+    let (mut headers, mut values) = (Vec::new(), Vec::new());
+    for round in 0..arguments.rounds {
+        let gradient = bench.pseudo_gradient(round, 0)?;
+        for (spec, tensor) in bench.replica.schema().tensors().iter().zip(&gradient) {
+            let name = format!("round{round:03}/{}", spec.name());
+            headers.push(TensorHeader { name, dtype: NumberFormat::Fp32.dtype(), shape: spec.shape().to_vec() });
+            values.push(tensor.clone());
+        }
+        method.round(&[gradient], &mut shared, arguments.outer_learning_rate)?;
+        bench.replace(&shared);
+    }
+    let mut file = std::io::BufWriter::new(
+        std::fs::File::create(output).with_context(|| format!("cannot create {}", output.display()))?,
+    );
+    write_safetensors(&mut file, &std::collections::BTreeMap::new(), &headers, |index, sink| {
+        NumberFormat::Fp32.write(&values[index], sink)
+    })?;
+    Ok(file.flush()?)
+}
