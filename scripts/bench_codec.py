@@ -181,6 +181,7 @@ def commit():
 
 def markdown(tables, ours, options):
     first = ours[0][0]
+    flags = f"--turns {options.turns} --passes {options.passes}" + (" --file FILE" if options.file else "")
     source = options.source if options.file else "`covey bench pseudo-gradients` (preset `tiny`, rounds of 15 steps)"
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     return f"""# Size and speed of compression
@@ -194,7 +195,7 @@ counted once for 20 peers. A run reports its fastest round, the table the median
 The PyTorch side (`scripts/bench_codec_torch.py`) does the steps of profile reference with whole-tensor operations and
 writes bytes of fixed width. Profile reference repeats the order of PyTorch's sums, which costs it speed.
 
-- Command: `scripts/bench_codec.py --turns {options.turns} --passes {options.passes}` (also `just bench-codec`)
+- Command: `scripts/bench_codec.py {flags}` (also `just bench-codec`)
 - Pseudo-gradients: {source or "a file given by hand"}
 - Machine: {processor()}, {os.cpu_count()} cores, one used
 - Commit: {commit()}
