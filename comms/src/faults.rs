@@ -1,6 +1,7 @@
 //! A bucket as bad as real ones are on a bad day, the same bad day for the same seed.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,7 +75,10 @@ impl<B: Bucket> Faulty<B> {
     }
 
     /// Begins a request: stalls and fails as its fate wants it.
-    async fn begin(&self, verb: &str, what: &str) -> Result<Fate, BucketError> {
+    async fn begin(&self, verb: &str, what: &(dyn Display + Sync)) -> Result<Fate, BucketError> {
+        if self.is_harmless() {
+            return Ok(Fate::default());
+        }
         let fate = self.fate(verb, what);
         if fate.stalls {
             self.clock.sleep_until(self.clock.now() + self.rates.stall).await;
@@ -85,7 +89,12 @@ impl<B: Bucket> Faulty<B> {
         }
     }
 
-    fn fate(&self, verb: &str, what: &str) -> Fate {
+    /// Whether nothing ever goes wrong, so that there is nothing to keep count of.
+    fn is_harmless(&self) -> bool {
+        self.rates == FaultRates { stall: self.rates.stall, ..FaultRates::default() }
+    }
+
+    fn fate(&self, verb: &str, what: &dyn Display) -> Fate {
         let name = format!("{verb} {what}");
         let count = {
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,6 +123,7 @@ impl<B: Bucket> Faulty<B> {
 }
 
 /// What befalls one request.
+#[derive(Default)]
 struct Fate {
     stalls: bool,
     fails: bool,
@@ -125,22 +135,22 @@ struct Fate {
 }
 
 impl Fate {
-    fn acknowledge<T>(&self, what: String, outcome: T) -> Result<T, BucketError> {
+    fn acknowledge<T>(&self, what: &dyn Display, outcome: T) -> Result<T, BucketError> {
         match self.loses_acknowledgement {
-            true => Err(spoilt(&what, "injected loss of the acknowledgement")),
+            true => Err(spoilt(what, "injected loss of the acknowledgement")),
             false => Ok(outcome),
         }
     }
 }
 
-fn spoilt(what: &str, reason: &'static str) -> BucketError {
-    BucketError::Unavailable { what: what.into(), source: reason.into() }
+fn spoilt(what: &dyn Display, reason: &'static str) -> BucketError {
+    BucketError::Unavailable { what: what.to_string(), source: reason.into() }
 }
 
 #[async_trait]
 impl<B: Bucket> Bucket for Faulty<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
-        let fate = self.begin("get", &key.to_string()).await?;
+        let fate = self.begin("get", key).await?;
         let body = self.inner.get(key, limit).await?;
         match fate.truncates {
             true => Ok(body.slice(..(body.len() as f64 * fate.cut) as usize)),
@@ -149,14 +159,16 @@ impl<B: Bucket> Bucket for Faulty<B> {
     }
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
-        let what = key.to_string();
-        let fate = self.begin("put", &what).await?;
+        let fate = self.begin("put", key).await?;
         let outcome = self.inner.put_new(key, body).await?;
-        fate.acknowledge(what, outcome)
+        fate.acknowledge(key, outcome)
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
-        let fate = self.begin("list", &prefix.to_string()).await?;
+        let fate = self.begin("list", prefix).await?;
+        if self.is_harmless() {
+            return self.inner.list(prefix, after).await;
+        }
         let fresh = self.inner.list(prefix, None).await?;
         let mut listing = match fate.is_stale {
             true => self.remember(prefix, fresh),
@@ -170,9 +182,8 @@ impl<B: Bucket> Bucket for Faulty<B> {
     }
 
     async fn delete(&self, key: &Key) -> Result<(), BucketError> {
-        let what = key.to_string();
-        let fate = self.begin("delete", &what).await?;
+        let fate = self.begin("delete", key).await?;
         self.inner.delete(key).await?;
-        fate.acknowledge(what, ())
+        fate.acknowledge(key, ())
     }
 }

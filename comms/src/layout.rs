@@ -65,10 +65,34 @@ impl Key {
     }
 }
 
+/// What texts of keys are compared by, step by step: folder, round or peer, folder within it, and what is left.
+type Place<'key> = (u8, u32, &'key [u8; 32], u8, u32, &'key [u8; 32]);
+
+impl Key {
+    const NOBODY: &'static [u8; 32] = &[0; 32];
+
+    /// Sorts as the text does, without writing it.
+    fn place(&self) -> Place<'_> {
+        let none = Self::NOBODY;
+        match self {
+            Self::CheckpointDescription(round) => (0, round.0, none, 0, 0, none),
+            Self::CheckpointPart(round, digest) => (0, round.0, none, 1, 0, digest.as_bytes()),
+            Self::Farewell(peer, round) => (1, 0, peer.as_bytes(), 0, round.0, none),
+            Self::Heartbeat(peer, round) => (1, 0, peer.as_bytes(), 1, round.0, none),
+            Self::Hello(peer) => (1, 0, peer.as_bytes(), 2, 0, none),
+            Self::Probe(digest) => (2, 0, none, 0, 0, digest.as_bytes()),
+            Self::Delta(round, peer) => (3, round.0, none, 0, 0, peer.as_bytes()),
+            Self::Manifest(round) => (3, round.0, none, 1, 0, none),
+            Self::RunDescription => (4, 0, none, 0, 0, none),
+            Self::RunPart(digest) => (4, 0, none, 1, 0, digest.as_bytes()),
+        }
+    }
+}
+
 impl Ord for Key {
     /// As the texts sort, which is the order in which stores list them.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.to_string().cmp(&other.to_string())
+        self.place().cmp(&other.place())
     }
 }
 
@@ -154,7 +178,33 @@ pub enum Prefix {
 impl Prefix {
     /// Whether `key` lies in this part.
     pub fn contains(&self, key: &Key) -> bool {
-        key.to_string().strip_prefix(&self.to_string()).is_some_and(|rest| rest.starts_with('/'))
+        match (*self, *key) {
+            (Self::Run, Key::RunDescription | Key::RunPart(_)) => true,
+            (Self::Rounds, Key::Delta(..) | Key::Manifest(_)) => true,
+            (Self::Deltas(round), Key::Delta(of, _)) => round == of,
+            (Self::Checkpoints, Key::CheckpointDescription(_) | Key::CheckpointPart(..)) => true,
+            (Self::Checkpoint(round), Key::CheckpointDescription(of) | Key::CheckpointPart(of, _)) => round == of,
+            (Self::Peers, Key::Hello(_) | Key::Heartbeat(..) | Key::Farewell(..)) => true,
+            (Self::Peer(peer), Key::Hello(of) | Key::Heartbeat(of, _) | Key::Farewell(of, _)) => peer == of,
+            (Self::Probes, Key::Probe(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// The lowest key that can lie in this part.
+    pub(crate) fn first_key(&self) -> Key {
+        let nobody = PeerId::from_bytes(*Key::NOBODY);
+        let nothing = Digest::from_bytes(*Key::NOBODY);
+        match *self {
+            Self::Run => Key::RunDescription,
+            Self::Rounds => Key::Delta(Round::FIRST, nobody),
+            Self::Deltas(round) => Key::Delta(round, nobody),
+            Self::Checkpoints => Key::CheckpointDescription(Round::FIRST),
+            Self::Checkpoint(round) => Key::CheckpointDescription(round),
+            Self::Peers => Key::Farewell(nobody, Round::FIRST),
+            Self::Peer(peer) => Key::Farewell(peer, Round::FIRST),
+            Self::Probes => Key::Probe(nothing),
+        }
     }
 }
 
@@ -214,6 +264,26 @@ mod tests {
         }
         for other in ["", "run", "rounds/7/manifest", "rounds/+000000007/manifest", "rounds/9999999999/manifest"] {
             assert!(other.parse::<Key>().is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn keys_sort_and_lie_in_prefixes_as_their_texts_do() {
+        let more = |key: Key| [0, 0x0a, 0xff].map(|byte| key.to_string().replace("a5", &format!("{byte:02x}")).parse());
+        let keys: Vec<Key> = every_key().into_iter().flat_map(more).map(Result::unwrap).collect();
+        let peer = PeerId::from_bytes([0xff; 32]);
+        let rounds = [0, 7].map(Round).map(|round| [Prefix::Deltas(round), Prefix::Checkpoint(round)]).concat();
+        let prefixes =
+            [Prefix::Run, Prefix::Rounds, Prefix::Checkpoints, Prefix::Peers, Prefix::Peer(peer), Prefix::Probes];
+        for key in &keys {
+            for other in &keys {
+                assert_eq!(key.cmp(other), key.to_string().cmp(&other.to_string()), "{key} and {other}");
+            }
+            for prefix in prefixes.iter().chain(&rounds) {
+                let is_in = key.to_string().starts_with(&format!("{prefix}/"));
+                assert_eq!(prefix.contains(key), is_in, "{prefix} and {key}");
+                assert!(!is_in || prefix.first_key() <= *key, "{prefix} and {key}");
+            }
         }
     }
 

@@ -60,13 +60,15 @@ impl VirtualClock {
 
     fn advance_to(&self, now: Timestamp) {
         let mut state = self.state();
-        state.now = state.now.max(now);
-        let last_due = (state.now, u64::MAX);
-        let later = state.sleepers.split_off(&last_due);
-        let due = std::mem::replace(&mut state.sleepers, later);
+        let now = state.now.max(now);
+        state.now = now;
+        let mut due = Vec::new();
+        while let Some(sleeper) = state.sleepers.first_entry().filter(|sleeper| sleeper.key().0 <= now) {
+            due.push(sleeper.remove());
+        }
         // Whoever is woken may ask the time.
         drop(state);
-        due.into_values().for_each(Waker::wake);
+        due.into_iter().for_each(Waker::wake);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,8 @@
 //! A bucket in memory: for tests and simulations, on whatever clock they run.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -15,12 +17,11 @@ use crate::layout::{Key, Prefix};
 #[derive(Clone, Debug)]
 pub struct MemoryBucket {
     clock: Arc<dyn Clock>,
-    objects: Arc<Mutex<BTreeMap<String, Object>>>,
+    objects: Arc<Mutex<BTreeMap<Key, Object>>>,
 }
 
 #[derive(Debug)]
 struct Object {
-    key: Key,
     body: Bytes,
     modified: Timestamp,
 }
@@ -31,7 +32,7 @@ impl MemoryBucket {
         Self { clock, objects: Arc::default() }
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, Object>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,11 +40,10 @@ impl MemoryBucket {
 #[async_trait]
 impl Bucket for MemoryBucket {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
-        let what = key.to_string();
-        match self.objects().get(&what).map(|object| object.body.clone()) {
-            None => Err(BucketError::NotFound { what }),
+        match self.objects().get(key).map(|object| object.body.clone()) {
+            None => Err(BucketError::NotFound { what: key.to_string() }),
             Some(body) if body.len() as u64 > limit => {
-                Err(BucketError::TooLarge { what, announced: body.len() as u64, limit })
+                Err(BucketError::TooLarge { what: key.to_string(), announced: body.len() as u64, limit })
             }
             Some(body) => Ok(body),
         }
@@ -51,31 +51,32 @@ impl Bucket for MemoryBucket {
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
         let modified = self.clock.now();
-        let mut objects = self.objects();
-        match objects.get(&key.to_string()) {
-            Some(object) if object.body == body => Ok(Put::Unchanged),
-            Some(_) => Ok(Put::Occupied),
-            None => {
-                objects.insert(key.to_string(), Object { key: *key, body, modified });
+        match self.objects().entry(*key) {
+            Entry::Occupied(entry) if entry.get().body == body => Ok(Put::Unchanged),
+            Entry::Occupied(_) => Ok(Put::Occupied),
+            Entry::Vacant(place) => {
+                place.insert(Object { body, modified });
                 Ok(Put::Created)
             }
         }
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
-        let folder = format!("{prefix}/");
-        let after = after.map(Key::to_string);
+        let first = prefix.first_key();
+        let start = match after {
+            Some(after) if *after >= first => Bound::Excluded(*after),
+            _ => Bound::Included(first),
+        };
         let objects = self.objects();
         let listing = objects
-            .range(folder.clone()..)
-            .take_while(|(name, _)| name.starts_with(&folder))
-            .filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after))
-            .map(|(_, object)| Listed { key: object.key, length: object.body.len() as u64, modified: object.modified });
+            .range((start, Bound::Unbounded))
+            .take_while(|(key, _)| prefix.contains(key))
+            .map(|(key, object)| Listed { key: *key, length: object.body.len() as u64, modified: object.modified });
         Ok(listing.collect())
     }
 
     async fn delete(&self, key: &Key) -> Result<(), BucketError> {
-        self.objects().remove(&key.to_string());
+        self.objects().remove(key);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! A bucket that tries again.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl<B: Bucket> Retry<B> {
 
     async fn persist<'a, T>(
         &'a self,
-        what: String,
+        what: impl Display + Send + Sync,
         attempt: impl Fn() -> BoxFuture<'a, Result<T, BucketError>> + Send,
     ) -> Result<T, BucketError>
     where
@@ -85,7 +86,7 @@ impl<B: Bucket> Retry<B> {
             let resume = self.clock.now() + self.pause_after(attempts);
             if resume >= deadline {
                 let elapsed = self.clock.now().since(start);
-                return Err(BucketError::GaveUp { what, attempts, elapsed, source: error.into() });
+                return Err(BucketError::GaveUp { what: what.to_string(), attempts, elapsed, source: error.into() });
             }
             self.clock.sleep_until(resume).await;
         }
@@ -94,14 +95,14 @@ impl<B: Bucket> Retry<B> {
     /// One try, which ends with the deadline at the latest.
     async fn attempt<T>(
         &self,
-        what: &str,
+        what: &(dyn Display + Sync),
         deadline: Timestamp,
         request: BoxFuture<'_, Result<T, BucketError>>,
     ) -> Result<T, BucketError> {
         let limit = self.policy.try_limit.min(deadline.since(self.clock.now()));
         within(self.clock.as_ref(), limit, request)
             .await
-            .unwrap_or_else(|| Err(BucketError::TimedOut { what: what.into(), limit }))
+            .unwrap_or_else(|| Err(BucketError::TimedOut { what: what.to_string(), limit }))
     }
 
     fn pause_after(&self, attempts: u32) -> Duration {
@@ -114,7 +115,7 @@ impl<B: Bucket> Retry<B> {
 impl<B: Bucket> Bucket for Retry<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         let key = *key;
-        self.persist(key.to_string(), move || Box::pin(async move { self.inner.get(&key, limit).await })).await
+        self.persist(key, move || Box::pin(async move { self.inner.get(&key, limit).await })).await
     }
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
@@ -123,18 +124,18 @@ impl<B: Bucket> Bucket for Retry<B> {
             let body = body.clone();
             Box::pin(async move { self.inner.put_new(&key, body).await })
         };
-        self.persist(key.to_string(), attempt).await
+        self.persist(key, attempt).await
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
         let (prefix, after) = (*prefix, after.copied());
         let attempt =
             move || -> BoxFuture<'_, _> { Box::pin(async move { self.inner.list(&prefix, after.as_ref()).await }) };
-        self.persist(prefix.to_string(), attempt).await
+        self.persist(prefix, attempt).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), BucketError> {
         let key = *key;
-        self.persist(key.to_string(), move || Box::pin(async move { self.inner.delete(&key).await })).await
+        self.persist(key, move || Box::pin(async move { self.inner.delete(&key).await })).await
     }
 }

@@ -1,0 +1,179 @@
+//! Descriptions of runs and of checkpoints.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use covey_comms::{
+    Bucket, CheckpointDescription, CheckpointError, CheckpointPart, CommsError, Description, DescriptionError, Digest,
+    FaultRates, Faulty, Identity, Key, Lineage, MemoryBucket, Round, Rules, Run, RunId, VirtualClock,
+};
+
+use crate::village::{RULES, Village, description, identity, mayor, parts, peer};
+
+#[test]
+fn a_description_comes_back_from_its_bytes_and_names_the_run() {
+    let description = description(RULES);
+    let bytes = description.to_bytes();
+    assert_eq!(Description::parse(&bytes).unwrap(), description);
+    assert_eq!(description.run_id(), RunId::of(&bytes));
+    let other = Description { seed: 8, ..description.clone() };
+    assert_ne!(other.run_id(), description.run_id());
+}
+
+#[test]
+fn a_description_has_no_second_spelling() {
+    let text = String::from_utf8(description(RULES).to_bytes()).unwrap();
+    let spellings = [
+        text.trim_end().to_string(),
+        text.replace("  ", " "),
+        text.replace("\"seed\": 7", "\"seed\": 7.0"),
+        text.replace("\"seed\": 7", "\"seed\": 7,\n    \"more\": 1"),
+        text.replace("village", "v\\u0069llage"),
+        text.replace(&mayor().peer().to_string(), &mayor().peer().to_string().to_uppercase()),
+        format!("{text} "),
+    ];
+    for other in spellings {
+        assert_ne!(other, text);
+        assert!(Description::parse(other.as_bytes()).is_err(), "{other}");
+    }
+    for cut in 0..text.len() {
+        assert!(Description::parse(&text.as_bytes()[..cut]).is_err());
+    }
+    let newer = text.replace("\"version\": 1", "\"version\": 2");
+    assert!(matches!(Description::parse(newer.as_bytes()), Err(DescriptionError::UnknownVersion { got: 2, .. })));
+}
+
+#[test]
+fn impossible_values_are_refused_by_name() {
+    let rules = [
+        ("rules.max_delta", Rules { max_delta: 0, ..RULES }),
+        ("rules.min_peers", Rules { min_peers: 0, ..RULES }),
+        ("rules.min_peers", Rules { min_peers: 11, ..RULES }),
+        ("rules.max_included", Rules { max_included: 0, ..RULES }),
+        ("rules.max_included", Rules { max_included: 65_537, ..RULES }),
+        ("rules.deadline", Rules { deadline: Duration::ZERO, ..RULES }),
+        ("rules.deadline", Rules { deadline: Duration::from_micros(1500), ..RULES }),
+        ("rules.patience", Rules { patience: 0, ..RULES }),
+        ("rules.patience", Rules { patience: 1001, ..RULES }),
+        ("rules.checkpoint_every", Rules { checkpoint_every: 0, ..RULES }),
+        ("rules.keep_checkpoints", Rules { keep_checkpoints: 0, ..RULES }),
+    ];
+    let mut cases: Vec<_> = rules.map(|(field, rules)| (field, description(rules))).into();
+    for name in ["", "two\nlines", &"x".repeat(101)] {
+        cases.push(("name", Description { name: name.into(), ..description(RULES) }));
+    }
+    let digest = Digest::of(b"a config");
+    cases.push(("parts", Description { parts: [("../up".into(), digest)].into(), ..description(RULES) }));
+    for (expected, description) in cases {
+        let error = description.check().unwrap_err();
+        assert!(matches!(&error, DescriptionError::Invalid { field, .. } if field == expected), "{error}");
+    }
+    let text = String::from_utf8(description(RULES).to_bytes()).unwrap();
+    let error = Description::parse(text.replace("\"min_peers\": 2", "\"min_peers\": 0").as_bytes()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`rules.min_peers` of the run's description is 0, but it must be from 1 to `max_included`"
+    );
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn founding_needs_the_very_parts_that_are_described() {
+    let clock = VirtualClock::default();
+    let found = |parts: BTreeMap<String, Bytes>| {
+        let bucket = MemoryBucket::new(Arc::new(clock.clone()));
+        let description = description(RULES);
+        let founded = Run::found(Arc::new(bucket), Arc::new(clock.clone()), &description, &parts);
+        clock.run(founded).unwrap().map(drop).unwrap_err()
+    };
+    assert!(matches!(found(BTreeMap::new()), CommsError::PartNotGiven { .. }));
+    let wrong = Bytes::from_static(b"another config");
+    assert!(matches!(found([("config".into(), wrong.clone())].into()), CommsError::WrongContent { .. }));
+    let more = parts().into_iter().chain([("more".into(), wrong)]).collect();
+    assert!(matches!(found(more), CommsError::UnknownPart { .. }));
+}
+
+#[test]
+fn a_bucket_holds_one_run() {
+    let village = Village::new(RULES);
+    let (bucket, clock) = (Arc::new(village.bucket.clone()), Arc::new(village.clock.clone()));
+    let found = |description: &Description| {
+        village.play(Run::found(bucket.clone(), clock.clone(), description, &parts())).map(|run| run.id())
+    };
+    assert_eq!(found(&description(RULES)).unwrap(), village.run.id(), "the same again is harmless");
+    let other = Description { seed: 8, ..description(RULES) };
+    let error = found(&other).unwrap_err();
+    assert!(
+        matches!(error, CommsError::OtherRun { expected, got } if expected == other.run_id() && got == village.run.id())
+    );
+    let opened = village.play(Run::open(bucket, clock.clone(), Some(other.run_id()))).unwrap_err();
+    assert!(matches!(opened, CommsError::OtherRun { .. }) && opened.hint().is_some());
+    let empty = Arc::new(MemoryBucket::new(clock.clone()));
+    assert!(matches!(village.play(Run::open(empty, clock, None)), Err(CommsError::NoRun)));
+}
+
+#[test]
+fn parts_are_held_to_their_digests_and_fetched_again() {
+    let village = Village::new(RULES);
+    for seed in 0..20 {
+        let rates = FaultRates { truncated_bodies: 0.2, ..FaultRates::default() };
+        let faulty = Faulty::new(village.bucket.clone(), Arc::new(village.clock.clone()), rates, seed);
+        assert_eq!(village.play(village.through(faulty).part("config")).unwrap(), "a config");
+    }
+    assert!(matches!(village.play(village.run.part("tokenizer")), Err(CommsError::UnknownPart { .. })));
+    let key = Key::RunPart(Digest::of(b"a config"));
+    village.play(village.bucket.delete(&key)).unwrap();
+    assert!(village.play(village.bucket.put_new(&key, Bytes::from_static(b"forged"))).unwrap().is_stored());
+    assert!(matches!(village.play(village.run.part("config")), Err(CommsError::WrongContent { .. })));
+}
+
+fn publish(village: &Village, author: &Identity, weights: &[u8]) -> Result<CheckpointDescription, CommsError> {
+    let lineage = Lineage::genesis(village.run.id());
+    let parts = vec![("model/0".to_string(), Bytes::copy_from_slice(weights)), ("model/1".into(), Bytes::new())];
+    village.play(village.run.publish_checkpoint(author, Round(4), lineage, Digest::of(weights), 3, parts))
+}
+
+#[test]
+fn a_checkpoint_comes_back_whole() {
+    let village = Village::new(RULES);
+    let published = publish(&village, &mayor(), b"weights").unwrap();
+    assert_eq!(village.play(village.run.checkpoints()).unwrap(), [Round(4)]);
+    let read = village.play(village.run.checkpoint(Round(4))).unwrap();
+    assert_eq!(read, published);
+    assert_eq!((read.weights, read.outer_steps), (Digest::of(b"weights"), 3));
+    let part = |part| village.play(village.run.checkpoint_part(Round(4), part));
+    assert_eq!(part(&read.parts[0]).unwrap(), "weights");
+    assert_eq!(part(&read.parts[1]).unwrap(), "");
+    let longer = CheckpointPart { length: 8, ..read.parts[0].clone() };
+    assert!(matches!(part(&longer), Err(CommsError::WrongLength { expected: 8, got: 7, .. })));
+}
+
+#[test]
+fn a_checkpoint_is_the_coordinators_and_says_one_thing() {
+    let village = Village::new(RULES);
+    let error = publish(&village, &identity(1), b"weights").unwrap_err();
+    assert!(matches!(error, CommsError::NotCoordinator { got, .. } if got == peer(1)));
+    let first = publish(&village, &mayor(), b"weights").unwrap();
+    assert_eq!(publish(&village, &mayor(), b"weights").unwrap(), first);
+    let error = publish(&village, &mayor(), b"other").unwrap_err();
+    assert!(matches!(error, CommsError::Checkpoint(CheckpointError::OtherWeights { .. })), "{error}");
+}
+
+#[test]
+fn a_description_of_a_checkpoint_has_no_second_spelling() {
+    let part = |name: &str| CheckpointPart { name: name.into(), digest: Digest::of(b""), length: 0 };
+    let lineage = Lineage::genesis(RunId::of(b"a run"));
+    let of =
+        |parts| CheckpointDescription { round: Round(1), lineage, weights: Digest::of(b""), outer_steps: 1, parts };
+    let parse = |payload: &[u8]| CheckpointDescription::parse(payload, Round(1), lineage);
+    let good = of(vec![part("b"), part("a")]);
+    let payload = good.to_payload();
+    assert_eq!(parse(&payload).unwrap(), good);
+    assert!(matches!(parse(&[&payload[..], b"\n"].concat()), Err(CheckpointError::NotCanonical)));
+    assert!(matches!(parse(&payload[1..]), Err(CheckpointError::NotReadable(_))));
+    for parts in [vec![part("a"), part("a")], vec![part("/a")], vec![part("")]] {
+        assert!(matches!(parse(&of(parts).to_payload()), Err(CheckpointError::Part { .. })));
+    }
+}

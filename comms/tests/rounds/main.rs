@@ -1,0 +1,10 @@
+//! Laws of the rounds of a run, with peers and coordinators on a clock that jumps.
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
+
+mod closing;
+mod documents;
+mod enlistment;
+mod membership;
+mod refusals;
+mod retention;
+mod village;

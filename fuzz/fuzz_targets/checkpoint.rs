@@ -1,0 +1,12 @@
+//! Any bytes are refused as the description of a checkpoint, or are the one encoding of it.
+#![no_main]
+
+use covey_comms::{CheckpointDescription, Lineage, Round, RunId};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let lineage = Lineage::genesis(RunId::of(b"a run"));
+    if let Ok(description) = CheckpointDescription::parse(bytes, Round(1), lineage) {
+        assert_eq!(description.to_payload(), bytes);
+    }
+});
