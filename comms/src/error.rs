@@ -131,7 +131,7 @@ impl CommsError {
     }
 
     /// Whether it says only that an object is not there.
-    pub(crate) fn is_absence(&self) -> bool {
+    pub fn is_absence(&self) -> bool {
         matches!(self, Self::Bucket(BucketError::NotFound { .. }))
     }
 }

@@ -1,5 +1,8 @@
 //! Where a machine stands in a run: a verified history, and the weights that follow from it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::Context;
 use covey_comms::{CheckpointDescription, Follower, Round, Run};
 
@@ -7,6 +10,10 @@ use super::replica::Replica;
 use super::terms::Terms;
 use super::weight_parts::from_parts;
 use crate::checkpoint::{NamedTensor, weights_digest};
+
+/// How often, and how far apart, the newest checkpoint is looked for: listings of some stores are late.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
 /// A replica together with the history that it has followed.
 #[derive(Debug)]
@@ -37,24 +44,42 @@ impl Standing {
 /// # Errors
 /// A history that breaks, or a checkpoint that does not belong to it.
 pub async fn newest_checkpoint(follower: &mut Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
-    let run = follower.run().clone();
-    let rounds = run.checkpoints().await?;
+    let clock = Arc::clone(follower.run().clock());
+    for _ in 0..LOOKS {
+        if let Some(description) = newest_description(follower).await? {
+            walk(follower, description.round).await?;
+            check_history(&description, follower)?;
+            return weights(follower.run(), &description, terms).await.map(Some);
+        }
+        clock.sleep_until(clock.now() + BETWEEN_LOOKS).await;
+    }
+    Ok(None)
+}
+
+/// What the newest checkpoint in the listing consists of, if it is not behind `follower` and still there.
+async fn newest_description(follower: &Follower) -> anyhow::Result<Option<CheckpointDescription>> {
+    let rounds = follower.run().checkpoints().await?;
     let Some(round) = rounds.last().copied().filter(|round| *round >= follower.next()) else { return Ok(None) };
-    walk(follower, round).await?;
-    let description = run.checkpoint(round).await?;
-    check_history(&description, follower)?;
+    match follower.run().checkpoint(round).await {
+        Err(error) if error.is_absence() => Ok(None),
+        description => Ok(Some(description?)),
+    }
+}
+
+async fn weights(run: &Run, description: &CheckpointDescription, terms: &Terms) -> anyhow::Result<Vec<NamedTensor>> {
     let mut parts = Vec::new();
     for part in &description.parts {
-        parts.push(run.checkpoint_part(round, part).await?);
+        parts.push(run.checkpoint_part(description.round, part).await?);
     }
     let weights = from_parts(&terms.model, &parts)?;
     let got = weights_digest(&weights).to_string();
     anyhow::ensure!(
         got == description.weights.to_string(),
-        "the checkpoint of {round} holds weights {got}, not {}",
+        "the checkpoint of {} holds weights {got}, not {}",
+        description.round,
         description.weights
     );
-    Ok(Some(weights))
+    Ok(weights)
 }
 
 /// Follows the manifests up to the start of `round`, without applying them.

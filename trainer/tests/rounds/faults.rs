@@ -1,0 +1,36 @@
+//! A bad day at the store slows a run down, and does nothing else.
+
+use std::sync::Arc;
+
+use covey::round_loop::Ending;
+use covey_comms::{Bucket, FaultRates, Faulty, MemoryBucket, VirtualClock};
+use futures_util::future::{join, join_all};
+
+use crate::world::{Choice, World};
+
+const ROUNDS: u64 = 20;
+const PEERS: u8 = 4;
+
+#[test]
+fn twenty_rounds_on_a_bad_day_end_with_the_same_bits() {
+    for seed in [1, 2] {
+        let clock = VirtualClock::default();
+        let world = World::new(Arc::new(clock.clone()), ROUNDS, PEERS.into());
+        let store: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
+        // Everybody has a bad day of its own.
+        let view = |number: u8| -> Arc<dyn Bucket> {
+            let seed = seed * 1000 + u64::from(number);
+            Arc::new(Faulty::new(Arc::clone(&store), Arc::new(clock.clone()), FaultRates::BAD_DAY, seed))
+        };
+        let peer = |number| world.peer(view(number), Choice { number, threads: 1, micro_batch: 4 });
+        let all = async {
+            world.found(view(0)).await;
+            join(world.coordinate(view(99)), join_all((1..=PEERS).map(peer))).await.1
+        };
+        let endings = clock.run(all).expect("somebody waits for what nobody will do");
+        assert_eq!(endings, [Ending::Finished; PEERS as usize]);
+        world.assert_same_bits(&(1..=PEERS).collect::<Vec<_>>());
+        let last = world.rounds_of(1).into_values().next_back().unwrap();
+        assert_eq!(last.outer_steps, ROUNDS);
+    }
+}

@@ -1,0 +1,170 @@
+//! After every round all peers hold the same bits.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use covey::round_loop::Ending;
+use covey_comms::{
+    Access, Bucket, BucketError, Clock, Identity, Key, Listed, MemoryBucket, Prefix, Put, Round, Secret, Server,
+    ServerOptions, SystemClock, VirtualClock, open,
+};
+use futures_util::future::{Either, join4, join5, select};
+
+use crate::world::{Choice, World};
+
+const ROUNDS: u64 = 7;
+
+const ONE: Choice = Choice { number: 1, threads: 1, micro_batch: 4 };
+const TWO: Choice = Choice { number: 2, threads: 2, micro_batch: 2 };
+const THREE: Choice = Choice { number: 3, threads: 3, micro_batch: 1 };
+const FOUR: Choice = Choice { number: 4, threads: 1, micro_batch: 2 };
+
+/// The coordinator's view of a bucket in which one delta is damaged for good.
+#[derive(Debug)]
+struct Damaged {
+    inner: Arc<dyn Bucket>,
+    key: Key,
+}
+
+#[async_trait]
+impl Bucket for Damaged {
+    async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
+        let body = self.inner.get(key, limit).await?;
+        if *key != self.key {
+            return Ok(body);
+        }
+        let mut bytes = body.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        Ok(bytes.into())
+    }
+
+    async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
+        self.inner.put_new(key, body).await
+    }
+
+    async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
+        self.inner.list(prefix, after).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), BucketError> {
+        self.inner.delete(key).await
+    }
+}
+
+/// Waits until something lies under `key`.
+async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key: Key) {
+    while bucket.get(&key, u64::MAX).await.is_err() {
+        clock.sleep_until(clock.now() + std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// Four peers on other threads and micro-batches each. One is killed in round 2 after it has delivered, and goes on;
+/// one joins when round 3 is over; the coordinator drops a delta in round 5.
+async fn play(world: &World, bucket: Arc<dyn Bucket>) {
+    world.found(Arc::clone(&bucket)).await;
+    let unlucky = Identity::from_secret(&[FOUR.number; 32]).peer();
+    let damaged: Arc<dyn Bucket> = Arc::new(Damaged { inner: Arc::clone(&bucket), key: Key::Delta(Round(5), unlucky) });
+    let killed = async {
+        let victim = Identity::from_secret(&[TWO.number; 32]).peer();
+        let delivered = until(&bucket, &world.clock, Key::Delta(Round(2), victim));
+        match select(Box::pin(world.peer(Arc::clone(&bucket), TWO)), Box::pin(delivered)).await {
+            Either::Left(_) => panic!("the run was over before the peer could be killed"),
+            Either::Right(((), peer)) => drop(peer),
+        }
+        world.peer(Arc::clone(&bucket), TWO).await
+    };
+    let late = async {
+        until(&bucket, &world.clock, Key::Manifest(Round(3))).await;
+        world.peer(Arc::clone(&bucket), THREE).await
+    };
+    let (one, four) = (world.peer(Arc::clone(&bucket), ONE), world.peer(Arc::clone(&bucket), FOUR));
+    let ((), one, two, three, four) = join5(world.coordinate(damaged), one, killed, late, four).await;
+    assert_eq!([one, two, three, four], [Ending::Finished; 4]);
+}
+
+fn check(world: &World) {
+    world.assert_same_bits(&[1, 2, 3, 4]);
+    let own = |number, round| world.rounds_of(number).get(&round).map(|report| report.own.clone());
+    assert_eq!(own(2, 2).as_deref(), Some("included"), "what was delivered before the kill counts");
+    assert_eq!(own(4, 5).as_deref(), Some("damaged"));
+    assert_eq!(own(4, 6).as_deref(), Some("included"));
+    assert_eq!(own(3, 2), None, "who joins late does not replay what a checkpoint holds");
+    let last = world.rounds_of(1).keys().next_back().copied().unwrap();
+    assert_eq!(own(3, last).as_deref(), Some("included"));
+    assert_eq!(world.rounds_of(1)[&last].outer_steps, ROUNDS);
+}
+
+#[test]
+fn every_peer_ends_with_the_same_bits() {
+    let clock = VirtualClock::default();
+    let world = World::new(Arc::new(clock.clone()), ROUNDS, 3);
+    let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
+    clock.run(play(&world, bucket)).expect("somebody waits for what nobody will do");
+    check(&world);
+}
+
+/// Plays on a real server, in real time.
+fn play_on_server(url: &str, access: &Access) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let world = World::new(Arc::clone(&clock), ROUNDS, 3);
+    let bucket = open(&url.parse().unwrap(), access, clock).unwrap();
+    runtime().block_on(play(&world, bucket));
+    check(&world);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+#[ignore = "needs a server"]
+fn every_peer_ends_with_the_same_bits_on_another_server() {
+    let url = std::env::var("COVEY_TEST_S3").expect("COVEY_TEST_S3 names a bucket");
+    play_on_server(&url, &Access::from_variables(std::env::vars()).unwrap());
+}
+
+#[test]
+fn every_peer_ends_with_the_same_bits_on_our_server() {
+    let secret = Secret::new("a secret of this test");
+    let options = ServerOptions {
+        bucket: "covey".into(),
+        admin: ("admin".into(), secret.clone()),
+        master: secret.clone(),
+        peers: None,
+        public_read: false,
+        max_object: 1 << 24,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::folder(folder.path(), options).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    // Ends with the process.
+    std::thread::spawn(move || {
+        runtime().block_on(async {
+            let bound = server.bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+            tell.send(bound.address()).unwrap();
+            bound.serve(std::future::pending()).await;
+        });
+    });
+    let address = told.recv().unwrap();
+    let access = Access { keys: Some(("admin".into(), secret)), ..Access::default() };
+    play_on_server(&format!("s3://covey/run?endpoint=http://{address}"), &access);
+}
+
+#[test]
+fn equal_runs_end_with_equal_weights() {
+    let weights = || {
+        let clock = VirtualClock::default();
+        let world = World::new(Arc::new(clock.clone()), 3, 2);
+        let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
+        let all = async {
+            world.found(Arc::clone(&bucket)).await;
+            let peers = [ONE, TWO].map(|choice| world.peer(Arc::clone(&bucket), choice));
+            let [one, two] = peers;
+            join4(world.coordinate(Arc::clone(&bucket)), one, two, async {}).await
+        };
+        clock.run(all).unwrap();
+        world.rounds_of(1).into_values().map(|report| (report.round, report.weights)).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(), weights());
+}

@@ -1,0 +1,191 @@
+//! A small run, its peers and its coordinator.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use covey::checkpoint::newest_intact;
+use covey::common_run::connection::{Connection, limited};
+use covey::common_run::coordination::Coordination;
+use covey::common_run::founding::Foundation;
+use covey::common_run::terms::Terms;
+use covey::config::{Config, Layers, Purpose};
+use covey::metrics::{Entry, MetricsLog, RoundReport};
+use covey::round_loop::{Ending, Peer, PeerSetup};
+use covey_comms::{Bucket, Clock, Identity, Run};
+use covey_data::Dataset;
+use rayon::ThreadPool;
+use tempfile::TempDir;
+
+/// Inner steps of a round.
+pub(crate) const INNER_STEPS: u64 = 3;
+
+/// A run in a bucket, and a folder for everybody who takes part.
+pub(crate) struct World {
+    home: TempDir,
+    pub(crate) clock: Arc<dyn Clock>,
+    coordinator: Identity,
+    config: Config,
+}
+
+/// What a peer chooses for itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) number: u8,
+    pub(crate) threads: usize,
+    pub(crate) micro_batch: usize,
+}
+
+impl World {
+    /// A run of so many rounds that begins with `peers` peers; founded in `bucket`.
+    pub(crate) fn new(clock: Arc<dyn Clock>, rounds: u64, peers: u32) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        make_data(home.path());
+        let settings = [
+            ("model.hidden_size", "32".to_owned()),
+            ("model.intermediate_size", "64".to_owned()),
+            ("model.num_hidden_layers", "1".to_owned()),
+            ("model.num_attention_heads", "2".to_owned()),
+            ("model.num_key_value_heads", "1".to_owned()),
+            ("data.sequence_length", "16".to_owned()),
+            ("train.batch_size", "4".to_owned()),
+            ("train.steps", (rounds * INNER_STEPS).to_string()),
+            ("train.eval_every", "never".to_owned()),
+            ("rounds.inner_steps", INNER_STEPS.to_string()),
+            ("rounds.min_peers", peers.to_string()),
+            ("rounds.max_included", "8".to_owned()),
+            ("rounds.deadline", "3600".to_owned()),
+            ("rounds.checkpoint_every", "2".to_owned()),
+        ];
+        let layers = settings.iter().fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
+        let layers = layers.sources_flag("test", &[home.path().join("data")]);
+        let config = layers.resolve(Purpose::Train).unwrap().config;
+        Self { home, clock, coordinator: Identity::from_secret(&[200; 32]), config }
+    }
+
+    pub(crate) async fn found(&self, bucket: Arc<dyn Bucket>) {
+        let foundation = Foundation::new(&self.config, &self.coordinator, true).unwrap();
+        let connection = Connection { bucket: self.limited(bucket, 0), clock: Arc::clone(&self.clock) };
+        foundation.publish(&connection, &self.coordinator).await.unwrap();
+    }
+
+    /// Closes rounds until the run is over.
+    pub(crate) async fn coordinate(&self, bucket: Arc<dyn Bucket>) {
+        let run = self.open(bucket, 99).await;
+        let terms = Terms::read(&run).await.unwrap();
+        let poll = Duration::from_millis(20);
+        let mut coordination = Coordination::open(run, terms, self.coordinator.clone(), poll).await.unwrap();
+        while !coordination.is_over() {
+            coordination.close_round(&AtomicBool::new(false)).await.unwrap();
+        }
+    }
+
+    /// Takes part from the newest checkpoint of its own, or of the bucket, to the end of the run.
+    pub(crate) async fn take_part(&self, bucket: Arc<dyn Bucket>, choice: Choice) -> Ending {
+        let run = self.open(bucket, choice.number.into()).await;
+        let terms = Terms::read(&run).await.unwrap();
+        let folder = self.folder(choice.number);
+        let own = Layers::new()
+            .path_flag("test", "run.output", &folder)
+            .flag("test", "train.micro_batch_size", choice.micro_batch)
+            .flag("test", "train.eval_every", "never")
+            .flag("test", "comms.poll", "0.02");
+        let mut config = own.resolve_within(&terms.shared, Purpose::Show).unwrap().config;
+        config.data.sources = terms.data(&run, &[], &folder.join("data")).await.unwrap();
+        let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path).unwrap()).collect();
+        let identity = Identity::from_secret(&[choice.number; 32]);
+        let found = newest_intact(&folder).unwrap();
+        let setup = PeerSetup { run, terms, config, identity, datasets };
+        let mut peer = Peer::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await.unwrap();
+        peer.play(&AtomicBool::new(false)).await.unwrap()
+    }
+
+    /// The same with threads of its own.
+    pub(crate) fn peer<'a>(&'a self, bucket: Arc<dyn Bucket>, choice: Choice) -> impl Future<Output = Ending> + 'a {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(choice.threads).build().unwrap();
+        Pooled { pool, future: Box::pin(self.take_part(bucket, choice)) }
+    }
+
+    async fn open(&self, bucket: Arc<dyn Bucket>, seed: u64) -> Run {
+        Run::open(self.limited(bucket, seed), Arc::clone(&self.clock), None).await.unwrap()
+    }
+
+    fn limited(&self, bucket: Arc<dyn Bucket>, seed: u64) -> Arc<dyn Bucket> {
+        limited(bucket, &self.clock, &self.config.comms, seed)
+    }
+
+    fn folder(&self, number: u8) -> PathBuf {
+        self.home.path().join(format!("peer-{number}"))
+    }
+
+    /// What a peer wrote down of each round.
+    pub(crate) fn rounds_of(&self, number: u8) -> BTreeMap<u32, RoundReport> {
+        let text = std::fs::read_to_string(MetricsLog::path_in(&self.folder(number))).unwrap();
+        let reports = text.lines().filter_map(|line| match serde_json::from_str(line).unwrap() {
+            Entry::Round(report) => Some((report.round, report)),
+            _ => None,
+        });
+        reports.collect()
+    }
+
+    /// Holds all peers to equal weights and lineages after every round that they have in common with anybody.
+    pub(crate) fn assert_same_bits(&self, peers: &[u8]) {
+        let mut first: BTreeMap<u32, (u8, RoundReport)> = BTreeMap::new();
+        for number in peers {
+            let rounds = self.rounds_of(*number);
+            assert!(!rounds.is_empty(), "peer {number} wrote nothing");
+            for (round, report) in rounds {
+                let (other, expected) = first.entry(round).or_insert((*number, report.clone()));
+                assert_eq!(report.weights, expected.weights, "round {round}: peers {other} and {number}");
+                assert_eq!(report.lineage, expected.lineage, "round {round}: peers {other} and {number}");
+            }
+        }
+        let distinct: std::collections::BTreeSet<_> = first.values().map(|(_, report)| &report.weights).collect();
+        let moved = first.values().filter(|(_, report)| report.included > 0).count();
+        assert_eq!(distinct.len(), moved + 1, "every round but void ones moves the weights");
+    }
+}
+
+/// A future that computes on threads of its own.
+struct Pooled<'a, T> {
+    pool: ThreadPool,
+    future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
+}
+
+impl<T: Send> Future for Pooled<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let waker = context.waker().clone();
+        let Self { pool, future } = &mut *self;
+        // Network and timers belong to the thread that polls, if there is a runtime at all.
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        pool.install(|| {
+            let _within = runtime.as_ref().map(tokio::runtime::Handle::enter);
+            future.as_mut().poll(&mut Context::from_waker(&waker))
+        })
+    }
+}
+
+/// A tokenizer and shards of a few made-up documents.
+fn make_data(home: &Path) {
+    let words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "this", "old", "river"];
+    std::fs::create_dir(home.join("texts")).unwrap();
+    for document in 0..40 {
+        let step = 1 + document % (words.len() - 1);
+        let text: Vec<&str> = (0..200).map(|place| words[(document + place * step) % words.len()]).collect();
+        std::fs::write(home.join(format!("texts/{document:02}.txt")), text.join(" ") + ".\n").unwrap();
+    }
+    run(home, &["tokenizer", "train", "texts", "--vocab-size", "300", "--output", "tokenizer.json"]);
+    run(home, &["prepare", "texts", "--tokenizer", "tokenizer.json", "--output", "data", "--held-out=0.1"]);
+}
+
+fn run(home: &Path, arguments: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_covey")).args(arguments).current_dir(home).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
