@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use crate::bucket::BucketError;
 use crate::clock::Timestamp;
@@ -21,6 +22,7 @@ use crate::outer::OuterSettings;
 use crate::roster::{Attendance, Roster};
 use crate::round::Round;
 use crate::rules::Rules;
+use crate::run::{CONCURRENCY, Run};
 
 /// A round that is over.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,10 +124,10 @@ impl Coordinator {
         let run = self.follower.run().clone();
         self.attendance.absorb(&run.bucket().list(&Prefix::Peers, None).await?);
         let applicants = self.roster().applicants(self.inbox.seated());
-        for peer in applicants.iter().filter(|peer| !self.greetings.contains_key(peer)).copied().collect::<Vec<_>>() {
-            let is_valid = self.is_greeted_by(peer).await?;
-            self.greetings.insert(peer, is_valid);
-        }
+        let unheard = applicants.iter().filter(|peer| !self.greetings.contains_key(peer));
+        let hellos: Vec<_> = unheard.map(|peer| is_greeted_by(&run, *peer)).collect();
+        let greetings: Vec<_> = iter(hellos).buffered(CONCURRENCY).try_collect().await?;
+        self.greetings.extend(greetings);
         if self.round() > Round::FIRST {
             let listing = run.bucket().list(&Prefix::Deltas(self.round()), None).await?;
             self.inbox.receive(&run, &listing, judge).await?;
@@ -135,26 +137,6 @@ impl Coordinator {
             self.deadline = Some(run.clock().now() + self.rules().deadline);
         }
         Ok(())
-    }
-
-    /// Whether the hello of a peer is its own and of this run.
-    async fn is_greeted_by(&self, peer: PeerId) -> Result<bool, CommsError> {
-        let run = self.follower.run();
-        let expectation = Expectation {
-            run: run.id(),
-            kind: Kind::Hello,
-            round: Some(Round::FIRST),
-            base: Some(Lineage::genesis(run.id())),
-            author: Author::Is(peer),
-            max_payload: 0,
-        };
-        let check = |object| Ok(Envelope::open(&object, &expectation)?);
-        match run.fetch(&Key::Hello(peer), expectation.max_object(), check).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_absence() || matches!(error, CommsError::Envelope(_)) => Ok(false),
-            Err(CommsError::Bucket(BucketError::TooLarge { .. })) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Who gets a seat by the manifest of this round.
@@ -238,6 +220,25 @@ impl Coordinator {
         let seated = self.roster().seated();
         let inbox = Inbox::new(self.round(), self.follower.head(), seated, self.rules().max_included);
         std::mem::replace(&mut self.inbox, inbox)
+    }
+}
+
+/// Whether the hello of a peer is its own and of this run.
+async fn is_greeted_by(run: &Run, peer: PeerId) -> Result<(PeerId, bool), CommsError> {
+    let expectation = Expectation {
+        run: run.id(),
+        kind: Kind::Hello,
+        round: Some(Round::FIRST),
+        base: Some(Lineage::genesis(run.id())),
+        author: Author::Is(peer),
+        max_payload: 0,
+    };
+    let check = |object| Ok(Envelope::open(&object, &expectation)?);
+    match run.fetch(&Key::Hello(peer), expectation.max_object(), check).await {
+        Ok(_) => Ok((peer, true)),
+        Err(error) if error.is_absence() || matches!(error, CommsError::Envelope(_)) => Ok((peer, false)),
+        Err(CommsError::Bucket(BucketError::TooLarge { .. })) => Ok((peer, false)),
+        Err(error) => Err(error),
     }
 }
 

@@ -9,7 +9,7 @@
 //!   in them, a [`Coordinator`] closes them.
 //! - [`Bucket`] is where all of it is kept; [`Clock`] is the time that everything which waits goes by.
 //! - [`Server`] is a bucket that others reach over S3.
-//! - [`Faulty`] makes any bucket as bad as real ones are on a bad day, from a seed.
+//! - [`Faulty`] makes any bucket as bad as real ones are on a bad day, from a seed; [`sim`] plays whole runs so.
 //!
 //! Nothing here names a tensor: what travels is bytes, so this builds without Burn and without the other crates. Secrets,
 //! clock and storage are arguments.
@@ -49,6 +49,8 @@ mod seat;
 mod server;
 mod virtual_clock;
 mod wire;
+
+pub mod sim;
 
 pub use bucket::{
     Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Listed, Location, MAX_SKEW,

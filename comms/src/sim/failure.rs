@@ -1,0 +1,52 @@
+//! A simulation that went wrong, with all that is needed to see it again.
+
+use crate::digest::Digest;
+use crate::error::CommsError;
+use crate::exclusion::Exclusion;
+use crate::lineage::Lineage;
+use crate::round::Round;
+use crate::sim::scenario::Scenario;
+use crate::sim::trace::{Actor, Trace};
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message names its fields")]
+pub enum Problem {
+    /// Two actors hold different weights at the start of a round.
+    #[error("{second} holds {got:?} at the start of {round}, {first} held {expected:?}")]
+    Diverged { round: Round, first: Actor, expected: (Lineage, Digest), second: Actor, got: (Lineage, Digest) },
+
+    /// Somebody met an error that no other try can mend.
+    #[error("{actor} met an error that does not pass")]
+    Died {
+        actor: Actor,
+        #[source]
+        source: CommsError,
+    },
+
+    /// A delta was included that nobody can apply.
+    #[error("{actor} cannot apply a delta of {round}: {reason}")]
+    NotApplicable { actor: Actor, round: Round, reason: Exclusion },
+
+    /// Not everybody reached the end in time.
+    #[error("the run was not over in time, it had reached {reached}")]
+    TooSlow { reached: Round },
+
+    /// Somebody waits for something that will never happen.
+    #[error("nothing goes on")]
+    Stuck,
+}
+
+/// A broken law, the world in which it was broken, and how it came to that.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem} (seed {seed})\n{scenario:#?}\n{trace}", seed = scenario.seed)]
+pub struct Failure {
+    /// What went wrong.
+    #[source]
+    pub problem: Problem,
+    /// What was played.
+    pub scenario: Box<Scenario>,
+    /// What happened.
+    pub trace: Trace,
+}
