@@ -1,6 +1,7 @@
 //! After every round all peers hold the same bits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -55,7 +56,7 @@ impl Bucket for Damaged {
 /// Waits until something lies under `key`.
 async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key: Key) {
     while bucket.get(&key, u64::MAX).await.is_err() {
-        clock.sleep_until(clock.now() + std::time::Duration::from_millis(10)).await;
+        clock.sleep_until(clock.now() + Duration::from_millis(10)).await;
     }
 }
 
@@ -107,7 +108,8 @@ fn every_peer_ends_with_the_same_bits() {
 /// Plays on a real server, in real time.
 fn play_on_server(url: &str, access: &Access) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let world = World::new(Arc::clone(&clock), ROUNDS, 3);
+    // Long enough for everybody, and short enough to sit out the round in which a delta is dropped.
+    let world = World::with_deadline(Arc::clone(&clock), ROUNDS, 3, Duration::from_secs(15));
     let bucket = open(&url.parse().unwrap(), access, clock).unwrap();
     runtime().block_on(play(&world, bucket));
     check(&world);

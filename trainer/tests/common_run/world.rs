@@ -44,6 +44,11 @@ pub(crate) struct Choice {
 impl World {
     /// A run of so many rounds that begins with `peers` peers; founded in `bucket`.
     pub(crate) fn new(clock: Arc<dyn Clock>, rounds: u64, peers: u32) -> Self {
+        Self::with_deadline(clock, rounds, peers, Duration::from_secs(3600))
+    }
+
+    /// The same with rounds that last `deadline` at most.
+    pub(crate) fn with_deadline(clock: Arc<dyn Clock>, rounds: u64, peers: u32, deadline: Duration) -> Self {
         let home = tempfile::tempdir().unwrap();
         make_data(home.path());
         let settings = [
@@ -59,7 +64,7 @@ impl World {
             ("rounds.inner_steps", INNER_STEPS.to_string()),
             ("rounds.min_peers", peers.to_string()),
             ("rounds.max_included", "8".to_owned()),
-            ("rounds.deadline", "3600".to_owned()),
+            ("rounds.deadline", deadline.as_secs().to_string()),
             ("rounds.checkpoint_every", "2".to_owned()),
         ];
         let layers = settings.iter().fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
