@@ -38,6 +38,10 @@ check-memory:
 bench-kernels *flags:
     cargo bench --workspace --bench kernels --bench adamw {{flags}}
 
+# How long 1,000 simulated peers take for 50 rounds.
+bench-sim:
+    cargo bench -p covey-comms --bench sim
+
 # Hold an exported folder against transformers; installs what it needs into .venv-python, makes a short demo if need be.
 check-export folder="runs/demo/export" *flags:
     scripts/python_env.sh

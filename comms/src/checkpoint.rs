@@ -206,7 +206,7 @@ impl Run {
     /// The description of the weights at the start of `round`, signed by the coordinator.
     ///
     /// # Errors
-    /// What is wrong with it, or what the bucket says.
+    /// [`CommsError::CheckpointGone`] if there is none, what is wrong with it, or what the bucket says.
     pub async fn checkpoint(&self, round: Round) -> Result<CheckpointDescription, CommsError> {
         let expectation = Expectation {
             run: self.id(),
@@ -221,20 +221,22 @@ impl Run {
             let lineage = envelope.header().subject.base;
             Ok(CheckpointDescription::parse(envelope.payload(), round, lineage)?)
         };
-        self.fetch(&Key::CheckpointDescription(round), expectation.max_object(), check).await
+        let fetched = self.fetch(&Key::CheckpointDescription(round), expectation.max_object(), check).await;
+        fetched.map_err(|error| gone(error, round))
     }
 
     /// A part of the checkpoint of `round`, held to its length and digest.
     ///
     /// # Errors
-    /// [`CommsError::WrongLength`], [`CommsError::WrongContent`], or what the bucket says.
+    /// [`CommsError::CheckpointGone`], [`CommsError::WrongLength`], [`CommsError::WrongContent`], or what the bucket says.
     pub async fn checkpoint_part(&self, round: Round, part: &CheckpointPart) -> Result<Bytes, CommsError> {
         let what = || format!("part `{}` of the checkpoint of {round}", part.name);
         let check = |bytes: Bytes| match bytes.len() as u64 {
             got if got == part.length => check_content(bytes, part.digest, what),
             got => Err(CommsError::WrongLength { what: what(), expected: part.length, got }),
         };
-        self.fetch(&Key::CheckpointPart(round, part.digest), part.length, check).await
+        let fetched = self.fetch(&Key::CheckpointPart(round, part.digest), part.length, check).await;
+        fetched.map_err(|error| gone(error, round))
     }
 
     /// Refuses an identity whose manifests and checkpoints nobody would believe.
@@ -243,5 +245,13 @@ impl Run {
             (expected, got) if expected == got => Ok(()),
             (expected, got) => Err(CommsError::NotCoordinator { expected, got }),
         }
+    }
+}
+
+/// Says of what is absent that it was removed: checkpoints are asked for because they were listed.
+fn gone(error: CommsError, round: Round) -> CommsError {
+    match error.is_absence() {
+        true => CommsError::CheckpointGone { round },
+        false => error,
     }
 }

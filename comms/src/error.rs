@@ -66,6 +66,9 @@ pub enum CommsError {
     /// Removed, because all checkpoints that are kept are newer.
     #[error("the delta of {} for {round} is gone from the bucket", peer.short())]
     DeltaGone { round: Round, peer: PeerId },
+    /// Removed since it was listed, because newer ones are there.
+    #[error("the checkpoint of {round} is gone from the bucket")]
+    CheckpointGone { round: Round },
     /// Somebody else lies under our key.
     #[error("{what} is taken by something that we did not write")]
     Taken { what: String },
@@ -100,6 +103,7 @@ impl CommsError {
             Self::PartNotGiven { .. } => "give every part that the description names",
             Self::WrongContent { .. } | Self::WrongLength { .. } => "fetch it again; if it stays so, it was replaced",
             Self::DeltaGone { .. } => "start again from the newest checkpoint of the run",
+            Self::CheckpointGone { .. } => "list the checkpoints again and take the newest",
             Self::Taken { .. } => "check that no second process uses the peer's key, or take part with a new one",
             Self::NotCoordinator { .. } => "coordinate with the key that the run was founded with",
             Self::ClockSkew { ours, theirs, .. } => match ours > theirs {
@@ -122,10 +126,12 @@ impl CommsError {
         }
     }
 
-    /// Whether the same may succeed later without anything being changed: the store is away, or was for too long.
+    /// Whether the same, begun anew, may succeed later: the store is away or was for too long, or what it showed has
+    /// changed since.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Bucket(error) => error.is_transient() || matches!(error, BucketError::GaveUp { .. }),
+            Self::CheckpointGone { .. } => true,
             error => error.may_be_transit(),
         }
     }

@@ -4,6 +4,7 @@
 //! round starts from. It has one encoding, specified in `docs/protocol.md`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -104,13 +105,14 @@ impl ManifestError {
 /// - No peer is both included and excluded, and both together are at most [`MAX_PEERS`].
 /// - The outer settings are valid.
 /// - A manifest without an inclusion is a void round: weights stay, the lineage moves on.
+/// - Clones share the lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     round: Round,
     previous: Lineage,
     outer: OuterSettings,
-    included: BTreeMap<PeerId, Inclusion>,
-    excluded: BTreeMap<PeerId, Exclusion>,
+    included: Arc<BTreeMap<PeerId, Inclusion>>,
+    excluded: Arc<BTreeMap<PeerId, Exclusion>>,
 }
 
 impl Manifest {
@@ -135,7 +137,7 @@ impl Manifest {
         if excluded.keys().any(|peer| included.contains_key(peer)) {
             return malformed("a peer is both included and excluded");
         }
-        Ok(Self { round, previous, outer, included, excluded })
+        Ok(Self { round, previous, outer, included: included.into(), excluded: excluded.into() })
     }
 
     /// The round that was decided.
@@ -250,12 +252,12 @@ impl Manifest {
         bytes.extend(self.outer.to_bytes());
         bytes.extend((self.included.len() as u32).to_le_bytes());
         bytes.extend((self.excluded.len() as u32).to_le_bytes());
-        for (peer, inclusion) in &self.included {
+        for (peer, inclusion) in self.included.iter() {
             bytes.extend(peer.as_bytes());
             bytes.extend(inclusion.digest.as_bytes());
             bytes.extend(inclusion.length.to_le_bytes());
         }
-        for (peer, exclusion) in &self.excluded {
+        for (peer, exclusion) in self.excluded.iter() {
             bytes.extend(peer.as_bytes());
             bytes.push(exclusion.code());
         }

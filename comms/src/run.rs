@@ -59,7 +59,7 @@ impl Run {
             Err(CommsError::NoRun) => {}
             outcome => return outcome,
         }
-        put_parts(bucket.as_ref(), parts.values(), |digest| Key::RunPart(digest)).await?;
+        put_parts(bucket.as_ref(), parts.values(), Key::RunPart).await?;
         let put = bucket.put_new(&Key::RunDescription, description.to_bytes().into()).await?;
         match put.is_stored() {
             true => Ok(Self::new(bucket, clock, id, description.clone())),

@@ -18,7 +18,7 @@ pub enum Problem {
     Diverged { round: Round, first: Actor, expected: (Lineage, Digest), second: Actor, got: (Lineage, Digest) },
 
     /// Somebody met an error that no other try can mend.
-    #[error("{actor} met an error that does not pass")]
+    #[error("{actor} met an error that does not pass: {source}")]
     Died {
         actor: Actor,
         #[source]
@@ -44,7 +44,7 @@ pub enum Problem {
 pub struct Failure {
     /// What went wrong.
     #[source]
-    pub problem: Problem,
+    pub problem: Box<Problem>,
     /// What was played.
     pub scenario: Box<Scenario>,
     /// What happened.

@@ -22,7 +22,13 @@ pub(crate) enum Interruption {
     /// The bucket, or what lies in it.
     Comms(CommsError),
     /// A law is broken.
-    Problem(Problem),
+    Problem(Box<Problem>),
+}
+
+impl From<Problem> for Interruption {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem.into())
+    }
 }
 
 impl From<CommsError> for Interruption {
@@ -95,7 +101,7 @@ impl Reader {
         {
             deltas.pop_last();
         }
-        let not_applicable = |reason| Interruption::Problem(Problem::NotApplicable { actor, round, reason });
+        let not_applicable = |reason| Problem::NotApplicable { actor, round, reason };
         self.model.apply(&deltas, manifest.outer()).map_err(not_applicable)?;
         world.note(actor, Event::Applied(round, deltas.len(), self.follower.head()));
         world.witness(actor, self.follower.next(), self.follower.head(), &self.model)?;

@@ -39,6 +39,8 @@ pub struct Scenario {
     pub partitions: Outages,
     /// When each actor is killed, and for how long it is away.
     pub crashes: Outages,
+    /// The share of crashes in which what was saved is lost, from 0 to 1.
+    pub disk_losses: f64,
     /// The most that an actor's clock is ahead or behind.
     pub skew: Duration,
     /// The virtual time within which everybody must have reached the end.
@@ -86,6 +88,7 @@ impl Scenario {
             bandwidth: BandwidthCap::default(),
             partitions: Outages::NEVER,
             crashes: Outages::NEVER,
+            disk_losses: 0.0,
             skew: Duration::ZERO,
             time_limit: Duration::from_secs(600) * rounds.saturating_add(2),
             sabotage: None,
@@ -98,11 +101,13 @@ impl Scenario {
         Self {
             coordinators: 2,
             rules: Rules { min_peers: 1, max_included: 3, ..calm.rules },
+            arrival: Duration::from_secs(900),
             nonsense: 0.05,
             faults: FaultRates::BAD_DAY,
             bandwidth: BandwidthCap { up: std::num::NonZeroU64::new(1000), down: std::num::NonZeroU64::new(10_000) },
             partitions: Outages { mean_between: Duration::from_secs(1200), longest: Duration::from_secs(300) },
             crashes: Outages { mean_between: Duration::from_secs(1200), longest: Duration::from_secs(600) },
+            disk_losses: 0.3,
             skew: Duration::from_secs(120),
             time_limit: Duration::from_secs(3600) * 24,
             ..calm

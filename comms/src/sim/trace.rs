@@ -28,7 +28,8 @@ impl fmt::Display for Actor {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
     Started,
-    Crashed,
+    /// Whether what was saved is lost as well.
+    Crashed(bool),
     Stumbled(String),
     Delivered(Round),
     /// An earlier life had delivered.
@@ -43,7 +44,8 @@ impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started => formatter.write_str("starts"),
-            Self::Crashed => formatter.write_str("crashes"),
+            Self::Crashed(false) => formatter.write_str("crashes"),
+            Self::Crashed(true) => formatter.write_str("crashes and loses its disk"),
             Self::Stumbled(error) => write!(formatter, "starts again: {error}"),
             Self::Delivered(round) => write!(formatter, "delivers to {round}"),
             Self::Occupied(round) => write!(formatter, "had delivered to {round}"),

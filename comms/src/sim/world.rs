@@ -78,7 +78,8 @@ pub struct Report {
 pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     let clock = VirtualClock::starting_at(START);
     let bucket = MemoryBucket::new(Arc::new(clock.clone()));
-    let failed = |problem, trace| Failure { problem, scenario: Box::new(scenario.clone()), trace };
+    let failed =
+        |problem: Problem, trace| Failure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace };
     let founded = clock.run(found(scenario, &clock, &bucket)).unwrap_or(Err(CommsError::NoRun));
     let founder = Actor::Coordinator(0);
     let id =
@@ -92,7 +93,7 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     match outcome {
         Some(Some(Ok(()))) => Ok(Report {
             elapsed,
-            crashes: trace.count(|event| *event == Event::Crashed),
+            crashes: trace.count(|event| matches!(event, Event::Crashed(_))),
             stumbles: trace.count(|event| matches!(event, Event::Stumbled(_))),
             delivered: trace.count(|event| matches!(event, Event::Delivered(_))),
             rounds: weights.len(),
@@ -156,7 +157,9 @@ impl World {
                 }
                 Some(Err(interruption)) => self.stumble(&mut home, interruption).await?,
                 None => {
-                    self.note(actor, Event::Crashed);
+                    let loses_disk = home.dice.fraction() < self.scenario.disk_losses;
+                    home.saved.take_if(|_| loses_disk);
+                    self.note(actor, Event::Crashed(loses_disk));
                     self.clock.sleep_until(crash.map_or(begin, |(_, end)| end)).await;
                     crash = crashes.next();
                 }
@@ -167,7 +170,7 @@ impl World {
     /// Stays down for a while after an error that may pass.
     async fn stumble(&self, home: &mut Home, interruption: Interruption) -> Result<(), Problem> {
         let error = match interruption {
-            Interruption::Problem(problem) => return Err(problem),
+            Interruption::Problem(problem) => return Err(*problem),
             Interruption::Comms(error) => error,
         };
         if matches!(error, CommsError::DeltaGone { .. }) {
@@ -202,7 +205,7 @@ impl World {
         let (first, expected) = *records.weights.entry(round).or_insert((actor, got));
         match expected == got {
             true => Ok(()),
-            false => Err(Interruption::Problem(Problem::Diverged { round, first, expected, second: actor, got })),
+            false => Err(Problem::Diverged { round, first, expected, second: actor, got }.into()),
         }
     }
 }

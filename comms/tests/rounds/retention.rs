@@ -55,6 +55,8 @@ fn what_is_not_needed_is_gone_and_said_to_be() {
     assert!(rounds.iter().all(|key| !matches!(key, Key::Delta(round, _) if *round < Round(9))), "{rounds:?}");
     assert_eq!(keys(&village, Prefix::Checkpoints).len(), 4);
     assert_eq!(keys(&village, Prefix::Peers).len(), 2 * (1 + 4), "a hello and the newest heartbeats each");
+    let error = village.play(village.run.checkpoint(Round(3))).unwrap_err();
+    assert!(matches!(error, CommsError::CheckpointGone { round: Round(3) }) && error.is_passing(), "{error}");
     let mut follower = Follower::genesis(village.run.clone());
     village.play(follower.poll()).unwrap().unwrap();
     let manifest = village.play(follower.poll()).unwrap().unwrap();
