@@ -76,7 +76,8 @@ impl Member {
     /// A peer that was killed after it had delivered, and trained again, is told what counts.
     ///
     /// # Errors
-    /// What is wrong with an object that lies there already, or what the bucket says.
+    /// [`CommsError::DeltaGone`] if an earlier one was removed since, what is wrong with an object that lies there already,
+    /// or what the bucket says.
     pub async fn publish(&self, round: Round, base: Lineage, payload: Bytes) -> Result<Published, CommsError> {
         let key = Key::Delta(round, self.peer());
         if self.put(&key, Kind::Delta, round, base, payload).await? {
@@ -91,7 +92,11 @@ impl Member {
             max_payload: self.run.description().rules.max_delta,
         };
         let check = |object| Ok(Envelope::open(&object, &expectation)?.payload().clone());
-        self.run.fetch(&key, expectation.max_object(), check).await.map(Published::Occupied)
+        match self.run.fetch(&key, expectation.max_object(), check).await {
+            // The round was over for so long that its deltas are being removed.
+            Err(error) if error.is_absence() => Err(CommsError::DeltaGone { round, peer: self.peer() }),
+            outcome => outcome.map(Published::Occupied),
+        }
     }
 
     /// Signs and writes; whether the key holds it now.

@@ -1,7 +1,7 @@
 //! Whole runs in simulated worlds.
 
-use covey_comms::Round;
 use covey_comms::sim::{Actor, Problem, Sabotage, Scenario, run};
+use covey_comms::{Round, Rules};
 
 #[test]
 fn a_calm_run_learns() {
@@ -32,6 +32,16 @@ fn play_storm(seed: u64) {
 #[test]
 fn everybody_holds_the_same_weights_through_200_storms() {
     storms(0..200);
+}
+
+#[test]
+fn thirty_peers_come_through_while_all_that_can_be_removed_is() {
+    let storm = Scenario::stormy(1);
+    let rules = Rules { max_included: 8, min_peers: 2, patience: 2, keep_checkpoints: 1, ..storm.rules };
+    let scenario = Scenario { peers: 30, rounds: 40, time_limit: storm.time_limit * 3, rules, ..storm };
+    let report = run(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(report.rounds, 40);
+    assert!(report.crashes > 100, "{}", report.crashes);
 }
 
 #[test]
@@ -68,7 +78,7 @@ fn a_peer_that_applies_wrongly_is_caught() {
 #[test]
 fn a_run_that_cannot_go_on_is_reported() {
     let calm = Scenario::calm(3, 5, 1);
-    let scenario = Scenario { rules: covey_comms::Rules { min_peers: 4, ..calm.rules }, ..calm };
+    let scenario = Scenario { rules: Rules { min_peers: 4, ..calm.rules }, ..calm };
     let failure = run(&scenario).unwrap_err();
     assert!(matches!(*failure.problem, Problem::TooSlow { reached: Round(0) }), "{failure}");
 }
