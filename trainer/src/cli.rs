@@ -133,7 +133,7 @@ pub struct BenchOuterArgs {
     #[arg(long, default_value_t = 4)]
     pub peers: u32,
     /// Rounds.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 64)]
     pub rounds: u64,
     /// Steps of a peer between two exchanges.
     #[arg(long, default_value_t = 15)]
@@ -141,6 +141,9 @@ pub struct BenchOuterArgs {
     /// Sequences per step and peer.
     #[arg(long, default_value_t = 4)]
     pub batch_size: usize,
+    /// Tokens per sequence.
+    #[arg(long, default_value_t = 128)]
+    pub sequence_length: usize,
     /// Seed of weights and data order.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

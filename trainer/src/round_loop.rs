@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use covey_comms::{CommsError, Follower, Identity, Manifest, Member, PeerId, Published, Round, Run, Seat};
-use covey_data::{Assignment, Dataset, Loader};
+use covey_data::{Assignment, Dataset};
 use covey_model::Decoder;
 use covey_optim::sparseloco::{Compressor, Delta};
 
 use crate::checkpoint::Checkpoint;
 use crate::common_run::diary::{Bookmark, Diary};
 use crate::common_run::founding::assignment;
+use crate::common_run::inner_loop::{Ahead, Joined, Stint};
 use crate::common_run::peer_state::{Present, Resumed};
 use crate::common_run::replica::Replica;
 use crate::common_run::standing::{Standing, newest_checkpoint};
@@ -29,6 +30,9 @@ const SLICE: Duration = Duration::from_millis(500);
 
 /// How often a peer that waits says so.
 const REMINDER: Duration = Duration::from_secs(60);
+
+/// Why a learner cannot be away.
+const AT_HOME: &str = "the learner is away between publication and the next round only";
 
 /// What a peer is made of.
 #[derive(Debug)]
@@ -62,13 +66,17 @@ pub struct Peer {
     member: Member,
     /// The shared weights at the start of the round: theta.
     replica: Replica,
-    learner: Learner,
+    /// Away while it trains ahead.
+    learner: Option<Learner>,
+    ahead: Option<Ahead>,
     /// Error feedback and what makes deltas of it.
     compressor: Compressor,
-    assignment: Assignment,
+    assignment: Arc<Assignment>,
     held_out: Option<HeldOut>,
     /// The delta whose round has not been decided.
     pending: Option<Delta>,
+    /// A step whose weights are to be measured as soon as the learner is back.
+    unmeasured: Option<u64>,
     /// Inner steps of this peer, over all starts.
     steps: u64,
     /// Its step from which the learning rate rises, if it joined late.
@@ -110,14 +118,16 @@ impl Peer {
         let shown = follower.outer_steps() * config.rounds.inner_steps;
         let mut peer = Self {
             diary: Diary::open(&config, shown, bookmark.as_ref())?,
-            learner: learner(decoder, &config, resumed.as_ref()),
+            learner: Some(learner(decoder, &config, resumed.as_ref())),
+            ahead: None,
             compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
-            assignment: assignment(&config, &datasets)?,
+            assignment: Arc::new(assignment(&config, &datasets)?),
             held_out: held_out(&config, &datasets)?,
             member: Member::new(run, identity),
             // Whoever joins a run that has moved on brings empty moments along.
             warmup_from: (follower.outer_steps() > 0).then_some(0),
             pending: None,
+            unmeasured: None,
             steps: 0,
             laps: Laps::default(),
             terms,
@@ -187,42 +197,89 @@ impl Peer {
     async fn play_round(&mut self, seat: Seat, interrupt: &AtomicBool) -> anyhow::Result<()> {
         let (round, base) = (self.follower.next(), self.follower.head());
         self.member.heartbeat(round, base).await?;
-        self.learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
-        if !self.inner_steps(round, seat, interrupt)? {
-            return Ok(());
-        }
+        let Some(pseudo_gradient) = self.inner_steps(round, seat, interrupt)? else { return Ok(()) };
         let start = Instant::now();
-        let pseudo_gradient = self.replica.minus(&self.learner.named_weights());
         let slices: Vec<&[f32]> = pseudo_gradient.iter().map(Vec::as_slice).collect();
         self.pending = Some(self.compressor.compress(&slices)?);
         self.save()?;
         self.laps.exchange += start.elapsed();
         self.publish().await?;
+        self.train_ahead(seat)?;
         self.await_decision(interrupt).await
     }
 
-    /// H steps of AdamW on the windows of this peer's seat; false if it was asked to stop in between.
-    fn inner_steps(&mut self, round: Round, seat: Seat, interrupt: &AtomicBool) -> anyhow::Result<bool> {
-        let Config { train, data, rounds, .. } = &self.config;
-        let (inner_steps, prefetch, warmup) = (rounds.inner_steps, data.prefetch, rounds.join_warmup_steps);
-        let mut loader = Loader::start(self.assignment.of(round.0, seat.index)?, train.batch_size, prefetch)?;
-        let start = Instant::now();
-        let (first, tokens) = (self.follower.outer_steps() * inner_steps, self.learner.tokens());
-        self.learner.set_step(first);
-        for step in 0..inner_steps {
-            if interrupt.load(Ordering::SeqCst) {
-                return Ok(false);
+    /// What H inner steps make of the shared weights: start minus end, in the order of the schema. Nothing, if this peer
+    /// was asked to stop in between.
+    fn inner_steps(
+        &mut self,
+        round: Round,
+        seat: Seat,
+        interrupt: &AtomicBool,
+    ) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
+        if let Some(ahead) = self.ahead.take() {
+            if ahead.stint.round == round {
+                return self.rejoin(ahead);
             }
-            let own = self.steps + step + 1;
-            self.learner.set_rate_ratio(warmup_ratio(self.warmup_from, own, warmup));
-            let batch = loader.next_batch()?;
-            let outcome = self.learner.step(&batch.tokens, batch.length)?;
-            let speed = (self.learner.tokens() - tokens) as f64 / start.elapsed().as_secs_f64();
-            self.diary.step(outcome, (own, self.learner.tokens()), first + step + 1, speed)?;
+            self.learner = Some(ahead.discard()?);
         }
-        self.steps += inner_steps;
+        let start = Instant::now();
+        let stint = self.stint(round, seat, self.follower.outer_steps());
+        let Self { learner, replica, assignment, config, diary, .. } = self;
+        let learner = learner.as_mut().expect(AT_HOME);
+        learner.set_weights(replica.weights().map(|tensor| tensor.values.as_slice()));
+        if !stint.train(learner, assignment, config, interrupt, |line| diary.step(line))? {
+            return Ok(None);
+        }
+        let pseudo_gradient = replica.minus(&learner.named_weights());
+        self.steps += self.config.rounds.inner_steps;
         self.laps.train = start.elapsed();
-        Ok(true)
+        Ok(Some(pseudo_gradient))
+    }
+
+    fn stint(&self, round: Round, seat: Seat, outer_steps: u64) -> Stint {
+        let schedule = outer_steps * self.config.rounds.inner_steps;
+        Stint { round, seat, schedule, own: self.steps, warmup_from: self.warmup_from }
+    }
+
+    /// Begins the next round while this one is exchanged, if the run wants it so (`rounds.overlap`).
+    ///
+    /// Others' deltas are not known yet, so it starts from the shared weights and this peer's own delta. What it learns
+    /// is published against the weights of its own round, one round late. Seats of that round are not known either: this
+    /// one's count.
+    fn train_ahead(&mut self, seat: Seat) -> anyhow::Result<()> {
+        let outer_steps = self.follower.outer_steps();
+        let next = self.follower.next().next().filter(|_| outer_steps + 1 < self.terms.outer_steps());
+        let (Some(delta), Some(round), true) = (&self.pending, next, self.config.rounds.overlap) else { return Ok(()) };
+        let rate = self.config.sparseloco().outer_learning_rate.rate(outer_steps);
+        let start = self.replica.moved_by(delta, rate);
+        let stint = self.stint(round, seat, outer_steps + 1);
+        let learner = self.learner.take().expect(AT_HOME);
+        self.ahead = Some(Ahead::start(stint, start, learner, Arc::clone(&self.assignment), self.config.clone())?);
+        Ok(())
+    }
+
+    /// Takes the learner back that has trained ahead.
+    fn rejoin(&mut self, ahead: Ahead) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
+        let Joined { learner, outcome, lines, start, seconds } = ahead.join()?;
+        let trained = learner.named_weights();
+        self.learner = Some(learner);
+        lines.into_iter().try_for_each(|line| self.diary.step(line))?;
+        outcome?;
+        let pseudo_gradient = self.replica.difference(start.iter(), &trained);
+        self.steps += self.config.rounds.inner_steps;
+        self.laps.train = seconds;
+        if let Some(shown) = self.unmeasured.take() {
+            self.evaluate(shown)?;
+        }
+        Ok(Some(pseudo_gradient))
+    }
+
+    /// The learner, wherever it was.
+    fn bring_home(&mut self) -> anyhow::Result<()> {
+        if let Some(ahead) = self.ahead.take() {
+            self.learner = Some(ahead.discard()?);
+        }
+        Ok(())
     }
 
     /// Publishes the delta that is pending.
@@ -248,6 +305,9 @@ impl Peer {
         let every = Duration::from_secs_f64(self.config.comms.poll);
         let mut reminder = clock.now() + REMINDER;
         while !interrupt.load(Ordering::SeqCst) {
+            if let Some(ahead) = &self.ahead {
+                ahead.lines().try_for_each(|line| self.diary.step(line))?;
+            }
             if let Some(manifest) = self.follower.wait(every, clock.now() + SLICE.max(every)).await? {
                 self.laps.wait += start.elapsed();
                 return self.settle(&manifest).await;
@@ -350,8 +410,12 @@ impl Peer {
 
     fn evaluate(&mut self, shown: u64) -> anyhow::Result<()> {
         let Some(held_out) = &self.held_out else { return Ok(()) };
-        self.learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
-        let (decoder, weights) = (self.learner.decoder(), self.learner.weights());
+        let Some(learner) = &mut self.learner else {
+            self.unmeasured = Some(shown);
+            return Ok(());
+        };
+        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        let (decoder, weights) = (learner.decoder(), learner.weights());
         let score = held_out.score(decoder, weights, &AtomicBool::new(false), |_| {})?;
         let report = EvalReport {
             step: self.steps,
@@ -363,15 +427,16 @@ impl Peer {
     }
 
     fn save(&mut self) -> anyhow::Result<()> {
+        let learner = self.learner.as_ref().expect(AT_HOME);
         let present = Present {
             run: self.follower.run().id(),
             position: self.follower.position(),
             replica: &self.replica,
-            optimizer: self.learner.optimizer(),
+            optimizer: learner.optimizer(),
             error_feedback: self.compressor.errors(),
             delta: self.pending.as_ref(),
             steps: self.steps,
-            tokens: self.learner.tokens(),
+            tokens: learner.tokens(),
             warmup_from: self.warmup_from,
             elapsed: self.diary.elapsed(),
         };
@@ -380,6 +445,7 @@ impl Peer {
 
     /// The run is over: the final weights stay in this peer's folder.
     fn finish(&mut self) -> anyhow::Result<Ending> {
+        self.bring_home()?;
         self.save()?;
         self.diary.close()?;
         Ok(Ending::Finished)
@@ -389,16 +455,9 @@ impl Peer {
     /// this peer comes back.
     async fn leave(&mut self) -> anyhow::Result<Ending> {
         self.member.farewell(self.follower.next(), self.follower.head()).await?;
+        self.bring_home()?;
         self.diary.close()?;
         Ok(Ending::Left)
-    }
-}
-
-/// What the learning rate is multiplied with at this peer's step `step`, counted from 1.
-fn warmup_ratio(from: Option<u64>, step: u64, steps: u64) -> f64 {
-    match from {
-        Some(from) if step - from <= steps => (step - from) as f64 / steps as f64,
-        _ => 1.0,
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::inner_loop::StepLine;
 use super::peer_state::Present;
 use super::terms::Terms;
 use crate::checkpoint::{CheckpointOptions, CheckpointWriter};
 use crate::config::Config;
-use crate::learner::StepOutcome;
 use crate::metrics::{Entry, EvalReport, MetricsLog, RoundReport, StepReport, resident_memory};
 use crate::progress::{TrainProgress, bytes};
 
@@ -79,16 +79,16 @@ impl Diary {
         Ok(())
     }
 
-    /// A step of this peer; `shown` is the step of the run that it stands for.
-    pub(crate) fn step(&mut self, outcome: StepOutcome, own: (u64, u64), shown: u64, speed: f64) -> anyhow::Result<()> {
-        let (step, tokens) = own;
+    /// A step of this peer.
+    pub(crate) fn step(&mut self, line: StepLine) -> anyhow::Result<()> {
+        let StepLine { outcome, own: (step, tokens), shown, tokens_per_second } = line;
         let report = StepReport {
             step,
             tokens,
             loss: outcome.loss,
             grad_norm: outcome.grad_norm,
             learning_rate: outcome.learning_rate,
-            tokens_per_second: speed,
+            tokens_per_second,
             mfu: None,
             elapsed: self.elapsed().as_secs_f64(),
             memory: resident_memory(),

@@ -8,6 +8,7 @@
 //! | What are the shared weights, and how do they move? | `replica` |
 //! | How does a machine get them, and catch up? | `standing` |
 //! | Which form do they have in the bucket? | `weight_parts` |
+//! | What does a peer train on before it has anything to say? | `inner_loop` |
 //! | What does a peer keep on its own disk? | `diary`, `peer_state` |
 //! | How are rounds closed? | `coordination` |
 //!
@@ -17,6 +18,7 @@ pub mod connection;
 pub mod coordination;
 pub(crate) mod diary;
 pub mod founding;
+pub(crate) mod inner_loop;
 pub mod peer_state;
 pub mod replica;
 pub mod standing;

@@ -89,12 +89,32 @@ impl Replica {
     ///
     /// `trained` holds the tensors in canonical order.
     pub fn minus(&self, trained: &[NamedTensor]) -> Vec<Vec<f32>> {
+        self.difference(self.weights(), trained)
+    }
+
+    /// The same for weights that were trained from `start`, in canonical order.
+    pub fn difference<'a>(
+        &self,
+        start: impl Iterator<Item = &'a NamedTensor>,
+        trained: &[NamedTensor],
+    ) -> Vec<Vec<f32>> {
         let mut difference = vec![Vec::new(); self.tensors.len()];
-        for (place, trained) in self.canonical.iter().zip(trained) {
-            let pairs = self.tensors[*place].values.iter().zip(&trained.values);
+        for ((place, start), trained) in self.canonical.iter().zip(start).zip(trained) {
+            let pairs = start.values.iter().zip(&trained.values);
             difference[*place] = pairs.map(|(start, end)| start - end).collect();
         }
         difference
+    }
+
+    /// The weights as they would be if `delta` were all that a round brought, in canonical order.
+    pub fn moved_by(&self, delta: &Delta, rate: f64) -> Vec<NamedTensor> {
+        let moved = |place: &usize| {
+            let mut tensor = self.tensors[*place].clone();
+            let step = delta.tensor(*place).dense();
+            tensor.values.iter_mut().zip(step).for_each(|(weight, step)| *weight -= rate as f32 * step);
+            tensor
+        };
+        self.canonical.iter().map(moved).collect()
     }
 
     /// Values by the order of the schema, brought into canonical order.

@@ -141,6 +141,7 @@ pub static KEYS: &[Key] = &[
     key("rounds.checkpoint_every", COUNT, Value("10"), "rounds", "Rounds between two checkpoints in the bucket."),
     key("rounds.keep_checkpoints", COUNT, Value("2"), "checkpoints", "Newest checkpoints that stay in the bucket, with the deltas since the oldest of them."),
     key("rounds.join_warmup_steps", ANY_COUNT, Value("30"), "steps", "Steps over which the learning rate of a peer that joins later rises from 0, since its moments are empty."),
+    key("rounds.overlap", Kind::Boolean, Value("false"), "", "Whether peers train the next round while one is exchanged; what they learn then arrives a round late."),
 
     key("sparseloco.profile", Kind::Choice(&["covey", "reference"]), Value("covey"), "", "Rules of chunks and levels; `reference` is the published arithmetic."),
     key("sparseloco.k", COUNT, Value("64"), "values", "Values sent of a chunk of 4096."),

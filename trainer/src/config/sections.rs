@@ -222,6 +222,8 @@ pub struct RoundsConfig {
     pub keep_checkpoints: u32,
     /// Steps of rising learning rate after joining late.
     pub join_warmup_steps: u64,
+    /// Whether the next round is trained while one is exchanged.
+    pub overlap: bool,
 }
 
 /// What peers send each other, and what becomes of it: SparseLoCo's settings, the same for all peers of a run.

@@ -154,6 +154,15 @@ fn every_peer_ends_with_the_same_bits_on_our_server() {
 }
 
 #[test]
+fn training_ahead_keeps_the_same_bits() {
+    let clock = VirtualClock::default();
+    let world = World::new(Arc::new(clock.clone()), ROUNDS, 3).adjusted(|config| config.rounds.overlap = true);
+    let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
+    clock.run(play(&world, bucket)).expect("somebody waits for what nobody will do");
+    check(&world);
+}
+
+#[test]
 fn equal_runs_end_with_equal_weights() {
     let weights = || {
         let clock = VirtualClock::default();

@@ -73,6 +73,12 @@ impl World {
         Self { home, clock, coordinator: Identity::from_secret(&[200; 32]), config }
     }
 
+    /// The same run with other settings.
+    pub(crate) fn adjusted(mut self, adjust: impl FnOnce(&mut Config)) -> Self {
+        adjust(&mut self.config);
+        self
+    }
+
     pub(crate) async fn found(&self, bucket: Arc<dyn Bucket>) {
         let foundation = Foundation::new(&self.config, &self.coordinator, true).unwrap();
         let connection = Connection { bucket: self.limited(bucket, 0), clock: Arc::clone(&self.clock) };

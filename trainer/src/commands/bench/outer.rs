@@ -45,6 +45,7 @@ pub(super) fn config(arguments: &BenchOuterArgs) -> anyhow::Result<Config> {
     let layers = Layers::new()
         .flag("bench", "model.preset", "tiny")
         .flag("bench", "train.batch_size", arguments.batch_size)
+        .flag("bench", "data.sequence_length", arguments.sequence_length)
         .flag("bench", "train.steps", arguments.rounds * arguments.inner_steps)
         .flag("bench", "rounds.inner_steps", arguments.inner_steps)
         .flag("bench", "run.seed", arguments.seed)
