@@ -137,7 +137,7 @@ impl CommsError {
     }
 
     /// Whether it says only that an object is not there.
-    pub fn is_absence(&self) -> bool {
+    pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::Bucket(BucketError::NotFound { .. }))
     }
 }

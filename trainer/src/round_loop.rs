@@ -288,12 +288,16 @@ impl Peer {
         let start = Instant::now();
         let payload = self.replica.codec().encode(delta)?;
         self.laps.bytes_sent = payload.len() as u64;
-        let published = self.member.publish(self.follower.next(), self.follower.head(), payload.into()).await?;
-        if let Published::Occupied(payload) = published {
-            // Said before, in a life that this one does not remember: what was said first counts.
-            let said = self.replica.codec().decode(&payload)?;
-            self.compressor.replace(delta, &said)?;
-            self.pending = Some(said);
+        match self.member.publish(self.follower.next(), self.follower.head(), payload.into()).await {
+            // What was said first may be gone, if the round was decided long ago.
+            Ok(Published::Stored) | Err(CommsError::DeltaGone { .. }) => {}
+            Ok(Published::Occupied(payload)) => {
+                // Said in a life that this one does not remember: what was said first counts.
+                let said = self.replica.codec().decode(&payload)?;
+                self.compressor.replace(delta, &said)?;
+                self.pending = Some(said);
+            }
+            Err(error) => return Err(error.into()),
         }
         self.laps.exchange += start.elapsed();
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::{CheckpointDescription, Follower, Round, Run};
+use covey_comms::{CheckpointDescription, CommsError, Follower, Round, Run};
 
 use super::replica::Replica;
 use super::terms::Terms;
@@ -46,24 +46,30 @@ impl Standing {
 pub async fn newest_checkpoint(follower: &mut Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let clock = Arc::clone(follower.run().clock());
     for _ in 0..LOOKS {
-        if let Some(description) = newest_description(follower).await? {
-            walk(follower, description.round).await?;
-            check_history(&description, follower)?;
-            return weights(follower.run(), &description, terms).await.map(Some);
+        match look(follower, terms).await {
+            Ok(Some(weights)) => return Ok(Some(weights)),
+            Ok(None) => {}
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
         }
         clock.sleep_until(clock.now() + BETWEEN_LOOKS).await;
     }
     Ok(None)
 }
 
-/// What the newest checkpoint in the listing consists of, if it is not behind `follower` and still there.
-async fn newest_description(follower: &Follower) -> anyhow::Result<Option<CheckpointDescription>> {
+/// Takes `follower` to the newest checkpoint in the listing, if it is not behind it.
+async fn look(follower: &mut Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let rounds = follower.run().checkpoints().await?;
     let Some(round) = rounds.last().copied().filter(|round| *round >= follower.next()) else { return Ok(None) };
-    match follower.run().checkpoint(round).await {
-        Err(error) if error.is_absence() => Ok(None),
-        description => Ok(Some(description?)),
-    }
+    let description = follower.run().checkpoint(round).await?;
+    walk(follower, round).await?;
+    check_history(&description, follower)?;
+    weights(follower.run(), &description, terms).await.map(Some)
+}
+
+/// Whether newer checkpoints have taken the place of the one that was listed.
+fn is_gone(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(CommsError::CheckpointGone { .. }))
 }
 
 async fn weights(run: &Run, description: &CheckpointDescription, terms: &Terms) -> anyhow::Result<Vec<NamedTensor>> {
