@@ -46,7 +46,7 @@ bench-sim:
 check-export folder="runs/demo/export" *flags:
     scripts/python_env.sh
     cargo build --release
-    test -d {{folder}} || target/release/covey demo --steps 200 --output {{parent_directory(folder)}}
+    test -d {{folder}} || target/release/covey demo --alone --steps 200 --output {{parent_directory(folder)}}
     .venv-python/bin/python scripts/check_export.py {{folder}} {{flags}}
 
 # Build the documentation of all crates.

@@ -7,7 +7,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 cargo build --quiet --release
-target/release/covey demo --steps 1 --output "$folder/demo" > "$folder/demo.txt"
+target/release/covey demo --alone --steps 1 --output "$folder/demo" > "$folder/demo.txt"
 target/release/covey train --preset tiny --data "$folder/demo/data" --steps 2000 --output "$folder/run" \
     --set train.eval_every=100 --set checkpoint.every=100
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs a short demo in a folder that vanishes and holds it to a falling held-out loss: demo_learns.sh [STEPS]
+# Runs a short demo in a folder that vanishes and holds it to a falling held-out loss, and its two peers to the same
+# weights after every round: demo_learns.sh [STEPS]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,11 +10,20 @@ trap 'rm -rf "$folder"' EXIT
 
 cargo run --quiet --release -- demo --steps "$steps" --output "$folder"
 
-metrics=$(find "$folder" -name metrics.jsonl | head -n 1)
-if [[ -z $metrics ]]; then
-    echo "error: the demo left no metrics.jsonl in its output folder" >&2
+for peer in 1 2; do
+    if [[ ! -s $folder/peer-$peer/metrics.jsonl ]]; then
+        echo "error: peer $peer of the demo left no metrics.jsonl" >&2
+        exit 1
+    fi
+    # One line per round: its number, and the digest of the weights after it.
+    sed -nE 's/.*"kind":"round".*"round":([0-9]+).*"weights":"([0-9a-f]{64})".*/\1 \2/p' \
+        "$folder/peer-$peer/metrics.jsonl" > "$folder/digests-$peer"
+done
+if [[ ! -s $folder/digests-1 ]] || ! cmp --quiet "$folder/digests-1" "$folder/digests-2"; then
+    echo 'error: the two peers of the demo do not hold the same weights' >&2
     exit 1
 fi
+echo "both peers hold the same weights after each of $(wc -l < "$folder/digests-1") rounds" >&2
 
 # First and last held-out loss, and whether it fell by a nat at least: one that learns nothing stays where it was.
 awk '
@@ -28,4 +38,4 @@ awk '
         printf "held-out loss %.4f at first, %.4f at last\n", first, last
         if (!(last < first - 1)) { print "error: the held-out loss of the demo did not fall"; exit 1 }
     }
-' "$metrics" >&2
+' "$folder/peer-1/metrics.jsonl" >&2

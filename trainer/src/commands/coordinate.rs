@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use covey_comms::Run;
+use covey_comms::{BucketError, CommsError, Identity, Key, Run};
 
 use super::init::coordinator_key;
+use super::join::refuse_read_only;
 use super::{is_raised, on_runtime, own_layers, say};
 use crate::cli::CoordinateArgs;
 use crate::common_run::connection::{Connection, identity};
@@ -22,15 +23,18 @@ pub(super) fn run(arguments: &CoordinateArgs, interrupt: &AtomicBool) -> anyhow:
     let connection = Connection::open(&arguments.bucket, &own.comms)?;
     on_runtime(async {
         let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.run).await?;
-        connection.check().await?;
         let key = arguments.key.clone().unwrap_or_else(|| coordinator_key(&run.description().name));
         if !key.exists() {
             let problem = UsageError::new(format!("there is no key in {}", key.display()));
             return Err(problem.with_hint("name the key that `covey init` made with `--key`").into());
         }
+        let identity = identity(&key)?;
+        refuse_stranger(&run, &identity)?;
+        refuse_read_only(&connection, &arguments.bucket, None).await?;
+        refuse_peers_rights(&run, &arguments.bucket).await?;
         let terms = Terms::read(&run).await?;
         let poll = Duration::from_secs_f64(own.comms.poll);
-        let mut coordination = Coordination::open(run, terms, identity(&key)?, poll).await?;
+        let mut coordination = Coordination::open(run, terms, identity, poll).await?;
         say(&format!("closing the rounds of {}", arguments.bucket));
         while !coordination.is_over() && !is_raised(interrupt) {
             if let Some(closed) = coordination.close_round(interrupt).await? {
@@ -40,6 +44,27 @@ pub(super) fn run(arguments: &CoordinateArgs, interrupt: &AtomicBool) -> anyhow:
         say(if coordination.is_over() { "the run is over" } else { "stopped; start again at any time" });
         Ok(())
     })
+}
+
+/// Manifests of anybody else would be believed by nobody.
+fn refuse_stranger(run: &Run, identity: &Identity) -> Result<(), CommsError> {
+    match (run.description().coordinator, identity.peer()) {
+        (expected, got) if expected != got => Err(CommsError::NotCoordinator { expected, got }),
+        _ => Ok(()),
+    }
+}
+
+/// Who may not write what the founder wrote, again and with the same bytes, may not write manifests either. It is found
+/// out before peers train for nothing.
+async fn refuse_peers_rights(run: &Run, bucket: &str) -> anyhow::Result<()> {
+    let description = run.description().to_bytes().into();
+    match run.bucket().put_new(&Key::RunDescription, description).await {
+        Err(BucketError::Denied { .. }) => {
+            let problem = UsageError::new(format!("the keys in use may not close rounds in {bucket}"));
+            Err(problem.with_hint("coordinate with the keys that the run was founded with").into())
+        }
+        written => Ok(written.map(drop)?),
+    }
 }
 
 /// A closed round, for people.

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use covey_comms::{Creation, Location, Run};
+use covey_comms::{Location, Run};
 
+use super::join::refuse_read_only;
 use super::{config, on_runtime, print, say};
 use crate::cli::InitArgs;
 use crate::common_run::connection::{Connection, identity};
@@ -16,13 +17,11 @@ pub(super) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
     device::use_threads(config.run.threads)?;
     let key = arguments.key.clone().unwrap_or_else(|| coordinator_key(&config.run.name));
     let coordinator = identity(&key)?;
-    let foundation = Foundation::new(&config, &coordinator, !arguments.without_data)?;
     make_folder(&arguments.bucket)?;
     let connection = Connection::open(&arguments.bucket, &config.comms)?;
     let run: Run = on_runtime(async {
-        if connection.check().await? == Creation::ReadOnly {
-            return Err(super::join::read_only(&arguments.bucket));
-        }
+        refuse_read_only(&connection, &arguments.bucket, None).await?;
+        let foundation = Foundation::new(&config, &coordinator, !arguments.without_data)?;
         foundation.publish(&connection, &coordinator).await
     })?;
     say(&format!("run {} is in {}; its coordinator's key is {}", run.id(), arguments.bucket, key.display()));

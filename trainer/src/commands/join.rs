@@ -1,12 +1,13 @@
 //! `covey join`: one machine's part in a run.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use covey_comms::{Creation, Run};
+use covey_comms::{BucketError, CommsError, Creation, Identity, PeerId, Run};
 use covey_data::Dataset;
 
-use super::{on_runtime, own_layers, say};
-use crate::checkpoint::newest_intact;
+use super::{on_runtime, own_layers, say, warn_of_skipped};
+use crate::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::cli::JoinArgs;
 use crate::common_run::connection::{Connection, identity};
 use crate::common_run::terms::Terms;
@@ -21,11 +22,12 @@ pub(super) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.bucket, &own.comms)?;
     on_runtime(async {
-        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.run).await?;
-        refuse_read_only(&connection, &arguments.bucket).await?;
+        let run = open(&connection, arguments, &own.comms.key).await?;
         let terms = Terms::read(&run).await?;
         let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
-        let (mut peer, folder) = enter(run, terms, config).await?;
+        let identity = identity(&config.comms.key)?;
+        refuse_read_only(&connection, &arguments.bucket, Some(identity.peer())).await?;
+        let (mut peer, folder) = enter(run, terms, config, identity).await?;
         say(&format!("taking part as {} in {folder}", peer.peer()));
         let ending = peer.play(interrupt).await?;
         say(&closing_words(ending, &arguments.bucket, &folder));
@@ -41,10 +43,35 @@ fn layers(arguments: &JoinArgs) -> Layers {
     }
 }
 
+/// The run, if the bucket lets us in. Who keeps the bucket has to know the peer's name for that, so it is told here.
+async fn open(connection: &Connection, arguments: &JoinArgs, key: &Path) -> anyhow::Result<Run> {
+    match Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.run).await {
+        Err(CommsError::Bucket(BucketError::Denied { .. })) => {
+            let problem = UsageError::new(format!("{} does not let us in", arguments.bucket));
+            // Without a folder of its own, the peer's key would be looked for below the name of the run.
+            let peer = arguments.own.output.as_ref().map(|_| identity(key)).transpose()?;
+            Err(problem.with_hint(ask_for_keys("let this machine in", peer.map(|own| own.peer()))).into())
+        }
+        run => Ok(run?),
+    }
+}
+
+fn ask_for_keys(purpose: &str, peer: Option<PeerId>) -> String {
+    let name = peer.map_or(String::new(), |peer| format!("; it is peer {peer}"));
+    format!("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that {purpose}{name}")
+}
+
 /// A bucket that cannot be written to is found out before anything is fetched.
-async fn refuse_read_only(connection: &Connection, bucket: &str) -> anyhow::Result<()> {
+pub(super) async fn refuse_read_only(
+    connection: &Connection,
+    bucket: &str,
+    peer: Option<PeerId>,
+) -> anyhow::Result<()> {
     match connection.check().await? {
-        Creation::ReadOnly => Err(read_only(bucket)),
+        Creation::ReadOnly => {
+            let problem = UsageError::new(format!("{bucket} can be read, but not written to"));
+            Err(problem.with_hint(ask_for_keys("let this machine write", peer)).into())
+        }
         creation @ Creation::Overwrites => {
             say(&format!("warning: {}", creation.consequence()));
             Ok(())
@@ -53,13 +80,8 @@ async fn refuse_read_only(connection: &Connection, bucket: &str) -> anyhow::Resu
     }
 }
 
-pub(super) fn read_only(bucket: &str) -> anyhow::Error {
-    let problem = UsageError::new(format!("{bucket} can be read, but not written to"));
-    problem.with_hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key that may write there").into()
-}
-
 /// The peer, at the newest checkpoint of its own folder or of the bucket, and where that folder is.
-async fn enter(run: Run, terms: Terms, mut config: Config) -> anyhow::Result<(Peer, String)> {
+async fn enter(run: Run, terms: Terms, mut config: Config, identity: Identity) -> anyhow::Result<(Peer, String)> {
     let folder = config.run.output.clone();
     config.data.sources = terms.data(&run, &config.data.sources, &folder.join("data")).await?;
     let datasets = config.data.sources.iter().map(|source| {
@@ -68,14 +90,26 @@ async fn enter(run: Run, terms: Terms, mut config: Config) -> anyhow::Result<(Pe
         Ok(dataset)
     });
     let datasets = datasets.collect::<anyhow::Result<Vec<_>>>()?;
-    let identity = identity(&config.comms.key)?;
-    let found = newest_intact(&folder)?;
-    if let Some(found) = &found {
-        say(&format!("going on from {}", found.checkpoint.path().display()));
-    }
+    let found = own_checkpoint(&folder)?;
     let setup = PeerSetup { run, terms, config, identity, datasets };
     let peer = Peer::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await?;
     Ok((peer, folder.display().to_string()))
+}
+
+/// The newest checkpoint of this peer that is intact. Without one, the bucket has all but its error feedback.
+fn own_checkpoint(folder: &Path) -> anyhow::Result<Option<Found>> {
+    let found = match newest_intact(folder) {
+        Err(error @ CheckpointError::NoneIntact { .. }) => {
+            say(&format!("warning: {error}; beginning anew from the bucket"));
+            None
+        }
+        found => found?,
+    };
+    if let Some(found) = &found {
+        warn_of_skipped(found);
+        say(&format!("going on from {}", found.checkpoint.path().display()));
+    }
+    Ok(found)
 }
 
 fn closing_words(ending: Ending, bucket: &str, folder: &str) -> String {

@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 
+use crate::checkpoint::Found;
 use crate::cli::{Cli, Command, ConfigArgs, OwnArgs, TokenizerCommand};
 use crate::config::Layers;
 use crate::interrupt;
@@ -57,6 +58,13 @@ pub(crate) fn say(text: &str) {
 /// Data for whoever reads stdout.
 fn print(text: &str) -> anyhow::Result<()> {
     io::stdout().lock().write_all(text.as_bytes()).context("cannot write the output")
+}
+
+/// Damaged checkpoints are passed over, but not in silence.
+fn warn_of_skipped(found: &Found) {
+    for skipped in &found.skipped {
+        say(&format!("warning: passed over {}: {}", skipped.path.display(), skipped.reason));
+    }
 }
 
 /// What a machine says of itself to a run with others.

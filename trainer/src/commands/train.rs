@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use super::{config, say};
+use super::{config, say, warn_of_skipped};
 use crate::checkpoint::{Found, has_checkpoints, newest_intact};
 use crate::cli::TrainArgs;
 use crate::config::{Layers, Purpose, Resolved};
@@ -30,9 +30,7 @@ pub(super) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> anyhow::Resu
 /// Opens the run, says where it stands, and trains.
 pub(super) fn train(resolved: &Resolved, found: Option<&Found>, interrupt: &AtomicBool) -> anyhow::Result<Outcome> {
     if let Some(found) = found {
-        for skipped in &found.skipped {
-            say(&format!("warning: passed over {}: {}", skipped.path.display(), skipped.reason));
-        }
+        warn_of_skipped(found);
         say(&format!("going on from {}", found.checkpoint.path().display()));
     }
     let run = Run::open(resolved, found.map(|found| &found.checkpoint))?;

@@ -47,7 +47,11 @@ impl Diary {
                 checkpoints.discard_after(bookmark.steps)?;
                 MetricsLog::resume_in_round(folder, bookmark.steps, bookmark.round)?
             }
-            None => MetricsLog::create(folder)?,
+            None => {
+                // None was worth going on from, and none shall be taken for newer than those to come.
+                checkpoints.discard_after(0)?;
+                MetricsLog::create(folder)?
+            }
         };
         Ok(Self {
             checkpoints,

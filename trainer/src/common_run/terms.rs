@@ -126,7 +126,9 @@ fn data_hint(shared: &SharedSource) -> &'static str {
 
 /// Fetches a data set from the bucket, once.
 async fn fetched(run: &Run, index: usize, shared: &SharedSource, folder: &Path) -> anyhow::Result<PathBuf> {
-    if Dataset::open(folder).is_ok_and(|dataset| dataset.digest().to_string() == shared.digest) {
+    // Fetching may have been cut short, in any file.
+    let is_whole = |dataset: Dataset| dataset.digest().to_string() == shared.digest && dataset.verify().is_ok();
+    if Dataset::open(folder).is_ok_and(is_whole) {
         return Ok(folder.to_owned());
     }
     if shared.files.is_empty() {

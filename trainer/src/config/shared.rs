@@ -70,3 +70,54 @@ fn fixed_by_the_run(key: &Key, common: &Config, own: &Config) -> UsageError {
     UsageError::new(format!("{path} = {own}, but the run has {common}"))
         .with_hint(format!("leave `{path}` out; all peers of a run train with the same value"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared() -> String {
+        let layers = Layers::new().set("train.steps=30").set("data.sources=[{path = \"a\"}]").set("run.threads=3");
+        layers.resolve(Purpose::Show).unwrap().config.shared_toml()
+    }
+
+    fn within(settings: &[&str]) -> anyhow::Result<Config> {
+        let layers = settings.iter().fold(Layers::new(), |layers, setting| layers.set(setting));
+        Ok(layers.resolve_within(&shared(), Purpose::Show)?.config)
+    }
+
+    #[test]
+    fn every_own_key_is_a_key() {
+        for path in OWN {
+            assert!(KEYS.iter().any(|key| key.path == *path), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_shared_is_written_down() {
+        let table: toml::Table = shared().parse().unwrap();
+        for key in KEYS.iter().filter(|key| !key.is_shared()) {
+            let (group, name) = key.parts();
+            assert!(table.get(group).is_none_or(|group| group.get(name).is_none()), "{}", key.path);
+        }
+        assert_eq!(table["train"]["steps"].as_integer(), Some(30));
+    }
+
+    #[test]
+    fn a_peer_chooses_its_own_keys() {
+        let settings = ["train.micro_batch_size=2", "run.threads=1", "comms.poll=0.5", "run.output=here"];
+        let config = within(&settings).unwrap();
+        assert_eq!((config.train.steps, config.train.micro_batch_size, config.run.threads), (30, 2, Some(1)));
+        assert_eq!((config.comms.poll, config.comms.key.to_str()), (0.5, Some("here/peer.key")));
+    }
+
+    #[test]
+    fn a_key_of_the_run_set_otherwise_is_refused() {
+        assert!(within(&["train.steps=30", "optim.beta1=0.9"]).is_ok(), "the same is no contradiction");
+        let settings = ["train.steps=31", "model.hidden_size=64", "sparseloco.k=8", "rounds.min_peers=3", "run.seed=1"];
+        for setting in settings {
+            let (path, value) = setting.split_once('=').unwrap();
+            let message = within(&[setting]).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{path} = {value}, but the run has ")), "{message}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! A folder to run the program in, and what it says there.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -119,8 +120,8 @@ pub(crate) fn training<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn clean(mut command: Command, folder: &Path) -> Command {
-    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("COVEY_"));
-    for name in ours {
+    let is_read = |name: &OsString| ["COVEY_", "AWS_"].iter().any(|start| name.to_string_lossy().starts_with(start));
+    for name in std::env::vars_os().map(|(name, _)| name).filter(is_read) {
         command.env_remove(name);
     }
     command.env_remove("COLUMNS").env("NO_COLOR", "1").current_dir(folder).stdin(Stdio::null());
@@ -149,10 +150,10 @@ impl Said {
 
     /// Everything on stderr, after making sure of the exit code and that there was no data.
     ///
-    /// Lines of progress are left out, digests, process ids and seconds are masked.
+    /// Lines of progress are left out (rounds are progress, too), digests, process ids and seconds are masked.
     pub(crate) fn complaint(&self, code: i32) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
-        let is_progress = |line: &&str| ["step ", "preparing "].iter().any(|start| line.starts_with(start));
+        let is_progress = |line: &&str| ["step ", "round ", "preparing "].iter().any(|start| line.starts_with(start));
         self.stderr.lines().filter(|line| !is_progress(line)).map(|line| masked(line) + "\n").collect()
     }
 }

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 
+mod common_run;
 mod configuration;
 mod damage;
 mod desk;
@@ -12,5 +13,8 @@ mod missing;
 mod output;
 mod refusals;
 mod resume;
+mod served;
 mod signals;
+mod together;
+mod together_refusals;
 mod trained;

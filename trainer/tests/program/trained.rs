@@ -51,9 +51,12 @@ pub(crate) fn metrics(run: &Path) -> Vec<Value> {
     whole.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn timeless(mut line: Value) -> Value {
+/// The line without what differs from day to day.
+pub(crate) fn timeless(mut line: Value) -> Value {
     let fields = line.as_object_mut().unwrap();
-    for field in ["tokens_per_second", "mfu", "elapsed", "memory"] {
+    let of_the_day =
+        ["tokens_per_second", "mfu", "elapsed", "memory", "train_seconds", "exchange_seconds", "wait_seconds"];
+    for field in of_the_day {
         fields.remove(field);
     }
     line
@@ -74,8 +77,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(desk: &Desk, arguments: &[&str]) -> Self {
-        let (stdout, stderr) = (desk.path("stdout"), desk.path("stderr"));
-        let mut command = desk.command(arguments);
+        Self::beside_others(desk, "only", desk.command(arguments))
+    }
+
+    /// One of several on a desk, each of its own name.
+    pub(crate) fn beside_others(desk: &Desk, name: &str, mut command: Command) -> Self {
+        let (stdout, stderr) = (desk.path(format!("{name}.stdout")), desk.path(format!("{name}.stderr")));
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         Self { child: command.spawn().unwrap(), stdout, stderr }
     }

@@ -1,0 +1,108 @@
+//! A run with others on a desk: how it is founded, its coordinator and its peers, each a process.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::desk::{Desk, SMALL};
+use crate::trained::{Running, metrics, timeless};
+
+/// Twelve steps in rounds of two, begun by two peers. Rounds wait: nobody is left out because the machine is busy.
+pub(crate) const FOUNDING: &[&str] = &[
+    "--key=coordinator.key",
+    "--set=train.steps=12",
+    "--set=rounds.inner_steps=2",
+    "--set=rounds.min_peers=2",
+    "--set=rounds.max_included=4",
+    "--set=rounds.deadline=600",
+    "--set=rounds.checkpoint_every=3",
+];
+
+/// The last round of such a run; the first only hands out the seats.
+pub(crate) const LAST_ROUND: u64 = 6;
+
+/// A desk with the materials called `names` and the keys of a coordinator and of four peers, the same every time: who
+/// trains on what follows from the peers' names.
+pub(crate) fn desk_with_keys(names: &[&str]) -> Desk {
+    let desk = Desk::with(names);
+    write_key(&desk, "coordinator.key", 99);
+    for number in 1..=4 {
+        write_key(&desk, &format!("peer-{number}/peer.key"), number);
+    }
+    desk
+}
+
+fn write_key(desk: &Desk, path: &str, byte: u8) {
+    desk.write(path, format!("covey-key-1 {}\n", format!("{byte:02x}").repeat(32)));
+    fs::set_permissions(desk.path(path), Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A desk with a run in `bucket` that nobody has joined; `more` has the last word on its founding.
+pub(crate) fn founded(more: &[&str]) -> Desk {
+    let desk = desk_with_keys(&["data"]);
+    desk.succeed(&founding("bucket", more));
+    desk
+}
+
+/// The arguments that found the run of the small model in `bucket`.
+pub(crate) fn founding<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["init", bucket, "--data=data"], SMALL, FOUNDING, more].concat()
+}
+
+/// The arguments that close the rounds of the run in `bucket`.
+pub(crate) fn coordinating<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["coordinate", bucket, "--key=coordinator.key", "--set=comms.poll=0.02"], more].concat()
+}
+
+/// The arguments that take part in the run in `bucket` from the folder of that name.
+pub(crate) fn joining<'a>(bucket: &'a str, output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let own = ["--set=run.threads=1", "--set=train.log_every=1", "--set=train.eval_every=4", "--set=comms.poll=0.02"];
+    [&["join", bucket, "--output", output], own.as_slice(), more].concat()
+}
+
+/// The coordinator of the run in `bucket`, at work.
+pub(crate) fn coordinator(desk: &Desk, more: &[&str]) -> Running {
+    started(desk, "coordinator", &coordinating("bucket", more))
+}
+
+/// A peer of the run in `bucket`, at work; its folder has its name.
+pub(crate) fn peer(desk: &Desk, name: &str, more: &[&str]) -> Running {
+    started(desk, name, &joining("bucket", name, more))
+}
+
+fn started(desk: &Desk, name: &str, arguments: &[&str]) -> Running {
+    let command: Command = desk.command(arguments);
+    Running::beside_others(desk, name, command)
+}
+
+/// Waits for the good end of each.
+pub(crate) fn finish(processes: impl IntoIterator<Item = Running>) {
+    for process in processes {
+        let said = process.end();
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
+}
+
+/// What a peer has written about its rounds.
+pub(crate) fn rounds(folder: &Path) -> Vec<Value> {
+    metrics(folder).into_iter().filter(|line| line["kind"] == "round").collect()
+}
+
+/// The digest of the shared weights after each round.
+pub(crate) fn digests(folder: &Path) -> Vec<(u64, String)> {
+    let digest = |line: &Value| (line["round"].as_u64().unwrap(), line["weights"].as_str().unwrap().to_owned());
+    rounds(folder).iter().map(digest).collect()
+}
+
+/// Everything that a peer has written down but what differs from day to day.
+pub(crate) fn story(folder: &Path) -> Vec<String> {
+    metrics(folder).into_iter().map(|line| timeless(line).to_string()).collect()
+}
+
+/// Rounds that the peer in `folder` has seen decided.
+pub(crate) fn num_rounds(folder: &Path) -> usize {
+    rounds(folder).len()
+}

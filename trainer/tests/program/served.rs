@@ -1,0 +1,185 @@
+//! `covey bucket serve` and `covey bucket key`: a bucket for a few machines, with a key for each.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use insta::assert_snapshot;
+
+use crate::common_run::{coordinating, desk_with_keys, digests, finish, founding, joining, num_rounds};
+use crate::desk::{Desk, FAILURE, Said, USAGE};
+use crate::trained::Running;
+
+/// The address and the secret of a pair of keys, as variables.
+type Keys = Vec<(String, String)>;
+
+/// A folder that is served as a bucket.
+struct Served {
+    desk: Desk,
+    server: Running,
+    url: String,
+}
+
+impl Served {
+    fn start(more: &[&str]) -> Self {
+        let desk = desk_with_keys(&["data"]);
+        let arguments = [&["bucket", "serve", "shared", "--address=127.0.0.1:0"], more].concat();
+        let mut server = Running::beside_others(&desk, "server", desk.command(&arguments));
+        let said = || String::from_utf8(desk.read("server.stderr")).unwrap();
+        server.wait_until(|| said().lines().count() >= 2);
+        let line = said().lines().next().unwrap().to_owned();
+        let url = line.strip_prefix("serving shared as ").unwrap().to_owned();
+        Self { desk, server, url }
+    }
+
+    /// What `covey bucket key` says to a shell.
+    fn keys(&self, more: &[&str]) -> Keys {
+        let text = self.desk.succeed(&[&["bucket", "key", "shared.secret"], more].concat()).stdout;
+        let pair = |line: &str| line.strip_prefix("export ").unwrap().split_once('=').unwrap().to_owned();
+        text.lines().map(pair).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn keys_of(&self, peer: &str) -> Keys {
+        self.keys(&["--peer", &format!("{peer}/peer.key")])
+    }
+
+    fn command(&self, arguments: &[&str], keys: &Keys) -> Command {
+        let mut command = self.desk.command(arguments);
+        command.envs(keys.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn covey(&self, arguments: &[&str], keys: &Keys) -> Said {
+        Said::new(self.command(arguments, keys).output().unwrap())
+    }
+
+    fn peer(&self, name: &str, keys: &Keys) -> Running {
+        Running::beside_others(&self.desk, name, self.command(&joining(&self.url, name, &[]), keys))
+    }
+
+    /// What a command complains about, without the port of the day.
+    fn complaint(&self, arguments: &[&str], keys: &Keys, code: i32) -> String {
+        self.covey(arguments, keys).complaint(code).replace(&self.url, "URL")
+    }
+
+    /// Founds the run as the administrator.
+    fn found(&self) -> Keys {
+        let admin = self.keys(&[]);
+        let said = self.covey(&founding(&self.url, &[]), &admin);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        admin
+    }
+}
+
+#[test]
+fn peers_with_keys_of_their_own_train_one_model() {
+    let mut served = Served::start(&[]);
+    let admin = served.found();
+    let coordinator = served.command(&coordinating(&served.url, &[]), &admin);
+    let coordinator = Running::beside_others(&served.desk, "coordinator", coordinator);
+    let peers = ["peer-1", "peer-2"].map(|name| served.peer(name, &served.keys_of(name)));
+    finish([coordinator].into_iter().chain(peers));
+    let [one, two] = ["peer-1", "peer-2"].map(|name| digests(&served.desk.path(name)));
+    assert_eq!((one.len(), &one), (7, &two));
+
+    let status = served.covey(&["status", &served.url], &served.keys_of("peer-3"));
+    assert!(status.stdout.contains("6 of 6 outer steps"), "{status:?}");
+    served.server.signal("INT");
+    let said = served.server.end().complaint(0).replace(&served.url, "URL");
+    assert_snapshot!(said, @"");
+}
+
+#[test]
+fn the_secret_is_the_owners_alone() {
+    let served = Served::start(&[]);
+    let mode = std::fs::metadata(served.desk.path("shared.secret")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let secret = String::from_utf8(served.desk.read("shared.secret")).unwrap();
+    let said = String::from_utf8(served.desk.read("server.stderr")).unwrap();
+    assert!(!said.contains(secret.trim()), "{said}");
+    let keys = [served.keys(&[]), served.keys_of("peer-1"), served.keys_of("peer-2")];
+    assert_eq!(keys[1], served.keys_of("peer-1"));
+    assert!(keys[0] != keys[1] && keys[1] != keys[2]);
+    assert!(keys.iter().flatten().all(|(_, value)| !value.contains(secret.trim())));
+}
+
+#[test]
+fn the_key_of_another_peer_is_good_for_nothing() {
+    let served = Served::start(&[]);
+    served.found();
+    let complaint = served.complaint(&joining(&served.url, "peer-2", &[]), &served.keys_of("peer-1"), FAILURE);
+    assert_snapshot!(complaint, @"");
+    assert!(!served.desk.has("peer-2/checkpoints"));
+    let files = crate::materials::files_below(&served.desk.path("shared"));
+    assert!(!files.keys().any(|path| path.starts_with("peers")), "nobody has said hello");
+}
+
+#[test]
+fn peers_neither_found_nor_coordinate() {
+    let served = Served::start(&[]);
+    let own = served.keys_of("peer-1");
+    assert_snapshot!(served.complaint(&founding(&served.url, &[]), &own, FAILURE), @"");
+    served.found();
+    let complaint = served.complaint(&coordinating(&served.url, &[]), &own, FAILURE);
+    assert_snapshot!(complaint, @"");
+}
+
+#[test]
+fn without_keys_nothing_is_told() {
+    let served = Served::start(&[]);
+    served.found();
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), FAILURE), @"");
+    let half = vec![("AWS_ACCESS_KEY_ID".to_owned(), "admin".to_owned())];
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &half, USAGE), @"");
+    let wrong = [half, vec![("AWS_SECRET_ACCESS_KEY".to_owned(), "guessed".to_owned())]].concat();
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &wrong, FAILURE), @"");
+}
+
+/// Whoever may only read finds out at once, whatever the command.
+#[test]
+fn what_can_only_be_read_cannot_be_taken_part_in() {
+    let served = Served::start(&["--public-read"]);
+    assert_snapshot!(served.complaint(&founding(&served.url, &[]), &Keys::new(), USAGE), @"");
+    served.found();
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @"");
+    assert_snapshot!(served.complaint(&coordinating(&served.url, &[]), &Keys::new(), USAGE), @"");
+    let status = served.covey(&["status", &served.url], &Keys::new());
+    assert!(status.stdout.contains("0 of 6 outer steps"), "{status:?}");
+    assert_eq!(num_rounds(&served.desk.path("peer-1")), 0);
+    assert!(!served.desk.has("peer-1/data"));
+}
+
+#[test]
+fn a_server_that_is_gone() {
+    let served = Served::start(&[]);
+    let admin = served.found();
+    let Served { desk, server, url } = served;
+    server.kill();
+    let mut command = desk.command(&joining(&url, "peer-1", &["--set=comms.retry=1"]));
+    let said = Said::new(command.envs(admin).output().unwrap()).complaint(FAILURE);
+    let (address, port) = url.rsplit_once(':').unwrap();
+    let port = port.trim_end_matches('/');
+    assert!(address.ends_with("127.0.0.1"));
+    let first = said.lines().next().unwrap().split(" after ").next().unwrap().to_owned();
+    let hint = said.lines().last().unwrap().to_owned();
+    assert_snapshot!(format!("{first}\n{hint}").replace(port, "PORT"), @"");
+}
+
+#[test]
+fn a_bucket_that_cannot_be_served() {
+    let served = Served::start(&[]);
+    let address = format!("--address={}", served.url.rsplit_once("http://").unwrap().1);
+    let again = served.desk.covey(&["bucket", "serve", "other", &address]).complaint(FAILURE);
+    assert_snapshot!(again.replace(address.trim_start_matches("--address="), "ADDRESS"), @"");
+    let desk = Desk::empty();
+    assert_snapshot!(desk.covey(&["bucket", "key", "shared.secret"]).complaint(USAGE), @"");
+    desk.write("short.secret", "abc\n");
+    assert_snapshot!(desk.covey(&["bucket", "serve", "shared", "--secret=short.secret"]).complaint(FAILURE), @"");
+    desk.write("file", "");
+    assert_snapshot!(desk.covey(&["bucket", "serve", "file"]).complaint(FAILURE), @"");
+}
+
+#[test]
+fn a_key_for_nobody() {
+    let served = Served::start(&[]);
+    assert_snapshot!(served.desk.covey(&["bucket", "key", "shared.secret", "--peer=nobody"]).complaint(FAILURE), @"");
+}

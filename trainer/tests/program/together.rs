@@ -1,0 +1,291 @@
+//! Peers that train apart and exchange deltas through a folder hold the same bits after every round.
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::common_run::{
+    LAST_ROUND, coordinator, desk_with_keys, digests, finish, founded, founding, joining, num_rounds, peer, rounds,
+    story,
+};
+use crate::desk::{Desk, Said};
+use crate::materials::{Files, files_below};
+use crate::trained::Running;
+
+/// What peer 1 and peer 2 have written down in the run that nothing disturbed.
+struct Undisturbed {
+    digests: Vec<(u64, String)>,
+    stories: [Vec<String>; 2],
+    files: Files,
+}
+
+fn undisturbed() -> &'static Undisturbed {
+    static UNDISTURBED: OnceLock<Undisturbed> = OnceLock::new();
+    UNDISTURBED.get_or_init(|| {
+        let desk = founded(&[]);
+        finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[]), peer(&desk, "peer-2", &[])]);
+        let stories = ["peer-1", "peer-2"].map(|name| story(&desk.path(name)));
+        Undisturbed { digests: digests(&desk.path("peer-1")), stories, files: files_below(&desk.path("")) }
+    })
+}
+
+/// A desk with the run that nothing disturbed, after its end.
+fn desk_of_a_finished_run() -> Desk {
+    let desk = desk_with_keys(&[]);
+    undisturbed()
+        .files
+        .iter()
+        .filter(|(path, _)| !path.ends_with("peer.key") && !path.ends_with("coordinator.key"))
+        .for_each(|(path, bytes)| desk.write(path, bytes));
+    desk
+}
+
+fn assert_same_bits(desk: &Desk, names: &[&str]) {
+    for name in names {
+        assert_eq!(digests(&desk.path(name)), undisturbed().digests, "{name}");
+    }
+}
+
+#[test]
+fn founding_prints_the_id_and_what_comes_next() {
+    let desk = desk_with_keys(&["data"]);
+    let said = desk.succeed(&founding("bucket", &[]));
+    let id = said.stdout.trim_end().to_owned();
+    assert_eq!((id.len(), said.stdout.len()), (64, 65));
+    assert_snapshot!(said.stderr.replace(&id, "ID"), @"");
+    assert_eq!(desk.succeed(&founding("bucket", &[])).stdout, said.stdout, "the same run again is no other");
+}
+
+#[test]
+fn peers_hold_the_same_weights_after_every_round() {
+    let run = undisturbed();
+    let numbers: Vec<_> = run.digests.iter().map(|(round, _)| *round).collect();
+    assert_eq!(numbers, (0..=LAST_ROUND).collect::<Vec<_>>());
+    let desk = desk_of_a_finished_run();
+    assert_same_bits(&desk, &["peer-2"]);
+    assert!(run.digests.windows(2).skip(1).all(|pair| pair[0].1 != pair[1].1), "every round moves the weights");
+    for name in ["peer-1", "peer-2"] {
+        let folder = desk.path(name);
+        assert!(rounds(&folder).iter().skip(1).all(|line| line["own"] == "included" && line["included"] == 2));
+        let losses: Vec<f64> = held_out_losses(&folder);
+        assert!(losses.len() == 4 && losses.is_sorted_by(|earlier, later| later < earlier), "{losses:?}");
+    }
+    assert_ne!(run.stories[0], run.stories[1], "each learns from windows of its own");
+}
+
+fn held_out_losses(folder: &Path) -> Vec<f64> {
+    let evaluations = crate::trained::metrics(folder).into_iter().filter(|line| line["kind"] == "eval");
+    evaluations.map(|line| line["loss"].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn the_folder_of_every_peer_is_a_model() {
+    let desk = desk_of_a_finished_run();
+    let written = |model: &str| {
+        desk.succeed(&["generate", model, "--prompt=the quick", "--max-tokens=8", "--greedy", "--threads=1"]).stdout
+    };
+    let text = written("peer-1");
+    assert!(text.starts_with("the quick"), "{text}");
+    for name in ["peer-1", "peer-2"] {
+        let output = format!("{name}-hub");
+        desk.succeed(&["export", name, "--output", &output]);
+        assert_eq!((written(name), written(&output)), (text.clone(), text.clone()));
+    }
+    assert!(files_below(&desk.path("peer-1-hub")) == files_below(&desk.path("peer-2-hub")));
+    assert_eq!(desk.succeed(&["eval", "peer-1", "--data=data"]).code, Some(0));
+}
+
+#[test]
+fn the_status_tells_how_a_run_stands() {
+    let desk = desk_of_a_finished_run();
+    assert_snapshot!(masked(&desk.succeed(&["status", "bucket", "--rounds=3"]).stdout), @"");
+    let json = desk.succeed(&["status", "bucket", "--json"]).stdout;
+    let state: Value = serde_json::from_str(&json).unwrap();
+    let lineages: Vec<&Value> = state["rounds"].as_array().unwrap().iter().map(|round| &round["lineage"]).collect();
+    let seen = rounds(&desk.path("peer-1"));
+    assert_eq!(lineages, seen.iter().map(|round| &round["lineage"]).collect::<Vec<_>>());
+    assert_eq!(state["lineage"], seen[LAST_ROUND as usize]["lineage"]);
+    assert_eq!(state["rounds"][1]["included"].as_object().unwrap().len(), 2);
+    let begin: String =
+        json.lines().take_while(|line| !line.contains("\"rounds\"")).map(|line| line.to_owned() + "\n").collect();
+    assert_snapshot!(masked(&begin), @"");
+}
+
+#[test]
+fn the_status_of_a_run_that_nobody_has_joined() {
+    assert_snapshot!(masked(&founded(&[]).succeed(&["status", "bucket"]).stdout), @"");
+}
+
+/// Digests and names, long and short, and numbers of bytes, which depend on the processor.
+fn masked(text: &str) -> String {
+    let mask = |word: &str| {
+        let is_hash = [8, 64].contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hash { "HASH".to_owned() } else { word.to_owned() }
+    };
+    let mut masked = String::new();
+    for word in text.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric()) {
+        let bare = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        masked += &word.replacen(bare, &mask(bare), 1);
+    }
+    masked
+}
+
+#[test]
+fn threads_and_micro_batches_do_not_matter() {
+    let desk = founded(&[]);
+    let one = peer(&desk, "peer-1", &["--set=run.threads=3", "--set=train.micro_batch_size=8"]);
+    let two = peer(&desk, "peer-2", &["--set=run.threads=2", "--set=train.micro_batch_size=1"]);
+    finish([coordinator(&desk, &[]), one, two]);
+    assert_eq!(digests(&desk.path("peer-1")), digests(&desk.path("peer-2")));
+    assert_eq!(num_rounds(&desk.path("peer-1")), undisturbed().digests.len());
+}
+
+#[test]
+fn a_peer_that_is_killed_goes_on_as_if_nothing_had_happened() {
+    let mut kills = 0;
+    for pause in [0, 3, 9, 20] {
+        let desk = founded(&[]);
+        let others = [coordinator(&desk, &[]), peer(&desk, "peer-1", &[])];
+        let mut killed = peer(&desk, "peer-2", &[]);
+        killed.wait_until(|| num_rounds(&desk.path("peer-2")) >= 3);
+        sleep(Duration::from_millis(pause));
+        kills += usize::from(killed.kill().code.is_none());
+        finish([peer(&desk, "peer-2", &[])]);
+        finish(others);
+        assert_same_bits(&desk, &["peer-1", "peer-2"]);
+        assert_eq!(story(&desk.path("peer-2")), undisturbed().stories[1], "killed {pause} ms after round 2");
+        assert_eq!(story(&desk.path("peer-1")), undisturbed().stories[0]);
+    }
+    assert!(kills > 0, "every kill came too late");
+}
+
+#[test]
+fn a_coordinator_that_is_killed_goes_on_where_it_was() {
+    let desk = founded(&[]);
+    let peers = [peer(&desk, "peer-1", &[]), peer(&desk, "peer-2", &[])];
+    for number in [2, 4] {
+        let mut killed = coordinator(&desk, &[]);
+        killed.wait_until(|| num_rounds(&desk.path("peer-1")) >= number);
+        drop(killed.kill());
+    }
+    finish([coordinator(&desk, &[])]);
+    finish(peers);
+    assert_same_bits(&desk, &["peer-1", "peer-2"]);
+}
+
+#[test]
+fn a_peer_can_come_later() {
+    let desk = founded(&["--set=rounds.min_peers=1", "--set=train.steps=20"]);
+    let mut early = peer(&desk, "peer-1", &[]);
+    // While there is no coordinator, nothing moves.
+    let mut slow = coordinator(&desk, &["--set=comms.poll=0.3"]);
+    early.wait_until(|| num_rounds(&desk.path("peer-1")) >= 3);
+    assert_eq!(slow.kill().code, None);
+    let mut late = peer(&desk, "peer-2", &[]);
+    let beats = format!("bucket/peers/{}/heartbeats", name_of(&desk, "peer-2"));
+    late.wait_until(|| desk.has(&beats));
+    finish([coordinator(&desk, &[]), early, late]);
+
+    let (all, some) = (digests(&desk.path("peer-1")), digests(&desk.path("peer-2")));
+    assert!(some.len() < all.len() && all.ends_with(&some), "{some:?} of {all:?}");
+    assert!(rounds(&desk.path("peer-2")).iter().any(|line| line["own"] == "included"));
+    let rates = learning_rates(&desk.path("peer-2"));
+    assert!(rates[..3].is_sorted_by(|earlier, later| earlier < later), "rates rise after joining late: {rates:?}");
+}
+
+fn learning_rates(folder: &Path) -> Vec<f64> {
+    let steps = crate::trained::metrics(folder).into_iter().filter(|line| line["kind"] == "step");
+    steps.map(|line| line["learning_rate"].as_f64().unwrap()).collect()
+}
+
+/// The name that the peer in `folder` goes by, from what it has said.
+fn name_of(desk: &Desk, folder: &str) -> String {
+    let line = format!(" in {folder}");
+    let stderr = || String::from_utf8(desk.read(&format!("{folder}.stderr"))).unwrap();
+    let named = |text: String| {
+        let line =
+            text.lines().find_map(|said| said.strip_prefix("taking part as ")?.strip_suffix(&line).map(str::to_owned));
+        line
+    };
+    for _ in 0..12_000 {
+        if let Some(name) = named(stderr()) {
+            return name;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    panic!("{folder} never took part: {}", stderr());
+}
+
+#[test]
+fn a_peer_that_is_stopped_leaves_and_may_come_back() {
+    let desk = founded(&["--set=rounds.min_peers=1", "--set=train.steps=20", "--set=rounds.patience=1"]);
+    let mut staying = peer(&desk, "peer-1", &[]);
+    let mut leaving = peer(&desk, "peer-2", &[]);
+    let mut slow = coordinator(&desk, &["--set=comms.poll=0.3"]);
+    leaving.wait_until(|| num_rounds(&desk.path("peer-2")) >= 2);
+    leaving.signal("INT");
+    let said = leaving.end();
+    assert_snapshot!(said_at_the_end(&said, 2), @"");
+    let left = num_rounds(&desk.path("peer-2"));
+    staying.wait_until(|| num_rounds(&desk.path("peer-1")) >= left + 2);
+    assert_eq!(slow.kill().code, None);
+    let mut back = peer(&desk, "peer-2", &[]);
+    back.wait_until(|| num_rounds(&desk.path("peer-2")) == num_rounds(&desk.path("peer-1")));
+    finish([coordinator(&desk, &[]), staying, back]);
+
+    assert_eq!(digests(&desk.path("peer-1")), digests(&desk.path("peer-2")));
+    let seen = rounds(&desk.path("peer-1"));
+    assert!(seen.iter().any(|line| line["included"] == 1), "{seen:?}");
+    assert_eq!(seen[seen.len() - 1]["included"], 2, "{seen:?}");
+}
+
+fn said_at_the_end(said: &Said, lines: usize) -> String {
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let all: Vec<&str> = said.stderr.lines().collect();
+    all[all.len() - lines..].join("\n")
+}
+
+#[test]
+fn a_stopped_coordinator_can_be_started_again() {
+    let desk = founded(&[]);
+    let mut waiting = coordinator(&desk, &[]);
+    waiting.wait_for_line("closing the rounds of bucket");
+    waiting.signal("TERM");
+    assert_snapshot!(waiting.end().complaint(0), @"");
+}
+
+#[test]
+fn data_that_is_not_in_the_bucket_is_brought_along() {
+    let desk = founded(&["--without-data", "--set=rounds.min_peers=1"]);
+    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &["--data=data"])]);
+    assert!(!desk.has("peer-1/data"));
+    assert_eq!(num_rounds(&desk.path("peer-1")) as u64, LAST_ROUND + 1);
+    let bytes: usize = files_below(&desk.path("bucket/run")).values().map(Vec::len).sum();
+    assert!(bytes < 30_000, "{bytes} bytes in the bucket");
+}
+
+#[test]
+fn data_is_fetched_once() {
+    let desk = desk_of_a_finished_run();
+    assert!(files_below(&desk.path("peer-1/data/0")) == files_below(&desk.path("data")));
+    desk.flip("peer-1/data/0/train-00000.safetensors", 5000);
+    finish([peer(&desk, "peer-1", &[])]);
+    assert!(
+        files_below(&desk.path("peer-1/data/0")) == files_below(&desk.path("data")),
+        "damaged data is fetched again"
+    );
+}
+
+#[test]
+fn a_run_that_is_over_is_joined_for_its_weights() {
+    let desk = desk_of_a_finished_run();
+    let said = desk.succeed(&joining("bucket", "peer-3", &[]));
+    assert!(said.stderr.ends_with("the run is over; its weights are in peer-3\n"), "{}", said.stderr);
+    desk.succeed(&["export", "peer-3", "--output=hub"]);
+    desk.succeed(&["export", "peer-1", "--output=other"]);
+    assert!(desk.read("hub/model.safetensors") == desk.read("other/model.safetensors"));
+}
