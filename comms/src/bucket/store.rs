@@ -183,7 +183,7 @@ fn meaning(what: &impl Display, error: StoreError) -> BucketError {
 /// Looks for what the store did not name: what the system said, or a code in the answer of an S3 server.
 fn meaning_of_cause(what: String, error: StoreError) -> BucketError {
     match system_error(&error) {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) => {
             return BucketError::Full { what, source: error.into() };
         }
         Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {

@@ -29,7 +29,7 @@ pub(super) fn broken_body(error: StdError) -> S3Error {
 
 fn answer_of_system(error: StoreError) -> S3Error {
     match kind(&error) {
-        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => full(),
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) => full(),
         Some(ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::InvalidFilename) => {
             s3_error!(InvalidArgument, "the key cannot be kept beside those that are there")
         }

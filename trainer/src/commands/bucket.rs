@@ -20,6 +20,9 @@ const ADMIN: &str = "admin";
 /// What the administrator's secret is for; part of it, so that it is good for nothing else.
 const ADMIN_CONTEXT: &str = "covey 2026-11-22 secret access key of the administrator";
 
+/// Characters that a secret has at least; the server asks for no fewer.
+const SHORTEST_SECRET: usize = 16;
+
 /// How often the server looks whether it was asked to stop.
 const SLICE: Duration = Duration::from_millis(200);
 
@@ -80,6 +83,10 @@ fn key(arguments: &KeyArgs) -> anyhow::Result<()> {
 fn peer_of(text: &str) -> anyhow::Result<PeerId> {
     match text.parse() {
         Ok(peer) => Ok(peer),
+        Err(_) if !Path::new(text).exists() => {
+            let problem = UsageError::new(format!("`{text}` is neither the id of a peer nor its key file"));
+            Err(problem.with_hint("`covey join` tells a peer its id when it is not let in").into())
+        }
         Err(_) => Ok(Identity::load(Path::new(text))?.peer()),
     }
 }
@@ -104,7 +111,14 @@ fn read_secret(file: &Path) -> anyhow::Result<Secret> {
         }
         _ => anyhow::Error::from(error).context(format!("cannot read {}", file.display())),
     })?;
-    Ok(Secret::new(text.trim()))
+    match text.trim() {
+        text if text.len() < SHORTEST_SECRET => {
+            let problem =
+                UsageError::new(format!("{} holds no secret of {SHORTEST_SECRET} characters", file.display()));
+            Err(problem.with_hint("restore it from a copy; with a new one, every peer needs new keys").into())
+        }
+        text => Ok(Secret::new(text)),
+    }
 }
 
 /// A new secret in a file that only its owner can read.

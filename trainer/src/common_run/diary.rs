@@ -69,10 +69,14 @@ impl Diary {
         self.before + self.start.elapsed()
     }
 
-    /// Begins to write a checkpoint.
+    /// Writes a checkpoint, and returns once it is on disk.
+    ///
+    /// Nobody may learn of a delta before: a round can be decided while its peer is dead, and then cannot be played again
+    /// by a peer that has forgotten what it said.
     pub(crate) fn save(&mut self, present: Present<'_>, terms: &Terms) -> anyhow::Result<()> {
         let snapshot = present.snapshot(terms, self.run_toml.clone())?;
         self.checkpoints.save(snapshot)?;
+        self.checkpoints.wait()?;
         Ok(())
     }
 

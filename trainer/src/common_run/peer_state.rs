@@ -60,7 +60,10 @@ impl Resumed {
     pub fn read(checkpoint: &Checkpoint, run: RunId, terms: &Terms) -> anyhow::Result<Self> {
         let state = checkpoint.state();
         let path = checkpoint.path().display();
-        let alone = |_| UsageError::new(format!("{path} is no checkpoint of a run with others"));
+        let alone = |_| {
+            let problem = UsageError::new(format!("{path} is no checkpoint of a run with others"));
+            problem.with_hint("choose another folder with `--output`")
+        };
         let own: PeerState = serde_json::from_value(state.cursor.clone()).map_err(alone)?;
         if own.run != run.to_string() {
             let problem = UsageError::new(format!("{path} belongs to run {}, the bucket holds {run}", own.run));

@@ -118,6 +118,34 @@ fn every_value_is_shown_with_its_place() {
     [checkpoint]
     every = 500  # default
     keep = 3     # default
+
+    [rounds]
+    inner_steps = 30        # preset covenant-72b
+    min_peers = 1           # default
+    max_included = 20       # default
+    deadline = 1500.0       # preset covenant-72b
+    patience = 3            # default
+    checkpoint_every = 10   # default
+    keep_checkpoints = 2    # default
+    join_warmup_steps = 30  # default
+
+    [sparseloco]
+    profile = "covey"      # default
+    k = 64                 # default
+    dct = false            # default
+    decay = 0.95           # default
+    mean_over = "senders"  # default
+    clip = "median-norm"   # default
+    mass_return = true     # default
+    outer_learning_rate = [{ from_round = 0, rate = 1.0 }, { from_round = 3667, rate = 0.65 }]  # preset covenant-72b
+
+    [comms]
+    key = "runs/run/peer.key"  # default
+    upload_limit = "none"      # default
+    download_limit = "none"    # default
+    byte_budget = "none"       # default
+    poll = 0.5                 # default
+    retry = 300.0              # default
     "#);
 }
 

@@ -13,15 +13,20 @@ fn help() {
     Usage: covey <COMMAND>
 
     Commands:
-      demo       Train a small model on built-in text, within minutes, and let it write
-      tokenizer  Make tokenizers
-      prepare    Turn text into shards of tokens to train on
-      train      Train a model, or go on with one
-      generate   Let a model continue a text
-      eval       Score a model on held-out text
-      export     Write a model as a folder that `transformers` loads
-      config     Look at the configuration
-      help       Print this message or the help of the given subcommand(s)
+      demo        Let two peers train a small model on built-in text, within minutes, and let it write
+      tokenizer   Make tokenizers
+      prepare     Turn text into shards of tokens to train on
+      train       Train a model, or go on with one
+      generate    Let a model continue a text
+      eval        Score a model on held-out text
+      export      Write a model as a folder that `transformers` loads
+      init        Begin a run that many train together, in a bucket or a folder
+      join        Take part in a run
+      coordinate  Close the rounds of a run
+      status      Show how a run stands: rounds, peers, bytes, lineage
+      bucket      Keep a bucket for others
+      config      Look at the configuration
+      help        Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -56,6 +61,12 @@ fn every_example_in_the_help_can_be_typed() {
         "generate",
         "eval",
         "export",
+        "init",
+        "join",
+        "coordinate",
+        "status",
+        "bucket serve",
+        "bucket key",
         "config show",
         "config presets",
         "config keys",

@@ -34,8 +34,11 @@ impl Served {
     /// What `covey bucket key` says to a shell.
     fn keys(&self, more: &[&str]) -> Keys {
         let text = self.desk.succeed(&[&["bucket", "key", "shared.secret"], more].concat()).stdout;
-        let pair = |line: &str| line.strip_prefix("export ").unwrap().split_once('=').unwrap().to_owned();
-        text.lines().map(pair).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let pair = |line: &str| {
+            let (name, value) = line.strip_prefix("export ").unwrap().split_once('=').unwrap();
+            (name.to_owned(), value.to_owned())
+        };
+        text.lines().map(pair).collect()
     }
 
     fn keys_of(&self, peer: &str) -> Keys {
@@ -56,9 +59,10 @@ impl Served {
         Running::beside_others(&self.desk, name, self.command(&joining(&self.url, name, &[]), keys))
     }
 
-    /// What a command complains about, without the port of the day.
+    /// What a command complains about, without the port of the day and the server's own long words.
     fn complaint(&self, arguments: &[&str], keys: &Keys, code: i32) -> String {
-        self.covey(arguments, keys).complaint(code).replace(&self.url, "URL")
+        let complaint = self.covey(arguments, keys).complaint(code).replace(&self.url, "URL");
+        complaint.lines().filter(|line| !line.starts_with("  caused by: ")).map(|line| line.to_owned() + "\n").collect()
     }
 
     /// Founds the run as the administrator.
@@ -85,7 +89,12 @@ fn peers_with_keys_of_their_own_train_one_model() {
     assert!(status.stdout.contains("6 of 6 outer steps"), "{status:?}");
     served.server.signal("INT");
     let said = served.server.end().complaint(0).replace(&served.url, "URL");
-    assert_snapshot!(said, @"");
+    assert_snapshot!(said, @r"
+    serving shared as URL
+    `covey bucket key shared.secret` prints the administrator's keys, `--peer` those of a peer
+    stopping after this step; press Ctrl-C again to stop at once
+    stopped serving
+    ");
 }
 
 #[test]
@@ -107,8 +116,13 @@ fn the_key_of_another_peer_is_good_for_nothing() {
     let served = Served::start(&[]);
     served.found();
     let complaint = served.complaint(&joining(&served.url, "peer-2", &[]), &served.keys_of("peer-1"), FAILURE);
-    assert_snapshot!(complaint, @"");
-    assert!(!served.desk.has("peer-2/checkpoints"));
+    assert_snapshot!(complaint, @r#"
+    taking part as HASH in peer-2
+    error: no permission for peers/HASH/hello
+      caused by: The operation lacked the necessary privileges to complete for path peers/HASH/hello: Error performing PUT http://127.0.0.1:44435/covey/peers/HASH/hello in 405.595µs - Server returned non-2xx status code: 403 Forbidden: <?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>this key does not write `peers/HASH/hello`</Message></Error>
+    hint: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here
+    "#);
+    assert!(!String::from_utf8(served.desk.read("peer-2/metrics.jsonl")).unwrap().contains("\"kind\":\"step\""));
     let files = crate::materials::files_below(&served.desk.path("shared"));
     assert!(!files.keys().any(|path| path.starts_with("peers")), "nobody has said hello");
 }
@@ -117,9 +131,13 @@ fn the_key_of_another_peer_is_good_for_nothing() {
 fn peers_neither_found_nor_coordinate() {
     let served = Served::start(&[]);
     let own = served.keys_of("peer-1");
-    assert_snapshot!(served.complaint(&founding(&served.url, &[]), &own, FAILURE), @"");
+    assert_snapshot!(served.complaint(&founding(&served.url, &[]), &own, FAILURE), @r#"
+    error: no permission for run/parts/HASH
+      caused by: The operation lacked the necessary privileges to complete for path run/parts/HASH: Error performing PUT http://127.0.0.1:40905/covey/run/parts/HASH in 1.548599ms - Server returned non-2xx status code: 403 Forbidden: <?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>this key does not write `run/parts/HASH`</Message></Error>
+    hint: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here
+    "#);
     served.found();
-    let complaint = served.complaint(&coordinating(&served.url, &[]), &own, FAILURE);
+    let complaint = served.complaint(&coordinating(&served.url, &[]), &own, USAGE);
     assert_snapshot!(complaint, @"");
 }
 
@@ -127,21 +145,30 @@ fn peers_neither_found_nor_coordinate() {
 fn without_keys_nothing_is_told() {
     let served = Served::start(&[]);
     served.found();
-    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), FAILURE), @"");
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @"");
     let half = vec![("AWS_ACCESS_KEY_ID".to_owned(), "admin".to_owned())];
     assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &half, USAGE), @"");
     let wrong = [half, vec![("AWS_SECRET_ACCESS_KEY".to_owned(), "guessed".to_owned())]].concat();
-    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &wrong, FAILURE), @"");
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &wrong, USAGE), @"");
 }
 
 /// Whoever may only read finds out at once, whatever the command.
 #[test]
 fn what_can_only_be_read_cannot_be_taken_part_in() {
     let served = Served::start(&["--public-read"]);
-    assert_snapshot!(served.complaint(&founding(&served.url, &[]), &Keys::new(), USAGE), @"");
+    assert_snapshot!(served.complaint(&founding(&served.url, &[]), &Keys::new(), USAGE), @r"
+    error: URL can be read, but not written to
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    ");
     served.found();
-    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @"");
-    assert_snapshot!(served.complaint(&coordinating(&served.url, &[]), &Keys::new(), USAGE), @"");
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @r"
+    error: URL can be read, but not written to
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write; it is peer HASH
+    ");
+    assert_snapshot!(served.complaint(&coordinating(&served.url, &[]), &Keys::new(), USAGE), @r"
+    error: URL can be read, but not written to
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    ");
     let status = served.covey(&["status", &served.url], &Keys::new());
     assert!(status.stdout.contains("0 of 6 outer steps"), "{status:?}");
     assert_eq!(num_rounds(&served.desk.path("peer-1")), 0);
@@ -161,7 +188,10 @@ fn a_server_that_is_gone() {
     assert!(address.ends_with("127.0.0.1"));
     let first = said.lines().next().unwrap().split(" after ").next().unwrap().to_owned();
     let hint = said.lines().last().unwrap().to_owned();
-    assert_snapshot!(format!("{first}\n{hint}").replace(port, "PORT"), @"");
+    assert_snapshot!(format!("{first}\n{hint}").replace(port, "PORT"), @r"
+    error: gave up on run/description
+    hint: check the endpoint and the network
+    ");
 }
 
 #[test]
@@ -169,17 +199,27 @@ fn a_bucket_that_cannot_be_served() {
     let served = Served::start(&[]);
     let address = format!("--address={}", served.url.rsplit_once("http://").unwrap().1);
     let again = served.desk.covey(&["bucket", "serve", "other", &address]).complaint(FAILURE);
-    assert_snapshot!(again.replace(address.trim_start_matches("--address="), "ADDRESS"), @"");
+    assert_snapshot!(again.replace(address.trim_start_matches("--address="), "ADDRESS"), @r"
+    error: no connections can be accepted at ADDRESS
+      caused by: Address already in use (os error 98)
+    hint: choose another port, or an address of this machine
+    ");
     let desk = Desk::empty();
-    assert_snapshot!(desk.covey(&["bucket", "key", "shared.secret"]).complaint(USAGE), @"");
+    assert_snapshot!(desk.covey(&["bucket", "key", "shared.secret"]).complaint(USAGE), @r"
+    error: there is no secret in shared.secret
+    hint: `covey bucket serve` makes it; name it with the path that it printed
+    ");
     desk.write("short.secret", "abc\n");
-    assert_snapshot!(desk.covey(&["bucket", "serve", "shared", "--secret=short.secret"]).complaint(FAILURE), @"");
+    assert_snapshot!(desk.covey(&["bucket", "serve", "shared", "--secret=short.secret"]).complaint(USAGE), @"error: the master secret must have at least 16 characters");
     desk.write("file", "");
-    assert_snapshot!(desk.covey(&["bucket", "serve", "file"]).complaint(FAILURE), @"");
+    assert_snapshot!(desk.covey(&["bucket", "serve", "file"]).complaint(FAILURE), @r"
+    error: cannot create file
+      caused by: File exists (os error 17)
+    ");
 }
 
 #[test]
 fn a_key_for_nobody() {
     let served = Served::start(&[]);
-    assert_snapshot!(served.desk.covey(&["bucket", "key", "shared.secret", "--peer=nobody"]).complaint(FAILURE), @"");
+    assert_snapshot!(served.desk.covey(&["bucket", "key", "shared.secret", "--peer=nobody"]).complaint(USAGE), @"error: key file nobody does not exist");
 }
