@@ -57,7 +57,7 @@ async fn open(connection: &Connection, arguments: &JoinArgs, key: &Path) -> anyh
 }
 
 fn ask_for_keys(purpose: &str, peer: Option<PeerId>) -> String {
-    let name = peer.map_or(String::new(), |peer| format!("; it is peer {peer}"));
+    let name = peer.map(|peer| format!("; it is peer {peer}")).unwrap_or_default();
     format!("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that {purpose}{name}")
 }
 

@@ -254,6 +254,7 @@ fn a_folder_of_a_run_that_was_trained_alone() {
     assert_snapshot!(desk.covey(&joining("bucket", "trained", &["--data=data"])).complaint(USAGE), @r"
     going on from trained/checkpoints/step-00000040
     error: trained/checkpoints/step-00000040 is no checkpoint of a run with others
+    hint: choose another folder with `--output`
     ");
     let after = files_below(&desk.path("trained"));
     assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)));
@@ -276,10 +277,9 @@ fn a_folder_that_another_process_uses() {
 fn a_bucket_that_is_full() {
     let desk = desk_with_keys(&["data"]);
     assert_snapshot!(desk.cramped(64, &founding("bucket", &["--set=rounds.min_peers=1"])).complaint(FAILURE), @r"
-    error: gave up on checkpoints/0000000000/parts/HASH after 74 tries in 294.904362s
-      caused by: store is not available for checkpoints/0000000000/parts/HASH
+    error: bucket is full, checkpoints/0000000000/parts/HASH was not written
       caused by: Generic LocalFileSystem error: Unable to copy data to file: File too large (os error 27)
-    hint: check the endpoint and the network
+    hint: free space or raise the quota; what was written so far is whole
     ");
     desk.succeed(&founding("bucket", &["--set=rounds.min_peers=1"]));
     finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[])]);
@@ -346,6 +346,10 @@ fn an_own_checkpoint_that_is_damaged_is_passed_over() {
     {
         desk.flip(&format!("peer-1/checkpoints/{}", step.display()), 9000);
     }
-    assert_snapshot!(desk.covey(&joining("bucket", "peer-1", &[])).complaint(0), @"");
+    assert_snapshot!(desk.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
+    warning: none of the 2 checkpoints in peer-1 is intact; step-00000010 is the newest: checkpoint peer-1/checkpoints/step-00000010 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH); beginning anew from the bucket
+    taking part as HASH in peer-1
+    the run is over; its weights are in peer-1
+    ");
     desk.succeed(&["export", "peer-1", "--output=hub"]);
 }
