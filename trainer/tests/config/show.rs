@@ -128,6 +128,7 @@ fn every_value_is_shown_with_its_place() {
     checkpoint_every = 10   # default
     keep_checkpoints = 2    # default
     join_warmup_steps = 30  # default
+    overlap = false         # default
 
     [sparseloco]
     profile = "covey"      # default
