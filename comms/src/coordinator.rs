@@ -7,16 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
-use crate::bucket::BucketError;
 use crate::clock::Timestamp;
-use crate::envelope::{Author, Envelope, Expectation, Kind};
 use crate::error::CommsError;
 use crate::exclusion::Exclusion;
 use crate::follower::Follower;
 use crate::identity::{Identity, PeerId};
 use crate::inbox::{Inbox, Judge};
 use crate::layout::{Key, Prefix};
-use crate::lineage::Lineage;
 use crate::manifest::{MAX_PEERS, Manifest};
 use crate::outer::OuterSettings;
 use crate::roster::{Attendance, Roster};
@@ -125,11 +122,11 @@ impl Coordinator {
         self.attendance.absorb(&run.bucket().list(&Prefix::Peers, None).await?);
         let applicants = self.roster().applicants(self.inbox.seated());
         let unheard = applicants.iter().filter(|peer| !self.greetings.contains_key(peer));
-        let hellos: Vec<_> = unheard.map(|peer| is_greeted_by(&run, *peer)).collect();
+        let hellos: Vec<_> = unheard.map(|peer| greeting(&run, *peer)).collect();
         let greetings: Vec<_> = iter(hellos).buffered(CONCURRENCY).try_collect().await?;
         self.greetings.extend(greetings);
         if self.round() > Round::FIRST {
-            let listing = run.bucket().list(&Prefix::Deltas(self.round()), None).await?;
+            let listing = run.deliveries(&self.inbox).await?;
             self.inbox.receive(&run, &listing, judge).await?;
         }
         let is_played = self.roster().is_played(self.inbox.seated()) || !self.inbox.is_empty();
@@ -160,7 +157,7 @@ impl Coordinator {
     async fn close(&mut self, outer: OuterSettings, is_due: bool) -> Result<Closed, CommsError> {
         let run = self.follower.run().clone();
         let late = match is_due {
-            true => self.inbox.stragglers(&run.bucket().list(&Prefix::Deltas(self.round()), None).await?),
+            true => self.inbox.stragglers(&run.deliveries(&self.inbox).await?),
             false => BTreeSet::new(),
         };
         let included = self.inbox.included();
@@ -223,23 +220,9 @@ impl Coordinator {
     }
 }
 
-/// Whether the hello of a peer is its own and of this run.
-async fn is_greeted_by(run: &Run, peer: PeerId) -> Result<(PeerId, bool), CommsError> {
-    let expectation = Expectation {
-        run: run.id(),
-        kind: Kind::Hello,
-        round: Some(Round::FIRST),
-        base: Some(Lineage::genesis(run.id())),
-        author: Author::Is(peer),
-        max_payload: 0,
-    };
-    let check = |object| Ok(Envelope::open(&object, &expectation)?);
-    match run.fetch(&Key::Hello(peer), expectation.max_object(), check).await {
-        Ok(_) => Ok((peer, true)),
-        Err(error) if error.is_absence() || matches!(error, CommsError::Envelope(_)) => Ok((peer, false)),
-        Err(CommsError::Bucket(BucketError::TooLarge { .. })) => Ok((peer, false)),
-        Err(error) => Err(error),
-    }
+/// Whether a peer said hello, itself and to this run.
+async fn greeting(run: &Run, peer: PeerId) -> Result<(PeerId, bool), CommsError> {
+    Ok((peer, run.residence(peer).await?.is_some()))
 }
 
 /// The last `patience` manifests before where `follower` stands, the newest last, verified from there backwards.

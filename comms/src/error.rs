@@ -72,6 +72,16 @@ pub enum CommsError {
     /// Somebody else lies under our key.
     #[error("{what} is taken by something that we did not write")]
     Taken { what: String },
+    /// The peer keeps its deltas in a bucket of its own, and nobody told how to open that.
+    #[error("no way to the bucket of {} at {url}", peer.short())]
+    NoWay { peer: PeerId, url: String },
+    /// A peer's own bucket cannot be opened or read.
+    #[error("the bucket of {} is out of reach", peer.short())]
+    Away {
+        peer: PeerId,
+        #[source]
+        source: BucketError,
+    },
     /// Only one identity may close rounds.
     #[error("the run's coordinator is {}, not {}", expected.short(), got.short())]
     NotCoordinator { expected: PeerId, got: PeerId },
@@ -105,6 +115,8 @@ impl CommsError {
             Self::DeltaGone { .. } => "start again from the newest checkpoint of the run",
             Self::CheckpointGone { .. } => "list the checkpoints again and take the newest",
             Self::Taken { .. } => "check that no second process uses the peer's key, or take part with a new one",
+            Self::NoWay { .. } => "allow buckets of peers to be opened, or start again from a newer checkpoint",
+            Self::Away { .. } => "try again; if it stays so, its peer must let everybody read it",
             Self::NotCoordinator { .. } => "coordinate with the key that the run was founded with",
             Self::ClockSkew { ours, theirs, .. } => match ours > theirs {
                 true => "our clock is fast, or the store's slow: synchronise with a time server",
@@ -130,7 +142,9 @@ impl CommsError {
     /// changed since.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Bucket(error) => error.is_transient() || matches!(error, BucketError::GaveUp { .. }),
+            Self::Bucket(error) | Self::Away { source: error, .. } => {
+                error.is_transient() || matches!(error, BucketError::GaveUp { .. })
+            }
             Self::CheckpointGone { .. } => true,
             error => error.may_be_transit(),
         }

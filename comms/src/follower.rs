@@ -155,7 +155,8 @@ impl Follower {
     ///
     /// # Errors
     /// [`CommsError::DeltaGone`] if one was removed, [`CommsError::WrongLength`] or [`CommsError::WrongContent`] if one
-    /// was replaced, or what the bucket says.
+    /// was replaced, [`CommsError::NoWay`] or [`CommsError::Away`] if one lies in a peer's own bucket that is out of reach,
+    /// or what the run's bucket says.
     pub async fn gather(&self, manifest: &Manifest) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
         let round = manifest.round();
         let deltas = manifest.included().iter().map(|(peer, inclusion)| (*peer, *inclusion));
@@ -166,7 +167,7 @@ impl Follower {
     async fn delta(&self, round: Round, peer: PeerId, inclusion: Inclusion) -> Result<(PeerId, Bytes), CommsError> {
         let limit = inclusion.length.saturating_add(Header::LENGTH as u64);
         let check = |object: Bytes| payload_of(&object, limit, inclusion.digest, round, peer);
-        match self.run.fetch(&Key::Delta(round, peer), limit, check).await {
+        match self.run.fetch_delta(round, peer, limit, check).await {
             Err(error) if error.is_absence() => Err(CommsError::DeltaGone { round, peer }),
             outcome => Ok((peer, outcome?)),
         }

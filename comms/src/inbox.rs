@@ -12,7 +12,6 @@ use crate::envelope_error::EnvelopeError;
 use crate::error::CommsError;
 use crate::exclusion::Exclusion;
 use crate::identity::PeerId;
-use crate::layout::Key;
 use crate::lineage::Lineage;
 use crate::manifest::Inclusion;
 use crate::replay::Seen;
@@ -57,6 +56,11 @@ impl Inbox {
             bad: BTreeMap::new(),
             seen: Seen::default(),
         }
+    }
+
+    /// The round that is played.
+    pub(crate) fn round(&self) -> Round {
+        self.round
     }
 
     /// Who may contribute.
@@ -192,6 +196,8 @@ impl Inbox {
                 self.delivered.remove(&peer);
                 return Ok(());
             }
+            // What a peer's own bucket does is the peer's business.
+            Err(CommsError::Away { .. } | CommsError::NoWay { .. }) => return Ok(()),
             Err(error) if error.is_passing() => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -241,5 +247,5 @@ async fn open_delta(
         return Err(EnvelopeError::TooLarge { peer, announced, limit }.into());
     }
     let check = |object| Ok(Envelope::open(&object, &expectation)?);
-    run.fetch(&Key::Delta(round, peer), expectation.max_object(), check).await
+    run.fetch_delta_soon(round, peer, listed.length, expectation.max_object(), check).await
 }

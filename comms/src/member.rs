@@ -1,12 +1,17 @@
 //! One peer's own voice in a run.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::bucket::Bucket;
 use crate::envelope::{Author, Envelope, Expectation, Kind, Subject};
 use crate::error::CommsError;
+use crate::fetch::fetch;
 use crate::identity::{Identity, PeerId};
 use crate::layout::Key;
 use crate::lineage::Lineage;
+use crate::residence::Residence;
 use crate::round::Round;
 use crate::run::Run;
 
@@ -15,6 +20,8 @@ use crate::run::Run;
 pub struct Member {
     run: Run,
     identity: Identity,
+    /// Where deltas go, if not into the run's bucket.
+    own: Option<Arc<dyn Bucket>>,
 }
 
 /// What became of a delta that was to be published.
@@ -30,7 +37,16 @@ pub enum Published {
 impl Member {
     /// Speaks in the name of `identity`.
     pub fn new(run: Run, identity: Identity) -> Self {
-        Self { run, identity }
+        Self { run, identity, own: None }
+    }
+
+    /// Delivers into a bucket of the peer's own, under the same keys; all else goes into the run's.
+    ///
+    /// Others look there only if the peer said [`hello_from`](Self::hello_from) there. Nobody but the peer removes what it
+    /// delivered; it may do so once the run's checkpoints are newer.
+    #[must_use]
+    pub fn with_bucket(self, own: Arc<dyn Bucket>) -> Self {
+        Self { own: Some(own), ..self }
     }
 
     /// The peer's name.
@@ -46,9 +62,26 @@ impl Member {
     /// # Errors
     /// [`CommsError::Taken`] if something else lies there, or what the bucket says.
     pub async fn hello(&self) -> Result<(), CommsError> {
+        self.greet(Bytes::new()).await
+    }
+
+    /// Asks to take part and announces, for the whole run, that the peer's deltas lie in its own bucket at `url`.
+    ///
+    /// The URL is public and holds no keys, so the bucket must let everybody read and list. A peer that others cannot
+    /// reach there is silent to them.
+    ///
+    /// # Errors
+    /// [`BucketError::InvalidUrl`](crate::BucketError::InvalidUrl) for no bucket that others could reach, one of more than
+    /// 512 bytes, or one with keys in it; else those of [`hello`](Self::hello).
+    pub async fn hello_from(&self, url: &str) -> Result<(), CommsError> {
+        Residence::check_url(url)?;
+        self.greet(Bytes::copy_from_slice(url.as_bytes())).await
+    }
+
+    async fn greet(&self, residence: Bytes) -> Result<(), CommsError> {
         let key = Key::Hello(self.peer());
         let base = Lineage::genesis(self.run.id());
-        match self.put(&key, Kind::Hello, Round::FIRST, base, Bytes::new()).await? {
+        match self.put(&key, Kind::Hello, Round::FIRST, base, residence).await? {
             true => Ok(()),
             false => Err(CommsError::Taken { what: key.to_string() }),
         }
@@ -92,7 +125,8 @@ impl Member {
             max_payload: self.run.description().rules.max_delta,
         };
         let check = |object| Ok(Envelope::open(&object, &expectation)?.payload().clone());
-        match self.run.fetch(&key, expectation.max_object(), check).await {
+        let (bucket, clock) = (self.bucket_for(&key), self.run.clock());
+        match fetch(bucket.as_ref(), clock.as_ref(), &key, expectation.max_object(), check).await {
             // The round was over for so long that its deltas are being removed.
             Err(error) if error.is_absence() => Err(CommsError::DeltaGone { round, peer: self.peer() }),
             outcome => outcome.map(Published::Occupied),
@@ -110,6 +144,13 @@ impl Member {
     ) -> Result<bool, CommsError> {
         let subject = Subject { run: self.run.id(), round, kind, base };
         let object = Envelope::seal(&self.identity, subject, payload).to_bytes();
-        Ok(self.run.bucket().put_new(key, object).await?.is_stored())
+        Ok(self.bucket_for(key).put_new(key, object).await?.is_stored())
+    }
+
+    fn bucket_for(&self, key: &Key) -> &Arc<dyn Bucket> {
+        match key {
+            Key::Delta(..) => self.own.as_ref().unwrap_or(self.run.bucket()),
+            _ => self.run.bucket(),
+        }
     }
 }

@@ -22,7 +22,8 @@ impl Coordinator {
     /// them, and signs of life of rounds long past.
     ///
     /// Of each peer the newest heartbeat and the newest farewell stay whatever their age: they tell that its hello was
-    /// answered. Interrupted, it goes on with the next call.
+    /// answered. Buckets that peers brought are left alone: each peer cleans up its own. Interrupted, it goes on with the
+    /// next call.
     ///
     /// # Errors
     /// What the bucket says.

@@ -16,6 +16,7 @@ use crate::fetch::fetch;
 use crate::layout::Key;
 use crate::lineage::Lineage;
 use crate::manifest::{MAX_PEERS, Manifest};
+use crate::residence::{Opener, Residences};
 use crate::round::Round;
 
 /// Requests that are under way at once.
@@ -25,6 +26,7 @@ pub(crate) const CONCURRENCY: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Run {
     shared: Arc<Shared>,
+    residences: Arc<Residences>,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,15 @@ impl Run {
     }
 
     fn new(bucket: Arc<dyn Bucket>, clock: Arc<dyn Clock>, id: RunId, description: Description) -> Self {
-        Self { shared: Arc::new(Shared { bucket, clock, id, description }) }
+        Self { shared: Arc::new(Shared { bucket, clock, id, description }), residences: Arc::default() }
+    }
+
+    /// The same run for a reader that also opens buckets which peers bring; see [`Opener`] for what it must refuse.
+    ///
+    /// Without one, the deltas of such peers are missing for a coordinator, and nobody can gather them.
+    #[must_use]
+    pub fn with_opener(self, opener: Arc<Opener>) -> Self {
+        Self { residences: Arc::new(Residences::with_opener(opener)), ..self }
     }
 
     /// The run's name.
@@ -111,6 +121,11 @@ impl Run {
     /// The time that everything which waits goes by.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
+    }
+
+    /// What is known of where peers keep their deltas.
+    pub(crate) fn residences(&self) -> &Residences {
+        &self.residences
     }
 
     /// A part of the description, held to its digest.

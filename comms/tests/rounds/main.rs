@@ -6,5 +6,6 @@ mod documents;
 mod enlistment;
 mod membership;
 mod refusals;
+mod residences;
 mod retention;
 mod village;

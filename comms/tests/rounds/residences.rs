@@ -1,0 +1,199 @@
+//! Peers that bring a bucket of their own.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use covey_comms::{
+    Bucket, BucketError, Closed, CommsError, Coordinator, Envelope, Exclusion, Follower, Key, Kind, Lineage, Listed,
+    Member, MemoryBucket, Prefix, Published, Put, Round, Run, Subject,
+};
+
+use crate::village::{RULES, SECOND, Village, delta, excluded, identity, included, peer};
+
+const URL: &str = "s3://peer-3/deltas?endpoint=https://store.example";
+
+/// A run whose peers 1 and 2 share its bucket and whose peer 3 announced its own, with round 1 open.
+fn settle(own: impl Fn(&Village) -> Arc<dyn Bucket>) -> (Village, Coordinator, Arc<dyn Bucket>) {
+    let mut village = Village::new(RULES);
+    let own = own(&village);
+    let lent = own.clone();
+    village.run = village.run.with_opener(Arc::new(move |url| match url {
+        URL => Ok(lent.clone()),
+        _ => Err(BucketError::Missing { location: url.into() }),
+    }));
+    village.play(village.member(3).hello_from(URL)).unwrap();
+    [1, 2].into_iter().for_each(|number| village.play(village.member(number).hello()).unwrap());
+    let mut coordinator = village.coordinator();
+    assert_eq!(village.close(&mut coordinator).manifest.excluded().len(), 3);
+    (village, coordinator, own)
+}
+
+fn memory(village: &Village) -> Arc<dyn Bucket> {
+    Arc::new(MemoryBucket::new(Arc::new(village.clock.clone())))
+}
+
+/// Delivers to the open round through a bucket of the peer's choice.
+fn deliver(village: &Village, number: u8, own: &Arc<dyn Bucket>) {
+    let follower = village.follower();
+    let member: Member = village.member(number).with_bucket(own.clone());
+    let published = village.play(member.publish(follower.next(), follower.head(), delta(number))).unwrap();
+    assert_eq!(published, Published::Stored);
+}
+
+fn keys(village: &Village, bucket: &dyn Bucket) -> Vec<Key> {
+    village.play(bucket.list(&Prefix::Rounds, None)).unwrap().iter().map(|listed| listed.key).collect()
+}
+
+#[test]
+fn who_brings_a_bucket_is_one_of_all() {
+    let (village, mut coordinator, own) = settle(memory);
+    let start = village.now();
+    for round in 1..4 {
+        village.begin(&[1, 2, 3]);
+        village.deliver(&[1, 2]);
+        deliver(&village, 3, &own);
+        let Closed { manifest, deltas } = village.close(&mut coordinator);
+        assert_eq!(included(&manifest), [1, 2, 3]);
+        assert_eq!(deltas, [1, 2, 3].map(|number| (peer(number), delta(number))).into());
+        let genesis = Follower::genesis(village.run.clone());
+        assert_eq!(village.play(genesis.gather(&manifest)).unwrap(), deltas);
+        let theirs = Key::Delta(Round(round), peer(3));
+        assert!(keys(&village, own.as_ref()).contains(&theirs) && !keys(&village, &village.bucket).contains(&theirs));
+        // The next round is closed by one that knows nothing but the bucket.
+        coordinator = village.coordinator();
+    }
+    assert_eq!(village.now(), start, "nobody waited");
+    assert!(keys(&village, own.as_ref()).iter().all(|key| key.owner() == Some(peer(3))));
+}
+
+#[test]
+fn without_an_opener_such_a_peer_is_missing_and_gathering_says_why() {
+    let (mut village, mut coordinator, own) = settle(memory);
+    village.begin(&[1, 2, 3]);
+    village.deliver(&[1, 2]);
+    deliver(&village, 3, &own);
+    let manifest = village.close(&mut coordinator).manifest;
+    village.run = village.through(village.bucket.clone());
+    let error = village.play(village.follower().gather(&manifest)).unwrap_err();
+    assert!(matches!(&error, CommsError::NoWay { peer: it, url } if *it == peer(3) && url == URL), "{error}");
+    assert!(error.hint().is_some());
+    let mut coordinator = village.coordinator();
+    village.begin(&[1, 2, 3]);
+    village.deliver(&[1, 2]);
+    deliver(&village, 3, &own);
+    let manifest = village.close(&mut coordinator).manifest;
+    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Missing)]));
+}
+
+/// A bucket that lists well or not, and does nothing else well.
+#[derive(Debug)]
+struct Dead {
+    listing: Option<Vec<Listed>>,
+    hangs: bool,
+}
+
+impl Dead {
+    async fn die<T>(&self, what: String) -> Result<T, BucketError> {
+        match self.hangs {
+            true => pending().await,
+            false => Err(BucketError::Denied { what, source: "not for you".into() }),
+        }
+    }
+}
+
+#[async_trait]
+impl Bucket for Dead {
+    async fn get(&self, key: &Key, _: u64) -> Result<Bytes, BucketError> {
+        self.die(key.to_string()).await
+    }
+
+    async fn put_new(&self, key: &Key, _: Bytes) -> Result<Put, BucketError> {
+        self.die(key.to_string()).await
+    }
+
+    async fn list(&self, prefix: &Prefix, _: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
+        match &self.listing {
+            Some(listing) => Ok(listing.iter().copied().filter(|listed| prefix.contains(&listed.key)).collect()),
+            None => self.die(prefix.to_string()).await,
+        }
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), BucketError> {
+        self.die(key.to_string()).await
+    }
+}
+
+#[test]
+fn a_dead_bucket_stalls_nobody() {
+    for (lists, hangs) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (village, mut coordinator, _) = settle(|village| {
+            let modified = village.now();
+            let listed = |round| Listed { key: Key::Delta(Round(round), peer(3)), length: 300, modified };
+            Arc::new(Dead { listing: lists.then(|| (1..9).map(listed).collect()), hangs })
+        });
+        let start = village.now();
+        village.begin(&[3]);
+        let manifest = village.round(&mut coordinator, &[1, 2]);
+        assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Missing)]));
+        let elapsed = village.now().since(start);
+        // Four visits may come on top: in the first look, across the deadline, in the last look, and for the late.
+        assert!((RULES.deadline..=RULES.deadline + SECOND * 40).contains(&elapsed), "{lists} {hangs}: {elapsed:?}");
+        let start = village.now();
+        assert_eq!(excluded(&village.round(&mut coordinator, &[1, 2])), [], "{lists} {hangs}");
+        assert!(village.now().since(start) <= SECOND * 10, "{lists} {hangs}");
+        let start = village.now();
+        assert_eq!(included(&village.round(&mut coordinator, &[1, 2])), [1, 2]);
+        assert_eq!(village.now(), start, "{lists} {hangs}: who has no seat is not visited");
+    }
+}
+
+#[test]
+fn a_bucket_counts_for_its_own_peer_and_no_other() {
+    let (village, mut coordinator, own) = settle(memory);
+    village.begin(&[1, 2, 3]);
+    village.deliver(&[1]);
+    [2, 3, 4].into_iter().for_each(|number| deliver(&village, number, &own));
+    let manifest = village.close(&mut coordinator).manifest;
+    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 3], vec![(2, Exclusion::Missing)]));
+}
+
+#[test]
+fn who_announced_a_bucket_delivers_nowhere_else() {
+    let (village, mut coordinator, _) = settle(memory);
+    let manifest = village.round(&mut coordinator, &[1, 2, 3]);
+    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Missing)]));
+}
+
+#[test]
+fn a_hello_that_names_no_bucket_gets_no_seat() {
+    let village = Village::new(RULES);
+    let run: &Run = &village.run;
+    let too_long = format!("s3://bkt/{}", "a".repeat(512));
+    let payloads =
+        [Bytes::from_static(b"s3://bkt/\xff"), Bytes::from(too_long.clone()), Bytes::from_static(b"memory://")];
+    for (number, payload) in (3..).zip(payloads) {
+        let subject = Subject { run: run.id(), round: Round(0), kind: Kind::Hello, base: Lineage::genesis(run.id()) };
+        let object = Envelope::seal(&identity(number), subject, payload).to_bytes();
+        assert!(village.play(village.bucket.put_new(&Key::Hello(peer(number)), object)).unwrap().is_stored());
+    }
+    for url in [too_long.as_str(), "memory://", "", "http://host", "s3://us:hush@bkt/x"] {
+        let error = village.play(village.member(6).hello_from(url)).unwrap_err();
+        assert!(error.hint().is_some() && !error.to_string().contains("hush"), "{error}");
+    }
+    [1, 2].into_iter().for_each(|number| village.play(village.member(number).hello()).unwrap());
+    let manifest = village.close(&mut village.coordinator()).manifest;
+    assert_eq!(excluded(&manifest), [(1, Exclusion::Newcomer), (2, Exclusion::Newcomer)]);
+}
+
+#[test]
+fn what_was_announced_is_announced_for_the_whole_run() {
+    let village = Village::new(RULES);
+    let member = village.member(1);
+    village.play(member.hello_from(URL)).unwrap();
+    village.play(member.hello_from(URL)).unwrap();
+    for outcome in [village.play(member.hello()), village.play(member.hello_from("s3://elsewhere"))] {
+        assert!(matches!(outcome, Err(CommsError::Taken { .. })), "{outcome:?}");
+    }
+}
