@@ -30,6 +30,11 @@ bench-codec *flags:
     cargo build --release
     python3 scripts/bench_codec.py {{flags}}
 
+# Ways of exchanging what peers learned, side by side; writes docs/results/bench-outer.md.
+bench-outer *flags:
+    cargo build --release
+    python3 scripts/bench_outer.py {{flags}}
+
 # Hold memory after 2,000 steps to that after 200.
 check-memory:
     scripts/check_memory.sh

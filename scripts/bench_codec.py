@@ -49,7 +49,11 @@ def pseudo_gradients(options):
         return options.file.resolve()
     path = ROOT / GRADIENTS
     path.parent.mkdir(parents=True, exist_ok=True)
-    run([options.covey, "bench", "pseudo-gradients", "--output", path])
+    data = ROOT / "target/bench-data"
+    if not (data / "data/manifest.json").exists():
+        run([options.covey, "demo", "--alone", "--steps", "1", "--output", data])
+    shape = ["--peers", 1, "--rounds", 24, "--batch-size", 8, "--sequence-length", 256]
+    run([options.covey, "bench", "pseudo-gradients", "--data", data / "data", *shape, "--output", path])
     return path
 
 
