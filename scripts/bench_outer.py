@@ -20,14 +20,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PEERS, INNER_STEPS, BATCH, LENGTH = 4, 15, 4, 128
 
-# Name, colour, flags. The outer learning rates are the best of those that the results name.
+# Name, colour, flags: the best of those that docs/results/bench-outer-notes.md names.
 METHODS = [
-    ("AdamW, data-parallel", "#222222", "--method adamw"),
-    ("DiLoCo", "#1f77b4", "--method diloco --outer-learning-rate 0.2"),
-    ("DiLoCo without momentum", "#17becf", "--method diloco-plain"),
-    ("SparseLoCo reference", "#ff7f0e", "--method reference --outer-learning-rate 0.5"),
-    ("SparseLoCo covey", "#d62728", "--method covey --outer-learning-rate 0.5"),
-    ("SparseLoCo covey, k = 512", "#9467bd", "--method covey --k 512 --outer-learning-rate 0.3"),
+    ("AdamW, data-parallel", "#222222", "--method adamw --learning-rate 8e-3"),
+    ("DiLoCo", "#1f77b4", "--method diloco --outer-learning-rate 0.2 --learning-rate 8e-3"),
+    ("DiLoCo without momentum", "#17becf", "--method diloco-plain --learning-rate 8e-3"),
+    ("SparseLoCo reference", "#ff7f0e", "--method reference --outer-learning-rate 0.7 --learning-rate 8e-3"),
+    ("SparseLoCo covey", "#d62728", "--method covey --outer-learning-rate 0.7 --learning-rate 8e-3"),
+    ("SparseLoCo covey, k = 512", "#9467bd", "--method covey --k 512 --outer-learning-rate 0.3 --learning-rate 8e-3"),
 ]
 
 
