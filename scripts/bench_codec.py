@@ -6,17 +6,15 @@ machine does falls on both. The results go to a Markdown file with the machine, 
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
-import shlex
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from measuring import ROOT, commit, demo_data, processor, run, today
+
 TORCH_SCRIPT = Path(__file__).with_name("bench_codec_torch.py")
 GRADIENTS = "target/bench-codec/pseudo-gradients.safetensors"
 
@@ -37,23 +35,13 @@ def arguments():
     return parser.parse_args()
 
 
-def run(command, **options):
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, text=True, **options)
-    if done.returncode != 0:
-        sys.exit(f"error: `{shlex.join(map(str, command))}` ended with code {done.returncode}")
-    return done.stdout
-
-
 def pseudo_gradients(options):
     if options.file:
         return options.file.resolve()
     path = ROOT / GRADIENTS
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = ROOT / "target/bench-data"
-    if not (data / "data/manifest.json").exists():
-        run([options.covey, "demo", "--alone", "--steps", "1", "--output", data])
     shape = ["--peers", 1, "--rounds", 24, "--batch-size", 8, "--sequence-length", 256]
-    run([options.covey, "bench", "pseudo-gradients", "--data", data / "data", *shape, "--output", path])
+    run([options.covey, "bench", "pseudo-gradients", "--data", demo_data(options.covey), *shape, "--output", path])
     return path
 
 
@@ -163,31 +151,10 @@ def bars(ours, torch):
     return "\n".join(rows), all(holds for *_, holds in checks)
 
 
-def processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def commit():
-    """The commit that was measured, and whether the codec differed from it."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    if head.returncode != 0:
-        return "unknown"
-    status = [*git, "status", "--porcelain", "--", "optim", "scripts"]
-    changed = subprocess.run(status, capture_output=True, text=True).stdout.strip()
-    return head.stdout.strip() + (" with local changes" if changed else "")
-
-
 def markdown(tables, ours, options):
     first = ours[0][0]
     flags = f"--turns {options.turns} --passes {options.passes}" + (" --file FILE" if options.file else "")
     source = options.source if options.file else "`covey bench pseudo-gradients` (preset `tiny`, rounds of 15 steps)"
-    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     return f"""# Size and speed of compression
 
 {first['rounds']} rounds of one peer, {first['megabytes']:.1f} MB of fp32 parameters each, k = 64 of 4096, error feedback from
@@ -202,8 +169,8 @@ writes bytes of fixed width. Profile reference repeats the order of PyTorch's su
 - Command: `scripts/bench_codec.py {flags}` (also `just bench-codec`)
 - Pseudo-gradients: {source or "a file given by hand"}
 - Machine: {processor()}, {os.cpu_count()} cores, one used
-- Commit: {commit()}
-- Date: {today}
+- Commit: {commit("optim", "scripts")}
+- Date: {today()}
 """
 
 

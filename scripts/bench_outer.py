@@ -7,17 +7,15 @@ the cache folder are not repeated, so an interrupted comparison goes on.
 
 import argparse
 import concurrent.futures
-import datetime
 import json
 import os
-import platform
-import shlex
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from measuring import ROOT, commit, demo_data, processor, run, today
+
 PEERS, INNER_STEPS, BATCH, LENGTH = 4, 15, 4, 128
 
 # Name, colour, flags: the best of those that docs/results/bench-outer-notes.md names.
@@ -43,22 +41,6 @@ def arguments():
     return parser.parse_args()
 
 
-def run(command):
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, text=True, stdout=subprocess.PIPE)
-    if done.returncode != 0:
-        sys.exit(f"error: `{shlex.join(map(str, command))}` ended with code {done.returncode}")
-    return done.stdout
-
-
-def prepared(options):
-    if options.data:
-        return options.data.resolve()
-    folder = ROOT / "target/bench-data"
-    if not (folder / "data/manifest.json").exists():
-        run([options.covey, "demo", "--alone", "--steps", "1", "--output", folder])
-    return folder / "data"
-
-
 def curve(options, data, flags, seed):
     """The measurements of one run, from the cache if they are there."""
     name = f"{flags} --rounds {options.rounds} --seed {seed}".replace("--", "").replace(" ", "-").strip("-")
@@ -66,7 +48,7 @@ def curve(options, data, flags, seed):
     if not path.exists():
         shape = ["--peers", PEERS, "--inner-steps", INNER_STEPS, "--batch-size", BATCH, "--sequence-length", LENGTH]
         text = run([options.covey, "bench", "outer", "--data", data, "--threads", 1, *shape, *flags.split(),
-                    "--rounds", options.rounds, "--seed", seed])
+                    "--rounds", options.rounds, "--seed", seed], stdout=subprocess.PIPE)
         path.write_text(text)
     print(f"{name}: {json.loads(path.read_text().splitlines()[-1])['loss']:.4f}", file=sys.stderr)
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -114,16 +96,10 @@ def svg(results):
     return "\n".join(parts + ["</svg>"]) + "\n"
 
 
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
 def main():
     options = arguments()
     options.cache.mkdir(parents=True, exist_ok=True)
-    data = prepared(options)
+    data = options.data.resolve() if options.data else demo_data(options.covey)
     work = [(name, flags, seed) for seed in options.seeds for name, _, flags in METHODS]
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         curves = list(pool.map(lambda item: curve(options, data, item[1], item[2]), work))
@@ -131,7 +107,6 @@ def main():
     for (name, _, _), line in zip(work, curves):
         results[name].append(line)
     steps = options.rounds * INNER_STEPS
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     notes = options.output / "bench-outer-notes.md"
     text = f"""# Ways of exchanging what peers learned
 
@@ -147,8 +122,8 @@ Data-parallel AdamW takes the windows of all peers into each of its {steps} step
 - Command: `scripts/bench_outer.py --seeds {' '.join(map(str, options.seeds))}` (also `just bench-outer`)
 - Flags of each way: {'; '.join(f'{name}: `{flags}`' for name, _, flags in METHODS)}
 - Machine: {processor()}, {os.cpu_count()} cores, one thread a run
-- Commit: {head}
-- Date: {datetime.datetime.now(datetime.timezone.utc).date().isoformat()}
+- Commit: {commit("optim", "trainer", "scripts")}
+- Date: {today()}
 """
     (options.output / "bench-outer.md").write_text(text)
     (options.output / "bench-outer.svg").write_text(svg(results))

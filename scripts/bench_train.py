@@ -6,17 +6,16 @@ a Markdown file with the machine, the commit and the command.
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from measuring import ROOT, commit, processor, today
+
 TORCH_SCRIPT = Path(__file__).with_name("bench_train_torch.py")
 MODEL = "d 256, 8 layers, 8 heads, 4 KV heads, ffn 704, vocab 4096, untied head; sequence 256, batch 8, fp32, AdamW, clipping"
 
@@ -111,28 +110,8 @@ def ratios(reports):
     )
 
 
-def processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def commit():
-    """The commit that was measured, and whether files differed from it."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    if head.returncode != 0:
-        return "unknown"
-    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True).stdout.strip()
-    return head.stdout.strip() + (" with local changes" if changed else "")
-
-
 def markdown(reports, options):
     command = f"scripts/bench_train.py --pairs {options.pairs} --steps {options.steps} --threads {options.threads}"
-    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     return f"""# Training speed on the CPU
 
 {MODEL}.
@@ -144,7 +123,7 @@ def markdown(reports, options):
 - Command: `{command}` (also `just bench-train`); {options.pairs} runs of each side by turns, {options.steps} timed steps each
 - Machine: {processor()}, {os.cpu_count()} cores, {options.threads} threads used
 - Commit: {commit()}
-- Date: {today}
+- Date: {today()}
 """
 
 
