@@ -424,61 +424,57 @@ pub struct OwnArgs {
     pub set: Vec<String>,
 }
 
-/// Flags of `covey join`.
+/// Where a run is, and what this machine says of itself.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey join s3://our-bucket/first-run --output runs/first-run")]
-pub struct JoinArgs {
+pub struct RunArgs {
     /// URL or folder of the run's bucket.
     #[arg(value_name = "BUCKET")]
     pub bucket: String,
-    /// Prepared folder to learn from, if the data is not in the bucket.
-    #[arg(long, value_name = "FOLDER")]
-    pub data: Vec<PathBuf>,
     /// The run that must be there, as `covey init` printed it.
     #[arg(long, value_name = "ID")]
     pub run: Option<RunId>,
     /// This machine.
     #[command(flatten)]
     pub own: OwnArgs,
+}
+
+/// Flags of `covey join`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  covey join s3://our-bucket/first-run --output runs/first-run")]
+pub struct JoinArgs {
+    /// The run.
+    #[command(flatten)]
+    pub place: RunArgs,
+    /// Prepared folder to learn from, if the data is not in the bucket.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Vec<PathBuf>,
 }
 
 /// Flags of `covey coordinate`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  covey coordinate s3://our-bucket/first-run")]
 pub struct CoordinateArgs {
-    /// URL or folder of the run's bucket.
-    #[arg(value_name = "BUCKET")]
-    pub bucket: String,
+    /// The run.
+    #[command(flatten)]
+    pub place: RunArgs,
     /// File of the key that `covey init` made; runs/NAME/coordinator.key without it.
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// The run that must be there, as `covey init` printed it.
-    #[arg(long, value_name = "ID")]
-    pub run: Option<RunId>,
-    /// This machine.
-    #[command(flatten)]
-    pub own: OwnArgs,
 }
 
 /// Flags of `covey status`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  covey status s3://our-bucket/first-run --json")]
 pub struct StatusArgs {
-    /// URL or folder of the run's bucket.
-    #[arg(value_name = "BUCKET")]
-    pub bucket: String,
+    /// The run.
+    #[command(flatten)]
+    pub place: RunArgs,
     /// Newest rounds to list.
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub rounds: usize,
     /// Everything, as JSON.
     #[arg(long)]
     pub json: bool,
-    /// The run that must be there, as `covey init` printed it.
-    #[arg(long, value_name = "ID")]
-    pub run: Option<RunId>,
-    /// This machine.
-    #[command(flatten)]
-    pub own: OwnArgs,
 }
 
 /// What to do about buckets.

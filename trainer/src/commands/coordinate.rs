@@ -18,11 +18,11 @@ use crate::diagnostics::UsageError;
 use crate::progress::bytes;
 
 pub(super) fn run(arguments: &CoordinateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
-    let own = own_layers(&arguments.own).resolve(Purpose::Show)?.config;
+    let own = own_layers(&arguments.place.own).resolve(Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
-    let connection = Connection::open(&arguments.bucket, &own.comms)?;
+    let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
-        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.run).await?;
+        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
         let key = arguments.key.clone().unwrap_or_else(|| coordinator_key(&run.description().name));
         if !key.exists() {
             let problem = UsageError::new(format!("there is no key in {}", key.display()));
@@ -30,12 +30,12 @@ pub(super) fn run(arguments: &CoordinateArgs, interrupt: &AtomicBool) -> anyhow:
         }
         let identity = identity(&key)?;
         refuse_stranger(&run, &identity)?;
-        refuse_read_only(&connection, &arguments.bucket, None).await?;
-        refuse_peers_rights(&run, &arguments.bucket).await?;
+        refuse_read_only(&connection, &arguments.place.bucket, None).await?;
+        refuse_peers_rights(&run, &arguments.place.bucket).await?;
         let terms = Terms::read(&run).await?;
         let poll = Duration::from_secs_f64(own.comms.poll);
         let mut coordination = Coordination::open(run, terms, identity, poll).await?;
-        say(&format!("closing the rounds of {}", arguments.bucket));
+        say(&format!("closing the rounds of {}", arguments.place.bucket));
         while !coordination.is_over() && !is_raised(interrupt) {
             if let Some(closed) = coordination.close_round(interrupt).await? {
                 say(&line(&closed));

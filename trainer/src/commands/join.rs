@@ -20,23 +20,23 @@ pub(super) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
     let layers = layers(arguments);
     let own = layers.clone().resolve(Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
-    let connection = Connection::open(&arguments.bucket, &own.comms)?;
+    let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
         let run = open(&connection, arguments, &own.comms.key).await?;
         let terms = Terms::read(&run).await?;
         let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
         let identity = identity(&config.comms.key)?;
-        refuse_read_only(&connection, &arguments.bucket, Some(identity.peer())).await?;
+        refuse_read_only(&connection, &arguments.place.bucket, Some(identity.peer())).await?;
         let (mut peer, folder) = enter(run, terms, config, identity).await?;
         say(&format!("taking part as {} in {folder}", peer.peer()));
         let ending = peer.play(interrupt).await?;
-        say(&closing_words(ending, &arguments.bucket, &folder));
+        say(&closing_words(ending, &arguments.place.bucket, &folder));
         Ok(())
     })
 }
 
 fn layers(arguments: &JoinArgs) -> Layers {
-    let layers = own_layers(&arguments.own);
+    let layers = own_layers(&arguments.place.own);
     match arguments.data.is_empty() {
         true => layers,
         false => layers.sources_flag("--data", &arguments.data),
@@ -45,11 +45,11 @@ fn layers(arguments: &JoinArgs) -> Layers {
 
 /// The run, if the bucket lets us in. Who keeps the bucket has to know the peer's name for that, so it is told here.
 async fn open(connection: &Connection, arguments: &JoinArgs, key: &Path) -> anyhow::Result<Run> {
-    match Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.run).await {
+    match Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await {
         Err(CommsError::Bucket(BucketError::Denied { .. })) => {
-            let problem = UsageError::new(format!("{} does not let us in", arguments.bucket));
+            let problem = UsageError::new(format!("{} does not let us in", arguments.place.bucket));
             // Without a folder of its own, the peer's key would be looked for below the name of the run.
-            let peer = arguments.own.output.as_ref().map(|_| identity(key)).transpose()?;
+            let peer = arguments.place.own.output.as_ref().map(|_| identity(key)).transpose()?;
             Err(problem.with_hint(ask_for_keys("let this machine in", peer.map(|own| own.peer()))).into())
         }
         run => Ok(run?),

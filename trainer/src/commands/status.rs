@@ -13,10 +13,10 @@ use crate::config::Purpose;
 use crate::progress::bytes;
 
 pub(super) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
-    let own = own_layers(&arguments.own).resolve(Purpose::Show)?.config;
-    let connection = Connection::open(&arguments.bucket, &own.comms)?;
+    let own = own_layers(&arguments.place.own).resolve(Purpose::Show)?.config;
+    let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let state = on_runtime(async {
-        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.run).await?;
+        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
         State::read(run).await
     })?;
     let text = match arguments.json {
