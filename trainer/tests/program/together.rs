@@ -252,9 +252,7 @@ fn name_of(desk: &Desk, folder: &str) -> String {
     let line = format!(" in {folder}");
     let stderr = || String::from_utf8(desk.read(&format!("{folder}.stderr"))).unwrap();
     let named = |text: String| {
-        let line =
-            text.lines().find_map(|said| said.strip_prefix("taking part as ")?.strip_suffix(&line).map(str::to_owned));
-        line
+        text.lines().find_map(|said| said.strip_prefix("taking part as ")?.strip_suffix(&line).map(str::to_owned))
     };
     for _ in 0..12_000 {
         if let Some(name) = named(stderr()) {
