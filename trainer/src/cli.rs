@@ -445,6 +445,9 @@ pub struct JoinArgs {
     /// The run.
     #[command(flatten)]
     pub place: RunArgs,
+    /// URL of a bucket of your own for what this peer sends; others must be able to read it without keys.
+    #[arg(long, value_name = "BUCKET")]
+    pub own_bucket: Option<String>,
     /// Prepared folder to learn from, if the data is not in the bucket.
     #[arg(long, value_name = "FOLDER")]
     pub data: Vec<PathBuf>,

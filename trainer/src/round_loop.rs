@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use covey_comms::{CommsError, Follower, Identity, Manifest, Member, PeerId, Published, Round, Run, Seat};
+use covey_comms::{Bucket, CommsError, Follower, Identity, Manifest, Member, PeerId, Published, Round, Run, Seat};
 use covey_data::{Assignment, Dataset};
 use covey_model::Decoder;
 use covey_optim::sparseloco::{Compressor, Delta};
@@ -45,6 +45,8 @@ pub struct PeerSetup {
     pub config: Config,
     /// Who this peer is.
     pub identity: Identity,
+    /// The bucket that it brings, by its public URL, if it does not use the run's.
+    pub own_bucket: Option<(String, Arc<dyn Bucket>)>,
     /// The run's data sets, in its order.
     pub datasets: Vec<Dataset>,
 }
@@ -64,6 +66,8 @@ pub struct Peer {
     config: Config,
     follower: Follower,
     member: Member,
+    /// Where others find its deltas, if not in the run's bucket.
+    own_url: Option<String>,
     /// The shared weights at the start of the round: theta.
     replica: Replica,
     /// Away while it trains ahead.
@@ -100,7 +104,7 @@ impl Peer {
     /// # Errors
     /// A bucket or a history that cannot be trusted, data without windows, a folder that cannot be written.
     pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
-        let PeerSetup { run, terms, config, identity, datasets } = setup;
+        let PeerSetup { run, terms, config, identity, own_bucket, datasets } = setup;
         let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &terms)).transpose()?;
         let Standing { follower, replica } = match &resumed {
             Some(resumed) => Standing {
@@ -123,7 +127,8 @@ impl Peer {
             compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
             assignment: Arc::new(assignment(&config, &datasets)?),
             held_out: held_out(&config, &datasets)?,
-            member: Member::new(run, identity),
+            member: member(run, identity, own_bucket.as_ref()),
+            own_url: own_bucket.map(|(url, _)| url),
             // Whoever joins a run that has moved on brings empty moments along.
             warmup_from: (follower.outer_steps() > 0).then_some(0),
             pending: None,
@@ -173,7 +178,10 @@ impl Peer {
     /// # Errors
     /// Whatever makes it impossible to go on; a later start goes on from the last round.
     pub async fn play(&mut self, interrupt: &AtomicBool) -> anyhow::Result<Ending> {
-        self.member.hello().await?;
+        match &self.own_url {
+            Some(url) => self.member.hello_from(url).await?,
+            None => self.member.hello().await?,
+        }
         if self.pending.is_some() {
             self.publish().await?;
             self.await_decision(interrupt).await?;
@@ -462,6 +470,14 @@ impl Peer {
         self.bring_home()?;
         self.diary.close()?;
         Ok(Ending::Left)
+    }
+}
+
+fn member(run: Run, identity: Identity, own_bucket: Option<&(String, Arc<dyn Bucket>)>) -> Member {
+    let member = Member::new(run, identity);
+    match own_bucket {
+        Some((_, bucket)) => member.with_bucket(Arc::clone(bucket)),
+        None => member,
     }
 }
 

@@ -9,7 +9,7 @@ use super::init::coordinator_key;
 use super::join::refuse_read_only;
 use super::{is_raised, on_runtime, own_layers, say};
 use crate::cli::CoordinateArgs;
-use crate::common_run::connection::{Connection, identity};
+use crate::common_run::connection::{Connection, identity, strangers};
 use crate::common_run::coordination::{ClosedRound, Coordination};
 use crate::common_run::terms::Terms;
 use crate::config::Purpose;
@@ -23,6 +23,7 @@ pub(super) fn run(arguments: &CoordinateArgs, interrupt: &AtomicBool) -> anyhow:
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
         let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
+        let run = run.with_opener(strangers(&arguments.place.bucket, &own.comms, connection.clock.clone())?);
         let key = arguments.key.clone().unwrap_or_else(|| coordinator_key(&run.description().name));
         if !key.exists() {
             let problem = UsageError::new(format!("there is no key in {}", key.display()));

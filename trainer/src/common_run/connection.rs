@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use covey_comms::{
-    Access, Bandwidth, BandwidthCap, Bucket, ByteBudget, Clock, Creation, Digest, Identity, Location, Retry,
-    RetryPolicy, SystemClock, open, probe, skew,
+    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, Identity, Location,
+    Opener, Retry, RetryPolicy, SystemClock, open, probe, skew,
 };
 
 use crate::config::CommsConfig;
@@ -52,6 +52,55 @@ impl Connection {
     }
 }
 
+/// A bucket that this peer brings, with the keys of `OWN_AWS_*` variables, or else of the usual ones.
+///
+/// # Errors
+/// As for [`Connection::open`].
+pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Bucket>> {
+    let own: Vec<_> =
+        std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix("OWN_")?.to_owned(), value))).collect();
+    let has_own = own.iter().any(|(name, _)| name.starts_with("AWS_"));
+    let access = if has_own { Access::from_variables(own)? } else { Access::from_variables(std::env::vars())? };
+    let store = open(&url.parse()?, &access, Arc::clone(clock))?;
+    Ok(limited(store, clock, comms, 1))
+}
+
+/// Opens the buckets that other peers bring, as a reader without keys.
+///
+/// Their addresses come from strangers: folders are refused, and so are addresses of this machine and of its own network,
+/// unless the run itself lies in one (`home`).
+pub fn strangers(home: &str, comms: &CommsConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Opener>> {
+    let trusts_neighbours = is_near(&home.parse()?);
+    let comms = comms.clone();
+    Ok(Arc::new(move |url: &str| {
+        let location: Location = url.parse()?;
+        if !trusts_neighbours && is_near(&location) {
+            let reason = "another peer may not send us to this machine or its network".to_owned();
+            return Err(BucketError::InvalidUrl { url: url.to_owned(), reason });
+        }
+        let store = open(&location, &Access::default(), Arc::clone(&clock))?;
+        Ok(limited(store, &clock, &comms, 0))
+    }))
+}
+
+/// Whether a place is on this machine or in a network of its own; names are not looked up.
+fn is_near(location: &Location) -> bool {
+    let Location::S3 { endpoint, .. } = location else { return true };
+    let Some(endpoint) = endpoint else { return false };
+    let host = endpoint.split("://").nth(1).unwrap_or(endpoint).split(['/', '?']).next().unwrap_or_default();
+    // Keys before an `@` have no business here either.
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    match name.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(address)) => !is_public(address),
+        Ok(std::net::IpAddr::V6(_)) => true,
+        Err(_) => host.contains('@') || name == "localhost" || !name.contains('.'),
+    }
+}
+
+fn is_public(address: std::net::Ipv4Addr) -> bool {
+    !(address.is_private() || address.is_loopback() || address.is_link_local() || address.is_unspecified())
+}
+
 /// A bucket that tries again, and stays within the limits of this machine.
 pub fn limited(
     store: Arc<dyn Bucket>,
@@ -92,4 +141,29 @@ fn random_bytes() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_cannot_send_us_to_our_neighbours() {
+        for near in [
+            "/folder",
+            "s3://b/p?endpoint=http://127.0.0.1:9000",
+            "s3://b?endpoint=http://10.1.2.3",
+            "s3://b?endpoint=http://localhost",
+            "s3://b?endpoint=http://169.254.169.254/latest",
+            "s3://b?endpoint=http://[::1]:80",
+            "s3://b?endpoint=http://u:p@store.example.org",
+        ] {
+            assert!(is_near(&near.parse().unwrap()), "{near}");
+        }
+        for far in
+            ["s3://bucket/prefix", "s3://b?endpoint=https://store.example.org:9000", "s3://b?endpoint=http://8.8.8.8"]
+        {
+            assert!(!is_near(&far.parse().unwrap()), "{far}");
+        }
+    }
 }

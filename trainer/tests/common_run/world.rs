@@ -111,7 +111,7 @@ impl World {
         let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path).unwrap()).collect();
         let identity = Identity::from_secret(&[choice.number; 32]);
         let found = newest_intact(&folder).unwrap();
-        let setup = PeerSetup { run, terms, config, identity, datasets };
+        let setup = PeerSetup { run, terms, config, identity, own_bucket: None, datasets };
         let mut peer = Peer::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await.unwrap();
         peer.play(&AtomicBool::new(false)).await.unwrap()
     }
