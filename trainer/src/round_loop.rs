@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use covey_comms::{Bucket, CommsError, Follower, Identity, Manifest, Member, PeerId, Published, Round, Run, Seat};
+use covey_comms::{CommsError, Follower, Identity, Manifest, Member, PeerId, Published, Round, Run, Seat};
 use covey_data::{Assignment, Dataset};
 use covey_model::Decoder;
 use covey_optim::sparseloco::{Compressor, Delta};
 
 use crate::checkpoint::Checkpoint;
+use crate::common_run::connection::OwnBucket;
 use crate::common_run::diary::{Bookmark, Diary};
 use crate::common_run::founding::assignment;
 use crate::common_run::inner_loop::{Ahead, Joined, Stint};
@@ -45,8 +46,8 @@ pub struct PeerSetup {
     pub config: Config,
     /// Who this peer is.
     pub identity: Identity,
-    /// The bucket that it brings, by its public URL, if it does not use the run's.
-    pub own_bucket: Option<(String, Arc<dyn Bucket>)>,
+    /// The bucket that it brings, if it does not use the run's.
+    pub own_bucket: Option<OwnBucket>,
     /// The run's data sets, in its order.
     pub datasets: Vec<Dataset>,
 }
@@ -128,7 +129,7 @@ impl Peer {
             assignment: Arc::new(assignment(&config, &datasets)?),
             held_out: held_out(&config, &datasets)?,
             member: member(run, identity, own_bucket.as_ref()),
-            own_url: own_bucket.map(|(url, _)| url),
+            own_url: own_bucket.map(|own| own.url),
             // Whoever joins a run that has moved on brings empty moments along.
             warmup_from: (follower.outer_steps() > 0).then_some(0),
             pending: None,
@@ -473,10 +474,10 @@ impl Peer {
     }
 }
 
-fn member(run: Run, identity: Identity, own_bucket: Option<&(String, Arc<dyn Bucket>)>) -> Member {
+fn member(run: Run, identity: Identity, own_bucket: Option<&OwnBucket>) -> Member {
     let member = Member::new(run, identity);
     match own_bucket {
-        Some((_, bucket)) => member.with_bucket(Arc::clone(bucket)),
+        Some(own) => member.with_bucket(Arc::clone(&own.bucket)),
         None => member,
     }
 }

@@ -1,16 +1,15 @@
 //! `covey join`: one machine's part in a run.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use covey_comms::{Bucket, BucketError, CommsError, Creation, Identity, PeerId, Run};
+use covey_comms::{BucketError, CommsError, Creation, Identity, PeerId, Run};
 use covey_data::Dataset;
 
 use super::{on_runtime, own_layers, say, warn_of_skipped};
 use crate::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::cli::JoinArgs;
-use crate::common_run::connection::{Connection, identity, own_bucket, strangers};
+use crate::common_run::connection::{Connection, OwnBucket, identity, own_bucket, strangers};
 use crate::common_run::terms::Terms;
 use crate::config::{Config, Layers, Purpose};
 use crate::device;
@@ -28,13 +27,10 @@ pub(super) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
         let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
         let identity = identity(&config.comms.key)?;
         refuse_read_only(&connection, &arguments.place.bucket, Some(identity.peer())).await?;
-        let own_bucket = arguments
-            .own_bucket
-            .as_ref()
-            .map(|url| anyhow::Ok((url.clone(), own_bucket(url, &config.comms, &connection.clock)?)));
-        let own_bucket = own_bucket.transpose()?;
+        let brought = arguments.own_bucket.as_ref().map(|url| own_bucket(url, &config.comms, &connection.clock));
+        let brought = brought.transpose()?;
         let run = run.with_opener(strangers(&arguments.place.bucket, &config.comms, connection.clock.clone())?);
-        let (mut peer, folder) = enter(run, terms, config, (identity, own_bucket)).await?;
+        let (mut peer, folder) = enter(run, terms, config, (identity, brought)).await?;
         say(&format!("taking part as {} in {folder}", peer.peer()));
         let ending = peer.play(interrupt).await?;
         say(&closing_words(ending, &arguments.place.bucket, &folder));
@@ -92,7 +88,7 @@ async fn enter(
     run: Run,
     terms: Terms,
     mut config: Config,
-    (identity, own_bucket): (Identity, Option<(String, Arc<dyn Bucket>)>),
+    (identity, own_bucket): (Identity, Option<OwnBucket>),
 ) -> anyhow::Result<(Peer, String)> {
     let folder = config.run.output.clone();
     config.data.sources = terms.data(&run, &config.data.sources, &folder.join("data")).await?;

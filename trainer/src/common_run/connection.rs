@@ -52,17 +52,26 @@ impl Connection {
     }
 }
 
-/// A bucket that this peer brings, with the keys of `OWN_AWS_*` variables, or else of the usual ones.
+/// A bucket that a peer brings for what it sends.
+#[derive(Clone, Debug)]
+pub struct OwnBucket {
+    /// Where others read it, without keys.
+    pub url: String,
+    /// The same, to write to.
+    pub bucket: Arc<dyn Bucket>,
+}
+
+/// The bucket that this peer brings, with the keys of `OWN_AWS_*` variables, or else of the usual ones.
 ///
 /// # Errors
 /// As for [`Connection::open`].
-pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Bucket>> {
+pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<OwnBucket> {
     let own: Vec<_> =
         std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix("OWN_")?.to_owned(), value))).collect();
     let has_own = own.iter().any(|(name, _)| name.starts_with("AWS_"));
     let access = if has_own { Access::from_variables(own)? } else { Access::from_variables(std::env::vars())? };
     let store = open(&url.parse()?, &access, Arc::clone(clock))?;
-    Ok(limited(store, clock, comms, 1))
+    Ok(OwnBucket { url: url.to_owned(), bucket: limited(store, clock, comms, 1) })
 }
 
 /// Opens the buckets that other peers bring, as a reader without keys.
