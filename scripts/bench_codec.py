@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from measuring import ROOT, commit, demo_data, processor, run, today
@@ -174,11 +175,28 @@ writes bytes of fixed width. Profile reference repeats the order of PyTorch's su
 """
 
 
+def round_shares(covey):
+    """Where the time of a round goes: the demo, two peers and a coordinator over a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        run([covey, "demo", "--steps", 150, "--output", Path(folder) / "demo"], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        rounds = [json.loads(line) for peer in (1, 2)
+                  for line in (Path(folder) / f"demo/peer-{peer}/metrics.jsonl").read_text().splitlines()]
+    rounds = [line for line in rounds if line["kind"] == "round" and line["train_seconds"] > 0]
+    parts = {part: sum(line[f"{part}_seconds"] for line in rounds) for part in ("train", "exchange", "wait")}
+    whole = sum(parts.values())
+    return (
+        f"Of a round of `tiny` on a folder (two peers and a coordinator on this machine, {len(rounds)} rounds), inner steps take "
+        f"{100 * parts['train'] / whole:.1f} %, exchange {100 * parts['exchange'] / whole:.1f} % (compress, keep a checkpoint, "
+        f"publish, fetch, apply), waiting for the others and the coordinator {100 * parts['wait'] / whole:.1f} %."
+    )
+
+
 def main():
     options = arguments()
     ours, torch = take_turns(options, pseudo_gradients(options))
     verdicts, all_hold = bars(ours, torch)
-    tables = "\n\n".join([sizes(ours[0]), speeds(ours, torch), verdicts])
+    tables = "\n\n".join([sizes(ours[0]), speeds(ours, torch), verdicts, round_shares(options.covey)])
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(markdown(tables, ours, options))
     print(f"\n{tables}\n")

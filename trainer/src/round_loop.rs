@@ -185,6 +185,9 @@ impl Peer {
         }
         if self.pending.is_some() {
             self.publish().await?;
+            if let Some(seat) = self.follower.seat(self.member.peer()) {
+                self.train_ahead(seat)?;
+            }
             self.await_decision(interrupt).await?;
         }
         loop {

@@ -10,7 +10,7 @@ use covey_comms::{
     Access, Bucket, BucketError, Clock, Identity, Key, Listed, MemoryBucket, Prefix, Put, Round, Secret, Server,
     ServerOptions, SystemClock, VirtualClock, open,
 };
-use futures_util::future::{Either, join4, join5, select};
+use futures_util::future::{Either, join3, join5, select};
 
 use crate::world::{Choice, World};
 
@@ -162,20 +162,36 @@ fn training_ahead_keeps_the_same_bits() {
     check(&world);
 }
 
+/// Weights after each round of a run of two peers, one of which may be killed after it has delivered in round 2.
+fn weights_of(overlap: bool, kills: bool) -> Vec<(u32, String)> {
+    let clock = VirtualClock::default();
+    let world = World::new(Arc::new(clock.clone()), 4, 2).adjusted(|config| config.rounds.overlap = overlap);
+    let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
+    let all = async {
+        world.found(Arc::clone(&bucket)).await;
+        let two = async {
+            if kills {
+                let victim = Identity::from_secret(&[TWO.number; 32]).peer();
+                let delivered = until(&bucket, &world.clock, Key::Delta(Round(2), victim));
+                let _ = select(Box::pin(world.peer(Arc::clone(&bucket), TWO)), Box::pin(delivered)).await;
+            }
+            world.peer(Arc::clone(&bucket), TWO).await
+        };
+        join3(world.coordinate(Arc::clone(&bucket)), world.peer(Arc::clone(&bucket), ONE), two).await
+    };
+    clock.run(all).unwrap();
+    world.rounds_of(1).into_values().map(|report| (report.round, report.weights)).collect()
+}
+
+#[test]
+fn a_kill_changes_no_bits() {
+    for overlap in [false, true] {
+        assert_eq!(weights_of(overlap, true), weights_of(overlap, false), "overlap {overlap}");
+    }
+    assert_ne!(weights_of(true, false), weights_of(false, false));
+}
+
 #[test]
 fn equal_runs_end_with_equal_weights() {
-    let weights = || {
-        let clock = VirtualClock::default();
-        let world = World::new(Arc::new(clock.clone()), 3, 2);
-        let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
-        let all = async {
-            world.found(Arc::clone(&bucket)).await;
-            let peers = [ONE, TWO].map(|choice| world.peer(Arc::clone(&bucket), choice));
-            let [one, two] = peers;
-            join4(world.coordinate(Arc::clone(&bucket)), one, two, async {}).await
-        };
-        clock.run(all).unwrap();
-        world.rounds_of(1).into_values().map(|report| (report.round, report.weights)).collect::<Vec<_>>()
-    };
-    assert_eq!(weights(), weights());
+    assert_eq!(weights_of(false, false), weights_of(false, false));
 }
