@@ -1,7 +1,7 @@
 //! `covey config`: what is configured, and what could be.
 
 use super::print;
-use crate::cli::{ConfigArgs, ConfigCommand};
+use crate::cli::{ConfigArgs, ConfigCommand, OwnArgs};
 use crate::config::{Layers, Purpose, key_list, preset_table};
 
 /// Prints what was asked for on stdout.
@@ -19,30 +19,43 @@ pub fn run(command: &ConfigCommand) -> anyhow::Result<()> {
 
 /// What the command line and the environment of this process say.
 pub fn layers(arguments: &ConfigArgs) -> Layers {
-    let mut layers = Layers::new().environment(std::env::vars_os());
+    let mut layers = own_layers(&arguments.own);
     if let Some(file) = &arguments.file {
         layers = layers.file(file);
     }
     if !arguments.data.is_empty() {
         layers = layers.sources_flag("--data", &arguments.data);
     }
-    for (flag, key, path) in [("--output", "run.output", &arguments.output), ("--from", "model.from", &arguments.from)]
-    {
-        if let Some(path) = path {
-            layers = layers.path_flag(flag, key, path);
-        }
+    if let Some(from) = &arguments.from {
+        layers = layers.path_flag("--from", "model.from", from);
+    }
+    with_flags(
+        layers,
+        [
+            ("--preset", "model.preset", arguments.preset.clone()),
+            ("--steps", "train.steps", arguments.steps.map(|steps| steps.to_string())),
+            ("--seed", "run.seed", arguments.seed.map(|seed| seed.to_string())),
+        ],
+    )
+}
+
+/// What a machine says of itself: on the command line and in the environment of this process.
+pub fn own_layers(own: &OwnArgs) -> Layers {
+    let mut layers = Layers::new().environment(std::env::vars_os());
+    if let Some(output) = &own.output {
+        layers = layers.path_flag("--output", "run.output", output);
     }
     let flags = [
-        ("--preset", "model.preset", arguments.preset.clone()),
-        ("--steps", "train.steps", arguments.steps.map(|steps| steps.to_string())),
-        ("--seed", "run.seed", arguments.seed.map(|seed| seed.to_string())),
-        ("--device", "run.device", arguments.device.clone()),
-        ("--threads", "run.threads", arguments.threads.map(|threads| threads.to_string())),
+        ("--device", "run.device", own.device.clone()),
+        ("--threads", "run.threads", own.threads.map(|threads| threads.to_string())),
     ];
-    for (flag, key, value) in flags {
-        if let Some(value) = value {
-            layers = layers.flag(flag, key, value);
-        }
-    }
-    arguments.set.iter().fold(layers, |layers, setting| layers.set(setting))
+    own.set.iter().fold(with_flags(layers, flags), |layers, setting| layers.set(setting))
+}
+
+/// The flags that were given, on top of `layers`.
+fn with_flags<const COUNT: usize>(layers: Layers, flags: [(&str, &str, Option<String>); COUNT]) -> Layers {
+    flags.into_iter().fold(layers, |layers, (flag, key, value)| match value {
+        Some(value) => layers.flag(flag, key, value),
+        None => layers,
+    })
 }

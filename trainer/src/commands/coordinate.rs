@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use covey_comms::{BucketError, CommsError, Identity, Key, Run};
 
+use super::config::own_layers;
 use super::init::coordinator_key;
 use super::join::refuse_read_only;
-use super::{is_raised, on_runtime, own_layers, say};
+use super::{is_raised, on_runtime, say};
 use crate::cli::CoordinateArgs;
 use crate::common_run::connection::{Connection, identity, strangers};
 use crate::common_run::coordination::{ClosedRound, Coordination};

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use covey_comms::{BucketError, CommsError, Creation, Identity, PeerId, Run};
 use covey_data::Dataset;
 
-use super::{on_runtime, own_layers, say, warn_of_skipped};
+use super::config::own_layers;
+use super::{on_runtime, say, warn_of_skipped};
 use crate::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::cli::JoinArgs;
 use crate::common_run::connection::{Connection, OwnBucket, identity, own_bucket, strangers};

@@ -21,8 +21,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 
 use crate::checkpoint::Found;
-use crate::cli::{Cli, Command, ConfigArgs, OwnArgs, TokenizerCommand};
-use crate::config::Layers;
+use crate::cli::{Cli, Command, TokenizerCommand};
 use crate::interrupt;
 
 /// Runs what the command line asks for.
@@ -65,18 +64,6 @@ fn warn_of_skipped(found: &Found) {
     for skipped in &found.skipped {
         say(&format!("warning: passed over {}: {}", skipped.path.display(), skipped.reason));
     }
-}
-
-/// What a machine says of itself to a run with others.
-fn own_layers(own: &OwnArgs) -> Layers {
-    let arguments = ConfigArgs {
-        output: own.output.clone(),
-        device: own.device.clone(),
-        threads: own.threads,
-        set: own.set.clone(),
-        ..ConfigArgs::default()
-    };
-    config::layers(&arguments)
 }
 
 /// Plays a future to its end, with timers and network.

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use covey_comms::{Follower, Manifest, Run};
 use serde_json::json;
 
-use super::{on_runtime, own_layers, print};
+use super::config::own_layers;
+use super::{on_runtime, print};
 use crate::cli::StatusArgs;
 use crate::common_run::connection::Connection;
 use crate::common_run::terms::Terms;

@@ -3,11 +3,14 @@
 //! Types only. What they mean is up to [`commands`](crate::commands); keys of
 //! the configuration are documented by [`config`](crate::config).
 
-use std::net::SocketAddr;
+mod bench;
+mod common_run;
+
 use std::path::PathBuf;
 
+pub use bench::{BenchCommand, BenchOuterArgs, BenchTrainArgs, OuterMethodName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use covey_comms::RunId;
+pub use common_run::{BucketCommand, CoordinateArgs, InitArgs, JoinArgs, KeyArgs, RunArgs, ServeArgs, StatusArgs};
 
 /// Train Llama-style language models, from text to a Hugging Face folder.
 #[derive(Debug, Parser)]
@@ -53,117 +56,6 @@ pub enum Command {
     /// Measure, for the scripts of this project.
     #[command(subcommand, hide = true)]
     Bench(BenchCommand),
-}
-
-/// What to measure.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Time training steps of the benchmark model; one JSON line.
-    #[command(after_help = "Example:\n  covey bench train --steps 20 --threads 2")]
-    Train(BenchTrainArgs),
-    /// Logits of every position of one window; one JSON line.
-    #[command(after_help = "Example:\n  covey bench logits runs/demo/export --tokens 1,2,3")]
-    Logits {
-        /// Run folder (its newest checkpoint), checkpoint or Hugging Face folder.
-        #[arg(value_name = "MODEL")]
-        model: PathBuf,
-        /// Token ids of the window.
-        #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
-        tokens: Vec<u32>,
-    },
-    /// Train with many peers in this process; a JSON line per measurement.
-    #[command(after_help = "Example:\n  covey bench outer --data runs/demo/data --method covey --seed 1")]
-    Outer(BenchOuterArgs),
-    /// Write the pseudo-gradients of consecutive rounds of one peer into a safetensors file.
-    #[command(
-        after_help = "Example:\n  covey bench pseudo-gradients --data runs/demo/data --output rounds.safetensors"
-    )]
-    PseudoGradients {
-        /// File to write.
-        #[arg(long, value_name = "FILE")]
-        output: PathBuf,
-        /// The training.
-        #[command(flatten)]
-        outer: BenchOuterArgs,
-    },
-}
-
-/// A way of exchanging what peers learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OuterMethodName {
-    /// AdamW on the gradients of all peers, averaged in every step.
-    Adamw,
-    /// fp32 mean with Nesterov momentum 0.9.
-    Diloco,
-    /// fp32 mean without momentum.
-    DilocoPlain,
-    /// Largest frequencies of a local momentum.
-    Demo,
-    /// SparseLoCo with the published arithmetic.
-    Reference,
-    /// SparseLoCo as Covey does it.
-    Covey,
-}
-
-/// Flags of `covey bench outer`.
-#[derive(Debug, Args)]
-pub struct BenchOuterArgs {
-    /// Prepared folder.
-    #[arg(long, value_name = "FOLDER")]
-    pub data: PathBuf,
-    /// How peers exchange what they learned.
-    #[arg(long, default_value = "covey")]
-    pub method: OuterMethodName,
-    /// Outer learning rate.
-    #[arg(long, default_value_t = 1.0)]
-    pub outer_learning_rate: f64,
-    /// Peak of the inner learning rate.
-    #[arg(long, default_value_t = 4e-3)]
-    pub learning_rate: f64,
-    /// Values sent of a chunk of 4096.
-    #[arg(long, default_value_t = 64)]
-    pub k: usize,
-    /// What remains of the error feedback.
-    #[arg(long, default_value_t = 0.95)]
-    pub decay: f32,
-    /// Send frequencies.
-    #[arg(long)]
-    pub dct: bool,
-    /// Peers.
-    #[arg(long, default_value_t = 4)]
-    pub peers: u32,
-    /// Rounds.
-    #[arg(long, default_value_t = 64)]
-    pub rounds: u64,
-    /// Steps of a peer between two exchanges.
-    #[arg(long, default_value_t = 15)]
-    pub inner_steps: u64,
-    /// Sequences per step and peer.
-    #[arg(long, default_value_t = 4)]
-    pub batch_size: usize,
-    /// Tokens per sequence.
-    #[arg(long, default_value_t = 128)]
-    pub sequence_length: usize,
-    /// Seed of weights and data order.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Threads of the CPU; every core without it.
-    #[arg(long, value_name = "COUNT")]
-    pub threads: Option<usize>,
-}
-
-/// Flags of `covey bench train`.
-#[derive(Debug, Args)]
-pub struct BenchTrainArgs {
-    /// Steps to time.
-    #[arg(long, default_value_t = 20)]
-    pub steps: usize,
-    /// Steps before them.
-    #[arg(long, default_value_t = 3)]
-    pub warmup: usize,
-    /// Threads of the CPU; every core without it.
-    #[arg(long, value_name = "COUNT")]
-    pub threads: Option<usize>,
 }
 
 /// Flags of `covey demo`.
@@ -263,6 +155,14 @@ pub struct ConfigArgs {
     /// Seed of weights and data order.
     #[arg(long)]
     pub seed: Option<u64>,
+    /// This machine.
+    #[command(flatten)]
+    pub own: OwnArgs,
+}
+
+/// What this machine says of itself, for every command that takes a configuration or a run.
+#[derive(Debug, Default, Args)]
+pub struct OwnArgs {
     /// Folder of checkpoints and metrics.
     #[arg(long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
@@ -385,144 +285,6 @@ pub enum ExportType {
     Bf16,
     /// 16-bit IEEE floats.
     Fp16,
-}
-
-/// Flags of `covey init`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  covey init s3://our-bucket/first-run --preset tiny --data prepared/books --steps 3000"
-)]
-pub struct InitArgs {
-    /// URL of the bucket, such as s3://bucket/prefix, or a folder; keys come from the usual AWS_* variables.
-    #[arg(value_name = "BUCKET")]
-    pub bucket: String,
-    /// The configuration.
-    #[command(flatten)]
-    pub config: ConfigArgs,
-    /// File of the coordinator's secret key, made if it is not there; runs/NAME/coordinator.key without it.
-    #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
-    /// Leave the data out of the bucket; every peer then brings its own copy along with `covey join --data`.
-    #[arg(long)]
-    pub without_data: bool,
-}
-
-/// What this machine says of itself to a run.
-#[derive(Debug, Default, Args)]
-pub struct OwnArgs {
-    /// Folder of this machine's checkpoints and metrics; runs/NAME without it.
-    #[arg(long, value_name = "FOLDER")]
-    pub output: Option<PathBuf>,
-    /// Where tensors live: cpu, cuda:N or wgpu:N.
-    #[arg(long, value_name = "DEVICE")]
-    pub device: Option<String>,
-    /// Threads of the CPU; every core without it.
-    #[arg(long, value_name = "COUNT")]
-    pub threads: Option<usize>,
-    /// Any key of the configuration that the run does not fix, as often as needed.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
-/// Where a run is, and what this machine says of itself.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// URL or folder of the run's bucket.
-    #[arg(value_name = "BUCKET")]
-    pub bucket: String,
-    /// The run that must be there, as `covey init` printed it.
-    #[arg(long, value_name = "ID")]
-    pub run: Option<RunId>,
-    /// This machine.
-    #[command(flatten)]
-    pub own: OwnArgs,
-}
-
-/// Flags of `covey join`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey join s3://our-bucket/first-run --output runs/first-run")]
-pub struct JoinArgs {
-    /// The run.
-    #[command(flatten)]
-    pub place: RunArgs,
-    /// URL of a bucket of your own for what this peer sends; others must be able to read it without keys.
-    #[arg(long, value_name = "BUCKET")]
-    pub own_bucket: Option<String>,
-    /// Prepared folder to learn from, if the data is not in the bucket.
-    #[arg(long, value_name = "FOLDER")]
-    pub data: Vec<PathBuf>,
-}
-
-/// Flags of `covey coordinate`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey coordinate s3://our-bucket/first-run")]
-pub struct CoordinateArgs {
-    /// The run.
-    #[command(flatten)]
-    pub place: RunArgs,
-    /// File of the key that `covey init` made; runs/NAME/coordinator.key without it.
-    #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
-}
-
-/// Flags of `covey status`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey status s3://our-bucket/first-run --json")]
-pub struct StatusArgs {
-    /// The run.
-    #[command(flatten)]
-    pub place: RunArgs,
-    /// Newest rounds to list.
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
-    pub rounds: usize,
-    /// Everything, as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What to do about buckets.
-#[derive(Debug, Subcommand)]
-pub enum BucketCommand {
-    /// Serve a folder as an S3 bucket, with a key for every peer that may write that peer's objects only.
-    Serve(ServeArgs),
-    /// Print the pair of keys of one peer.
-    Key(KeyArgs),
-}
-
-/// Flags of `covey bucket serve`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey bucket serve shared/ --bucket lan --address 0.0.0.0:9000")]
-pub struct ServeArgs {
-    /// Folder that holds the objects; made if it is not there.
-    #[arg(value_name = "FOLDER")]
-    pub folder: PathBuf,
-    /// Name of the bucket.
-    #[arg(long, value_name = "NAME", default_value = "covey")]
-    pub bucket: String,
-    /// Address to listen on.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
-    pub address: SocketAddr,
-    /// File of the secret from which all keys follow, made if it is not there; FOLDER.secret without it.
-    #[arg(long, value_name = "FILE")]
-    pub secret: Option<PathBuf>,
-    /// Let everybody read.
-    #[arg(long)]
-    pub public_read: bool,
-    /// Largest object, such as 500MB or 5GB.
-    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = byte_size)]
-    pub max_object_size: u64,
-}
-
-/// Flags of `covey bucket key`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey bucket key shared.secret --peer runs/first-run/peer.key")]
-pub struct KeyArgs {
-    /// File of the server's secret.
-    #[arg(value_name = "SECRET")]
-    pub secret: PathBuf,
-    /// Id of the peer, or its key file; the administrator's pair without it.
-    #[arg(long, value_name = "PEER")]
-    pub peer: Option<String>,
 }
 
 /// What to look at.
