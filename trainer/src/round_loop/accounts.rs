@@ -1,0 +1,99 @@
+//! What a peer keeps account of: where the time of a round goes, how good the shared weights are, where it stands.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use covey_comms::Manifest;
+
+use super::{AT_HOME, Peer};
+use crate::common_run::peer_state::Present;
+use crate::metrics::{EvalReport, RoundReport};
+
+/// What a round cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Laps {
+    pub(super) train: Duration,
+    pub(super) exchange: Duration,
+    pub(super) wait: Duration,
+    pub(super) bytes_sent: u64,
+}
+
+impl Peer {
+    pub(super) fn warn_of(&self, skipped: &[String]) {
+        for name in skipped {
+            self.diary.note(&format!("warning: {name} would no longer be finite and was left as it is"));
+        }
+    }
+
+    pub(super) fn record(&mut self, manifest: &Manifest, took_part: bool) -> anyhow::Result<()> {
+        let me = self.member.peer();
+        let own = match (manifest.included().get(&me), manifest.excluded().get(&me)) {
+            (Some(_), _) => "included".to_owned(),
+            (None, Some(reason)) => reason.to_string(),
+            (None, None) => "none".to_owned(),
+        };
+        let laps = std::mem::take(&mut self.laps);
+        self.diary.round(RoundReport {
+            step: self.steps,
+            round: manifest.round().0,
+            outer_steps: self.follower.outer_steps(),
+            lineage: self.follower.head().to_string(),
+            weights: self.replica.digest().to_string(),
+            included: manifest.included().len(),
+            excluded: manifest.excluded().len(),
+            own,
+            bytes_sent: if took_part { laps.bytes_sent } else { 0 },
+            bytes_received: manifest.included().values().map(|inclusion| inclusion.length).sum(),
+            train_seconds: laps.train.as_secs_f64(),
+            exchange_seconds: laps.exchange.as_secs_f64(),
+            wait_seconds: laps.wait.as_secs_f64(),
+        })
+    }
+
+    /// Measures the shared weights when the run has passed a multiple of `train.eval_every`, and at its end.
+    pub(super) fn evaluate_if_due(&mut self) -> anyhow::Result<()> {
+        let Some(every) = self.config.train.eval_every else { return Ok(()) };
+        let inner_steps = self.config.rounds.inner_steps;
+        let shown = self.follower.outer_steps() * inner_steps;
+        let is_last = self.follower.outer_steps() >= self.terms.outer_steps();
+        match shown / every > shown.saturating_sub(inner_steps) / every || is_last {
+            true => self.evaluate(shown),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn evaluate(&mut self, shown: u64) -> anyhow::Result<()> {
+        let Some(held_out) = &self.held_out else { return Ok(()) };
+        let Some(learner) = &mut self.learner else {
+            self.unmeasured = Some(shown);
+            return Ok(());
+        };
+        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        let (decoder, weights) = (learner.decoder(), learner.weights());
+        let score = held_out.score(decoder, weights, &AtomicBool::new(false), |_| {})?;
+        let report = EvalReport {
+            step: self.steps,
+            loss: score.loss(),
+            bits_per_byte: score.bits_per_byte(),
+            perplexity: score.perplexity(),
+        };
+        self.diary.evaluation(report, shown)
+    }
+
+    pub(super) fn save(&mut self) -> anyhow::Result<()> {
+        let learner = self.learner.as_ref().expect(AT_HOME);
+        let present = Present {
+            run: self.follower.run().id(),
+            position: self.follower.position(),
+            replica: &self.replica,
+            optimizer: learner.optimizer(),
+            error_feedback: self.compressor.errors(),
+            delta: self.pending.as_ref(),
+            steps: self.steps,
+            tokens: learner.tokens(),
+            warmup_from: self.warmup_from,
+            elapsed: self.diary.elapsed(),
+        };
+        self.diary.save(present, &self.terms)
+    }
+}

@@ -1,0 +1,125 @@
+//! How a peer enters a run: with nothing, or with what it kept when it was stopped.
+
+use std::sync::Arc;
+
+use covey_comms::{Follower, Identity, Member, Run};
+use covey_data::Dataset;
+use covey_model::Decoder;
+use covey_optim::sparseloco::Compressor;
+
+use super::Peer;
+use super::accounts::Laps;
+use crate::checkpoint::Checkpoint;
+use crate::common_run::connection::OwnBucket;
+use crate::common_run::diary::{Bookmark, Diary};
+use crate::common_run::founding::assignment;
+use crate::common_run::peer_state::Resumed;
+use crate::common_run::replica::Replica;
+use crate::common_run::standing::Standing;
+use crate::common_run::terms::Terms;
+use crate::config::Config;
+use crate::device;
+use crate::evaluation::HeldOut;
+use crate::learner::Learner;
+
+/// What a peer is made of.
+#[derive(Debug)]
+pub struct PeerSetup {
+    /// The run, opened.
+    pub run: Run,
+    /// What its peers have agreed on.
+    pub terms: Terms,
+    /// The same with what this machine chooses for itself.
+    pub config: Config,
+    /// Who this peer is.
+    pub identity: Identity,
+    /// The bucket that it brings, if it does not use the run's.
+    pub own_bucket: Option<OwnBucket>,
+    /// The run's data sets, in its order.
+    pub datasets: Vec<Dataset>,
+}
+
+impl Peer {
+    /// Enters a run: from the newest checkpoint of the bucket, or from this peer's own.
+    ///
+    /// # Errors
+    /// A bucket or a history that cannot be trusted, data without windows, a folder that cannot be written.
+    pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
+        let PeerSetup { run, terms, config, identity, own_bucket, datasets } = setup;
+        let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &terms)).transpose()?;
+        let Standing { follower, replica } = match &resumed {
+            Some(resumed) => Standing {
+                follower: Follower::resume(run.clone(), resumed.position.clone()),
+                replica: Replica::new(resumed.weights.clone(), &config.sparseloco())?,
+            },
+            None => Standing::enter(&run, &terms).await?,
+        };
+        let bookmark = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| Bookmark {
+            steps: resumed.steps,
+            round: resumed.position.next.0,
+            elapsed: checkpoint.state().elapsed,
+        });
+        let decoder = Decoder::new(terms.model.clone(), &device::open(&config.run.device)?);
+        let shown = follower.outer_steps() * config.rounds.inner_steps;
+        let mut peer = Self {
+            diary: Diary::open(&config, shown, bookmark.as_ref())?,
+            learner: Some(learner(decoder, &config, resumed.as_ref())),
+            ahead: None,
+            compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
+            assignment: Arc::new(assignment(&config, &datasets)?),
+            held_out: held_out(&config, &datasets)?,
+            member: member(run, identity, own_bucket.as_ref()),
+            own_url: own_bucket.map(|own| own.url),
+            // Whoever joins a run that has moved on brings empty moments along.
+            warmup_from: (follower.outer_steps() > 0).then_some(0),
+            pending: None,
+            unmeasured: None,
+            steps: 0,
+            laps: Laps::default(),
+            terms,
+            config,
+            follower,
+            replica,
+        };
+        match resumed {
+            Some(resumed) => peer.take_up(resumed)?,
+            None => peer.evaluate(shown)?,
+        }
+        Ok(peer)
+    }
+
+    /// Puts back what this peer had when it was stopped.
+    fn take_up(&mut self, resumed: Resumed) -> anyhow::Result<()> {
+        if !resumed.error_feedback.is_empty() {
+            self.compressor.restore(self.replica.to_schema(resumed.error_feedback))?;
+        }
+        self.pending = resumed.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
+        self.steps = resumed.steps;
+        self.warmup_from = resumed.warmup_from;
+        Ok(())
+    }
+}
+
+fn member(run: Run, identity: Identity, own_bucket: Option<&OwnBucket>) -> Member {
+    let member = Member::new(run, identity);
+    match own_bucket {
+        Some(own) => member.with_bucket(Arc::clone(&own.bucket)),
+        None => member,
+    }
+}
+
+/// A learner whose weights are still to be set; with its moments, if it has any.
+fn learner(decoder: Decoder, config: &Config, resumed: Option<&Resumed>) -> Learner {
+    let weights = decoder.zeros();
+    let learner = Learner::new(decoder, weights, config);
+    match resumed {
+        Some(resumed) => learner.at(0, resumed.tokens, resumed.optimizer.clone(), config),
+        None => learner,
+    }
+}
+
+fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {
+    let (length, most) = (config.data.sequence_length, config.data.held_out_windows as u64);
+    let is_measured = config.train.eval_every.is_some();
+    Ok(is_measured.then(|| HeldOut::new(datasets, length, most, config.train.micro_batch_size)).transpose()?)
+}
