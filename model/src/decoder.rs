@@ -2,13 +2,12 @@
 
 use burn::tensor::{Device, Tensor};
 
+use crate::block::Keep;
 use crate::config::ModelConfig;
 use crate::error::BatchError;
-use crate::kernels::{
-    Backward, BatchShape, BlockContext, ComposedKernels, Head, HeadGradients, Kernels, SavedAttention, SavedMlp,
-    Targets, kernels_for,
-};
+use crate::kernels::{BatchShape, BlockContext, ComposedKernels, Head, HeadGradients, Kernels, Targets, kernels_for};
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 use crate::rope::RopeTable;
 
 /// Weights of a network, or anything shaped like them: one flat fp32 tensor per parameter.
@@ -63,6 +62,14 @@ impl TokenBatch {
     pub fn targets(&self) -> &[u32] {
         &self.targets
     }
+
+    pub(crate) fn inputs(&self) -> &[u32] {
+        &self.inputs
+    }
+
+    pub(crate) fn shape(&self) -> BatchShape {
+        self.shape
+    }
 }
 
 pub(crate) fn check_tokens(tokens: &[u32], length: usize, config: &ModelConfig) -> Result<(), BatchError> {
@@ -75,21 +82,23 @@ pub(crate) fn check_tokens(tokens: &[u32], length: usize, config: &ModelConfig) 
     }
 }
 
-/// What one block keeps for its backward pass.
-struct SavedBlock {
-    input: Tensor<2>,
-    attention: SavedAttention,
-    middle: Tensor<2>,
-    mlp: SavedMlp,
-}
-
 impl Decoder {
     /// A network on `device`, with the fastest kernels there.
     pub fn new(config: ModelConfig, device: &Device) -> Self {
         Self::with_kernels(config, device, kernels_for(device))
     }
 
-    /// The same network in plain tensor operations, to compare against.
+    /// A network on `device` with the fastest kernels that compute in `precision`: in bf16 always the composed ones.
+    ///
+    /// Weights are passed in [`Precision::dtype`]; gradients are fp32 sums either way.
+    pub fn with_precision(config: ModelConfig, device: &Device, precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 => Self::new(config, device),
+            Precision::Bf16 => Self::composed(config, device),
+        }
+    }
+
+    /// The same network in plain tensor operations, which compute in the dtype of the weights they get.
     pub fn composed(config: ModelConfig, device: &Device) -> Self {
         Self::with_kernels(config, device, Box::new(ComposedKernels::new(device.clone())))
     }
@@ -112,6 +121,14 @@ impl Decoder {
         &self.rope
     }
 
+    pub(crate) fn kernels(&self) -> &dyn Kernels {
+        self.kernels.as_ref()
+    }
+
+    pub(crate) fn context(&self, batch: BatchShape) -> BlockContext<'_> {
+        BlockContext { config: &self.config, rope: &self.rope, batch }
+    }
+
     /// A zero for every parameter: gradients before the first backward pass.
     pub fn zeros(&self) -> Weights {
         self.config.parameters().map(|spec| Tensor::zeros([spec.num_elements()], &self.device))
@@ -123,7 +140,7 @@ impl Decoder {
         let hidden = self.hidden(weights, &batch.inputs, batch.shape);
         let loss = self.kernels.loss(context, head(weights), &hidden, &batch.targets);
         self.kernels.recycle(hidden);
-        loss
+        loss.sum()
     }
 
     /// Logits of every position of `sequences` equally long windows: `[tokens, vocab]`.
@@ -144,13 +161,11 @@ impl Decoder {
     ///
     /// With `scale` = 1 / (targets of all micro-batches of a step), the gradients add up to that of the mean loss.
     pub fn loss_backward(&self, weights: &Weights, batch: &TokenBatch, scale: f64, gradients: &mut Weights) -> f64 {
-        let context = self.context(batch.shape);
         let mut saved = Vec::with_capacity(weights.blocks.len());
         let mut hidden = self.kernels.embed(&weights.embedding, &batch.inputs, self.config.hidden_size);
         for block in &weights.blocks {
-            let (middle, attention) = self.kernels.attention(context, &block.attention, &hidden);
-            let (output, mlp) = self.kernels.mlp(context, &block.mlp, &middle);
-            saved.push(SavedBlock { input: hidden, attention, middle, mlp });
+            let (output, kept) = self.block(batch.shape, block, hidden, Keep::All);
+            saved.push(kept);
             hidden = output;
         }
         let targets = Targets { tokens: &batch.targets, scale: scale as f32 };
@@ -158,36 +173,24 @@ impl Decoder {
             norm: &mut gradients.norm,
             projection: gradients.head.as_mut().unwrap_or(&mut gradients.embedding),
         };
-        let (loss, mut gradient) = self.kernels.loss_backward(context, head(weights), hidden, targets, into);
+        let context = self.context(batch.shape);
+        let (losses, mut gradient) = self.kernels.loss_backward(context, head(weights), hidden, targets, into);
         for ((block, into), saved) in weights.blocks.iter().zip(&mut gradients.blocks).zip(saved).rev() {
-            let SavedBlock { input, attention, middle, mlp } = saved;
-            let start = Backward { weights: &block.mlp, input: middle, saved: mlp, gradient };
-            gradient = self.kernels.mlp_backward(context, start, &mut into.mlp);
-            let start = Backward { weights: &block.attention, input, saved: attention, gradient };
-            gradient = self.kernels.attention_backward(context, start, &mut into.attention);
+            gradient = self.block_backward(batch.shape, block, saved, gradient, into);
         }
         self.kernels.embed_backward(&batch.inputs, gradient, &mut gradients.embedding);
-        loss
+        losses.sum()
     }
 
     /// The residual stream after the last block; keeps nothing for a backward pass.
     fn hidden(&self, weights: &Weights, tokens: &[u32], shape: BatchShape) -> Tensor<2> {
-        let context = self.context(shape);
         let mut hidden = self.kernels.embed(&weights.embedding, tokens, self.config.hidden_size);
         for block in &weights.blocks {
-            let (middle, attention) = self.kernels.attention(context, &block.attention, &hidden);
-            let SavedAttention { query, key, value, context: mixed, log_sum_exp } = attention;
-            let (output, SavedMlp { gate, up }) = self.kernels.mlp(context, &block.mlp, &middle);
-            for unneeded in [hidden, query, key, value, mixed, log_sum_exp, middle, gate, up] {
-                self.kernels.recycle(unneeded);
-            }
+            let (output, kept) = self.block(shape, block, hidden, Keep::Narrow);
+            kept.recycle(self.kernels());
             hidden = output;
         }
         hidden
-    }
-
-    fn context(&self, batch: BatchShape) -> BlockContext<'_> {
-        BlockContext { config: &self.config, rope: &self.rope, batch }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a network costs: floating-point operations per token, bytes of memory.
 
 use crate::config::ModelConfig;
-use crate::kernels::logit_rows_at_once;
+use crate::kernels::{MAX_LOGITS, logit_rows_at_once};
 
 /// Floating-point operations per trained token; a multiplication and its addition count as two.
 ///
@@ -80,7 +80,9 @@ impl MemoryEstimate {
             gradients: parameters,
             moments: 2 * parameters,
             activations: bytes(tokens * per_token),
-            logits: bytes(tokens.min(logit_rows_at_once(config.vocab_size) as u64) * config.vocab_size as u64),
+            logits: bytes(
+                tokens.min(logit_rows_at_once(MAX_LOGITS, config.vocab_size) as u64) * config.vocab_size as u64,
+            ),
         }
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use crate::config::ModelConfig;
 use crate::decoder::{Decoder, Weights, head};
 use crate::error::BatchError;
-use crate::kernels::operations::{Angles, linear, repeat_heads, rms_norm};
+use crate::kernels::operations::{Angles, fp32, linear, repeat_heads, rms_norm};
 use crate::parameters::{AttentionParameters, BlockParameters, MlpParameters};
 
 /// A text being written: the network, its weights, and what it remembers of the tokens so far.
@@ -113,10 +113,11 @@ fn remember(past: &mut Option<Tensor<4>>, new: Tensor<4>) -> Tensor<4> {
 /// Softmax over the keys that each of the newest queries may see.
 fn probabilities(query: Tensor<4>, key: Tensor<4>, head_dim: usize) -> Tensor<4> {
     let (queries, keys) = (query.dims()[2], key.dims()[2]);
-    let scores = query.matmul(key.swap_dims(2, 3)) * (head_dim as f64).powf(-0.5);
+    let dtype = query.dtype();
+    let scores = fp32(query.matmul(key.swap_dims(2, 3))) * (head_dim as f64).powf(-0.5);
     let offset = (keys - queries) as i64;
     let future = Tensor::<2, burn::tensor::Bool>::tril_mask([queries, keys], offset, &scores.device());
-    burn::tensor::activation::softmax(scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY), 3)
+    burn::tensor::activation::softmax(scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY), 3).cast(dtype)
 }
 
 fn feed_forward(config: &ModelConfig, weights: &MlpParameters<Tensor<1>>, input: Tensor<2>) -> Tensor<2> {

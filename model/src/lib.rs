@@ -1,5 +1,6 @@
 //! The network: a Llama-family decoder with its kernels, files and numbers.
 
+mod block;
 mod config;
 mod decoder;
 mod draws;
@@ -11,7 +12,11 @@ mod init;
 pub mod kernels;
 mod normal;
 mod parameters;
+mod passes;
+mod precision;
 mod presets;
+mod recompute;
+mod residence;
 mod rope;
 mod sampler;
 
@@ -22,6 +27,10 @@ pub use estimate::{FlopsPerToken, MemoryEstimate};
 pub use generate::Generation;
 pub use init::Initializer;
 pub use parameters::{AttentionParameters, BlockParameters, MlpParameters, ParameterSpec, Parameters, Role};
+pub use passes::Passes;
+pub use precision::Precision;
 pub use presets::{preset, preset_names};
+pub use recompute::Recompute;
+pub use residence::{Residence, Unit};
 pub use rope::RopeTable;
 pub use sampler::{Sampler, Sampling, SamplingError};

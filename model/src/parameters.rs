@@ -212,6 +212,26 @@ impl<T> BlockParameters<T> {
     }
 }
 
+/// From the values in canonical order.
+impl<T> From<[T; 9]> for BlockParameters<T> {
+    fn from(values: [T; 9]) -> Self {
+        let [attention_norm, query, key, value, output, mlp_norm, gate, up, down] = values;
+        Self {
+            attention: AttentionParameters { norm: attention_norm, query, key, value, output },
+            mlp: MlpParameters { norm: mlp_norm, gate, up, down },
+        }
+    }
+}
+
+/// The values in canonical order.
+impl<T> From<BlockParameters<T>> for [T; 9] {
+    fn from(block: BlockParameters<T>) -> Self {
+        let AttentionParameters { norm: attention_norm, query, key, value, output } = block.attention;
+        let MlpParameters { norm: mlp_norm, gate, up, down } = block.mlp;
+        [attention_norm, query, key, value, output, mlp_norm, gate, up, down]
+    }
+}
+
 impl<T> AttentionParameters<T> {
     fn iter(&self) -> impl Iterator<Item = &T> {
         let Self { norm, query, key, value, output } = self;

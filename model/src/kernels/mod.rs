@@ -10,12 +10,14 @@
 
 mod composed;
 mod cpu;
+mod losses;
 pub(crate) mod operations;
 
 use burn::tensor::{Device, Tensor};
 
 pub use composed::ComposedKernels;
 pub use cpu::CpuKernels;
+pub use losses::Losses;
 
 use crate::config::ModelConfig;
 use crate::parameters::{AttentionParameters, MlpParameters};
@@ -48,15 +50,22 @@ pub struct BlockContext<'a> {
     pub batch: BatchShape,
 }
 
-/// What the attention half keeps for its backward pass.
+/// What attention reads: the three projections of the normalised input.
 #[derive(Debug)]
-pub struct SavedAttention {
+pub struct AttentionInputs {
     /// Queries after rotation, `[rows, heads * head_dim]`.
     pub query: Tensor<2>,
     /// Keys after rotation, `[rows, kv_heads * head_dim]`.
     pub key: Tensor<2>,
     /// Values, `[rows, kv_heads * head_dim]`.
     pub value: Tensor<2>,
+}
+
+/// What the attention half keeps for its backward pass.
+#[derive(Debug)]
+pub struct SavedAttention {
+    /// Rotated queries and keys, and values.
+    pub inputs: AttentionInputs,
     /// Heads' outputs before the output projection, `[rows, heads * head_dim]`.
     pub context: Tensor<2>,
     /// Log-sum-exp of the scaled scores, `[sequences * heads, length]`.
@@ -100,7 +109,8 @@ pub struct Head<T> {
     pub projection: T,
 }
 
-/// Half-blocks of the decoder. Activations are `[rows, width]`, weights flat and row-major, all fp32.
+/// Half-blocks of the decoder. Activations are `[rows, width]`, weights flat and row-major; both fp32, or both bf16 where
+/// the kernels can. Gradients of weights are sums in fp32.
 ///
 /// Backward calls take what forward saved, *add* into the gradients they are given, and return the gradient of the
 /// half-block's input, the residual path included.
@@ -119,6 +129,14 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         input: &Tensor<2>,
     ) -> (Tensor<2>, SavedAttention);
 
+    /// Queries, keys and values of [`Kernels::attention`] again, to the bit.
+    fn attention_inputs(
+        &self,
+        context: BlockContext<'_>,
+        weights: &AttentionWeights,
+        input: &Tensor<2>,
+    ) -> AttentionInputs;
+
     /// Backward of [`Kernels::attention`].
     fn attention_backward(
         &self,
@@ -129,6 +147,9 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
 
     /// `input + down(silu(gate) * up)` of the normalised input.
     fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp);
+
+    /// Gate and up projections of [`Kernels::mlp`] again, to the bit.
+    fn mlp_inputs(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> SavedMlp;
 
     /// Backward of [`Kernels::mlp`].
     fn mlp_backward(
@@ -141,10 +162,10 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
     /// Logits `[rows, vocab]` of the normalised input.
     fn logits(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>) -> Tensor<2>;
 
-    /// Sum over rows of the cross-entropy against `targets`, in nats. Logits exist for a few rows at a time only.
-    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> f64;
+    /// Cross-entropy of every row against its target. Logits exist for a few rows at a time only.
+    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> Losses;
 
-    /// [`Kernels::loss`], and the gradient of `scale` times it with respect to the input.
+    /// [`Kernels::loss`], and the gradient of `scale` times its sum with respect to the input.
     fn loss_backward(
         &self,
         context: BlockContext<'_>,
@@ -152,7 +173,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         input: Tensor<2>,
         targets: Targets<'_>,
         gradients: HeadGradients<'_>,
-    ) -> (f64, Tensor<2>);
+    ) -> (Losses, Tensor<2>);
 
     /// Takes back an activation that is needed no more, so that its memory can be used again.
     fn recycle(&self, activation: Tensor<2>) {
@@ -178,12 +199,12 @@ pub struct HeadGradients<'a> {
     pub projection: &'a mut Tensor<1>,
 }
 
-/// Logits that may exist at once: 32 MiB, enough for efficient products, far less than all.
-const MAX_LOGITS: usize = 8 << 20;
+/// Logits that may exist at once on the CPU: 32 MiB, enough for efficient products, far less than all.
+pub(crate) const MAX_LOGITS: usize = 8 << 20;
 
 /// Rows whose logits exist together while the loss is taken.
-pub(crate) fn logit_rows_at_once(vocab_size: usize) -> usize {
-    (MAX_LOGITS / vocab_size / 64 * 64).max(64)
+pub(crate) fn logit_rows_at_once(max_logits: usize, vocab_size: usize) -> usize {
+    (max_logits / vocab_size / 64 * 64).max(64)
 }
 
 /// The fastest kernels there are for `device`.

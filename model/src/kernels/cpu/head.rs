@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::matrix::{Matrix, MatrixMut, Write, multiply_parallel};
 use super::tensors::{Elements, change, into_elements};
 use super::{CpuKernels, project, project_backward, rows_per_task, vector};
-use crate::kernels::{BlockContext, Head, HeadGradients, Targets, logit_rows_at_once};
+use crate::kernels::{BlockContext, Head, HeadGradients, MAX_LOGITS, Targets, logit_rows_at_once};
 
 /// The head's weights as slices, with what the loops need to read them.
 struct Projection {
@@ -63,7 +63,7 @@ pub(super) fn loss(
 ) -> f64 {
     let head = Projection::of(context, weights);
     let input = Elements::of(input);
-    let block = rows_per_task(targets.len()).min(logit_rows_at_once(head.vocab));
+    let block = rows_per_task(targets.len()).min(logit_rows_at_once(MAX_LOGITS, head.vocab));
     let losses =
         input.slice().par_chunks(block * head.hidden).zip(targets.par_chunks(block)).map(|(input, targets)| {
             let mut logits = kernels.pool.scratch(targets.len() * head.vocab);
@@ -94,7 +94,7 @@ pub(super) fn loss_backward(
     let mut loss = 0.0;
     let mut norm_gradients = Vec::new();
     change(gradients.projection, &kernels.device, |weight_gradient| {
-        let at_once = logit_rows_at_once(head.vocab);
+        let at_once = logit_rows_at_once(MAX_LOGITS, head.vocab);
         let inputs = input.chunks(at_once * head.hidden).zip(input_gradient.chunks_mut(at_once * head.hidden));
         for ((input, input_gradient), tokens) in inputs.zip(targets.tokens.chunks(at_once)) {
             let targets = Targets { tokens, ..targets };

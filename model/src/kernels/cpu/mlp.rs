@@ -7,6 +7,7 @@ use super::matrix::{Matrix, Write};
 use super::tensors::{Elements, into_elements};
 use super::{CpuKernels, project, project_backward, rows_per_task, vector};
 use crate::kernels::{Backward, BlockContext, MlpWeights, SavedMlp};
+use crate::parameters::MlpParameters;
 
 pub(super) fn forward(
     kernels: &CpuKernels,
@@ -26,17 +27,53 @@ pub(super) fn forward(
         .zip(up.par_chunks_mut(block * inner))
         .zip(output.par_chunks_mut(block * hidden));
     input.slice().par_chunks(block * hidden).zip(outputs).for_each(|(input, ((gate, up), output))| {
-        let mut normed = pool.scratch(input.len());
-        vector::rms_norm(input, weights.norm.slice(), context.config.norm_epsilon as f32, &mut normed);
-        project(gate, &normed, weights.gate.slice(), hidden, Write::Replace);
-        project(up, &normed, weights.up.slice(), hidden, Write::Replace);
+        project_inputs(kernels, context, &weights, input, [gate, up]);
         let mut activated = pool.scratch(gate.len());
         vector::swiglu(gate, up, &mut activated);
         output.copy_from_slice(input);
         project(output, &activated, weights.down.slice(), inner, Write::Add);
     });
-    let saved = SavedMlp { gate: kernels.matrix(gate, inner), up: kernels.matrix(up, inner) };
-    (kernels.matrix(output, hidden), saved)
+    (kernels.matrix(output, hidden), as_tensors(kernels, inner, gate, up))
+}
+
+/// Gate and up projections alone.
+pub(super) fn inputs(
+    kernels: &CpuKernels,
+    context: BlockContext<'_>,
+    weights: &MlpWeights,
+    input: &Tensor<2>,
+) -> SavedMlp {
+    let (hidden, inner) = (context.config.hidden_size, context.config.intermediate_size);
+    let rows = context.batch.rows();
+    let weights = weights.map(Elements::of);
+    let (mut gate, mut up) = (kernels.pool.take(rows * inner), kernels.pool.take(rows * inner));
+    let block = rows_per_task(rows);
+    let outputs = gate.par_chunks_mut(block * inner).zip(up.par_chunks_mut(block * inner));
+    Elements::of(input)
+        .slice()
+        .par_chunks(block * hidden)
+        .zip(outputs)
+        .for_each(|(input, (gate, up))| project_inputs(kernels, context, &weights, input, [gate, up]));
+    as_tensors(kernels, inner, gate, up)
+}
+
+fn as_tensors(kernels: &CpuKernels, inner: usize, gate: Vec<f32>, up: Vec<f32>) -> SavedMlp {
+    SavedMlp { gate: kernels.matrix(gate, inner), up: kernels.matrix(up, inner) }
+}
+
+/// Norm and two projections of one block of rows.
+fn project_inputs(
+    kernels: &CpuKernels,
+    context: BlockContext<'_>,
+    weights: &MlpParameters<Elements>,
+    input: &[f32],
+    [gate, up]: [&mut [f32]; 2],
+) {
+    let hidden = context.config.hidden_size;
+    let mut normed = kernels.pool.scratch(input.len());
+    vector::rms_norm(input, weights.norm.slice(), context.config.norm_epsilon as f32, &mut normed);
+    project(gate, &normed, weights.gate.slice(), hidden, Write::Replace);
+    project(up, &normed, weights.up.slice(), hidden, Write::Replace);
 }
 
 pub(super) fn backward(

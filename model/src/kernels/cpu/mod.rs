@@ -20,8 +20,8 @@ use self::matrix::{Matrix, MatrixMut, Write, multiply, multiply_parallel};
 use self::pool::Pool;
 use self::tensors::{Elements, change, into_elements, matrix};
 use super::{
-    AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, MlpWeights, SavedAttention, SavedMlp,
-    Targets,
+    AttentionInputs, AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, Losses, MlpWeights,
+    SavedAttention, SavedMlp, Targets,
 };
 
 /// Fast kernels for Burn's CPU backend.
@@ -111,6 +111,15 @@ impl Kernels for CpuKernels {
         attention::forward(self, context, weights, input)
     }
 
+    fn attention_inputs(
+        &self,
+        context: BlockContext<'_>,
+        weights: &AttentionWeights,
+        input: &Tensor<2>,
+    ) -> AttentionInputs {
+        attention::inputs(self, context, weights, input)
+    }
+
     fn attention_backward(
         &self,
         context: BlockContext<'_>,
@@ -122,6 +131,10 @@ impl Kernels for CpuKernels {
 
     fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp) {
         mlp::forward(self, context, weights, input)
+    }
+
+    fn mlp_inputs(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> SavedMlp {
+        mlp::inputs(self, context, weights, input)
     }
 
     fn mlp_backward(
@@ -137,8 +150,8 @@ impl Kernels for CpuKernels {
         head::logits(self, context, weights, input)
     }
 
-    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> f64 {
-        head::loss(self, context, weights, input, targets)
+    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> Losses {
+        Losses::Sum(head::loss(self, context, weights, input, targets))
     }
 
     fn loss_backward(
@@ -148,8 +161,9 @@ impl Kernels for CpuKernels {
         input: Tensor<2>,
         targets: Targets<'_>,
         gradients: HeadGradients<'_>,
-    ) -> (f64, Tensor<2>) {
-        head::loss_backward(self, context, weights, input, targets, gradients)
+    ) -> (Losses, Tensor<2>) {
+        let (loss, gradient) = head::loss_backward(self, context, weights, input, targets, gradients);
+        (Losses::Sum(loss), gradient)
     }
 
     fn recycle(&self, activation: Tensor<2>) {

@@ -8,7 +8,7 @@ use crate::kernels::cpu::matrix::{Matrix, MatrixMut, Write, multiply};
 use crate::kernels::cpu::pool::Scratch;
 use crate::kernels::cpu::tensors::{Elements, into_elements};
 use crate::kernels::cpu::{CpuKernels, project_backward, rows_per_task, vector};
-use crate::kernels::{AttentionWeights, Backward, BlockContext, SavedAttention};
+use crate::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
 
 /// Backward of [`super::forward`].
 pub(in crate::kernels::cpu) fn backward(
@@ -59,7 +59,7 @@ struct SavedElements {
 
 impl SavedElements {
     fn of(saved: SavedAttention) -> Self {
-        let SavedAttention { query, key, value, context, log_sum_exp } = saved;
+        let SavedAttention { inputs: AttentionInputs { query, key, value }, context, log_sum_exp } = saved;
         Self {
             query: into_elements(query),
             key: into_elements(key),

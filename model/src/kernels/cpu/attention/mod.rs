@@ -15,7 +15,7 @@ use super::matrix::{Matrix, MatrixMut, Write, multiply};
 use super::tensors::Elements;
 use super::vector::{self, RotaryRows};
 use super::{CpuKernels, project, rows_per_task};
-use crate::kernels::{AttentionWeights, BlockContext, SavedAttention};
+use crate::kernels::{AttentionInputs, AttentionWeights, BlockContext, SavedAttention};
 use crate::parameters::AttentionParameters;
 
 /// Queries whose scores exist at a time.
@@ -65,26 +65,53 @@ pub(super) fn forward(
     input: &Tensor<2>,
 ) -> (Tensor<2>, SavedAttention) {
     let widths = Widths::of(context);
-    let rows = context.batch.rows();
     let pool = &kernels.pool;
     let input = Elements::of(input);
-    let (mut query, mut key, mut value) =
-        (pool.take(rows * widths.query), pool.take(rows * widths.kv), pool.take(rows * widths.kv));
-    project_inputs(kernels, context, weights, input.slice(), [&mut query, &mut key, &mut value]);
+    let [query, key, value] = projected(kernels, context, weights, input.slice());
 
-    let mut mixed = pool.take(rows * widths.query);
+    let mut mixed = pool.take(query.len());
     let mut log_sum_exp = pool.take(context.batch.sequences * context.config.num_heads * widths.length);
     attend(kernels, widths, [&query, &key, &value], &mut mixed, &mut log_sum_exp);
 
     let output = project_output(kernels, widths, weights, input.slice(), &mixed);
     let saved = SavedAttention {
-        query: kernels.matrix(query, widths.query),
-        key: kernels.matrix(key, widths.kv),
-        value: kernels.matrix(value, widths.kv),
+        inputs: as_tensors(kernels, widths, [query, key, value]),
         context: kernels.matrix(mixed, widths.query),
         log_sum_exp: kernels.matrix(log_sum_exp, widths.length),
     };
     (kernels.matrix(output, widths.hidden), saved)
+}
+
+/// Queries, keys and values alone.
+pub(super) fn inputs(
+    kernels: &CpuKernels,
+    context: BlockContext<'_>,
+    weights: &AttentionWeights,
+    input: &Tensor<2>,
+) -> AttentionInputs {
+    let buffers = projected(kernels, context, weights, Elements::of(input).slice());
+    as_tensors(kernels, Widths::of(context), buffers)
+}
+
+fn as_tensors(kernels: &CpuKernels, widths: Widths, [query, key, value]: [Vec<f32>; 3]) -> AttentionInputs {
+    AttentionInputs {
+        query: kernels.matrix(query, widths.query),
+        key: kernels.matrix(key, widths.kv),
+        value: kernels.matrix(value, widths.kv),
+    }
+}
+
+fn projected(
+    kernels: &CpuKernels,
+    context: BlockContext<'_>,
+    weights: &AttentionWeights,
+    input: &[f32],
+) -> [Vec<f32>; 3] {
+    let widths = Widths::of(context);
+    let rows = context.batch.rows();
+    let mut buffers = [widths.query, widths.kv, widths.kv].map(|width| kernels.pool.take(rows * width));
+    project_inputs(kernels, context, weights, input, buffers.each_mut().map(Vec::as_mut_slice));
+    buffers
 }
 
 /// Norm, three projections and rotation, block of rows by block of rows.

@@ -1,0 +1,90 @@
+//! The attention half of a block in tensor operations.
+
+use burn::tensor::Tensor;
+
+use super::ComposedKernels;
+use super::attend::{merge_heads, split_heads};
+use crate::kernels::operations::{
+    Angles, add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward,
+};
+use crate::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
+
+pub(super) fn forward(
+    kernels: &ComposedKernels,
+    context: BlockContext<'_>,
+    weights: &AttentionWeights,
+    input: &Tensor<2>,
+) -> (Tensor<2>, SavedAttention) {
+    let inputs = inputs(kernels, context, weights, input);
+    let (mixed, log_sum_exp) = kernels.attend.forward(context, &inputs);
+    let output = input.clone() + linear(mixed.clone(), &weights.output);
+    (output, SavedAttention { inputs, context: mixed, log_sum_exp })
+}
+
+/// Queries, keys and values alone.
+pub(super) fn inputs(
+    kernels: &ComposedKernels,
+    context: BlockContext<'_>,
+    weights: &AttentionWeights,
+    input: &Tensor<2>,
+) -> AttentionInputs {
+    let config = context.config;
+    let normed = rms_norm(input.clone(), &weights.norm, config.norm_epsilon);
+    let angles = angles(kernels, context);
+    let rotated = |weight: &Tensor<1>, heads: usize| {
+        let projected = linear(normed.clone(), weight);
+        let dims = projected.dims();
+        angles.rotate(split_heads(context, projected, heads)).reshape(dims)
+    };
+    AttentionInputs {
+        query: rotated(&weights.query, config.num_heads),
+        key: rotated(&weights.key, config.num_kv_heads),
+        value: linear(normed.clone(), &weights.value),
+    }
+}
+
+fn angles(kernels: &ComposedKernels, context: BlockContext<'_>) -> Angles {
+    Angles::new(context.rope, context.config.head_dim / 2, 0, context.batch.length, &kernels.device)
+}
+
+pub(super) fn backward(
+    kernels: &ComposedKernels,
+    context: BlockContext<'_>,
+    start: Backward<'_, AttentionWeights, SavedAttention>,
+    gradients: &mut AttentionWeights,
+) -> Tensor<2> {
+    let Backward { weights, input, saved, gradient } = start;
+    let config = context.config;
+    add_weight_gradient(&mut gradients.output, gradient.clone(), saved.context.clone());
+    let mixed_gradient = linear_backward(gradient.clone(), &weights.output, config.query_width());
+    let inputs = backward_of_attend(kernels, context, saved, mixed_gradient);
+
+    let normed = rms_norm(input.clone(), &weights.norm, config.norm_epsilon);
+    let into = [&mut gradients.query, &mut gradients.key, &mut gradients.value];
+    let through = [&weights.query, &weights.key, &weights.value];
+    let parts = inputs.into_iter().zip(into).zip(through).map(|((gradient, sum), weight)| {
+        add_weight_gradient(sum, gradient.clone(), normed.clone());
+        linear_backward(gradient, weight, config.hidden_size)
+    });
+    let normed_gradient = parts.reduce(|sum, part| sum + part).expect("there are three projections");
+    let (input_gradient, norm_gradient) = rms_norm_backward(input, &weights.norm, config.norm_epsilon, normed_gradient);
+    add(&mut gradients.norm, norm_gradient);
+    gradient + input_gradient
+}
+
+/// Gradients of the projections of queries, keys and values, `[rows, width]` each.
+fn backward_of_attend(
+    kernels: &ComposedKernels,
+    context: BlockContext<'_>,
+    saved: SavedAttention,
+    mixed_gradient: Tensor<2>,
+) -> [Tensor<2>; 3] {
+    let [query_bhse, key_bkse, value_bkse] = kernels.attend.backward(context, saved, mixed_gradient);
+    let angles = angles(kernels, context);
+    let turned_back = |x_bhse: Tensor<4>| {
+        let x_bshe = angles.rotate_back(x_bhse.swap_dims(1, 2));
+        let [batch, length, heads, width] = x_bshe.dims();
+        x_bshe.reshape([batch * length, heads * width])
+    };
+    [turned_back(query_bhse), turned_back(key_bkse), merge_heads(value_bkse)]
+}

@@ -1,0 +1,138 @@
+//! The half-blocks written with Burn's tensor operations: every device, and the reference for the fast ones.
+//!
+//! They compute in the dtype of the weights they are given. In bf16 that is every matrix product, the residual stream and
+//! what is kept of it, as usual when training in bf16; in fp32 whatever the weights: statistics of RMSNorm, rotation,
+//! softmax and log-sum-exp, cross-entropy, and the sums that gradients are added to.
+//!
+//! Shape suffixes: r rows, d hidden, b sequences, s tokens, h heads, k kv heads, e head width, v vocabulary.
+
+mod attend;
+mod attention;
+mod head;
+mod mlp;
+
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+
+use self::attend::Attend;
+use super::operations::fp32;
+use super::{
+    AttentionInputs, AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, Losses, MlpWeights,
+    SavedAttention, SavedMlp, Targets, cpu, logit_rows_at_once,
+};
+
+/// Logits that may exist at once on a device of its own: there each turn reads and writes the whole gradient of the
+/// output projection, so few large turns are better than many small ones.
+const MAX_DEVICE_LOGITS: usize = 128 << 20;
+
+/// Plain tensor operations on one device.
+#[derive(Debug)]
+pub struct ComposedKernels {
+    device: Device,
+    attend: Attend,
+    max_logits: usize,
+}
+
+impl ComposedKernels {
+    /// Kernels for tensors of `device`, with attention as Burn has it there; scores written out on the CPU.
+    pub fn new(device: Device) -> Self {
+        if cpu::is_cpu(&device) {
+            Self { device, attend: Attend::Scores, max_logits: super::MAX_LOGITS }
+        } else {
+            Self { device, attend: Attend::Burn, max_logits: MAX_DEVICE_LOGITS }
+        }
+    }
+
+    /// The same with Burn's attention operator on every device.
+    pub fn with_burn_attention(device: Device) -> Self {
+        Self { attend: Attend::Burn, ..Self::new(device) }
+    }
+
+    fn tokens(&self, tokens: &[u32]) -> Tensor<1, Int> {
+        let ids: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
+        Tensor::from_data(TensorData::new(ids, [tokens.len()]), &self.device)
+    }
+
+    /// Runs of rows whose logits fit into memory together: (first row, number of rows).
+    fn row_runs(&self, context: BlockContext<'_>) -> impl Iterator<Item = (usize, usize)> {
+        let rows = context.batch.rows();
+        let at_once = logit_rows_at_once(self.max_logits, context.config.vocab_size);
+        (0..rows).step_by(at_once).map(move |first| (first, at_once.min(rows - first)))
+    }
+}
+
+impl Kernels for ComposedKernels {
+    fn embed(&self, table: &Tensor<1>, tokens: &[u32], width: usize) -> Tensor<2> {
+        table.clone().reshape([-1, width as i32]).select(0, self.tokens(tokens))
+    }
+
+    fn embed_backward(&self, tokens: &[u32], gradient: Tensor<2>, table_gradient: &mut Tensor<1>) {
+        let width = gradient.dims()[1] as i32;
+        table_gradient.inplace(|table| {
+            let table = table.reshape([-1, width]);
+            table.select_assign(0, self.tokens(tokens), fp32(gradient), IndexingUpdateOp::Add).reshape([-1])
+        });
+    }
+
+    fn attention(
+        &self,
+        context: BlockContext<'_>,
+        weights: &AttentionWeights,
+        input: &Tensor<2>,
+    ) -> (Tensor<2>, SavedAttention) {
+        attention::forward(self, context, weights, input)
+    }
+
+    fn attention_inputs(
+        &self,
+        context: BlockContext<'_>,
+        weights: &AttentionWeights,
+        input: &Tensor<2>,
+    ) -> AttentionInputs {
+        attention::inputs(self, context, weights, input)
+    }
+
+    fn attention_backward(
+        &self,
+        context: BlockContext<'_>,
+        start: Backward<'_, AttentionWeights, SavedAttention>,
+        gradients: &mut AttentionWeights,
+    ) -> Tensor<2> {
+        attention::backward(self, context, start, gradients)
+    }
+
+    fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp) {
+        mlp::forward(context, weights, input)
+    }
+
+    fn mlp_inputs(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> SavedMlp {
+        mlp::inputs(context, weights, input)
+    }
+
+    fn mlp_backward(
+        &self,
+        context: BlockContext<'_>,
+        start: Backward<'_, MlpWeights, SavedMlp>,
+        gradients: &mut MlpWeights,
+    ) -> Tensor<2> {
+        mlp::backward(context, start, gradients)
+    }
+
+    fn logits(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>) -> Tensor<2> {
+        head::logits(context, weights, input.clone())
+    }
+
+    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> Losses {
+        head::loss(self, context, weights, input, targets)
+    }
+
+    fn loss_backward(
+        &self,
+        context: BlockContext<'_>,
+        weights: Head<&Tensor<1>>,
+        input: Tensor<2>,
+        targets: Targets<'_>,
+        gradients: HeadGradients<'_>,
+    ) -> (Losses, Tensor<2>) {
+        head::loss_backward(self, context, weights, input, targets, gradients)
+    }
+}
