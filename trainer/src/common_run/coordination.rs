@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey_comms::{Closed, Coordinator, Exclusion, Identity, OuterSettings, PeerId, Run};
+use covey_comms::{Closed, Coordinator, Digest, Exclusion, Follower, Identity, OuterSettings, PeerId, Run};
 use covey_optim::sparseloco::{Clip, Delta, MeanOver, SparseLocoConfig};
 
 use super::replica::{Replica, exclusion};
@@ -51,11 +51,20 @@ impl Coordination {
     /// An identity that is not the run's coordinator, or a bucket that fails.
     pub async fn open(run: Run, terms: Terms, identity: Identity, poll: Duration) -> anyhow::Result<Self> {
         let Standing { mut follower, mut replica } = Standing::enter(&run, &terms).await?;
+        let mut is_behind = false;
         while let Some(manifest) = follower.poll().await? {
             let deltas = replica.decode(&follower.gather(&manifest).await?)?;
             replica.apply(&manifest, &deltas)?;
+            // Whoever closed the round may have been killed before it could keep these weights.
+            if is_due(&follower, &terms) {
+                keep_checkpoint(&follower, &identity, &replica, replica.digest()).await?;
+                is_behind = true;
+            }
         }
         let coordinator = Coordinator::open(follower, identity.clone()).await?;
+        if is_behind {
+            coordinator.retire().await?;
+        }
         Ok(Self { coordinator, identity, replica, terms, poll })
     }
 
@@ -86,8 +95,12 @@ impl Coordination {
         let closed = self.coordinator.close_round(outer, self.poll, &mut judge, interrupt).await?;
         let Some(closed) = closed else { return Ok(None) };
         self.apply(&closed, decoded)?;
-        self.keep_checkpoint().await?;
-        Ok(Some(self.report(&closed)))
+        let (weights, follower) = (self.replica.digest(), self.coordinator.follower());
+        if is_due(follower, &self.terms) {
+            keep_checkpoint(follower, &self.identity, &self.replica, weights).await?;
+            self.coordinator.retire().await?;
+        }
+        Ok(Some(self.report(&closed, weights)))
     }
 
     fn apply(&mut self, closed: &Closed, mut decoded: BTreeMap<PeerId, Delta>) -> anyhow::Result<()> {
@@ -99,20 +112,7 @@ impl Coordination {
         Ok(())
     }
 
-    async fn keep_checkpoint(&self) -> anyhow::Result<()> {
-        let follower = self.coordinator.follower();
-        let every = follower.run().description().rules.checkpoint_every;
-        if !follower.next().0.is_multiple_of(every) && !self.is_over() {
-            return Ok(());
-        }
-        let parts = to_parts(&self.replica.weights().collect::<Vec<_>>())?;
-        let (round, lineage, steps) = (follower.next(), follower.head(), follower.outer_steps());
-        let run = follower.run();
-        run.publish_checkpoint(&self.identity, round, lineage, self.replica.digest(), steps, parts).await?;
-        Ok(self.coordinator.retire().await?)
-    }
-
-    fn report(&self, closed: &Closed) -> ClosedRound {
+    fn report(&self, closed: &Closed, weights: Digest) -> ClosedRound {
         let manifest = &closed.manifest;
         ClosedRound {
             round: manifest.round().0,
@@ -121,9 +121,28 @@ impl Coordination {
             included: manifest.included().len(),
             excluded: manifest.excluded().iter().map(|(peer, reason)| (*peer, *reason)).collect(),
             bytes: manifest.included().values().map(|inclusion| inclusion.length).sum(),
-            weights: self.replica.digest().to_string(),
+            weights: weights.to_string(),
         }
     }
+}
+
+/// Whether the weights that `follower` stands at are to be kept in the bucket.
+fn is_due(follower: &Follower, terms: &Terms) -> bool {
+    let every = follower.run().description().rules.checkpoint_every;
+    follower.next().0.is_multiple_of(every) || follower.outer_steps() >= terms.outer_steps()
+}
+
+/// Publishes the weights that `follower` stands at; a checkpoint that is there already stays.
+async fn keep_checkpoint(
+    follower: &Follower,
+    coordinator: &Identity,
+    replica: &Replica,
+    weights: Digest,
+) -> anyhow::Result<()> {
+    let parts = to_parts(&replica.weights().collect::<Vec<_>>())?;
+    let (round, lineage, steps) = (follower.next(), follower.head(), follower.outer_steps());
+    follower.run().publish_checkpoint(coordinator, round, lineage, weights, steps, parts).await?;
+    Ok(())
 }
 
 /// The outer settings of the round after `outer_steps` others.
