@@ -223,9 +223,11 @@ impl Peer {
         Ok(())
     }
 
-    /// Applies a decision: the own delta comes back if it was left out; clip, average, outer step.
+    /// Applies the decision that the follower has come to: the own delta comes back if it was left out; clip, average,
+    /// outer step.
     async fn settle(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
         let start = Instant::now();
+        let outer_steps = self.follower.outer_steps() - u64::from(!manifest.is_void());
         let own = self.pending.take();
         let is_in = manifest.included().contains_key(&self.member.peer());
         if let Some(delta) = own.as_ref().filter(|_| self.config.sparseloco.mass_return && !is_in) {
@@ -237,15 +239,15 @@ impl Peer {
                 let skipped = self.replica.apply(manifest, &deltas)?;
                 self.warn_of(&skipped);
             }
-            Err(error @ CommsError::DeltaGone { .. }) => self.jump(error).await?,
+            Err(error @ (CommsError::DeltaGone { .. } | CommsError::Away { .. })) => self.jump(error).await?,
             Err(error) => return Err(error.into()),
         }
         self.laps.exchange += start.elapsed();
-        self.record(manifest, own.is_some())?;
-        self.evaluate_if_due()
+        self.record(own.is_some())?;
+        self.evaluate_if_due(outer_steps)
     }
 
-    /// Leaves out rounds whose deltas are no longer kept, by way of the newest checkpoint.
+    /// Leaves out rounds whose deltas are no longer kept or out of reach, by way of the newest checkpoint.
     async fn jump(&mut self, reason: CommsError) -> anyhow::Result<()> {
         let weights = newest_checkpoint(&mut self.follower, &self.terms).await?;
         let weights = weights.ok_or(reason).context("there is no newer checkpoint to go on from")?;

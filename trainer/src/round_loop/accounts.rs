@@ -3,8 +3,6 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use covey_comms::Manifest;
-
 use super::{AT_HOME, Peer};
 use crate::common_run::peer_state::Present;
 use crate::metrics::{EvalReport, RoundReport};
@@ -25,7 +23,9 @@ impl Peer {
         }
     }
 
-    pub(super) fn record(&mut self, manifest: &Manifest, took_part: bool) -> anyhow::Result<()> {
+    /// Writes down the last round that was decided: the shared weights are those after it, whichever way they came.
+    pub(super) fn record(&mut self, took_part: bool) -> anyhow::Result<()> {
+        let Some(manifest) = self.follower.last() else { return Ok(()) };
         let me = self.member.peer();
         let own = match (manifest.included().get(&me), manifest.excluded().get(&me)) {
             (Some(_), _) => "included".to_owned(),
@@ -50,14 +50,14 @@ impl Peer {
         })
     }
 
-    /// Measures the shared weights when the run has passed a multiple of `train.eval_every`, and at its end.
-    pub(super) fn evaluate_if_due(&mut self) -> anyhow::Result<()> {
+    /// Measures the shared weights when the run has passed a multiple of `train.eval_every` since it had made
+    /// `before` outer steps, and at its end.
+    pub(super) fn evaluate_if_due(&mut self, before: u64) -> anyhow::Result<()> {
         let Some(every) = self.config.train.eval_every else { return Ok(()) };
-        let inner_steps = self.config.rounds.inner_steps;
-        let shown = self.follower.outer_steps() * inner_steps;
-        let is_last = self.follower.outer_steps() >= self.terms.outer_steps();
-        match shown / every > shown.saturating_sub(inner_steps) / every || is_last {
-            true => self.evaluate(shown),
+        let (inner_steps, after) = (self.config.rounds.inner_steps, self.follower.outer_steps());
+        let is_last = after > before && after >= self.terms.outer_steps();
+        match after * inner_steps / every > before * inner_steps / every || is_last {
+            true => self.evaluate(after * inner_steps),
             false => Ok(()),
         }
     }

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod faults;
+mod gaps;
 mod same_bits;
 mod world;

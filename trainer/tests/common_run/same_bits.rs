@@ -16,9 +16,9 @@ use crate::world::{Choice, World};
 
 const ROUNDS: u64 = 7;
 
-const ONE: Choice = Choice { number: 1, threads: 1, micro_batch: 4 };
-const TWO: Choice = Choice { number: 2, threads: 2, micro_batch: 2 };
-const THREE: Choice = Choice { number: 3, threads: 3, micro_batch: 1 };
+pub(crate) const ONE: Choice = Choice { number: 1, threads: 1, micro_batch: 4 };
+pub(crate) const TWO: Choice = Choice { number: 2, threads: 2, micro_batch: 2 };
+pub(crate) const THREE: Choice = Choice { number: 3, threads: 3, micro_batch: 1 };
 const FOUR: Choice = Choice { number: 4, threads: 1, micro_batch: 2 };
 
 /// The coordinator's view of a bucket in which one delta is damaged for good.
@@ -54,7 +54,7 @@ impl Bucket for Damaged {
 }
 
 /// Waits until something lies under `key`.
-async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key: Key) {
+pub(crate) async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key: Key) {
     while bucket.get(&key, u64::MAX).await.is_err() {
         clock.sleep_until(clock.now() + Duration::from_millis(10)).await;
     }

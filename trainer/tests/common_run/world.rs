@@ -10,14 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use covey::checkpoint::newest_intact;
-use covey::common_run::connection::{Connection, limited};
+use covey::common_run::connection::{Connection, OwnBucket, limited};
 use covey::common_run::coordination::Coordination;
 use covey::common_run::founding::Foundation;
 use covey::common_run::terms::Terms;
 use covey::config::{Config, Layers, Purpose};
 use covey::metrics::{Entry, MetricsLog, RoundReport};
 use covey::round_loop::{Ending, Peer, PeerSetup};
-use covey_comms::{Bucket, Clock, Identity, Run};
+use covey_comms::{Bucket, BucketError, Clock, Identity, Opener, Run};
 use covey_data::Dataset;
 use rayon::ThreadPool;
 use tempfile::TempDir;
@@ -31,7 +31,14 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     coordinator: Identity,
     config: Config,
+    /// Buckets that peers bring, by their numbers.
+    own_buckets: BTreeMap<u8, Arc<dyn Bucket>>,
+    /// Who cannot reach whose bucket.
+    cut_off: Option<(u8, u8)>,
 }
+
+/// What the coordinator is called among the readers of a bucket.
+const COORDINATOR: u8 = 99;
 
 /// What a peer chooses for itself.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +77,20 @@ impl World {
         let layers = settings.iter().fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
         let layers = layers.sources_flag("test", &[home.path().join("data")]);
         let config = layers.resolve(Purpose::Train).unwrap().config;
-        Self { home, clock, coordinator: Identity::from_secret(&[200; 32]), config }
+        let coordinator = Identity::from_secret(&[200; 32]);
+        Self { home, clock, coordinator, config, own_buckets: BTreeMap::new(), cut_off: None }
     }
 
     /// The same run with other settings.
     pub(crate) fn adjusted(mut self, adjust: impl FnOnce(&mut Config)) -> Self {
         adjust(&mut self.config);
+        self
+    }
+
+    /// The same run, to which peer `owner` brings a bucket of its own that peer `reader` does not reach.
+    pub(crate) fn with_own_bucket(mut self, owner: u8, bucket: Arc<dyn Bucket>, reader: u8) -> Self {
+        self.own_buckets.insert(owner, bucket);
+        self.cut_off = Some((reader, owner));
         self
     }
 
@@ -87,7 +102,7 @@ impl World {
 
     /// Closes rounds until the run is over.
     pub(crate) async fn coordinate(&self, bucket: Arc<dyn Bucket>) {
-        let run = self.open(bucket, 99).await;
+        let run = self.open(bucket, COORDINATOR).await;
         let terms = Terms::read(&run).await.unwrap();
         let poll = Duration::from_millis(20);
         let mut coordination = Coordination::open(run, terms, self.coordinator.clone(), poll).await.unwrap();
@@ -98,7 +113,7 @@ impl World {
 
     /// Takes part from the newest checkpoint of its own, or of the bucket, to the end of the run.
     pub(crate) async fn take_part(&self, bucket: Arc<dyn Bucket>, choice: Choice) -> Ending {
-        let run = self.open(bucket, choice.number.into()).await;
+        let run = self.open(bucket, choice.number).await;
         let terms = Terms::read(&run).await.unwrap();
         let folder = self.folder(choice.number);
         let own = Layers::new()
@@ -111,7 +126,9 @@ impl World {
         let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path).unwrap()).collect();
         let identity = Identity::from_secret(&[choice.number; 32]);
         let found = newest_intact(&folder).unwrap();
-        let setup = PeerSetup { run, terms, config, identity, own_bucket: None, datasets };
+        let url = format!("s3://peer-{}", choice.number);
+        let own_bucket = self.own_buckets.get(&choice.number).map(|own| OwnBucket { url, bucket: Arc::clone(own) });
+        let setup = PeerSetup { run, terms, config, identity, own_bucket, datasets };
         let mut peer = Peer::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await.unwrap();
         peer.play(&AtomicBool::new(false)).await.unwrap()
     }
@@ -122,8 +139,20 @@ impl World {
         Pooled { pool, future: Box::pin(self.take_part(bucket, choice)) }
     }
 
-    async fn open(&self, bucket: Arc<dyn Bucket>, seed: u64) -> Run {
-        Run::open(self.limited(bucket, seed), Arc::clone(&self.clock), None).await.unwrap()
+    async fn open(&self, bucket: Arc<dyn Bucket>, reader: u8) -> Run {
+        let run = Run::open(self.limited(bucket, reader.into()), Arc::clone(&self.clock), None).await.unwrap();
+        run.with_opener(self.opener(reader))
+    }
+
+    fn opener(&self, reader: u8) -> Arc<Opener> {
+        let (own_buckets, cut_off) = (self.own_buckets.clone(), self.cut_off);
+        Arc::new(move |url| {
+            let owner = url.trim_start_matches("s3://peer-").parse().unwrap();
+            match cut_off == Some((reader, owner)) {
+                true => Err(BucketError::Missing { location: url.to_owned() }),
+                false => Ok(Arc::clone(&own_buckets[&owner])),
+            }
+        })
     }
 
     fn limited(&self, bucket: Arc<dyn Bucket>, seed: u64) -> Arc<dyn Bucket> {
