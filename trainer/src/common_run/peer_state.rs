@@ -40,14 +40,21 @@ pub struct Resumed {
     pub weights: Vec<NamedTensor>,
     /// AdamW's moments.
     pub optimizer: AdamWState,
+    /// Tokens that it had learned from.
+    pub tokens: u64,
+    /// What no other peer knows.
+    pub kept: Kept,
+}
+
+/// What a peer had for itself when it was stopped.
+#[derive(Debug)]
+pub struct Kept {
     /// What it had not told others, in canonical order.
     pub error_feedback: Vec<Vec<f32>>,
     /// The delta whose round had not been decided.
     pub delta: Option<Vec<u8>>,
-    /// Inner steps that this peer had made.
+    /// Inner steps that it had made.
     pub steps: u64,
-    /// Tokens that it had learned from.
-    pub tokens: u64,
     /// The step from which its learning rate rose after it had joined.
     pub warmup_from: Option<u64>,
 }
@@ -82,11 +89,13 @@ impl Resumed {
             position,
             weights,
             optimizer: AdamWState { steps: state.optimizer_steps, moments },
-            error_feedback,
-            delta: checkpoint.extra_file(DELTA)?,
-            steps: state.step,
             tokens: state.tokens,
-            warmup_from: own.warmup_from,
+            kept: Kept {
+                error_feedback,
+                delta: checkpoint.extra_file(DELTA)?,
+                steps: state.step,
+                warmup_from: own.warmup_from,
+            },
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::checkpoint::Checkpoint;
 use crate::common_run::connection::OwnBucket;
 use crate::common_run::diary::{Bookmark, Diary};
 use crate::common_run::founding::assignment;
-use crate::common_run::peer_state::Resumed;
+use crate::common_run::peer_state::{Kept, Resumed};
 use crate::common_run::replica::Replica;
 use crate::common_run::standing::Standing;
 use crate::common_run::terms::Terms;
@@ -47,23 +47,24 @@ impl Peer {
     pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
         let PeerSetup { run, terms, config, identity, own_bucket, datasets } = setup;
         let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &terms)).transpose()?;
-        let Standing { follower, replica } = match &resumed {
-            Some(resumed) => Standing {
-                follower: Follower::resume(run.clone(), resumed.position.clone()),
-                replica: Replica::new(resumed.weights.clone(), &config.sparseloco())?,
-            },
-            None => Standing::enter(&run, &terms).await?,
-        };
         let bookmark = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| Bookmark {
-            steps: resumed.steps,
+            steps: resumed.kept.steps,
             round: resumed.position.next.0,
             elapsed: checkpoint.state().elapsed,
         });
-        let decoder = Decoder::new(terms.model.clone(), &device::open(&config.run.device)?);
+        let learner = new_learner(Decoder::new(terms.model.clone(), &device::open(&config.run.device)?), &config);
+        let (Standing { follower, replica }, learner, kept) = match resumed {
+            Some(Resumed { position, weights, optimizer, tokens, kept }) => {
+                let follower = Follower::resume(run.clone(), position);
+                let replica = Replica::new(weights, &config.sparseloco())?;
+                (Standing { follower, replica }, learner.at(0, tokens, optimizer, &config), Some(kept))
+            }
+            None => (Standing::enter(&run, &terms).await?, learner, None),
+        };
         let shown = follower.outer_steps() * config.rounds.inner_steps;
         let mut peer = Self {
             diary: Diary::open(&config, shown, bookmark.as_ref())?,
-            learner: Some(learner(decoder, &config, resumed.as_ref())),
+            learner: Some(learner),
             ahead: None,
             compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
             assignment: Arc::new(assignment(&config, &datasets)?),
@@ -81,21 +82,21 @@ impl Peer {
             follower,
             replica,
         };
-        match resumed {
-            Some(resumed) => peer.take_up(resumed)?,
+        match kept {
+            Some(kept) => peer.take_up(kept)?,
             None => peer.evaluate(shown)?,
         }
         Ok(peer)
     }
 
     /// Puts back what this peer had when it was stopped.
-    fn take_up(&mut self, resumed: Resumed) -> anyhow::Result<()> {
-        if !resumed.error_feedback.is_empty() {
-            self.compressor.restore(self.replica.to_schema(resumed.error_feedback))?;
+    fn take_up(&mut self, kept: Kept) -> anyhow::Result<()> {
+        if !kept.error_feedback.is_empty() {
+            self.compressor.restore(self.replica.to_schema(kept.error_feedback))?;
         }
-        self.pending = resumed.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
-        self.steps = resumed.steps;
-        self.warmup_from = resumed.warmup_from;
+        self.pending = kept.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
+        self.steps = kept.steps;
+        self.warmup_from = kept.warmup_from;
         Ok(())
     }
 }
@@ -108,14 +109,10 @@ fn member(run: Run, identity: Identity, own_bucket: Option<&OwnBucket>) -> Membe
     }
 }
 
-/// A learner whose weights are still to be set; with its moments, if it has any.
-fn learner(decoder: Decoder, config: &Config, resumed: Option<&Resumed>) -> Learner {
+/// A learner whose weights are still to be set.
+fn new_learner(decoder: Decoder, config: &Config) -> Learner {
     let weights = decoder.zeros();
-    let learner = Learner::new(decoder, weights, config);
-    match resumed {
-        Some(resumed) => learner.at(0, resumed.tokens, resumed.optimizer.clone(), config),
-        None => learner,
-    }
+    Learner::new(decoder, weights, config)
 }
 
 fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {
