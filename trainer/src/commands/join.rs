@@ -93,12 +93,8 @@ async fn enter(
 ) -> anyhow::Result<(Peer, String)> {
     let folder = config.run.output.clone();
     config.data.sources = terms.data(&run, &config.data.sources, &folder.join("data")).await?;
-    let datasets = config.data.sources.iter().map(|source| {
-        let dataset = Dataset::open(&source.path)?;
-        dataset.verify()?;
-        Ok(dataset)
-    });
-    let datasets = datasets.collect::<anyhow::Result<Vec<_>>>()?;
+    let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path));
+    let datasets = datasets.collect::<Result<Vec<_>, _>>()?;
     let found = own_checkpoint(&folder)?;
     let setup = PeerSetup { run, terms, config, identity, own_bucket, datasets };
     let peer = Peer::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use bytes::Bytes;
 use covey_comms::Run;
-use covey_data::{Dataset, Digest};
+use covey_data::Dataset;
 use covey_model::ModelConfig;
 use covey_model::hub::HubConfig;
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,8 @@ impl Terms {
         self.config.train.steps / self.config.rounds.inner_steps
     }
 
-    /// The folders of the run's data sets in its own order, from those that the user named, or fetched into `cache`.
+    /// The folders of the run's data sets in its own order, from those that the user named, or fetched into `cache`;
+    /// every file has been held to its digest.
     ///
     /// # Errors
     /// Folders that hold other data than the run's, or data that is neither here nor in the bucket.
@@ -107,7 +108,9 @@ async fn text(run: &Run, name: &str) -> anyhow::Result<String> {
 /// The folder that holds exactly the data of `shared`.
 fn matching(named: &[Source], shared: &SharedSource) -> anyhow::Result<PathBuf> {
     for source in named {
-        if Dataset::open(&source.path)?.digest().to_string() == shared.digest {
+        let dataset = Dataset::open(&source.path)?;
+        if dataset.digest().to_string() == shared.digest {
+            dataset.verify()?;
             return Ok(source.path.clone());
         }
     }
@@ -142,8 +145,10 @@ async fn fetched(run: &Run, index: usize, shared: &SharedSource, folder: &Path) 
         let path = folder.join(name);
         std::fs::write(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let got: Digest = Dataset::open(folder)?.digest();
+    let dataset = Dataset::open(folder)?;
+    let got = dataset.digest();
     anyhow::ensure!(got.to_string() == shared.digest, "the run's data set {index} is {got}, not {}", shared.digest);
+    dataset.verify()?;
     Ok(folder.to_owned())
 }
 
