@@ -54,7 +54,9 @@ impl Foundation {
         Ok(Self { description, parts, genesis: to_parts(&replica.weights().collect::<Vec<_>>())? })
     }
 
-    /// Writes the run into the bucket; the description last, so that nobody finds half a run.
+    /// Writes the run into the bucket: the files that its description names, the description, the first checkpoint.
+    ///
+    /// Cut short between the last two, it leaves a run that nobody can enter yet; the same call again completes it.
     ///
     /// # Errors
     /// Another run that is there, or a bucket that does not take it.
