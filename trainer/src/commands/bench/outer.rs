@@ -4,12 +4,13 @@
 //! windows of all peers into one step, so that tokens are equal.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use covey_data::{Assignment, Dataset, Sampler};
+use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
 use covey_model::{Decoder, Initializer};
 use covey_optim::outer::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
 use covey_optim::sparseloco::{Profile, Schema, SparseLocoConfig};
@@ -211,8 +212,7 @@ fn draw(sampler: &mut Sampler, batch: usize) -> anyhow::Result<Vec<u32>> {
 }
 
 /// Real pseudo-gradients, as files for other programs: tensors `roundNNN/NAME`.
-pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &PathBuf) -> anyhow::Result<()> {
-    use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
+pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &Path) -> anyhow::Result<()> {
     device::use_threads(arguments.threads)?;
     let mut bench = Bench::new(config(arguments)?, 1)?;
     let mut method = bench.method(OuterMethodName::Covey, arguments)?;
