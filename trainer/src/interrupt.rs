@@ -40,7 +40,7 @@ fn announce() {
     // On a terminal the line is taken, by `^C` and perhaps a progress bar.
     let start = if stderr.is_terminal() { "\n" } else { "" };
     // A closed stderr is no reason not to stop cleanly.
-    let _ = writeln!(stderr, "{start}stopping after this step; press Ctrl-C again to stop at once");
+    let _ = writeln!(stderr, "{start}stopping cleanly; press Ctrl-C again to stop at once");
 }
 
 #[expect(clippy::exit, reason = "the second Ctrl-C asks for exactly this")]

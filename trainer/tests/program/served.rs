@@ -92,7 +92,7 @@ fn peers_with_keys_of_their_own_train_one_model() {
     assert_snapshot!(said, @r"
     serving shared as URL
     `covey bucket key shared.secret` prints the administrator's keys, `--peer` those of a peer
-    stopping after this step; press Ctrl-C again to stop at once
+    stopping cleanly; press Ctrl-C again to stop at once
     stopped serving
     ");
 }

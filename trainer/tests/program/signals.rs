@@ -20,7 +20,7 @@ fn a_stop_is_saved_and_invisible_afterwards() {
         let (desk, stopped, step) = stopped_by(signal);
         let expected = format!(
             "25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB\n\
-             stopping after this step; press Ctrl-C again to stop at once\n\
+             stopping cleanly; press Ctrl-C again to stop at once\n\
              stopped after step {step}; go on with `covey train --resume --output run`\n"
         );
         assert_eq!(stopped.complaint(0), expected);
@@ -66,7 +66,7 @@ fn the_second_ctrl_c_stops_at_once() {
     let mut running = Running::start(&desk, &["tokenizer", "train", "pipe.txt"]);
     running.wait_for_line("training the tokenizer");
     running.signal("INT");
-    running.wait_for_line("stopping after this step; press Ctrl-C again to stop at once");
+    running.wait_for_line("stopping cleanly; press Ctrl-C again to stop at once");
     running.signal("INT");
     assert_eq!(running.end().code, Some(130));
     assert!(!desk.has("tokenizer.json"));

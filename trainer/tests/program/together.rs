@@ -273,7 +273,7 @@ fn a_peer_that_is_stopped_leaves_and_may_come_back() {
     leaving.signal("INT");
     let said = leaving.end();
     assert_snapshot!(the_end_of(&said), @r"
-    stopping after this step; press Ctrl-C again to stop at once
+    stopping cleanly; press Ctrl-C again to stop at once
     left the run; come back with `covey join bucket --output peer-2`
     ");
     let left = num_rounds(&desk.path("peer-2"));
@@ -304,7 +304,7 @@ fn a_stopped_coordinator_can_be_started_again() {
     waiting.signal("TERM");
     assert_snapshot!(waiting.end().complaint(0), @r"
     closing the rounds of bucket
-    stopping after this step; press Ctrl-C again to stop at once
+    stopping cleanly; press Ctrl-C again to stop at once
     stopped; start again at any time
     ");
 }
