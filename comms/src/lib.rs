@@ -55,8 +55,9 @@ mod wire;
 pub mod sim;
 
 pub use bucket::{
-    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Listed, Location, MAX_SKEW,
-    MemoryBucket, Probe, Put, Retry, RetryPolicy, Secret, StoreBucket, Violation, check_conformance, open, probe, skew,
+    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Line, Listed, Location, MAX_SKEW,
+    MemoryBucket, Probe, Purse, Put, Retry, RetryPolicy, Secret, StoreBucket, Violation, check_conformance, open,
+    probe, skew,
 };
 pub use chain::{BrokenChain, Chain};
 pub use checkpoint::{CheckpointDescription, CheckpointError, CheckpointPart};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use covey_comms::{
-    Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, FaultRates, Faulty, Key, Listed,
-    MAX_SKEW, MemoryBucket, Prefix, Probe, Put, Retry, RetryPolicy, Round, StoreBucket, SystemClock, Timestamp,
-    VirtualClock, check_conformance, probe, skew,
+    Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, FaultRates, Faulty, Key, Line,
+    Listed, MAX_SKEW, MemoryBucket, Prefix, Probe, Purse, Put, Retry, RetryPolicy, Round, StoreBucket, SystemClock,
+    Timestamp, VirtualClock, check_conformance, probe, skew,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -148,6 +148,29 @@ fn the_average_stays_below_the_cap() {
     let between = clock.run(transfers).unwrap();
     assert_eq!(between.since(Timestamp::default()), SECOND * 4);
     assert_eq!(clock.now().since(between), SECOND * 8);
+}
+
+#[test]
+fn buckets_on_one_line_share_its_cap() {
+    let clock = VirtualClock::default();
+    let line = Line::new(BandwidthCap { up: NonZeroU64::new(100), down: None });
+    let buckets = [0, 1, 2].map(|_| Bandwidth::on(memory(&clock), Arc::new(clock.clone()), line.clone()));
+    let first = key(0);
+    let puts = buckets.iter().map(|bucket| bucket.put_new(&first, Bytes::from(vec![7; 100])));
+    clock.run(futures_util::future::join_all(puts)).unwrap();
+    assert_eq!(clock.now().since(Timestamp::default()), SECOND * 3);
+}
+
+#[test]
+fn buckets_with_one_purse_share_its_budget() {
+    let clock = VirtualClock::default();
+    let purse = Purse::new(25);
+    let [one, other] = [0, 1].map(|_| ByteBudget::sharing(memory(&clock), purse.clone()));
+    let put = clock.run(one.put_new(&key(0), Bytes::from(vec![7; 20]))).unwrap();
+    assert_eq!(put.unwrap(), Put::Created);
+    assert_eq!((one.left(), other.left()), (5, 5));
+    let error = clock.run(other.put_new(&key(0), Bytes::from(vec![7; 6]))).unwrap().unwrap_err();
+    assert!(matches!(error, BucketError::BudgetSpent { needed: 6, left: 5, budget: 25, .. }), "{error}");
 }
 
 #[test]

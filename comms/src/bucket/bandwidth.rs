@@ -21,6 +21,20 @@ pub struct BandwidthCap {
     pub down: Option<NonZeroU64>,
 }
 
+/// The line to one bucket or to several: clones of it queue behind each other.
+#[derive(Clone, Debug)]
+pub struct Line {
+    up: Arc<Lane>,
+    down: Arc<Lane>,
+}
+
+impl Line {
+    /// A line with nothing on it.
+    pub fn new(cap: BandwidthCap) -> Self {
+        Self { up: Arc::new(Lane::new(cap.up)), down: Arc::new(Lane::new(cap.down)) }
+    }
+}
+
 /// Keeps the average of all bodies, up and down each, below a cap.
 ///
 /// An object travels at the speed of the line; then the line rests as long as the object is worth. Objects that come in
@@ -29,14 +43,18 @@ pub struct BandwidthCap {
 pub struct Bandwidth<B> {
     inner: B,
     clock: Arc<dyn Clock>,
-    up: Lane,
-    down: Lane,
+    line: Line,
 }
 
 impl<B: Bucket> Bandwidth<B> {
     /// Caps transfers with `inner`.
     pub fn new(inner: B, clock: Arc<dyn Clock>, cap: BandwidthCap) -> Self {
-        Self { inner, clock, up: Lane::new(cap.up), down: Lane::new(cap.down) }
+        Self::on(inner, clock, Line::new(cap))
+    }
+
+    /// Caps transfers with `inner` and with all other buckets on the same line together.
+    pub fn on(inner: B, clock: Arc<dyn Clock>, line: Line) -> Self {
+        Self { inner, clock, line }
     }
 
     /// Waits until `bytes` more have been paid for with time.
@@ -73,7 +91,7 @@ impl Lane {
 impl<B: Bucket> Bucket for Bandwidth<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         let body = self.inner.get(key, limit).await?;
-        self.pay(&self.down, body.len() as u64).await;
+        self.pay(&self.line.down, body.len() as u64).await;
         Ok(body)
     }
 
@@ -81,7 +99,7 @@ impl<B: Bucket> Bucket for Bandwidth<B> {
         let length = body.len() as u64;
         let outcome = self.inner.put_new(key, body).await;
         // A failed try may have sent everything.
-        self.pay(&self.up, length).await;
+        self.pay(&self.line.up, length).await;
         outcome
     }
 

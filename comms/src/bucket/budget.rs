@@ -1,6 +1,6 @@
 //! A bucket that stops before the bill gets too long.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +9,32 @@ use crate::bucket::contract::{Bucket, Listed, Put};
 use crate::bucket::error::BucketError;
 use crate::layout::{Key, Prefix};
 
+/// Bytes that may still pass to and from one bucket or several: clones of it spend the same.
+#[derive(Clone, Debug)]
+pub struct Purse {
+    budget: u64,
+    left: Arc<Mutex<u64>>,
+}
+
+impl Purse {
+    /// A purse with `budget` bytes in it.
+    pub fn new(budget: u64) -> Self {
+        Self { budget, left: Arc::new(Mutex::new(budget)) }
+    }
+
+    fn left(&self) -> MutexGuard<'_, u64> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets up to `most` bytes aside until they are spent or given back.
+    fn set_aside(&self, most: u64) -> Reserve<'_> {
+        let mut left = self.left();
+        let bytes = most.min(*left);
+        *left -= bytes;
+        Reserve { purse: self, bytes }
+    }
+}
+
 /// Lets a number of bytes pass, up and down together, and then nothing more.
 ///
 /// Bodies count, also those of failed writes; headers and listings do not. A write that does not fit is not begun, and
@@ -16,54 +42,46 @@ use crate::layout::{Key, Prefix};
 #[derive(Debug)]
 pub struct ByteBudget<B> {
     inner: B,
-    budget: u64,
-    left: Mutex<u64>,
+    purse: Purse,
 }
 
 impl<B: Bucket> ByteBudget<B> {
     /// Lets `budget` bytes pass to and from `inner`.
     pub fn new(inner: B, budget: u64) -> Self {
-        Self { inner, budget, left: Mutex::new(budget) }
+        Self::sharing(inner, Purse::new(budget))
+    }
+
+    /// Lets pass to and from `inner` what it and all other buckets with the same purse leave in it.
+    pub fn sharing(inner: B, purse: Purse) -> Self {
+        Self { inner, purse }
     }
 
     /// Bytes that are left.
     pub fn left(&self) -> u64 {
-        *self.purse()
-    }
-
-    fn purse(&self) -> MutexGuard<'_, u64> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.purse.left()
     }
 
     fn spent(&self, what: String, needed: u64, left: u64) -> BucketError {
-        BucketError::BudgetSpent { what, needed, left, budget: self.budget }
-    }
-
-    /// Sets up to `most` bytes aside until they are spent or given back.
-    fn set_aside(&self, most: u64) -> Reserve<'_> {
-        let mut left = self.purse();
-        let bytes = most.min(*left);
-        *left -= bytes;
-        Reserve { purse: &self.left, bytes }
+        BucketError::BudgetSpent { what, needed, left, budget: self.purse.budget }
     }
 }
 
 /// Bytes set aside for a read; what it does not spend goes back when it ends, however it ends.
 struct Reserve<'purse> {
-    purse: &'purse Mutex<u64>,
+    purse: &'purse Purse,
     bytes: u64,
 }
 
 impl Drop for Reserve<'_> {
     fn drop(&mut self) {
-        *self.purse.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        *self.purse.left() += self.bytes;
     }
 }
 
 #[async_trait]
 impl<B: Bucket> Bucket for ByteBudget<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
-        let mut reserve = self.set_aside(limit);
+        let mut reserve = self.purse.set_aside(limit);
         match self.inner.get(key, reserve.bytes).await {
             Ok(body) => {
                 reserve.bytes = reserve.bytes.saturating_sub(body.len() as u64);
@@ -81,7 +99,7 @@ impl<B: Bucket> Bucket for ByteBudget<B> {
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
         let needed = body.len() as u64;
         {
-            let mut left = self.purse();
+            let mut left = self.purse.left();
             *left = left.checked_sub(needed).ok_or_else(|| self.spent(key.to_string(), needed, *left))?;
         }
         self.inner.put_new(key, body).await

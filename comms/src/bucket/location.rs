@@ -15,6 +15,7 @@ use crate::bucket::access::Access;
 use crate::bucket::contract::Bucket;
 use crate::bucket::error::BucketError;
 use crate::bucket::memory::MemoryBucket;
+use crate::bucket::neighbourhood;
 use crate::bucket::store::StoreBucket;
 use crate::clock::Clock;
 
@@ -27,7 +28,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The checked form of a bucket's URL; it holds no secrets.
 ///
-/// - `s3://bucket/prefix?endpoint=http://host:port&region=name`; the options go before those of [`Access`]
+/// - `s3://bucket/prefix?endpoint=http://host:port&region=name`; the options go before those of [`Access`], the endpoint is
+///   an HTTP address without keys and the region a plain word, because both become part of other addresses
 /// - `file:///folder`, or a plain path
 /// - `memory://`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,18 @@ pub enum Location {
     Folder(PathBuf),
     /// The memory of this process, gone with it.
     Memory,
+}
+
+impl Location {
+    /// Whether it is on this machine or in its own network, where a stranger may not send us.
+    ///
+    /// Names are not looked up; a bucket of Amazon's is far.
+    pub fn is_near(&self) -> bool {
+        let Self::S3 { endpoint, .. } = self else { return true };
+        let Some(endpoint) = endpoint else { return false };
+        // What is no address may lead anywhere.
+        Url::parse(endpoint).ok().and_then(|url| url.host().map(|host| neighbourhood::is_near(&host))).unwrap_or(true)
+    }
 }
 
 impl FromStr for Location {
@@ -79,13 +93,43 @@ fn parse_s3(text: &str, url: &Url) -> Result<Location, BucketError> {
     let (mut endpoint, mut region) = (None, None);
     for (name, value) in url.query_pairs() {
         match name.as_ref() {
-            "endpoint" => endpoint = Some(value.into_owned()),
-            "region" => region = Some(value.into_owned()),
+            "endpoint" => {
+                check_endpoint(&value)?;
+                endpoint = Some(value.into_owned());
+            }
+            "region" => {
+                check_region(&value)?;
+                region = Some(value.into_owned());
+            }
             // Its value might be a secret.
             name => return Err(invalid("s3://…", &format!("option `{name}` is none of endpoint, region"))),
         }
     }
     Ok(Location::S3 { bucket, prefix, endpoint, region })
+}
+
+fn check_endpoint(endpoint: &str) -> Result<(), BucketError> {
+    let reason = match Url::parse(endpoint) {
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "keys belong into the environment, not into the URL"
+        }
+        Ok(url) if is_plain_address(&url) => return Ok(()),
+        _ => "its endpoint is no address such as https://host:port",
+    };
+    // Not repeated in the message, which may be logged.
+    Err(invalid("s3://…", reason))
+}
+
+fn is_plain_address(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+}
+
+/// A region stands in the middle of Amazon's host names, so that other letters could lead elsewhere.
+fn check_region(region: &str) -> Result<(), BucketError> {
+    match region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        true => Ok(()),
+        false => Err(invalid("s3://…", "its region is no word of letters, digits and hyphens")),
+    }
 }
 
 fn invalid(url: &str, reason: &str) -> BucketError {
@@ -206,7 +250,17 @@ mod tests {
 
     #[test]
     fn what_is_no_bucket_is_refused_with_a_hint() {
-        for text in ["", "ftp://host/x", "s3:///prefix", "s3://bkt?regoin=eu", "s3://", "http://host"] {
+        for text in [
+            "",
+            "ftp://host/x",
+            "s3:///prefix",
+            "s3://bkt?regoin=eu",
+            "s3://",
+            "http://host",
+            "s3://bkt?endpoint=host:9000",
+            "s3://bkt?endpoint=https://host?x=",
+            "s3://bkt?region=@127.0.0.1/",
+        ] {
             let error = text.parse::<Location>().unwrap_err();
             assert!(error.hint().is_some(), "{text}: {error}");
         }
@@ -214,9 +268,57 @@ mod tests {
 
     #[test]
     fn secrets_in_a_url_are_refused_and_not_repeated() {
-        for text in ["s3://us:hush@bkt/x", "s3://bkt/x?secret=hush"] {
+        for text in ["s3://us:hush@bkt/x", "s3://bkt/x?secret=hush", "s3://bkt?endpoint=https://us:hush@host.example"] {
             let error = text.parse::<Location>().unwrap_err().to_string();
             assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    /// Every way to write an address means the address.
+    #[test]
+    fn neighbours_are_known_however_they_are_written() {
+        for near in [
+            "127.0.0.1:9000",
+            "0x7f.1",
+            "2130706433",
+            "0177.0.0.1",
+            "127.1:80/path",
+            "%31%32%37.0.0.1",
+            "①27.0.0.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254/latest",
+            "100.64.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:8.8.8.8]",
+            "[fd00::1]",
+            "localhost",
+            "LOCALHOST.",
+            "api.localhost",
+            "store",
+            "store.local.",
+            "metadata.google.internal",
+        ] {
+            for scheme in ["http", "https"] {
+                let mut url = Url::parse("s3://bkt/prefix").unwrap();
+                url.query_pairs_mut().append_pair("endpoint", &format!("{scheme}://{near}"));
+                assert!(url.as_str().parse::<Location>().unwrap().is_near(), "{near}");
+            }
+        }
+        assert!(
+            ["/folder", "file:///folder", "memory://"].iter().all(|near| near.parse::<Location>().unwrap().is_near())
+        );
+        for far in
+            ["s3://bkt/prefix", "s3://b?endpoint=https://store.example.org:9000", "s3://b?endpoint=http://8.8.8.8"]
+        {
+            assert!(!far.parse::<Location>().unwrap().is_near(), "{far}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! bucket in another. [`check_conformance`] holds every one of them to the contract.
 //!
 //! A peer stacks them so: the bandwidth cap outside, because its pauses are no fault of the store; within it the retry,
-//! and within that the budget, which so counts every try.
+//! and within that the budget, which so counts every try. Several buckets can share one [`Line`] and one [`Purse`].
 
 mod access;
 mod bandwidth;
@@ -14,13 +14,14 @@ mod contract;
 mod error;
 mod location;
 mod memory;
+mod neighbourhood;
 mod probe;
 mod retry;
 mod store;
 
 pub use access::{Access, Secret};
-pub use bandwidth::{Bandwidth, BandwidthCap};
-pub use budget::ByteBudget;
+pub use bandwidth::{Bandwidth, BandwidthCap, Line};
+pub use budget::{ByteBudget, Purse};
 pub use conformance::{Violation, check_conformance};
 pub use contract::{Bucket, Listed, Put};
 pub use error::BucketError;
