@@ -53,7 +53,8 @@ pub struct JoinArgs {
     /// The run.
     #[command(flatten)]
     pub place: RunArgs,
-    /// URL of a bucket of your own for what this peer sends; others must be able to read it without keys.
+    /// URL of a bucket of your own for what this peer sends, with keys from OWN_AWS_* variables or else AWS_*; others must
+    /// be able to read it without keys.
     #[arg(long, value_name = "BUCKET")]
     pub own_bucket: Option<String>,
     /// Prepared folder to learn from, if the data is not in the bucket.

@@ -1,9 +1,10 @@
 //! `covey join`: one machine's part in a run.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use covey_comms::{BucketError, CommsError, Creation, Identity, PeerId, Run};
+use covey_comms::{BucketError, Clock, CommsError, Creation, Identity, PeerId, Run};
 use covey_data::Dataset;
 
 use super::config::own_layers;
@@ -12,7 +13,7 @@ use crate::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::cli::JoinArgs;
 use crate::common_run::connection::{Connection, OwnBucket, identity, own_bucket, strangers};
 use crate::common_run::terms::Terms;
-use crate::config::{Config, Layers, Purpose};
+use crate::config::{CommsConfig, Config, Layers, Purpose};
 use crate::device;
 use crate::diagnostics::UsageError;
 use crate::round_loop::{Ending, Peer, PeerSetup};
@@ -28,8 +29,10 @@ pub(super) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
         let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
         let identity = identity(&config.comms.key)?;
         refuse_read_only(&connection, &arguments.place.bucket, Some(identity.peer())).await?;
-        let brought = arguments.own_bucket.as_ref().map(|url| own_bucket(url, &config.comms, &connection.clock));
-        let brought = brought.transpose()?;
+        let brought = match &arguments.own_bucket {
+            Some(url) => Some(bring(url, &config.comms, &connection.clock).await?),
+            None => None,
+        };
         let run = run.with_opener(strangers(&arguments.place.bucket, &config.comms, connection.clock.clone())?);
         let (mut peer, folder) = enter(run, terms, config, (identity, brought)).await?;
         say(&format!("taking part as {} in {folder}", peer.peer()));
@@ -81,6 +84,21 @@ pub(super) async fn refuse_read_only(
             Ok(())
         }
         Creation::Honoured => Ok(()),
+    }
+}
+
+/// The bucket of this peer's own, held to what the run's is: to be found out before anything is trained for nothing.
+async fn bring(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<OwnBucket> {
+    let own = own_bucket(url, comms, clock)?;
+    let connection = Connection { bucket: Arc::clone(&own.bucket), clock: Arc::clone(clock) };
+    match connection.check().await? {
+        Creation::ReadOnly => {
+            let problem = UsageError::new(format!("{url} can be read, but not written to"));
+            let hint = "set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that let this machine write";
+            Err(problem.with_hint(hint).into())
+        }
+        // Nobody else writes there.
+        Creation::Honoured | Creation::Overwrites => Ok(own),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use covey_comms::{
-    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, Identity, Location,
-    Opener, Retry, RetryPolicy, SystemClock, open, probe, skew,
+    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, Identity, Line,
+    Location, Opener, Purse, Retry, RetryPolicy, SystemClock, open, probe, skew,
 };
 
 use crate::config::CommsConfig;
@@ -34,11 +34,9 @@ impl Connection {
         let store = open(&location, &access, Arc::clone(&clock))?;
         let [a, b, c, d, e, f, g, h, ..] = random_bytes()?;
         let jitter_seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        Ok(Self { bucket: limited(store, &clock, comms, jitter_seed), clock })
+        Ok(Self { bucket: Limits::new(comms, &clock).around(store, jitter_seed), clock })
     }
-}
 
-impl Connection {
     /// Finds out what the bucket makes of a second write, and whether its clock and ours agree.
     ///
     /// # Errors
@@ -63,6 +61,8 @@ pub struct OwnBucket {
 
 /// The bucket that this peer brings, with the keys of `OWN_AWS_*` variables, or else of the usual ones.
 ///
+/// A folder is announced by its absolute path, because others start from other folders.
+///
 /// # Errors
 /// As for [`Connection::open`].
 pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<OwnBucket> {
@@ -70,61 +70,68 @@ pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> any
         std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix("OWN_")?.to_owned(), value))).collect();
     let has_own = own.iter().any(|(name, _)| name.starts_with("AWS_"));
     let access = if has_own { Access::from_variables(own)? } else { Access::from_variables(std::env::vars())? };
-    let store = open(&url.parse()?, &access, Arc::clone(clock))?;
-    Ok(OwnBucket { url: url.to_owned(), bucket: limited(store, clock, comms, 1) })
+    let location: Location = url.parse()?;
+    let store = open(&location, &access, Arc::clone(clock))?;
+    let url = match location {
+        Location::Folder(path) => absolute(&path)?,
+        _ => url.to_owned(),
+    };
+    Ok(OwnBucket { url, bucket: Limits::new(comms, clock).around(store, 1) })
+}
+
+fn absolute(folder: &Path) -> anyhow::Result<String> {
+    let path = std::path::absolute(folder).with_context(|| format!("cannot find {}", folder.display()))?;
+    Ok(path.to_str().with_context(|| format!("{} is not UTF-8 text", path.display()))?.to_owned())
 }
 
 /// Opens the buckets that other peers bring, as a reader without keys.
 ///
 /// Their addresses come from strangers: folders are refused, and so are addresses of this machine and of its own network,
-/// unless the run itself lies in one (`home`).
+/// unless the run itself lies in one (`home`). However many buckets they bring, all together stay within the limits of one.
 pub fn strangers(home: &str, comms: &CommsConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Opener>> {
-    let trusts_neighbours = is_near(&home.parse()?);
-    let comms = comms.clone();
+    let trusts_neighbours = home.parse::<Location>()?.is_near();
+    let limits = Limits::new(comms, &clock);
     Ok(Arc::new(move |url: &str| {
         let location: Location = url.parse()?;
-        if !trusts_neighbours && is_near(&location) {
+        if !trusts_neighbours && location.is_near() {
             let reason = "another peer may not send us to this machine or its network".to_owned();
             return Err(BucketError::InvalidUrl { url: url.to_owned(), reason });
         }
         let store = open(&location, &Access::default(), Arc::clone(&clock))?;
-        Ok(limited(store, &clock, &comms, 0))
+        Ok(limits.around(store, 0))
     }))
 }
 
-/// Whether a place is on this machine or in a network of its own; names are not looked up.
-fn is_near(location: &Location) -> bool {
-    let Location::S3 { endpoint, .. } = location else { return true };
-    let Some(endpoint) = endpoint else { return false };
-    let host = endpoint.split("://").nth(1).unwrap_or(endpoint).split(['/', '?']).next().unwrap_or_default();
-    // Keys before an `@` have no business here either.
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    match name.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(address)) => !is_public(address),
-        Ok(std::net::IpAddr::V6(_)) => true,
-        Err(_) => host.contains('@') || name == "localhost" || !name.contains('.'),
+/// What the traffic with a bucket may cost this machine, or with several together.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    clock: Arc<dyn Clock>,
+    retry: RetryPolicy,
+    line: Line,
+    purse: Purse,
+}
+
+impl Limits {
+    /// The limits that this machine is configured with, nothing spent.
+    pub fn new(comms: &CommsConfig, clock: &Arc<dyn Clock>) -> Self {
+        let cap = BandwidthCap {
+            up: comms.upload_limit.and_then(NonZeroU64::new),
+            down: comms.download_limit.and_then(NonZeroU64::new),
+        };
+        Self {
+            clock: Arc::clone(clock),
+            retry: RetryPolicy { deadline: Duration::from_secs_f64(comms.retry), ..RetryPolicy::default() },
+            line: Line::new(cap),
+            purse: Purse::new(comms.byte_budget.unwrap_or(u64::MAX)),
+        }
     }
-}
 
-fn is_public(address: std::net::Ipv4Addr) -> bool {
-    !(address.is_private() || address.is_loopback() || address.is_link_local() || address.is_unspecified())
-}
-
-/// A bucket that tries again, and stays within the limits of this machine.
-pub fn limited(
-    store: Arc<dyn Bucket>,
-    clock: &Arc<dyn Clock>,
-    comms: &CommsConfig,
-    jitter_seed: u64,
-) -> Arc<dyn Bucket> {
-    let policy = RetryPolicy { deadline: Duration::from_secs_f64(comms.retry), ..RetryPolicy::default() };
-    let cap = BandwidthCap {
-        up: comms.upload_limit.and_then(NonZeroU64::new),
-        down: comms.download_limit.and_then(NonZeroU64::new),
-    };
-    let budgeted = ByteBudget::new(store, comms.byte_budget.unwrap_or(u64::MAX));
-    let patient = Retry::new(budgeted, Arc::clone(clock), policy, jitter_seed);
-    Arc::new(Bandwidth::new(patient, Arc::clone(clock), cap))
+    /// A bucket that tries again, and stays within these limits together with all others that were put within them.
+    pub fn around(&self, store: Arc<dyn Bucket>, jitter_seed: u64) -> Arc<dyn Bucket> {
+        let budgeted = ByteBudget::sharing(store, self.purse.clone());
+        let patient = Retry::new(budgeted, Arc::clone(&self.clock), self.retry, jitter_seed);
+        Arc::new(Bandwidth::on(patient, Arc::clone(&self.clock), self.line.clone()))
+    }
 }
 
 /// The identity in the file at `path`, a new one if there is none.
@@ -150,29 +157,4 @@ fn random_bytes() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strangers_cannot_send_us_to_our_neighbours() {
-        for near in [
-            "/folder",
-            "s3://b/p?endpoint=http://127.0.0.1:9000",
-            "s3://b?endpoint=http://10.1.2.3",
-            "s3://b?endpoint=http://localhost",
-            "s3://b?endpoint=http://169.254.169.254/latest",
-            "s3://b?endpoint=http://[::1]:80",
-            "s3://b?endpoint=http://u:p@store.example.org",
-        ] {
-            assert!(is_near(&near.parse().unwrap()), "{near}");
-        }
-        for far in
-            ["s3://bucket/prefix", "s3://b?endpoint=https://store.example.org:9000", "s3://b?endpoint=http://8.8.8.8"]
-        {
-            assert!(!is_near(&far.parse().unwrap()), "{far}");
-        }
-    }
 }

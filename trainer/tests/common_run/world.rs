@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use covey::checkpoint::newest_intact;
-use covey::common_run::connection::{Connection, OwnBucket, limited};
+use covey::common_run::connection::{Connection, Limits, OwnBucket};
 use covey::common_run::coordination::Coordination;
 use covey::common_run::founding::Foundation;
 use covey::common_run::terms::Terms;
@@ -156,7 +156,7 @@ impl World {
     }
 
     fn limited(&self, bucket: Arc<dyn Bucket>, seed: u64) -> Arc<dyn Bucket> {
-        limited(bucket, &self.clock, &self.config.comms, seed)
+        Limits::new(&self.config.comms, &self.clock).around(bucket, seed)
     }
 
     fn folder(&self, number: u8) -> PathBuf {

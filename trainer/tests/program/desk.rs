@@ -120,7 +120,8 @@ pub(crate) fn training<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn clean(mut command: Command, folder: &Path) -> Command {
-    let is_read = |name: &OsString| ["COVEY_", "AWS_"].iter().any(|start| name.to_string_lossy().starts_with(start));
+    let is_read =
+        |name: &OsString| ["COVEY_", "AWS_", "OWN_AWS_"].iter().any(|start| name.to_string_lossy().starts_with(start));
     for name in std::env::vars_os().map(|(name, _)| name).filter(is_read) {
         command.env_remove(name);
     }

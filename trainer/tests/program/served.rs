@@ -176,6 +176,12 @@ fn what_can_only_be_read_cannot_be_taken_part_in() {
     error: URL can be read, but not written to
     hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
     ");
+    let keyless = [served.keys_of("peer-1"), vec![("OWN_AWS_REGION".to_owned(), "here".to_owned())]].concat();
+    let own = joining(&served.url, "peer-1", &["--own-bucket", &served.url]);
+    assert_snapshot!(served.complaint(&own, &keyless, USAGE), @r"
+    error: URL can be read, but not written to
+    hint: set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    ");
     let status = served.covey(&["status", &served.url], &Keys::new());
     assert!(status.stdout.contains("0 of 6 outer steps"), "{status:?}");
     assert_eq!(num_rounds(&served.desk.path("peer-1")), 0);

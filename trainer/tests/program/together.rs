@@ -1,6 +1,8 @@
 //! Peers that train apart and exchange deltas through a folder hold the same bits after every round.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use crate::common_run::{
 };
 use crate::desk::{Desk, Said};
 use crate::materials::{Files, files_below};
+use crate::trained::Running;
 
 /// What peer 1 and peer 2 have written down in the run that nothing disturbed.
 struct Undisturbed {
@@ -186,6 +189,26 @@ fn threads_and_micro_batches_do_not_matter() {
     finish([coordinator(&desk, &[]), one, two]);
     assert_eq!(digests(&desk.path("peer-1")), digests(&desk.path("peer-2")));
     assert_eq!(num_rounds(&desk.path("peer-1")), undisturbed().digests.len());
+}
+
+/// It is named from where the peer was started, and found by those who were started elsewhere.
+#[test]
+fn a_bucket_of_ones_own_does_not_matter() {
+    let desk = founded(&[]);
+    std::fs::create_dir_all(desk.path("peer-2/own")).unwrap();
+    let mut command = desk.command(&joining("../bucket", ".", &["--own-bucket=own"]));
+    command.current_dir(desk.path("peer-2"));
+    let two = Running::beside_others(&desk, "peer-2", command);
+    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[]), two]);
+    assert_same_bits(&desk, &["peer-1", "peer-2"]);
+    let [shared, own] = ["bucket", "peer-2/own"].map(|folder| senders(&desk.path(folder)));
+    assert_eq!((shared.len(), own.len(), shared.intersection(&own).count()), (1, 1, 0));
+}
+
+/// The names of those whose deltas lie in a bucket.
+fn senders(bucket: &Path) -> BTreeSet<OsString> {
+    let is_delta = |path: &&PathBuf| path.parent().is_some_and(|folder| folder.ends_with("deltas"));
+    files_below(bucket).keys().filter(is_delta).map(|path| path.file_name().unwrap().to_owned()).collect()
 }
 
 #[test]
