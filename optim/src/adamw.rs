@@ -11,12 +11,13 @@
 //!
 //! The same formula as PyTorch's fused AdamW. Decay applies to every tensor, norms included, as in the 72B run.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use burn_flex::FlexTensor;
 use serde::{Deserialize, Serialize};
 
 use crate::elements;
 use crate::error::{Findings, OptimError, SettingError};
+use crate::moments::{Memory, MomentTensors, Moments};
 use crate::update::{Coefficients, Slices, update_all};
 
 /// The constants of AdamW; the learning rate comes with every step.
@@ -83,14 +84,7 @@ impl AdamWConfig {
 pub struct AdamW {
     config: AdamWConfig,
     steps: u64,
-    moments: Vec<MomentTensors>,
-}
-
-/// Running means for one parameter, flat.
-#[derive(Clone, Debug)]
-struct MomentTensors {
-    first: Tensor<1>,
-    second: Tensor<1>,
+    memory: Memory,
 }
 
 /// All that an optimizer remembers, for checkpoints.
@@ -102,39 +96,59 @@ pub struct AdamWState {
     pub moments: Vec<Moments>,
 }
 
-/// Running means for one parameter, flat and row-major.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Moments {
-    /// Mean of gradients (`m`).
-    pub first: Vec<f32>,
-    /// Mean of squared gradients (`v`).
-    pub second: Vec<f32>,
-}
-
 impl AdamW {
     /// An optimizer that has made no step.
     pub fn new(config: AdamWConfig) -> Self {
-        Self { config, steps: 0, moments: Vec::new() }
+        Self { config, steps: 0, memory: Memory::default() }
     }
 
     /// The optimizer that [`state`](Self::state) was taken from: it goes on bit for bit. Moments go to `device`.
     pub fn restore(config: AdamWConfig, state: AdamWState, device: &Device) -> Self {
-        let moments = state.moments.into_iter().map(|moments| MomentTensors {
-            first: tensor(moments.first, device),
-            second: tensor(moments.second, device),
-        });
-        Self { config, steps: state.steps, moments: moments.collect() }
+        let moments = state.moments.into_iter().map(|moments| MomentTensors::on(device, moments));
+        Self::continued(config, state.steps, moments.collect())
+    }
+
+    /// An optimizer that has made `steps` steps and remembers these moments.
+    pub(crate) fn continued(config: AdamWConfig, steps: u64, moments: Vec<MomentTensors>) -> Self {
+        Self { config, steps, memory: Memory::on_devices(moments) }
     }
 
     /// A copy of everything that this optimizer remembers.
     pub fn state(&self) -> AdamWState {
-        let moments = self.moments.iter().map(|own| Moments { first: values(&own.first), second: values(&own.second) });
+        let moments = (0..self.memory.len()).filter_map(|index| self.moments(index));
         AdamWState { steps: self.steps, moments: moments.collect() }
+    }
+
+    /// A copy of what it remembers of one parameter; nothing before the first step.
+    pub fn moments(&self, index: usize) -> Option<Moments> {
+        self.memory.get(index)
     }
 
     /// Updates made.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// The constants.
+    pub fn config(&self) -> AdamWConfig {
+        self.config
+    }
+
+    /// Moves moments to host memory, so that devices have room for something else; nothing on the CPU.
+    pub fn offload(&mut self) {
+        if !self.memory.is_on_cpu() {
+            self.memory.offload();
+        }
+    }
+
+    /// Begins to move moments back to the devices that they came from. The next step does so if nobody did.
+    pub fn reload(&mut self) {
+        self.memory.reload();
+    }
+
+    /// What is on the devices now.
+    pub(crate) fn moment_tensors(&self) -> &[MomentTensors] {
+        self.memory.tensors()
     }
 
     /// Moves every parameter along its gradient, which is multiplied by `gradient_scale` on the way.
@@ -152,14 +166,16 @@ impl AdamW {
         gradient_scale: f32,
     ) -> Result<(), OptimError> {
         let mut pairs: Vec<_> = parameters.into_iter().collect();
+        self.reload();
         self.check(&pairs)?;
-        if self.moments.is_empty() {
-            self.moments = pairs.iter().map(|(parameter, _)| MomentTensors::zeros(parameter)).collect();
+        if self.memory.len() == 0 {
+            self.memory = Memory::on_devices(pairs.iter().map(|(own, _)| MomentTensors::zeros(own)).collect());
         }
         self.steps += 1;
         let coefficients = self.config.coefficients(self.steps, learning_rate, gradient_scale);
-        if !update_in_place(&mut pairs, &mut self.moments, coefficients) {
-            for ((parameter, gradient), moments) in pairs.into_iter().zip(&mut self.moments) {
+        let moments = self.memory.tensors_mut();
+        if !update_in_place(&mut pairs, moments, coefficients) {
+            for ((parameter, gradient), moments) in pairs.into_iter().zip(moments) {
                 update_tensors(parameter, gradient, moments, coefficients);
             }
         }
@@ -167,25 +183,20 @@ impl AdamW {
     }
 
     fn check(&self, pairs: &[(&mut Tensor<1>, &Tensor<1>)]) -> Result<(), OptimError> {
-        if !self.moments.is_empty() && self.moments.len() != pairs.len() {
-            return Err(OptimError::ParameterCount { expected: self.moments.len(), got: pairs.len() });
+        let moments = self.memory.tensors();
+        if !moments.is_empty() && moments.len() != pairs.len() {
+            return Err(OptimError::ParameterCount { expected: moments.len(), got: pairs.len() });
         }
         for (index, (parameter, gradient)) in pairs.iter().enumerate() {
             check_precision("values", index, parameter)?;
             check_precision("gradient", index, gradient)?;
             check_length("gradient", index, parameter, gradient)?;
-            if let Some(moments) = self.moments.get(index) {
+            if let Some(moments) = moments.get(index) {
                 check_length("first moment", index, parameter, &moments.first)?;
                 check_length("second moment", index, parameter, &moments.second)?;
             }
         }
         Ok(())
-    }
-}
-
-impl MomentTensors {
-    fn zeros(parameter: &Tensor<1>) -> Self {
-        Self { first: parameter.zeros_like(), second: parameter.zeros_like() }
     }
 }
 
@@ -273,18 +284,10 @@ fn check_length(what: &'static str, index: usize, parameter: &Tensor<1>, tensor:
     if expected == got { Ok(()) } else { Err(OptimError::Length { what, index, expected, got }) }
 }
 
-fn tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {
-    let length = values.len();
-    Tensor::from_data(TensorData::new(values, [length]), device)
-}
-
-fn values(tensor: &Tensor<1>) -> Vec<f32> {
-    tensor.clone().into_data().try_into_vec().expect("moments are fp32")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::moments::{tensor, values};
 
     /// Values without a pattern that a formula could hide behind.
     fn wave(length: usize, seed: f32) -> Vec<f32> {

@@ -29,3 +29,8 @@ pub(crate) fn put_back(tensor: &mut Tensor<1>, storage: FlexTensor) {
 pub(crate) fn slice(storage: &FlexTensor) -> &[f32] {
     storage.as_slice::<f32>().expect("storage is contiguous, and precision was checked before")
 }
+
+/// Bytes of a tensor's elements.
+pub(crate) fn bytes(tensor: &Tensor<1>) -> usize {
+    tensor.shape().num_elements() * tensor.dtype().size()
+}

@@ -86,6 +86,18 @@ pub enum OptimError {
 }
 
 impl OptimError {
+    /// The same of another list: `place` says where in it the tensor is.
+    #[cfg(feature = "burn")]
+    pub(crate) fn at(mut self, place: impl Fn(usize) -> usize) -> Self {
+        match &mut self {
+            Self::NonFiniteGradient { index, .. } | Self::Length { index, .. } | Self::Precision { index, .. } => {
+                *index = place(*index);
+            }
+            Self::ParameterCount { .. } => {}
+        }
+        self
+    }
+
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -1,6 +1,6 @@
 //! How large a gradient is, and how much of it may count.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -14,15 +14,15 @@ const LANES: usize = 32;
 /// The L2 norm of all gradients taken as one vector.
 ///
 /// On the CPU squares are summed in f64, in a fixed order over fixed chunks: the same bits whatever the number of
-/// threads, and no overflow. Elsewhere each tensor is summed on its device.
+/// threads, and no overflow. Elsewhere each tensor is summed on its device in fp32, and the sums of a device are read
+/// at once.
 ///
 /// # Errors
 ///
 /// [`OptimError::NonFiniteGradient`] names the first tensor with a NaN or an infinity.
 pub fn global_norm<'a>(gradients: impl IntoIterator<Item = &'a Tensor<1>>) -> Result<f64, OptimError> {
     let mut total = 0.0;
-    for (index, gradient) in gradients.into_iter().enumerate() {
-        let squares = sum_of_squares(gradient);
+    for (index, squares) in sums_of_squares(gradients).into_iter().enumerate() {
         if !squares.is_finite() {
             return Err(OptimError::NonFiniteGradient { index, norm: squares.sqrt() });
         }
@@ -50,10 +50,38 @@ pub fn clear<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor<1>>) {
     }
 }
 
-fn sum_of_squares(gradient: &Tensor<1>) -> f64 {
-    match elements::storage(gradient) {
-        Some(storage) => slice_sum_of_squares(elements::slice(&storage)),
-        None => f64::from((gradient.clone() * gradient.clone()).sum().into_scalar::<f32>()),
+/// Sums of squares that a device was asked for, and the places of their tensors.
+struct Asked {
+    device: Device,
+    places: Vec<usize>,
+    sums: Vec<Tensor<1>>,
+}
+
+/// The sum of squares of each tensor. All devices are asked before one is waited for.
+fn sums_of_squares<'a>(gradients: impl IntoIterator<Item = &'a Tensor<1>>) -> Vec<f64> {
+    let (mut sums, mut asked) = (Vec::new(), Vec::new());
+    for (place, gradient) in gradients.into_iter().enumerate() {
+        let sum = elements::storage(gradient).map(|storage| slice_sum_of_squares(elements::slice(&storage)));
+        if sum.is_none() {
+            ask(&mut asked, place, gradient);
+        }
+        sums.push(sum.unwrap_or_default());
+    }
+    for Asked { places, sums: own, .. } in asked {
+        let read: Vec<f32> = Tensor::cat(own, 0).into_data().try_into_vec().expect("sums of fp32 are fp32");
+        places.into_iter().zip(read).for_each(|(place, sum)| sums[place] = f64::from(sum));
+    }
+    sums
+}
+
+fn ask(asked: &mut Vec<Asked>, place: usize, gradient: &Tensor<1>) {
+    let (device, sum) = (gradient.device(), (gradient.clone() * gradient.clone()).sum());
+    match asked.iter_mut().find(|known| known.device == device) {
+        Some(known) => {
+            known.places.push(place);
+            known.sums.push(sum);
+        }
+        None => asked.push(Asked { device, places: vec![place], sums: vec![sum] }),
     }
 }
 

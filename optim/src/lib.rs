@@ -6,6 +6,7 @@
 //! | Which learning rate at which step? | [`schedule`] |
 //! | How far and where does a weight move? | [`adamw`] |
 //! | Is this gradient sane, and how much of it counts? | [`gradient`] |
+//! | How do several devices of one machine share a model? | [`fsdp`] |
 //! | What do peers tell each other once a round, and what comes of it? | [`sparseloco`] |
 //! | What else could peers tell each other? | [`outer`] |
 //! | Which bytes carry it? | [`codec`] |
@@ -23,8 +24,11 @@ pub mod codec;
 #[cfg(feature = "burn")]
 mod elements;
 pub mod error;
+pub mod fsdp;
 #[cfg(feature = "burn")]
 pub mod gradient;
+#[cfg(feature = "burn")]
+mod moments;
 pub mod outer;
 pub mod schedule;
 pub mod sparseloco;
@@ -32,8 +36,10 @@ pub mod sparseloco;
 mod update;
 
 #[cfg(feature = "burn")]
-pub use adamw::{AdamW, AdamWConfig, AdamWState, Moments};
+pub use adamw::{AdamW, AdamWConfig, AdamWState};
 pub use error::{OptimError, SettingError};
 #[cfg(feature = "burn")]
 pub use gradient::{clear, clip_scale, global_norm};
+#[cfg(feature = "burn")]
+pub use moments::Moments;
 pub use schedule::{Anneal, FlatWindow, Rewind, Schedule, Shape};
