@@ -54,10 +54,10 @@ impl Peer {
     /// `before` outer steps, and at its end.
     pub(super) fn evaluate_if_due(&mut self, before: u64) -> anyhow::Result<()> {
         let Some(every) = self.config.train.eval_every else { return Ok(()) };
-        let (inner_steps, after) = (self.config.rounds.inner_steps, self.follower.outer_steps());
-        let is_last = after > before && after >= self.terms.outer_steps();
-        match after * inner_steps / every > before * inner_steps / every || is_last {
-            true => self.evaluate(after * inner_steps),
+        let step = |outer_steps| outer_steps * self.config.rounds.inner_steps;
+        let (before, after) = (step(before), step(self.follower.outer_steps()));
+        match is_due(before, after, every, step(self.terms.outer_steps())) {
+            true => self.evaluate(after),
             false => Ok(()),
         }
     }
@@ -95,5 +95,26 @@ impl Peer {
             elapsed: self.diary.elapsed(),
         };
         self.diary.save(present, &self.terms)
+    }
+}
+
+/// Whether weights are to be measured after a round that took the run from one step to another; void rounds take it
+/// nowhere.
+fn is_due(before: u64, after: u64, every: u64, total: u64) -> bool {
+    after > before && (after / every > before / every || after >= total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_measured_once_where_a_multiple_is_passed_and_at_the_end() {
+        let due = |before, after| is_due(before, after, 20, 50);
+        let rounds = [(0, 15), (15, 30), (30, 30), (30, 45), (45, 60), (60, 60)];
+        assert_eq!(rounds.map(|(before, after)| due(before, after)), [false, true, false, true, true, false]);
+        assert!(due(0, 45), "a jump passes what the rounds in between would have");
+        assert!(due(45, 50) && !due(50, 50), "the last one, once");
+        assert!(due(5, 20) && !due(20, 35), "a multiple belongs to the round that reaches it");
     }
 }
