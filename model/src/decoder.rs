@@ -103,7 +103,8 @@ impl Decoder {
         Self::with_kernels(config, device, Box::new(ComposedKernels::new(device.clone())))
     }
 
-    fn with_kernels(config: ModelConfig, device: &Device, kernels: Box<dyn Kernels>) -> Self {
+    /// The same network with kernels of the caller's choice, made for `device`.
+    pub fn with_kernels(config: ModelConfig, device: &Device, kernels: Box<dyn Kernels>) -> Self {
         Self { rope: RopeTable::new(&config), config, device: device.clone(), kernels }
     }
 

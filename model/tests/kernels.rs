@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use burn::tensor::{Device, Tensor, TensorData};
+use covey_model::kernels::ComposedKernels;
 use covey_model::{Decoder, Generation, Initializer, ModelConfig, Rope, TokenBatch, Weights};
 use proptest::prelude::*;
 
@@ -81,6 +82,26 @@ proptest! {
         prop_assert!((fast_loss / loss - 1.0).abs() < 1e-6, "{fast_loss} and {loss}");
         for ((spec, fast), composed) in config.parameters().iter().zip(&fast).zip(&composed) {
             assert_close(fast, composed, &spec.name);
+        }
+    }
+
+    #[test]
+    fn the_attention_of_burn_is_that_of_written_out_scores(
+        heads in 1usize..3,
+        group in 1usize..4,
+        half_head in 1usize..9,
+        sequences in 1usize..4,
+        length in 2usize..100,
+    ) {
+        let device = Device::flex();
+        let config = config(50, heads, group, 2 * half_head, false);
+        let kernels = Box::new(ComposedKernels::with_burn_attention(device.clone()));
+        let burn = Decoder::with_kernels(config.clone(), &device, kernels);
+        let (burn_loss, burn) = loss_and_gradients(&burn, sequences, length);
+        let (loss, composed) = loss_and_gradients(&Decoder::composed(config.clone(), &device), sequences, length);
+        prop_assert!((burn_loss / loss - 1.0).abs() < 1e-6, "{burn_loss} and {loss}");
+        for ((spec, burn), composed) in config.parameters().iter().zip(&burn).zip(&composed) {
+            assert_close(burn, composed, &spec.name);
         }
     }
 

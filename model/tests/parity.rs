@@ -11,12 +11,19 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_model::hub::{ExportOptions, HubFolder, NumberFormat, SafetensorsFile, export};
-use covey_model::{Decoder, Generation, Sampler, Sampling, TokenBatch, Weights};
+use covey_model::kernels::ComposedKernels;
+use covey_model::{Decoder, Generation, Precision, Sampler, Sampling, TokenBatch, Weights};
 
 const LOGITS: f32 = 1e-4;
 const LOSS: f64 = 1e-5;
 const GRADIENT: f32 = 1e-4;
 const ADAMW: f64 = 1e-3;
+
+// bf16 has 8 bits: a number is known to 1 part in 256, and a gradient is a sum of many that were rounded on their way
+// through every block. What must hold for training is that a gradient keeps its direction and its length.
+const BF16_LOSS: f64 = 1e-3;
+const BF16_COSINE: f64 = 0.998;
+const BF16_LENGTH: f64 = 0.02;
 
 /// A reference folder, opened.
 struct Reference {
@@ -146,6 +153,42 @@ fn loss_and_every_gradient_are_those_of_pytorch() {
             }
         }
     });
+}
+
+#[test]
+fn bf16_keeps_the_loss_and_the_direction_of_every_gradient() {
+    for_every_folder(|reference| {
+        let (tokens, sequences) = reference.batch();
+        let model = &reference.hub.config().model;
+        let expected_loss = f64::from(reference.numbers("loss")[0]);
+        let weights = reference.weights().map(|weight| weight.clone().cast(Precision::Bf16.dtype()));
+        let burn = Box::new(ComposedKernels::with_burn_attention(reference.device.clone()));
+        let decoders = [
+            ("written-out scores", Decoder::with_precision(model.clone(), &reference.device, Precision::Bf16)),
+            ("attention of Burn", Decoder::with_kernels(model.clone(), &reference.device, burn)),
+        ];
+        for (kernels, decoder) in decoders {
+            let (loss, gradients) = loss_and_gradients(&decoder, &weights, &tokens, sequences);
+            assert!((loss / expected_loss - 1.0).abs() <= BF16_LOSS, "{kernels}: {loss} and {expected_loss}");
+            let mut worst = (1.0f64, 0.0f64);
+            for (spec, gradient) in model.parameters().iter().zip(gradients.iter()) {
+                let expected = reference.numbers(&format!("grad.{}", spec.name));
+                let (cosine, length) = cosine_and_length(&values(gradient), &expected);
+                assert!(cosine >= BF16_COSINE, "{kernels}, {}: cosine {cosine}", spec.name);
+                assert!((length - 1.0).abs() <= BF16_LENGTH, "{kernels}, {}: length {length}", spec.name);
+                worst = (worst.0.min(cosine), worst.1.max((length - 1.0).abs()));
+            }
+            let loss = (loss / expected_loss - 1.0).abs();
+            say(&format!("{kernels} in bf16: loss {loss:.1e}, cosine {:.5}, length {:.1e}", worst.0, worst.1));
+        }
+    });
+}
+
+/// Cosine of the angle between two vectors, and the ratio of their lengths.
+fn cosine_and_length(got: &[f32], expected: &[f32]) -> (f64, f64) {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let (got_length, expected_length) = (dot(got, got).sqrt(), dot(expected, expected).sqrt());
+    (dot(got, expected) / (got_length * expected_length), got_length / expected_length)
 }
 
 /// Mean loss over all shifted positions, and its gradient.

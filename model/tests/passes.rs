@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_model::{
-    Decoder, Initializer, ModelConfig, Passes, Recompute, Residence, Rope, TokenBatch, Unit, Weights, preset,
+    Decoder, Initializer, ModelConfig, Passes, Precision, Recompute, Residence, Rope, TokenBatch, Unit, Weights, preset,
 };
 
 fn config(tied: bool) -> ModelConfig {
@@ -57,13 +57,14 @@ struct InMemory {
     weights: Weights,
     gradients: Weights,
     members: usize,
+    precision: Precision,
     calls: Vec<Call>,
 }
 
 impl InMemory {
     fn new(decoder: &Decoder, members: usize) -> Self {
         let weights = weights(decoder.config(), decoder.device());
-        Self { weights, gradients: decoder.zeros(), members, calls: Vec::new() }
+        Self { weights, gradients: decoder.zeros(), members, precision: Precision::Fp32, calls: Vec::new() }
     }
 }
 
@@ -85,7 +86,9 @@ impl Residence for InMemory {
 
     fn gather(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>> {
         self.calls.push(Call::Gather(unit));
-        let list: Vec<_> = of_unit(&mut self.weights, unit).into_iter().map(|tensor| tensor.clone()).collect();
+        let dtype = self.precision.dtype();
+        let list: Vec<_> =
+            of_unit(&mut self.weights, unit).into_iter().map(|tensor| tensor.clone().cast(dtype)).collect();
         vec![list; self.members]
     }
 
@@ -176,16 +179,43 @@ fn one_member_with_one_micro_batch_at_a_time_has_the_bits_of_the_whole_network()
 #[test]
 fn recomputation_changes_no_bits() {
     let config = ModelConfig { num_layers: 2, vocab_size: 500, ..preset("tiny").unwrap() };
-    let decoder = Decoder::new(config.clone(), &Device::flex());
+    let device = Device::flex();
     let batches = [batches(&config, 2)];
-    let run = |recompute| {
-        let mut residence = InMemory::new(&decoder, 1);
-        let loss = passes(&config, 1, recompute).loss_backward(&mut residence, &batches, 1e-2);
+    let run = |decoder: Decoder, precision, recompute| {
+        let mut residence = InMemory { precision, ..InMemory::new(&decoder, 1) };
+        let loss = Passes::new(vec![decoder], recompute).loss_backward(&mut residence, &batches, 1e-2);
         (loss, all_values(&residence.gradients))
     };
-    let kept = run(Recompute::None);
-    assert!(run(Recompute::Every(1)) == kept);
-    assert!(run(Recompute::Every(2)) == kept);
+    let fast = |recompute| run(Decoder::new(config.clone(), &device), Precision::Fp32, recompute);
+    let composed = |recompute| run(Decoder::composed(config.clone(), &device), Precision::Fp32, recompute);
+    let bf16 = |recompute| run(Decoder::composed(config.clone(), &device), Precision::Bf16, recompute);
+    let all: [&dyn Fn(Recompute) -> (f64, Vec<Vec<f32>>); 3] = [&fast, &composed, &bf16];
+    for run in all {
+        let kept = run(Recompute::None);
+        assert!(run(Recompute::Every(1)) == kept);
+        assert!(run(Recompute::Every(2)) == kept);
+    }
+}
+
+#[test]
+fn gradients_of_a_pass_in_bf16_are_sums_in_fp32() {
+    let config = config(true);
+    let decoder = |_| Decoder::with_precision(config.clone(), &Device::flex(), Precision::Bf16);
+    let passes = Passes::new((0..2).map(decoder).collect(), Recompute::Every(2));
+    let whole = Decoder::new(config.clone(), &Device::flex());
+    let batches = batches(&config, 4);
+    let (loss, gradients) = self::whole(&whole, &batches, 1e-2);
+    let mut residence = InMemory { precision: Precision::Bf16, ..InMemory::new(&whole, 2) };
+    let shares = [batches[..2].to_vec(), batches[2..].to_vec()];
+    let got = passes.loss_backward(&mut residence, &shares, 1e-2);
+    assert!((got / loss - 1.0).abs() <= 1e-2, "{got} and {loss}");
+    for (got, expected) in residence.gradients.iter().zip(&gradients) {
+        assert_eq!(got.dtype(), Precision::Fp32.dtype().into());
+        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
+        let difference = square(&mut values(got).iter().zip(expected).map(|(got, expected)| got - expected));
+        // A vector within 5 % of another in length and direction has a cosine above 0.998.
+        assert!(difference <= 0.05f64.powi(2) * square(&mut expected.iter().copied()), "{difference}");
+    }
 }
 
 #[test]
