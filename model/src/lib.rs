@@ -19,6 +19,7 @@ mod recompute;
 mod residence;
 mod rope;
 mod sampler;
+mod step_memory;
 
 pub use config::{Llama3Scaling, ModelConfig, Rope};
 pub use decoder::{Decoder, TokenBatch, Weights};
@@ -34,3 +35,4 @@ pub use recompute::Recompute;
 pub use residence::{Residence, Unit};
 pub use rope::RopeTable;
 pub use sampler::{Sampler, Sampling, SamplingError};
+pub use step_memory::{StepMemory, StepShape};

@@ -186,14 +186,13 @@ fn recomputation_changes_no_bits() {
         let loss = Passes::new(vec![decoder], recompute).loss_backward(&mut residence, &batches, 1e-2);
         (loss, all_values(&residence.gradients))
     };
-    let fast = |recompute| run(Decoder::new(config.clone(), &device), Precision::Fp32, recompute);
-    let composed = |recompute| run(Decoder::composed(config.clone(), &device), Precision::Fp32, recompute);
-    let bf16 = |recompute| run(Decoder::composed(config.clone(), &device), Precision::Bf16, recompute);
-    let all: [&dyn Fn(Recompute) -> (f64, Vec<Vec<f32>>); 3] = [&fast, &composed, &bf16];
-    for run in all {
-        let kept = run(Recompute::None);
-        assert!(run(Recompute::Every(1)) == kept);
-        assert!(run(Recompute::Every(2)) == kept);
+    let kernels: [(fn(ModelConfig, &Device) -> Decoder, Precision); 3] =
+        [(Decoder::new, Precision::Fp32), (Decoder::composed, Precision::Fp32), (Decoder::composed, Precision::Bf16)];
+    for (build, precision) in kernels {
+        let kept = run(build(config.clone(), &device), precision, Recompute::None);
+        for recompute in [Recompute::Every(1), Recompute::Every(2)] {
+            assert!(run(build(config.clone(), &device), precision, recompute) == kept, "{precision:?}, {recompute:?}");
+        }
     }
 }
 

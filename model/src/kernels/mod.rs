@@ -17,6 +17,7 @@ use burn::tensor::{Device, Tensor};
 
 pub use composed::ComposedKernels;
 pub use cpu::CpuKernels;
+pub(crate) use cpu::{ATTENTION_TILE, rows_per_task};
 pub use losses::Losses;
 
 use crate::config::ModelConfig;

@@ -14,6 +14,7 @@ mod vector;
 use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
+pub(crate) use attention::TILE as ATTENTION_TILE;
 pub(super) use tensors::is_cpu;
 
 use self::matrix::{Matrix, MatrixMut, Write, multiply, multiply_parallel};
@@ -61,7 +62,7 @@ impl CpuKernels {
 /// Rows handled by one task: enough for a matrix product to be worth packing for, few enough to fit the cache.
 ///
 /// Depends on the number of rows alone, because sums over tasks do: results are the same on every number of threads.
-fn rows_per_task(rows: usize) -> usize {
+pub(crate) fn rows_per_task(rows: usize) -> usize {
     rows.div_ceil(8).next_multiple_of(32).clamp(32, 256)
 }
 

@@ -19,7 +19,7 @@ use crate::kernels::{AttentionInputs, AttentionWeights, BlockContext, SavedAtten
 use crate::parameters::AttentionParameters;
 
 /// Queries whose scores exist at a time.
-const TILE: usize = 64;
+pub(crate) const TILE: usize = 64;
 
 /// Widths of one call.
 #[derive(Clone, Copy)]

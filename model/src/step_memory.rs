@@ -1,0 +1,220 @@
+//! What one member holds while a training step runs, besides weights, gradients and moments.
+
+use std::collections::BTreeMap;
+
+use crate::config::ModelConfig;
+use crate::kernels::{ATTENTION_TILE, BatchShape, MAX_LOGITS, logit_rows_at_once, rows_per_task};
+use crate::recompute::Recompute;
+
+/// What one member computes between the first gather of a step and the last reduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepShape {
+    /// Sequences of a micro-batch.
+    pub sequences: usize,
+    /// Tokens of a sequence.
+    pub length: usize,
+    /// Micro-batches handled together: all of them keep their activations at the same time.
+    pub together: usize,
+    /// Which blocks are computed again.
+    pub recompute: Recompute,
+}
+
+impl StepShape {
+    fn batch(&self) -> BatchShape {
+        BatchShape { sequences: self.sequences, length: self.length }
+    }
+
+    fn rows(&self) -> usize {
+        self.batch().rows()
+    }
+}
+
+/// Bytes of activations and buffers at the peak of a step, by what they are for.
+///
+/// The fast kernels' buffers are counted by going through a step as the kernels do, taking and giving back what they take
+/// and give back: their pool keeps every buffer, so its size is, length by length, the most that were ever in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepMemory {
+    /// What is kept from the forward to the backward pass, and the residual stream itself.
+    pub kept: u64,
+    /// Logits of the rows that are held at once; their gradient takes their place.
+    pub logits: u64,
+    /// Everything else at its fullest: a block's projections while they are used or computed again, gradients of
+    /// activations, and every thread's scratch.
+    pub working: u64,
+}
+
+impl StepMemory {
+    /// What the fast kernels of the CPU hold, in fp32, on so many threads.
+    pub fn fast(config: &ModelConfig, shape: &StepShape, threads: usize) -> Self {
+        let walk = Walk { config, shape: *shape, threads, pool: PoolCount::default() };
+        let total = bytes(walk.through_step());
+        let kept = bytes(shape.together * kept_numbers(config, shape));
+        let logits = bytes(shape.rows().min(logit_rows_at_once(MAX_LOGITS, config.vocab_size)) * config.vocab_size);
+        Self { kept, logits, working: total - kept - logits }
+    }
+
+    /// All parts together.
+    pub fn total(&self) -> u64 {
+        self.kept + self.logits + self.working
+    }
+}
+
+/// Numbers that one micro-batch keeps: of every block, and the last residual.
+fn kept_numbers(config: &ModelConfig, shape: &StepShape) -> usize {
+    let narrow = 2 * config.hidden_size + config.query_width() + config.num_heads;
+    let wide = config.query_width() + 2 * config.kv_width() + 2 * config.intermediate_size;
+    let num_wide = config.num_layers - shape.recompute.count(config.num_layers);
+    shape.rows() * (config.num_layers * narrow + num_wide * wide + config.hidden_size)
+}
+
+fn bytes(numbers: usize) -> u64 {
+    (numbers * size_of::<f32>()) as u64
+}
+
+/// How many buffers of each length are in use, and were at most.
+#[derive(Default)]
+struct PoolCount {
+    in_use: BTreeMap<usize, usize>,
+    most: BTreeMap<usize, usize>,
+}
+
+impl PoolCount {
+    fn take(&mut self, lengths: &[usize]) {
+        for length in lengths {
+            let in_use = self.in_use.entry(*length).or_default();
+            *in_use += 1;
+            let most = self.most.entry(*length).or_default();
+            *most = (*most).max(*in_use);
+        }
+    }
+
+    fn give(&mut self, lengths: &[usize]) {
+        for length in lengths {
+            *self.in_use.get_mut(length).expect("what is given back was taken") -= 1;
+        }
+    }
+
+    /// Buffers that are given back at once.
+    fn pass(&mut self, lengths: &[usize]) {
+        self.take(lengths);
+        self.give(lengths);
+    }
+
+    fn numbers(&self) -> usize {
+        self.most.iter().map(|(length, count)| length * count).sum()
+    }
+}
+
+/// A step of the fast kernels, buffer by buffer.
+struct Walk<'a> {
+    config: &'a ModelConfig,
+    shape: StepShape,
+    threads: usize,
+    pool: PoolCount,
+}
+
+impl Walk<'_> {
+    /// Numbers in the pool at the end.
+    fn through_step(mut self) -> usize {
+        let micro_batches = 0..self.shape.together;
+        micro_batches.clone().for_each(|_| self.pool.take(&[self.hidden()]));
+        for layer in 0..self.config.num_layers {
+            micro_batches.clone().for_each(|_| self.forward(layer));
+        }
+        micro_batches.clone().for_each(|_| self.head());
+        for layer in (0..self.config.num_layers).rev() {
+            micro_batches.clone().for_each(|_| self.backward(layer));
+        }
+        self.pool.numbers()
+    }
+
+    fn hidden(&self) -> usize {
+        self.shape.rows() * self.config.hidden_size
+    }
+
+    fn inner(&self) -> usize {
+        self.shape.rows() * self.config.intermediate_size
+    }
+
+    /// Queries, keys, values.
+    fn projections(&self) -> [usize; 3] {
+        [self.config.query_width(), self.config.kv_width(), self.config.kv_width()]
+            .map(|width| self.shape.rows() * width)
+    }
+
+    /// Attention's output and log-sum-exp.
+    fn attended(&self) -> [usize; 2] {
+        [self.projections()[0], self.shape.rows() * self.config.num_heads]
+    }
+
+    /// Scratch of `per_row` numbers for a block of rows on every thread that has one.
+    fn row_scratch(&self, rows: usize, per_row: &[usize]) -> Vec<usize> {
+        let block = rows_per_task(rows).min(rows);
+        let tasks = rows.div_ceil(block).min(self.threads);
+        per_row.iter().map(|width| block * width).collect::<Vec<_>>().repeat(tasks)
+    }
+
+    /// Tiles of scores on every thread that has one.
+    fn score_scratch(&self, tiles: usize) -> Vec<usize> {
+        let tasks = (self.shape.sequences * self.config.num_kv_heads).min(self.threads);
+        vec![ATTENTION_TILE * self.shape.length; tiles * tasks]
+    }
+
+    fn forward(&mut self, layer: usize) {
+        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
+        let recomputed = self.shape.recompute.includes(layer);
+        self.project_inputs();
+        self.pool.take(&self.attended());
+        self.pool.pass(&self.score_scratch(1));
+        self.pool.take(&[self.hidden()]);
+        if recomputed {
+            self.pool.give(&self.projections());
+        }
+        self.pool.take(&[self.inner(), self.inner(), self.hidden()]);
+        self.pool.pass(&self.row_scratch(self.shape.rows(), &[hidden, inner]));
+        if recomputed {
+            self.pool.give(&[self.inner(), self.inner()]);
+        }
+    }
+
+    fn project_inputs(&mut self) {
+        self.pool.take(&self.projections());
+        self.pool.pass(&self.row_scratch(self.shape.rows(), &[self.config.hidden_size]));
+    }
+
+    fn head(&mut self) {
+        let (hidden, vocab) = (self.config.hidden_size, self.config.vocab_size);
+        let rows = self.shape.rows().min(logit_rows_at_once(MAX_LOGITS, vocab));
+        self.pool.take(&[self.hidden(), rows * vocab, rows * hidden]);
+        self.pool.pass(&self.row_scratch(rows, &[hidden]));
+        self.pool.give(&[self.hidden(), rows * vocab, rows * hidden]);
+    }
+
+    fn backward(&mut self, layer: usize) {
+        let recomputed = self.shape.recompute.includes(layer);
+        let scratch = self.row_scratch(self.shape.rows(), &[self.config.hidden_size]);
+        if recomputed {
+            self.pool.take(&[self.inner(), self.inner()]);
+            self.pool.pass(&scratch);
+        }
+        self.pool.take(&[self.inner(), self.hidden(), self.hidden()]);
+        self.pool.pass(&scratch);
+        self.pool.give(&[self.inner(), self.inner(), self.inner()]);
+        self.pool.give(&[self.hidden(), self.hidden(), self.hidden()]);
+
+        if recomputed {
+            self.project_inputs();
+        }
+        self.pool.take(&[self.projections()[0]]);
+        self.pool.take(&self.projections());
+        self.pool.pass(&self.score_scratch(2));
+        self.pool.give(&self.projections());
+        self.pool.give(&self.attended());
+        self.pool.give(&[self.projections()[0]]);
+        self.pool.take(&[self.hidden()]);
+        self.pool.pass(&scratch);
+        self.pool.give(&self.projections());
+        self.pool.give(&[self.hidden(), self.hidden()]);
+    }
+}

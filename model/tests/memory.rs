@@ -1,0 +1,139 @@
+//! Bytes that a step really allocates, counted by the allocator, beside the estimate.
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
+#![allow(unsafe_code, reason = "an allocator that counts is unsafe by its trait; it only hands on to the system's")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use burn::tensor::{Device, Tensor};
+use covey_model::{
+    Decoder, Initializer, ModelConfig, Passes, Recompute, Residence, StepMemory, StepShape, TokenBatch, Unit, Weights,
+    preset,
+};
+
+/// The system's allocator, counting bytes in use and the most there were.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+fn count(taken: usize) {
+    MOST.fetch_max(IN_USE.fetch_add(taken, SeqCst) + taken, SeqCst);
+}
+
+// SAFETY: every call is handed on as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), SeqCst);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Whole weights and gradients of one member, handed out and taken back without a copy.
+struct Whole {
+    weights: Vec<Tensor<1>>,
+    gradients: Vec<Tensor<1>>,
+    num_layers: usize,
+}
+
+impl Whole {
+    fn new(config: &ModelConfig, device: &Device) -> Self {
+        let initializer = Initializer::new(3, config);
+        let weights: Weights = config.parameters().map(|spec| {
+            let values = initializer.tensor(spec);
+            Tensor::<1>::from_floats(values.as_slice(), device)
+        });
+        let weights: Vec<_> = weights.iter().cloned().collect();
+        Self { gradients: weights.iter().map(Tensor::zeros_like).collect(), weights, num_layers: config.num_layers }
+    }
+
+    fn range(&self, unit: Unit) -> std::ops::Range<usize> {
+        match unit {
+            Unit::Embedding => 0..1,
+            Unit::Block(layer) => 1 + 9 * layer..10 + 9 * layer,
+            Unit::Head => 1 + 9 * self.num_layers..self.weights.len(),
+        }
+    }
+}
+
+impl Residence for Whole {
+    fn prefetch(&mut self, _: Unit) {}
+
+    fn gather(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>> {
+        vec![self.weights[self.range(unit)].to_vec()]
+    }
+
+    fn gradients(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>> {
+        let range = self.range(unit);
+        vec![self.gradients[range].iter_mut().map(Tensor::extract).collect()]
+    }
+
+    fn reduce(&mut self, unit: Unit, gradients: Vec<Vec<Tensor<1>>>) {
+        let range = self.range(unit);
+        self.gradients[range].clone_from_slice(&gradients[0]);
+    }
+}
+
+/// Most bytes that one step has in use beyond those before it.
+fn peak_of_step(config: &ModelConfig, shape: &StepShape) -> usize {
+    let device = Device::flex();
+    let passes = Passes::new(vec![Decoder::new(config.clone(), &device)], shape.recompute);
+    let mut residence = Whole::new(config, &device);
+    let window = shape.length + 1;
+    let tokens: Vec<u32> = (0..shape.sequences * window).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
+    let batches = [vec![TokenBatch::new(&tokens, shape.sequences, config).unwrap(); shape.together]];
+    let before = IN_USE.load(SeqCst);
+    MOST.store(before, SeqCst);
+    passes.loss_backward(&mut residence, &batches, 1e-3);
+    MOST.load(SeqCst) - before
+}
+
+/// Threads of the steps: on many more than cores, not all would ever hold scratch at once.
+const THREADS: usize = 2;
+
+/// One test, since the allocator counts for the whole process.
+#[test]
+fn a_step_takes_what_the_estimate_says() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().unwrap();
+    pool.install(compare_estimates);
+}
+
+fn compare_estimates() {
+    let tiny = preset("tiny").unwrap();
+    let wide = ModelConfig {
+        hidden_size: 256,
+        intermediate_size: 704,
+        num_layers: 6,
+        num_heads: 8,
+        num_kv_heads: 2,
+        vocab_size: 1000,
+        tied: false,
+        ..tiny.clone()
+    };
+    // What threads and libraries set up once is none of a step's memory.
+    peak_of_step(&tiny, &StepShape { sequences: 1, length: 256, together: 1, recompute: Recompute::None });
+    for (name, config, sequences) in [("tiny", tiny, 8), ("wide", wide.checked().unwrap(), 4)] {
+        for recompute in [Recompute::None, Recompute::Every(1), Recompute::Every(2)] {
+            for together in [1, 2] {
+                let shape = StepShape { sequences, length: 256, together, recompute };
+                let estimate = StepMemory::fast(&config, &shape, THREADS);
+                let measured = peak_of_step(&config, &shape);
+                let ratio = measured as f64 / estimate.total() as f64;
+                assert!((ratio - 1.0).abs() <= 0.05, "{name}, {shape:?}: {ratio:.4} of {estimate:?}");
+            }
+        }
+    }
+}
