@@ -131,6 +131,9 @@ fn passes(config: &ModelConfig, members: usize, recompute: Recompute) -> Passes 
     Passes::new((0..members).map(decoder).collect(), recompute)
 }
 
+/// How a decoder is made.
+type Build = fn(ModelConfig, &Device) -> Decoder;
+
 const RECOMPUTE: [Recompute; 3] = [Recompute::None, Recompute::Every(1), Recompute::Every(2)];
 
 #[test]
@@ -186,7 +189,7 @@ fn recomputation_changes_no_bits() {
         let loss = Passes::new(vec![decoder], recompute).loss_backward(&mut residence, &batches, 1e-2);
         (loss, all_values(&residence.gradients))
     };
-    let kernels: [(fn(ModelConfig, &Device) -> Decoder, Precision); 3] =
+    let kernels: [(Build, Precision); 3] =
         [(Decoder::new, Precision::Fp32), (Decoder::composed, Precision::Fp32), (Decoder::composed, Precision::Bf16)];
     for (build, precision) in kernels {
         let kept = run(build(config.clone(), &device), precision, Recompute::None);
