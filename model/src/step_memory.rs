@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::ModelConfig;
-use crate::kernels::{ATTENTION_TILE, BatchShape, MAX_LOGITS, logit_rows_at_once, rows_per_task};
+use crate::kernels::{ATTENTION_TILE, BatchShape, MAX_DEVICE_LOGITS, MAX_LOGITS, logit_rows_at_once, rows_per_task};
+use crate::precision::Precision;
 use crate::recompute::Recompute;
 
 /// What one member computes between the first gather of a step and the last reduction.
@@ -52,6 +53,31 @@ impl StepMemory {
         let kept = bytes(shape.together * kept_numbers(config, shape));
         let logits = bytes(shape.rows().min(logit_rows_at_once(MAX_LOGITS, config.vocab_size)) * config.vocab_size);
         Self { kept, logits, working: total - kept - logits }
+    }
+
+    /// What the composed kernels hold on a device of its own.
+    ///
+    /// Counted from the operations as they are written, as if every one kept its inputs until it is done; a device's
+    /// allocator may round up and hold back more.
+    pub fn composed(config: &ModelConfig, shape: &StepShape, precision: Precision) -> Self {
+        let (rows, number) = (shape.rows(), precision.bytes());
+        let logit_rows = rows.min(logit_rows_at_once(MAX_DEVICE_LOGITS, config.vocab_size));
+        // A log-sum-exp stays in fp32.
+        let log_sum_exp = rows * config.num_heads * config.num_layers;
+        let kept = shape.together * (kept_numbers(config, shape) * number + log_sum_exp * (size_of::<f32>() - number));
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        // A weight's gradient as the product gives it, and in fp32 to be added.
+        let product = |outputs: usize| outputs * hidden * (number + size_of::<f32>());
+        // Two residual gradients in the compute dtype, five of RMSNorm's intermediates in fp32.
+        let norm = hidden * (2 * number + 5 * size_of::<f32>());
+        // Gate and up projections are among those kept, unless the last block computes them again.
+        let widest = if shape.recompute.includes(config.num_layers - 1) { 6 } else { 4 };
+        let block = rows * (widest * inner * number + norm) + product(inner);
+        // In fp32 before and after the target's entry is changed.
+        let logits = 2 * logit_rows * config.vocab_size * size_of::<f32>();
+        let head = logits + rows * hidden * number + logit_rows * norm + product(config.vocab_size);
+        let [kept, logits, peak] = [kept, logits, block.max(head)].map(|bytes| bytes as u64);
+        Self { kept, logits, working: peak - logits.min(peak) }
     }
 
     /// All parts together.
@@ -216,5 +242,38 @@ impl Walk<'_> {
         self.pool.pass(&scratch);
         self.pool.give(&self.projections());
         self.pool.give(&[self.hidden(), self.hidden()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets::preset;
+
+    fn shape(recompute: Recompute) -> StepShape {
+        StepShape { sequences: 3, length: 100, together: 1, recompute }
+    }
+
+    #[test]
+    fn what_is_kept_matches_a_count_by_hand() {
+        let config = preset("tiny").unwrap();
+        // Input 128, middle 128, attention's output 128, log-sum-exp 4; 128 + 64 + 64 projections, gate and up 352 each.
+        let (narrow, wide) = (388, 256 + 704);
+        let kept = |recompute| StepMemory::fast(&config, &shape(recompute), 2).kept;
+        assert_eq!(kept(Recompute::None), 4 * 300 * (4 * (narrow + wide) + 128));
+        assert_eq!(kept(Recompute::Every(1)), 4 * 300 * (4 * narrow + 128));
+        assert_eq!(kept(Recompute::Every(2)), 4 * 300 * (4 * narrow + 2 * wide + 128));
+        let bf16 = StepMemory::composed(&config, &shape(Recompute::None), Precision::Bf16).kept;
+        assert_eq!(bf16, 300 * (2 * (4 * (narrow + wide) + 128) + 2 * 4 * 4));
+    }
+
+    #[test]
+    fn micro_batches_handled_together_share_working_memory() {
+        let config = preset("tiny").unwrap();
+        let one = StepMemory::fast(&config, &shape(Recompute::None), 2);
+        let three = StepMemory::fast(&config, &StepShape { together: 3, ..shape(Recompute::None) }, 2);
+        assert_eq!(three.kept, 3 * one.kept);
+        assert_eq!(three.logits, one.logits);
+        assert!(three.working <= one.working, "{three:?} and {one:?}");
     }
 }

@@ -6,9 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use burn::tensor::{Device, Tensor};
+use covey_model::kernels::ComposedKernels;
 use covey_model::{
-    Decoder, Initializer, ModelConfig, Passes, Recompute, Residence, StepMemory, StepShape, TokenBatch, Unit, Weights,
-    preset,
+    Decoder, Initializer, ModelConfig, Passes, Precision, Recompute, Residence, StepMemory, StepShape, TokenBatch,
+    Unit, Weights, preset,
 };
 
 /// The system's allocator, counting bytes in use and the most there were.
@@ -88,13 +89,13 @@ impl Residence for Whole {
 }
 
 /// Most bytes that one step has in use beyond those before it.
-fn peak_of_step(config: &ModelConfig, shape: &StepShape) -> usize {
-    let device = Device::flex();
-    let passes = Passes::new(vec![Decoder::new(config.clone(), &device)], shape.recompute);
-    let mut residence = Whole::new(config, &device);
+fn peak_of_step(decoder: Decoder, shape: &StepShape) -> usize {
+    let config = decoder.config().clone();
+    let mut residence = Whole::new(&config, decoder.device());
+    let passes = Passes::new(vec![decoder], shape.recompute);
     let window = shape.length + 1;
     let tokens: Vec<u32> = (0..shape.sequences * window).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
-    let batches = [vec![TokenBatch::new(&tokens, shape.sequences, config).unwrap(); shape.together]];
+    let batches = [vec![TokenBatch::new(&tokens, shape.sequences, &config).unwrap(); shape.together]];
     let before = IN_USE.load(SeqCst);
     MOST.store(before, SeqCst);
     passes.loss_backward(&mut residence, &batches, 1e-3);
@@ -124,15 +125,25 @@ fn compare_estimates() {
         ..tiny.clone()
     };
     // What threads and libraries set up once is none of a step's memory.
-    peak_of_step(&tiny, &StepShape { sequences: 1, length: 256, together: 1, recompute: Recompute::None });
+    let device = Device::flex();
+    peak_of_step(
+        Decoder::new(tiny.clone(), &device),
+        &StepShape { sequences: 1, length: 256, together: 1, recompute: Recompute::None },
+    );
     for (name, config, sequences) in [("tiny", tiny, 8), ("wide", wide.checked().unwrap(), 4)] {
         for recompute in [Recompute::None, Recompute::Every(1), Recompute::Every(2)] {
             for together in [1, 2] {
                 let shape = StepShape { sequences, length: 256, together, recompute };
                 let estimate = StepMemory::fast(&config, &shape, THREADS);
-                let measured = peak_of_step(&config, &shape);
+                let measured = peak_of_step(Decoder::new(config.clone(), &device), &shape);
                 let ratio = measured as f64 / estimate.total() as f64;
                 assert!((ratio - 1.0).abs() <= 0.05, "{name}, {shape:?}: {ratio:.4} of {estimate:?}");
+
+                let estimate = StepMemory::composed(&config, &shape, Precision::Fp32);
+                let kernels = Box::new(ComposedKernels::with_burn_attention(device.clone()));
+                let measured = peak_of_step(Decoder::with_kernels(config.clone(), &device, kernels), &shape);
+                let ratio = measured as f64 / estimate.total() as f64;
+                assert!((0.85..1.01).contains(&ratio), "{name}, composed, {shape:?}: {ratio:.4} of {estimate:?}");
             }
         }
     }

@@ -203,6 +203,10 @@ pub struct HeadGradients<'a> {
 /// Logits that may exist at once on the CPU: 32 MiB, enough for efficient products, far less than all.
 pub(crate) const MAX_LOGITS: usize = 8 << 20;
 
+/// Logits that may exist at once on a device other than the CPU: there each turn reads and writes the whole gradient of the
+/// output projection, so few large turns are better than many small ones.
+pub(crate) const MAX_DEVICE_LOGITS: usize = 128 << 20;
+
 /// Rows whose logits exist together while the loss is taken.
 pub(crate) fn logit_rows_at_once(max_logits: usize, vocab_size: usize) -> usize {
     (max_logits / vocab_size / 64 * 64).max(64)

@@ -20,10 +20,6 @@ use super::{
     SavedAttention, SavedMlp, Targets, cpu, logit_rows_at_once,
 };
 
-/// Logits that may exist at once on a device of its own: there each turn reads and writes the whole gradient of the
-/// output projection, so few large turns are better than many small ones.
-const MAX_DEVICE_LOGITS: usize = 128 << 20;
-
 /// Plain tensor operations on one device.
 #[derive(Debug)]
 pub struct ComposedKernels {
@@ -38,7 +34,7 @@ impl ComposedKernels {
         if cpu::is_cpu(&device) {
             Self { device, attend: Attend::Scores, max_logits: super::MAX_LOGITS }
         } else {
-            Self { device, attend: Attend::Burn, max_logits: MAX_DEVICE_LOGITS }
+            Self { device, attend: Attend::Burn, max_logits: super::MAX_DEVICE_LOGITS }
         }
     }
 
