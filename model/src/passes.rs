@@ -1,8 +1,9 @@
 //! Passes over a network whose weights are brought together unit by unit, on one device or on several.
 //!
-//! Every member takes its own micro-batches through the same unit at the same time: gather, compute on all members, free.
-//! The next unit is announced before the present one computes, so that its transfer can run meanwhile. Micro-batches that
-//! are handled together share a unit's gather and its reduction, so accumulating gradients costs no extra transfers.
+//! Every member takes its own micro-batches through the same unit at the same time: gather, compute on all members,
+//! free. The next unit is announced before the present one computes, so that its transfer can run meanwhile.
+//! Micro-batches that are handled together share a unit's gather and its reduction, so accumulating gradients costs no
+//! extra transfers.
 
 use burn::tensor::Tensor;
 
@@ -59,7 +60,7 @@ impl Passes {
         self.recompute
     }
 
-    /// Sum of the cross-entropies of every member's targets, in nats.
+    /// Of every member, the sum of the cross-entropies of its targets, in nats.
     ///
     /// # Panics
     /// Unless `batches` has one list, empty or not, for each member.

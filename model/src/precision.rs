@@ -11,7 +11,7 @@ pub enum Precision {
     /// IEEE single precision.
     #[default]
     Fp32,
-    /// The upper half of it: the same range with 8 bits of precision, on hardware that multiplies it several times faster.
+    /// The upper half of it: the same range with 8 bits of precision, which hardware multiplies several times faster.
     Bf16,
 }
 

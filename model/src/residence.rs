@@ -1,8 +1,8 @@
 //! Where the weights of a network live between the moments in which they are needed.
 //!
-//! The passes over a network need a block's weights twice in a step, for milliseconds. Between those moments they may lie
-//! in pieces on several devices, which is the business of whoever implements [`Residence`]; the passes only say what they
-//! need now and what they will need next.
+//! The passes over a network need a block's weights twice in a step, for milliseconds. Between those moments they may
+//! lie in pieces on several devices, which is the business of whoever implements [`Residence`]; the passes only say what
+//! they need now and what they will need next.
 
 use burn::tensor::Tensor;
 
@@ -30,8 +30,8 @@ impl Unit {
 
 /// Weights that live elsewhere, perhaps in pieces on several devices, and are brought together unit by unit.
 ///
-/// - Lists have one entry per member, in the same order everywhere; each is one flat tensor per parameter of the unit, in
-///   canonical order, on the member's device.
+/// - Lists have one entry per member, in the same order everywhere; each is one flat tensor per parameter of the unit,
+///   in canonical order, on the member's device.
 /// - A unit's weights stay the same from the first gather of a pass to its end.
 pub trait Residence {
     /// Says that `unit` will be gathered next, so that its transfer can begin.

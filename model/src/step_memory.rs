@@ -32,8 +32,8 @@ impl StepShape {
 
 /// Bytes of activations and buffers at the peak of a step, by what they are for.
 ///
-/// The fast kernels' buffers are counted by going through a step as the kernels do, taking and giving back what they take
-/// and give back: their pool keeps every buffer, so its size is, length by length, the most that were ever in use.
+/// The fast kernels' buffers are counted by going through a step as the kernels do, taking and giving back what they
+/// take and give back: their pool keeps every buffer, so its size is, length by length, the most that were ever in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepMemory {
     /// What is kept from the forward to the backward pass, and the residual stream itself.
