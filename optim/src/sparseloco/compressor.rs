@@ -3,17 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::delta::{Delta, Entry};
 use super::error::SparseLocoError;
-use super::profile::{CHUNK_LIMIT, Profile};
-use super::published_order::published_order;
 use super::quantizer::{Fit, LEVEL_LIMIT};
 use super::range::INPUT_LIMIT;
 use super::schema::{Schema, TensorSpec};
-use super::selection::Selector;
+use super::select::CpuSelect;
+use super::shares::{Share, check_shares, select};
 
 /// Elements that are worth the hand-over to another thread.
 const GRAIN: usize = 16 * 1024;
@@ -77,16 +75,33 @@ impl Compressor {
     ///
     /// Tensors of another form, or numbers that are not finite or beyond 1e25; the state stays as it was.
     pub fn compress(&mut self, pseudo_gradient: &[&[f32]]) -> Result<Delta, SparseLocoError> {
+        let whole = |spec: &TensorSpec| vec![Share { slabs: 0..spec.num_slabs(), select: &CpuSelect }];
+        let shares: Vec<_> = self.schema.tensors().iter().map(whole).collect();
+        self.compress_on(pseudo_gradient, &shares)
+    }
+
+    /// As [`Compressor::compress`], but of each tensor slabs are shared out among those who look for the largest values.
+    /// The delta is the same, whoever they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Compressor::compress`], and shares that are not the slabs of a tensor, each once and in order.
+    pub fn compress_on(
+        &mut self,
+        pseudo_gradient: &[&[f32]],
+        shares: &[Vec<Share<'_>>],
+    ) -> Result<Delta, SparseLocoError> {
         let what = "pseudo-gradient";
         self.schema.check_lengths(what, pseudo_gradient.iter().map(|tensor| tensor.len()))?;
         self.schema.check_range(what, INPUT_LIMIT, pseudo_gradient.iter().copied())?;
+        check_shares(&self.schema, shares)?;
         let mut entries = vec![Entry::default(); self.schema.num_entries()];
         let parts = split_by_tensor(&self.schema, &mut entries);
         let (profile, decay) = (self.schema.profile(), self.decay);
-        let tensors = self.schema.tensors().par_iter().zip(&mut self.errors).zip(pseudo_gradient).zip(parts);
-        let levels = tensors.map(|(((spec, error), gradient), entries)| {
+        let inputs = self.schema.tensors().par_iter().zip(pseudo_gradient).zip(shares);
+        let levels = inputs.zip(&mut self.errors).zip(parts).map(|((((spec, gradient), shares), error), entries)| {
             let gradient = in_the_form_sent(spec, gradient);
-            let values = select(profile, spec, decay, error, (&gradient, entries));
+            let values = select(profile, spec, decay, shares, error, (&gradient, entries));
             let fit = Fit::new(profile, &values);
             quantise(spec, &fit, error, entries);
             fit.levels()
@@ -144,42 +159,6 @@ fn in_the_form_sent<'a>(spec: &TensorSpec, gradient: &'a [f32]) -> Cow<'a, [f32]
     Cow::Owned(frequencies)
 }
 
-/// Adds the pseudo-gradient to the decayed error, marks the entries and returns their values, chunk by chunk, in the
-/// order in which the profile's quantiser takes them.
-fn select(
-    profile: Profile,
-    spec: &TensorSpec,
-    decay: f32,
-    error: &mut [f32],
-    (gradient, entries): (&[f32], &mut [Entry]),
-) -> Vec<f32> {
-    let mut values = vec![0.0; entries.len()];
-    let (slab, sent) = (spec.grid().slab_len(), spec.entries_per_slab());
-    let inputs = error.par_chunks_mut(slab).zip(gradient.par_chunks(slab));
-    let outputs = entries.par_chunks_mut(sent).zip(values.par_chunks_mut(sent));
-    inputs.zip(outputs).with_min_len(GRAIN.div_ceil(slab)).for_each_init(
-        || (Selector::default(), [0.0; CHUNK_LIMIT]),
-        |(selector, tile), ((error, gradient), (entries, values))| {
-            accumulate(decay, error, gradient);
-            let chunks = entries.chunks_mut(spec.kept()).zip(values.chunks_mut(spec.kept()));
-            for (column, (entries, values)) in chunks.enumerate() {
-                let tile = &mut tile[..spec.grid().chunk_len().min(error.len())];
-                spec.grid().read(column, error, tile);
-                selector.select(tile, entries);
-                match profile {
-                    Profile::Reference => published_order(tile, entries, values),
-                    Profile::Covey => copy_selected(tile, entries, values),
-                }
-            }
-        },
-    );
-    values
-}
-
-fn copy_selected(tile: &[f32], entries: &[Entry], values: &mut [f32]) {
-    entries.iter().zip(values).for_each(|(entry, value)| *value = tile[entry.position()]);
-}
-
 /// Gives every entry its code and takes what it says out of the error.
 fn quantise(spec: &TensorSpec, fit: &Fit, error: &mut [f32], entries: &mut [Entry]) {
     let (slab, sent, levels) = (spec.grid().slab_len(), spec.entries_per_slab(), fit.levels());
@@ -193,10 +172,4 @@ fn quantise(spec: &TensorSpec, fit: &Fit, error: &mut [f32], entries: &mut [Entr
             }
         }
     });
-}
-
-/// `error = decay * error + gradient`.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn accumulate(decay: f32, error: &mut [f32], gradient: &[f32]) {
-    error.iter_mut().zip(gradient).for_each(|(error, gradient)| *error = *error * decay + *gradient);
 }

@@ -102,6 +102,13 @@ pub enum SparseLocoError {
         got: usize,
     },
 
+    /// Shares of the work that do not make up the whole.
+    #[error("shares of tensor {name} are not its slabs, each once and in order")]
+    Shares {
+        /// The tensor.
+        name: String,
+    },
+
     /// Nothing to average.
     #[error("no deltas to aggregate")]
     NoDeltas,

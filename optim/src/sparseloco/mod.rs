@@ -7,6 +7,8 @@
 //! | What do all peers know of each other's deltas beforehand? | [`schema`] |
 //! | Which frequencies make up a chunk, if those are sent? | [`transform`] |
 //! | Which values are sent? | [`selection`] |
+//! | Who finds them, on which device? | [`select`] |
+//! | Who finds them in which part of a tensor? | [`shares`] |
 //! | Which numbers are taken at all? | `range` |
 //! | What do two bits stand for? | [`quantizer`] |
 //! | What is sent, in memory? | [`delta`] |
@@ -28,7 +30,9 @@ mod published_order;
 pub mod quantizer;
 pub(crate) mod range;
 pub mod schema;
+pub mod select;
 pub mod selection;
+pub mod shares;
 pub mod transform;
 
 pub use aggregate::{Aggregate, aggregate, aggregate_tensor};
@@ -40,4 +44,6 @@ pub use outer_step::{OuterRate, OuterSchedule, outer_step};
 pub use profile::{Clip, MeanOver, Profile, SparseLocoConfig};
 pub use quantizer::{ReferenceFit, TwoLevelFit};
 pub use schema::{Schema, TensorSpec};
+pub use select::{CpuSelect, Select};
+pub use shares::Share;
 pub use transform::BlockTransform;

@@ -55,9 +55,26 @@ impl TensorSpec {
         BlockTransform::new(&self.grid).filter(|_| self.dct && self.shape.len() == 2)
     }
 
+    /// Its slabs.
+    pub fn num_slabs(&self) -> usize {
+        self.grid.len().div_ceil(self.grid.slab_len())
+    }
+
     /// Entries of a slab; the last slab of a vector may have fewer.
-    pub(crate) fn entries_per_slab(&self) -> usize {
+    pub fn entries_per_slab(&self) -> usize {
         self.kept * self.grid.chunks_per_slab()
+    }
+
+    /// The elements that these slabs consist of.
+    pub fn elements_of(&self, slabs: &Range<usize>) -> Range<usize> {
+        let end = |slabs: usize| (slabs * self.grid.slab_len()).min(self.grid.len());
+        end(slabs.start)..end(slabs.end)
+    }
+
+    /// Places of these slabs' entries among those of the tensor.
+    pub fn entries_of(&self, slabs: &Range<usize>) -> Range<usize> {
+        let end = |slabs: usize| (slabs * self.entries_per_slab()).min(self.entries.len());
+        end(slabs.start)..end(slabs.end)
     }
 
     /// Elements of a chunk that sends `kept` values: only the last one is shorter, and it alone sends fewer.

@@ -1,0 +1,116 @@
+//! How the slabs of a tensor are shared out among those who look for the largest values.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::delta::Entry;
+use super::error::SparseLocoError;
+use super::profile::{CHUNK_LIMIT, Profile};
+use super::published_order::published_order;
+use super::schema::{Schema, TensorSpec};
+use super::select::Select;
+
+/// Some slabs of a tensor, and who finds the largest values in them.
+#[derive(Clone, Debug)]
+pub struct Share<'a> {
+    /// Slabs, counted from the start of the tensor.
+    pub slabs: Range<usize>,
+    /// Who works on them.
+    pub select: &'a dyn Select,
+}
+
+/// Holds shares against the slabs of every tensor.
+pub(super) fn check_shares(schema: &Schema, shares: &[Vec<Share<'_>>]) -> Result<(), SparseLocoError> {
+    let (expected, got) = (schema.tensors().len(), shares.len());
+    if expected != got {
+        return Err(SparseLocoError::TensorCount { expected, got });
+    }
+    let follows = |end: Option<usize>, share: &Share<'_>| {
+        end.filter(|end| *end == share.slabs.start && *end <= share.slabs.end).map(|_| share.slabs.end)
+    };
+    let covers =
+        |spec: &TensorSpec, shares: &[Share<'_>]| shares.iter().fold(Some(0), follows) == Some(spec.num_slabs());
+    match schema.tensors().iter().zip(shares).find(|(spec, shares)| !covers(spec, shares)) {
+        None => Ok(()),
+        Some((spec, _)) => Err(SparseLocoError::Shares { name: spec.name().to_owned() }),
+    }
+}
+
+/// Some slabs of a tensor, and all that belongs to them.
+struct Job<'a> {
+    select: &'a dyn Select,
+    slabs: Range<usize>,
+    error: &'a mut [f32],
+    gradient: &'a [f32],
+    entries: &'a mut [Entry],
+    values: &'a mut [f32],
+}
+
+/// Adds the pseudo-gradient to the decayed error, marks the entries and returns their values, chunk by chunk, in the
+/// order in which the profile's quantiser takes them.
+pub(super) fn select(
+    profile: Profile,
+    spec: &TensorSpec,
+    decay: f32,
+    shares: &[Share<'_>],
+    error: &mut [f32],
+    (gradient, entries): (&[f32], &mut [Entry]),
+) -> Vec<f32> {
+    let mut values = vec![0.0; entries.len()];
+    jobs(spec, shares, error, gradient, entries, &mut values).into_par_iter().for_each(|job| {
+        job.select.select(spec, job.slabs, decay, job.error, job.gradient, job.entries);
+        read_selected(profile, spec, job.error, job.entries, job.values);
+    });
+    values
+}
+
+/// The shares, each cut into as many slabs as its owner wants at once.
+fn jobs<'a>(
+    spec: &TensorSpec,
+    shares: &[Share<'a>],
+    mut error: &'a mut [f32],
+    gradient: &'a [f32],
+    mut entries: &'a mut [Entry],
+    mut values: &'a mut [f32],
+) -> Vec<Job<'a>> {
+    let part = |share: &Share<'a>| {
+        let (slabs, select, step) = (share.slabs.clone(), share.select, share.select.slabs_at_once(spec).max(1));
+        slabs.clone().step_by(step).map(move |start| (select, start..slabs.end.min(start + step)))
+    };
+    let jobs = shares.iter().flat_map(part).map(|(select, slabs)| {
+        let (elements, sent) = (spec.elements_of(&slabs), spec.entries_of(&slabs).len());
+        Job {
+            select,
+            slabs,
+            error: error.split_off_mut(..elements.len()).expect("slabs lie in the tensor"),
+            gradient: &gradient[elements],
+            entries: entries.split_off_mut(..sent).expect("entries of slabs are entries of the tensor"),
+            values: values.split_off_mut(..sent).expect("there is a value for every entry"),
+        }
+    });
+    jobs.collect()
+}
+
+/// Copies the values of entries, slab by slab and chunk by chunk.
+fn read_selected(profile: Profile, spec: &TensorSpec, error: &[f32], entries: &[Entry], values: &mut [f32]) {
+    let (grid, sent) = (spec.grid(), spec.entries_per_slab());
+    let slabs = error.chunks(grid.slab_len()).zip(entries.chunks(sent).zip(values.chunks_mut(sent)));
+    let mut tile = [0.0; CHUNK_LIMIT];
+    for (error, (entries, values)) in slabs {
+        let chunks = entries.chunks(spec.kept()).zip(values.chunks_mut(spec.kept()));
+        for (column, (entries, values)) in chunks.enumerate() {
+            match profile {
+                Profile::Reference => {
+                    let tile = &mut tile[..grid.chunk_len().min(error.len())];
+                    grid.read(column, error, tile);
+                    published_order(tile, entries, values);
+                }
+                Profile::Covey => {
+                    let place = |entry: &Entry| grid.index_in_slab(column, entry.position());
+                    entries.iter().zip(values).for_each(|(entry, value)| *value = error[place(entry)]);
+                }
+            }
+        }
+    }
+}
