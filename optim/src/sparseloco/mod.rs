@@ -44,6 +44,6 @@ pub use outer_step::{OuterRate, OuterSchedule, outer_step};
 pub use profile::{Clip, MeanOver, Profile, SparseLocoConfig};
 pub use quantizer::{ReferenceFit, TwoLevelFit};
 pub use schema::{Schema, TensorSpec};
-pub use select::{CpuSelect, Select};
+pub use select::{CpuSelect, Select, Work};
 pub use shares::Share;
 pub use transform::BlockTransform;

@@ -6,12 +6,28 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::delta::Entry;
-use super::profile::CHUNK_LIMIT;
+use super::profile::{CHUNK_LIMIT, Profile};
+use super::published_order::published_order;
 use super::schema::TensorSpec;
 use super::selection::Selector;
 
-/// Elements that are worth the hand-over to another thread, and few enough to stay in a second-level cache.
+/// Elements that are worth the hand-over to another thread.
 const GRAIN: usize = 16 * 1024;
+
+/// Some slabs of a tensor, and all that belongs to them.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// Slabs, counted from the start of the tensor.
+    pub slabs: Range<usize>,
+    /// Their error feedback.
+    pub error: &'a mut [f32],
+    /// Their pseudo-gradient, transformed if the schema sends frequencies.
+    pub gradient: &'a [f32],
+    /// Their entries.
+    pub entries: &'a mut [Entry],
+    /// Room for the values of the entries, chunk by chunk, in the order in which the profile's quantiser takes them.
+    pub values: &'a mut [f32],
+}
 
 /// Something that adds a pseudo-gradient to the error feedback and finds the largest values of each chunk.
 ///
@@ -37,6 +53,13 @@ pub trait Select: Send + Sync + Debug {
         entries: &mut [Entry],
     );
 
+    /// Does the same, and reads the values of the entries: what the compressor calls. Only worth another form where
+    /// values are at hand anyway.
+    fn select_and_read(&self, profile: Profile, spec: &TensorSpec, decay: f32, work: Work<'_>) {
+        self.select(spec, work.slabs, decay, work.error, work.gradient, work.entries);
+        read_selected(profile, spec, work.error, work.entries, work.values);
+    }
+
     /// Slabs that one call should work on: all, unless this says otherwise. Calls come from several threads at once.
     fn slabs_at_once(&self, spec: &TensorSpec) -> usize {
         spec.num_slabs()
@@ -57,21 +80,45 @@ impl Select for CpuSelect {
         gradient: &[f32],
         entries: &mut [Entry],
     ) {
-        let (mut selector, mut tile) = (Selector::default(), [0.0; CHUNK_LIMIT]);
-        let slabs = error.chunks_mut(spec.grid().slab_len()).zip(gradient.chunks(spec.grid().slab_len()));
-        for ((error, gradient), entries) in slabs.zip(entries.chunks_mut(spec.entries_per_slab())) {
-            accumulate(decay, error, gradient);
-            for (column, entries) in entries.chunks_mut(spec.kept()).enumerate() {
-                let tile = &mut tile[..spec.grid().chunk_len().min(error.len())];
-                spec.grid().read(column, error, tile);
-                selector.select(tile, entries);
-            }
-        }
+        on_chunks(spec, decay, error, gradient, entries, |_, _| ());
     }
 
-    /// Few: threads share them out, and their values are read again while they are in the cache.
+    fn select_and_read(&self, profile: Profile, spec: &TensorSpec, decay: f32, work: Work<'_>) {
+        let mut rest = work.values;
+        on_chunks(spec, decay, work.error, work.gradient, work.entries, |tile, entries| {
+            let values = rest.split_off_mut(..entries.len()).expect("there is a value for every entry");
+            match profile {
+                Profile::Reference => published_order(tile, entries, values),
+                Profile::Covey => read_at(entries, values, |entry| tile[entry.position()]),
+            }
+        });
+    }
+
+    /// Few: threads share them out.
     fn slabs_at_once(&self, spec: &TensorSpec) -> usize {
         GRAIN.div_ceil(spec.grid().slab_len())
+    }
+}
+
+/// Adds slab after slab to the error and marks the entries of each chunk, which `then` gets while it is in the cache.
+fn on_chunks(
+    spec: &TensorSpec,
+    decay: f32,
+    error: &mut [f32],
+    gradient: &[f32],
+    entries: &mut [Entry],
+    mut then: impl FnMut(&[f32], &[Entry]),
+) {
+    let (mut selector, mut tile) = (Selector::default(), [0.0; CHUNK_LIMIT]);
+    let slabs = error.chunks_mut(spec.grid().slab_len()).zip(gradient.chunks(spec.grid().slab_len()));
+    for ((error, gradient), entries) in slabs.zip(entries.chunks_mut(spec.entries_per_slab())) {
+        accumulate(decay, error, gradient);
+        for (column, entries) in entries.chunks_mut(spec.kept()).enumerate() {
+            let tile = &mut tile[..spec.grid().chunk_len().min(error.len())];
+            spec.grid().read(column, error, tile);
+            selector.select(tile, entries);
+            then(tile, entries);
+        }
     }
 }
 
@@ -79,4 +126,30 @@ impl Select for CpuSelect {
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 fn accumulate(decay: f32, error: &mut [f32], gradient: &[f32]) {
     error.iter_mut().zip(gradient).for_each(|(error, gradient)| *error = *error * decay + *gradient);
+}
+
+/// Copies the values of entries, slab by slab and chunk by chunk.
+fn read_selected(profile: Profile, spec: &TensorSpec, error: &[f32], entries: &[Entry], values: &mut [f32]) {
+    let (grid, sent) = (spec.grid(), spec.entries_per_slab());
+    let slabs = error.chunks(grid.slab_len()).zip(entries.chunks(sent).zip(values.chunks_mut(sent)));
+    let mut tile = [0.0; CHUNK_LIMIT];
+    for (error, (entries, values)) in slabs {
+        let chunks = entries.chunks(spec.kept()).zip(values.chunks_mut(spec.kept()));
+        for (column, (entries, values)) in chunks.enumerate() {
+            match profile {
+                Profile::Reference => {
+                    let tile = &mut tile[..grid.chunk_len().min(error.len())];
+                    grid.read(column, error, tile);
+                    published_order(tile, entries, values);
+                }
+                Profile::Covey => {
+                    read_at(entries, values, |entry| error[grid.index_in_slab(column, entry.position())]);
+                }
+            }
+        }
+    }
+}
+
+fn read_at(entries: &[Entry], values: &mut [f32], value: impl Fn(&Entry) -> f32) {
+    entries.iter().zip(values).for_each(|(entry, place)| *place = value(entry));
 }

@@ -6,10 +6,9 @@ use rayon::prelude::*;
 
 use super::delta::Entry;
 use super::error::SparseLocoError;
-use super::profile::{CHUNK_LIMIT, Profile};
-use super::published_order::published_order;
+use super::profile::Profile;
 use super::schema::{Schema, TensorSpec};
-use super::select::Select;
+use super::select::{Select, Work};
 
 /// Some slabs of a tensor, and who finds the largest values in them.
 #[derive(Clone, Debug)]
@@ -37,16 +36,6 @@ pub(super) fn check_shares(schema: &Schema, shares: &[Vec<Share<'_>>]) -> Result
     }
 }
 
-/// Some slabs of a tensor, and all that belongs to them.
-struct Job<'a> {
-    select: &'a dyn Select,
-    slabs: Range<usize>,
-    error: &'a mut [f32],
-    gradient: &'a [f32],
-    entries: &'a mut [Entry],
-    values: &'a mut [f32],
-}
-
 /// Adds the pseudo-gradient to the decayed error, marks the entries and returns their values, chunk by chunk, in the
 /// order in which the profile's quantiser takes them.
 pub(super) fn select(
@@ -58,59 +47,34 @@ pub(super) fn select(
     (gradient, entries): (&[f32], &mut [Entry]),
 ) -> Vec<f32> {
     let mut values = vec![0.0; entries.len()];
-    jobs(spec, shares, error, gradient, entries, &mut values).into_par_iter().for_each(|job| {
-        job.select.select(spec, job.slabs, decay, job.error, job.gradient, job.entries);
-        read_selected(profile, spec, job.error, job.entries, job.values);
-    });
+    let works = works(spec, shares, error, gradient, entries, &mut values);
+    works.into_par_iter().for_each(|(select, work)| select.select_and_read(profile, spec, decay, work));
     values
 }
 
 /// The shares, each cut into as many slabs as its owner wants at once.
-fn jobs<'a>(
+fn works<'a>(
     spec: &TensorSpec,
     shares: &[Share<'a>],
     mut error: &'a mut [f32],
     gradient: &'a [f32],
     mut entries: &'a mut [Entry],
     mut values: &'a mut [f32],
-) -> Vec<Job<'a>> {
+) -> Vec<(&'a dyn Select, Work<'a>)> {
     let part = |share: &Share<'a>| {
         let (slabs, select, step) = (share.slabs.clone(), share.select, share.select.slabs_at_once(spec).max(1));
         slabs.clone().step_by(step).map(move |start| (select, start..slabs.end.min(start + step)))
     };
-    let jobs = shares.iter().flat_map(part).map(|(select, slabs)| {
+    let works = shares.iter().flat_map(part).map(|(select, slabs)| {
         let (elements, sent) = (spec.elements_of(&slabs), spec.entries_of(&slabs).len());
-        Job {
-            select,
+        let work = Work {
             slabs,
             error: error.split_off_mut(..elements.len()).expect("slabs lie in the tensor"),
             gradient: &gradient[elements],
             entries: entries.split_off_mut(..sent).expect("entries of slabs are entries of the tensor"),
             values: values.split_off_mut(..sent).expect("there is a value for every entry"),
-        }
+        };
+        (select, work)
     });
-    jobs.collect()
-}
-
-/// Copies the values of entries, slab by slab and chunk by chunk.
-fn read_selected(profile: Profile, spec: &TensorSpec, error: &[f32], entries: &[Entry], values: &mut [f32]) {
-    let (grid, sent) = (spec.grid(), spec.entries_per_slab());
-    let slabs = error.chunks(grid.slab_len()).zip(entries.chunks(sent).zip(values.chunks_mut(sent)));
-    let mut tile = [0.0; CHUNK_LIMIT];
-    for (error, (entries, values)) in slabs {
-        let chunks = entries.chunks(spec.kept()).zip(values.chunks_mut(spec.kept()));
-        for (column, (entries, values)) in chunks.enumerate() {
-            match profile {
-                Profile::Reference => {
-                    let tile = &mut tile[..grid.chunk_len().min(error.len())];
-                    grid.read(column, error, tile);
-                    published_order(tile, entries, values);
-                }
-                Profile::Covey => {
-                    let place = |entry: &Entry| grid.index_in_slab(column, entry.position());
-                    entries.iter().zip(values).for_each(|(entry, value)| *value = error[place(entry)]);
-                }
-            }
-        }
-    }
+    works.collect()
 }
