@@ -25,7 +25,8 @@ impl Shards {
         self.weight_pieces(parameter).flatten().collect()
     }
 
-    /// Copies of a parameter's weights, made one after the other: those of each of [`Plan::pieces`].
+    /// Copies of a parameter's weights, one for each of its pieces ([`Plan::pieces`](super::Plan::pieces)), each made when
+    /// it is asked for.
     pub fn weight_pieces(&self, parameter: usize) -> impl Iterator<Item = Vec<f32>> {
         self.weights[self.plan.piece_places(parameter)].iter().map(values)
     }
@@ -72,8 +73,8 @@ impl Shards {
         })
     }
 
-    /// Copies of a parameter's moments, made one after the other: those of each of [`Plan::pieces`]; none before the
-    /// first step.
+    /// Copies of a parameter's moments, one for each of its pieces, each made when it is asked for; none before the first
+    /// step.
     pub fn moment_pieces(&self, parameter: usize) -> impl Iterator<Item = Moments> {
         self.plan.piece_places(parameter).filter_map(|place| self.optimizer.moments(place))
     }

@@ -161,7 +161,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`FsdpError::ChunkCut`] if a piece ends inside a slab, which those of [`slab_grain`](super::slab_grain) never do.
+    /// [`FsdpError::ChunkCut`] if a piece ends inside a slab; those of [`slab_grain`](super::slab_grain) never do.
     pub fn slabs(&self, parameter: usize, grid: &ChunkGrid) -> Result<Vec<(usize, Range<usize>)>, FsdpError> {
         let slab = grid.slab_len();
         let slabs = |piece: &Piece| match piece.range.start.is_multiple_of(slab) {

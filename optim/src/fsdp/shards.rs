@@ -14,8 +14,8 @@ use crate::gradient::{clear, global_norm};
 
 /// A model divided among members: fp32 masters, fp32 gradients and AdamW's moments, each piece on its owner's device.
 ///
-/// Whole weights are made unit by unit ([`gather`](Self::gather)) and are gone when their holder drops them. Gradients of
-/// whole units come back as one sum per member ([`reduce`](Self::reduce)); what is kept of them is the pieces.
+/// Whole weights are made unit by unit ([`gather`](Self::gather)) and are gone when their holder drops them. Gradients
+/// of whole units come back as one sum per member ([`reduce`](Self::reduce)); what is kept of them is the pieces.
 ///
 /// - One member is the model itself: its weights and gradients are handed out as they are, and nothing is copied.
 /// - Pieces have no other holder between a unit's use and the next, so that a step on the CPU changes them in place.
