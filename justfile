@@ -54,6 +54,14 @@ check-export folder="runs/demo/export" *flags:
     test -d {{folder}} || target/release/covey demo --alone --steps 200 --output {{parent_directory(folder)}}
     .venv-python/bin/python scripts/check_export.py {{folder}} {{flags}}
 
+# GPU kernels against the CPU through wgpu; needs a Vulkan driver, Mesa's on the CPU will do.
+test-gpu-kernels *flags:
+    scripts/test_gpu_kernels.sh {{flags}}
+
+# Type-check the code that only CUDA compiles; neither a GPU nor LLVM is needed.
+check-cuda:
+    DOCS_RS=1 cargo check --release --workspace --features cuda
+
 # Build the documentation of all crates.
 docs:
     RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps

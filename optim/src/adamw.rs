@@ -176,7 +176,9 @@ impl AdamW {
         let moments = self.memory.tensors_mut();
         if !update_in_place(&mut pairs, moments, coefficients) {
             for ((parameter, gradient), moments) in pairs.into_iter().zip(moments) {
-                update_tensors(parameter, gradient, moments, coefficients);
+                if !update_on_gpu(parameter, gradient, moments, coefficients) {
+                    update_tensors(parameter, gradient, moments, coefficients);
+                }
             }
         }
         Ok(())
@@ -217,6 +219,18 @@ impl Taken {
             gradient: elements::slice(&self.gradient),
         }
     }
+}
+
+/// The update in one kernel; `false`, and nothing done, if the tensors are on no GPU that this build knows.
+#[cfg(feature = "cube")]
+fn update_on_gpu(parameter: &mut Tensor<1>, gradient: &Tensor<1>, own: &mut MomentTensors, c: Coefficients) -> bool {
+    let mut tensors = crate::cube::update::Tensors { parameter, first: &mut own.first, second: &mut own.second };
+    crate::cube::update::update(&mut tensors, gradient, c)
+}
+
+#[cfg(not(feature = "cube"))]
+fn update_on_gpu(_: &mut Tensor<1>, _: &Tensor<1>, _: &mut MomentTensors, _: Coefficients) -> bool {
+    false
 }
 
 /// The update on slices; `false`, and nothing done, unless all tensors are on the CPU backend.

@@ -10,6 +10,7 @@
 //! | What do peers tell each other once a round, and what comes of it? | [`sparseloco`] |
 //! | What else could peers tell each other? | [`outer`] |
 //! | Which bytes carry it? | [`codec`] |
+//! | What of it runs on a GPU, in kernels of our own? | `cube` (features `cuda` and `wgpu`) |
 //! | What can go wrong? | [`error`] |
 //!
 //! AdamW and clipping work on tensors and need the default feature `burn`. Everything else is plain arithmetic on slices
@@ -21,6 +22,8 @@
 #[cfg(feature = "burn")]
 pub mod adamw;
 pub mod codec;
+#[cfg(feature = "cube")]
+pub mod cube;
 #[cfg(feature = "burn")]
 mod elements;
 pub mod error;

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod common_run;
 pub mod config;
+pub mod cuda_probe;
 pub mod device;
 pub mod diagnostics;
 pub mod evaluation;

@@ -124,7 +124,7 @@ fn on_chunks(
 
 /// `error = decay * error + gradient`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn accumulate(decay: f32, error: &mut [f32], gradient: &[f32]) {
+pub(crate) fn accumulate(decay: f32, error: &mut [f32], gradient: &[f32]) {
     error.iter_mut().zip(gradient).for_each(|(error, gradient)| *error = *error * decay + *gradient);
 }
 
