@@ -7,7 +7,8 @@ use super::error::CheckpointError;
 use super::hashed_file::HashedFile;
 use super::layout::{ERROR_FEEDBACK, MANIFEST, MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS};
 use super::manifest::{FileEntry, Manifest};
-use super::snapshot::{Snapshot, weights_digest};
+use super::pieces::Pieces;
+use super::snapshot::{Snapshot, saved_digest};
 use super::tensor_files::{TensorSource, write_tensors};
 
 /// Writes everything in `snapshot` to the new folder `folder`, the manifest last.
@@ -27,20 +28,22 @@ pub(super) fn assemble(
         files.extend(write_tensors(disk, folder, ERROR_FEEDBACK, &error_feedback(snapshot), max_file_bytes)?);
     }
     files.extend(write_texts(disk, folder, snapshot)?);
-    let manifest = Manifest::new(snapshot.state.step, weights_digest(&snapshot.weights), files);
+    let manifest = Manifest::new(snapshot.state.step, saved_digest(&snapshot.weights), files);
     HashedFile::write_whole(disk, folder, MANIFEST, manifest.to_json().as_bytes())?;
     disk.sync_folder(folder).map_err(|source| CheckpointError::io("write", folder, source))
 }
 
 fn weights(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
     let weights = snapshot.weights.iter();
-    weights.map(|tensor| TensorSource::new(tensor.name.as_str(), &tensor.shape, &tensor.values)).collect()
+    weights.map(|tensor| TensorSource::new(tensor.name.as_str(), &tensor.shape, pieces(&tensor.values))).collect()
 }
 
 /// Under the names of the weights.
 fn error_feedback(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
     let pairs = snapshot.weights.iter().zip(&snapshot.error_feedback);
-    pairs.map(|(weight, values)| TensorSource::new(weight.name.as_str(), &weight.shape, values)).collect()
+    pairs
+        .map(|(weight, values)| TensorSource::new(weight.name.as_str(), &weight.shape, vec![values.as_slice()]))
+        .collect()
 }
 
 /// `m.<name>` and `v.<name>` of every weight.
@@ -48,10 +51,15 @@ fn moments(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
     let pairs = snapshot.weights.iter().zip(&snapshot.moments);
     pairs
         .flat_map(|(weight, moments)| {
-            [("m", &moments.first), ("v", &moments.second)]
-                .map(|(kind, values)| TensorSource::new(format!("{kind}.{}", weight.name), &weight.shape, values))
+            [("m", &moments.first), ("v", &moments.second)].map(|(kind, values)| {
+                TensorSource::new(format!("{kind}.{}", weight.name), &weight.shape, pieces(values))
+            })
         })
         .collect()
+}
+
+fn pieces(values: &Pieces) -> Vec<&[f32]> {
+    values.iter().collect()
 }
 
 fn write_texts(disk: &dyn Disk, folder: &Path, snapshot: &Snapshot) -> Result<Vec<FileEntry>, CheckpointError> {

@@ -10,6 +10,8 @@
 //!   file reaches the disk, and only then it is renamed.
 //! - Whatever else a crash leaves behind is recognised by its name and swept
 //!   away when the next writer opens or saves.
+//! - Devices that share a model write their pieces one behind the other: a checkpoint does not tell how many there
+//!   were, and any other number can go on from it.
 //! - Nothing is read from a checkpoint before all of its files have been
 //!   compared with the manifest.
 //!
@@ -24,6 +26,7 @@ mod hashed_file;
 mod layout;
 mod manifest;
 mod newest;
+mod pieces;
 mod reader;
 mod run_lock;
 mod shelf;
@@ -35,6 +38,7 @@ pub use covey_optim::Moments;
 pub use disk::{Disk, DiskFile, LocalDisk};
 pub use error::{CheckpointError, Damage};
 pub use newest::{Found, Skipped, has_checkpoints, newest_intact};
+pub use pieces::{Pieces, SavedMoments, SavedTensor};
 pub use reader::Checkpoint;
 pub use snapshot::{ExtraFile, NamedTensor, Snapshot, TrainingState, weights_digest};
 pub use writer::{CheckpointOptions, CheckpointWriter};

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use covey_optim::Moments;
@@ -106,6 +107,14 @@ impl Checkpoint {
         self.read(&self.weights, name)
     }
 
+    /// Reads those numbers of the weight `name` that lie in `range`, counted row by row.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::weight`].
+    pub fn weight_range(&self, name: &str, range: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
+        self.read_range(&self.weights, name, range)
+    }
+
     /// Reads the optimizer's moments of the weight `name`; `None` if nothing had been optimised yet.
     ///
     /// # Errors
@@ -116,6 +125,19 @@ impl Checkpoint {
         }
         let first = self.read(&self.moments, &format!("m.{name}"))?.values;
         let second = self.read(&self.moments, &format!("v.{name}"))?.values;
+        Ok(Some(Moments { first, second }))
+    }
+
+    /// [`Checkpoint::moments`] of those numbers that lie in `range`, counted row by row.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::weight`].
+    pub fn moments_range(&self, name: &str, range: Range<usize>) -> Result<Option<Moments>, CheckpointError> {
+        if self.moments.names().next().is_none() {
+            return Ok(None);
+        }
+        let first = self.read_range(&self.moments, &format!("m.{name}"), range.clone())?;
+        let second = self.read_range(&self.moments, &format!("v.{name}"), range)?;
         Ok(Some(Moments { first, second }))
     }
 
@@ -130,10 +152,16 @@ impl Checkpoint {
         }
     }
 
+    fn read_range(&self, files: &TensorFiles, name: &str, range: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
+        files.read_range(&self.path, name, range)?.ok_or_else(|| self.no_such(name))
+    }
+
+    fn no_such(&self, name: &str) -> CheckpointError {
+        CheckpointError::NoSuchTensor { path: self.path.clone(), name: name.to_owned() }
+    }
+
     fn read(&self, files: &TensorFiles, name: &str) -> Result<NamedTensor, CheckpointError> {
-        files
-            .read(&self.path, name)?
-            .ok_or_else(|| CheckpointError::NoSuchTensor { path: self.path.clone(), name: name.to_owned() })
+        files.read(&self.path, name)?.ok_or_else(|| self.no_such(name))
     }
 }
 

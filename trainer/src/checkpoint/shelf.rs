@@ -9,7 +9,7 @@ use super::error::CheckpointError;
 use super::layout::{checkpoints_folder, discarded_name, folder_name, is_leftover, names_in, partial_name, steps_in};
 use super::reader::Checkpoint;
 use super::run_lock::RunLock;
-use super::snapshot::{Snapshot, weights_digest};
+use super::snapshot::{Snapshot, saved_digest};
 use super::writer::CheckpointOptions;
 
 /// Puts checkpoints up and takes old ones down, never leaving a half one under a whole one's name.
@@ -97,6 +97,6 @@ fn holds(place: &Path, snapshot: &Snapshot) -> bool {
     place.exists()
         && Checkpoint::open(place).is_ok_and(|checkpoint| {
             checkpoint.state().step == snapshot.state.step
-                && checkpoint.weights_digest() == weights_digest(&snapshot.weights).to_string()
+                && checkpoint.weights_digest() == saved_digest(&snapshot.weights).to_string()
         })
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use covey_model::hub::NumberFormat;
-use covey_optim::Moments;
 use serde::{Deserialize, Serialize};
 
 use super::error::CheckpointError;
 use super::layout::is_own;
 use super::manifest::is_plain;
+use super::pieces::{SavedMoments, SavedTensor};
 
 /// Everything that goes into one checkpoint, owned, so that it can be written
 /// while training goes on.
@@ -23,9 +23,9 @@ pub struct Snapshot {
     /// Where the training loop stands.
     pub state: TrainingState,
     /// The weights in canonical order, named as on the Hub.
-    pub weights: Vec<NamedTensor>,
+    pub weights: Vec<SavedTensor>,
     /// The optimizer's running means.
-    pub moments: Vec<Moments>,
+    pub moments: Vec<SavedMoments>,
     /// What a peer has not yet told others of its training.
     pub error_feedback: Vec<Vec<f32>>,
     /// Text of the Hub's `config.json`.
@@ -78,7 +78,7 @@ pub struct TrainingState {
 impl Snapshot {
     /// Checks the invariants of the type.
     pub(super) fn check(&self) -> Result<(), CheckpointError> {
-        let contradiction = self.weights.iter().find_map(NamedTensor::contradiction);
+        let contradiction = self.weights.iter().find_map(SavedTensor::contradiction);
         let uneven = || self.uneven_moments().or_else(|| self.uneven_feedback());
         match contradiction.or_else(uneven).or_else(|| self.name_twice()).or_else(|| self.bad_file()) {
             Some(reason) => Err(CheckpointError::InvalidSnapshot { step: self.state.step, reason }),
@@ -94,7 +94,7 @@ impl Snapshot {
             return Some(format!("{} weights, but moments of {}", self.weights.len(), self.moments.len()));
         }
         let uneven = self.weights.iter().zip(&self.moments).find(|(weight, moments)| {
-            [&moments.first, &moments.second].iter().any(|moment| moment.len() != weight.values.len())
+            [&moments.first, &moments.second].iter().any(|moment| moment.num_elements() != weight.values.num_elements())
         });
         uneven.map(|(weight, _)| format!("the moments of {} have another length than the weight", weight.name))
     }
@@ -104,7 +104,7 @@ impl Snapshot {
             return None;
         }
         let lengths = self.error_feedback.iter().map(Vec::len);
-        let fits = lengths.eq(self.weights.iter().map(|weight| weight.values.len()));
+        let fits = lengths.eq(self.weights.iter().map(|weight| weight.values.num_elements()));
         (!fits).then(|| "the error feedback has another form than the weights".to_owned())
     }
 
@@ -120,9 +120,9 @@ impl Snapshot {
     }
 }
 
-impl NamedTensor {
+impl SavedTensor {
     fn contradiction(&self) -> Option<String> {
-        let (shape, got) = (&self.shape, self.values.len());
+        let (shape, got) = (&self.shape, self.values.num_elements());
         (shape.iter().product::<usize>() != got).then(|| format!("{} has shape {shape:?} and {got} values", self.name))
     }
 }
@@ -134,17 +134,37 @@ impl NamedTensor {
 /// and its values as little-endian `f32`.
 pub fn weights_digest<'a>(weights: impl IntoIterator<Item = &'a NamedTensor>) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
+    for NamedTensor { name, shape, values } in weights {
+        hash_tensor(&mut hasher, name, shape, [values.as_slice()]);
+    }
+    hasher.finalize()
+}
+
+/// [`weights_digest`] of tensors in pieces; where they are cut makes no difference.
+pub(super) fn saved_digest(weights: &[SavedTensor]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for SavedTensor { name, shape, values } in weights {
+        hash_tensor(&mut hasher, name, shape, values.iter());
+    }
+    hasher.finalize()
+}
+
+fn hash_tensor<'a>(
+    hasher: &mut blake3::Hasher,
+    name: &str,
+    shape: &[usize],
+    pieces: impl IntoIterator<Item = &'a [f32]>,
+) {
     let count = |hasher: &mut blake3::Hasher, count: usize| {
         hasher.update(&(count as u64).to_le_bytes());
     };
-    for NamedTensor { name, shape, values } in weights {
-        count(&mut hasher, name.len());
-        hasher.update(name.as_bytes());
-        count(&mut hasher, shape.len());
-        shape.iter().for_each(|dimension| count(&mut hasher, *dimension));
-        NumberFormat::Fp32.write(values, &mut hasher).expect("a hasher takes all bytes");
+    count(hasher, name.len());
+    hasher.update(name.as_bytes());
+    count(hasher, shape.len());
+    shape.iter().for_each(|dimension| count(hasher, *dimension));
+    for values in pieces {
+        NumberFormat::Fp32.write(values, hasher).expect("a hasher takes all bytes");
     }
-    hasher.finalize()
 }
 
 #[cfg(test)]
@@ -169,6 +189,13 @@ mod tests {
             digest(&[&tensor("a", &[2, 1], &[1.0, -0.0]), &right]),
         ];
         assert!(others.iter().all(|other| *other != original));
+    }
+
+    #[test]
+    fn the_digest_does_not_see_where_a_tensor_is_cut() {
+        let whole = tensor("a", &[3], &[1.0, 2.0, 3.0]);
+        let cut = SavedTensor { values: [vec![1.0], vec![2.0, 3.0]].into_iter().collect(), ..whole.clone().into() };
+        assert_eq!(saved_digest(&[cut]), weights_digest(&[whole]));
     }
 
     #[test]

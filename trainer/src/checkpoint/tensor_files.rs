@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
+use covey_model::HubError;
 use covey_model::hub::{NumberFormat, SafetensorsFile, TensorHeader, write_safetensors};
 
 use super::disk::Disk;
@@ -21,17 +23,18 @@ const FORMAT: NumberFormat = NumberFormat::Fp32;
 pub(super) struct TensorSource<'a> {
     name: Cow<'a, str>,
     shape: &'a [usize],
-    values: &'a [f32],
+    /// One behind the other.
+    pieces: Vec<&'a [f32]>,
 }
 
 impl<'a> TensorSource<'a> {
     /// A tensor to be written under `name`.
-    pub(super) fn new(name: impl Into<Cow<'a, str>>, shape: &'a [usize], values: &'a [f32]) -> Self {
-        Self { name: name.into(), shape, values }
+    pub(super) fn new(name: impl Into<Cow<'a, str>>, shape: &'a [usize], pieces: Vec<&'a [f32]>) -> Self {
+        Self { name: name.into(), shape, pieces }
     }
 
     fn num_bytes(&self) -> u64 {
-        size_of_val(self.values) as u64
+        self.pieces.iter().map(|piece| size_of_val(*piece) as u64).sum()
     }
 
     fn header(&self) -> TensorHeader {
@@ -98,8 +101,10 @@ fn write_file(
     let notes = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let headers: Vec<_> = tensors.iter().map(TensorSource::header).collect();
     let mut file = HashedFile::create(disk, folder, name)?;
-    write_safetensors(&mut file, &notes, &headers, |index, sink| FORMAT.write(tensors[index].values, sink))
-        .map_err(|source| CheckpointError::io("write", &folder.join(name), source))?;
+    write_safetensors(&mut file, &notes, &headers, |index, sink| {
+        tensors[index].pieces.iter().try_for_each(|piece| FORMAT.write(piece, sink))
+    })
+    .map_err(|source| CheckpointError::io("write", &folder.join(name), source))?;
     file.finish()
 }
 
@@ -145,18 +150,35 @@ impl TensorFiles {
 
     /// One tensor with its numbers; `None` if there is none of that name.
     pub(super) fn read(&self, folder: &Path, name: &str) -> Result<Option<NamedTensor>, CheckpointError> {
-        let Some(file) = self.files.iter().find(|file| file.tensors().contains_key(name)) else {
-            return Ok(None);
-        };
-        let changed = |error: covey_model::HubError| {
-            let file = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-            CheckpointError::damaged(folder, Damage::Unreadable { file, reason: error.to_string() })
-        };
-        let shape = file.tensor(name).map_err(changed)?.shape.clone();
+        let Some(file) = self.holder(name) else { return Ok(None) };
+        let shape = file.tensor(name).map_err(|error| changed(folder, file, &error))?.shape.clone();
         let mut values = vec![0.0; shape.iter().product()];
-        file.read_numbers(name, 0, &mut values).map_err(changed)?;
+        file.read_numbers(name, 0, &mut values).map_err(|error| changed(folder, file, &error))?;
         Ok(Some(NamedTensor { name: name.to_owned(), shape, values }))
     }
+
+    /// Some numbers of one tensor, counted row by row; `None` if there is none of that name.
+    pub(super) fn read_range(
+        &self,
+        folder: &Path,
+        name: &str,
+        range: Range<usize>,
+    ) -> Result<Option<Vec<f32>>, CheckpointError> {
+        let Some(file) = self.holder(name) else { return Ok(None) };
+        let mut values = vec![0.0; range.len()];
+        file.read_numbers(name, range.start, &mut values).map_err(|error| changed(folder, file, &error))?;
+        Ok(Some(values))
+    }
+
+    fn holder(&self, name: &str) -> Option<&SafetensorsFile> {
+        self.files.iter().find(|file| file.tensors().contains_key(name))
+    }
+}
+
+/// A file that could be opened and can no longer be read.
+fn changed(folder: &Path, file: &SafetensorsFile, error: &HubError) -> CheckpointError {
+    let file = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    CheckpointError::damaged(folder, Damage::Unreadable { file, reason: error.to_string() })
 }
 
 fn is_part(stem: &str, name: &str) -> bool {

@@ -3,7 +3,8 @@
 use std::fs;
 
 use covey::checkpoint::{
-    Checkpoint, CheckpointError, CheckpointOptions, CheckpointWriter, Snapshot, newest_intact, weights_digest,
+    Checkpoint, CheckpointError, CheckpointOptions, CheckpointWriter, Pieces, SavedMoments, SavedTensor, Snapshot,
+    newest_intact, weights_digest,
 };
 
 use crate::samples::{folder, keeping, save_all, snapshot};
@@ -12,11 +13,13 @@ pub(crate) fn assert_holds(checkpoint: &Checkpoint, snapshot: &Snapshot) {
     assert_eq!(checkpoint.state(), &snapshot.state);
     assert_eq!(checkpoint.model_config(), snapshot.model_config);
     assert_eq!(checkpoint.run_config(), snapshot.run_config);
-    assert_eq!(checkpoint.weights_digest(), weights_digest(&snapshot.weights).to_string());
+    let weights = snapshot.weights.iter().map(|weight| checkpoint.weight(&weight.name).unwrap());
+    assert_eq!(checkpoint.weights_digest(), weights_digest(&weights.collect::<Vec<_>>()).to_string());
     assert!(checkpoint.weight_names().eq(snapshot.weights.iter().map(|weight| weight.name.as_str())));
     for (index, weight) in snapshot.weights.iter().enumerate() {
-        assert_eq!(&checkpoint.weight(&weight.name).unwrap(), weight);
-        assert_eq!(checkpoint.moments(&weight.name).unwrap().as_ref(), snapshot.moments.get(index));
+        assert_eq!(&SavedTensor::from(checkpoint.weight(&weight.name).unwrap()), weight);
+        let moments = checkpoint.moments(&weight.name).unwrap().map(SavedMoments::from);
+        assert_eq!(moments.as_ref(), snapshot.moments.get(index));
         assert_eq!(checkpoint.error_feedback(&weight.name).unwrap().as_ref(), snapshot.error_feedback.get(index));
     }
     let extras: Vec<_> = checkpoint.extra_files().map(|path| fs::read(path).unwrap()).collect();
@@ -30,6 +33,46 @@ fn what_was_saved_is_read_back() {
     writer.save(snapshot(40)).unwrap();
     assert_eq!(writer.wait().unwrap(), Some(folder(run.path(), 40)));
     assert_holds(&Checkpoint::open(&folder(run.path(), 40)).unwrap(), &snapshot(40));
+}
+
+/// The same numbers in two pieces each.
+fn cut_in_two(whole: &Pieces) -> Pieces {
+    let numbers: Vec<f32> = whole.iter().flatten().copied().collect();
+    let (left, right) = numbers.split_at(numbers.len() / 3);
+    [left.to_vec(), right.to_vec()].into_iter().collect()
+}
+
+#[test]
+fn a_checkpoint_does_not_tell_how_many_devices_wrote_it() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    save_all(one.path(), [40], keeping(1));
+    let mut cut = snapshot(40);
+    cut.weights.iter_mut().for_each(|weight| weight.values = cut_in_two(&weight.values));
+    for moments in &mut cut.moments {
+        *moments = SavedMoments { first: cut_in_two(&moments.first), second: cut_in_two(&moments.second) };
+    }
+    let mut writer = CheckpointWriter::open(two.path(), keeping(1)).unwrap();
+    writer.save(cut).unwrap();
+    writer.wait().unwrap();
+    for file in fs::read_dir(folder(one.path(), 40)).unwrap().map(Result::unwrap) {
+        let twin = folder(two.path(), 40).join(file.file_name());
+        assert_eq!(fs::read(file.path()).unwrap(), fs::read(twin).unwrap(), "{:?}", file.file_name());
+    }
+}
+
+#[test]
+fn any_part_of_a_tensor_can_be_read() {
+    let run = tempfile::tempdir().unwrap();
+    save_all(run.path(), [40], keeping(1));
+    let checkpoint = Checkpoint::open(&folder(run.path(), 40)).unwrap();
+    let name = "lm_head.weight";
+    let (weight, moments) = (checkpoint.weight(name).unwrap().values, checkpoint.moments(name).unwrap().unwrap());
+    for range in [0..32, 0..1, 5..17, 31..32, 7..7] {
+        assert_eq!(checkpoint.weight_range(name, range.clone()).unwrap(), weight[range.clone()]);
+        assert_eq!(checkpoint.moments_range(name, range.clone()).unwrap().unwrap().second, moments.second[range]);
+    }
+    assert!(checkpoint.weight_range(name, 30..33).is_err());
+    assert!(checkpoint.weight_range("nothing", 0..1).is_err());
 }
 
 #[test]
@@ -58,7 +101,7 @@ fn weights_are_where_the_hub_has_them() {
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     for weight in snapshot(40).weights {
         let tensor = file.tensor(&weight.name).unwrap();
-        let expected: Vec<_> = weight.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let expected: Vec<_> = weight.values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
         assert_eq!((tensor.shape(), tensor.data()), (weight.shape.as_slice(), expected.as_slice()));
     }
     assert!(path.join("config.json").exists() && path.join("tokenizer.json").exists());
@@ -91,7 +134,7 @@ fn a_snapshot_that_contradicts_itself_is_not_saved() {
         |snapshot| snapshot.weights[0].shape = vec![8, 5],
         |snapshot| snapshot.weights[1].name = "lm_head.weight".into(),
         |snapshot| snapshot.moments.truncate(2),
-        |snapshot| snapshot.moments[2].second.truncate(1),
+        |snapshot| snapshot.moments[2].second = Pieces::from(vec![0.0]),
         |snapshot| snapshot.extra_files[0].name = "../../escape".into(),
         |snapshot| snapshot.extra_files[0].name = "manifest.json".into(),
     ];

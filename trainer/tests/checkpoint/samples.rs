@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use covey::checkpoint::{
-    Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, Moments, NamedTensor, Snapshot, TrainingState,
-    newest_intact,
+    Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, Moments, NamedTensor, SavedMoments, SavedTensor,
+    Snapshot, TrainingState, newest_intact,
 };
 use serde_json::json;
 
@@ -18,7 +18,7 @@ use crate::faulty_disk::FaultyDisk;
 pub(crate) fn snapshot(step: u64) -> Snapshot {
     let shapes =
         [("model.embed_tokens.weight", vec![8, 4]), ("model.norm.weight", vec![4]), ("lm_head.weight", vec![8, 4])];
-    let weights: Vec<_> = shapes
+    let weights: Vec<NamedTensor> = shapes
         .into_iter()
         .map(|(name, shape)| NamedTensor { name: name.into(), values: numbers(&shape, step as f32), shape })
         .collect();
@@ -27,9 +27,9 @@ pub(crate) fn snapshot(step: u64) -> Snapshot {
         second: numbers(&weight.shape, step as f32 + 0.5),
     });
     Snapshot {
-        moments: moments.collect(),
+        moments: moments.map(SavedMoments::from).collect(),
         error_feedback: weights.iter().map(|weight| numbers(&weight.shape, step as f32 + 0.75)).collect(),
-        weights,
+        weights: weights.into_iter().map(SavedTensor::from).collect(),
         state: state(step),
         model_config: r#"{"model_type": "llama"}"#.into(),
         run_config: "[train]\nsteps = 40\n".into(),
