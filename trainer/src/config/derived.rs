@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use covey_model::Precision;
+
+use crate::device::DeviceList;
+
 /// Values that passed the check of their key, by dotted path; keys without a value are missing.
 #[derive(Clone, Debug, Default)]
 pub struct Checked(BTreeMap<&'static str, toml::Value>);
@@ -35,6 +39,10 @@ impl Checked {
         self.0.get(key).and_then(toml::Value::as_str).unwrap_or_default()
     }
 
+    fn devices(&self) -> Option<DeviceList> {
+        self.text("run.device").parse().ok()
+    }
+
     /// The sum of one count over all items of a list.
     fn total(&self, key: &str, field: &str) -> u64 {
         let items = self.0.get(key).and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -61,6 +69,16 @@ pub(crate) fn head_dim(checked: &Checked) -> toml::Value {
 /// The whole batch at once.
 pub(crate) fn micro_batch_size(checked: &Checked) -> toml::Value {
     integer(checked.count("train.batch_size"))
+}
+
+/// The numbers that the devices are fastest in.
+pub(crate) fn precision(checked: &Checked) -> toml::Value {
+    let usual = checked.devices().map_or(Precision::Fp32, |devices| devices.usual_precision());
+    let name = match usual {
+        Precision::Fp32 => "fp32",
+        Precision::Bf16 => "bf16",
+    };
+    toml::Value::String(name.to_owned())
 }
 
 /// A twentieth of the run: long enough to be gentle, and never longer than a shortened run.

@@ -39,8 +39,9 @@ pub use reference::{key_list, markdown};
 pub use resolved::Resolved;
 pub use schema::{Fallback, GROUPS, KEYS, Key};
 pub use sections::{
-    AnnealConfig, CheckpointConfig, CommsConfig, Config, DataConfig, ExchangeConfig, FlatWindow, ModelChoice,
-    OptimConfig, Precision, Rewind, RoundsConfig, RunConfig, ScheduleConfig, ScheduleKind, Source, TrainConfig,
+    AnnealConfig, CheckpointConfig, CommsConfig, Config, DataConfig, ExchangeConfig, FlatWindow, MemoryConfig,
+    ModelChoice, OptimConfig, RecomputeKind, Rewind, RoundsConfig, RunConfig, ScheduleConfig, ScheduleKind, Source,
+    TrainConfig,
 };
 pub use shape::{RopeScaling, Shape};
 pub use shared::SHARED_CONFIG;

@@ -12,6 +12,7 @@ use super::sections::Config;
 use super::shape::Shape;
 use super::suggestion::nearest;
 use super::value::{Entry, Value};
+use crate::progress::grouped;
 
 /// What each preset says beyond the shape of its network; keys that it leaves out keep their defaults.
 const TRAINING: &[(&str, &str)] = &[
@@ -175,14 +176,6 @@ pub fn preset_table() -> String {
     table
 }
 
-/// A count with its thousands set apart, `72,747,327,488`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let starts_group = |index: usize| index > 0 && (digits.len() - index).is_multiple_of(3);
-    let separated = |(index, digit)| starts_group(index).then_some(',').into_iter().chain([digit]);
-    digits.chars().enumerate().flat_map(separated).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,13 +192,5 @@ mod tests {
             document::layer(training, &|_| Origin::Default, &mut problems).expect(name);
             assert_eq!(problems, [], "{name}");
         }
-    }
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(
-            ["7", "999", "1,000", "72,747,327,488"],
-            [7, 999, 1000, 72_747_327_488].map(grouped).each_ref().map(String::as_str)
-        );
     }
 }

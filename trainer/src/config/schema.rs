@@ -2,7 +2,8 @@
 
 use super::derived::{self, Checked};
 use super::kind::Bound::{Above, AtLeast, AtMost, Below};
-use super::kind::{Field, Kind, one_of};
+use super::kind::{Field, Kind};
+use crate::device::DeviceList;
 
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +70,7 @@ pub static GROUPS: &[(&str, &str)] = &[
     ("model", "The network. A preset brings its shape and fitting training defaults; single fields override it."),
     ("data", "What is learned from."),
     ("train", "The training loop."),
+    ("memory", "What devices keep, and what is computed again or put elsewhere."),
     ("optim", "AdamW with decoupled weight decay."),
     ("schedule", "How the learning rate moves, as a ratio of `optim.learning_rate`."),
     ("checkpoint", "What is kept on disk to resume from."),
@@ -83,7 +85,7 @@ pub static KEYS: &[Key] = &[
     key("run.name", NAME, Value("run"), "", "What the run is called."),
     key("run.output", FOLDER, Value("runs/<name>"), "", "Folder of checkpoints and metrics; `<name>` stands for `run.name`."),
     key("run.seed", ANY_COUNT, Value("42"), "", "Fixes weights at the start and the order of the data."),
-    key("run.device", DEVICE, Value("cpu"), "", "Where tensors live: `cpu`, `cuda:N` or `wgpu:N`."),
+    key("run.device", DEVICE, Value("cpu"), "", "Where tensors live, a member each: `cpu`, `cpu:4`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`."),
     key("run.threads", COUNT, Value("all"), "threads", "Threads of the CPU; `all` takes every core.").or("all"),
 
     key("model.preset", PRESET, Value("tiny"), "", "Built-in shape with training defaults that fit it."),
@@ -111,7 +113,13 @@ pub static KEYS: &[Key] = &[
     key("train.micro_batch_size", COUNT, Derived { doc: "`batch_size`", value: derived::micro_batch_size }, "sequences", "Sequences per forward and backward pass; must divide `batch_size`."),
     key("train.log_every", COUNT, Value("10"), "steps", "Steps between two lines of the log."),
     key("train.eval_every", COUNT, Value("100"), "steps", "Steps between two evaluations on held-out windows.").or("never"),
-    key("train.precision", PRECISION, Value("fp32"), "", "Numbers of the forward and backward pass."),
+    key("train.precision", Kind::Choice(&["fp32", "bf16"]), Derived { doc: "`bf16` on `cuda`, else `fp32`", value: derived::precision }, "", "Numbers of the forward and backward pass; weights, sums and moments are fp32 always."),
+
+    key("memory.recompute", Kind::Choice(&["none", "blocks"]), Value("none"), "", "Whether the backward pass computes again what blocks did not keep."),
+    key("memory.recompute_every", COUNT, Value("1"), "blocks", "With `blocks`: one of so many blocks is computed again, the others keep everything."),
+    key("memory.offload", Kind::Boolean, Value("false"), "", "Whether AdamW's moments leave the devices while peers exchange deltas."),
+    key("memory.gather_for", COUNT, Value("auto"), "micro-batches", "Micro-batches that pass a block while its weights are gathered: more need fewer transfers and keep more activations; `auto` is 1 on one device, all of a step on several.").or("auto"),
+    key("memory.limit", COUNT, Value("auto"), "bytes", "Bytes that each device may hold; `auto` asks the system.").or("auto"),
 
     key("optim.learning_rate", POSITIVE, Value("3e-4"), "", "Peak learning rate."),
     key("optim.beta1", AVERAGE, Value("0.9"), "", "Decay of the average of gradients."),
@@ -207,7 +215,6 @@ const FOLDER: Kind = Kind::Text { label: "a path", rule: path_rule };
 const NAME: Kind = Kind::Text { label: "a name", rule: name_rule };
 const DEVICE: Kind = Kind::Text { label: "a device", rule: device_rule };
 const PRESET: Kind = Kind::Text { label: "a preset", rule: super::presets::preset_rule };
-const PRECISION: Kind = Kind::Text { label: "a precision", rule: precision_rule };
 
 use Fallback::{Derived, Preset, Value};
 
@@ -235,21 +242,5 @@ fn name_rule(text: &str) -> Result<(), String> {
 }
 
 fn device_rule(text: &str) -> Result<(), String> {
-    let numbered = text.split_once(':').is_some_and(|(kind, index)| {
-        matches!(kind, "cuda" | "wgpu")
-            && index.bytes().all(|byte| byte.is_ascii_digit())
-            && index.parse::<u16>().is_ok()
-    });
-    match text == "cpu" || numbered {
-        true => Ok(()),
-        false => Err("must be `cpu`, or `cuda:N` or `wgpu:N` with the number of the device".to_owned()),
-    }
-}
-
-fn precision_rule(text: &str) -> Result<(), String> {
-    match text {
-        "fp32" => Ok(()),
-        "bf16" => Err("is not there yet, must be \"fp32\"".to_owned()),
-        _ => Err(format!("must be {}", one_of(&["fp32"]))),
-    }
+    text.parse::<DeviceList>().map(|_| ())
 }

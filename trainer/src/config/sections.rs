@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use covey_model::Precision;
 use covey_optim::sparseloco::{Clip, MeanOver, OuterRate, Profile};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub data: DataConfig,
     /// The training loop.
     pub train: TrainConfig,
+    /// What devices keep.
+    pub memory: MemoryConfig,
     /// AdamW.
     pub optim: OptimConfig,
     /// How the learning rate moves.
@@ -46,7 +49,7 @@ pub struct RunConfig {
     pub output: PathBuf,
     /// Fixes weights at the start and the order of the data.
     pub seed: u64,
-    /// `cpu`, `cuda:N` or `wgpu:N`.
+    /// The devices, a member each; a [`DeviceList`](crate::device::DeviceList) in text form.
     pub device: String,
     /// Threads of the CPU, at least 1; all cores without one.
     pub threads: Option<usize>,
@@ -103,12 +106,29 @@ pub struct TrainConfig {
     pub precision: Precision,
 }
 
-/// The numbers that the forward and backward pass compute in.
+/// What devices keep, and what is computed again or put elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemoryConfig {
+    /// Whether blocks keep everything that their backward pass needs.
+    pub recompute: RecomputeKind,
+    /// One of so many blocks is computed again; unused by `none`.
+    pub recompute_every: usize,
+    /// Whether moments leave the devices while peers exchange.
+    pub offload: bool,
+    /// Micro-batches that pass a unit while its weights are gathered; 1 on one device and all on several without one.
+    pub gather_for: Option<usize>,
+    /// Bytes that each device may hold; what the system says without one.
+    pub limit: Option<u64>,
+}
+
+/// What the backward pass computes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats throughout.
-    Fp32,
+pub enum RecomputeKind {
+    /// Nothing.
+    None,
+    /// What blocks did not keep.
+    Blocks,
 }
 
 /// AdamW with decoupled weight decay.

@@ -59,8 +59,8 @@ fn wrong_types_say_what_is_right() {
         schedule.kind = "cosin"
     "#;
     assert_snapshot!(complaint(file(text)), @r#"
-    error: 11 problems in run.toml
-      line 2  run.device = "gpu"                  must be `cpu`, or `cuda:N` or `wgpu:N` with the number of the device
+    error: 10 problems in run.toml
+      line 2  run.device = "gpu"                  must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
       line 2  run.name = 5                        must be a name, in quotes
       line 2  run.seed = -1                       must be at least 0
       line 2  run.threads = "some"                must be a whole number, at least 1, or "all"
@@ -68,7 +68,6 @@ fn wrong_types_say_what_is_right() {
       line 3  model.tie_word_embeddings = "yes"   must be `true` or `false`
       line 4  data.sources = "prepared"           must be a list of { path, weight }
       line 5  train.eval_every = 2026-01-01       must not be a date
-      line 5  train.precision = "bf16"            is not there yet, must be "fp32"
       line 5  train.steps = 99999999999999999999  must fit into 63 bits
       line 6  schedule.kind = "cosin"             must be "constant", "cosine" or "wsd", did you mean `cosine`?
     hint: `covey config keys` lists every key with its meaning, unit and default
@@ -132,7 +131,7 @@ fn unknown_keys_and_groups_are_met_with_suggestions() {
     error: 11 problems in run.toml
       line 2   steps = 5                                            unknown key, did you mean `train.steps`?
       line 4   [trian]                                              unknown group, did you mean `[train]`?
-      line 7   [zebra]                                              unknown group, there are run, model, data, train, optim, schedule, checkpoint, rounds, sparseloco, comms
+      line 7   [zebra]                                              unknown group, there are run, model, data, train, memory, optim, schedule, checkpoint, rounds, sparseloco, comms
       line 11  model.hiden_size = 5                                 unknown key, did you mean `model.hidden_size`?
       line 12  model.learning_rate = 1.0                            unknown key, did you mean `optim.learning_rate`?
       line 13  model.colour = "red"                                 unknown key

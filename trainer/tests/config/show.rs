@@ -96,6 +96,13 @@ fn every_value_is_shown_with_its_place() {
     eval_every = 1000     # preset covenant-72b
     precision = "fp32"    # default
 
+    [memory]
+    recompute = "none"   # default
+    recompute_every = 1  # default
+    offload = false      # default
+    gather_for = "auto"  # default
+    limit = "auto"       # default
+
     [optim]
     learning_rate = 0.001  # COVEY_OPTIM__LEARNING_RATE
     beta1 = 0.9            # preset covenant-72b

@@ -1,0 +1,50 @@
+//! How many bytes there are to fill, asked of the system.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+/// Bytes of main memory that this process could still take, as far as the system says: the smaller of what is free and
+/// of what its control group allows.
+pub fn memory_of_machine() -> Option<u64> {
+    let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
+    [available, left_in_group()].into_iter().flatten().min()
+}
+
+/// Total bytes of each NVIDIA GPU, in the order of its driver's tool; empty without one.
+pub fn memory_of_gpus() -> Vec<u64> {
+    let mut query = Command::new("nvidia-smi");
+    query.args(["--query-gpu=memory.total", "--format=csv,noheader,nounits"]).stdin(Stdio::null());
+    let Ok(output) = query.stderr(Stdio::null()).output() else { return Vec::new() };
+    mebibytes(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn available(meminfo: &str) -> Option<u64> {
+    let kibibytes = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    kibibytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What the control group of this process (version 2, as containers have it) has not used.
+fn left_in_group() -> Option<u64> {
+    let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
+    Some(read("memory.max")?.saturating_sub(read("memory.current")?))
+}
+
+/// One number a line.
+fn mebibytes(text: &str) -> Vec<u64> {
+    let line = |line: &str| line.trim().parse::<u64>().ok()?.checked_mul(1 << 20);
+    text.lines().map_while(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_words_are_understood() {
+        let meminfo = "MemTotal:       24000000 kB\nMemFree:  1 kB\nMemAvailable:   20000000 kB\n";
+        assert_eq!(available(meminfo), Some(20_000_000 * 1024));
+        assert_eq!(available("MemTotal: 3 kB\n"), None);
+        assert_eq!(mebibytes("81559\n81559\n"), vec![81559 << 20; 2]);
+        assert_eq!(mebibytes("No devices were found\n"), Vec::<u64>::new());
+    }
+}
