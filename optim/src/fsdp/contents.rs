@@ -19,6 +19,13 @@ pub struct ShardBytes {
     pub moments: usize,
 }
 
+impl ShardBytes {
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.weights + self.gradients + self.moments
+    }
+}
+
 impl Shards {
     /// A copy of a parameter's weights.
     pub fn weight(&self, parameter: usize) -> Vec<f32> {
@@ -29,6 +36,11 @@ impl Shards {
     /// it is asked for.
     pub fn weight_pieces(&self, parameter: usize) -> impl Iterator<Item = Vec<f32>> {
         self.weights[self.plan.piece_places(parameter)].iter().map(values)
+    }
+
+    /// A copy of a parameter's gradients, those of all members added up.
+    pub fn gradient(&self, parameter: usize) -> Vec<f32> {
+        self.gradients[self.plan.piece_places(parameter)].iter().flat_map(values).collect()
     }
 
     /// Puts other weights in the place of a parameter's; its moments stay.
