@@ -1,7 +1,6 @@
-//! What a network costs: floating-point operations per token, bytes of memory.
+//! What a network costs: floating-point operations per token.
 
 use crate::config::ModelConfig;
-use crate::kernels::{MAX_LOGITS, logit_rows_at_once};
 
 /// Floating-point operations per trained token; a multiplication and its addition count as two.
 ///
@@ -50,58 +49,6 @@ fn multiplied_weights(config: &ModelConfig) -> u64 {
     (config.hidden_size * (projections * config.num_layers + config.vocab_size)) as u64
 }
 
-/// Bytes that training in fp32 holds at its peak, by what they are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryEstimate {
-    /// One number per parameter.
-    pub weights: u64,
-    /// One number per parameter.
-    pub gradients: u64,
-    /// Two numbers per parameter: AdamW's mean and mean square.
-    pub moments: u64,
-    /// What the forward pass keeps for the backward pass.
-    ///
-    /// Per token and block: the residual at its input and at its middle,
-    /// queries, keys, values, attention's output, one log-sum-exp per head,
-    /// gate and up projections. Per token besides: the last residual.
-    pub activations: u64,
-    /// Logits of the rows that are held at once; their gradient takes their place.
-    pub logits: u64,
-}
-
-impl MemoryEstimate {
-    /// Need of `batch` sequences of `sequence` tokens per forward and backward pass.
-    pub fn new(config: &ModelConfig, batch: usize, sequence: usize) -> Self {
-        let parameters = bytes(config.num_parameters());
-        let tokens = (batch * sequence) as u64;
-        let per_token = kept_per_block(config) * config.num_layers as u64 + config.hidden_size as u64;
-        Self {
-            weights: parameters,
-            gradients: parameters,
-            moments: 2 * parameters,
-            activations: bytes(tokens * per_token),
-            logits: bytes(
-                tokens.min(logit_rows_at_once(MAX_LOGITS, config.vocab_size) as u64) * config.vocab_size as u64,
-            ),
-        }
-    }
-
-    /// All parts together.
-    pub fn total(&self) -> u64 {
-        self.weights + self.gradients + self.moments + self.activations + self.logits
-    }
-}
-
-fn kept_per_block(config: &ModelConfig) -> u64 {
-    let residuals = 2 * config.hidden_size;
-    let attention = 2 * config.query_width() + 2 * config.kv_width() + config.num_heads;
-    (residuals + attention + 2 * config.intermediate_size) as u64
-}
-
-fn bytes(numbers: u64) -> u64 {
-    numbers * size_of::<f32>() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,24 +87,11 @@ mod tests {
     }
 
     #[test]
-    fn tying_changes_memory_but_not_flops() {
+    fn tying_does_not_change_flops() {
         let tied = ModelConfig { tied: true, ..small() };
-        assert_eq!(FlopsPerToken::new(&tied, 5).forward, FlopsPerToken::new(&small(), 5).forward);
-        let difference = MemoryEstimate::new(&small(), 2, 5).total() - MemoryEstimate::new(&tied, 2, 5).total();
-        assert_eq!(difference, 4 * 4 * 800);
-    }
-
-    #[test]
-    fn memory_matches_a_count_by_hand() {
-        let memory = MemoryEstimate::new(&small(), 2, 5);
-        let parameters = 3 * (2 * 64 + 2 * 32 + 3 * 160 + 16) + 8 + 2 * 800;
-        assert_eq!(memory.weights, 4 * parameters);
-        assert_eq!(memory.gradients + memory.moments, 12 * parameters);
-        // input 8, middle 8, q 8, k 4, v 4, context 8, log-sum-exp 4, gate 20, up 20.
-        assert_eq!(memory.activations, 4 * 10 * (3 * 84 + 8));
-        assert_eq!(memory.logits, 4 * 10 * 100);
-        // Of 4,000 tokens, 8 Mi logits at a time: 80 rows, in steps of 64.
-        let large = ModelConfig { vocab_size: 100_000, ..small() };
-        assert_eq!(MemoryEstimate::new(&large, 1000, 4).logits, 4 * 64 * 100_000);
+        assert_eq!(
+            FlopsPerToken::new(&tied, 5),
+            FlopsPerToken { six_per_parameter: 6.0 * tied.num_parameters() as f64, ..FlopsPerToken::new(&small(), 5) }
+        );
     }
 }

@@ -24,7 +24,7 @@ mod step_memory;
 pub use config::{Llama3Scaling, ModelConfig, Rope};
 pub use decoder::{Decoder, TokenBatch, Weights};
 pub use error::{BatchError, ConfigError, HubError};
-pub use estimate::{FlopsPerToken, MemoryEstimate};
+pub use estimate::FlopsPerToken;
 pub use generate::Generation;
 pub use init::Initializer;
 pub use parameters::{AttentionParameters, BlockParameters, MlpParameters, ParameterSpec, Parameters, Role};

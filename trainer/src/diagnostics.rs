@@ -9,6 +9,7 @@ use covey_comms::{BucketError, CommsError, IdentityError, ServerError};
 use covey_data::DataError;
 use covey_model::{BatchError, HubError, SamplingError};
 use covey_optim::codec::DecodeError;
+use covey_optim::fsdp::FsdpError;
 use covey_optim::{OptimError, SettingError};
 
 use crate::checkpoint::CheckpointError;
@@ -111,6 +112,7 @@ fn code_of(cause: Cause<'_>) -> Option<u8> {
         || cause.is::<ConfigError>()
         || cause.is::<covey_model::ConfigError>()
         || cause.is::<SettingError>()
+        || cause.is::<FsdpError>()
         || matches!(cause.downcast_ref(), Some(BucketError::InvalidUrl { .. } | BucketError::Misconfigured { .. }))
         || matches!(cause.downcast_ref(), Some(SamplingError::Setting { .. }))
         || matches!(cause.downcast_ref(), Some(DataError::Setting { .. }));
@@ -131,6 +133,7 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         .or_else(|| advice(cause, BatchError::hint))
         .or_else(|| advice(cause, SamplingError::hint))
         .or_else(|| advice(cause, OptimError::hint))
+        .or_else(|| advice(cause, FsdpError::hint))
         .or_else(|| advice(cause, CommsError::hint))
         .or_else(|| advice(cause, BucketError::hint))
         .or_else(|| advice(cause, IdentityError::hint))

@@ -69,6 +69,31 @@ impl EvaluationError {
     }
 }
 
+/// A network that can be told what comes next.
+pub trait Reader {
+    /// How many parts of the windows it reads side by side.
+    fn members(&self) -> usize;
+
+    /// Sum of the cross-entropies of `windows` equally long windows, in nats; all tokens but the first of each are
+    /// predicted.
+    ///
+    /// # Errors
+    /// [`BatchError`] for windows that the network cannot read.
+    fn loss(&mut self, tokens: &[u32], windows: usize) -> Result<f64, BatchError>;
+}
+
+/// A whole network on one device.
+impl Reader for (&Decoder, &Weights) {
+    fn members(&self) -> usize {
+        1
+    }
+
+    fn loss(&mut self, tokens: &[u32], windows: usize) -> Result<f64, BatchError> {
+        let (decoder, weights) = *self;
+        Ok(decoder.loss(weights, &TokenBatch::new(tokens, windows, decoder.config())?))
+    }
+}
+
 /// Held-out windows of one or several data sets with all that is needed to score them.
 #[derive(Clone, Debug)]
 pub struct HeldOut {
@@ -108,8 +133,7 @@ impl HeldOut {
     /// [`EvaluationError`] if one cannot be read, or `interrupt` is raised.
     pub fn score(
         &self,
-        decoder: &Decoder,
-        weights: &Weights,
+        reader: &mut impl Reader,
         interrupt: &AtomicBool,
         mut progress: impl FnMut(u64),
     ) -> Result<Score, EvaluationError> {
@@ -121,11 +145,11 @@ impl HeldOut {
                 if interrupt.load(Ordering::SeqCst) {
                     return Err(EvaluationError::Interrupted);
                 }
-                let batch = windows.by_ref().take(self.sequences).collect::<Result<Vec<_>, _>>()?;
+                let batch = windows.by_ref().take(self.sequences * reader.members()).collect::<Result<Vec<_>, _>>()?;
                 if batch.is_empty() {
                     break;
                 }
-                self.score_batch(&batch, decoder, weights, &mut score)?;
+                self.score_batch(&batch, reader, &mut score)?;
                 done += batch.len() as u64;
                 progress(done);
             }
@@ -137,14 +161,13 @@ impl HeldOut {
     fn score_batch(
         &self,
         windows: &[Vec<u32>],
-        decoder: &Decoder,
-        weights: &Weights,
+        reader: &mut impl Reader,
         score: &mut Score,
     ) -> Result<(), EvaluationError> {
-        let batch = TokenBatch::new(&windows.concat(), windows.len(), decoder.config())?;
-        score.total += decoder.loss(weights, &batch);
-        score.tokens += batch.num_targets() as u64;
-        score.bytes += batch.targets().iter().map(|token| self.bytes_of(*token)).sum::<u64>();
+        score.total += reader.loss(&windows.concat(), windows.len())?;
+        let targets = windows.iter().flat_map(|window| &window[1..]);
+        score.tokens += targets.clone().count() as u64;
+        score.bytes += targets.map(|token| self.bytes_of(*token)).sum::<u64>();
         Ok(())
     }
 

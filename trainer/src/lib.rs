@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod learner;
 pub mod metrics;
 pub mod model_folder;
+pub mod plan;
 pub mod progress;
 pub mod round_loop;
 pub mod run;

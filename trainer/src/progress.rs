@@ -9,7 +9,7 @@ mod surface;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use figures::bytes;
+pub(crate) use figures::{bytes, grouped, span};
 use figures::{duration, percent, short};
 use surface::Surface;
 

@@ -125,8 +125,11 @@ impl Peer {
         self.member.heartbeat(round, base).await?;
         let Some(pseudo_gradient) = self.inner_steps(round, seat, interrupt)? else { return Ok(()) };
         let start = Instant::now();
-        let slices: Vec<&[f32]> = pseudo_gradient.iter().map(Vec::as_slice).collect();
-        self.pending = Some(self.compressor.compress(&slices)?);
+        let learner = self.learner.as_mut().expect(AT_HOME);
+        if self.config.memory.offload {
+            learner.rest();
+        }
+        self.pending = Some(learner.compress(&mut self.compressor, &pseudo_gradient)?);
         self.save()?;
         self.laps.exchange += start.elapsed();
         self.publish().await?;
@@ -152,7 +155,7 @@ impl Peer {
         let stint = self.stint(round, seat, self.follower.outer_steps());
         let Self { learner, replica, assignment, config, diary, .. } = self;
         let learner = learner.as_mut().expect(AT_HOME);
-        learner.set_weights(replica.weights().map(|tensor| tensor.values.as_slice()));
+        learner.set_weights(replica.weights().map(|tensor| tensor.values.as_slice()))?;
         if !stint.train(learner, assignment, config, interrupt, |line| diary.step(line))? {
             return Ok(None);
         }

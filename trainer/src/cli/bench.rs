@@ -113,4 +113,10 @@ pub struct BenchTrainArgs {
     /// Threads of the CPU; every core without it.
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<usize>,
+    /// Use the plain loop over whole weights instead of what everybody trains with.
+    #[arg(long, conflicts_with = "set")]
+    pub unsharded: bool,
+    /// Any key of the configuration, as often as needed.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }

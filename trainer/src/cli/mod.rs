@@ -5,12 +5,14 @@
 
 mod bench;
 mod common_run;
+mod plan;
 
 use std::path::PathBuf;
 
 pub use bench::{BenchCommand, BenchOuterArgs, BenchTrainArgs, OuterMethodName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use common_run::{BucketCommand, CoordinateArgs, InitArgs, JoinArgs, KeyArgs, RunArgs, ServeArgs, StatusArgs};
+pub use plan::PlanArgs;
 
 /// Train Llama-style language models, from text to a Hugging Face folder.
 #[derive(Debug, Parser)]
@@ -50,6 +52,11 @@ pub enum Command {
     /// Keep a bucket for others.
     #[command(subcommand)]
     Bucket(BucketCommand),
+    /// List what can be computed on, and why the rest cannot.
+    #[command(after_help = "Example:\n  covey devices")]
+    Devices,
+    /// Say what a configuration needs: memory of every device, time of a step, bytes of a round.
+    Plan(PlanArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -166,7 +173,7 @@ pub struct OwnArgs {
     /// Folder of checkpoints and metrics.
     #[arg(long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
-    /// Where tensors live: cpu, cuda:N or wgpu:N.
+    /// Where tensors live: cpu, cpu:4 for four members on it, cuda:0-7, wgpu:0; `covey devices` lists them.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Threads of the CPU; every core without it.
@@ -193,7 +200,7 @@ pub struct TrainArgs {
 /// Which device and how many threads, for commands that run a model.
 #[derive(Debug, Args)]
 pub struct DeviceArgs {
-    /// Where tensors live: cpu, cuda:N or wgpu:N.
+    /// Where tensors live: cpu, cuda:0 or wgpu:0.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
     /// Threads of the CPU; every core without it.
@@ -308,7 +315,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// Bytes from `5GB`, `500MB`, `64KB` or a plain number; thousands, as on the Hub.
 fn byte_size(text: &str) -> Result<u64, String> {
-    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
+    let units = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
     let matching = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
     let (count, unit) = matching.unwrap_or((text, 1));
     let bytes = count.trim().parse::<u64>().ok().and_then(|count| count.checked_mul(unit));

@@ -17,7 +17,7 @@ use crate::progress::Activity;
 
 pub(super) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     device::use_threads(arguments.device.threads)?;
-    let device = device::open(&arguments.device.device)?;
+    let device = device::open_one(&arguments.device.device)?;
     let model = ModelFolder::open(&arguments.model, |warning| say(&warning))?;
     let dataset = Dataset::open(&arguments.data)?;
     check_tokenizer(&model, &dataset)?;
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Resul
 
     let activity = Activity::new("scoring held-out text");
     let count = held_out.count();
-    let score = held_out.score(&decoder, &weights, interrupt, |done| {
+    let score = held_out.score(&mut (&decoder, &weights), interrupt, |done| {
         activity.show(&format!("{done} of {count} windows"));
     })?;
     activity.finish(&format!("scored {} tokens in {count} windows of {length}", score.tokens));

@@ -15,7 +15,7 @@ use crate::writing::{Ending, Writer};
 pub(super) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let sampler = Sampler::new(sampling(arguments), arguments.seed)?;
     device::use_threads(arguments.device.threads)?;
-    let device = device::open(&arguments.device.device)?;
+    let device = device::open_one(&arguments.device.device)?;
     let model = ModelFolder::open(&arguments.model, |warning| say(&warning))?;
     let tokenizer = model.tokenizer()?;
     let (decoder, weights) = model.load(&device)?;

@@ -16,6 +16,7 @@ use crate::common_run::terms::Terms;
 use crate::config::{CommsConfig, Config, Layers, Purpose};
 use crate::device;
 use crate::diagnostics::UsageError;
+use crate::learner::Learner;
 use crate::round_loop::{Ending, Peer, PeerSetup};
 
 pub(super) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
@@ -110,6 +111,8 @@ async fn enter(
     (identity, own_bucket): (Identity, Option<OwnBucket>),
 ) -> anyhow::Result<(Peer, String)> {
     let folder = config.run.output.clone();
+    // Before gigabytes of data are fetched.
+    Learner::check(&terms.model, &config)?;
     config.data.sources = terms.data(&run, &config.data.sources, &folder.join("data")).await?;
     let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path));
     let datasets = datasets.collect::<Result<Vec<_>, _>>()?;

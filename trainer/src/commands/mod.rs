@@ -5,11 +5,13 @@ mod bucket;
 pub mod config;
 mod coordinate;
 mod demo;
+mod devices;
 mod eval;
 mod export;
 mod generate;
 mod init;
 mod join;
+mod plan;
 mod prepare;
 mod status;
 mod tokenizer;
@@ -43,6 +45,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Coordinate(arguments) => coordinate::run(arguments, &interrupt),
         Command::Status(arguments) => status::run(arguments),
         Command::Bucket(command) => bucket::run(command, &interrupt),
+        Command::Devices => devices::run(),
+        Command::Plan(arguments) => plan::run(arguments),
         Command::Config(command) => config::run(command),
         Command::Bench(command) => bench::run(command),
     }

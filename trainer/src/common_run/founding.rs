@@ -12,9 +12,7 @@ use super::connection::Connection;
 use super::replica::Replica;
 use super::terms::{DATA, MODEL_CONFIG, SharedSource, TOKENIZER, files_of};
 use super::weight_parts::to_parts;
-use crate::checkpoint::NamedTensor;
 use crate::config::{Config, ModelChoice, RoundsConfig, SHARED_CONFIG, Shape};
-use crate::device;
 use crate::diagnostics::UsageError;
 use crate::run::hub_config;
 use crate::run::material::{check_fit, common_tokenizer, open_datasets};
@@ -40,7 +38,7 @@ impl Foundation {
         let start = Start::find(config, &tokenizer, None)?;
         check_fit(&start.model, &tokenizer, config)?;
         check_seats(config, &datasets)?;
-        let weights = genesis_weights(&start, config)?;
+        let weights = start.named_weights(config)?;
         let replica = Replica::new(weights, &config.sparseloco())?;
         let parts = parts(config, &start.model, &tokenizer, &datasets, with_data)?;
         let description = Description {
@@ -110,17 +108,6 @@ pub fn assignment(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Assig
     let sources = sources.collect::<anyhow::Result<_>>()?;
     let samples = config.rounds.inner_steps * config.train.batch_size as u64;
     Ok(Assignment::new(sources, config.run.seed, samples))
-}
-
-fn genesis_weights(start: &Start<'_>, config: &Config) -> anyhow::Result<Vec<NamedTensor>> {
-    let weights = start.weights(config, &device::open("cpu")?)?;
-    let specs = start.model.parameters();
-    let named = specs.iter().zip(weights.iter()).map(|(spec, tensor)| NamedTensor {
-        name: spec.name.clone(),
-        shape: spec.shape.clone(),
-        values: tensor.clone().into_data().try_into_vec().expect("weights are fp32"),
-    });
-    Ok(named.collect())
 }
 
 fn rules(rounds: &RoundsConfig, max_delta: u64) -> Rules {

@@ -52,6 +52,7 @@ impl Stint {
         let mut loader = Loader::start(sampler, config.train.batch_size, config.data.prefetch)?;
         let (start, tokens) = (Instant::now(), learner.tokens());
         learner.set_step(self.schedule);
+        learner.wake();
         for step in 1..=config.rounds.inner_steps {
             if interrupt.load(Ordering::SeqCst) {
                 return Ok(false);
@@ -98,7 +99,7 @@ impl Ahead {
         assignment: Arc<Assignment>,
         config: Config,
     ) -> anyhow::Result<Self> {
-        learner.set_weights(start.iter().map(|tensor| tensor.values.as_slice()));
+        learner.set_weights(start.iter().map(|tensor| tensor.values.as_slice()))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, lines) = channel();
         let told = Arc::clone(&stop);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::replica::Replica;
 use super::terms::Terms;
-use crate::checkpoint::{Checkpoint, ExtraFile, NamedTensor, Snapshot, TrainingState};
+use crate::checkpoint::{Checkpoint, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot, TrainingState};
 use crate::diagnostics::UsageError;
 
 /// File of the delta that awaits its decision.
@@ -105,7 +105,8 @@ pub(crate) struct Present<'a> {
     pub(crate) run: RunId,
     pub(crate) position: Position,
     pub(crate) replica: &'a Replica,
-    pub(crate) optimizer: AdamWState,
+    /// Updates made, and AdamW's moments.
+    pub(crate) moments: (u64, Vec<SavedMoments>),
     /// In the order of the schema.
     pub(crate) error_feedback: &'a [Vec<f32>],
     pub(crate) delta: Option<&'a Delta>,
@@ -131,18 +132,19 @@ impl Present<'_> {
         if let Some(delta) = self.delta {
             extra_files.push(ExtraFile { name: DELTA.into(), bytes: self.replica.codec().encode(delta)? });
         }
+        let (optimizer_steps, moments) = self.moments;
         Ok(Snapshot {
             state: TrainingState {
                 step: self.steps,
-                optimizer_steps: self.optimizer.steps,
+                optimizer_steps,
                 tokens: self.tokens,
                 seed: terms.config.run.seed,
                 elapsed: self.elapsed,
                 cursor: serde_json::to_value(&own)?,
                 schedule: serde_json::Value::Null,
             },
-            weights: self.replica.weights().cloned().collect(),
-            moments: self.optimizer.moments,
+            weights: self.replica.weights().cloned().map(SavedTensor::from).collect(),
+            moments,
             error_feedback: self.replica.to_canonical(self.error_feedback),
             model_config: terms.model_config.clone(),
             run_config,

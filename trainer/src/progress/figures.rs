@@ -45,6 +45,24 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A count with its thousands set apart, `72,747,327,488`.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let starts_group = |index: usize| index > 0 && (digits.len() - index).is_multiple_of(3);
+    let separated = |(index, digit)| starts_group(index).then_some(',').into_iter().chain([digit]);
+    digits.chars().enumerate().flat_map(separated).collect()
+}
+
+/// A time of any size: `12.3 ms`, `4.56 s`, `3m 05s`.
+pub(crate) fn span(seconds: f64) -> String {
+    match seconds {
+        _ if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
+        _ if seconds < 60.0 => format!("{seconds:.2} s"),
+        // Nobody plans beyond it, and no number overflows.
+        _ => duration(Duration::from_secs_f64(seconds.min(1e12))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +81,18 @@ mod tests {
     fn durations_show_their_two_largest_units() {
         let cases = [(0, "0s"), (45, "45s"), (125, "2m 05s"), (11_220, "3h 07m"), (187_200, "2d 04h")];
         cases.iter().for_each(|(seconds, expected)| assert_eq!(duration(Duration::from_secs(*seconds)), *expected));
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(
+            ["7", "999", "1,000", "72,747,327,488"],
+            [7, 999, 1000, 72_747_327_488].map(grouped).each_ref().map(String::as_str)
+        );
+    }
+
+    #[test]
+    fn spans_have_the_unit_that_fits() {
+        assert_eq!([0.0123, 4.56, 185.0].map(span), ["12.3 ms", "4.56 s", "3m 05s"]);
     }
 }

@@ -68,9 +68,8 @@ impl Peer {
             self.unmeasured = Some(shown);
             return Ok(());
         };
-        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
-        let (decoder, weights) = (learner.decoder(), learner.weights());
-        let score = held_out.score(decoder, weights, &AtomicBool::new(false), |_| {})?;
+        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
+        let score = held_out.score(learner, &AtomicBool::new(false), |_| {})?;
         let report = EvalReport {
             step: self.steps,
             loss: score.loss(),
@@ -86,7 +85,7 @@ impl Peer {
             run: self.follower.run().id(),
             position: self.follower.position(),
             replica: &self.replica,
-            optimizer: learner.optimizer(),
+            moments: learner.saved_moments(),
             error_feedback: self.compressor.errors(),
             delta: self.pending.as_ref(),
             steps: self.steps,

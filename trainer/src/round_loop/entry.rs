@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use covey_comms::{Follower, Identity, Member, Run};
 use covey_data::Dataset;
-use covey_model::Decoder;
+use covey_model::ModelConfig;
 use covey_optim::sparseloco::Compressor;
 
 use super::Peer;
@@ -18,7 +18,6 @@ use crate::common_run::replica::Replica;
 use crate::common_run::standing::Standing;
 use crate::common_run::terms::Terms;
 use crate::config::Config;
-use crate::device;
 use crate::evaluation::HeldOut;
 use crate::learner::Learner;
 
@@ -52,12 +51,12 @@ impl Peer {
             round: resumed.position.next.0,
             elapsed: checkpoint.state().elapsed,
         });
-        let learner = new_learner(Decoder::new(terms.model.clone(), &device::open(&config.run.device)?), &config);
+        let learner = new_learner(&terms.model, &config)?;
         let (Standing { follower, replica }, learner, kept) = match resumed {
             Some(Resumed { position, weights, optimizer, tokens, kept }) => {
                 let follower = Follower::resume(run.clone(), position);
                 let replica = Replica::new(weights, &config.sparseloco())?;
-                (Standing { follower, replica }, learner.at(0, tokens, optimizer, &config), Some(kept))
+                (Standing { follower, replica }, learner.resume(0, tokens, &optimizer)?, Some(kept))
             }
             None => (Standing::enter(&run, &terms).await?, learner, None),
         };
@@ -110,9 +109,8 @@ fn member(run: Run, identity: Identity, own_bucket: Option<&OwnBucket>) -> Membe
 }
 
 /// A learner whose weights are still to be set.
-fn new_learner(decoder: Decoder, config: &Config) -> Learner {
-    let weights = decoder.zeros();
-    Learner::new(decoder, weights, config)
+fn new_learner(model: &ModelConfig, config: &Config) -> anyhow::Result<Learner> {
+    Learner::open(model, config, |_, range| Ok(vec![0.0; range.len()]))
 }
 
 fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {

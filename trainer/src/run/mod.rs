@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use covey_data::{Cursor, Loader, Tokenizer};
 use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
-use covey_model::{FlopsPerToken, MemoryEstimate, ModelConfig};
+use covey_model::{FlopsPerToken, ModelConfig};
 
 use self::clock::RunClock;
 use self::material::{check_fit, common_tokenizer, open_datasets, sampler};
 use self::start::Start;
 use crate::checkpoint::{Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, Snapshot, TrainingState};
 use crate::config::{Config, Resolved};
-use crate::device;
 use crate::evaluation::HeldOut;
 use crate::learner::{Learner, StepOutcome};
 use crate::metrics::{Entry, EvalReport, MetricsLog, StepReport, resident_memory};
@@ -70,9 +69,9 @@ impl Run {
         let config = resolved.config.clone();
         let datasets = open_datasets(&config)?;
         let tokenizer = common_tokenizer(&datasets)?;
-        let device = device::open(&config.run.device)?;
         let start = Start::find(&config, &tokenizer, from)?;
         check_fit(&start.model, &tokenizer, &config)?;
+        Learner::check(&start.model, &config)?;
         let sampler = sampler(&config, &datasets, from)?;
         let length = config.data.sequence_length;
         let most = config.data.held_out_windows as u64;
@@ -86,7 +85,7 @@ impl Run {
             ..CheckpointOptions::default()
         };
         let mut checkpoints = CheckpointWriter::open(&folder, options)?;
-        let learner = start.learner(&config, &device)?;
+        let learner = start.learner(&config)?;
         let (metrics, before) = match from {
             Some(checkpoint) => {
                 checkpoints.discard_after(checkpoint.state().step)?;
@@ -99,8 +98,8 @@ impl Run {
             begins: from.is_none(),
             cursor: sampler.cursor().clone(),
             loader: Loader::start(sampler, config.train.batch_size, config.data.prefetch)?,
-            flops_per_token: FlopsPerToken::new(learner.decoder().config(), length).total(),
-            peak: device::measured_peak(&device),
+            flops_per_token: FlopsPerToken::new(learner.model(), length).total(),
+            peak: learner.measured_peak(),
             clock: RunClock::new(before, learner.tokens()),
             config,
             learner,
@@ -111,15 +110,14 @@ impl Run {
         })
     }
 
-    /// Bytes that training holds at its peak, roughly.
+    /// Bytes that each device holds at its peak, roughly.
     pub fn memory(&self) -> u64 {
-        let (sequences, length) = (self.config.train.micro_batch_size, self.config.data.sequence_length);
-        MemoryEstimate::new(self.model(), sequences, length).total()
+        self.learner.memory()
     }
 
     /// The network's shape.
     pub fn model(&self) -> &ModelConfig {
-        self.learner.decoder().config()
+        self.learner.model()
     }
 
     /// Trains until all steps are done or `interrupt` is raised, and saves before it returns.
@@ -195,7 +193,7 @@ impl Run {
     fn evaluate(&mut self, progress: &TrainProgress, outcome: &mut Outcome) -> anyhow::Result<()> {
         let Some(held_out) = &self.held_out else { return Ok(()) };
         let start = Instant::now();
-        let score = held_out.score(self.learner.decoder(), self.learner.weights(), &AtomicBool::new(false), |_| {})?;
+        let score = held_out.score(&mut self.learner, &AtomicBool::new(false), |_| {})?;
         let report = EvalReport {
             step: self.learner.steps(),
             loss: score.loss(),
@@ -219,7 +217,7 @@ impl Run {
     }
 
     fn snapshot(&self) -> anyhow::Result<Snapshot> {
-        let (optimizer_steps, moments) = self.learner.moments();
+        let (optimizer_steps, moments) = self.learner.saved_moments();
         let state = TrainingState {
             step: self.learner.steps(),
             optimizer_steps,
@@ -232,7 +230,7 @@ impl Run {
         };
         Ok(Snapshot {
             state,
-            weights: self.learner.named_weights(),
+            weights: self.learner.saved_weights(),
             moments,
             error_feedback: Vec::new(),
             model_config: hub_config(self.model(), &self.tokenizer).to_json(),

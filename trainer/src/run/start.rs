@@ -1,20 +1,19 @@
 //! Where a run begins: fresh weights, a trained model, or a checkpoint of its own.
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context;
-use burn::tensor::Device;
 use covey_data::Tokenizer;
 use covey_model::hub::HubConfig;
-use covey_model::{Decoder, Initializer, ModelConfig, Weights};
-use covey_optim::{AdamWState, Moments};
+use covey_model::{Initializer, ModelConfig, ParameterSpec};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, NamedTensor};
 use crate::commands::say;
 use crate::config::Config;
 use crate::diagnostics::UsageError;
 use crate::learner::Learner;
-use crate::model_folder::{ModelFolder, flat_tensor};
+use crate::model_folder::ModelFolder;
 
 /// Where weights, moments and counters of a run come from.
 pub(crate) struct Start<'a> {
@@ -46,32 +45,37 @@ impl<'a> Start<'a> {
     }
 
     /// A learner that stands there.
-    pub(crate) fn learner(self, config: &Config, device: &Device) -> anyhow::Result<Learner> {
-        let weights = self.weights(config, device)?;
-        let parameters = self.model.parameters();
-        let learner = Learner::new(Decoder::new(self.model, device), weights, config);
+    pub(crate) fn learner(self, config: &Config) -> anyhow::Result<Learner> {
+        let initializer = Initializer::new(config.run.seed, &self.model);
+        let learner = Learner::open(&self.model, config, |spec, range| self.weights(&initializer, spec, range))?;
         let Some(checkpoint) = self.checkpoint else { return Ok(learner) };
         let state = checkpoint.state();
-        let mut moments = Vec::new();
-        for spec in parameters.iter() {
-            if let Some(own) = checkpoint.moments(&spec.name)? {
-                moments.push(Moments { first: own.first, second: own.second });
-            }
-        }
-        let optimizer = AdamWState { steps: state.optimizer_steps, moments };
-        Ok(learner.at(state.step, state.tokens, optimizer, config))
+        learner.at(state.step, state.tokens, state.optimizer_steps, |spec, range| {
+            Ok(checkpoint.moments_range(&spec.name, range)?)
+        })
     }
 
-    pub(crate) fn weights(&self, config: &Config, device: &Device) -> anyhow::Result<Weights> {
-        let parameters = self.model.parameters();
-        if let Some(checkpoint) = self.checkpoint {
-            return parameters.try_map(|spec| Ok(flat_tensor(checkpoint.weight(&spec.name)?.values, device)));
-        }
-        if let Some(trained) = &self.trained {
-            return Ok(trained.weights(device)?);
-        }
+    /// The whole weights, in canonical order.
+    pub(crate) fn named_weights(&self, config: &Config) -> anyhow::Result<Vec<NamedTensor>> {
         let initializer = Initializer::new(config.run.seed, &self.model);
-        Ok(parameters.map(|spec| flat_tensor(initializer.tensor(spec), device)))
+        let named = |spec: &ParameterSpec| {
+            let values = self.weights(&initializer, spec, 0..spec.num_elements())?;
+            Ok(NamedTensor { name: spec.name.clone(), shape: spec.shape.clone(), values })
+        };
+        self.model.parameters().iter().map(named).collect()
+    }
+
+    /// Some numbers of one weight, counted row by row.
+    fn weights(&self, first: &Initializer, spec: &ParameterSpec, range: Range<usize>) -> anyhow::Result<Vec<f32>> {
+        if let Some(checkpoint) = self.checkpoint {
+            return Ok(checkpoint.weight_range(&spec.name, range)?);
+        }
+        let mut numbers = vec![0.0; range.len()];
+        match &self.trained {
+            Some(trained) => trained.hub().read_range(spec, range.start, &mut numbers)?,
+            None => first.fill(spec, range.start as u64, &mut numbers),
+        }
+        Ok(numbers)
     }
 }
 

@@ -146,7 +146,7 @@ fn a_run_that_diverges() {
     let (_, after_loss) = rest.split_once(')').unwrap();
     assert_snapshot!(format!("{before_loss}(loss LOSS){after_loss}"), @r"
     going on from trained/checkpoints/step-00000040
-    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB
+    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     error: at step 42 the gradient of model.embed_tokens.weight is not finite (loss LOSS)
     hint: choose a lower learning rate: begin again, or go on from the last checkpoint with `--resume --set optim.learning_rate=…`
     ");

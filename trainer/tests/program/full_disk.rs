@@ -10,7 +10,7 @@ fn a_checkpoint_that_does_not_fit() {
     let desk = Desk::with(&["data"]);
     let said = desk.cramped(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
     assert_snapshot!(said.complaint(FAILURE), @r"
-    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB
+    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     error: no space left on device while writing run/checkpoints/step-00000005.partial-PID/model.safetensors
       caused by: File too large (os error 27)
     hint: free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another disk with `--output`; then continue with `--resume`
@@ -67,7 +67,7 @@ mod device {
         std::fs::create_dir(desk.path("run")).unwrap();
         std::os::unix::fs::symlink("/dev/full", desk.path("run/metrics.jsonl")).unwrap();
         assert_snapshot!(desk.train(&["--output=run"]).complaint(FAILURE), @r"
-        25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB
+        25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
         error: cannot write run/metrics.jsonl: No space left on device (os error 28)
         hint: free some space, then continue with `--resume`
         ");

@@ -6,6 +6,7 @@ mod common_run;
 mod configuration;
 mod damage;
 mod desk;
+mod devices;
 mod full_disk;
 mod journey;
 mod materials;

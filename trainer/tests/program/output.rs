@@ -25,6 +25,9 @@ fn help() {
       coordinate  Close the rounds of a run
       status      Show how a run stands: rounds, peers, bytes, lineage
       bucket      Keep a bucket for others
+      devices     List what can be computed on, and why the rest cannot
+      plan        Say what a configuration needs: memory of every device, time of a step, bytes of a
+                  round
       config      Look at the configuration
       help        Print this message or the help of the given subcommand(s)
 

@@ -193,12 +193,11 @@ fn unknown_devices() {
     let desk = Desk::with(&["data", "hub"]);
     assert_snapshot!(desk.train(&["--device=gpu", "--output=run"]).complaint(USAGE), @r#"
     error: 1 problem in the configuration
-      --device  run.device = "gpu"  must be `cpu`, or `cuda:N` or `wgpu:N` with the number of the device
+      --device  run.device = "gpu"  must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
     assert_snapshot!(desk.covey(&["generate", "hub", "--device=tpu"]).complaint(USAGE), @r"
-    error: there is no device `tpu`
-    hint: use cpu, cuda:N or wgpu:N
+    error: --device = tpu: must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
     ");
     assert!(!desk.has("run"));
 }

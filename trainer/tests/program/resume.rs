@@ -139,7 +139,7 @@ fn a_damaged_checkpoint_is_passed_over_and_nobody_can_tell_afterwards() {
     warning: passed over run/checkpoints/step-00000040: checkpoint run/checkpoints/step-00000040 is damaged: optimizer.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
     warning: passed over run/checkpoints/step-00000030: checkpoint run/checkpoints/step-00000030 is damaged: model.safetensors has 51252 bytes, expected 102504
     going on from run/checkpoints/step-00000020
-    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB
+    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     finished after step 40; saved run/checkpoints/step-00000040
     ");
     assert_same(&essence(&desk.path("run"), 40), undisturbed());
@@ -174,7 +174,7 @@ fn a_finished_run_has_nothing_left_to_do() {
     let desk = Desk::with(&["data", "trained"]);
     assert_snapshot!(desk.covey(&["train", "--resume", "--output=trained"]).complaint(0), @r"
     going on from trained/checkpoints/step-00000040
-    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB
+    25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     all 40 steps were done before; nothing was left to do
     ");
 }

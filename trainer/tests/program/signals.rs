@@ -19,7 +19,7 @@ fn a_stop_is_saved_and_invisible_afterwards() {
     for signal in ["INT", "TERM"] {
         let (desk, stopped, step) = stopped_by(signal);
         let expected = format!(
-            "25120 parameters, 2 layers of width 32, vocabulary 300; needs about 838 kB\n\
+            "25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB\n\
              stopping cleanly; press Ctrl-C again to stop at once\n\
              stopped after step {step}; go on with `covey train --resume --output run`\n"
         );

@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use covey_data::{Assignment, Dataset, Sampler};
+use covey_model::Initializer;
 use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
-use covey_model::{Decoder, Initializer};
 use covey_optim::outer::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
 use covey_optim::sparseloco::{Profile, Schema, SparseLocoConfig};
 use serde_json::json;
@@ -77,14 +77,9 @@ impl Bench {
             values: initializer.tensor(spec),
         };
         let weights = model.parameters().iter().map(named).collect();
-        let device = device::open("cpu")?;
-        let learner = |_| {
-            let decoder = Decoder::new(model.clone(), &device);
-            let weights = decoder.zeros();
-            Learner::new(decoder, weights, &config)
-        };
+        let learner = |_| Learner::open(&model, &config, |_, range| Ok(vec![0.0; range.len()]));
         Ok(Self {
-            learners: (0..peers).map(learner).collect(),
+            learners: (0..peers).map(learner).collect::<anyhow::Result<_>>()?,
             assignment: assignment(&config, &datasets)?,
             held_out: HeldOut::new(&datasets, config.data.sequence_length, 64, 8)?,
             replica: Replica::new(weights, &config.sparseloco())?,
@@ -139,7 +134,7 @@ impl Bench {
         let mut sampler = self.assignment.of(u32::try_from(round)?, seat)?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
         let learner = &mut self.learners[peer];
-        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
         learner.set_step(round * inner_steps);
         for _ in 0..inner_steps {
             learner.step(&draw(&mut sampler, batch)?, sampler.length())?;
@@ -152,7 +147,7 @@ impl Bench {
         let peers = u32::try_from(self.learners.len())?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
         self.learners.truncate(1);
-        self.learners[0].set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
+        self.learners[0].set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
         // Gradients in fp32 to and from everybody, in every step.
         let bytes_per_step = 4 * self.replica.schema().num_elements() as u64;
         self.measure(0, 0)?;
@@ -177,9 +172,9 @@ impl Bench {
     fn measure(&mut self, round: u64, bytes_per_peer: u64) -> anyhow::Result<()> {
         let learner = &mut self.learners[0];
         let own: Vec<_> = learner.named_weights();
-        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()));
-        let score = self.held_out.score(learner.decoder(), learner.weights(), &AtomicBool::new(false), |_| {})?;
-        learner.set_weights(own.iter().map(|tensor| tensor.values.as_slice()));
+        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
+        let score = self.held_out.score(learner, &AtomicBool::new(false), |_| {})?;
+        learner.set_weights(own.iter().map(|tensor| tensor.values.as_slice()))?;
         let line = json!({
             "round": round,
             "steps": round * self.config.rounds.inner_steps,

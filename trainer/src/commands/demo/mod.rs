@@ -144,7 +144,7 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
 fn write_sample(folder: &Path, seed: u64, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let model = ModelFolder::open(folder, |warning| say(&warning))?;
     let tokenizer = model.tokenizer()?;
-    let (decoder, weights) = model.load(&device::open("cpu")?)?;
+    let (decoder, weights) = model.load(&device::open_one("cpu")?)?;
     let sampler = Sampler::new(Sampling { temperature: 0.8, top_k: None, top_p: Some(0.95) }, seed)?;
     let writer = Writer { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends: &[] };
     let mut stdout = std::io::stdout().lock();

@@ -1,0 +1,134 @@
+//! Several devices, here members on one CPU: the same run, whoever holds what.
+
+use insta::assert_snapshot;
+
+use crate::desk::{Desk, FAILURE, USAGE, training};
+use crate::trained::metrics;
+
+const RUN: &[&str] = &["--output=run", "--set=train.micro_batch_size=2"];
+
+/// Losses by step.
+fn losses(desk: &Desk) -> Vec<f64> {
+    let lines = metrics(&desk.path("run")).into_iter().filter(|line| line["kind"] == "step");
+    lines.map(|line| line["loss"].as_f64().unwrap()).collect()
+}
+
+/// The run on `device` up to step `steps`; a later part of it goes on from the one before.
+fn train(desk: &Desk, device: &str, steps: u64) {
+    let device = format!("--device={device}");
+    if desk.has("run/checkpoints") {
+        let steps = format!("--set=train.steps={steps}");
+        desk.succeed(&["train", "--resume", "--output=run", &device, &steps]);
+    } else {
+        let steps = format!("--steps={steps}");
+        desk.succeed(&[training(RUN), vec![&device, &steps, "--set=schedule.kind=constant"]].concat());
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_any_number_of_devices() {
+    let alone = Desk::with(&["data"]);
+    train(&alone, "cpu", 12);
+    let shared = Desk::with(&["data"]);
+    for (device, steps) in [("cpu:4", 4), ("cpu:2", 8), ("cpu:8", 12)] {
+        train(&shared, device, steps);
+    }
+    let (alone, shared) = (losses(&alone), losses(&shared));
+    assert_eq!((alone.len(), shared.len()), (12, 12));
+    for (step, (alone, shared)) in alone.iter().zip(&shared).enumerate() {
+        assert!((alone / shared - 1.0).abs() <= 1e-5, "step {step}: {alone} and {shared}");
+    }
+}
+
+#[test]
+fn a_damaged_part_of_a_checkpoint_is_named() {
+    let desk = Desk::with(&["data"]);
+    train(&desk, "cpu:4", 4);
+    desk.flip("run/checkpoints/step-00000004/optimizer.safetensors", 4000);
+    let go_on = ["train", "--resume", "--output=run", "--device=cpu:2"];
+    assert_snapshot!(desk.covey(&go_on).complaint(FAILURE), @r"
+    error: none of the 1 checkpoints in run is intact; step-00000004 is the newest: checkpoint run/checkpoints/step-00000004 is damaged: optimizer.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
+    hint: restore the folder from a copy, or begin a new run in another folder
+    ");
+}
+
+#[test]
+fn more_members_than_parts() {
+    let desk = Desk::with(&["data"]);
+    let crowd = [RUN, &["--device=cpu:1000"]].concat();
+    assert_snapshot!(desk.covey(&training(&crowd)).complaint(USAGE), @r"
+    error: 1000 members given, but the network can be divided among 1 to 24
+    hint: use at most 24 devices
+    ");
+    assert!(!desk.has("run"));
+}
+
+#[test]
+fn a_network_that_does_not_fit() {
+    let desk = Desk::with(&["data"]);
+    let small = [RUN, &["--device=cpu:2", "--set=memory.limit=1000000"]].concat();
+    assert_snapshot!(desk.covey(&training(&small)).complaint(USAGE), @r"
+    error: training needs 1.54 MB on each device, 1.00 MB are there: per member 52.7 kB of weights, 52.7 kB of gradients, 105 kB of moments, 127 kB gathered, 283 kB of activations and 151 kB to work with
+    hint: with `memory.gather_for=1` and `memory.recompute=blocks` and `train.micro_batch_size=1` it fits; `covey plan` shows the whole calculation
+    ");
+}
+
+#[test]
+fn devices_are_listed_with_reasons() {
+    let said = Desk::empty().succeed(&["devices"]);
+    assert!(said.stdout.starts_with("cpu "), "{}", said.stdout);
+    let missing = |feature: &str| format!("not usable: this program was built without {feature}");
+    assert!(cfg!(feature = "cuda") || said.stdout.contains(&missing("cuda")), "{}", said.stdout);
+    assert!(cfg!(feature = "wgpu") || said.stdout.contains(&missing("wgpu")), "{}", said.stdout);
+}
+
+#[test]
+fn the_plan_of_the_published_run() {
+    let arguments = [
+        "plan",
+        "--preset=covenant-72b",
+        "--device=cuda:0-7",
+        "--device-memory=192GB",
+        "--rate=400T",
+        "--between=450G",
+        "--set=memory.recompute=blocks",
+        "--set=memory.gather_for=1",
+    ];
+    assert_snapshot!(Desk::empty().succeed(&arguments).stdout, @r"
+    72,747,327,488 parameters on cuda:0-7, bf16, micro-batches of 1 x 2048 tokens, 1 at a time, every block recomputed
+
+    memory of each member, at most
+      weights, fp32                    36.4 GB
+      gradients, fp32                  36.4 GB
+      moments, fp32                    72.8 GB
+      weights brought together         6.01 GB
+      gradients on their way           9.66 GB
+      activations                      8.13 GB
+      working buffers                  14.1 GB
+      peak                             183 GB
+      fits                             yes: 183 GB of 192 GB
+
+    memory of the machine, as a peer of a common run
+      shared weights                   291 GB
+      error feedback                   291 GB
+      while a delta is made            582 GB
+      while a checkpoint is written    1.16 TB
+      peak                             1.75 TB
+
+    a step
+      arithmetic                       1.697e17 FLOPs
+      recomputed                       20.5 % more
+      moved by each member             12.2 TB
+      compute                          1m 03s
+      transfers, beside it             27.16 s
+      whole step                       1m 03s
+
+    a round of 30 steps, 20 peers
+      delta                            1.27 GB
+      sent and fetched                 25.5 GB, 20 deltas
+      exchange                         7m 59s
+      hidden behind training           0 %
+      training                         31m 57s
+      computing                        80.0 % of the time
+    ");
+}

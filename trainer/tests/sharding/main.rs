@@ -1,0 +1,8 @@
+//! One network on one device or on several, with or without recomputation: the same training.
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
+
+mod deltas;
+mod gradients;
+mod lessons;
+mod losses;
+mod refusals;
