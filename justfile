@@ -35,13 +35,18 @@ bench-outer *flags:
     cargo build --release
     python3 scripts/bench_outer.py {{flags}}
 
+# What sharing a network out among members and recomputing blocks cost; writes docs/results/bench-fsdp.md.
+bench-fsdp *flags:
+    cargo build --release
+    python3 scripts/bench_fsdp.py {{flags}}
+
 # Hold memory after 2,000 steps to that after 200.
 check-memory:
     scripts/check_memory.sh
 
 # Micro-benchmarks of kernels and optimizer.
 bench-kernels *flags:
-    cargo bench --workspace --bench kernels --bench adamw {{flags}}
+    cargo bench --workspace --bench kernels --bench recompute --bench adamw {{flags}}
 
 # How long 1,000 simulated peers take for 50 rounds.
 bench-sim:
