@@ -67,6 +67,15 @@ test-gpu-kernels *flags:
 check-cuda:
     DOCS_RS=1 cargo check --release --workspace --features cuda
 
+# Parity, speed and equal bytes on an NVIDIA GPU, beside PyTorch; prints one table. See docs/gpu.md.
+gpu-check *flags:
+    scripts/gpu_package.sh
+    python3 target/gpu-check/gpu_check.py {{flags}}
+
+# Pack the same for a machine where nothing can be fetched.
+gpu-package:
+    scripts/gpu_package.sh
+
 # Build the documentation of all crates.
 docs:
     RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps

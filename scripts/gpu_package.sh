@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Packs what `gpu_check.py` needs on a machine where nothing can be fetched: target/gpu-check.tar.gz, at most 60 MiB.
+#
+# Builds with the feature `cuda`, or with `cuda-offline` where cuda_build_offline.sh has been run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+feature=cuda
+for stub in "${XDG_DATA_HOME:-$HOME/.local/share}"/tracel/*/lib/libllvmstub.a; do
+    [[ -e $stub ]] && feature=cuda-offline
+done
+folder=target/gpu-check
+limit=$((60 * 1024 * 1024))
+
+cargo build --release --workspace --features "$feature" --example gpu_check
+rm -rf "$folder"
+mkdir -p "$folder"
+strip -o "$folder/gpu_check" target/release/examples/gpu_check
+cp -r model/tests/data "$folder/data"
+cp scripts/gpu_check.py scripts/gpu_check_torch.py "$folder/"
+tar -C target -czf target/gpu-check.tar.gz gpu-check
+
+size=$(du --bytes --summarize "$folder" | cut -f1)
+echo "$folder: $size bytes, packed $(stat -c %s target/gpu-check.tar.gz); there: tar xzf gpu-check.tar.gz && python3 gpu-check/gpu_check.py" >&2
+if ((size > limit)); then
+    echo "error: that is more than $limit bytes" >&2
+    exit 1
+fi

@@ -1,0 +1,84 @@
+//! Deltas of the same pseudo-gradients with a GPU's help and without: their bytes, and how long they take.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use covey_model::preset;
+use covey_optim::codec::Codec;
+use covey_optim::sparseloco::{Compressor, CpuSelect, Profile, Schema, Select, Share, TensorSpec};
+use serde_json::{Value, json};
+
+/// Values sent of a chunk of 4096, as the default run has it.
+const K: usize = 64;
+
+/// Rounds in a row: the error feedback of one goes into the next. Kernels are compiled in the first.
+const ROUNDS: usize = 4;
+
+/// Tensors of 150m without its two vocabulary tables: 149 million numbers, 595 MB.
+pub(crate) fn report(device: &Device) -> anyhow::Result<Value> {
+    let model = preset("150m").expect("a preset of this program");
+    let parameters = model.parameters();
+    let blocks = parameters.iter().filter(|spec| spec.name.contains("layers"));
+    let shapes: Vec<(&str, &[usize])> = blocks.map(|spec| (spec.name.as_str(), spec.shape.as_slice())).collect();
+    let codec = Codec::new(Arc::new(Schema::new(Profile::Covey, K, shapes)?));
+    let gradients: Vec<Vec<Vec<f32>>> = (0..ROUNDS).map(|round| pseudo_gradient(codec.schema(), round)).collect();
+
+    let cpu = rounds(&codec, &gradients, &CpuSelect)?;
+    let gpu = rounds(&codec, &gradients, selector(device)?.as_ref())?;
+    let megabytes = 4e-6 * codec.schema().num_elements() as f64;
+    Ok(json!({
+        "equal": cpu.payloads == gpu.payloads,
+        "bytes": cpu.payloads.iter().map(Vec::len).sum::<usize>(),
+        "cpu_mb_per_second": megabytes / cpu.fastest,
+        "gpu_mb_per_second": megabytes / gpu.fastest,
+        "threads": std::thread::available_parallelism().map_or(1, usize::from),
+    }))
+}
+
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn selector(device: &Device) -> anyhow::Result<Box<dyn Select>> {
+    Ok(match covey_optim::cube::CubeSelector::new(device) {
+        Some(selector) => Box::new(selector),
+        None => Box::new(CpuSelect),
+    })
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+fn selector(_: &Device) -> anyhow::Result<Box<dyn Select>> {
+    Ok(Box::new(CpuSelect))
+}
+
+/// What one peer publishes, and the seconds of its fastest round.
+struct Rounds {
+    payloads: Vec<Vec<u8>>,
+    fastest: f64,
+}
+
+fn rounds(codec: &Codec, gradients: &[Vec<Vec<f32>>], select: &dyn Select) -> anyhow::Result<Rounds> {
+    let whole = |spec: &TensorSpec| vec![Share { slabs: 0..spec.num_slabs(), select }];
+    let shares: Vec<Vec<Share<'_>>> = codec.schema().tensors().iter().map(whole).collect();
+    let mut compressor = Compressor::new(Arc::clone(codec.schema()), 0.95);
+    let mut made = Rounds { payloads: Vec::new(), fastest: f64::INFINITY };
+    for gradient in gradients {
+        let slices: Vec<&[f32]> = gradient.iter().map(Vec::as_slice).collect();
+        let start = Instant::now();
+        let delta = compressor.compress_on(&slices, &shares)?;
+        made.fastest = made.fastest.min(start.elapsed().as_secs_f64());
+        made.payloads.push(codec.encode(&delta)?);
+    }
+    Ok(made)
+}
+
+/// Numbers of many sizes, a few much larger than the rest, as in real pseudo-gradients.
+fn pseudo_gradient(schema: &Schema, round: usize) -> Vec<Vec<f32>> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64.wrapping_mul(round as u64 + 1) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // Between -1 and 1, cubed.
+        ((state >> 40) as f32 / (1 << 23) as f32 - 1.0).powi(3) * 1e-3
+    };
+    schema.tensors().iter().map(|spec| (0..spec.grid().len()).map(|_| next()).collect()).collect()
+}
