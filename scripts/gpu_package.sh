@@ -12,7 +12,13 @@ done
 folder=target/gpu-check
 limit=$((60 * 1024 * 1024))
 
-cargo build --release --workspace --features "$feature" --example gpu_check
+# Folding functions and constants that are the same, and packing relocations, saves a fifth of the file. Nothing here asks
+# whether two of them have one address.
+link=()
+for flag in --icf=all --ignore-data-address-equality -O2 -z,pack-relative-relocs; do
+    link+=(-C "link-arg=-Wl,$flag")
+done
+cargo rustc --release -p covey --features "$feature" --example gpu_check -- "${link[@]}"
 rm -rf "$folder"
 mkdir -p "$folder"
 strip -o "$folder/gpu_check" target/release/examples/gpu_check
