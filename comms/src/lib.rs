@@ -9,6 +9,7 @@
 //!   in them, a [`Coordinator`] closes them.
 //! - [`Bucket`] is where all of it is kept; [`Clock`] is the time that everything which waits goes by.
 //! - [`Server`] is a bucket that others reach over S3.
+//! - [`gauntlet`] rates peers by what their deltas did; so far its ratings only, and nobody asks for them yet.
 //! - [`Faulty`] makes any bucket as bad as real ones are on a bad day, from a seed; [`sim`] plays whole runs so.
 //!
 //! Nothing here names a tensor: what travels is bytes, so this builds without Burn and without the other crates. Secrets,
@@ -52,6 +53,7 @@ mod server;
 mod virtual_clock;
 mod wire;
 
+pub mod gauntlet;
 pub mod sim;
 
 pub use bucket::{

@@ -1,0 +1,8 @@
+//! Who deserves trust: how peers are rated by what their deltas did.
+//!
+//! Pure logic on plain numbers: losses come from whoever has a network, verdicts go to whoever publishes them. Every
+//! function gives the same bits on every machine, so that anybody can repeat a verdict.
+
+pub mod rating;
+
+pub use rating::{Rating, RatingConfig, RatingError};
