@@ -22,7 +22,7 @@ fn twenty_rounds_on_a_bad_day_end_with_the_same_bits() {
             let seed = seed * 1000 + u64::from(number);
             Arc::new(Faulty::new(Arc::clone(&store), Arc::new(clock.clone()), FaultRates::BAD_DAY, seed))
         };
-        let peer = |number| world.peer(view(number), Choice { number, threads: 1, micro_batch: 4 });
+        let peer = |number| world.peer(view(number), Choice { number, threads: 1, micro_batch: 4, device: "cpu" });
         let all = async {
             world.found(view(0)).await;
             join(world.coordinate(view(99)), join_all((1..=PEERS).map(peer))).await.1

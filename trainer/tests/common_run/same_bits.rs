@@ -16,10 +16,10 @@ use crate::world::{Choice, World};
 
 const ROUNDS: u64 = 7;
 
-pub(crate) const ONE: Choice = Choice { number: 1, threads: 1, micro_batch: 4 };
-pub(crate) const TWO: Choice = Choice { number: 2, threads: 2, micro_batch: 2 };
-pub(crate) const THREE: Choice = Choice { number: 3, threads: 3, micro_batch: 1 };
-const FOUR: Choice = Choice { number: 4, threads: 1, micro_batch: 2 };
+pub(crate) const ONE: Choice = Choice { number: 1, threads: 1, micro_batch: 4, device: "cpu" };
+pub(crate) const TWO: Choice = Choice { number: 2, threads: 2, micro_batch: 2, device: "cpu:2" };
+pub(crate) const THREE: Choice = Choice { number: 3, threads: 3, micro_batch: 1, device: "cpu" };
+const FOUR: Choice = Choice { number: 4, threads: 1, micro_batch: 2, device: "cpu:3" };
 
 /// The coordinator's view of a bucket in which one delta is damaged for good.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key:
     }
 }
 
-/// Four peers on other threads and micro-batches each. One is killed in round 2 after it has delivered, and goes on;
+/// Four peers on other threads, devices and micro-batches each. One is killed in round 2 after it has delivered, and goes on;
 /// one joins when round 3 is over; the coordinator drops a delta in round 5.
 async fn play(world: &World, bucket: Arc<dyn Bucket>) {
     world.found(Arc::clone(&bucket)).await;

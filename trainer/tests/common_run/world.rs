@@ -46,6 +46,7 @@ pub(crate) struct Choice {
     pub(crate) number: u8,
     pub(crate) threads: usize,
     pub(crate) micro_batch: usize,
+    pub(crate) device: &'static str,
 }
 
 impl World {
@@ -119,6 +120,7 @@ impl World {
         let own = Layers::new()
             .path_flag("test", "run.output", &folder)
             .flag("test", "train.micro_batch_size", choice.micro_batch)
+            .flag("test", "run.device", choice.device)
             .flag("test", "train.eval_every", "never")
             .flag("test", "comms.poll", "0.02");
         let mut config = own.resolve_within(&terms.shared, Purpose::Show).unwrap().config;
