@@ -1,6 +1,5 @@
 //! Ratings against `openskill` for Python; `COVEY_REFERENCE` may name a folder with more of its results.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
-#![expect(clippy::print_stderr, reason = "says what it has compared")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
