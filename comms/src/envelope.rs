@@ -41,11 +41,29 @@ pub enum Kind {
     Farewell = 5,
     /// The description of a checkpoint.
     Checkpoint = 6,
+    /// The digest of a delta that is still kept back.
+    Commitment = 7,
+    /// Who committed in time, by one validator.
+    Roll = 8,
+    /// What one validator proposes for a round.
+    Verdict = 9,
+    /// What a validator says of another's verdict.
+    Vote = 10,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Delta, Self::Manifest, Self::Heartbeat, Self::Hello, Self::Farewell, Self::Checkpoint];
+    const ALL: [Self; 10] = [
+        Self::Delta,
+        Self::Manifest,
+        Self::Heartbeat,
+        Self::Hello,
+        Self::Farewell,
+        Self::Checkpoint,
+        Self::Commitment,
+        Self::Roll,
+        Self::Verdict,
+        Self::Vote,
+    ];
 
     /// The number on the wire.
     pub const fn code(self) -> u16 {
@@ -66,6 +84,10 @@ impl std::fmt::Display for Kind {
             Self::Hello => "hello",
             Self::Farewell => "farewell",
             Self::Checkpoint => "checkpoint",
+            Self::Commitment => "commitment",
+            Self::Roll => "roll",
+            Self::Verdict => "verdict",
+            Self::Vote => "vote",
         })
     }
 }

@@ -39,10 +39,22 @@ pub enum Exclusion {
     Surplus = 14,
     /// Not yet in the round: the peer has a seat from the next one on.
     Newcomer = 15,
+    /// Committed in time, but the delta did not follow.
+    Withheld = 16,
+    /// Another delta than the one that was committed.
+    Mismatched = 17,
+    /// Would make the model worse.
+    Harmful = 18,
+    /// Too much like another peer's delta.
+    Copied = 19,
+    /// Its score is too low, or it was not measured yet and this round did not either.
+    Unproven = 20,
+    /// Banned for a while.
+    Banned = 21,
 }
 
 impl Exclusion {
-    const ALL: [(Self, &str); 15] = [
+    const ALL: [(Self, &str); 21] = [
         (Self::Missing, "missing"),
         (Self::Late, "late"),
         (Self::TooLarge, "too large"),
@@ -58,11 +70,17 @@ impl Exclusion {
         (Self::Judged, "judged"),
         (Self::Surplus, "surplus"),
         (Self::Newcomer, "newcomer"),
+        (Self::Withheld, "withheld"),
+        (Self::Mismatched, "mismatched"),
+        (Self::Harmful, "harmful"),
+        (Self::Copied, "copied"),
+        (Self::Unproven, "unproven"),
+        (Self::Banned, "banned"),
     ];
 
     /// Whether nothing came from the peer in time.
     pub fn is_silence(self) -> bool {
-        matches!(self, Self::Missing | Self::Late)
+        matches!(self, Self::Missing | Self::Late | Self::Withheld)
     }
 
     /// The number on the wire.

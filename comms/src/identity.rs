@@ -78,6 +78,8 @@ pub enum Domain {
     Envelope,
     /// An entry of the ledger.
     Ledger,
+    /// A manifest that a validator agrees to.
+    Vote,
 }
 
 impl Domain {
@@ -86,6 +88,7 @@ impl Domain {
         match self {
             Self::Envelope => "covey envelope 1",
             Self::Ledger => "covey ledger 1",
+            Self::Vote => "covey vote 1",
         }
     }
 
@@ -168,6 +171,13 @@ impl Identity {
     /// The public name.
     pub fn peer(&self) -> PeerId {
         PeerId(self.key.verifying_key().to_bytes())
+    }
+
+    /// 32 bytes that only the holder of this key can compute, the same for the same message; `context` names what for.
+    pub(crate) fn derive(&self, context: &str, message: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        hasher.update(self.key.as_bytes()).update(message);
+        hasher.finalize().into()
     }
 
     /// Signs `message` for one purpose; the same message always gets the same signature.

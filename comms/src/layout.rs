@@ -4,16 +4,21 @@
 //! |---|---|---|
 //! | `run/description` | founder | what the run is; its digest is the run's id |
 //! | `run/parts/DIGEST` | founder | what the description names: config, tokenizer, genesis weights |
+//! | `ledger/NUMBER` | anyone | one entry of the ledger |
+//! | `rounds/ROUND/commitments/PEER` | peer | envelope: the digest of a delta that is still kept back |
 //! | `rounds/ROUND/deltas/PEER` | peer | envelope: what the peer learned in the round |
-//! | `rounds/ROUND/manifest` | coordinator | envelope: who is in |
-//! | `checkpoints/ROUND/description` | coordinator | envelope: weights at the start of the round, by parts |
-//! | `checkpoints/ROUND/parts/DIGEST` | coordinator | the parts |
+//! | `rounds/ROUND/rolls/VALIDATOR` | validator | envelope: who committed in time, and the pledge of a secret |
+//! | `rounds/ROUND/verdicts/VALIDATOR` | validator | envelope: what was measured, and who is to be in |
+//! | `rounds/ROUND/votes/PROPOSER/VALIDATOR` | validator | envelope: whether it would sign the proposer's verdict |
+//! | `rounds/ROUND/manifest` | a validator | who is in, signed by as many validators as it takes |
+//! | `checkpoints/ROUND/description` | a validator | envelope: weights at the start of the round, by parts |
+//! | `checkpoints/ROUND/parts/DIGEST` | a validator | the parts |
 //! | `peers/PEER/hello` | peer | envelope: wants to take part |
 //! | `peers/PEER/heartbeats/ROUND` | peer | envelope: was alive in the round |
 //! | `peers/PEER/farewells/ROUND` | peer | envelope: leaves after the round |
 //! | `probe/DIGEST` | anyone | nothing of worth: tells what the store can do |
 //!
-//! Rounds have ten digits, so that keys sort as numbers do. All keys are written once.
+//! Rounds have ten digits, numbers of ledger entries twenty, so that keys sort as numbers do. All keys are written once.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,10 +42,20 @@ pub enum Key {
     RunDescription,
     /// Something that the run's description names.
     RunPart(Digest),
+    /// An entry of the ledger.
+    LedgerEntry(u64),
+    /// What one peer binds itself to, before anybody sees a delta.
+    Commitment(Round, PeerId),
     /// The delta of one peer.
     Delta(Round, PeerId),
-    /// The coordinator's decision on a round.
+    /// The decision on a round.
     Manifest(Round),
+    /// Who committed in time, as one validator saw it.
+    Roll(Round, PeerId),
+    /// What one validator proposes for a round.
+    Verdict(Round, PeerId),
+    /// What the second of two validators says of the first one's verdict.
+    Vote(Round, PeerId, PeerId),
     /// What a checkpoint of the weights at the start of a round consists of.
     CheckpointDescription(Round),
     /// Something that the checkpoint's description names.
@@ -59,14 +74,21 @@ impl Key {
     /// The peer whom this key belongs to, if it belongs to one; nobody else has business writing it.
     pub fn owner(&self) -> Option<PeerId> {
         match *self {
-            Self::Delta(_, peer) | Self::Hello(peer) | Self::Heartbeat(peer, _) | Self::Farewell(peer, _) => Some(peer),
+            Self::Commitment(_, peer)
+            | Self::Delta(_, peer)
+            | Self::Roll(_, peer)
+            | Self::Verdict(_, peer)
+            | Self::Vote(_, _, peer)
+            | Self::Hello(peer)
+            | Self::Heartbeat(peer, _)
+            | Self::Farewell(peer, _) => Some(peer),
             _ => None,
         }
     }
 }
 
-/// What texts of keys are compared by, step by step: folder, round or peer, folder within it, and what is left.
-type Place<'key> = (u8, u32, &'key [u8; 32], u8, u32, &'key [u8; 32]);
+/// What texts of keys are compared by, step by step: folder, number or peer, folder within it, and what is left.
+type Place<'key> = (u8, u64, &'key [u8; 32], u8, u32, &'key [u8; 32], &'key [u8; 32]);
 
 impl Key {
     const NOBODY: &'static [u8; 32] = &[0; 32];
@@ -75,16 +97,21 @@ impl Key {
     fn place(&self) -> Place<'_> {
         let none = Self::NOBODY;
         match self {
-            Self::CheckpointDescription(round) => (0, round.0, none, 0, 0, none),
-            Self::CheckpointPart(round, digest) => (0, round.0, none, 1, 0, digest.as_bytes()),
-            Self::Farewell(peer, round) => (1, 0, peer.as_bytes(), 0, round.0, none),
-            Self::Heartbeat(peer, round) => (1, 0, peer.as_bytes(), 1, round.0, none),
-            Self::Hello(peer) => (1, 0, peer.as_bytes(), 2, 0, none),
-            Self::Probe(digest) => (2, 0, none, 0, 0, digest.as_bytes()),
-            Self::Delta(round, peer) => (3, round.0, none, 0, 0, peer.as_bytes()),
-            Self::Manifest(round) => (3, round.0, none, 1, 0, none),
-            Self::RunDescription => (4, 0, none, 0, 0, none),
-            Self::RunPart(digest) => (4, 0, none, 1, 0, digest.as_bytes()),
+            Self::CheckpointDescription(round) => (0, round.0.into(), none, 0, 0, none, none),
+            Self::CheckpointPart(round, digest) => (0, round.0.into(), none, 1, 0, digest.as_bytes(), none),
+            Self::LedgerEntry(number) => (1, *number, none, 0, 0, none, none),
+            Self::Farewell(peer, round) => (2, 0, peer.as_bytes(), 0, round.0, none, none),
+            Self::Heartbeat(peer, round) => (2, 0, peer.as_bytes(), 1, round.0, none, none),
+            Self::Hello(peer) => (2, 0, peer.as_bytes(), 2, 0, none, none),
+            Self::Probe(digest) => (3, 0, none, 0, 0, digest.as_bytes(), none),
+            Self::Commitment(round, peer) => (4, round.0.into(), none, 0, 0, peer.as_bytes(), none),
+            Self::Delta(round, peer) => (4, round.0.into(), none, 1, 0, peer.as_bytes(), none),
+            Self::Manifest(round) => (4, round.0.into(), none, 2, 0, none, none),
+            Self::Roll(round, peer) => (4, round.0.into(), none, 3, 0, peer.as_bytes(), none),
+            Self::Verdict(round, peer) => (4, round.0.into(), none, 4, 0, peer.as_bytes(), none),
+            Self::Vote(round, proposer, peer) => (4, round.0.into(), none, 5, 0, proposer.as_bytes(), peer.as_bytes()),
+            Self::RunDescription => (5, 0, none, 0, 0, none, none),
+            Self::RunPart(digest) => (5, 0, none, 1, 0, digest.as_bytes(), none),
         }
     }
 }
@@ -107,8 +134,13 @@ impl fmt::Display for Key {
         match self {
             Self::RunDescription => formatter.write_str("run/description"),
             Self::RunPart(digest) => write!(formatter, "run/parts/{digest}"),
+            Self::LedgerEntry(number) => write!(formatter, "ledger/{number:020}"),
+            Self::Commitment(round, peer) => write!(formatter, "rounds/{:010}/commitments/{peer}", round.0),
             Self::Delta(round, peer) => write!(formatter, "rounds/{:010}/deltas/{peer}", round.0),
             Self::Manifest(round) => write!(formatter, "rounds/{:010}/manifest", round.0),
+            Self::Roll(round, peer) => write!(formatter, "rounds/{:010}/rolls/{peer}", round.0),
+            Self::Verdict(round, peer) => write!(formatter, "rounds/{:010}/verdicts/{peer}", round.0),
+            Self::Vote(round, proposer, peer) => write!(formatter, "rounds/{:010}/votes/{proposer}/{peer}", round.0),
             Self::CheckpointDescription(round) => write!(formatter, "checkpoints/{:010}/description", round.0),
             Self::CheckpointPart(round, digest) => write!(formatter, "checkpoints/{:010}/parts/{digest}", round.0),
             Self::Hello(peer) => write!(formatter, "peers/{peer}/hello"),
@@ -128,13 +160,14 @@ impl FromStr for Key {
 }
 
 fn parse(text: &str) -> Option<Key> {
-    // No key has more than four steps; a fifth is found by whatever does not parse.
+    // Only votes have five steps, no key has more; whatever is too much does not parse.
     let mut steps = text.splitn(4, '/');
     let key = match (steps.next()?, steps.next()?, steps.next(), steps.next()) {
+        ("ledger", number, None, None) => Key::LedgerEntry(parse_number(number, 20)?),
         ("run", "description", None, None) => Key::RunDescription,
         ("run", "parts", Some(digest), None) => Key::RunPart(digest.parse().ok()?),
-        ("rounds", round, Some("deltas"), Some(peer)) => Key::Delta(parse_round(round)?, peer.parse().ok()?),
         ("rounds", round, Some("manifest"), None) => Key::Manifest(parse_round(round)?),
+        ("rounds", round, Some(folder), Some(rest)) => parse_of_round(parse_round(round)?, folder, rest)?,
         ("checkpoints", round, Some("description"), None) => Key::CheckpointDescription(parse_round(round)?),
         ("checkpoints", round, Some("parts"), Some(digest)) => {
             Key::CheckpointPart(parse_round(round)?, digest.parse().ok()?)
@@ -148,10 +181,30 @@ fn parse(text: &str) -> Option<Key> {
     Some(key)
 }
 
-/// Exactly ten digits: any other writing would be a second name of the same round.
+/// What one peer or validator says in a round.
+fn parse_of_round(round: Round, folder: &str, rest: &str) -> Option<Key> {
+    let key = match folder {
+        "commitments" => Key::Commitment(round, rest.parse().ok()?),
+        "deltas" => Key::Delta(round, rest.parse().ok()?),
+        "rolls" => Key::Roll(round, rest.parse().ok()?),
+        "verdicts" => Key::Verdict(round, rest.parse().ok()?),
+        "votes" => {
+            let (proposer, peer) = rest.split_once('/')?;
+            Key::Vote(round, proposer.parse().ok()?, peer.parse().ok()?)
+        }
+        _ => return None,
+    };
+    Some(key)
+}
+
 fn parse_round(text: &str) -> Option<Round> {
-    let is_canonical = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_canonical.then(|| text.parse().ok().map(Round))?
+    parse_number(text, 10).map(Round)
+}
+
+/// Exactly so many digits: any other writing would be a second name of the same number.
+fn parse_number<T: FromStr>(text: &str, digits: usize) -> Option<T> {
+    let is_canonical = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_canonical.then(|| text.parse().ok())?
 }
 
 /// A part of the bucket that can be listed; every one ends at a step between folders.
@@ -159,10 +212,20 @@ fn parse_round(text: &str) -> Option<Round> {
 pub enum Prefix {
     /// The run's description and parts.
     Run,
-    /// Deltas and manifests of all rounds.
+    /// All entries of the ledger.
+    Ledger,
+    /// Everything that is said in all rounds.
     Rounds,
+    /// The commitments of one round.
+    Commitments(Round),
     /// The deltas of one round.
     Deltas(Round),
+    /// The rolls of one round.
+    Rolls(Round),
+    /// The verdicts of one round.
+    Verdicts(Round),
+    /// The votes of one round.
+    Votes(Round),
     /// All checkpoints.
     Checkpoints,
     /// One checkpoint.
@@ -180,8 +243,14 @@ impl Prefix {
     pub fn contains(&self, key: &Key) -> bool {
         match (*self, *key) {
             (Self::Run, Key::RunDescription | Key::RunPart(_)) => true,
-            (Self::Rounds, Key::Delta(..) | Key::Manifest(_)) => true,
+            (Self::Ledger, Key::LedgerEntry(_)) => true,
+            (Self::Rounds, Key::Commitment(..) | Key::Delta(..) | Key::Manifest(_)) => true,
+            (Self::Rounds, Key::Roll(..) | Key::Verdict(..) | Key::Vote(..)) => true,
+            (Self::Commitments(round), Key::Commitment(of, _)) => round == of,
             (Self::Deltas(round), Key::Delta(of, _)) => round == of,
+            (Self::Rolls(round), Key::Roll(of, _)) => round == of,
+            (Self::Verdicts(round), Key::Verdict(of, _)) => round == of,
+            (Self::Votes(round), Key::Vote(of, ..)) => round == of,
             (Self::Checkpoints, Key::CheckpointDescription(_) | Key::CheckpointPart(..)) => true,
             (Self::Checkpoint(round), Key::CheckpointDescription(of) | Key::CheckpointPart(of, _)) => round == of,
             (Self::Peers, Key::Hello(_) | Key::Heartbeat(..) | Key::Farewell(..)) => true,
@@ -197,8 +266,13 @@ impl Prefix {
         let nothing = Digest::from_bytes(*Key::NOBODY);
         match *self {
             Self::Run => Key::RunDescription,
-            Self::Rounds => Key::Delta(Round::FIRST, nobody),
+            Self::Ledger => Key::LedgerEntry(0),
+            Self::Rounds => Key::Commitment(Round::FIRST, nobody),
+            Self::Commitments(round) => Key::Commitment(round, nobody),
             Self::Deltas(round) => Key::Delta(round, nobody),
+            Self::Rolls(round) => Key::Roll(round, nobody),
+            Self::Verdicts(round) => Key::Verdict(round, nobody),
+            Self::Votes(round) => Key::Vote(round, nobody, nobody),
             Self::Checkpoints => Key::CheckpointDescription(Round::FIRST),
             Self::Checkpoint(round) => Key::CheckpointDescription(round),
             Self::Peers => Key::Farewell(nobody, Round::FIRST),
@@ -212,8 +286,13 @@ impl fmt::Display for Prefix {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Run => formatter.write_str("run"),
+            Self::Ledger => formatter.write_str("ledger"),
             Self::Rounds => formatter.write_str("rounds"),
+            Self::Commitments(round) => write!(formatter, "rounds/{:010}/commitments", round.0),
             Self::Deltas(round) => write!(formatter, "rounds/{:010}/deltas", round.0),
+            Self::Rolls(round) => write!(formatter, "rounds/{:010}/rolls", round.0),
+            Self::Verdicts(round) => write!(formatter, "rounds/{:010}/verdicts", round.0),
+            Self::Votes(round) => write!(formatter, "rounds/{:010}/votes", round.0),
             Self::Checkpoints => formatter.write_str("checkpoints"),
             Self::Checkpoint(round) => write!(formatter, "checkpoints/{:010}", round.0),
             Self::Peers => formatter.write_str("peers"),
@@ -234,8 +313,13 @@ mod tests {
             [
                 Key::RunDescription,
                 Key::RunPart(digest),
+                Key::LedgerEntry(round.0.into()),
+                Key::Commitment(round, peer),
                 Key::Delta(round, peer),
                 Key::Manifest(round),
+                Key::Roll(round, peer),
+                Key::Verdict(round, peer),
+                Key::Vote(round, peer, PeerId::from_bytes([0x5a; 32])),
                 Key::CheckpointDescription(round),
                 Key::CheckpointPart(round, digest),
                 Key::Hello(peer),

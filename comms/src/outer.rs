@@ -1,9 +1,12 @@
 //! How the deltas of a round become one step: the settings that every peer must apply alike.
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::Fields;
 
 /// By what the sum of the senders' values is divided, coordinate by coordinate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum MeanOver {
     /// By the number of peers that sent a value for the coordinate.
@@ -13,7 +16,8 @@ pub enum MeanOver {
 }
 
 /// How a loud peer is held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Clip {
     /// Not at all.
@@ -23,7 +27,8 @@ pub enum Clip {
 }
 
 /// Settings of a round's outer step, resolved: what a schedule gave for this round.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OuterSettings {
     /// The outer learning rate; finite and not negative.
     pub alpha: f64,

@@ -12,7 +12,7 @@ use crate::layout::Key;
 use crate::server::credentials::peer_named;
 
 /// What every key of the layout begins with.
-const FIRST_STEPS: [&str; 5] = ["run", "rounds", "checkpoints", "peers", "probe"];
+const FIRST_STEPS: [&str; 6] = ["run", "rounds", "checkpoints", "peers", "probe", "ledger"];
 
 /// How far the permission to write goes; travels with the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +124,7 @@ fn deed(operation: &str) -> Deed {
 fn may_write(peer: PeerId, path: &str) -> S3Result<Right> {
     match key_within(path) {
         Some(Key::Probe(_)) => Ok(Right::Everything),
+        Some(Key::LedgerEntry(_)) => Ok(Right::CreateOnly),
         Some(key) if key.owner() == Some(peer) => Ok(Right::CreateOnly),
         _ => Err(not_yours(path)),
     }
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_layout_begins_where_it_says() {
-        let begins = [Prefix::Run, Prefix::Rounds, Prefix::Checkpoints, Prefix::Peers, Prefix::Probes];
+        let begins = [Prefix::Run, Prefix::Rounds, Prefix::Checkpoints, Prefix::Peers, Prefix::Probes, Prefix::Ledger];
         assert_eq!(begins.map(|prefix| prefix.to_string()), FIRST_STEPS);
     }
 

@@ -1,0 +1,94 @@
+//! What the Gauntlet has to ask whoever knows what a delta is: may it be read, what does it resemble, what does it do to
+//! the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::exclusion::Exclusion;
+use crate::gauntlet::seed::Seed;
+use crate::gauntlet::sketch::Sketch;
+use crate::identity::PeerId;
+use crate::outer::OuterSettings;
+use crate::round::Round;
+use crate::seat::Seat;
+
+/// Why an examination could not be made; nobody is to blame for it but the machine.
+pub type ExaminerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Mean losses on the same windows without and with a delta, in nats per token.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Losses {
+    /// With the weights as the round found them.
+    pub before: f64,
+    /// With the weights as the delta would move them.
+    pub after: f64,
+}
+
+/// What one delta does to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// On windows that its peer was assigned.
+    pub own: Losses,
+    /// On windows that nobody was assigned, the same for all peers of the round.
+    pub random: Losses,
+}
+
+/// Deltas whose effect is to be measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial<'round> {
+    /// The round.
+    pub round: Round,
+    /// What windows are drawn from.
+    pub seed: &'round Seed,
+    /// How the round is applied; the trial moves the weights by `eval_rate` times as much.
+    pub outer: &'round OuterSettings,
+    /// Share of the outer learning rate (Gauntlet: `beta_t = c alpha_t`, c < 1).
+    pub eval_rate: f64,
+    /// Windows of each kind per peer.
+    pub windows: u32,
+    /// Everybody whose delta may be read; norms are clipped to their median.
+    pub admitted: &'round BTreeSet<PeerId>,
+    /// Whose deltas to measure, all of them admitted, and where they sit: that decides what they were assigned.
+    pub evaluated: &'round BTreeMap<PeerId, Seat>,
+}
+
+/// Which round a delta is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// The round that is judged.
+    Current,
+    /// The one before.
+    Previous,
+}
+
+/// Reads deltas and tries them on the weights that the round starts from, which it holds.
+pub trait Examiner {
+    /// Reads a delta and keeps it for the calls below.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion>;
+
+    /// Which places a delta that was admitted moves, within the chunks that `seed` draws.
+    fn sketch(&self, age: Age, peer: PeerId, seed: &Seed) -> Option<Sketch>;
+
+    /// Losses with and without each of the evaluated deltas.
+    ///
+    /// # Errors
+    /// Whatever keeps this machine from measuring.
+    fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError>;
+
+    /// The digest of the weights as they are after the round, if it is applied with the deltas of `included`.
+    ///
+    /// # Errors
+    /// Whatever keeps this machine from computing it.
+    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, ExaminerError>;
+
+    /// Forgets all deltas.
+    fn clear(&mut self);
+}
