@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::envelope_error::EnvelopeError;
+use crate::hex;
 
 /// The reason that a manifest gives for leaving a peer out. The code of each never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,10 +52,12 @@ pub enum Exclusion {
     Unproven = 20,
     /// Banned for a while.
     Banned = 21,
+    /// Much longer or much shorter than the deltas of others.
+    Outsized = 22,
 }
 
 impl Exclusion {
-    const ALL: [(Self, &str); 21] = [
+    const ALL: [(Self, &str); 22] = [
         (Self::Missing, "missing"),
         (Self::Late, "late"),
         (Self::TooLarge, "too large"),
@@ -76,6 +79,7 @@ impl Exclusion {
         (Self::Copied, "copied"),
         (Self::Unproven, "unproven"),
         (Self::Banned, "banned"),
+        (Self::Outsized, "outsized"),
     ];
 
     /// Whether nothing came from the peer in time.
@@ -100,6 +104,21 @@ impl fmt::Display for Exclusion {
         formatter.write_str(name)
     }
 }
+
+/// A text that names no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a reason for leaving a peer out")]
+pub struct UnknownReason;
+
+impl std::str::FromStr for Exclusion {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        Self::ALL.into_iter().find(|(_, name)| *name == text).map(|(reason, _)| reason).ok_or(UnknownReason)
+    }
+}
+
+hex::written_as_text!(Exclusion);
 
 impl From<&EnvelopeError> for Exclusion {
     fn from(error: &EnvelopeError) -> Self {
@@ -129,7 +148,10 @@ mod tests {
     fn every_reason_has_one_code_and_one_name() {
         for code in 0..=u8::MAX {
             match Exclusion::from_code(code) {
-                Some(reason) => assert_eq!(reason.code(), code),
+                Some(reason) => {
+                    assert_eq!(reason.code(), code);
+                    assert_eq!(reason.to_string().parse(), Ok(reason));
+                }
                 None => assert!(code == 0 || code as usize > Exclusion::ALL.len()),
             }
         }

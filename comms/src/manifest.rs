@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, RunId};
 use crate::envelope::{Author, Envelope, Expectation, Kind, Subject};
@@ -30,7 +31,8 @@ const EXCLUSION_LENGTH: usize = 32 + 1;
 pub const MAX_PEERS: usize = 65_536;
 
 /// A delta that counts, as its envelope announces it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Inclusion {
     /// The digest of the delta: of the payload, without its envelope.
     pub digest: Digest,

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::exclusion::Exclusion;
 use crate::identity::PeerId;
 use crate::manifest::Manifest;
 
 /// The place of one peer among all that may contribute to a round; it decides what data the peer trains on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Seat {
     /// The peer's rank, from 0.
     pub index: u32,

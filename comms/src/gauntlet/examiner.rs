@@ -28,6 +28,22 @@ pub struct Losses {
     pub after: f64,
 }
 
+impl Losses {
+    /// By how much the loss falls, relative to what it was; negative if it rises.
+    ///
+    /// A loss that was zero already can only rise: by how much, then, is all that there is to say.
+    pub fn relative_gain(&self) -> f64 {
+        let gain = self.before - self.after;
+        if self.before > 0.0 { gain / self.before } else { gain }
+    }
+
+    /// Whether both losses are numbers that a mean of surprises can be.
+    fn are_usable(&self) -> bool {
+        [self.before, self.after].iter().all(|loss| loss.is_finite() && *loss >= 0.0)
+            && self.relative_gain().is_finite()
+    }
+}
+
 /// What one delta does to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +52,23 @@ pub struct Measurement {
     pub own: Losses,
     /// On windows that nobody was assigned, the same for all peers of the round.
     pub random: Losses,
+}
+
+impl Measurement {
+    /// The gradient score: the relative gain on windows that nobody was assigned.
+    pub fn score(&self) -> f64 {
+        self.random.relative_gain()
+    }
+
+    /// Whether the delta helps more on the windows of its peer than on those of nobody, as it does if it was made from them.
+    pub fn favours_own(&self) -> bool {
+        self.own.relative_gain() > self.random.relative_gain()
+    }
+
+    /// Whether all losses are finite and not negative; a delta that makes them anything else is out of bounds.
+    pub fn is_usable(&self) -> bool {
+        self.own.are_usable() && self.random.are_usable()
+    }
 }
 
 /// Deltas whose effect is to be measured.
@@ -58,7 +91,8 @@ pub struct Trial<'round> {
 }
 
 /// Which round a delta is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Age {
     /// The round that is judged.
     Current,
@@ -76,6 +110,14 @@ pub trait Examiner {
 
     /// Which places a delta that was admitted moves, within the chunks that `seed` draws.
     fn sketch(&self, age: Age, peer: PeerId, seed: &Seed) -> Option<Sketch>;
+
+    /// How long a delta that was admitted is: the norm of what it moves the weights by, before any clipping.
+    ///
+    /// Computed in a fixed order, so that all machines get the same bits. An examiner that gives none lets deltas of any
+    /// length pass [`Gauntlet::outsized`](crate::gauntlet::Gauntlet::outsized); clipping still holds them back.
+    fn norm(&self, _age: Age, _peer: PeerId) -> Option<f64> {
+        None
+    }
 
     /// Losses with and without each of the evaluated deltas.
     ///

@@ -1,0 +1,95 @@
+//! What the measured deltas of a round say of their peers: moving averages and one match.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::gauntlet::examiner::Measurement;
+use crate::gauntlet::inputs::Inputs;
+use crate::gauntlet::judge::Gauntlet;
+use crate::gauntlet::rating::Rating;
+use crate::gauntlet::standing::{Book, Standing};
+use crate::identity::PeerId;
+use crate::round::Round;
+
+/// What came out for everybody who was evaluated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evaluation {
+    /// Gradient scores; that of an invalid delta where there was nothing to measure.
+    pub(crate) scores: BTreeMap<PeerId, f64>,
+    /// Whether so few deltas did good that it cannot be their peers' fault.
+    pub(crate) is_trouble: bool,
+    /// The gradient score below which a delta is of no use.
+    pub(crate) useful: f64,
+}
+
+impl Gauntlet {
+    /// Rates all evaluated peers.
+    pub(crate) fn evaluate(&self, book: &mut Book, inputs: &Inputs, evaluated: &BTreeSet<PeerId>) -> Evaluation {
+        let usable = |peer: &PeerId| inputs.measurements.get(peer).filter(|measurement| measurement.is_usable());
+        let is_invalid = |peer: &PeerId| inputs.refused.contains_key(peer) || inputs.measurements.contains_key(peer);
+        let score = |peer: &PeerId| match usable(peer) {
+            Some(measurement) => Some((*peer, measurement.score())),
+            None => is_invalid(peer).then_some((*peer, self.config.invalid_score)),
+        };
+        let scores: BTreeMap<PeerId, f64> = evaluated.iter().filter_map(score).collect();
+        let is_known = |peer: PeerId| book.get(peer).is_some_and(|known| known.is_established(&self.config));
+        let useful = self.useful(&scores, is_known);
+        let ratings = self.ratings(book, &scores);
+        for ((peer, score), rating) in scores.iter().zip(ratings) {
+            let standing = book.seen(&self.config, *peer, inputs.round);
+            self.learn(standing, rating, *score, usable(peer), inputs.round);
+        }
+        Evaluation { is_trouble: self.is_trouble(&scores), useful, scores }
+    }
+
+    /// Everybody's ratings after the match of the round, in the order of peers.
+    fn ratings(&self, book: &Book, scores: &BTreeMap<PeerId, f64>) -> Vec<Rating> {
+        let rating = |peer: &PeerId| book.get(*peer).map_or(self.config.rating.newcomer(), |standing| standing.rating);
+        let players: Vec<Rating> = scores.keys().map(rating).collect();
+        let results: Vec<f64> = scores.values().copied().collect();
+        // Usable measurements and the config have finite scores; should one not be so, nobody plays.
+        self.config.rating.play(&players, &results).unwrap_or(players)
+    }
+
+    /// Takes one evaluation into a peer's record.
+    fn learn(
+        &self,
+        standing: &mut Standing,
+        rating: Rating,
+        score: f64,
+        measurement: Option<&Measurement>,
+        round: Round,
+    ) {
+        let indicator = if measurement.is_some_and(Measurement::favours_own) { 1.0 } else { -1.0 };
+        let decay = self.config.bma_decay;
+        standing.bma = decay * standing.bma + (1.0 - decay) * indicator;
+        standing.rating = rating;
+        standing.evaluations = standing.evaluations.saturating_add(1);
+        standing.last_evaluated = round;
+        standing.evaluated.push(score > 0.0);
+    }
+
+    /// Whether not even the fifth best delta did good; of fewer than ten, the better half.
+    fn is_trouble(&self, scores: &BTreeMap<PeerId, f64>) -> bool {
+        let rank = scores.len().div_ceil(2).min(self.config.penalties.trouble_rank as usize);
+        nth_best(scores.values().copied(), rank).is_some_and(|score| score <= 0.0)
+    }
+
+    /// What a delta has to score at least: a share of what good ones do.
+    ///
+    /// Good is the best of every eight, so that a crowd of useless newcomers cannot lower the bar; and the median of those
+    /// who have proven themselves, if that is more.
+    fn useful(&self, scores: &BTreeMap<PeerId, f64>, is_known: impl Fn(PeerId) -> bool) -> f64 {
+        let all = nth_best(scores.values().copied(), scores.len().div_ceil(8));
+        let known: Vec<f64> = scores.iter().filter(|(peer, _)| is_known(**peer)).map(|(_, score)| *score).collect();
+        let rank = known.len().div_ceil(2);
+        let good = all.into_iter().chain(nth_best(known.into_iter(), rank)).fold(0.0, f64::max);
+        good * self.config.useful_share
+    }
+}
+
+/// The score of a rank, counted from 1.
+fn nth_best(scores: impl Iterator<Item = f64>, rank: usize) -> Option<f64> {
+    let mut scores: Vec<f64> = scores.collect();
+    scores.sort_by(|one, other| other.total_cmp(one));
+    scores.get(rank.checked_sub(1)?).copied()
+}

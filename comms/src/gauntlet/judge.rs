@@ -1,0 +1,172 @@
+//! The judgement of a round: what follows from all that was observed in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::exclusion::Exclusion;
+use crate::gauntlet::config::GauntletConfig;
+use crate::gauntlet::evaluation::Evaluation;
+use crate::gauntlet::inputs::{Inputs, Presence};
+use crate::gauntlet::overlap::Likeness;
+use crate::gauntlet::penalties::{Conduct, Penalty};
+use crate::gauntlet::selection::Selection;
+use crate::gauntlet::shortlist::Shortlist;
+use crate::gauntlet::standing::{Book, Standing};
+use crate::identity::PeerId;
+use crate::manifest::Inclusion;
+
+/// The rules of judgement: constants, and how many deltas a round takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gauntlet {
+    pub(crate) config: GauntletConfig,
+    pub(crate) max_included: u32,
+}
+
+/// What a round leads to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// Whose deltas count.
+    pub included: BTreeMap<PeerId, Inclusion>,
+    /// Whose do not, and why.
+    pub excluded: BTreeMap<PeerId, Exclusion>,
+    /// What is remembered of everybody.
+    pub book: Book,
+    /// Who is punished for what, in ascending order of peers.
+    pub penalties: Vec<Penalty>,
+    /// Shares of the reward; together at most 1.
+    pub payouts: BTreeMap<PeerId, f64>,
+}
+
+impl Gauntlet {
+    /// The rules of a run.
+    pub fn new(config: GauntletConfig, max_included: u32) -> Self {
+        Self { config, max_included }
+    }
+
+    /// The constants.
+    pub fn config(&self) -> &GauntletConfig {
+        &self.config
+    }
+
+    /// Whose deltas are much longer or much shorter than those of others, by the norms of all that were admitted.
+    ///
+    /// Clipping makes a delta that is too long harmless, but it would be as good as an honest one. The median is that of the
+    /// peers that have proven themselves, if there are at least three of them here.
+    pub fn outsized(&self, book: &Book, norms: &BTreeMap<PeerId, f64>) -> BTreeSet<PeerId> {
+        let is_number = |norm: &f64| norm.is_finite() && *norm > 0.0;
+        let is_known = |peer: PeerId| book.get(peer).is_some_and(|known| known.is_established(&self.config));
+        let sorted = |of: &dyn Fn(PeerId) -> bool| {
+            let numbers = norms.iter().filter(|(peer, norm)| of(**peer) && is_number(norm));
+            let mut numbers: Vec<f64> = numbers.map(|(_, norm)| *norm).collect();
+            numbers.sort_by(f64::total_cmp);
+            numbers
+        };
+        let known = sorted(&is_known);
+        let all = if known.len() >= 3 { known } else { sorted(&|_| true) };
+        // Of two nobody can say which one is wrong.
+        let median = all.get(all.len() / 2).copied().filter(|_| all.len() >= 3);
+        let ratio = self.config.norm_ratio;
+        let fits = |norm: f64| median.is_none_or(|median| norm <= median * ratio && norm >= median / ratio);
+        norms.iter().filter(|(_, norm)| !is_number(norm) || !fits(**norm)).map(|(peer, _)| *peer).collect()
+    }
+
+    /// The shortlist that the inputs of a round lead to; nobody is on it, if there is no chance in the round.
+    pub fn shortlist_of(&self, before: &Book, inputs: &Inputs) -> Shortlist {
+        let Some(seed) = inputs.seed() else { return Shortlist::default() };
+        self.shortlist(before, inputs.round, &inputs.delivered().into_keys().collect(), &seed)
+    }
+
+    /// What follows from what was remembered and observed.
+    ///
+    /// Total, and the same bits on every machine: all sums run in the order of peers, no function is the platform's.
+    pub fn judge(&self, before: &Book, inputs: &Inputs) -> Outcome {
+        let shortlist = self.shortlist_of(before, inputs);
+        let mut book = before.clone();
+        for peer in inputs.seated.keys().chain(&inputs.newcomers) {
+            book.seen(&self.config, *peer, inputs.round);
+        }
+        let evaluation = self.evaluate(&mut book, inputs, &shortlist.evaluated);
+        let copies = self.copies(inputs);
+        let penalties = self.hold_to_account(&mut book, inputs, &evaluation, &copies);
+        let selection =
+            Selection { before, book: &book, inputs, shortlist: &shortlist, evaluation: &evaluation, copies: &copies };
+        let (included, excluded) = self.select(&selection);
+        let payouts = self.payouts(&scores(&book, inputs));
+        book.forget(&self.config, inputs.round);
+        Outcome { included, excluded, book, penalties, payouts }
+    }
+
+    /// Carries out all penalties and computes all scores anew.
+    fn hold_to_account(
+        &self,
+        book: &mut Book,
+        inputs: &Inputs,
+        evaluation: &Evaluation,
+        copies: &BTreeMap<PeerId, Likeness>,
+    ) -> Vec<Penalty> {
+        let num_delivered = inputs.delivered().len() as f64;
+        let is_outage = num_delivered < self.config.penalties.network * inputs.seated.len() as f64;
+        let mut all = Vec::new();
+        for (peer, seated) in &inputs.seated {
+            let standing = book.seen(&self.config, *peer, inputs.round);
+            if !standing.is_banned(inputs.round) {
+                let conduct = self.conduct(*peer, seated.presence, is_outage, inputs, evaluation, copies);
+                record(standing, conduct);
+                for (offence, effect) in self.config.penalties(standing, conduct, inputs.round) {
+                    self.config.punish(standing, effect);
+                    all.push(Penalty { peer: *peer, offence, effect });
+                }
+            }
+            standing.rescore(&self.config);
+        }
+        all
+    }
+
+    fn conduct(
+        &self,
+        peer: PeerId,
+        presence: Presence,
+        is_outage: bool,
+        inputs: &Inputs,
+        evaluation: &Evaluation,
+        copies: &BTreeMap<PeerId, Likeness>,
+    ) -> Conduct {
+        let refused = inputs.refused.get(&peer).copied();
+        let silence = match presence {
+            Presence::Silent(reason) => Some(reason).filter(|_| !is_outage),
+            Presence::Delivered(_) => refused.filter(|reason| reason.is_silence()),
+        };
+        let is_unusable = inputs.measurements.get(&peer).is_some_and(|measurement| !measurement.is_usable());
+        Conduct {
+            silence,
+            is_present: matches!(presence, Presence::Delivered(_)),
+            is_invalid: is_unusable || refused.is_some_and(|reason| !reason.is_silence()),
+            is_answerable: evaluation.scores.contains_key(&peer) && !evaluation.is_trouble,
+            likeness: copies.get(&peer).copied(),
+        }
+    }
+}
+
+/// Remembers whether a delta came that is one.
+fn record(standing: &mut Standing, conduct: Conduct) {
+    match conduct.silence {
+        Some(Exclusion::Missing) => standing.silences = standing.silences.saturating_add(1),
+        Some(_) => {
+            standing.silences = 0;
+            standing.delivered.push(false);
+        }
+        None if conduct.is_present => {
+            standing.silences = 0;
+            standing.delivered.push(!conduct.is_invalid);
+        }
+        None => {}
+    }
+}
+
+/// The scores of all peers with a seat.
+fn scores(book: &Book, inputs: &Inputs) -> BTreeMap<PeerId, f64> {
+    let score = |peer: &PeerId| book.get(*peer).map(|standing| (*peer, standing.score));
+    inputs.seated.keys().filter_map(score).collect()
+}

@@ -1,0 +1,106 @@
+//! Whose deltas count, and why the others do not.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use crate::exclusion::Exclusion;
+use crate::gauntlet::evaluation::Evaluation;
+use crate::gauntlet::inputs::{Inputs, Presence};
+use crate::gauntlet::judge::Gauntlet;
+use crate::gauntlet::overlap::Likeness;
+use crate::gauntlet::shortlist::Shortlist;
+use crate::gauntlet::standing::Book;
+use crate::identity::PeerId;
+use crate::manifest::Inclusion;
+
+/// What a round is selected by.
+pub(crate) struct Selection<'round> {
+    /// What was remembered before.
+    pub(crate) before: &'round Book,
+    /// What is remembered now.
+    pub(crate) book: &'round Book,
+    /// What was observed.
+    pub(crate) inputs: &'round Inputs,
+    /// Whose deltas were looked at.
+    pub(crate) shortlist: &'round Shortlist,
+    /// What came out for those who were measured.
+    pub(crate) evaluation: &'round Evaluation,
+    /// Whose deltas are like others.
+    pub(crate) copies: &'round BTreeMap<PeerId, Likeness>,
+}
+
+/// A delta that might count.
+struct Candidate {
+    peer: PeerId,
+    inclusion: Inclusion,
+    score: f64,
+    /// What it did in this round, if it was measured.
+    gain: f64,
+}
+
+impl Candidate {
+    /// Better ones first; among those without a score it is the delta itself that counts.
+    fn rank(&self, other: &Self) -> Ordering {
+        let by_score = other.score.total_cmp(&self.score);
+        by_score.then(other.gain.total_cmp(&self.gain)).then(self.peer.cmp(&other.peer))
+    }
+}
+
+impl Gauntlet {
+    /// The deltas that count, and for all other peers the reason why none of theirs does.
+    pub(crate) fn select(
+        &self,
+        selection: &Selection<'_>,
+    ) -> (BTreeMap<PeerId, Inclusion>, BTreeMap<PeerId, Exclusion>) {
+        let inputs = selection.inputs;
+        let mut excluded: BTreeMap<PeerId, Exclusion> = BTreeMap::new();
+        excluded.extend(inputs.strangers.iter().map(|peer| (*peer, Exclusion::UnknownPeer)));
+        excluded.extend(inputs.newcomers.iter().map(|peer| (*peer, Exclusion::Newcomer)));
+        let mut candidates = Vec::new();
+        for (peer, seated) in &inputs.seated {
+            let inclusion = match seated.presence {
+                Presence::Delivered(inclusion) => Ok(inclusion),
+                Presence::Silent(reason) => Err(reason),
+            };
+            match inclusion.and_then(|inclusion| self.candidate(selection, *peer, inclusion)) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(reason) => drop(excluded.insert(*peer, reason)),
+            }
+        }
+        candidates.sort_by(Candidate::rank);
+        let surplus = candidates.split_off(candidates.len().min(self.max_included as usize));
+        excluded.extend(surplus.into_iter().map(|candidate| (candidate.peer, Exclusion::Surplus)));
+        (candidates.into_iter().map(|candidate| (candidate.peer, candidate.inclusion)).collect(), excluded)
+    }
+
+    /// A delta that may count, or the first reason why it may not.
+    fn candidate(&self, selection: &Selection<'_>, peer: PeerId, inclusion: Inclusion) -> Result<Candidate, Exclusion> {
+        if selection.before.get(peer).is_some_and(|known| known.is_banned(selection.inputs.round)) {
+            return Err(Exclusion::Banned);
+        }
+        if let Some(reason) = selection.inputs.refused.get(&peer) {
+            return Err(*reason);
+        }
+        if selection.copies.contains_key(&peer) {
+            return Err(Exclusion::Copied);
+        }
+        let standing = selection.book.get(peer).ok_or(Exclusion::Unproven)?;
+        let score = standing.score;
+        let Some(gain) = selection.evaluation.scores.get(&peer).copied() else {
+            let is_on_list = selection.shortlist.gathered.contains(&peer);
+            return match standing.is_established(&self.config) {
+                true if is_on_list => Ok(Candidate { peer, inclusion, score, gain: 0.0 }),
+                true => Err(Exclusion::Surplus),
+                false => Err(Exclusion::Unproven),
+            };
+        };
+        let measurement = selection.inputs.measurements.get(&peer);
+        match gain {
+            _ if !measurement.is_some_and(|measurement| measurement.is_usable()) => Err(Exclusion::NotFinite),
+            gain if gain <= 0.0 => Err(Exclusion::Harmful),
+            gain if gain < selection.evaluation.useful => Err(Exclusion::Judged),
+            _ if !standing.is_credible(&self.config) => Err(Exclusion::Unproven),
+            gain => Ok(Candidate { peer, inclusion, score, gain }),
+        }
+    }
+}
