@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
+use crate::certificate::Certificate;
 use crate::digest::RunId;
-use crate::identity::PeerId;
 use crate::lineage::Lineage;
 use crate::manifest::{Manifest, ManifestError};
+use crate::quorum::Quorum;
 use crate::round::Round;
 
 /// The first round whose manifest does not continue the run.
@@ -30,20 +31,20 @@ impl BrokenChain {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     run: RunId,
-    coordinator: PeerId,
+    quorum: Quorum,
     head: Lineage,
     next: Round,
 }
 
 impl Chain {
     /// The history of a run before its first round.
-    pub fn genesis(run: RunId, coordinator: PeerId) -> Self {
-        Self::resume(run, coordinator, Lineage::genesis(run), Round::FIRST)
+    pub fn genesis(run: RunId, quorum: Quorum) -> Self {
+        Self::resume(run, quorum, Lineage::genesis(run), Round::FIRST)
     }
 
     /// The history from a checkpoint on that is trusted: weights of lineage `head` at the start of round `next`.
-    pub fn resume(run: RunId, coordinator: PeerId, head: Lineage, next: Round) -> Self {
-        Self { run, coordinator, head, next }
+    pub fn resume(run: RunId, quorum: Quorum, head: Lineage, next: Round) -> Self {
+        Self { run, quorum, head, next }
     }
 
     /// The lineage of the weights at the start of the [next](Self::next) round.
@@ -63,7 +64,8 @@ impl Chain {
     pub fn extend(&mut self, object: &Bytes) -> Result<Manifest, BrokenChain> {
         let round = self.next;
         let broken = |source| BrokenChain { round, source };
-        let manifest = Manifest::open(object, self.run, self.coordinator, round, self.head).map_err(broken)?;
+        let certificate = Certificate::open(object, self.run, &self.quorum, round, Some(self.head)).map_err(broken)?;
+        let manifest = certificate.manifest().clone();
         let last = ManifestError::Malformed { reason: "no number is left for the next round" };
         self.next = round.next().ok_or(broken(last))?;
         self.head = manifest.lineage();

@@ -56,8 +56,8 @@ impl CheckpointError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::OtherWeights { .. } => "two coordinators disagree on the weights: stop both, and start one afresh",
-            _ => "use another checkpoint; the coordinator has to answer for this one",
+            Self::OtherWeights { .. } => "two validators disagree on the weights: the manifest says which are right",
+            _ => "use another checkpoint; its validator has to answer for this one",
         };
         Some(text.into())
     }
@@ -145,18 +145,18 @@ impl Run {
     /// A checkpoint of the same weights that is there already is left as it is and returned.
     ///
     /// # Errors
-    /// [`CommsError::NotCoordinator`]; [`CheckpointError::OtherWeights`] if the round's checkpoint is another;
+    /// [`CommsError::NotValidator`]; [`CheckpointError::OtherWeights`] if the round's checkpoint is another;
     /// [`CheckpointError::Part`]; or what the bucket says.
     pub async fn publish_checkpoint(
         &self,
-        coordinator: &Identity,
+        validator: &Identity,
         round: Round,
         lineage: Lineage,
         weights: Digest,
         outer_steps: u64,
         parts: Vec<(String, Bytes)>,
     ) -> Result<CheckpointDescription, CommsError> {
-        self.check_coordinator(coordinator)?;
+        self.check_validator(validator)?;
         let entry = |(name, part): &(String, Bytes)| CheckpointPart {
             name: name.clone(),
             digest: Digest::of(part),
@@ -169,17 +169,17 @@ impl Run {
             Key::CheckpointPart(round, digest)
         })
         .await?;
-        self.put_description(coordinator, description).await
+        self.put_description(validator, description).await
     }
 
     async fn put_description(
         &self,
-        coordinator: &Identity,
+        validator: &Identity,
         description: CheckpointDescription,
     ) -> Result<CheckpointDescription, CommsError> {
         let CheckpointDescription { round, lineage, weights: expected, .. } = description;
         let subject = Subject { run: self.id(), round, kind: Kind::Checkpoint, base: lineage };
-        let object = Envelope::seal(coordinator, subject, description.to_payload().into()).to_bytes();
+        let object = Envelope::seal(validator, subject, description.to_payload().into()).to_bytes();
         if self.bucket().put_new(&Key::CheckpointDescription(round), object).await?.is_stored() {
             return Ok(description);
         }
@@ -203,7 +203,7 @@ impl Run {
         Ok(listing.iter().filter_map(|listed| round(listed.key)).collect())
     }
 
-    /// The description of the weights at the start of `round`, signed by the coordinator.
+    /// The description of the weights at the start of `round`, signed by a validator.
     ///
     /// # Errors
     /// [`CommsError::CheckpointGone`] if there is none, what is wrong with it, or what the bucket says.
@@ -213,7 +213,7 @@ impl Run {
             kind: Kind::Checkpoint,
             round: Some(round),
             base: None,
-            author: Author::Is(self.description().coordinator),
+            author: Author::Among(self.description().quorum.validators()),
             max_payload: CheckpointDescription::MAX_LENGTH,
         };
         let check = |object| {
@@ -240,10 +240,10 @@ impl Run {
     }
 
     /// Refuses an identity whose manifests and checkpoints nobody would believe.
-    pub(crate) fn check_coordinator(&self, identity: &Identity) -> Result<(), CommsError> {
-        match (self.description().coordinator, identity.peer()) {
-            (expected, got) if expected == got => Ok(()),
-            (expected, got) => Err(CommsError::NotCoordinator { expected, got }),
+    pub(crate) fn check_validator(&self, identity: &Identity) -> Result<(), CommsError> {
+        match identity.peer() {
+            got if self.description().quorum.contains(got) => Ok(()),
+            got => Err(CommsError::NotValidator { got }),
         }
     }
 }

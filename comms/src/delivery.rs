@@ -16,17 +16,16 @@ use crate::envelope::{Author, Envelope, Expectation, Kind};
 use crate::error::CommsError;
 use crate::fetch::fetch;
 use crate::identity::PeerId;
-use crate::inbox::Inbox;
 use crate::layout::{Key, Prefix};
 use crate::lineage::Lineage;
 use crate::residence::Residence;
 use crate::round::Round;
 use crate::run::{CONCURRENCY, Run};
 
-/// How long a peer's own bucket may take to answer the coordinator.
+/// How long a peer's own bucket may take to answer a validator.
 const REACH: Duration = Duration::from_secs(10);
 
-/// The slowest transfer from a peer's own bucket that the coordinator waits for, in bytes each second.
+/// The slowest transfer from a peer's own bucket that a validator waits for, in bytes each second.
 const SLOWEST: u64 = 1 << 18;
 
 /// Own buckets that are visited at once: each is another store, and the dead ones should not hold up the others.
@@ -116,18 +115,19 @@ impl Run {
         within(self.clock().as_ref(), limit, delta).await.unwrap_or_else(away)
     }
 
-    /// What can be seen of the round of `inbox`: all deltas in the run's bucket but those of seated peers that brought
-    /// their own, and from there what the inbox still lacks.
+    /// What can be seen of the deltas of `wanted` in `round`, in the run's bucket or in those that they brought.
     ///
     /// # Errors
     /// What the run's bucket says; in a peer's own bucket that does not answer, nothing was delivered.
-    pub(crate) async fn deliveries(&self, inbox: &Inbox) -> Result<Vec<Listed>, CommsError> {
-        let round = inbox.round();
+    pub(crate) async fn deliveries(&self, round: Round, wanted: &BTreeSet<PeerId>) -> Result<Vec<Listed>, CommsError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut listing = self.bucket().list(&Prefix::Deltas(round), None).await?;
-        let owners = self.owners(inbox.seated()).await?;
-        listing.retain(|listed| listed.key.owner().is_none_or(|peer| !owners.contains(&peer)));
-        let lacking = owners.into_iter().filter(|peer| !inbox.is_settled(*peer));
-        let visits: Vec<_> = lacking.map(|peer| self.visit(round, peer)).collect();
+        let owners = self.owners(wanted).await?;
+        listing
+            .retain(|listed| listed.key.owner().is_some_and(|peer| wanted.contains(&peer) && !owners.contains(&peer)));
+        let visits: Vec<_> = owners.into_iter().map(|peer| self.visit(round, peer)).collect();
         let found: Vec<_> = iter(visits).buffered(VISITS).collect().await;
         listing.extend(found.into_iter().flatten());
         Ok(listing)

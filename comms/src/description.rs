@@ -5,25 +5,26 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, RunId};
-use crate::identity::PeerId;
+use crate::gauntlet::GauntletConfig;
 use crate::part_name;
+use crate::quorum::Quorum;
 use crate::rules::Rules;
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// The founding document of a run; the digest of its bytes is the run's id.
 ///
 /// - The name has 1 to 100 characters, none of them a control character.
 /// - The names of parts are relative paths that lead nowhere but down.
-/// - The rules hold what [`Rules`] promises.
+/// - Validators, rules and the Gauntlet's constants hold what [`Quorum`], [`Rules`] and [`GauntletConfig`] promise.
 /// - Its encoding has at most [`Description::MAX_LENGTH`] bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
     /// What people call the run.
     pub name: String,
-    /// Whose manifests and checkpoints count.
-    pub coordinator: PeerId,
+    /// Whose manifests and checkpoints count, and how many must agree.
+    pub quorum: Quorum,
     /// What all randomness of the run comes from.
     pub seed: u64,
     /// The digest of the weights before round 0.
@@ -32,6 +33,8 @@ pub struct Description {
     pub parts: BTreeMap<String, Digest>,
     /// How rounds are played.
     pub rules: Rules,
+    /// How deltas are judged.
+    pub gauntlet: GauntletConfig,
 }
 
 /// Why a description is refused.
@@ -153,7 +156,13 @@ impl Description {
         if let Some((name, reason)) = self.parts.keys().find_map(|name| Some((name, part_name::problem(name)?))) {
             return Err(invalid("parts", format!("{name:?}"), reason));
         }
+        if !self.quorum.is_valid() {
+            let got = format!("{} of {}", self.quorum.threshold(), self.quorum.validators().len());
+            let reason = "there are 1 to 64 validators, of which more than half must agree";
+            return Err(invalid("quorum", got, reason));
+        }
         self.rules.check().map_err(|(field, got, reason)| invalid(&format!("rules.{field}"), got, reason))?;
+        self.gauntlet.check().map_err(|(field, got, reason)| invalid(&format!("gauntlet.{field}"), got, reason))?;
         match self.to_bytes().len() {
             got if got > Self::MAX_LENGTH => Err(DescriptionError::TooLong { limit: Self::MAX_LENGTH, got }),
             _ => Ok(()),

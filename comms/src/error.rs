@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::description::DescriptionError;
 use crate::digest::{Digest, RunId};
 use crate::envelope_error::EnvelopeError;
+use crate::gauntlet::ExaminerError;
 use crate::identity::PeerId;
 use crate::key_file::IdentityError;
 use crate::layout::UnknownKey;
@@ -82,9 +83,15 @@ pub enum CommsError {
         #[source]
         source: BucketError,
     },
-    /// Only one identity may close rounds.
-    #[error("the run's coordinator is {}, not {}", expected.short(), got.short())]
-    NotCoordinator { expected: PeerId, got: PeerId },
+    /// Only validators may close rounds.
+    #[error("{} is no validator of the run", got.short())]
+    NotValidator { got: PeerId },
+    /// A verdict that its manifest does not name, or that cannot be read.
+    #[error("the verdict of {round} is refused: {reason}")]
+    Verdict { round: Round, reason: String },
+    /// A delta could not be measured on this machine.
+    #[error("deltas of {round} cannot be measured on this machine")]
+    Examination { round: Round, source: ExaminerError },
     /// Two clocks that are too far apart.
     #[error("our clock and the store's are {} s apart, limit is {} s", apart(ours, theirs).as_secs(), limit.as_secs())]
     ClockSkew { ours: Timestamp, theirs: Timestamp, limit: Duration },
@@ -117,7 +124,9 @@ impl CommsError {
             Self::Taken { .. } => "check that no second process uses the peer's key, or take part with a new one",
             Self::NoWay { .. } => "allow buckets of peers to be opened, or start again from a newer checkpoint",
             Self::Away { .. } => "try again; if it stays so, its peer must let everybody read it",
-            Self::NotCoordinator { .. } => "coordinate with the key that the run was founded with",
+            Self::NotValidator { .. } => "validate with a key that the run's description names",
+            Self::Verdict { .. } => "its proposer has to answer for it",
+            Self::Examination { .. } => "start the validator again; it goes on where it was",
             Self::ClockSkew { ours, theirs, .. } => match ours > theirs {
                 true => "our clock is fast, or the store's slow: synchronise with a time server",
                 false => "our clock is slow, or the store's fast: synchronise with a time server",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
+use crate::certificate::Certificate;
 use crate::chain::Chain;
 use crate::checkpoint::CheckpointDescription;
 use crate::clock::Timestamp;
@@ -17,7 +18,7 @@ use crate::layout::Key;
 use crate::lineage::Lineage;
 use crate::manifest::{Inclusion, Manifest};
 use crate::round::Round;
-use crate::run::{CONCURRENCY, Run, max_manifest};
+use crate::run::{CONCURRENCY, Run};
 use crate::seat::Seat;
 
 /// How far a follower has come, to be kept beside the weights.
@@ -52,7 +53,7 @@ impl Follower {
     /// Goes on from a position that was verified before.
     pub fn resume(run: Run, position: Position) -> Self {
         let Position { next, head, outer_steps, last } = position;
-        let chain = Chain::resume(run.id(), run.description().coordinator, head, next);
+        let chain = Chain::resume(run.id(), run.description().quorum.clone(), head, next);
         Self { run, chain, outer_steps, last }
     }
 
@@ -110,24 +111,16 @@ impl Follower {
     /// [`CommsError::Chain`] if it does not continue the run, or what the bucket says.
     pub async fn poll(&mut self) -> Result<Option<Manifest>, CommsError> {
         let (run, chain) = (self.run.clone(), self.chain.clone());
-        let check = |object| {
+        let check = |object: Bytes| {
             let mut chain = chain.clone();
             Ok((chain.extend(&object)?, chain))
         };
-        let (manifest, chain) = match run.fetch(&Key::Manifest(self.next()), max_manifest(), check).await {
+        let (manifest, chain) = match run.fetch(&Key::Manifest(self.next()), Certificate::max_length(), check).await {
             Err(error) if error.is_absence() => return Ok(None),
             outcome => outcome?,
         };
         self.stand_after(chain, &manifest);
         Ok(Some(manifest))
-    }
-
-    /// Goes one round further with a manifest that is known to be stored.
-    pub(crate) fn extend(&mut self, object: &Bytes) -> Result<Manifest, CommsError> {
-        let mut chain = self.chain.clone();
-        let manifest = chain.extend(object)?;
-        self.stand_after(chain, &manifest);
-        Ok(manifest)
     }
 
     fn stand_after(&mut self, chain: Chain, manifest: &Manifest) {
@@ -158,6 +151,13 @@ impl Follower {
     /// was replaced, [`CommsError::NoWay`] or [`CommsError::Away`] if one lies in a peer's own bucket that is out of reach,
     /// or what the run's bucket says.
     pub async fn gather(&self, manifest: &Manifest) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
+        self.run.gather(manifest).await
+    }
+}
+
+impl Run {
+    /// See [`Follower::gather`].
+    pub(crate) async fn gather(&self, manifest: &Manifest) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
         let round = manifest.round();
         let deltas = manifest.included().iter().map(|(peer, inclusion)| (*peer, *inclusion));
         let fetches: Vec<_> = deltas.map(|(peer, inclusion)| self.delta(round, peer, inclusion)).collect();
@@ -167,14 +167,14 @@ impl Follower {
     async fn delta(&self, round: Round, peer: PeerId, inclusion: Inclusion) -> Result<(PeerId, Bytes), CommsError> {
         let limit = inclusion.length.saturating_add(Header::LENGTH as u64);
         let check = |object: Bytes| payload_of(&object, limit, inclusion.digest, round, peer);
-        match self.run.fetch_delta(round, peer, limit, check).await {
+        match self.fetch_delta(round, peer, limit, check).await {
             Err(error) if error.is_absence() => Err(CommsError::DeltaGone { round, peer }),
             outcome => Ok((peer, outcome?)),
         }
     }
 }
 
-/// The payload in a delta's object, which the manifest vouches for: no signature is needed.
+/// The payload in a delta's object, which a manifest vouches for: no signature is needed.
 fn payload_of(object: &Bytes, length: u64, expected: Digest, round: Round, peer: PeerId) -> Result<Bytes, CommsError> {
     let what = || format!("the delta of {} for {round}", peer.short());
     let got = object.len() as u64;

@@ -1,36 +1,34 @@
-//! The signed word of the coordinator on a round: whose deltas count, whose do not and why, and how they are applied.
+//! The word of the validators on a round: whose deltas count, whose do not and why, how they are applied, and which weights
+//! follow.
 //!
-//! A manifest travels as the payload of an [`Envelope`] of kind [`Kind::Manifest`] whose base is the lineage that the
-//! round starts from. It has one encoding, specified in `docs/protocol.md`.
+//! A manifest travels in a [`Certificate`](crate::Certificate) of as many signatures as the run asks for. It has one
+//! encoding, specified in `docs/protocol.md`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Digest, RunId};
-use crate::envelope::{Author, Envelope, Expectation, Kind, Subject};
-use crate::envelope_error::EnvelopeError;
+use crate::digest::Digest;
 use crate::exclusion::Exclusion;
-use crate::identity::{Identity, PeerId};
+use crate::identity::PeerId;
 use crate::lineage::Lineage;
 use crate::outer::OuterSettings;
 use crate::round::Round;
 use crate::wire::Fields;
 
 const MAGIC: [u8; 4] = *b"CVMF";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// Bytes of everything but the two lists.
-const FIXED_LENGTH: usize = 4 + 2 + 4 + 32 + OuterSettings::LENGTH + 4 + 4 + 32;
-const INCLUSION_LENGTH: usize = 32 + 32 + 8;
+const FIXED_LENGTH: usize = 4 + 2 + 4 + 32 + 3 * 32 + OuterSettings::LENGTH + 4 + 4 + 32;
+const INCLUSION_LENGTH: usize = 32 + Inclusion::LENGTH;
 const EXCLUSION_LENGTH: usize = 32 + 1;
 
 /// The most peers that one manifest speaks of, included and excluded together.
 pub const MAX_PEERS: usize = 65_536;
 
-/// A delta that counts, as its envelope announces it.
+/// What a delta is known by: all that is said of one without looking at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inclusion {
@@ -40,13 +38,49 @@ pub struct Inclusion {
     pub length: u64,
 }
 
+/// Where a manifest comes from and what it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// The validator whose verdict this is.
+    pub proposer: PeerId,
+    /// The digest of the verdict's bytes: everything that was measured, and why who is in.
+    pub verdict: Digest,
+    /// The digest of the weights after the round.
+    pub weights: Digest,
+}
+
 /// Why a manifest is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// The envelope around it is wrong.
-    #[error("manifest: {0}")]
-    Envelope(#[from] EnvelopeError),
+    /// Somebody signed who is no validator.
+    #[error("manifest of {round} is signed by {}, who is no validator", signer.short())]
+    Stranger {
+        /// The round.
+        round: Round,
+        /// Who signed.
+        signer: PeerId,
+    },
+
+    /// A signature that does not hold.
+    #[error("manifest of {round} has no valid signature of {}", signer.short())]
+    BadSignature {
+        /// The round.
+        round: Round,
+        /// Whose it should be.
+        signer: PeerId,
+    },
+
+    /// Fewer signatures than the run asks for.
+    #[error("manifest of {round} is signed by {got} validators, the run asks for {expected}")]
+    TooFew {
+        /// The round.
+        round: Round,
+        /// How many it takes.
+        expected: usize,
+        /// How many there are.
+        got: usize,
+    },
 
     /// Not the bytes of a manifest.
     #[error("manifest is malformed: {reason}")]
@@ -55,10 +89,10 @@ pub enum ManifestError {
         reason: &'static str,
     },
 
-    /// The manifest contradicts the envelope that it came in.
-    #[error("manifest of {got} came in an envelope of {expected}")]
+    /// The manifest of another round.
+    #[error("manifest is of {got}, not of {expected}")]
     WrongRound {
-        /// The envelope's round.
+        /// The round that was asked for.
         expected: Round,
         /// The manifest's round.
         got: Round,
@@ -90,19 +124,16 @@ pub enum ManifestError {
 impl ManifestError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Envelope(error) => error.hint(),
-            _ => Some("the coordinator has to answer for it; do not train on".into()),
-        }
+        Some("the validators have to answer for it; do not train on".into())
     }
 
     /// Whether another download may bring the very object that this one should have been.
     pub fn may_be_transit(&self) -> bool {
-        matches!(self, Self::Envelope(error) if error.may_be_transit())
+        matches!(self, Self::Malformed { .. } | Self::WrongLineage { .. } | Self::BadSignature { .. })
     }
 }
 
-/// What the coordinator decided about one round.
+/// What the validators decided about one round.
 ///
 /// - No peer is both included and excluded, and both together are at most [`MAX_PEERS`].
 /// - The outer settings are valid.
@@ -112,6 +143,7 @@ impl ManifestError {
 pub struct Manifest {
     round: Round,
     previous: Lineage,
+    grounds: Grounds,
     outer: OuterSettings,
     included: Arc<BTreeMap<PeerId, Inclusion>>,
     excluded: Arc<BTreeMap<PeerId, Exclusion>>,
@@ -125,6 +157,7 @@ impl Manifest {
     pub fn new(
         round: Round,
         previous: Lineage,
+        grounds: Grounds,
         outer: OuterSettings,
         included: BTreeMap<PeerId, Inclusion>,
         excluded: BTreeMap<PeerId, Exclusion>,
@@ -139,7 +172,7 @@ impl Manifest {
         if excluded.keys().any(|peer| included.contains_key(peer)) {
             return malformed("a peer is both included and excluded");
         }
-        Ok(Self { round, previous, outer, included: included.into(), excluded: excluded.into() })
+        Ok(Self { round, previous, grounds, outer, included: included.into(), excluded: excluded.into() })
     }
 
     /// The round that was decided.
@@ -150,6 +183,11 @@ impl Manifest {
     /// The lineage of the weights that the round starts from.
     pub fn previous(&self) -> Lineage {
         self.previous
+    }
+
+    /// Whose verdict it follows from, and which weights it leads to.
+    pub fn grounds(&self) -> &Grounds {
+        &self.grounds
     }
 
     /// How the deltas are applied.
@@ -183,66 +221,6 @@ impl Manifest {
         (FIXED_LENGTH + peers.min(MAX_PEERS) * INCLUSION_LENGTH) as u64
     }
 
-    /// Signs the manifest in the coordinator's name.
-    pub fn seal(&self, coordinator: &Identity, run: RunId) -> Envelope {
-        let subject = Subject { run, round: self.round, kind: Kind::Manifest, base: self.previous };
-        Envelope::seal(coordinator, subject, self.to_bytes().into())
-    }
-
-    /// Reads a stored manifest of `round`, which must come from `coordinator` and start from `previous`.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with the envelope or with the manifest in it.
-    pub fn open(
-        object: &Bytes,
-        run: RunId,
-        coordinator: PeerId,
-        round: Round,
-        previous: Lineage,
-    ) -> Result<Self, ManifestError> {
-        Self::open_envelope(object, run, coordinator, round, Some(previous))
-    }
-
-    /// Reads a stored manifest of `round`, which must come from `coordinator` and lead to weights of lineage `after`:
-    /// for whoever walks back from a state that is trusted.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with the envelope or with the manifest in it.
-    pub fn open_leading_to(
-        object: &Bytes,
-        run: RunId,
-        coordinator: PeerId,
-        round: Round,
-        after: Lineage,
-    ) -> Result<Self, ManifestError> {
-        let manifest = Self::open_envelope(object, run, coordinator, round, None)?;
-        match manifest.lineage() {
-            got if got == after => Ok(manifest),
-            got => Err(ManifestError::WrongLineage { round, expected: after, got }),
-        }
-    }
-
-    fn open_envelope(
-        object: &Bytes,
-        run: RunId,
-        coordinator: PeerId,
-        round: Round,
-        base: Option<Lineage>,
-    ) -> Result<Self, ManifestError> {
-        let author = Author::Is(coordinator);
-        let max_payload = Self::max_length(MAX_PEERS);
-        let expectation = Expectation { run, kind: Kind::Manifest, round: Some(round), base, author, max_payload };
-        let envelope = Envelope::open(object, &expectation)?;
-        let manifest = Self::parse(envelope.payload())?;
-        if manifest.round != round {
-            return Err(ManifestError::WrongRound { expected: round, got: manifest.round });
-        }
-        match envelope.header().subject.base {
-            expected if expected == manifest.previous => Ok(manifest),
-            expected => Err(ManifestError::WrongPrevious { round, expected, got: manifest.previous }),
-        }
-    }
-
     /// The one encoding of this manifest.
     pub fn to_bytes(&self) -> Vec<u8> {
         let lists = self.included.len() * INCLUSION_LENGTH + self.excluded.len() * EXCLUSION_LENGTH;
@@ -251,13 +229,15 @@ impl Manifest {
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.round.0.to_le_bytes());
         bytes.extend(self.previous.digest().as_bytes());
+        bytes.extend(self.grounds.proposer.as_bytes());
+        bytes.extend(self.grounds.verdict.as_bytes());
+        bytes.extend(self.grounds.weights.as_bytes());
         bytes.extend(self.outer.to_bytes());
         bytes.extend((self.included.len() as u32).to_le_bytes());
         bytes.extend((self.excluded.len() as u32).to_le_bytes());
         for (peer, inclusion) in self.included.iter() {
             bytes.extend(peer.as_bytes());
-            bytes.extend(inclusion.digest.as_bytes());
-            bytes.extend(inclusion.length.to_le_bytes());
+            bytes.extend(inclusion.to_bytes());
         }
         for (peer, exclusion) in self.excluded.iter() {
             bytes.extend(peer.as_bytes());
@@ -300,11 +280,13 @@ impl Decoder<'_, '_> {
         }
         let round = Round(self.or_cut(|fields| fields.u32())?);
         let previous = self.lineage()?;
+        let proposer = PeerId::from_bytes(self.or_cut(|fields| fields.take())?);
+        let grounds = Grounds { proposer, verdict: self.digest()?, weights: self.digest()? };
         let outer = OuterSettings::parse(self.fields)
             .ok_or(ManifestError::Malformed { reason: "its outer settings are invalid" })?;
         let (included, excluded) = self.lists()?;
         let claimed = self.lineage()?;
-        Ok((Manifest::new(round, previous, outer, included, excluded)?, claimed))
+        Ok((Manifest::new(round, previous, grounds, outer, included, excluded)?, claimed))
     }
 
     fn lists(&mut self) -> Result<Lists, ManifestError> {
@@ -339,8 +321,7 @@ impl Decoder<'_, '_> {
     }
 
     fn inclusion(&mut self) -> Result<Inclusion, ManifestError> {
-        let digest = Digest::from_bytes(self.or_cut(|fields| fields.take())?);
-        Ok(Inclusion { digest, length: self.or_cut(|fields| fields.u64())? })
+        self.or_cut(Inclusion::cut)
     }
 
     fn exclusion(&mut self) -> Result<Exclusion, ManifestError> {
@@ -349,8 +330,12 @@ impl Decoder<'_, '_> {
             .ok_or(ManifestError::Malformed { reason: "it excludes a peer for an unknown reason" })
     }
 
+    fn digest(&mut self) -> Result<Digest, ManifestError> {
+        self.or_cut(|fields| fields.take()).map(Digest::from_bytes)
+    }
+
     fn lineage(&mut self) -> Result<Lineage, ManifestError> {
-        self.or_cut(|fields| fields.take()).map(|bytes| Lineage::from_digest(Digest::from_bytes(bytes)))
+        self.digest().map(Lineage::from_digest)
     }
 
     fn or_cut<T>(&mut self, field: fn(&mut Fields<'_>) -> Option<T>) -> Result<T, ManifestError> {

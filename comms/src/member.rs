@@ -11,7 +11,9 @@ use crate::fetch::fetch;
 use crate::identity::{Identity, PeerId};
 use crate::layout::Key;
 use crate::lineage::Lineage;
+use crate::manifest::Inclusion;
 use crate::residence::Residence;
+use crate::roll::Rolls;
 use crate::round::Round;
 use crate::run::Run;
 
@@ -104,7 +106,33 @@ impl Member {
         self.put(&Key::Farewell(self.peer(), round), Kind::Farewell, round, base, Bytes::new()).await.map(drop)
     }
 
-    /// Delivers what was learned in `round` from weights of lineage `base`.
+    /// Binds the peer to what it learned in `round` from weights of lineage `base`; the delta itself stays secret until it
+    /// [`may_reveal`](Self::may_reveal) it.
+    ///
+    /// Gives what counts: a peer that had committed in a life that it has forgotten is held to that.
+    ///
+    /// # Errors
+    /// What is wrong with an object that lies there already, or what the bucket says.
+    pub async fn commit(&self, round: Round, base: Lineage, payload: &[u8]) -> Result<Inclusion, CommsError> {
+        let commitment = Inclusion::of(payload);
+        let key = Key::Commitment(round, self.peer());
+        match self.put(&key, Kind::Commitment, round, base, commitment.to_bytes()).await? {
+            true => Ok(commitment),
+            false => self.run.commitment(round, base, self.peer()).await,
+        }
+    }
+
+    /// Whether so many validators have called the roll of `round` that nobody can commit any more to what he sees now.
+    ///
+    /// # Errors
+    /// What the bucket says.
+    pub async fn may_reveal(&self, round: Round, base: Lineage) -> Result<bool, CommsError> {
+        let mut rolls = Rolls::default();
+        self.run.look_for_rolls(round, base, &mut rolls).await?;
+        Ok(rolls.are_enough(&self.run.description().quorum))
+    }
+
+    /// Delivers what was learned in `round` from weights of lineage `base`, for all to see.
     ///
     /// A peer that was killed after it had delivered, and trained again, is told what counts.
     ///

@@ -1,23 +1,24 @@
 //! What may be removed from a bucket, and its removal.
 //!
-//! What stays for as long as the run: its description and parts, all manifests, every hello.
+//! What stays for as long as the run: its description and parts, every hello, and of each round all but the deltas, so that
+//! every verdict can be read.
 
 use std::collections::BTreeMap;
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use crate::bucket::Listed;
-use crate::coordinator::Coordinator;
 use crate::error::CommsError;
 use crate::identity::PeerId;
 use crate::layout::{Key, Prefix};
 use crate::round::Round;
 use crate::run::{CONCURRENCY, Run};
+use crate::validator::Validator;
 
-/// Rounds beyond `patience` for which signs of life are kept, for coordinators that lag.
+/// Rounds beyond `patience` for which signs of life are kept, for validators that lag.
 const GRACE: u32 = 2;
 
-impl Coordinator {
+impl Validator {
     /// Removes what nobody needs any more: checkpoints beyond those that are kept, deltas of rounds before the oldest of
     /// them, and signs of life of rounds long past.
     ///

@@ -8,7 +8,6 @@ use crate::identity::PeerId;
 use crate::layout::Key;
 use crate::manifest::Manifest;
 use crate::round::Round;
-use crate::seat::Seat;
 
 /// The newest signs of life of one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,11 +66,6 @@ pub(crate) struct Roster<'known> {
 }
 
 impl Roster<'_> {
-    /// Everybody who may contribute.
-    pub(crate) fn seated(&self) -> BTreeSet<PeerId> {
-        self.history.back().map(Seat::holders).unwrap_or_default()
-    }
-
     /// Whether the round waits for a peer that has a seat.
     ///
     /// For those who delivered in the round before or are new in this one; for those who were refused, if they are there
@@ -87,14 +81,12 @@ impl Roster<'_> {
         }
     }
 
-    /// What the manifest says of a seated peer that did not deliver in time; nothing if it loses its seat.
-    pub(crate) fn silence(&self, peer: PeerId, is_late: bool) -> Option<Exclusion> {
+    /// Whether a seated peer that was silent in this round keeps its seat.
+    pub(crate) fn keeps_seat(&self, peer: PeerId) -> bool {
         let was_silent =
             |manifest: &&Manifest| manifest.excluded().get(&peer).is_some_and(|reason| reason.is_silence());
         let before = self.history.iter().rev().take_while(was_silent).count();
-        let keeps_seat = !self.attendance.of(peer).has_left() && before as u64 + 1 < self.patience.into();
-        let reason = if is_late { Exclusion::Late } else { Exclusion::Missing };
-        keeps_seat.then_some(reason)
+        !self.attendance.of(peer).has_left() && before as u64 + 1 < self.patience.into()
     }
 
     /// Who has no seat and wants one, ascending.

@@ -9,7 +9,7 @@ use crate::manifest::MAX_PEERS;
 /// The settings of a run that decide when rounds end, who is in them, and what is kept.
 ///
 /// - `min_peers` is at least 1 and at most `max_included`, which is at most [`MAX_PEERS`].
-/// - `deadline` is a whole number of milliseconds, from 1 ms to 30 days.
+/// - `deadline`, `reveal` and `takeover` are whole numbers of milliseconds, from 1 ms to 30 days.
 /// - `max_delta`, `patience`, `checkpoint_every` and `keep_checkpoints` are at least 1, `patience` at most 1,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,9 +20,15 @@ pub struct Rules {
     pub min_peers: u32,
     /// The most deltas that count in one round.
     pub max_included: u32,
-    /// The longest that a round lasts, from its first heartbeat on.
-    #[serde(rename = "deadline_milliseconds", serialize_with = "write_deadline", deserialize_with = "read_deadline")]
+    /// The longest that peers may take to commit, from the first heartbeat of a round on.
+    #[serde(rename = "deadline_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
     pub deadline: Duration,
+    /// The longest that peers may take to reveal what they committed to.
+    #[serde(rename = "reveal_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
+    pub reveal: Duration,
+    /// How long a validator may be silent before it is the next one's turn.
+    #[serde(rename = "takeover_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
+    pub takeover: Duration,
     /// A peer that misses this many rounds in a row loses its seat.
     pub patience: u32,
     /// Outer rounds from one checkpoint to the next.
@@ -35,16 +41,17 @@ pub struct Rules {
 type Problem = (&'static str, String, &'static str);
 
 impl Rules {
-    const LONGEST_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
+    const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
     /// Finds the first value that no run can have.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         self.check_peers()?;
-        let deadline = self.deadline;
-        let is_whole = deadline.subsec_nanos().is_multiple_of(1_000_000);
-        if deadline.is_zero() || deadline > Self::LONGEST_DEADLINE || !is_whole {
-            let reason = "it must be a whole number of milliseconds, from 1 ms to 30 days";
-            return Err(("deadline", format!("{deadline:?}"), reason));
+        for (field, duration) in [("deadline", self.deadline), ("reveal", self.reveal), ("takeover", self.takeover)] {
+            let is_whole = duration.subsec_nanos().is_multiple_of(1_000_000);
+            if duration.is_zero() || duration > Self::LONGEST || !is_whole {
+                let reason = "it must be a whole number of milliseconds, from 1 ms to 30 days";
+                return Err((field, format!("{duration:?}"), reason));
+            }
         }
         if self.patience > 1000 {
             return Err(("patience", self.patience.to_string(), "it must be at most 1000"));
@@ -72,10 +79,10 @@ impl Rules {
     }
 }
 
-fn write_deadline<S: Serializer>(deadline: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX))
+fn write_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn read_deadline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+fn read_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
 }

@@ -7,15 +7,15 @@ use bytes::Bytes;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use crate::bucket::Bucket;
+use crate::certificate::Certificate;
 use crate::clock::Clock;
 use crate::description::Description;
 use crate::digest::{Digest, RunId};
-use crate::envelope::Header;
 use crate::error::CommsError;
 use crate::fetch::fetch;
 use crate::layout::Key;
 use crate::lineage::Lineage;
-use crate::manifest::{MAX_PEERS, Manifest};
+use crate::manifest::{Manifest, ManifestError};
 use crate::residence::{Opener, Residences};
 use crate::round::Round;
 
@@ -141,9 +141,25 @@ impl Run {
 
     /// The manifest of `round`, if it leads to weights of lineage `after`.
     pub(crate) async fn manifest_leading_to(&self, round: Round, after: Lineage) -> Result<Manifest, CommsError> {
-        let coordinator = self.description().coordinator;
-        let check = |object| Ok(Manifest::open_leading_to(&object, self.id(), coordinator, round, after)?);
-        self.fetch(&Key::Manifest(round), max_manifest(), check).await
+        let quorum = &self.description().quorum;
+        let check = |object: Bytes| {
+            let certificate = Certificate::open(&object, self.id(), quorum, round, None)?;
+            match certificate.manifest().lineage() {
+                got if got == after => Ok(certificate.manifest().clone()),
+                got => Err(ManifestError::WrongLineage { round, expected: after, got }.into()),
+            }
+        };
+        self.fetch(&Key::Manifest(round), Certificate::max_length(), check).await
+    }
+
+    /// The decision on `round` with the signatures that make it count; it must start from `previous`, if that is given.
+    ///
+    /// # Errors
+    /// What is wrong with it, or what the bucket says.
+    pub async fn certificate(&self, round: Round, previous: Option<Lineage>) -> Result<Certificate, CommsError> {
+        let quorum = &self.description().quorum;
+        let check = |object: Bytes| Ok(Certificate::open(&object, self.id(), quorum, round, previous)?);
+        self.fetch(&Key::Manifest(round), Certificate::max_length(), check).await
     }
 
     /// What `check` makes of an object, fetched again while the way may have damaged it.
@@ -155,11 +171,6 @@ impl Run {
     ) -> Result<T, CommsError> {
         fetch(self.bucket().as_ref(), self.clock().as_ref(), key, limit, check).await
     }
-}
-
-/// The largest object that can be a manifest, in bytes.
-pub(crate) fn max_manifest() -> u64 {
-    Manifest::max_length(MAX_PEERS) + Header::LENGTH as u64
 }
 
 /// `bytes`, if `expected` is their digest.

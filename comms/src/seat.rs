@@ -1,6 +1,6 @@
 //! Seats: who takes part in a round, in an order that everybody can compute.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,14 @@ impl Seat {
         let all = last.included().len() + last.excluded().iter().filter(is_seated).count();
         // A manifest names at most 65,536 peers.
         has_seat.then_some(Self { index: before as u32, of: all as u32 })
+    }
+
+    /// All seats of the round after the one that `last` decided.
+    pub(crate) fn all(last: &Manifest) -> BTreeMap<PeerId, Self> {
+        let holders = Self::holders(last);
+        // A manifest names at most 65,536 peers.
+        let of = holders.len() as u32;
+        holders.into_iter().zip(0..).map(|(peer, index)| (peer, Self { index, of })).collect()
     }
 
     /// Everybody who has a seat in the round after the one that `last` decided.

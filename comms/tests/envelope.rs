@@ -63,7 +63,7 @@ fn what_belongs_elsewhere_is_refused_by_name() {
     let other = RunId::of(b"another run");
     let wrong_run = refusal(&object, &Expectation { run: other, ..expectation() });
     assert!(matches!(wrong_run, EnvelopeError::WrongRun { expected, .. } if expected == other), "{wrong_run}");
-    let wrong_kind = refusal(&object, &Expectation { kind: Kind::Manifest, ..expectation() });
+    let wrong_kind = refusal(&object, &Expectation { kind: Kind::Roll, ..expectation() });
     assert!(matches!(wrong_kind, EnvelopeError::WrongKind { got: Kind::Delta, .. }), "{wrong_kind}");
     let wrong_round = refusal(&object, &Expectation { round: Some(Round(4)), ..expectation() });
     assert!(matches!(wrong_round, EnvelopeError::WrongRound { got: ROUND, .. }), "{wrong_round}");

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use covey_comms::{
-    BrokenChain, Chain, Clip, Digest, EnvelopeError, Exclusion, Identity, Inclusion, Lineage, Manifest, ManifestError,
-    MeanOver, OuterSettings, PeerId, Round, RunId,
+    BrokenChain, Certificate, Chain, Clip, Digest, Exclusion, Grounds, Identity, Inclusion, Lineage, Manifest,
+    ManifestError, MeanOver, OuterSettings, PeerId, Quorum, Round, RunId,
 };
 use proptest::prelude::*;
 
@@ -16,8 +16,24 @@ fn run() -> RunId {
     RunId::of(b"a run")
 }
 
-fn coordinator() -> Identity {
-    Identity::from_secret(&[1; 32])
+/// Three validators, of whom two must agree.
+fn validators() -> [Identity; 3] {
+    [1, 5, 6].map(|number| Identity::from_secret(&[number; 32]))
+}
+
+fn quorum() -> Quorum {
+    Quorum::new(validators().iter().map(Identity::peer).collect(), 2).unwrap()
+}
+
+fn grounds() -> Grounds {
+    let proposer = Identity::from_secret(&[1; 32]).peer();
+    Grounds { proposer, verdict: Digest::of(b"verdict"), weights: Digest::of(b"weights") }
+}
+
+/// The object that is stored, signed by these.
+fn sealed(manifest: &Manifest, signers: &[Identity]) -> Bytes {
+    let sign = |signer: &Identity| (signer.peer(), Certificate::sign(manifest, run(), signer));
+    Certificate::new(manifest.clone(), signers.iter().map(sign).collect()).to_bytes()
 }
 
 fn peer(number: u8) -> PeerId {
@@ -31,7 +47,7 @@ fn inclusion(content: u8) -> Inclusion {
 fn manifest(round: u32, previous: Lineage) -> Manifest {
     let included = [2, 4].map(|number| (peer(number), inclusion(number))).into();
     let excluded = [(peer(3), Exclusion::Late)].into();
-    Manifest::new(Round(round), previous, OUTER, included, excluded).unwrap()
+    Manifest::new(Round(round), previous, grounds(), OUTER, included, excluded).unwrap()
 }
 
 /// The stored manifests of the first rounds.
@@ -40,13 +56,13 @@ fn history(rounds: u32) -> Vec<Bytes> {
     let mut step = |round| {
         let manifest = manifest(round, lineage);
         lineage = manifest.lineage();
-        manifest.seal(&coordinator(), run()).to_bytes()
+        sealed(&manifest, &validators()[..2])
     };
     (0..rounds).map(&mut step).collect()
 }
 
 fn chain() -> Chain {
-    Chain::genesis(run(), coordinator().peer())
+    Chain::genesis(run(), quorum())
 }
 
 fn documented(name: &str) -> String {
@@ -72,8 +88,8 @@ fn a_whole_history_verifies_from_genesis() {
     let mut chain = chain();
     chain.extend_all(&history(5)).unwrap();
     assert_eq!(chain.next(), Round(5));
-    let mut joiner = Chain::resume(run(), coordinator().peer(), chain.head(), chain.next());
-    let next = manifest(5, chain.head()).seal(&coordinator(), run()).to_bytes();
+    let mut joiner = Chain::resume(run(), quorum(), chain.head(), chain.next());
+    let next = sealed(&manifest(5, chain.head()), &validators());
     assert_eq!(joiner.extend(&next), chain.extend(&next));
     assert_eq!(joiner, chain);
 }
@@ -82,27 +98,36 @@ fn a_whole_history_verifies_from_genesis() {
 fn the_first_bad_round_is_named_and_the_chain_stops_before_it() {
     let mut objects = history(5);
     let elsewhere = manifest(2, Lineage::genesis(run()));
-    objects[2] = elsewhere.seal(&coordinator(), run()).to_bytes();
+    objects[2] = sealed(&elsewhere, &validators());
     let mut chain = chain();
     let BrokenChain { round, source } = chain.extend_all(&objects).unwrap_err();
     assert_eq!((round, chain.next()), (Round(2), Round(2)));
-    assert!(matches!(source, ManifestError::Envelope(EnvelopeError::WrongBase { .. })), "{source}");
+    assert!(matches!(source, ManifestError::WrongPrevious { .. }), "{source}");
 }
 
 #[test]
-fn a_round_cannot_be_left_out_or_told_by_another() {
+fn a_round_cannot_be_left_out_or_told_by_others() {
     let objects = history(3);
     let error = chain().extend(&objects[1]).unwrap_err();
-    assert!(matches!(error.source, ManifestError::Envelope(EnvelopeError::WrongRound { .. })), "{error}");
-    let usurper = manifest(0, Lineage::genesis(run())).seal(&Identity::from_secret(&[2; 32]), run()).to_bytes();
-    let error = chain().extend(&usurper).unwrap_err();
-    assert!(matches!(error.source, ManifestError::Envelope(EnvelopeError::WrongPeer { .. })), "{error}");
+    assert!(matches!(error.source, ManifestError::WrongRound { .. }), "{error}");
+    let [one, other, _] = validators();
+    let first = manifest(0, Lineage::genesis(run()));
+    let usurped = sealed(&first, &[one.clone(), Identity::from_secret(&[2; 32])]);
+    let error = chain().extend(&usurped).unwrap_err();
+    assert!(matches!(error.source, ManifestError::Stranger { .. }), "{error}");
+    let error = chain().extend(&sealed(&first, std::slice::from_ref(&one))).unwrap_err();
+    assert!(matches!(error.source, ManifestError::TooFew { expected: 2, got: 1, .. }), "{error}");
+    let borrowed = [(one.peer(), &one), (other.peer(), &one)];
+    let borrowed = borrowed.map(|(name, signer)| (name, Certificate::sign(&first, run(), signer)));
+    let error = chain().extend(&Certificate::new(first, borrowed.into()).to_bytes()).unwrap_err();
+    assert!(matches!(error.source, ManifestError::BadSignature { signer, .. } if signer == other.peer()), "{error}");
 }
 
 #[test]
 fn a_void_round_still_moves_the_lineage() {
     let genesis = Lineage::genesis(run());
-    let void = |round| Manifest::new(Round(round), genesis, OUTER, BTreeMap::new(), BTreeMap::new()).unwrap();
+    let void =
+        |round| Manifest::new(Round(round), genesis, grounds(), OUTER, BTreeMap::new(), BTreeMap::new()).unwrap();
     assert!(void(0).is_void());
     assert_ne!(void(0).lineage(), genesis);
     assert_ne!(void(0).lineage(), void(1).lineage());
@@ -113,7 +138,7 @@ fn the_lineage_depends_on_everything_that_moves_weights() {
     let genesis = Lineage::genesis(run());
     let lineage = |outer, included: &[(u8, u8)]| {
         let included = included.iter().map(|&(number, content)| (peer(number), inclusion(content))).collect();
-        Manifest::new(Round(0), genesis, outer, included, BTreeMap::new()).unwrap().lineage()
+        Manifest::new(Round(0), genesis, grounds(), outer, included, BTreeMap::new()).unwrap().lineage()
     };
     let lineages = [
         lineage(OUTER, &[(2, 2), (4, 4)]),
@@ -130,12 +155,15 @@ fn the_lineage_depends_on_everything_that_moves_weights() {
 #[test]
 fn impossible_manifests_cannot_be_made() {
     let genesis = Lineage::genesis(run());
-    let both =
-        Manifest::new(Round(0), genesis, OUTER, [(peer(2), inclusion(2))].into(), [(peer(2), Exclusion::Late)].into());
+    let (included, excluded) = ([(peer(2), inclusion(2))].into(), [(peer(2), Exclusion::Late)].into());
+    let both = Manifest::new(Round(0), genesis, grounds(), OUTER, included, excluded);
     assert!(matches!(both, Err(ManifestError::Malformed { .. })));
     for alpha in [f64::NAN, f64::INFINITY, -1.0, -0.0] {
         let outer = OuterSettings { alpha, ..OUTER };
-        assert!(Manifest::new(Round(0), genesis, outer, BTreeMap::new(), BTreeMap::new()).is_err(), "{alpha}");
+        assert!(
+            Manifest::new(Round(0), genesis, grounds(), outer, BTreeMap::new(), BTreeMap::new()).is_err(),
+            "{alpha}"
+        );
     }
 }
 
@@ -144,8 +172,8 @@ fn counts_are_believed_only_if_the_bytes_are_there() {
     let bytes = manifest(0, Lineage::genesis(run())).to_bytes();
     for counts in [[u32::MAX, 0], [u32::MAX, u32::MAX], [3, 1], [2, 0]] {
         let mut changed = bytes.clone();
-        changed[52..56].copy_from_slice(&counts[0].to_le_bytes());
-        changed[56..60].copy_from_slice(&counts[1].to_le_bytes());
+        changed[148..152].copy_from_slice(&counts[0].to_le_bytes());
+        changed[152..156].copy_from_slice(&counts[1].to_le_bytes());
         assert!(matches!(Manifest::parse(&changed), Err(ManifestError::Malformed { .. })), "{counts:?}");
     }
 }
@@ -154,14 +182,14 @@ fn counts_are_believed_only_if_the_bytes_are_there() {
 fn peers_have_one_order() {
     let bytes = manifest(0, Lineage::genesis(run())).to_bytes();
     let mut swapped = bytes.clone();
-    swapped[60..132].copy_from_slice(&bytes[132..204]);
-    swapped[132..204].copy_from_slice(&bytes[60..132]);
+    swapped[156..228].copy_from_slice(&bytes[228..300]);
+    swapped[228..300].copy_from_slice(&bytes[156..228]);
     let error = Manifest::parse(&swapped).unwrap_err();
     assert!(error.to_string().contains("ascending"), "{error}");
 }
 
 fn exclusions() -> impl Strategy<Value = Exclusion> {
-    (1..=14_u8).prop_map(|code| Exclusion::from_code(code).unwrap())
+    (1..=21_u8).prop_map(|code| Exclusion::from_code(code).unwrap())
 }
 
 fn manifests() -> impl Strategy<Value = Manifest> {
@@ -175,7 +203,7 @@ fn manifests() -> impl Strategy<Value = Manifest> {
             let excluded = excluded.into_iter().map(|(peer, reason)| (PeerId::from_bytes(peer), reason));
             let previous = Lineage::from_digest(Digest::from_bytes(previous));
             let outer = OuterSettings { alpha, ..OUTER };
-            Manifest::new(Round(round), previous, outer, included.collect(), excluded.collect()).unwrap()
+            Manifest::new(Round(round), previous, grounds(), outer, included.collect(), excluded.collect()).unwrap()
         },
     )
 }
@@ -191,11 +219,10 @@ proptest! {
 
     #[test]
     fn any_flipped_bit_of_a_stored_manifest_is_refused(manifest in manifests(), place: prop::sample::Index) {
-        let mut object = manifest.seal(&coordinator(), run()).to_bytes().to_vec();
+        let mut object = sealed(&manifest, &validators()[..2]).to_vec();
         let bit = place.index(object.len() * 8);
         object[bit / 8] ^= 1 << (bit % 8);
-        let opened =
-            Manifest::open(&object.into(), run(), coordinator().peer(), manifest.round(), manifest.previous());
+        let opened = Certificate::open(&object, run(), &quorum(), manifest.round(), Some(manifest.previous()));
         prop_assert!(opened.is_err());
     }
 

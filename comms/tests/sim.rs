@@ -64,7 +64,7 @@ fn the_same_scenario_leaves_the_same_trace() {
 
 #[test]
 fn a_peer_that_applies_wrongly_is_caught() {
-    let sabotage = Some(Sabotage::ForgetsADelta { peer: 2, from: Round(4) });
+    let sabotage = vec![Sabotage::ForgetsADelta { peer: 2, from: Round(4) }];
     let scenario = Scenario { sabotage, ..Scenario::calm(4, 8, 3) };
     let failure = run(&scenario).unwrap_err();
     let Problem::Diverged { round, first, second, .. } = *failure.problem else { panic!("{failure}") };
@@ -73,6 +73,18 @@ fn a_peer_that_applies_wrongly_is_caught() {
     let printed = run(&scenario).unwrap_err().to_string();
     assert_eq!(printed, failure.to_string(), "a failure replays");
     assert!(printed.contains("seed 3") && printed.contains("ForgetsADelta") && printed.contains("peer 2 applies"));
+}
+
+#[test]
+fn a_silent_and_a_lying_validator_stop_nobody() {
+    let silent = Sabotage::SilentValidator { validator: 0 };
+    let lying = Sabotage::LyingValidator { validator: 1 };
+    for (validators, sabotage) in [((3, 2), vec![silent]), ((3, 2), vec![lying]), ((5, 3), vec![silent, lying])] {
+        let scenario = Scenario { validators, sabotage, ..Scenario::calm(6, 12, 5) };
+        let report = run(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(report.rounds, 12);
+        assert!(report.distance < 0.5, "{}", report.distance);
+    }
 }
 
 #[test]

@@ -29,6 +29,10 @@ pub enum Problem {
     #[error("{actor} cannot apply a delta of {round}: {reason}")]
     NotApplicable { actor: Actor, round: Round, reason: Exclusion },
 
+    /// The manifest promises other weights.
+    #[error("{actor} does not hold the weights that the manifest of {round} names")]
+    NotAsPromised { actor: Actor, round: Round },
+
     /// Not everybody reached the end in time.
     #[error("the run was not over in time, it had reached {reached}")]
     TooSlow { reached: Round },

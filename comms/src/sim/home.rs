@@ -67,13 +67,9 @@ impl Home {
     }
 }
 
-/// All coordinators share one identity.
+/// Who an actor is, in all its lives.
 pub(crate) fn identity(seed: u64, actor: Actor) -> Identity {
-    let name = match actor {
-        Actor::Coordinator(_) => "coordinator".to_string(),
-        Actor::Peer(_) => actor.to_string(),
-    };
-    let mut dice = Seeded::named(seed, &name, 1);
+    let mut dice = Seeded::named(seed, &actor.to_string(), 1);
     let mut secret = [0; 32];
     secret.chunks_exact_mut(8).for_each(|bytes| bytes.copy_from_slice(&dice.bits().to_le_bytes()));
     Identity::from_secret(&secret)

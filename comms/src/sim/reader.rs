@@ -95,15 +95,20 @@ impl Reader {
         mut deltas: BTreeMap<PeerId, Bytes>,
     ) -> Result<(), Interruption> {
         let (actor, round) = (home.actor, manifest.round());
-        if let Some(Sabotage::ForgetsADelta { peer, from }) = world.scenario.sabotage
-            && actor == Actor::Peer(peer)
-            && round >= from
-        {
-            deltas.pop_last();
+        for sabotage in &world.scenario.sabotage {
+            if let Sabotage::ForgetsADelta { peer, from } = sabotage
+                && actor == Actor::Peer(*peer)
+                && round >= *from
+            {
+                deltas.pop_last();
+            }
         }
         let not_applicable = |reason| Problem::NotApplicable { actor, round, reason };
         self.model.apply(&deltas, manifest.outer()).map_err(not_applicable)?;
         world.note(actor, Event::Applied(round, deltas.len(), self.follower.head()));
+        if self.model.digest() != manifest.grounds().weights && world.scenario.sabotage.is_empty() {
+            return Err(Problem::NotAsPromised { actor, round }.into());
+        }
         world.witness(actor, self.follower.next(), self.follower.head(), &self.model)?;
         if home.dice.fraction() < 0.7 {
             home.saved = Some(Saved { position: self.follower.position(), model: self.model.clone() });

@@ -7,6 +7,7 @@ use crate::faults::FaultRates;
 use crate::round::Round;
 use crate::rules::Rules;
 use crate::sim::outages::Outages;
+use crate::sim::trace::Actor;
 
 /// A world to be played; equal scenarios go the same way, event by event.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +16,8 @@ pub struct Scenario {
     pub seed: u64,
     /// Peers that train.
     pub peers: u32,
-    /// Coordinators with the one key.
-    pub coordinators: u32,
+    /// Validators, and how many of them must agree.
+    pub validators: (u32, u32),
     /// Rounds after which the run is over.
     pub rounds: u32,
     /// How rounds are played.
@@ -45,8 +46,8 @@ pub struct Scenario {
     pub skew: Duration,
     /// The virtual time within which everybody must have reached the end.
     pub time_limit: Duration,
-    /// A break of the protocol, to see that it is noticed.
-    pub sabotage: Option<Sabotage>,
+    /// Breaks of the protocol, to see that they are noticed or do no harm.
+    pub sabotage: Vec<Sabotage>,
 }
 
 /// A break of the protocol.
@@ -60,6 +61,16 @@ pub enum Sabotage {
         /// The first round in which it does.
         from: Round,
     },
+    /// A validator never says a word.
+    SilentValidator {
+        /// The validator's number.
+        validator: u32,
+    },
+    /// A validator tells of losses and weights that nobody else finds, and refuses what others tell.
+    LyingValidator {
+        /// The validator's number.
+        validator: u32,
+    },
 }
 
 impl Scenario {
@@ -68,13 +79,15 @@ impl Scenario {
         Self {
             seed,
             peers,
-            coordinators: 1,
+            validators: (1, 1),
             rounds,
             rules: Rules {
                 max_delta: 1 << 10,
                 min_peers: peers.clamp(1, 20),
                 max_included: 20,
                 deadline: Duration::from_secs(300),
+                reveal: Duration::from_secs(70),
+                takeover: Duration::from_secs(60),
                 patience: 3,
                 checkpoint_every: 5,
                 keep_checkpoints: 2,
@@ -91,15 +104,29 @@ impl Scenario {
             disk_losses: 0.0,
             skew: Duration::ZERO,
             time_limit: Duration::from_secs(600) * rounds.saturating_add(2),
-            sabotage: None,
+            sabotage: Vec::new(),
         }
     }
 
-    /// Four peers and two coordinators in a world in which everything goes wrong that can.
+    /// Whether an actor tells something else than it finds.
+    pub(crate) fn lies(&self, actor: Actor) -> bool {
+        self.sabotage.iter().any(
+            |sabotage| matches!(sabotage, Sabotage::LyingValidator { validator } if actor == Actor::Validator(*validator)),
+        )
+    }
+
+    /// Whether an actor never begins.
+    pub(crate) fn is_absent(&self, actor: Actor) -> bool {
+        self.sabotage.iter().any(
+            |sabotage| matches!(sabotage, Sabotage::SilentValidator { validator } if actor == Actor::Validator(*validator)),
+        )
+    }
+
+    /// Four peers and three validators in a world in which everything goes wrong that can.
     pub fn stormy(seed: u64) -> Self {
         let calm = Self::calm(4, 20, seed);
         Self {
-            coordinators: 2,
+            validators: (3, 2),
             rules: Rules { min_peers: 1, max_included: 3, ..calm.rules },
             arrival: Duration::from_secs(900),
             nonsense: 0.05,

@@ -10,7 +10,7 @@ use crate::round::Round;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Actor {
     /// One that closes rounds.
-    Coordinator(u32),
+    Validator(u32),
     /// One that trains.
     Peer(u32),
 }
@@ -18,7 +18,7 @@ pub enum Actor {
 impl fmt::Display for Actor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Coordinator(number) => write!(formatter, "coordinator {number}"),
+            Self::Validator(number) => write!(formatter, "validator {number}"),
             Self::Peer(number) => write!(formatter, "peer {number}"),
         }
     }
@@ -31,9 +31,10 @@ pub(crate) enum Event {
     /// Whether what was saved is lost as well.
     Crashed(bool),
     Stumbled(String),
+    Committed(Round),
+    /// An earlier life had committed to something else, which is forgotten.
+    Forgot(Round),
     Delivered(Round),
-    /// An earlier life had delivered.
-    Occupied(Round),
     Applied(Round, usize, Lineage),
     Closed(Round, usize, usize),
     Checkpointed(Round),
@@ -47,8 +48,9 @@ impl fmt::Display for Event {
             Self::Crashed(false) => formatter.write_str("crashes"),
             Self::Crashed(true) => formatter.write_str("crashes and loses its disk"),
             Self::Stumbled(error) => write!(formatter, "starts again: {error}"),
+            Self::Committed(round) => write!(formatter, "commits to {round}"),
+            Self::Forgot(round) => write!(formatter, "has forgotten what it committed to in {round}"),
             Self::Delivered(round) => write!(formatter, "delivers to {round}"),
-            Self::Occupied(round) => write!(formatter, "had delivered to {round}"),
             Self::Applied(round, deltas, lineage) => {
                 write!(formatter, "applies {deltas} of {round}, lineage {lineage}")
             }

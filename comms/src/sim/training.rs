@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::manifest::Inclusion;
 use crate::member::{Member, Published};
 use crate::sim::home::Home;
 use crate::sim::reader::{Interruption, Reader};
@@ -41,10 +42,32 @@ async fn contribute(world: &World, home: &mut Home, reader: &Reader, member: &Me
     let is_nonsense = home.dice.fraction() < world.scenario.nonsense;
     let delta = reader.model.train(&mut home.dice);
     let payload = if is_nonsense { Bytes::from_static(b"nonsense") } else { delta };
-    let event = match member.publish(round, head, payload).await? {
-        Published::Stored => Event::Delivered(round),
-        Published::Occupied(_) => Event::Occupied(round),
-    };
-    world.note(home.actor, event);
+    if member.commit(round, head, &payload).await? != Inclusion::of(&payload) {
+        world.note(home.actor, Event::Forgot(round));
+        return Ok(());
+    }
+    world.note(home.actor, Event::Committed(round));
+    reveal(world, home, reader, member, payload).await
+}
+
+/// Publishes the delta once nobody can copy it any more; unless the round is over before.
+async fn reveal(
+    world: &World,
+    home: &Home,
+    reader: &Reader,
+    member: &Member,
+    payload: Bytes,
+) -> Result<(), Interruption> {
+    let (round, head) = (reader.follower.next(), reader.follower.head());
+    while !member.may_reveal(round, head).await? {
+        if reader.follower.clone().poll().await?.is_some() {
+            return Ok(());
+        }
+        home.sleep(world.scenario.poll).await;
+    }
+    // What was published before is the same: it was committed to.
+    if let Published::Stored = member.publish(round, head, payload).await? {
+        world.note(home.actor, Event::Delivered(round));
+    }
     Ok(())
 }

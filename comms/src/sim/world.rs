@@ -13,7 +13,9 @@ use crate::clock::{Clock, Timestamp, within};
 use crate::description::Description;
 use crate::digest::{Digest, RunId};
 use crate::error::CommsError;
+use crate::gauntlet::GauntletConfig;
 use crate::lineage::Lineage;
+use crate::quorum::Quorum;
 use crate::random::Seeded;
 use crate::round::Round;
 use crate::run::Run;
@@ -23,7 +25,7 @@ use crate::sim::model::Model;
 use crate::sim::reader::Interruption;
 use crate::sim::scenario::Scenario;
 use crate::sim::trace::{Actor, Event, Trace};
-use crate::sim::{coordinating, training};
+use crate::sim::{training, validating};
 use crate::virtual_clock::VirtualClock;
 
 /// When simulations begin: late enough for clocks that are behind.
@@ -81,7 +83,7 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     let failed =
         |problem: Problem, trace| Failure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace };
     let founded = clock.run(found(scenario, &clock, &bucket)).unwrap_or(Err(CommsError::NoRun));
-    let founder = Actor::Coordinator(0);
+    let founder = Actor::Validator(0);
     let id =
         founded.map_err(|source| failed(Problem::Died { actor: founder, source }, Trace::starting_at(START)))?.id();
     let records = Records { trace: Trace::starting_at(START), weights: BTreeMap::new(), distance: f32::MAX };
@@ -107,13 +109,17 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
 }
 
 async fn found(scenario: &Scenario, clock: &VirtualClock, bucket: &MemoryBucket) -> Result<Run, CommsError> {
+    let (validators, threshold) = scenario.validators;
+    let validators = (0..validators).map(|number| identity(scenario.seed, Actor::Validator(number)).peer()).collect();
+    let quorum = Quorum::new(validators, threshold).ok_or(CommsError::NoRun)?;
     let description = Description {
         name: "simulation".into(),
-        coordinator: identity(scenario.seed, Actor::Coordinator(0)).peer(),
+        quorum,
         seed: scenario.seed,
         genesis_weights: Model::genesis().digest(),
         parts: BTreeMap::new(),
         rules: scenario.rules,
+        gauntlet: GauntletConfig::default(),
     };
     Run::found(Arc::new(bucket.clone()), Arc::new(clock.clone()), &description, &BTreeMap::new()).await
 }
@@ -121,8 +127,10 @@ async fn found(scenario: &Scenario, clock: &VirtualClock, bucket: &MemoryBucket)
 impl World {
     /// Everybody's whole course; only those who are woken are looked at.
     async fn play(&self) -> Result<(), Problem> {
-        let coordinators = (0..self.scenario.coordinators).map(Actor::Coordinator);
-        let actors = coordinators.chain((0..self.scenario.peers).map(Actor::Peer));
+        let validators = (0..self.scenario.validators.0).map(Actor::Validator);
+        let actors = validators
+            .filter(|actor| !self.scenario.is_absent(*actor))
+            .chain((0..self.scenario.peers).map(Actor::Peer));
         let courses: FuturesUnordered<_> = actors.map(|actor| self.inhabit(Home::new(self, actor))).collect();
         courses.try_collect().await
     }
@@ -142,7 +150,7 @@ impl World {
             let begin = crash.map_or(Timestamp::from_micros(u64::MAX >> 1), |(begin, _)| begin);
             let life = async {
                 match actor {
-                    Actor::Coordinator(_) => coordinating::live(self, &mut home).await,
+                    Actor::Validator(_) => validating::live(self, &mut home).await,
                     Actor::Peer(_) => training::live(self, &mut home).await,
                 }
             };

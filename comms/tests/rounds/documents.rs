@@ -41,8 +41,8 @@ fn a_description_has_no_second_spelling() {
     for cut in 0..text.len() {
         assert!(Description::parse(&text.as_bytes()[..cut]).is_err());
     }
-    let newer = text.replace("\"version\": 1", "\"version\": 2");
-    assert!(matches!(Description::parse(newer.as_bytes()), Err(DescriptionError::UnknownVersion { got: 2, .. })));
+    let newer = text.replace("\"version\": 2", "\"version\": 3");
+    assert!(matches!(Description::parse(newer.as_bytes()), Err(DescriptionError::UnknownVersion { got: 3, .. })));
 }
 
 #[test]
@@ -55,6 +55,8 @@ fn impossible_values_are_refused_by_name() {
         ("rules.max_included", Rules { max_included: 65_537, ..RULES }),
         ("rules.deadline", Rules { deadline: Duration::ZERO, ..RULES }),
         ("rules.deadline", Rules { deadline: Duration::from_micros(1500), ..RULES }),
+        ("rules.reveal", Rules { reveal: Duration::ZERO, ..RULES }),
+        ("rules.takeover", Rules { takeover: Duration::from_secs(31 * 24 * 3600), ..RULES }),
         ("rules.patience", Rules { patience: 0, ..RULES }),
         ("rules.patience", Rules { patience: 1001, ..RULES }),
         ("rules.checkpoint_every", Rules { checkpoint_every: 0, ..RULES }),
@@ -151,10 +153,10 @@ fn a_checkpoint_comes_back_whole() {
 }
 
 #[test]
-fn a_checkpoint_is_the_coordinators_and_says_one_thing() {
+fn a_checkpoint_is_a_validators_and_says_one_thing() {
     let village = Village::new(RULES);
     let error = publish(&village, &identity(1), b"weights").unwrap_err();
-    assert!(matches!(error, CommsError::NotCoordinator { got, .. } if got == peer(1)));
+    assert!(matches!(error, CommsError::NotValidator { got } if got == peer(1)));
     let first = publish(&village, &mayor(), b"weights").unwrap();
     assert_eq!(publish(&village, &mayor(), b"weights").unwrap(), first);
     let error = publish(&village, &mayor(), b"other").unwrap_err();

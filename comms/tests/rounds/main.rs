@@ -1,4 +1,4 @@
-//! Laws of the rounds of a run, with peers and coordinators on a clock that jumps.
+//! Laws of the rounds of a run, with peers and validators on a clock that jumps.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod closing;

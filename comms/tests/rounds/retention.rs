@@ -1,11 +1,11 @@
 //! What is removed, and that nobody misses it.
 
-use covey_comms::{Bucket, CommsError, Coordinator, Digest, Exclusion, Follower, Key, Prefix, Round};
+use covey_comms::{Bucket, CommsError, Digest, Exclusion, Follower, Key, Prefix, Round, Validator};
 
 use crate::village::{RULES, Village, excluded, included, mayor};
 
-fn checkpoint(village: &Village, coordinator: &Coordinator) {
-    let known = coordinator.follower();
+fn checkpoint(village: &Village, validator: &Validator) {
+    let known = validator.follower();
     let part = ("weights".to_string(), known.head().to_string().into());
     let weights = Digest::of(known.head().to_string().as_bytes());
     let mayor = mayor();
@@ -15,16 +15,16 @@ fn checkpoint(village: &Village, coordinator: &Coordinator) {
 }
 
 /// A run of ten rounds with a checkpoint after every second, retired after each.
-fn aged() -> (Village, Coordinator) {
-    let (village, mut coordinator) = Village::inhabited(RULES, &[1, 2]);
+fn aged() -> (Village, Validator) {
+    let (village, mut validator) = Village::inhabited(RULES, &[1, 2]);
     for round in 1..=10 {
-        village.round(&mut coordinator, &[1, 2]);
+        village.round(&mut validator, &[1, 2]);
         if round % 2 == 0 {
-            checkpoint(&village, &coordinator);
+            checkpoint(&village, &validator);
         }
-        village.play(coordinator.retire()).unwrap();
+        village.play(validator.retire()).unwrap();
     }
-    (village, coordinator)
+    (village, validator)
 }
 
 fn keys(village: &Village, prefix: Prefix) -> Vec<Key> {
@@ -33,7 +33,7 @@ fn keys(village: &Village, prefix: Prefix) -> Vec<Key> {
 
 #[test]
 fn a_joiner_finds_all_it_needs() {
-    let (village, coordinator) = aged();
+    let (village, validator) = aged();
     let checkpoints = village.play(village.run.checkpoints()).unwrap();
     assert_eq!(checkpoints, [Round(9), Round(11)]);
     for round in checkpoints {
@@ -43,7 +43,7 @@ fn a_joiner_finds_all_it_needs() {
         while let Some(manifest) = village.play(follower.poll()).unwrap() {
             assert_eq!(village.play(follower.gather(&manifest)).unwrap().len(), 2);
         }
-        assert_eq!(follower.position(), coordinator.follower().position());
+        assert_eq!(follower.position(), validator.follower().position());
     }
 }
 
@@ -67,13 +67,13 @@ fn what_is_not_needed_is_gone_and_said_to_be() {
 
 #[test]
 fn who_left_long_ago_is_not_taken_for_new() {
-    let (village, mut coordinator) = Village::inhabited(RULES, &[1, 2, 3]);
-    village.round(&mut coordinator, &[1, 2, 3]);
+    let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3]);
+    village.round(&mut validator, &[1, 2, 3]);
     for round in 0..20 {
-        let manifest = village.round(&mut coordinator, &[1, 2]);
+        let manifest = village.round(&mut validator, &[1, 2]);
         let expected: &[_] = if round == 0 { &[(3, Exclusion::Missing)] } else { &[] };
         assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], expected.to_vec()));
-        village.play(coordinator.retire()).unwrap();
-        coordinator = village.coordinator();
+        village.play(validator.retire()).unwrap();
+        validator = village.validator();
     }
 }

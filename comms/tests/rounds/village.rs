@@ -1,14 +1,15 @@
 //! A bucket with a run in it, and everybody who takes part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use covey_comms::gauntlet::{Age, Examiner, ExaminerError, GauntletConfig, Losses, Measurement, Seed, Sketch, Trial};
 use covey_comms::{
-    Bucket, Clip, Clock, Closed, Coordinator, Description, Digest, Exclusion, Follower, Identity, Manifest, MeanOver,
-    Member, MemoryBucket, OuterSettings, PeerId, Published, Rules, Run, Timestamp, VirtualClock,
+    Bucket, Clip, Clock, Closed, Description, Digest, Exclusion, Follower, Identity, Inclusion, Manifest, MeanOver,
+    Member, MemoryBucket, OuterSettings, PeerId, Published, Quorum, Rules, Run, Timestamp, Validator, VirtualClock,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -18,6 +19,8 @@ pub(crate) const RULES: Rules = Rules {
     min_peers: 2,
     max_included: 10,
     deadline: Duration::from_secs(60),
+    reveal: Duration::from_secs(20),
+    takeover: Duration::from_secs(30),
     patience: 2,
     checkpoint_every: 2,
     keep_checkpoints: 2,
@@ -29,7 +32,7 @@ pub(crate) struct Village {
     pub(crate) run: Run,
 }
 
-/// The coordinator's identity.
+/// The validator's identity.
 pub(crate) fn mayor() -> Identity {
     Identity::from_secret(&[99; 32])
 }
@@ -45,11 +48,12 @@ pub(crate) fn peer(number: u8) -> PeerId {
 pub(crate) fn description(rules: Rules) -> Description {
     Description {
         name: "village".into(),
-        coordinator: mayor().peer(),
+        quorum: Quorum::single(mayor().peer()),
         seed: 7,
         genesis_weights: Digest::of(b"weights"),
         parts: [("config".to_string(), Digest::of(b"a config"))].into(),
         rules,
+        gauntlet: GauntletConfig::default(),
     }
 }
 
@@ -67,14 +71,14 @@ impl Village {
         Self { clock, bucket, run }
     }
 
-    /// A run with the peers of some numbers in it, its coordinator, and round 1 open.
-    pub(crate) fn inhabited(rules: Rules, numbers: &[u8]) -> (Self, Coordinator) {
+    /// A run with the peers of some numbers in it, its validator, and round 1 open.
+    pub(crate) fn inhabited(rules: Rules, numbers: &[u8]) -> (Self, Validator) {
         let village = Self::new(rules);
         numbers.iter().for_each(|number| village.play(village.member(*number).hello()).unwrap());
-        let mut coordinator = village.coordinator();
-        let manifest = village.close(&mut coordinator).manifest;
+        let mut validator = village.validator();
+        let manifest = village.close(&mut validator).manifest;
         assert_eq!(manifest.excluded().len(), numbers.len());
-        (village, coordinator)
+        (village, validator)
     }
 
     /// The run through another bucket, which leads to the same objects.
@@ -105,12 +109,12 @@ impl Village {
         follower
     }
 
-    pub(crate) fn coordinator(&self) -> Coordinator {
-        self.play(Coordinator::open(self.follower(), mayor())).unwrap()
+    pub(crate) fn validator(&self) -> Validator {
+        self.play(Validator::open(self.follower(), mayor())).unwrap()
     }
 
-    pub(crate) fn close(&self, coordinator: &mut Coordinator) -> Closed {
-        self.play(close(coordinator))
+    pub(crate) fn close(&self, validator: &mut Validator) -> Closed {
+        self.play(close(validator))
     }
 
     /// Begins the open round in the name of some peers.
@@ -126,16 +130,15 @@ impl Village {
         let follower = self.follower();
         for number in numbers {
             let member = self.member(*number);
-            let published = member.publish(follower.next(), follower.head(), delta(*number));
-            assert_eq!(self.play(published).unwrap(), Published::Stored);
+            self.play(say(&member, &follower, delta(*number)));
         }
     }
 
     /// A whole round in which some peers begin and deliver.
-    pub(crate) fn round(&self, coordinator: &mut Coordinator, numbers: &[u8]) -> Manifest {
+    pub(crate) fn round(&self, validator: &mut Validator, numbers: &[u8]) -> Manifest {
         self.begin(numbers);
         self.deliver(numbers);
-        self.close(coordinator).manifest
+        self.close(validator).manifest
     }
 }
 
@@ -144,9 +147,50 @@ pub(crate) fn delta(number: u8) -> Bytes {
     Bytes::from(vec![number; 5])
 }
 
-pub(crate) async fn close(coordinator: &mut Coordinator) -> Closed {
-    let mut accept = |_: PeerId, _: &Bytes| Ok(());
-    coordinator.close_round(OUTER, SECOND, &mut accept, &AtomicBool::new(false)).await.unwrap().unwrap()
+/// Commits and reveals in one breath, as nobody should: whoever sees it in time could copy it.
+pub(crate) async fn say(member: &Member, follower: &Follower, payload: Bytes) {
+    let (round, base) = (follower.next(), follower.head());
+    assert_eq!(member.commit(round, base, &payload).await.unwrap(), Inclusion::of(&payload));
+    assert_eq!(member.publish(round, base, payload).await.unwrap(), Published::Stored);
+}
+
+pub(crate) async fn close(validator: &mut Validator) -> Closed {
+    validator.close_round(OUTER, SECOND, &mut Scales::default(), &AtomicBool::new(false)).await.unwrap().unwrap()
+}
+
+/// Reads any delta but those that begin with a cross, and finds all of them useful.
+#[derive(Debug, Default)]
+pub(crate) struct Scales {
+    /// Who was admitted, as often as it happened.
+    pub(crate) admitted: Vec<PeerId>,
+}
+
+impl Examiner for Scales {
+    fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion> {
+        if age == Age::Current {
+            self.admitted.push(peer);
+        }
+        match payload.first() {
+            Some(b'x') => Err(Exclusion::NotFinite),
+            _ => Ok(()),
+        }
+    }
+
+    fn sketch(&self, _: Age, _: PeerId, _: &Seed) -> Option<Sketch> {
+        None
+    }
+
+    fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError> {
+        let own = Losses { before: 2.0, after: 1.8 };
+        let random = Losses { before: 2.0, after: 1.9 };
+        Ok(trial.evaluated.keys().map(|peer| (*peer, Measurement { own, random })).collect())
+    }
+
+    fn weights_after(&mut self, included: &BTreeSet<PeerId>, _: &OuterSettings) -> Result<Digest, ExaminerError> {
+        Ok(Digest::of(format!("{included:?}").as_bytes()))
+    }
+
+    fn clear(&mut self) {}
 }
 
 /// The numbers of the peers that a manifest includes.

@@ -1,17 +1,14 @@
-//! The life of a coordinator.
+//! The life of a validator.
 
 use std::sync::atomic::AtomicBool;
 
-use bytes::Bytes;
-
-use crate::coordinator::{Closed, Coordinator};
-use crate::identity::PeerId;
 use crate::outer::{Clip, MeanOver, OuterSettings};
+use crate::sim::examining::Bench;
 use crate::sim::home::Home;
-use crate::sim::model::Model;
 use crate::sim::reader::{Interruption, Reader};
 use crate::sim::trace::Event;
 use crate::sim::world::World;
+use crate::validator::{Closed, Validator};
 
 const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
 
@@ -20,23 +17,23 @@ pub(crate) async fn live(world: &World, home: &mut Home) -> Result<(), Interrupt
     let run = home.open(world).await?;
     let mut reader = Reader::restore(run, home).await?;
     reader.catch_up(world, home).await?;
-    let mut coordinator = Coordinator::open(reader.follower.clone(), home.identity.clone()).await?;
+    let mut validator = Validator::open(reader.follower.clone(), home.identity.clone()).await?;
     let interrupt = AtomicBool::new(false);
     while !reader.is_done(world) {
-        let mut judge = |_: PeerId, payload: &Bytes| Model::parse(payload).map(drop);
-        let closed = coordinator.close_round(OUTER, world.scenario.poll, &mut judge, &interrupt).await?;
-        let Some(Closed { manifest, deltas }) = closed else { return Ok(()) };
+        let mut bench = Bench::new(&reader.model, world.scenario.lies(home.actor));
+        let closed = validator.close_round(OUTER, world.scenario.poll, &mut bench, &interrupt).await?;
+        let Some(Closed { manifest, deltas, .. }) = closed else { return Ok(()) };
         let (included, excluded) = (manifest.included().len(), manifest.excluded().len());
         world.note(home.actor, Event::Closed(manifest.round(), included, excluded));
-        reader.follower = coordinator.follower().clone();
+        reader.follower = validator.follower().clone();
         reader.apply(world, home, &manifest, deltas)?;
-        store(world, home, &reader, &coordinator).await?;
+        store(world, home, &reader, &validator).await?;
     }
     Ok(())
 }
 
 /// Now and then stores a checkpoint and removes what is not needed any more.
-async fn store(world: &World, home: &Home, reader: &Reader, coordinator: &Coordinator) -> Result<(), Interruption> {
+async fn store(world: &World, home: &Home, reader: &Reader, validator: &Validator) -> Result<(), Interruption> {
     let Reader { follower, model } = reader;
     let round = follower.next();
     if !round.0.is_multiple_of(world.scenario.rules.checkpoint_every) {
@@ -47,5 +44,5 @@ async fn store(world: &World, home: &Home, reader: &Reader, coordinator: &Coordi
     run.publish_checkpoint(&home.identity, round, follower.head(), model.digest(), follower.outer_steps(), parts)
         .await?;
     world.note(home.actor, Event::Checkpointed(round));
-    Ok(coordinator.retire().await?)
+    Ok(validator.retire().await?)
 }
