@@ -64,10 +64,15 @@ pub(crate) fn parts() -> BTreeMap<String, Bytes> {
 impl Village {
     /// A run that was just founded.
     pub(crate) fn new(rules: Rules) -> Self {
+        Self::found(&description(rules))
+    }
+
+    /// The run of a description.
+    pub(crate) fn found(description: &Description) -> Self {
         let clock = VirtualClock::default();
         let bucket = MemoryBucket::new(Arc::new(clock.clone()));
         let shared = (Arc::new(bucket.clone()), Arc::new(clock.clone()));
-        let run = clock.run(Run::found(shared.0, shared.1, &description(rules), &parts())).unwrap().unwrap();
+        let run = clock.run(Run::found(shared.0, shared.1, description, &parts())).unwrap().unwrap();
         Self { clock, bucket, run }
     }
 
@@ -163,6 +168,8 @@ pub(crate) async fn close(validator: &mut Validator) -> Closed {
 pub(crate) struct Scales {
     /// Who was admitted, as often as it happened.
     pub(crate) admitted: Vec<PeerId>,
+    /// What is added to all losses after a delta.
+    pub(crate) bias: f64,
 }
 
 impl Examiner for Scales {
@@ -181,8 +188,8 @@ impl Examiner for Scales {
     }
 
     fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError> {
-        let own = Losses { before: 2.0, after: 1.8 };
-        let random = Losses { before: 2.0, after: 1.9 };
+        let own = Losses { before: 2.0, after: 1.8 + self.bias };
+        let random = Losses { before: 2.0, after: 1.9 + self.bias };
         Ok(trial.evaluated.keys().map(|peer| (*peer, Measurement { own, random })).collect())
     }
 

@@ -1,0 +1,176 @@
+//! What a verdict is held to after the fact: every forgery is found, and named.
+
+use covey_comms::gauntlet::{Gauntlet, Presence, RoundSecret, Verdict};
+use covey_comms::{
+    Audit, Audited, Bucket, Certificate, Digest, Envelope, Exclusion, Grounds, Inclusion, Key, Kind, Manifest, Round,
+    Subject,
+};
+
+use crate::village::{OUTER, RULES, Scales, Village, mayor, peer};
+
+/// A run of three rounds with four peers, and what the first judged round says.
+fn history() -> (Village, Vec<(Manifest, Verdict)>) {
+    let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3, 4]);
+    for _ in 0..3 {
+        village.round(&mut validator, &[1, 2, 3, 4]);
+    }
+    let mut follower = covey_comms::Follower::genesis(village.run.clone());
+    let mut rounds = Vec::new();
+    while let Some(manifest) = village.play(follower.poll()).unwrap() {
+        let verdict = village.play(village.run.verdict_of(&manifest)).unwrap();
+        rounds.push((manifest, verdict));
+    }
+    (village, rounds)
+}
+
+/// Audits the verdict of a round, as if `verdict` were it.
+fn audit(village: &Village, rounds: &[(Manifest, Verdict)], verdict: &Verdict) -> Audited {
+    let at = verdict.inputs.round.0 as usize;
+    let description = village.run.description();
+    let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
+    let before = at.checked_sub(1).map(|before| &rounds[before]);
+    let book = before.map(|(_, verdict)| verdict.outcome.book.clone()).unwrap_or_default();
+    let audit = Audit {
+        run: &village.run,
+        gauntlet: &gauntlet,
+        last: before.map(|(manifest, _)| manifest),
+        before: &book,
+        previous: before.map(|(manifest, _)| manifest.grounds().verdict),
+        outer: Some(OUTER),
+    };
+    let manifest = &rounds[at].0;
+    village.play(audit.of_manifest(manifest, verdict, Some(&mut Scales::default()))).unwrap()
+}
+
+/// The path of the first difference after `spoil` has forged the verdict of round 2.
+fn found(spoil: impl FnOnce(&Village, &mut Verdict)) -> String {
+    let (village, rounds) = history();
+    let mut verdict = rounds[2].1.clone();
+    spoil(&village, &mut verdict);
+    let audited = audit(&village, &rounds, &verdict);
+    audited.difference.expect("a forgery is found").path
+}
+
+#[test]
+fn every_round_of_an_honest_run_is_confirmed() {
+    let (village, rounds) = history();
+    assert_eq!(rounds.len(), 4);
+    for (_, verdict) in &rounds {
+        let audited = audit(&village, &rounds, verdict);
+        assert_eq!(audited, Audited { difference: None, is_complete: true }, "{}", verdict.inputs.round);
+    }
+}
+
+#[test]
+fn without_deltas_all_else_is_still_checked() {
+    let (village, rounds) = history();
+    let key = Key::Delta(Round(2), peer(1));
+    village.play(village.bucket.delete(&key)).unwrap();
+    let audited = audit(&village, &rounds, &rounds[2].1);
+    assert_eq!(audited, Audited { difference: None, is_complete: false });
+    let mut forged = rounds[2].1.clone();
+    forged.inputs.newcomers.insert(peer(9));
+    assert!(audit(&village, &rounds, &forged).difference.is_some());
+}
+
+#[test]
+fn an_altered_score_is_found() {
+    let path = found(|_, verdict| {
+        let measurement = verdict.inputs.measurements.get_mut(&peer(1)).unwrap();
+        measurement.random.after -= 0.01;
+        measurement.own.after -= 0.01;
+    });
+    assert!(path.starts_with("outcome."), "{path}");
+    // A validator that lies consistently is found by measuring again.
+    let path = found(|village, verdict| {
+        verdict.inputs.measurements.get_mut(&peer(1)).unwrap().random.after -= 0.01;
+        let gauntlet = Gauntlet::new(village.run.description().gauntlet.clone(), RULES.max_included);
+        let (_, rounds) = history();
+        verdict.outcome = gauntlet.judge(&rounds[1].1.outcome.book, &verdict.inputs);
+    });
+    assert!(path.starts_with(&format!("inputs.measurements.{}", peer(1))), "{path}");
+}
+
+#[test]
+fn an_omitted_peer_is_found() {
+    let path = found(|_, verdict| {
+        verdict.inputs.seated.remove(&peer(2)).unwrap();
+    });
+    assert_eq!(path, format!("inputs.seated.{}", peer(2)));
+    let path = found(|_, verdict| {
+        verdict.inputs.seated.get_mut(&peer(2)).unwrap().presence = Presence::Silent(Exclusion::Missing);
+    });
+    assert_eq!(path, format!("inputs.seated.{}", peer(2)));
+}
+
+#[test]
+fn swapped_peers_are_found() {
+    let path = found(|_, verdict| {
+        let included = &mut verdict.outcome.included;
+        let (one, other) = (included[&peer(1)], included[&peer(2)]);
+        included.insert(peer(1), other);
+        included.insert(peer(2), one);
+    });
+    assert!(path.starts_with("outcome.included."), "{path}");
+    let path = found(|_, verdict| {
+        let [mut one, mut other] = [1, 2].map(|number| verdict.inputs.seated[&peer(number)]);
+        std::mem::swap(&mut one.seat, &mut other.seat);
+        verdict.inputs.seated.extend([(peer(1), one), (peer(2), other)]);
+    });
+    assert!(path.starts_with("inputs.seated."), "{path}");
+}
+
+#[test]
+fn a_foreign_delta_is_found() {
+    let path = found(|_, verdict| {
+        let foreign = Presence::Delivered(Inclusion::of(b"foreign"));
+        verdict.inputs.seated.get_mut(&peer(3)).unwrap().presence = foreign;
+    });
+    assert_eq!(path, format!("inputs.seated.{}", peer(3)));
+}
+
+#[test]
+fn a_wrong_secret_is_found() {
+    let path = found(|village, verdict| {
+        let base = verdict.inputs.base;
+        verdict.inputs.secret = Some(RoundSecret::of(&mayor(), village.run.id(), Round(7), base));
+    });
+    assert_eq!(path, "inputs.secret");
+    assert_eq!(found(|_, verdict| verdict.inputs.secret = None), "inputs.secret");
+}
+
+#[test]
+fn rolls_predecessor_settings_and_weights_are_held_to_what_was_signed() {
+    assert_eq!(found(|_, verdict| verdict.previous = Some(Digest::of(b"other"))), "previous");
+    assert_eq!(found(|_, verdict| verdict.weights = Digest::of(b"other")), "weights");
+    assert_eq!(found(|_, verdict| verdict.inputs.outer.alpha = 0.5), "inputs.outer");
+    assert_eq!(found(|_, verdict| verdict.inputs.rolls.clear()), "inputs.rolls");
+    let path = found(|_, verdict| {
+        verdict.inputs.rolls.values_mut().for_each(|digest| *digest = Digest::of(b"other"));
+    });
+    assert_eq!(path, format!("inputs.rolls.{}", mayor().peer()));
+}
+
+#[test]
+fn a_verdict_that_the_manifest_does_not_name_is_refused() {
+    let (village, rounds) = history();
+    let (manifest, verdict) = &rounds[3];
+    let other = Verdict { weights: Digest::of(b"other"), ..verdict.clone() };
+    let subject =
+        Subject { run: village.run.id(), round: manifest.round(), kind: Kind::Verdict, base: manifest.previous() };
+    let key = Key::Verdict(manifest.round(), mayor().peer());
+    village.play(village.bucket.delete(&key)).unwrap();
+    let object = Envelope::seal(&mayor(), subject, other.to_bytes().into()).to_bytes();
+    assert!(village.play(village.bucket.put_new(&key, object)).unwrap().is_stored());
+    assert!(village.play(village.run.verdict_of(manifest)).is_err());
+    // Nor can a manifest that was not signed be put in the place of the one that was.
+    let grounds = Grounds { weights: Digest::of(b"other"), ..*manifest.grounds() };
+    let included = manifest.included().clone();
+    let forged =
+        Manifest::new(manifest.round(), manifest.previous(), grounds, OUTER, included, manifest.excluded().clone());
+    let signatures = village.play(village.run.certificate(manifest.round(), None)).unwrap().signatures().clone();
+    let forged = Certificate::new(forged.unwrap(), signatures).to_bytes();
+    let opened =
+        Certificate::open(&forged, village.run.id(), &village.run.description().quorum, manifest.round(), None);
+    assert!(opened.is_err());
+}

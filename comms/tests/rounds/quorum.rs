@@ -1,0 +1,148 @@
+//! Several validators, of whom not all are there and not all are honest.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use covey_comms::{Closed, Identity, Manifest, Quorum, Round, Validator, Vote, within};
+use futures_util::future::{join, join3, select};
+
+use crate::village::{OUTER, RULES, SECOND, Scales, Village, close, description, included, say};
+
+/// Three validators, of whom two must agree.
+fn validators() -> [Identity; 3] {
+    [91, 92, 93].map(|number| Identity::from_secret(&[number; 32]))
+}
+
+/// A run of three validators, ordered as they take turns in round 1, with three peers in it and round 1 open.
+fn settle() -> (Village, Vec<Validator>) {
+    let quorum = Quorum::new(validators().iter().map(Identity::peer).collect(), 2).unwrap();
+    let village = Village::found(&covey_comms::Description { quorum: quorum.clone(), ..description(RULES) });
+    [1, 2, 3].into_iter().for_each(|number| village.play(village.member(number).hello()).unwrap());
+    let mut all: Vec<Validator> = quorum.turns(Round(1)).map(|turn| village.validator_named(turn)).collect();
+    let [one, other, third] = all.as_mut_slice() else { panic!("there are three") };
+    village.play(join3(close(one), close(other), close(third)));
+    (village, all)
+}
+
+impl Village {
+    fn validator_named(&self, name: covey_comms::PeerId) -> Validator {
+        let identity = validators().into_iter().find(|identity| identity.peer() == name).unwrap();
+        self.play(Validator::open(self.follower(), identity)).unwrap()
+    }
+}
+
+/// Commits at once, and reveals as soon as that is safe.
+async fn contribute(village: &Village, numbers: &[u8]) {
+    let follower = village.follower_now().await;
+    for number in numbers {
+        let member = village.member(*number);
+        member.heartbeat(follower.next(), follower.head()).await.unwrap();
+        say(&member, &follower, crate::village::delta(*number)).await;
+    }
+}
+
+impl Village {
+    async fn follower_now(&self) -> covey_comms::Follower {
+        let mut follower = covey_comms::Follower::genesis(self.run.clone());
+        while follower.poll().await.unwrap().is_some() {}
+        follower
+    }
+}
+
+async fn close_with_bias(validator: &mut Validator, bias: f64) -> Closed {
+    let mut scales = Scales { bias, ..Scales::default() };
+    validator.close_round(OUTER, SECOND, &mut scales, &AtomicBool::new(false)).await.unwrap().unwrap()
+}
+
+/// Who signed the manifest of a round.
+fn signers(village: &Village, manifest: &Manifest) -> usize {
+    let certificate = village.play(village.run.certificate(manifest.round(), Some(manifest.previous()))).unwrap();
+    assert_eq!(certificate.manifest(), manifest);
+    certificate.signatures().len()
+}
+
+#[test]
+fn validators_agree_and_two_of_them_sign() {
+    let (village, mut all) = settle();
+    let [one, other, third] = all.as_mut_slice() else { panic!("there are three") };
+    for _ in 0..4 {
+        village.play(contribute(&village, &[1, 2, 3]));
+        let (first, second, last) = village.play(join3(close(one), close(other), close(third)));
+        assert_eq!((&first.manifest, &first.manifest), (&second.manifest, &last.manifest));
+        assert_eq!(included(&first.manifest), [1, 2, 3]);
+        assert!(signers(&village, &first.manifest) >= 2);
+    }
+}
+
+#[test]
+fn the_next_takes_over_from_one_that_is_silent() {
+    let (village, mut all) = settle();
+    // The one whose turn it is called the roll, and is never heard of again.
+    let [leader, other, third] = all.as_mut_slice() else { panic!("there are three") };
+    village.play(contribute(&village, &[1, 2, 3]));
+    assert!(village.play(within(&village.clock, Duration::from_millis(1), close(leader))).is_none());
+    let start = village.now();
+    let (second, last) = village.play(join(close(other), close(third)));
+    assert_eq!(second.manifest, last.manifest);
+    assert_eq!(second.manifest.grounds().proposer, village_turn(&village, 1));
+    let elapsed = village.now().since(start);
+    assert!((RULES.takeover..RULES.takeover + SECOND * 3).contains(&elapsed), "{elapsed:?}");
+}
+
+fn village_turn(village: &Village, turn: usize) -> covey_comms::PeerId {
+    village.run.description().quorum.turns(Round(1)).nth(turn).unwrap()
+}
+
+#[test]
+fn a_verdict_that_nobody_else_finds_is_refused_by_name_and_the_next_proposes_at_once() {
+    let (village, mut all) = settle();
+    let [liar, other, third] = all.as_mut_slice() else { panic!("there are three") };
+    village.play(contribute(&village, &[1, 2, 3]));
+    let start = village.now();
+    // The first to look is the first to call the roll.
+    let (_, second, last) = village.play(join3(close_with_bias(liar, -0.5), close(other), close(third)));
+    assert_eq!(second.manifest, last.manifest);
+    assert_eq!(included(&second.manifest), [1, 2, 3]);
+    assert_eq!(second.manifest.grounds().proposer, village_turn(&village, 1));
+    assert!(village.now().since(start) < RULES.takeover, "nobody waits for a proposer that was refused");
+    let votes = village.play(village.run.votes(Round(1), second.manifest.previous())).unwrap();
+    let refusals: Vec<_> = votes[&village_turn(&village, 0)].values().collect();
+    let names_losses = |vote: &&&Vote| matches!(vote, Vote::Refuses { reason } if reason.contains("measurements"));
+    assert_eq!(refusals.iter().filter(names_losses).count(), 2, "{refusals:?}");
+}
+
+#[test]
+fn one_validator_alone_decides_nothing() {
+    let (village, mut all) = settle();
+    village.play(contribute(&village, &[1, 2, 3]));
+    assert!(village.play(within(&village.clock, RULES.takeover * 10, close(&mut all[0]))).is_none());
+    let (mut one, mut other) = (all.remove(0), all.remove(0));
+    let (first, second) = village.play(join(close(&mut one), close(&mut other)));
+    assert_eq!(first.manifest, second.manifest);
+}
+
+#[test]
+fn a_validator_that_is_killed_between_roll_and_verdict_keeps_its_word() {
+    let (village, all) = settle();
+    drop(all);
+    village.play(contribute(&village, &[1, 2, 3]));
+    let turns: Vec<_> = village.run.description().quorum.turns(Round(1)).collect();
+    let mut steady = village.validator_named(turns[2]);
+    let lives = async {
+        loop {
+            let follower = village.follower_now().await;
+            let identity = validators().into_iter().find(|identity| identity.peer() == turns[0]).unwrap();
+            let mut leader = Validator::open(follower, identity).await.unwrap();
+            if let Some(closed) = within(&village.clock, SECOND * 2, close(&mut leader)).await {
+                return closed;
+            }
+        }
+    };
+    let closed = village.play(async {
+        match select(Box::pin(close(&mut steady)), Box::pin(lives)).await {
+            futures_util::future::Either::Left((closed, _)) => closed,
+            futures_util::future::Either::Right((closed, _)) => closed,
+        }
+    });
+    assert_eq!(included(&closed.manifest), [1, 2, 3]);
+}
