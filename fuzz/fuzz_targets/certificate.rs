@@ -1,0 +1,22 @@
+//! Any bytes are refused as a certificate, or are the one encoding of it; none of them is believed without signatures.
+#![no_main]
+
+use covey_comms::{Certificate, ManifestError, PeerId, Quorum, RunId};
+use libfuzzer_sys::fuzz_target;
+
+fn check(bytes: &[u8]) {
+    let Ok(certificate) = Certificate::parse(bytes) else { return };
+    assert_eq!(certificate.to_bytes(), bytes);
+    let quorum = Quorum::single(PeerId::from_bytes([7; 32]));
+    let round = certificate.manifest().round();
+    assert!(Certificate::open(bytes, RunId::of(b"a run"), &quorum, round, None).is_err());
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    check(bytes);
+    // The fuzzer cannot guess a lineage: put the right one at the end, so that what lies before it is looked at.
+    if let Err(ManifestError::WrongLineage { expected, .. }) = Certificate::parse(bytes) {
+        let content = bytes.len() - 32;
+        check(&[&bytes[..content], expected.digest().as_bytes()].concat());
+    }
+});

@@ -1,0 +1,14 @@
+//! Any bytes are refused as a roll or a vote, or are the one encoding of it.
+#![no_main]
+
+use covey_comms::{Roll, Vote};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Some(roll) = Roll::parse(bytes) {
+        assert_eq!(roll.to_bytes(), bytes);
+    }
+    if let Some(vote) = Vote::parse(bytes) {
+        assert_eq!(vote.to_bytes(), bytes);
+    }
+});
