@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
-use crate::bucket::Listed;
+use crate::bucket::{BucketError, Listed};
 use crate::error::CommsError;
 use crate::identity::PeerId;
 use crate::layout::{Key, Prefix};
@@ -24,7 +24,7 @@ impl Validator {
     ///
     /// Of each peer the newest heartbeat and the newest farewell stay whatever their age: they tell that its hello was
     /// answered. Buckets that peers brought are left alone: each peer cleans up its own. Interrupted, it goes on with the
-    /// next call.
+    /// next call. A validator whose keys may not remove anything leaves it to those that may.
     ///
     /// # Errors
     /// What the bucket says.
@@ -86,5 +86,9 @@ fn keys(listing: &[Listed]) -> impl Iterator<Item = Key> {
 async fn remove(run: &Run, keys: impl Iterator<Item = Key>) -> Result<(), CommsError> {
     let bucket = run.bucket();
     let removals: Vec<_> = keys.map(|key| async move { bucket.delete(&key).await }).collect();
-    Ok(iter(removals).buffer_unordered(CONCURRENCY).try_collect().await?)
+    match iter(removals).buffer_unordered(CONCURRENCY).try_collect().await {
+        // Not every validator may remove what others wrote.
+        Err(BucketError::Denied { .. }) => Ok(()),
+        outcome => Ok(outcome?),
+    }
 }

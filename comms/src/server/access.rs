@@ -1,5 +1,7 @@
 //! Who may do what.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::Credentials;
@@ -27,6 +29,7 @@ pub(super) enum Right {
 pub(super) struct Gate {
     pub(super) bucket: String,
     pub(super) admin: String,
+    pub(super) validators: BTreeSet<PeerId>,
     pub(super) public_read: bool,
 }
 
@@ -60,7 +63,9 @@ impl Gate {
         match (visitor, deed, path) {
             (Visitor::Admin, ..) => Ok(Right::Everything),
             (Visitor::Peer(_), Deed::Read | Deed::RemoveMany, _) => Ok(Right::CreateOnly),
-            (Visitor::Peer(peer), Deed::Write, S3Path::Object { key, .. }) => may_write(*peer, key),
+            (Visitor::Peer(peer), Deed::Write, S3Path::Object { key, .. }) => {
+                may_write(*peer, self.validators.contains(peer), key)
+            }
             (Visitor::Peer(_), Deed::Remove, S3Path::Object { key, .. }) => may_remove(key),
             (Visitor::Public, Deed::Read, _) if self.public_read => Ok(Right::CreateOnly),
             (Visitor::Public, Deed::Read, _) => Err(s3_error!(AccessDenied, "a key is needed to read here")),
@@ -121,11 +126,14 @@ fn deed(operation: &str) -> Deed {
     }
 }
 
-fn may_write(peer: PeerId, path: &str) -> S3Result<Right> {
+fn may_write(peer: PeerId, is_validator: bool, path: &str) -> S3Result<Right> {
     match key_within(path) {
         Some(Key::Probe(_)) => Ok(Right::Everything),
         Some(Key::LedgerEntry(_)) => Ok(Right::CreateOnly),
         Some(key) if key.owner() == Some(peer) => Ok(Right::CreateOnly),
+        Some(Key::Manifest(_) | Key::CheckpointDescription(_) | Key::CheckpointPart(..)) if is_validator => {
+            Ok(Right::CreateOnly)
+        }
         _ => Err(not_yours(path)),
     }
 }
@@ -178,21 +186,36 @@ mod tests {
             Key::Hello(PEER),
             Key::Heartbeat(PEER, Round(3)),
             Key::Farewell(PEER, Round(3)),
+            Key::Commitment(Round(3), PEER),
+            Key::Vote(Round(3), OTHER, PEER),
         ];
         for key in keys {
             for prefix in ["", "runs/one/"] {
                 let path = format!("{prefix}{key}");
-                assert_eq!(may_write(PEER, &path).unwrap(), Right::CreateOnly, "{path}");
-                assert!(may_write(OTHER, &path).is_err(), "{path}");
+                assert_eq!(may_write(PEER, false, &path).unwrap(), Right::CreateOnly, "{path}");
+                assert!(may_write(OTHER, false, &path).is_err(), "{path}");
                 assert!(may_remove(&path).is_err(), "{path}");
             }
         }
     }
 
     #[test]
+    fn validators_create_what_is_the_runs_and_remove_nothing() {
+        let digest = Digest::of(b"part");
+        let keys =
+            [Key::Manifest(Round(1)), Key::CheckpointDescription(Round(1)), Key::CheckpointPart(Round(1), digest)];
+        for path in keys.map(|key| key.to_string()) {
+            assert_eq!(may_write(PEER, true, &path).unwrap(), Right::CreateOnly, "{path}");
+            assert!(may_write(PEER, false, &path).is_err() && may_remove(&path).is_err(), "{path}");
+        }
+        assert!(may_write(PEER, true, &Key::RunDescription.to_string()).is_err());
+        assert_eq!(may_write(PEER, false, &Key::LedgerEntry(7).to_string()).unwrap(), Right::CreateOnly);
+    }
+
+    #[test]
     fn probes_are_anybodys() {
         let path = format!("run-2/{}", Key::Probe(Digest::of(b"nonce")));
-        assert_eq!(may_write(PEER, &path).unwrap(), Right::Everything);
+        assert_eq!(may_write(PEER, false, &path).unwrap(), Right::Everything);
         assert_eq!(may_remove(&path).unwrap(), Right::Everything);
     }
 
@@ -212,7 +235,7 @@ mod tests {
             "rounds".into(),
         ];
         for path in keys.iter().map(Key::to_string).chain(hidden) {
-            assert!(may_write(PEER, &path).is_err(), "{path}");
+            assert!(may_write(PEER, false, &path).is_err(), "{path}");
         }
     }
 }

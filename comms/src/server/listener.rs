@@ -92,13 +92,13 @@ impl Server {
 }
 
 fn service(store: Arc<dyn ObjectStore>, options: ServerOptions) -> S3Service {
-    let ServerOptions { bucket, admin, master, peers, public_read, max_object } = options;
+    let ServerOptions { bucket, admin, master, peers, validators, public_read, max_object } = options;
     let mut builder = S3ServiceBuilder::new(Operations {
         bucket: bucket.clone(),
         depot: Depot::new(store, max_object),
         uploads: Uploads::new(SystemClock.now(), max_object),
     });
-    builder.set_access(Gate { bucket, admin: admin.0.clone(), public_read });
+    builder.set_access(Gate { bucket, admin: admin.0.clone(), validators, public_read });
     builder.set_auth(Keyring { admin, master, peers });
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits()))));
     builder.build()

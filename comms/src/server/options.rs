@@ -21,6 +21,8 @@ pub struct ServerOptions {
     pub master: Secret,
     /// The peers who are let in; without a list, whoever was given a key pair.
     pub peers: Option<BTreeSet<PeerId>>,
+    /// The peers who may also create manifests and checkpoints: the run's validators.
+    pub validators: BTreeSet<PeerId>,
     /// Whether everything can be read without a key.
     pub public_read: bool,
     /// The most bytes that one object may have.
@@ -73,6 +75,7 @@ mod tests {
             admin: ("admin".into(), Secret::new("admin secret 1234")),
             master: Secret::new("master secret 123"),
             peers: None,
+            validators: BTreeSet::new(),
             public_read: false,
             max_object: 1 << 20,
         }

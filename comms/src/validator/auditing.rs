@@ -5,11 +5,12 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 
+use super::Registry;
 use super::evidence::{Fetched, Findings, examine, fetch_deltas, measure};
 use crate::digest::Digest;
 use crate::error::CommsError;
 use crate::exclusion::Exclusion;
-use crate::gauntlet::{Book, Difference, Examiner, Gauntlet, Inputs, Presence, Verdict};
+use crate::gauntlet::{Book, Difference, Examiner, Gauntlet, Inputs, Presence, Seated, Verdict};
 use crate::identity::PeerId;
 use crate::manifest::{Inclusion, Manifest};
 use crate::outer::OuterSettings;
@@ -45,8 +46,12 @@ pub struct Audited {
     pub is_complete: bool,
 }
 
-/// What the auditor has fetched already.
+/// What the auditor has seen and fetched already.
 pub(super) struct Known<'session> {
+    /// Whose deltas it saw in time.
+    pub(super) revealed: &'session BTreeSet<PeerId>,
+    /// Who may have a seat.
+    pub(super) registry: Option<&'session Registry>,
     pub(super) called: &'session BTreeMap<PeerId, Called>,
     pub(super) fetched: &'session mut Fetched,
     pub(super) earlier: Option<&'session BTreeMap<PeerId, Bytes>>,
@@ -54,6 +59,20 @@ pub(super) struct Known<'session> {
 
 /// Ends a check with a difference.
 type Held = Result<(), Difference>;
+
+/// What only those can know who were there: whose delta was seen in time, and who is registered.
+fn own_eyes(inputs: &Inputs, known: &Known<'_>) -> Held {
+    let is_denied = |seated: &Seated| seated.presence == Presence::Silent(Exclusion::Withheld);
+    let seen = |peer: &PeerId| known.revealed.contains(peer);
+    if let Some((peer, _)) = inputs.seated.iter().find(|(peer, seated)| is_denied(seated) && seen(peer)) {
+        return Err(Difference::new(format!("inputs.seated.{peer}"), "a delta that was seen in time", "withheld"));
+    }
+    let is_unknown = |peer: &&PeerId| known.registry.is_some_and(|registry| !registry(**peer));
+    match inputs.newcomers.iter().find(is_unknown) {
+        Some(peer) => Err(Difference::new(format!("inputs.newcomers.{peer}"), "an entry in the ledger", "none")),
+        None => Ok(()),
+    }
+}
 
 fn equal<T: PartialEq + Display>(path: &str, expected: T, got: T) -> Held {
     match expected == got {
@@ -74,8 +93,9 @@ impl Audit<'_> {
         verdict: &Verdict,
         examiner: Option<&mut dyn Examiner>,
     ) -> Result<Audited, CommsError> {
-        let (called, mut fetched) = (BTreeMap::new(), BTreeMap::new());
-        let known = Known { called: &called, fetched: &mut fetched, earlier: None };
+        let (called, mut fetched, revealed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let known =
+            Known { called: &called, fetched: &mut fetched, earlier: None, revealed: &revealed, registry: None };
         self.audit(manifest.grounds().proposer, verdict, known, examiner).await
     }
 
@@ -92,7 +112,7 @@ impl Audit<'_> {
             Err(difference) => return Ok(differs(difference)),
         };
         let held = self.frame(proposer, verdict, &rolls).and_then(|()| self.presences(&verdict.inputs, &rolls));
-        if let Err(difference) = held {
+        if let Err(difference) = held.and_then(|()| own_eyes(&verdict.inputs, &known)) {
             return Ok(differs(difference));
         }
         if let Err(difference) = self.commitments(&verdict.inputs, known.called).await? {

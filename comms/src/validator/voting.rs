@@ -105,6 +105,8 @@ impl Validator {
             called: &self.session.called,
             fetched: &mut self.session.fetched,
             earlier: Some(&self.precedent.deltas),
+            revealed: &self.session.revealed,
+            registry: self.registry.as_deref(),
         };
         let audited = audit.audit(proposer, verdict, known, Some(examiner)).await?;
         let objection = audited.difference.map(|difference| difference.to_string());

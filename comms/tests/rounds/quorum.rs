@@ -3,10 +3,15 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use covey_comms::{Closed, Identity, Manifest, Quorum, Round, Validator, Vote, within};
+use async_trait::async_trait;
+use bytes::Bytes;
+use covey_comms::{
+    Bucket, BucketError, Closed, Follower, Identity, Key, Listed, Manifest, MemoryBucket, Prefix, Put, Quorum, Round,
+    Validator, Vote, within,
+};
 use futures_util::future::{join, join3, select};
 
-use crate::village::{OUTER, RULES, SECOND, Scales, Village, close, description, included, say};
+use crate::village::{OUTER, RULES, SECOND, Scales, Village, close, description, included, peer, say};
 
 /// Three validators, of whom two must agree.
 fn validators() -> [Identity; 3] {
@@ -42,8 +47,8 @@ async fn contribute(village: &Village, numbers: &[u8]) {
 }
 
 impl Village {
-    async fn follower_now(&self) -> covey_comms::Follower {
-        let mut follower = covey_comms::Follower::genesis(self.run.clone());
+    async fn follower_now(&self) -> Follower {
+        let mut follower = Follower::genesis(self.run.clone());
         while follower.poll().await.unwrap().is_some() {}
         follower
     }
@@ -109,6 +114,62 @@ fn a_verdict_that_nobody_else_finds_is_refused_by_name_and_the_next_proposes_at_
     let refusals: Vec<_> = votes[&village_turn(&village, 0)].values().collect();
     let names_losses = |vote: &&&Vote| matches!(vote, Vote::Refuses { reason } if reason.contains("measurements"));
     assert_eq!(refusals.iter().filter(names_losses).count(), 2, "{refusals:?}");
+}
+
+/// A bucket that shows all but one object.
+#[derive(Debug)]
+struct Blind {
+    inner: MemoryBucket,
+    hidden: Key,
+}
+
+#[async_trait]
+impl Bucket for Blind {
+    async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
+        match *key == self.hidden {
+            true => Err(BucketError::NotFound { what: key.to_string() }),
+            false => self.inner.get(key, limit).await,
+        }
+    }
+
+    async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
+        self.inner.put_new(key, body).await
+    }
+
+    async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
+        let mut listing = self.inner.list(prefix, after).await?;
+        listing.retain(|listed| listed.key != self.hidden);
+        Ok(listing)
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), BucketError> {
+        self.inner.delete(key).await
+    }
+}
+
+#[test]
+fn a_proposer_that_denies_a_delta_which_others_saw_is_refused() {
+    let (village, mut all) = settle();
+    let leader = village_turn(&village, 0);
+    let hidden = Key::Delta(Round(1), peer(3));
+    let run = village.through(Blind { inner: village.bucket.clone(), hidden });
+    let identity = validators().into_iter().find(|identity| identity.peer() == leader).unwrap();
+    let follower = Follower::resume(run, village.follower().position());
+    let mut blind = village.play(Validator::open(follower, identity)).unwrap();
+    village.play(contribute(&village, &[1, 2, 3]));
+    let [_, other, third] = all.as_mut_slice() else { panic!("there are three") };
+    let others = async {
+        // After the blind one, so that its roll is among those that are used.
+        village.sleep(Duration::from_millis(1)).await;
+        join(close(other), close(third)).await
+    };
+    // In the end it cannot follow what the others decided.
+    let (mut scales, interrupt) = (Scales::default(), AtomicBool::new(false));
+    let blind = within(&village.clock, RULES.reveal * 3, blind.close_round(OUTER, SECOND, &mut scales, &interrupt));
+    let (_, (second, last)) = village.play(join(blind, others));
+    assert_eq!(second.manifest, last.manifest);
+    assert_eq!(included(&second.manifest), [1, 2, 3]);
+    assert_ne!(second.manifest.grounds().proposer, leader);
 }
 
 #[test]

@@ -12,6 +12,8 @@ use object_store::{ClientOptions, RetryConfig};
 
 pub(crate) const NAME: &str = "covey-test";
 pub(crate) const MAX_OBJECT: u64 = 20 << 20;
+/// A peer that also closes rounds.
+pub(crate) const VALIDATOR: PeerId = PeerId::from_bytes([9; 32]);
 pub(crate) const ME: PeerId = PeerId::from_bytes([1; 32]);
 pub(crate) const OTHER: PeerId = PeerId::from_bytes([2; 32]);
 pub(crate) const BANNED: PeerId = PeerId::from_bytes([3; 32]);
@@ -36,6 +38,7 @@ pub(crate) fn options() -> ServerOptions {
         admin: admin().unwrap(),
         master: master(),
         peers: None,
+        validators: [VALIDATOR].into(),
         public_read: false,
         max_object: MAX_OBJECT,
     }

@@ -7,7 +7,7 @@ use covey_comms::{
 use object_store::path::Path;
 use object_store::{Error, MultipartUpload, ObjectStoreExt};
 
-use crate::client::{BANNED, ME, OTHER, admin, assert_denied, body, bucket, options, peer, plain, serve};
+use crate::client::{BANNED, ME, OTHER, VALIDATOR, admin, assert_denied, body, bucket, options, peer, plain, serve};
 
 #[test]
 fn a_peer_creates_what_it_owns_and_reads_everything() {
@@ -33,6 +33,21 @@ fn a_peer_creates_what_it_owns_and_reads_everything() {
         let keys: Vec<_> =
             me.list(&Prefix::Deltas(round), None).await.unwrap().iter().map(|listed| listed.key).collect();
         assert_eq!(keys, [Key::Delta(round, ME), Key::Delta(round, OTHER)]);
+    });
+}
+
+#[test]
+fn a_validator_writes_decisions_and_removes_nothing() {
+    serve(Server::memory(options()), |address| async move {
+        let (validator, me) = (bucket(address, peer(VALIDATOR)), bucket(address, peer(ME)));
+        for key in [Key::Manifest(Round(3)), Key::CheckpointDescription(Round(3)), Key::Roll(Round(3), VALIDATOR)] {
+            assert_denied(me.put_new(&key, body("mine")).await);
+            assert_eq!(validator.put_new(&key, body("signed")).await.unwrap(), Put::Created);
+            assert_eq!(validator.put_new(&key, body("else")).await.unwrap(), Put::Occupied);
+            assert_denied(validator.delete(&key).await);
+        }
+        assert_denied(validator.put_new(&Key::RunDescription, body("another run")).await);
+        assert_eq!(me.put_new(&Key::LedgerEntry(4), body("entry")).await.unwrap(), Put::Created);
     });
 }
 

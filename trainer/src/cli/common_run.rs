@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use covey_comms::RunId;
+use covey_comms::{PeerId, RunId};
 
 use super::{ConfigArgs, OwnArgs, byte_size};
 
@@ -114,6 +114,9 @@ pub struct ServeArgs {
     /// File of the secret from which all keys follow, made if it is not there; FOLDER.secret without it.
     #[arg(long, value_name = "FILE")]
     pub secret: Option<PathBuf>,
+    /// Id of a validator, whose key may also write manifests and checkpoints; as often as needed.
+    #[arg(long, value_name = "ID")]
+    pub validator: Vec<PeerId>,
     /// Let everybody read.
     #[arg(long)]
     pub public_read: bool,

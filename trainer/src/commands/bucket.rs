@@ -45,6 +45,7 @@ fn serve(arguments: &ServeArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
         admin: admin(&master),
         master,
         peers: None,
+        validators: arguments.validator.iter().copied().collect(),
         public_read: arguments.public_read,
         max_object: arguments.max_object_size,
     };

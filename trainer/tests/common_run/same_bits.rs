@@ -134,6 +134,7 @@ fn every_peer_ends_with_the_same_bits_on_our_server() {
         admin: ("admin".into(), secret.clone()),
         master: secret.clone(),
         peers: None,
+        validators: Default::default(),
         public_read: false,
         max_object: 1 << 24,
     };
