@@ -1,5 +1,7 @@
 //! Who trains on what in a common run: a rule that everybody can check.
 
+use std::ops::Range;
+
 use crate::DataError;
 use crate::sampler::{Sampler, Source};
 
@@ -32,13 +34,37 @@ impl Assignment {
         Sampler::at(self.sources.clone(), round_seed(self.seed, round), u64::from(seat) * self.samples)
     }
 
+    /// Appends the tokens of one sample of a round, counted through all seats: seat s has those from `s * samples` on.
+    pub fn read(&self, round: u32, sample: u64, tokens: &mut Vec<u32>) -> Result<(), DataError> {
+        Sampler::at(self.sources.clone(), round_seed(self.seed, round), sample)?.draw(tokens)
+    }
+
     /// Windows that a peer learns from in a round.
     pub fn samples(&self) -> u64 {
         self.samples
     }
 
+    /// Tokens in a window, without the one that follows it.
+    pub fn length(&self) -> usize {
+        self.sources.first().map_or(0, |source| source.windows.length())
+    }
+
     /// How many seats there are before windows repeat within a round.
     pub fn disjoint_seats(&self) -> u64 {
+        self.disjoint_samples() / self.samples
+    }
+
+    /// The samples of a round of which nobody has a share if there are so many seats: no window among them is trained on
+    /// in that round.
+    ///
+    /// Where the data is too short for so many, it is the samples of one seat that nobody has; their windows may be
+    /// others' as well.
+    pub fn unassigned(&self, seats: u32) -> Range<u64> {
+        let first = u64::from(seats) * self.samples;
+        first..self.disjoint_samples().max(first + self.samples)
+    }
+
+    fn disjoint_samples(&self) -> u64 {
         let total: f64 = self.sources.iter().map(|source| source.weight).sum();
         let is_mixture = self.sources.len() > 1;
         let reach = self.sources.iter().map(|source| match is_mixture {
@@ -48,7 +74,7 @@ impl Assignment {
                 (safe as f64 * total / source.weight) as u64
             }
         });
-        reach.min().unwrap_or(0) / self.samples
+        reach.min().unwrap_or(0)
     }
 }
 

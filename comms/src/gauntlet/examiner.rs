@@ -18,7 +18,10 @@ use crate::seat::Seat;
 /// Why an examination could not be made; nobody is to blame for it but the machine.
 pub type ExaminerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Mean losses on the same windows without and with a delta, in nats per token.
+/// Mean losses on the same windows without a delta, with it, and with what is common to all, in nats per token.
+///
+/// Windows differ in how much any step helps with them. What the delta does beyond the typical one does not depend on
+/// that, so it tells of far fewer windows whether a peer has learned from them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Losses {
@@ -26,6 +29,8 @@ pub struct Losses {
     pub before: f64,
     /// With the weights as the delta would move them.
     pub after: f64,
+    /// With the weights as the mean of all admitted deltas would move them; as before if there are fewer than two.
+    pub typical: f64,
 }
 
 impl Losses {
@@ -37,9 +42,15 @@ impl Losses {
         if self.before > 0.0 { gain / self.before } else { gain }
     }
 
-    /// Whether both losses are numbers that a mean of surprises can be.
+    /// By how much more the loss falls than it does with the mean of all deltas, relative to what it was.
+    pub fn relative_advantage(&self) -> f64 {
+        let advantage = self.typical - self.after;
+        if self.before > 0.0 { advantage / self.before } else { advantage }
+    }
+
+    /// Whether all losses are numbers that a mean of surprises can be.
     fn are_usable(&self) -> bool {
-        [self.before, self.after].iter().all(|loss| loss.is_finite() && *loss >= 0.0)
+        [self.before, self.after, self.typical].iter().all(|loss| loss.is_finite() && *loss >= 0.0)
             && self.relative_gain().is_finite()
     }
 }
@@ -60,9 +71,10 @@ impl Measurement {
         self.random.relative_gain()
     }
 
-    /// Whether the delta helps more on the windows of its peer than on those of nobody, as it does if it was made from them.
+    /// Whether the delta beats the typical one by more on the windows of its peer than on those of nobody, as it does if it
+    /// was made from them.
     pub fn favours_own(&self) -> bool {
-        self.own.relative_gain() > self.random.relative_gain()
+        self.own.relative_advantage() > self.random.relative_advantage()
     }
 
     /// Whether all losses are finite and not negative; a delta that makes them anything else is out of bounds.
@@ -119,7 +131,7 @@ pub trait Examiner {
         None
     }
 
-    /// Losses with and without each of the evaluated deltas.
+    /// Losses with and without each of the evaluated deltas: finite numbers, however bad a delta is.
     ///
     /// # Errors
     /// Whatever keeps this machine from measuring.

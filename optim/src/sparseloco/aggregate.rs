@@ -80,17 +80,22 @@ struct Part<'a> {
     levels: [f32; 4],
 }
 
-/// Scales each delta down to the lower median of all norms.
-fn clipped<'a>(deltas: &[TensorDelta<'a>]) -> Vec<Part<'a>> {
+/// What brings each of several deltas of one tensor down to the lower median of their norms.
+pub fn clip_scales(deltas: &[TensorDelta<'_>]) -> Vec<f32> {
     let norms: Vec<f64> = deltas.par_iter().map(TensorDelta::norm).collect();
     let mut sorted = norms.clone();
     sorted.sort_by(f64::total_cmp);
-    let median = sorted[(sorted.len() - 1) / 2];
-    let part = |(delta, norm): (&TensorDelta<'a>, f64)| {
-        let scale = clip_scale(delta.profile, norm, median) as f32;
-        Part { entries: delta.entries, levels: delta.levels.map(|level| level * scale) }
+    let median = sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+    let scale = |(delta, norm): (&TensorDelta<'_>, f64)| clip_scale(delta.profile, norm, median) as f32;
+    deltas.iter().zip(norms).map(scale).collect()
+}
+
+fn clipped<'a>(deltas: &[TensorDelta<'a>]) -> Vec<Part<'a>> {
+    let part = |(delta, scale): (&TensorDelta<'a>, f32)| Part {
+        entries: delta.entries,
+        levels: delta.levels.map(|level| level * scale),
     };
-    deltas.iter().zip(norms).map(part).collect()
+    deltas.iter().zip(clip_scales(deltas)).map(part).collect()
 }
 
 /// The published rule shrinks typical deltas a little, too, and small ones by more than a little; ours leaves them be.

@@ -35,7 +35,7 @@ pub mod selection;
 pub mod shares;
 pub mod transform;
 
-pub use aggregate::{Aggregate, aggregate, aggregate_tensor};
+pub use aggregate::{Aggregate, aggregate, aggregate_tensor, clip_scales};
 pub use chunking::ChunkGrid;
 pub use compressor::Compressor;
 pub use delta::{Delta, Entry, TensorDelta};

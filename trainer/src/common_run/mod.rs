@@ -11,12 +11,14 @@
 //! | What does a peer train on before it has anything to say? | `inner_loop` |
 //! | What does a peer keep on its own disk? | `diary`, `peer_state` |
 //! | How are rounds closed? | `coordination` |
+//! | What does a delta do to the model? | `examination` |
 //!
 //! What a peer does in a round is in [`crate::round_loop`].
 
 pub mod connection;
 pub mod coordination;
 pub(crate) mod diary;
+pub mod examination;
 pub mod founding;
 pub(crate) mod inner_loop;
 pub mod peer_state;

@@ -1,10 +1,11 @@
 //! The shared weights of a run, on this machine: what manifests say moves them, and nothing else does.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use covey_comms::{Digest, Exclusion, Manifest, PeerId};
+use covey_comms::{Digest, Exclusion, Manifest, OuterSettings, PeerId};
 use covey_optim::codec::{Codec, DecodeError};
 use covey_optim::sparseloco::{
     Clip, Delta, MeanOver, Schema, SparseLocoConfig, SparseLocoError, aggregate, outer_step,
@@ -152,14 +153,50 @@ impl Replica {
         manifest: &Manifest,
         deltas: &BTreeMap<PeerId, Delta>,
     ) -> Result<Vec<String>, SparseLocoError> {
-        if manifest.is_void() {
+        self.step(manifest.outer(), deltas)
+    }
+
+    /// The outer step with these deltas and settings; without deltas nothing moves.
+    ///
+    /// # Errors
+    /// Deltas of another form.
+    pub fn step<D: Borrow<Delta>>(
+        &mut self,
+        outer: &OuterSettings,
+        deltas: &BTreeMap<PeerId, D>,
+    ) -> Result<Vec<String>, SparseLocoError> {
+        if deltas.is_empty() {
             return Ok(Vec::new());
         }
-        let outer = manifest.outer();
         let step = aggregate(deltas, mean_over(outer.mean_over), clip(outer.clip))?;
         let mut weights: Vec<&mut [f32]> = self.tensors.iter_mut().map(|tensor| tensor.values.as_mut_slice()).collect();
         let skipped = outer_step(&self.schema, &mut weights, &step, outer.alpha)?;
         Ok(skipped.into_iter().map(str::to_owned).collect())
+    }
+
+    /// These weights as they are after such a step, beside the ones from before it.
+    ///
+    /// # Errors
+    /// Deltas of another form.
+    pub fn after<D: Borrow<Delta>>(
+        &self,
+        outer: &OuterSettings,
+        deltas: &BTreeMap<PeerId, D>,
+    ) -> Result<Self, SparseLocoError> {
+        let mut after = Self {
+            tensors: self.tensors.clone(),
+            canonical: self.canonical.clone(),
+            schema: Arc::clone(&self.schema),
+            codec: Codec::new(Arc::clone(&self.schema)),
+        };
+        after.step(outer, deltas)?;
+        Ok(after)
+    }
+
+    /// One tensor in canonical order with its place in the order of the schema.
+    pub(crate) fn tensor(&self, canonical: usize) -> Option<(usize, &NamedTensor)> {
+        let place = *self.canonical.get(canonical)?;
+        self.tensors.get(place).map(|tensor| (place, tensor))
     }
 }
 

@@ -98,6 +98,14 @@ impl Learner {
         numbered.into_iter().try_for_each(|(parameter, values)| self.shards.set_weight(parameter, values))
     }
 
+    /// Puts other values in the place of one parameter, by its place in canonical order; moments stay.
+    ///
+    /// # Errors
+    /// [`FsdpError`] for another length than the parameter's.
+    pub fn set_weight(&mut self, parameter: usize, values: &[f32]) -> Result<(), FsdpError> {
+        self.shards.set_weight(parameter, values)
+    }
+
     /// Sets the clock of the schedule: the next step is number `step`, counted from 0.
     pub fn set_step(&mut self, step: u64) {
         self.step = step;

@@ -1,6 +1,7 @@
 //! Peers that really train, in one process: on virtual time over a bucket in memory, and on a real S3 server.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
+mod examination;
 mod faults;
 mod gaps;
 mod same_bits;

@@ -82,6 +82,11 @@ impl World {
         Self { home, clock, coordinator, config, own_buckets: BTreeMap::new(), cut_off: None }
     }
 
+    /// What the run's founder has set.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The same run with other settings.
     pub(crate) fn adjusted(mut self, adjust: impl FnOnce(&mut Config)) -> Self {
         adjust(&mut self.config);

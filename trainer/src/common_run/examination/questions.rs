@@ -1,0 +1,81 @@
+//! The windows that deltas are tried on: drawn from the round's chance, so that nobody can prepare for them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use covey_comms::PeerId;
+use covey_comms::gauntlet::{Seed, Trial};
+use covey_data::{Assignment, DataError};
+use covey_model::BatchError;
+use covey_optim::fsdp::FsdpError;
+
+/// Why this machine could not measure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExaminationError {
+    /// Windows that cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Windows that do not fit the network.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// Weights that do not fit the network.
+    #[error(transparent)]
+    Weights(#[from] FsdpError),
+    /// A delta was to be measured that had not been admitted.
+    #[error("the delta of {} is to be measured, but was not read", peer.short())]
+    NotAdmitted {
+        /// Its peer.
+        peer: PeerId,
+    },
+}
+
+/// Some windows, one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Passage {
+    pub(super) tokens: Vec<u32>,
+    pub(super) windows: usize,
+}
+
+/// What the peers of a round are asked.
+///
+/// - A peer's own windows are among those of its seat, which it was to train on in this round.
+/// - The random ones belong to no seat, and are the same for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Questions {
+    pub(super) own: BTreeMap<PeerId, Passage>,
+    pub(super) random: Passage,
+}
+
+impl Questions {
+    /// Draws them as the round's seed says.
+    ///
+    /// # Errors
+    /// Windows that cannot be read.
+    pub fn draw(trial: &Trial<'_>, assignment: &Assignment) -> Result<Self, DataError> {
+        let seats = trial.evaluated.values().map(|seat| seat.of).max().unwrap_or(0);
+        let read = |purpose: &str, samples| passage(trial, assignment, purpose, samples);
+        let own = |(peer, seat): (&PeerId, &covey_comms::Seat)| {
+            let first = u64::from(seat.index) * assignment.samples();
+            let samples = first..first + assignment.samples();
+            Ok((*peer, read(&format!("own windows {peer}"), samples)?))
+        };
+        let random = read("random windows", assignment.unassigned(seats))?;
+        Ok(Self { own: trial.evaluated.iter().map(own).collect::<Result<_, DataError>>()?, random })
+    }
+}
+
+fn passage(
+    trial: &Trial<'_>,
+    assignment: &Assignment,
+    purpose: &str,
+    samples: Range<u64>,
+) -> Result<Passage, DataError> {
+    let seed: &Seed = trial.seed;
+    let drawn = seed.draw(purpose, trial.windows as usize, samples.end - samples.start);
+    let mut tokens = Vec::new();
+    for offset in &drawn {
+        assignment.read(trial.round.0, samples.start + offset, &mut tokens)?;
+    }
+    Ok(Passage { tokens, windows: drawn.len() })
+}
