@@ -75,3 +75,24 @@ fn seats_of_a_mixture_stay_within_one_pass_over_each_source() {
         assert!(last.cursor().sources.iter().all(|source| source.epoch == 0));
     }
 }
+
+#[test]
+fn unassigned_samples_belong_to_no_seat_and_any_sample_can_be_read() {
+    let (_home, dataset) = opened_dataset();
+    let assignment = assignment(&dataset, 3);
+    let read = |sample| {
+        let mut tokens = Vec::new();
+        assignment.read(2, sample, &mut tokens).unwrap();
+        tokens
+    };
+    let seats = u32::try_from(assignment.disjoint_seats()).unwrap() - 1;
+    let assigned: Vec<_> = (0..seats).flat_map(|seat| windows_of(&assignment, 2, seat)).collect();
+    assert_eq!(assigned, (0..u64::from(seats) * SAMPLES).map(read).collect::<Vec<_>>());
+    let unassigned = assignment.unassigned(seats);
+    assert_eq!(unassigned.start, u64::from(seats) * SAMPLES);
+    assert!(unassigned.end - unassigned.start >= SAMPLES);
+    let all = counts(assigned.into_iter().chain(unassigned.map(read)));
+    let windows = dataset.windows(Split::Train, LENGTH).unwrap();
+    assert_eq!(all.values().sum::<usize>() as u64, windows.count());
+    assert_eq!(assignment.unassigned(1000), 1000 * SAMPLES..1001 * SAMPLES);
+}
