@@ -58,7 +58,7 @@ impl Default for GauntletConfig {
             exploration: 0.25,
             bins: 5,
             reserves: 10,
-            windows: 8,
+            windows: 16,
             eval_rate: 0.2,
             bma_decay: 0.95,
             bma_bar: 0.1,

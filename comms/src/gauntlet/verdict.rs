@@ -161,7 +161,11 @@ impl Verdict {
 }
 
 fn compare_losses(path: &str, expected: &Losses, got: &Losses, tolerance: f64) -> Result<(), Difference> {
-    let pairs = [("before", expected.before, got.before), ("after", expected.after, got.after)];
+    let pairs = [
+        ("before", expected.before, got.before),
+        ("after", expected.after, got.after),
+        ("typical", expected.typical, got.typical),
+    ];
     // Written so that a loss that is no number is a difference.
     let is_close = |one: f64, other: f64| (one - other).abs() <= tolerance * one.abs().max(other.abs());
     match pairs.into_iter().find(|(_, expected, got)| !is_close(*expected, *got)) {
