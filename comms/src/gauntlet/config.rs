@@ -35,6 +35,9 @@ pub struct GauntletConfig {
     pub invalid_score: f64,
     /// The share of a good gain below which a delta is of no use. Not published.
     pub useful_share: f64,
+    /// The share of a good gain from which on all deltas are equally good in the match of a round; 0 for no draws. Not
+    /// published.
+    pub draw_share: f64,
     /// How many times longer or shorter than the median a delta may be. Not published.
     pub norm_ratio: f64,
     /// How far losses that another machine measured may be from ours, relative to them. Not published.
@@ -65,6 +68,7 @@ impl Default for GauntletConfig {
             probation: 10,
             invalid_score: -99.0,
             useful_share: 0.25,
+            draw_share: 0.4,
             norm_ratio: 10.0,
             loss_tolerance: 1e-4,
             memory: 1000,
@@ -113,6 +117,7 @@ impl GauntletConfig {
             ("bma_decay", self.bma_decay),
             ("bma_bar", self.bma_bar),
             ("useful_share", self.useful_share),
+            ("draw_share", self.draw_share),
             ("loss_tolerance", self.loss_tolerance),
             ("payout.burn", self.payout.burn),
             ("payout.included_share", self.payout.included_share),

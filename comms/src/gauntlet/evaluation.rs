@@ -32,40 +32,40 @@ impl Gauntlet {
         };
         let scores: BTreeMap<PeerId, f64> = evaluated.iter().filter_map(score).collect();
         let is_known = |peer: PeerId| book.get(peer).is_some_and(|known| known.is_established(&self.config));
-        let useful = self.useful(&scores, is_known);
-        let ratings = self.ratings(book, &scores);
+        let good = good(&scores, is_known);
+        // Where nothing does good, harm is no measure.
+        let useful = if good > 0.0 { good * self.config.useful_share } else { f64::NEG_INFINITY };
+        let ratings = self.ratings(book, &scores, good);
         for ((peer, score), rating) in scores.iter().zip(ratings) {
             let standing = book.seen(&self.config, *peer, inputs.round);
-            self.learn(standing, rating, *score, usable(peer), inputs.round);
+            let is_credit = *score >= useful && usable(peer).is_some_and(Measurement::favours_own);
+            self.learn(standing, is_credit, inputs.round);
+            standing.rating = rating;
+            standing.evaluated.push(*score > 0.0);
         }
         Evaluation { is_trouble: self.is_trouble(&scores), useful, scores }
     }
 
     /// Everybody's ratings after the match of the round, in the order of peers.
-    fn ratings(&self, book: &Book, scores: &BTreeMap<PeerId, f64>) -> Vec<Rating> {
+    ///
+    /// Deltas that are about as good as good ones draw: else chance decides among the honest, and a third of them would
+    /// have no score for long, because a rating only says who is better than whom.
+    fn ratings(&self, book: &Book, scores: &BTreeMap<PeerId, f64>, good: f64) -> Vec<Rating> {
         let rating = |peer: &PeerId| book.get(*peer).map_or(self.config.rating.newcomer(), |standing| standing.rating);
         let players: Vec<Rating> = scores.keys().map(rating).collect();
-        let results: Vec<f64> = scores.values().copied().collect();
+        let draw = Some(good * self.config.draw_share).filter(|draw| *draw > 0.0).unwrap_or(f64::MAX);
+        let results: Vec<f64> = scores.values().map(|score| score.min(draw)).collect();
         // Usable measurements and the config have finite scores; should one not be so, nobody plays.
         self.config.rating.play(&players, &results).unwrap_or(players)
     }
 
-    /// Takes one evaluation into a peer's record.
-    fn learn(
-        &self,
-        standing: &mut Standing,
-        rating: Rating,
-        score: f64,
-        measurement: Option<&Measurement>,
-        round: Round,
-    ) {
-        let indicator = if measurement.is_some_and(Measurement::favours_own) { 1.0 } else { -1.0 };
+    /// Takes one evaluation into a peer's moving average.
+    fn learn(&self, standing: &mut Standing, is_credit: bool, round: Round) {
         let decay = self.config.bma_decay;
+        let indicator = if is_credit { 1.0 } else { -1.0 };
         standing.bma = decay * standing.bma + (1.0 - decay) * indicator;
-        standing.rating = rating;
         standing.evaluations = standing.evaluations.saturating_add(1);
         standing.last_evaluated = round;
-        standing.evaluated.push(score > 0.0);
     }
 
     /// Whether not even the fifth best delta did good; of fewer than ten, the better half.
@@ -73,18 +73,17 @@ impl Gauntlet {
         let rank = scores.len().div_ceil(2).min(self.config.penalties.trouble_rank as usize);
         nth_best(scores.values().copied(), rank).is_some_and(|score| score <= 0.0)
     }
+}
 
-    /// What a delta has to score at least: a share of what good ones do.
-    ///
-    /// Good is the best of every eight, so that a crowd of useless newcomers cannot lower the bar; and the median of those
-    /// who have proven themselves, if that is more.
-    fn useful(&self, scores: &BTreeMap<PeerId, f64>, is_known: impl Fn(PeerId) -> bool) -> f64 {
-        let all = nth_best(scores.values().copied(), scores.len().div_ceil(8));
-        let known: Vec<f64> = scores.iter().filter(|(peer, _)| is_known(**peer)).map(|(_, score)| *score).collect();
-        let rank = known.len().div_ceil(2);
-        let good = all.into_iter().chain(nth_best(known.into_iter(), rank)).fold(0.0, f64::max);
-        good * self.config.useful_share
-    }
+/// What good deltas of a round score; zero, if there are none.
+///
+/// Good is the best of every eight, so that a crowd of useless newcomers cannot lower the bar; and the median of those who
+/// have proven themselves, if that is more.
+fn good(scores: &BTreeMap<PeerId, f64>, is_known: impl Fn(PeerId) -> bool) -> f64 {
+    let all = nth_best(scores.values().copied(), scores.len().div_ceil(8));
+    let known: Vec<f64> = scores.iter().filter(|(peer, _)| is_known(**peer)).map(|(_, score)| *score).collect();
+    let rank = known.len().div_ceil(2);
+    all.into_iter().chain(nth_best(known.into_iter(), rank)).fold(0.0, f64::max)
 }
 
 /// The score of a rank, counted from 1.

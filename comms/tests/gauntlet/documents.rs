@@ -1,0 +1,184 @@
+//! The verdict as a document: one encoding, and nothing in it that could be another.
+
+use std::collections::BTreeMap;
+
+use covey_comms::gauntlet::{Age, Book, Difference, Overlap, Seed, Verdict};
+use covey_comms::{Exclusion, PeerId, Round};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::world::{Act, World, all, gains, peer};
+
+/// A run of some rounds in which everything happens; its last verdict, the records before it, and the world after it.
+fn eventful(seed: u8, rounds: u32) -> (World, Book, Verdict) {
+    let mut world = World::new(Default::default());
+    let mut last = None;
+    for round in 0..rounds {
+        let before = world.book.clone();
+        let chances = Seed::from_bytes([seed; 32]).draw(&format!("round {round}"), 24, 1 << 20);
+        let acts = (1..=24).map(peer).zip(chances.into_iter().map(act));
+        let mut inputs = world.inputs(&acts.collect());
+        (inputs.newcomers, inputs.strangers) = ([peer(200)].into(), [peer(201)].into());
+        let admitted: Vec<PeerId> = inputs.measurements.keys().copied().collect();
+        if let [one, .., other] = admitted[..] {
+            inputs.earlier = [other].into();
+            let overlap = Overlap { one, other, age: Age::Current, shared: 45, total: 100, first: Some(one) };
+            inputs.overlaps = vec![overlap, Overlap { age: Age::Previous, first: Some(other), ..overlap }];
+        }
+        last = Some((before, world.judge(inputs)));
+    }
+    let (before, verdict) = last.unwrap();
+    (world, before, verdict)
+}
+
+fn act(chance: u64) -> Act {
+    let gain = (chance / 8 % 1000) as f64 / 10_000.0;
+    match chance % 16 {
+        0 => Act::Fails(Exclusion::Missing),
+        1 => Act::Fails(Exclusion::Late),
+        2 => Act::Spoils(Exclusion::Malformed),
+        3 => Act::Delivers(gains(-gain, -gain)),
+        _ => Act::Delivers(gains(gain + 0.001, gain)),
+    }
+}
+
+/// All ways from the root to a leaf.
+fn leaves(value: &Value, path: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, value)| leaves(value, format!("{path}/{name}"), found)),
+        Value::Array(list) => (0..list.len()).for_each(|at| leaves(&list[at], format!("{path}/{at}"), found)),
+        _ => found.push(path),
+    }
+}
+
+/// Another value of the same kind.
+fn altered(value: &Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => (number.as_f64().unwrap() * 1.001 + 1e-3).into(),
+        Value::Number(number) => (number.as_u64().unwrap() + 1).into(),
+        Value::String(text) if text == "late" => "missing".into(),
+        Value::String(text) if text == "current" => "previous".into(),
+        Value::String(text) if text.len() <= 8 && text.contains(['+', '-']) => text.replace('+', "-").into(),
+        Value::String(text) if text.len() == 64 => (text[1..].to_owned() + &text[..1]).into(),
+        Value::Null => "0".repeat(64).into(),
+        _ => "late".into(),
+    }
+}
+
+#[test]
+fn no_leaf_can_be_altered() {
+    let (world, before, verdict) = eventful(1, 14);
+    let ours = &verdict;
+    let document: Value = serde_json::from_slice(&verdict.to_bytes()).unwrap();
+    let mut paths = Vec::new();
+    leaves(&document, String::new(), &mut paths);
+    assert!(paths.len() > 500, "{}", paths.len());
+    for path in paths {
+        let mut forged = document.clone();
+        let leaf = forged.pointer_mut(&path).unwrap();
+        let other = altered(leaf);
+        if *leaf == other {
+            continue;
+        }
+        *leaf = other;
+        let Ok(forged) = Verdict::parse(&serde_json::to_vec(&forged).unwrap()) else { continue };
+        let found = forged.hold_to(ours, 1e-4).and_then(|()| forged.check(&world.gauntlet, &before));
+        assert!(found.is_err(), "{path} can be altered");
+    }
+}
+
+#[test]
+fn no_entry_can_be_left_out_or_added() {
+    let (world, before, verdict) = eventful(2, 14);
+    let differs = |change: &dyn Fn(&mut Verdict)| {
+        let mut forged = verdict.clone();
+        change(&mut forged);
+        assert_ne!(forged, verdict);
+        forged.check(&world.gauntlet, &before).unwrap_err().path
+    };
+    let included = *verdict.outcome.included.keys().next().unwrap();
+    let measured = *verdict.inputs.measurements.keys().next().unwrap();
+    let omitted = differs(&|forged| {
+        forged.outcome.included.remove(&included);
+    });
+    assert_eq!(omitted, format!("outcome.included.{included}"));
+    let unmeasured = differs(&|forged| {
+        forged.inputs.measurements.remove(&measured);
+    });
+    assert_eq!(unmeasured, format!("inputs.measurements.{measured}"));
+    let invented = differs(&|forged| {
+        forged.inputs.measurements.insert(peer(99), gains(0.1, 0.1));
+    });
+    assert_eq!(invented, format!("inputs.measurements.{}", peer(99)));
+    assert_eq!(differs(&|forged| forged.inputs.strangers.extend([peer(200)])), "inputs.strangers");
+    assert_eq!(differs(&|forged| forged.inputs.newcomers.extend([included])), "inputs.newcomers");
+    assert_eq!(differs(&|forged| forged.inputs.secret = None), "inputs.secret");
+    assert_eq!(differs(&|forged| forged.inputs.overlaps.reverse()), "inputs.overlaps.1");
+    let pardoned = differs(&|forged| forged.outcome.penalties.clear());
+    assert_eq!(pardoned.split('.').nth(1), Some("penalties"));
+    assert_eq!(differs(&|forged| forged.inputs.outer.alpha = -1.0), "inputs.outer.alpha");
+}
+
+#[test]
+fn losses_may_differ_by_the_tolerance_and_no_more() {
+    let (.., verdict) = eventful(3, 3);
+    let scaled = |factor: f64| {
+        let mut other = verdict.clone();
+        other.inputs.measurements.values_mut().for_each(|measurement| measurement.own.after *= factor);
+        verdict.hold_to(&other, 1e-4)
+    };
+    assert_eq!(scaled(1.0 + 0.9e-4), Ok(()));
+    let Difference { path, .. } = scaled(1.0 + 1.2e-4).unwrap_err();
+    assert!(path.ends_with("own.after"), "{path}");
+    let none = BTreeMap::new();
+    assert!(verdict.compare_measurements(&none, 1.0).is_err());
+}
+
+#[test]
+fn a_round_that_enlists_measures_nobody() {
+    let mut world = World::new(Default::default());
+    world.round = Round::FIRST;
+    let mut inputs = world.inputs(&BTreeMap::new());
+    (inputs.secret, inputs.rolls) = (None, BTreeMap::new());
+    inputs.newcomers = (1..=3).map(peer).collect();
+    let outcome = world.judge(inputs.clone()).outcome;
+    assert_eq!(outcome.excluded.values().collect::<Vec<_>>(), [&Exclusion::Newcomer; 3]);
+    assert_eq!((outcome.book.len(), outcome.payouts.len()), (3, 0));
+    let seated = World::new(Default::default()).inputs(&all(1, Act::Fails(Exclusion::Late))).seated;
+    let mut verdict = eventful(1, 1).2;
+    verdict.inputs = covey_comms::gauntlet::Inputs { seated, ..inputs };
+    assert_eq!(verdict.check(&world.gauntlet, &Book::default()).unwrap_err().path, "inputs.seated");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn documents_come_back_and_lead_to_the_same(seed: u8, rounds in 1_u32..20) {
+        let (world, before, verdict) = eventful(seed, rounds);
+        let bytes = verdict.to_bytes();
+        let read = Verdict::parse(&bytes).unwrap();
+        prop_assert_eq!(&read, &verdict);
+        let book: Book = serde_json::from_slice(&serde_json::to_vec(&before).unwrap()).unwrap();
+        prop_assert_eq!(world.gauntlet.judge(&book, &read.inputs), verdict.outcome);
+    }
+
+    #[test]
+    fn damaged_documents_are_refused_or_canonical(seed: u8, flips in prop::collection::vec((0_usize..1 << 20, 1_u8..), 1..4)) {
+        let (world, before, verdict) = eventful(seed % 4, 3);
+        let mut bytes = verdict.to_bytes();
+        for (at, flip) in flips {
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+        }
+        if let Ok(read) = Verdict::parse(&bytes) {
+            prop_assert_eq!(read.to_bytes(), bytes);
+            let _ = read.check(&world.gauntlet, &before);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_refused(bytes: Vec<u8>) {
+        prop_assert!(Verdict::parse(&bytes).is_err());
+    }
+}

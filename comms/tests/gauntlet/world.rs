@@ -1,0 +1,123 @@
+//! Rounds made up without a network: who delivers what, and what it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use covey_comms::gauntlet::{
+    Book, Gauntlet, GauntletConfig, Inputs, Losses, Measurement, Outcome, Presence, RoundSecret, Seated, Verdict,
+};
+use covey_comms::{
+    Clip, Digest, Exclusion, Identity, Inclusion, Lineage, MeanOver, OuterSettings, PeerId, Round, RunId, Seat,
+};
+
+pub(crate) fn peer(number: u8) -> PeerId {
+    PeerId::from_bytes([number; 32])
+}
+
+/// A measurement with these relative gains.
+pub(crate) fn gains(own: f64, random: f64) -> Measurement {
+    let losses = |gain: f64| Losses { before: 2.0, after: 2.0 * (1.0 - gain) };
+    Measurement { own: losses(own), random: losses(random) }
+}
+
+/// What one peer does in a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    /// Delivers what has this effect.
+    Delivers(Measurement),
+    /// Delivers what cannot be used.
+    Spoils(Exclusion),
+    /// Does not deliver.
+    Fails(Exclusion),
+}
+
+/// A delta that does good.
+pub(crate) const GOOD: Act =
+    Act::Delivers(Measurement { own: Losses { before: 2.0, after: 1.9 }, random: Losses { before: 2.0, after: 1.92 } });
+
+/// A run of a few peers.
+pub(crate) struct World {
+    pub(crate) gauntlet: Gauntlet,
+    pub(crate) book: Book,
+    pub(crate) round: Round,
+    pub(crate) previous: Option<Digest>,
+}
+
+impl World {
+    pub(crate) fn new(config: GauntletConfig) -> Self {
+        let gauntlet = Gauntlet::new(config, 20);
+        Self { gauntlet, book: Book::default(), round: Round(1), previous: None }
+    }
+
+    /// The inputs of the next round, without overlaps.
+    pub(crate) fn inputs(&self, acts: &BTreeMap<PeerId, Act>) -> Inputs {
+        let run = RunId::of(b"a run");
+        let (base, validator) = (Lineage::genesis(run), Identity::from_secret(&[9; 32]));
+        let mut inputs = Inputs {
+            round: self.round,
+            base,
+            outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
+            rolls: [(validator.peer(), Digest::of(&self.round.0.to_le_bytes()))].into(),
+            secret: Some(RoundSecret::of(&validator, run, self.round, base)),
+            seated: acts.iter().zip(0..).map(|((peer, act), index)| (*peer, seated(*peer, act, index, acts))).collect(),
+            newcomers: BTreeSet::new(),
+            strangers: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            earlier: BTreeSet::new(),
+            overlaps: Vec::new(),
+            measurements: BTreeMap::new(),
+        };
+        let shortlist = self.gauntlet.shortlist_of(&self.book, &inputs);
+        let on_list = |peer: &&PeerId| shortlist.peers().contains(peer);
+        inputs.refused.extend(acts.keys().filter(on_list).filter_map(|peer| match acts[peer] {
+            Act::Spoils(reason) => Some((*peer, reason)),
+            _ => None,
+        }));
+        inputs.measured(
+            shortlist
+                .evaluated
+                .iter()
+                .filter_map(|peer| match acts[peer] {
+                    Act::Delivers(measurement) => Some((*peer, measurement)),
+                    _ => None,
+                })
+                .collect(),
+        );
+        inputs
+    }
+
+    /// Judges a round and goes on to the next.
+    pub(crate) fn judge(&mut self, inputs: Inputs) -> Verdict {
+        let outcome = self.gauntlet.judge(&self.book, &inputs);
+        let verdict = Verdict { previous: self.previous, inputs, outcome, weights: Digest::of(b"weights") };
+        assert_eq!(verdict.check(&self.gauntlet, &self.book), Ok(()));
+        self.book = verdict.outcome.book.clone();
+        self.previous = Some(Digest::of(&verdict.to_bytes()));
+        self.round = self.round.next().unwrap();
+        verdict
+    }
+
+    /// Plays several rounds in which everybody does the same each time.
+    pub(crate) fn play_often(&mut self, rounds: u32, acts: &BTreeMap<PeerId, Act>) {
+        for _ in 0..rounds {
+            self.play(acts);
+        }
+    }
+
+    /// Plays a round in which nobody copies.
+    pub(crate) fn play(&mut self, acts: &BTreeMap<PeerId, Act>) -> Outcome {
+        self.judge(self.inputs(acts)).outcome
+    }
+}
+
+fn seated(peer: PeerId, act: &Act, index: u32, acts: &BTreeMap<PeerId, Act>) -> Seated {
+    let presence = match act {
+        Act::Fails(reason) => Presence::Silent(*reason),
+        _ => Presence::Delivered(Inclusion { digest: Digest::of(peer.as_bytes()), length: 100 }),
+    };
+    Seated { seat: Seat { index, of: acts.len() as u32 }, presence }
+}
+
+/// Everybody from 1 to `count` does the same.
+pub(crate) fn all(count: u8, act: Act) -> BTreeMap<PeerId, Act> {
+    (1..=count).map(|number| (peer(number), act)).collect()
+}
