@@ -56,8 +56,8 @@ impl Examiner for Bench<'_> {
             let before = self.loss(*peer, trial.outer, 0.0)?;
             let after = self.loss(*peer, trial.outer, trial.eval_rate)?;
             // What was trained on is learned a little better than the rest.
-            let own = Losses { before, after: after - (before - after).abs() / 10.0 };
-            Ok((*peer, Measurement { own, random: Losses { before, after } }))
+            let own = Losses { before, after: after - (before - after).abs() / 10.0, typical: before };
+            Ok((*peer, Measurement { own, random: Losses { before, after, typical: before } }))
         });
         measured.collect()
     }

@@ -112,7 +112,7 @@ pub(super) fn examine(
         findings.admitted.iter().filter_map(|peer| Some((*peer, examiner.norm(Age::Current, *peer)?))).collect();
     for peer in gauntlet.outsized(book, &norms) {
         findings.admitted.remove(&peer);
-        findings.refused.insert(peer, Exclusion::Judged);
+        findings.refused.insert(peer, Exclusion::Outsized);
     }
     for (peer, payload) in earlier {
         if examiner.admit(Age::Previous, *peer, payload).is_ok() {

@@ -15,7 +15,7 @@ pub(crate) fn peer(number: u8) -> PeerId {
 
 /// A measurement with these relative gains.
 pub(crate) fn gains(own: f64, random: f64) -> Measurement {
-    let losses = |gain: f64| Losses { before: 2.0, after: 2.0 * (1.0 - gain) };
+    let losses = |gain: f64| Losses { before: 2.0, after: 2.0 * (1.0 - gain), typical: 2.0 };
     Measurement { own: losses(own), random: losses(random) }
 }
 
@@ -31,8 +31,10 @@ pub(crate) enum Act {
 }
 
 /// A delta that does good.
-pub(crate) const GOOD: Act =
-    Act::Delivers(Measurement { own: Losses { before: 2.0, after: 1.9 }, random: Losses { before: 2.0, after: 1.92 } });
+pub(crate) const GOOD: Act = Act::Delivers(Measurement {
+    own: Losses { before: 2.0, after: 1.9, typical: 2.0 },
+    random: Losses { before: 2.0, after: 1.92, typical: 2.0 },
+});
 
 /// A run of a few peers.
 pub(crate) struct World {

@@ -188,8 +188,8 @@ impl Examiner for Scales {
     }
 
     fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError> {
-        let own = Losses { before: 2.0, after: 1.8 + self.bias };
-        let random = Losses { before: 2.0, after: 1.9 + self.bias };
+        let own = Losses { before: 2.0, after: 1.8 + self.bias, typical: 2.0 };
+        let random = Losses { before: 2.0, after: 1.9 + self.bias, typical: 2.0 };
         Ok(trial.evaluated.keys().map(|peer| (*peer, Measurement { own, random })).collect())
     }
 
