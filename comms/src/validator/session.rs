@@ -54,6 +54,8 @@ pub(super) struct Session {
     pub(super) agreed: BTreeMap<PeerId, Manifest>,
     /// Whether an earlier life has proposed for this round.
     pub(super) own_is_elsewhere: bool,
+    /// Whether this validator has written a manifest.
+    pub(super) is_certified: bool,
     /// How many validators refused each proposer's verdict.
     pub(super) refusals: BTreeMap<PeerId, usize>,
 }
@@ -77,6 +79,7 @@ impl Session {
             voted: BTreeSet::new(),
             agreed: BTreeMap::new(),
             own_is_elsewhere: false,
+            is_certified: false,
             refusals: BTreeMap::new(),
         }
     }

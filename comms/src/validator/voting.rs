@@ -52,7 +52,8 @@ impl Validator {
                 let certificate = Certificate::new(manifest.clone(), signatures).to_bytes();
                 // Somebody else may have been faster; what is there counts.
                 let _ = run.bucket().put_new(&Key::Manifest(self.session.round), certificate).await?;
-                return Ok(true);
+                // A store that does not show it at once is asked again after a pause.
+                return Ok(!std::mem::replace(&mut self.session.is_certified, true));
             }
         }
         Ok(false)
