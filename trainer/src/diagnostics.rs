@@ -13,6 +13,7 @@ use covey_optim::fsdp::FsdpError;
 use covey_optim::{OptimError, SettingError};
 
 use crate::checkpoint::CheckpointError;
+use crate::common_run::replica::ReplicaError;
 use crate::config::ConfigError;
 use crate::evaluation::EvaluationError;
 use crate::learner::LearnError;
@@ -138,6 +139,7 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         .or_else(|| advice(cause, BucketError::hint))
         .or_else(|| advice(cause, IdentityError::hint))
         .or_else(|| advice(cause, ServerError::hint))
+        .or_else(|| advice(cause, ReplicaError::hint))
         .or_else(|| advice(cause, DecodeError::hint))
 }
 

@@ -4,32 +4,28 @@
 mod accounts;
 mod ahead;
 mod entry;
+mod exchange;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
-use covey_comms::{CommsError, Follower, Manifest, Member, PeerId, Published, Round, Seat};
+use covey_comms::{CommsError, Follower, Manifest, Member, PeerId, Round, Seat};
 use covey_data::Assignment;
-use covey_optim::sparseloco::{Compressor, Delta};
+use covey_optim::sparseloco::Compressor;
 
 use self::accounts::Laps;
 pub use self::entry::PeerSetup;
+use self::exchange::Pending;
 use crate::common_run::diary::Diary;
 use crate::common_run::inner_loop::{Ahead, Stint};
-use crate::common_run::replica::Replica;
+use crate::common_run::replica::{Replica, check_weights};
 use crate::common_run::standing::newest_checkpoint;
 use crate::common_run::terms::Terms;
 use crate::config::Config;
 use crate::evaluation::HeldOut;
 use crate::learner::Learner;
-
-/// How long a peer waits before it looks whether it was asked to stop.
-const SLICE: Duration = Duration::from_millis(500);
-
-/// How often a peer that waits says so.
-const REMINDER: Duration = Duration::from_secs(60);
 
 /// Why a learner cannot be away.
 const AT_HOME: &str = "the learner is away between publication and the next round only";
@@ -61,7 +57,7 @@ pub struct Peer {
     assignment: Arc<Assignment>,
     held_out: Option<HeldOut>,
     /// The delta whose round has not been decided.
-    pending: Option<Delta>,
+    pending: Option<Pending>,
     /// A step whose weights are to be measured as soon as the learner is back.
     unmeasured: Option<u64>,
     /// Inner steps of this peer, over all starts.
@@ -98,11 +94,8 @@ impl Peer {
             None => self.member.hello().await?,
         }
         if self.pending.is_some() {
-            self.publish().await?;
-            if let Some(seat) = self.follower.seat(self.member.peer()) {
-                self.train_ahead(seat)?;
-            }
-            self.await_decision(interrupt).await?;
+            let seat = self.follower.seat(self.member.peer());
+            self.exchange(seat, interrupt).await?;
         }
         loop {
             self.catch_up().await?;
@@ -129,12 +122,10 @@ impl Peer {
         if self.config.memory.offload {
             learner.rest();
         }
-        self.pending = Some(learner.compress(&mut self.compressor, &pseudo_gradient)?);
+        self.pending = Some(Pending::new(learner.compress(&mut self.compressor, &pseudo_gradient)?));
         self.save()?;
         self.laps.exchange += start.elapsed();
-        self.publish().await?;
-        self.train_ahead(seat)?;
-        self.await_decision(interrupt).await
+        self.exchange(Some(seat), interrupt).await
     }
 
     /// What H inner steps make of the shared weights: start minus end, in the order of the schema. Nothing, if this peer
@@ -170,48 +161,6 @@ impl Peer {
         Stint { round, seat, schedule, own: self.steps, warmup_from: self.warmup_from }
     }
 
-    /// Publishes the delta that is pending.
-    async fn publish(&mut self) -> anyhow::Result<()> {
-        let Some(delta) = &self.pending else { return Ok(()) };
-        let start = Instant::now();
-        let payload = self.replica.codec().encode(delta)?;
-        self.laps.bytes_sent = payload.len() as u64;
-        match self.member.publish(self.follower.next(), self.follower.head(), payload.into()).await {
-            // What was said first may be gone, if the round was decided long ago.
-            Ok(Published::Stored) | Err(CommsError::DeltaGone { .. }) => {}
-            Ok(Published::Occupied(payload)) => {
-                // Said in a life that this one does not remember: what was said first counts.
-                let said = self.replica.codec().decode(&payload)?;
-                self.compressor.replace(delta, &said)?;
-                self.pending = Some(said);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.laps.exchange += start.elapsed();
-        Ok(())
-    }
-
-    /// Waits until the coordinator has decided on the round, and applies it; or until `interrupt` is raised.
-    async fn await_decision(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
-        let (start, clock) = (Instant::now(), Arc::clone(self.follower.run().clock()));
-        let every = Duration::from_secs_f64(self.config.comms.poll);
-        let mut reminder = clock.now() + REMINDER;
-        while !interrupt.load(Ordering::SeqCst) {
-            if let Some(ahead) = &self.ahead {
-                ahead.lines().try_for_each(|line| self.diary.step(line))?;
-            }
-            if let Some(manifest) = self.follower.wait(every, clock.now() + SLICE.max(every)).await? {
-                self.laps.wait += start.elapsed();
-                return self.settle(&manifest).await;
-            }
-            if clock.now() >= reminder {
-                self.diary.note(&format!("waiting for the coordinator to close {}", self.follower.next()));
-                reminder = clock.now() + REMINDER;
-            }
-        }
-        Ok(())
-    }
-
     /// A peer without a seat shows that it is there; the next manifest gives it one.
     async fn ask_for_a_seat(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
         self.member.heartbeat(self.follower.next(), self.follower.head()).await?;
@@ -227,14 +176,14 @@ impl Peer {
     }
 
     /// Applies the decision that the follower has come to: the own delta comes back if it was left out; clip, average,
-    /// outer step.
+    /// outer step. The weights must then be those that the validators agreed on.
     async fn settle(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
         let start = Instant::now();
         let outer_steps = self.follower.outer_steps() - u64::from(!manifest.is_void());
         let own = self.pending.take();
         let is_in = manifest.included().contains_key(&self.member.peer());
-        if let Some(delta) = own.as_ref().filter(|_| self.config.sparseloco.mass_return && !is_in) {
-            self.compressor.return_mass(delta)?;
+        if let Some(own) = own.as_ref().filter(|_| self.config.sparseloco.mass_return && !is_in) {
+            self.compressor.return_mass(&own.delta)?;
         }
         match self.follower.gather(manifest).await {
             Ok(payloads) => {
@@ -245,8 +194,12 @@ impl Peer {
             Err(error @ (CommsError::DeltaGone { .. } | CommsError::Away { .. })) => self.jump(error).await?,
             Err(error) => return Err(error.into()),
         }
+        let weights = self.replica.digest();
+        if let Some(last) = self.follower.last() {
+            check_weights(last, weights)?;
+        }
         self.laps.exchange += start.elapsed();
-        self.record(own.is_some())?;
+        self.record(own.is_some(), weights)?;
         self.evaluate_if_due(outer_steps)
     }
 
@@ -267,8 +220,8 @@ impl Peer {
         Ok(Ending::Finished)
     }
 
-    /// Tells the others not to wait. What was published still counts; a round that was under way is trained anew when
-    /// this peer comes back.
+    /// Tells the others not to wait. What was published still counts, what was only committed to counts as held back
+    /// unless this peer is back in time; a round that was under way is trained anew then.
     async fn leave(&mut self) -> anyhow::Result<Ending> {
         self.member.farewell(self.follower.next(), self.follower.head()).await?;
         self.bring_home()?;

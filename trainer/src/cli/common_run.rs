@@ -20,9 +20,16 @@ pub struct InitArgs {
     /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// File of the coordinator's secret key, made if it is not there; runs/NAME/coordinator.key without it.
+    /// File of the secret key of the founder, who is the first validator, made if it is not there; runs/NAME/validator.key
+    /// without it.
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// Id of another validator, as `covey id` prints it; as often as needed.
+    #[arg(long = "validator", value_name = "ID", value_parser = peer_id)]
+    pub validators: Vec<PeerId>,
+    /// How many validators must agree, more than half of them; the least such number without it.
+    #[arg(long, value_name = "COUNT")]
+    pub threshold: Option<u32>,
     /// Leave the data out of the bucket; every peer then brings its own copy along with `covey join --data`.
     #[arg(long)]
     pub without_data: bool,
@@ -62,16 +69,53 @@ pub struct JoinArgs {
     pub data: Vec<PathBuf>,
 }
 
-/// Flags of `covey coordinate`.
+/// Flags of `covey id`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey coordinate s3://our-bucket/first-run")]
-pub struct CoordinateArgs {
+#[command(after_help = "Example:\n  covey id validator.key")]
+pub struct IdArgs {
+    /// File of the secret key, made if it is not there.
+    #[arg(value_name = "FILE")]
+    pub key: PathBuf,
+}
+
+/// Flags of `covey validate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  covey validate s3://our-bucket/first-run")]
+pub struct ValidateArgs {
     /// The run.
     #[command(flatten)]
     pub place: RunArgs,
-    /// File of the key that `covey init` made; runs/NAME/coordinator.key without it.
+    /// File of the validator's secret key, as `covey init` or `covey id` made it; runs/NAME/validator.key without it.
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// Prepared folder to measure on, if the data is not in the bucket.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Vec<PathBuf>,
+}
+
+/// Flags of `covey verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  covey verify s3://our-bucket/first-run --round 12")]
+pub struct VerifyArgs {
+    /// The run.
+    #[command(flatten)]
+    pub place: RunArgs,
+    /// Only this round; every round that was decided without it.
+    #[arg(long, value_name = "ROUND")]
+    pub round: Option<u32>,
+    /// Prepared folder to measure on, if the data is not in the bucket.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Vec<PathBuf>,
+    /// Leave out what takes the network: losses and weights.
+    #[arg(long)]
+    pub quick: bool,
+    /// One JSON object a round.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn peer_id(text: &str) -> Result<PeerId, String> {
+    text.parse().map_err(|_| "must be 64 hexadecimal digits, as `covey id` prints them".to_owned())
 }
 
 /// Flags of `covey status`.

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 
 pub use bench::{BenchCommand, BenchOuterArgs, BenchTrainArgs, OuterMethodName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-pub use common_run::{BucketCommand, CoordinateArgs, InitArgs, JoinArgs, KeyArgs, RunArgs, ServeArgs, StatusArgs};
+pub use common_run::{
+    BucketCommand, IdArgs, InitArgs, JoinArgs, KeyArgs, RunArgs, ServeArgs, StatusArgs, ValidateArgs, VerifyArgs,
+};
 pub use plan::PlanArgs;
 
 /// Train Llama-style language models, from text to a Hugging Face folder.
@@ -43,10 +45,14 @@ pub enum Command {
     Export(ExportArgs),
     /// Begin a run that many train together, in a bucket or a folder.
     Init(InitArgs),
+    /// Print who a secret key is: the id of a peer or a validator.
+    Id(IdArgs),
     /// Take part in a run.
     Join(JoinArgs),
-    /// Close the rounds of a run.
-    Coordinate(CoordinateArgs),
+    /// Judge what peers learned, and close the rounds of a run together with its other validators.
+    Validate(ValidateArgs),
+    /// Hold a run's verdicts to everything that they follow from.
+    Verify(VerifyArgs),
     /// Show how a run stands: rounds, peers, bytes, lineage.
     Status(StatusArgs),
     /// Keep a bucket for others.
@@ -72,7 +78,7 @@ pub struct DemoArgs {
     /// Optimizer steps of each peer; fewer are quicker, more write better.
     #[arg(long, value_name = "STEPS")]
     pub steps: Option<u64>,
-    /// Peers that train together, each a process of its own; a coordinator joins them.
+    /// Peers that train together, each a process of its own; a validator joins them.
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub peers: u32,
     /// Train in this process only, without peers and bucket.

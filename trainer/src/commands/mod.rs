@@ -3,7 +3,6 @@
 mod bench;
 mod bucket;
 pub mod config;
-mod coordinate;
 mod demo;
 mod devices;
 mod eval;
@@ -16,6 +15,8 @@ mod prepare;
 mod status;
 mod tokenizer;
 mod train;
+mod validate;
+mod verify;
 
 use std::io::{self, Write};
 use std::sync::atomic::AtomicBool;
@@ -42,7 +43,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Export(arguments) => export::run(arguments, &interrupt),
         Command::Init(arguments) => init::run(arguments),
         Command::Join(arguments) => join::run(arguments, &interrupt),
-        Command::Coordinate(arguments) => coordinate::run(arguments, &interrupt),
+        Command::Id(arguments) => validate::id(arguments),
+        Command::Validate(arguments) => validate::run(arguments, &interrupt),
+        Command::Verify(arguments) => verify::run(arguments, &interrupt),
         Command::Status(arguments) => status::run(arguments),
         Command::Bucket(command) => bucket::run(command, &interrupt),
         Command::Devices => devices::run(),

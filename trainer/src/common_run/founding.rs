@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey_comms::{Description, Digest, Identity, Lineage, Round, Rules, Run};
+use covey_comms::{Description, Digest, Identity, Lineage, Quorum, Round, Rules, Run};
 use covey_data::{Assignment, Dataset, Source, Split, Tokenizer};
 use covey_model::ModelConfig;
 
@@ -31,8 +31,9 @@ impl Foundation {
     ///
     /// # Errors
     /// Whatever would stop `covey train` as well, and settings that do not suit a common run.
-    pub fn new(config: &Config, coordinator: &Identity, with_data: bool) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, quorum: Quorum, with_data: bool) -> anyhow::Result<Self> {
         check_rounds(config)?;
+        check_gauntlet(config)?;
         let datasets = open_datasets(config)?;
         let tokenizer = common_tokenizer(&datasets)?;
         let start = Start::find(config, &tokenizer, None)?;
@@ -43,11 +44,12 @@ impl Foundation {
         let parts = parts(config, &start.model, &tokenizer, &datasets, with_data)?;
         let description = Description {
             name: config.run.name.clone(),
-            coordinator: coordinator.peer(),
+            quorum,
             seed: config.run.seed,
             genesis_weights: replica.digest(),
             parts: parts.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect(),
             rules: rules(&config.rounds, replica.codec().max_len() as u64),
+            gauntlet: config.gauntlet.clone(),
         };
         Ok(Self { description, parts, genesis: to_parts(&replica.weights().collect::<Vec<_>>())? })
     }
@@ -57,13 +59,13 @@ impl Foundation {
     /// Cut short between the last two, it leaves a run that nobody can enter yet; the same call again completes it.
     ///
     /// # Errors
-    /// Another run that is there, or a bucket that does not take it.
-    pub async fn publish(self, connection: &Connection, coordinator: &Identity) -> anyhow::Result<Run> {
+    /// Another run that is there, a founder who is none of its validators, or a bucket that does not take it.
+    pub async fn publish(self, connection: &Connection, founder: &Identity) -> anyhow::Result<Run> {
         let Connection { bucket, clock } = connection.clone();
         let weights = self.description.genesis_weights;
         let run = Run::found(bucket, clock, &self.description, &self.parts).await?;
         let lineage = Lineage::genesis(run.id());
-        run.publish_checkpoint(coordinator, Round::FIRST, lineage, weights, 0, self.genesis).await?;
+        run.publish_checkpoint(founder, Round::FIRST, lineage, weights, 0, self.genesis).await?;
         Ok(run)
     }
 }
@@ -76,6 +78,11 @@ fn check_rounds(config: &Config) -> Result<(), UsageError> {
     let problem = UsageError::new(format!("rounds.inner_steps = {inner} does not divide train.steps = {steps}"));
     let nearest = (steps / inner).max(1) * inner;
     Err(problem.with_hint(format!("use whole rounds, such as `--steps {nearest}`")))
+}
+
+fn check_gauntlet(config: &Config) -> Result<(), UsageError> {
+    let refuse = |(field, got, reason)| UsageError::new(format!("gauntlet.{field} = {got}, but {reason}"));
+    config.gauntlet.check().map_err(refuse)
 }
 
 /// Peers of a round must not have to train on the same text.
@@ -115,11 +122,17 @@ fn rules(rounds: &RoundsConfig, max_delta: u64) -> Rules {
         max_delta,
         min_peers: rounds.min_peers,
         max_included: rounds.max_included,
-        deadline: Duration::from_millis((rounds.deadline * 1e3).round() as u64),
+        deadline: milliseconds(rounds.deadline),
+        reveal: milliseconds(rounds.reveal_deadline),
+        takeover: milliseconds(rounds.takeover),
         patience: rounds.patience,
         checkpoint_every: rounds.checkpoint_every,
         keep_checkpoints: rounds.keep_checkpoints,
     }
+}
+
+fn milliseconds(seconds: f64) -> Duration {
+    Duration::from_millis((seconds * 1e3).round() as u64)
 }
 
 fn parts(

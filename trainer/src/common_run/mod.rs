@@ -10,13 +10,13 @@
 //! | Which form do they have in the bucket? | `weight_parts` |
 //! | What does a peer train on before it has anything to say? | `inner_loop` |
 //! | What does a peer keep on its own disk? | `diary`, `peer_state` |
-//! | How are rounds closed? | `coordination` |
+//! | How are rounds closed? | `validation` |
+//! | How is that held to account? | `verification` |
 //! | What does a delta do to the model? | `examination` |
 //!
 //! What a peer does in a round is in [`crate::round_loop`].
 
 pub mod connection;
-pub mod coordination;
 pub(crate) mod diary;
 pub mod examination;
 pub mod founding;
@@ -25,4 +25,6 @@ pub mod peer_state;
 pub mod replica;
 pub mod standing;
 pub mod terms;
+pub mod validation;
+pub mod verification;
 mod weight_parts;

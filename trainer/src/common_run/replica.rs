@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use covey_comms::{Digest, Exclusion, Manifest, OuterSettings, PeerId};
+use covey_comms::{Digest, Exclusion, Manifest, OuterSettings, PeerId, Round};
 use covey_optim::codec::{Codec, DecodeError};
 use covey_optim::sparseloco::{
     Clip, Delta, MeanOver, Schema, SparseLocoConfig, SparseLocoError, aggregate, outer_step,
@@ -31,7 +31,7 @@ pub struct Replica {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplicaError {
-    /// The manifest includes a delta that cannot be decoded; the coordinator should have refused it.
+    /// The manifest includes a delta that cannot be decoded; the validators should have refused it.
     #[error("the manifest includes a delta of {} that cannot be decoded", peer.short())]
     Delta {
         /// Its peer.
@@ -39,9 +39,34 @@ pub enum ReplicaError {
         /// What is wrong with it.
         source: DecodeError,
     },
+    /// The same deltas led elsewhere here than where the validators say they lead.
+    #[error("the weights after {round} are {got}, the validators agreed on {expected}")]
+    OtherWeights {
+        /// The round.
+        round: Round,
+        /// What the manifest says.
+        expected: Digest,
+        /// What they are here.
+        got: Digest,
+    },
     /// Tensors that do not fit together.
     #[error(transparent)]
     Form(#[from] SparseLocoError),
+}
+
+impl ReplicaError {
+    /// What the person at the keyboard can do, if anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::OtherWeights { .. } => Some(
+                "check this machine's memory and disk, and join again from another folder with `--output`; if it comes back, \
+                 `covey verify` tells whether the validators or this machine computed wrongly"
+                    .into(),
+            ),
+            Self::Delta { .. } => Some("`covey verify` tells what the validators did".into()),
+            Self::Form(_) => None,
+        }
+    }
 }
 
 impl Replica {
@@ -200,7 +225,19 @@ impl Replica {
     }
 }
 
-/// Why the coordinator leaves a payload out that cannot be decoded.
+/// Holds weights to those that the validators agreed on.
+///
+/// # Errors
+/// [`ReplicaError::OtherWeights`].
+pub fn check_weights(manifest: &Manifest, got: Digest) -> Result<(), ReplicaError> {
+    let (round, expected) = (manifest.round(), manifest.grounds().weights);
+    match got == expected {
+        true => Ok(()),
+        false => Err(ReplicaError::OtherWeights { round, expected, got }),
+    }
+}
+
+/// Why a payload is left out that cannot be decoded.
 pub fn exclusion(error: &DecodeError) -> Exclusion {
     match error {
         DecodeError::TooLong { .. } => Exclusion::TooLarge,

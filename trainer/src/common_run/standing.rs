@@ -57,14 +57,44 @@ pub async fn newest_checkpoint(follower: &mut Follower, terms: &Terms) -> anyhow
     Ok(None)
 }
 
-/// Takes `follower` to the newest checkpoint in the listing, if it is not behind it.
+/// Takes `follower` to the newest checkpoint in the listing that belongs to its history, if it is not behind it.
+///
+/// One validator alone writes a checkpoint, and it may lie: others before it may still be good.
 async fn look(follower: &mut Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let rounds = follower.run().checkpoints().await?;
-    let Some(round) = rounds.last().copied().filter(|round| *round >= follower.next()) else { return Ok(None) };
-    let description = follower.run().checkpoint(round).await?;
-    walk(follower, round).await?;
-    check_history(&description, follower)?;
-    weights(follower.run(), &description, terms).await.map(Some)
+    let mut first_refusal = None;
+    for round in rounds.into_iter().rev().filter(|round| *round >= follower.next()) {
+        let mut scout = follower.clone();
+        let description = scout.run().checkpoint(round).await?;
+        walk(&mut scout, round).await?;
+        match check_history(&description, &scout) {
+            Ok(()) => {
+                *follower = scout;
+                return weights(follower.run(), &description, terms).await.map(Some);
+            }
+            Err(refusal) => first_refusal = first_refusal.or(Some(refusal)),
+        }
+    }
+    first_refusal.map_or(Ok(None), Err)
+}
+
+/// The weights where `follower` stands, from the checkpoint of that very round; nothing if it is gone, or is none that
+/// belongs there.
+///
+/// # Errors
+/// What the bucket says.
+pub(super) async fn weights_at(follower: &Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+    let description = match follower.run().checkpoint(follower.next()).await {
+        Ok(description) => description,
+        Err(CommsError::CheckpointGone { .. } | CommsError::Envelope(_) | CommsError::Checkpoint(_)) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match check_history(&description, follower) {
+        Ok(()) => weights(follower.run(), &description, terms).await.map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Whether newer checkpoints have taken the place of the one that was listed.
@@ -112,10 +142,13 @@ fn check_history(description: &CheckpointDescription, follower: &Follower) -> an
         description.outer_steps,
         follower.outer_steps()
     );
-    let genesis = follower.run().description().genesis_weights;
+    let expected = match follower.last() {
+        Some(manifest) => manifest.grounds().weights,
+        None => follower.run().description().genesis_weights,
+    };
     anyhow::ensure!(
-        round != Round::FIRST || description.weights == genesis,
-        "the first checkpoint holds weights {}, the run begins with {genesis}",
+        description.weights == expected,
+        "the checkpoint of {round} holds weights {}, the manifests lead to {expected}",
         description.weights
     );
     Ok(())

@@ -19,6 +19,13 @@ pub enum Kind {
     },
     /// A finite number within all bounds.
     Number(&'static [Bound]),
+    /// So many finite numbers, each within all bounds.
+    Numbers {
+        /// How many.
+        length: usize,
+        /// The range of each.
+        bounds: &'static [Bound],
+    },
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// Text with a rule of its own.
@@ -111,6 +118,12 @@ impl Kind {
                 let checked: Vec<_> = items.iter().enumerate().map(check).collect();
                 checked.into_iter().collect::<Option<Vec<_>>>().map(toml::Value::Array)
             }
+            (Self::Numbers { length, bounds }, Value::List(items)) if items.len() == *length => {
+                let number = Self::Number(bounds);
+                let check = |(index, item)| number.check(&format!("{path}[{index}]"), item, problems);
+                let checked: Vec<_> = items.iter().enumerate().map(check).collect();
+                checked.into_iter().collect::<Option<Vec<_>>>().map(toml::Value::Array)
+            }
             (_, value) => match self.check_scalar(value) {
                 Ok(value) => Some(value),
                 Err(rule) => {
@@ -152,6 +165,9 @@ impl Kind {
                 let assignment = |(name, value)| format!("{name} = {value}");
                 bracketed('{', '}', fields.iter().filter_map(field).map(assignment))
             }
+            (Self::Numbers { bounds, .. }, toml::Value::Array(items)) => {
+                bracketed('[', ']', items.iter().map(|item| Self::Number(bounds).literal(item)))
+            }
             (_, toml::Value::Float(value)) => number(*value),
             (_, toml::Value::String(text)) => quoted(text),
             (_, value) => value.to_string(),
@@ -166,6 +182,8 @@ impl Kind {
             Self::Count { at_least } => format!("a whole number, at least {at_least}"),
             Self::Number([]) => "a number".to_owned(),
             Self::Number(bounds) => format!("a number {}", all(bounds)),
+            Self::Numbers { length, bounds: [] } => format!("a list of {length} numbers"),
+            Self::Numbers { length, bounds } => format!("a list of {length} numbers {}", all(bounds)),
             Self::Choice(words) => one_of(words),
             Self::Text { label, .. } => (*label).to_owned(),
             Self::Record(fields) => format!("{{ {} }}", names(fields)),

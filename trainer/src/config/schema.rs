@@ -75,6 +75,7 @@ pub static GROUPS: &[(&str, &str)] = &[
     ("schedule", "How the learning rate moves, as a ratio of `optim.learning_rate`."),
     ("checkpoint", "What is kept on disk to resume from."),
     ("rounds", "Training together: how rounds go. The run fixes these for all peers."),
+    ("gauntlet", "Training together: how validators judge deltas. The run fixes these for all peers."),
     ("sparseloco", "Training together: what peers send, and what becomes of it. The run fixes these for all peers."),
     ("comms", "Training together: how this machine reaches the bucket."),
 ];
@@ -144,12 +145,33 @@ pub static KEYS: &[Key] = &[
     key("rounds.inner_steps", COUNT, Value("30"), "steps", "Optimizer steps of a peer between two exchanges; must divide `train.steps` of a common run."),
     key("rounds.min_peers", COUNT, Value("1"), "peers", "The run begins with so many, and rounds wait for so many until their deadline."),
     key("rounds.max_included", COUNT, Value("20"), "peers", "Deltas that enter the model in one round at most."),
-    key("rounds.deadline", SECONDS, Value("1800"), "seconds", "Longest time that a round lasts, from the first sign of life on."),
+    key("rounds.deadline", SECONDS, Value("1800"), "seconds", "Longest time that peers take to train and to commit to what they learned, from the first sign of life on."),
+    key("rounds.reveal_deadline", SECONDS, Value("70"), "seconds", "Longest time that they take then to publish it."),
+    key("rounds.takeover", SECONDS, Value("600"), "seconds", "How long a validator may be silent before it is the next one's turn."),
     key("rounds.patience", COUNT, Value("3"), "rounds", "Rounds in a row that a peer may miss before it loses its seat."),
     key("rounds.checkpoint_every", COUNT, Value("10"), "rounds", "Rounds between two checkpoints in the bucket."),
     key("rounds.keep_checkpoints", COUNT, Value("2"), "checkpoints", "Newest checkpoints that stay in the bucket, with the deltas since the oldest of them."),
     key("rounds.join_warmup_steps", ANY_COUNT, Value("30"), "steps", "Steps over which the learning rate of a peer that joins later rises from 0, since its moments are empty."),
     key("rounds.overlap", Kind::Boolean, Value("false"), "", "Whether peers train the next round while one is exchanged; what they learn then arrives a round late."),
+
+    key("gauntlet.evaluations", COUNT, Value("20"), "peers", "Deltas that are measured in one round; what a round costs a validator follows from it."),
+    key("gauntlet.exploration", SHARE, Value("0.25"), "", "Share of them that goes to whoever was measured least."),
+    key("gauntlet.bins", COUNT, Value("5"), "groups", "Once so many times `evaluations` peers delivered, one of as many groups of like ratings is drawn from."),
+    key("gauntlet.reserves", ANY_COUNT, Value("10"), "peers", "Next best peers whose deltas are fetched, too, in case better ones are of no use."),
+    key("gauntlet.windows", COUNT, Value("16"), "windows", "Windows of each kind, the peer's own and nobody's, that a delta is measured on; published with 8."),
+    key("gauntlet.eval_rate", POSITIVE, Value("0.2"), "", "Share of the outer learning rate by which a delta is tried."),
+    key("gauntlet.bma_decay", SHARE, Value("0.95"), "", "What stays of the moving average of whether a peer's deltas favour its own windows."),
+    key("gauntlet.bma_bar", SHARE, Value("0.1"), "", "Moving average below which a peer's score is zero, once its probation is over."),
+    key("gauntlet.probation", ANY_COUNT, Value("10"), "evaluations", "Measured deltas of a peer until its moving average is believed."),
+    key("gauntlet.invalid_score", NEGATIVE, Value("-99"), "", "Score of a delta that cannot be read, in the match of its round."),
+    key("gauntlet.useful_share", SHARE, Value("0.25"), "", "Share of a good gain below which a delta is of no use."),
+    key("gauntlet.norm_ratio", RATIO_OF_NORMS, Value("10"), "", "How many times longer or shorter than the median a delta may be."),
+    key("gauntlet.loss_tolerance", SHARE, Value("1e-4"), "", "How far losses that another machine measured may be from ours, relative to them."),
+    key("gauntlet.memory", COUNT, Value("1000"), "rounds", "Rounds after which a peer that stays away is forgotten."),
+    key("gauntlet.rating", Kind::Record(RATING), Value("{}"), "", "Plackett-Luce ratings (Weng and Lin, 2011)."),
+    key("gauntlet.overlap", Kind::Record(OVERLAP), Value("{}"), "", "Share of common places from which on deltas are too much alike."),
+    key("gauntlet.penalties", Kind::Record(PENALTIES), Value("{}"), "", "What misconduct costs."),
+    key("gauntlet.payout", Kind::Record(PAYOUT), Value("{}"), "", "How scores become shares of a reward."),
 
     key("sparseloco.profile", Kind::Choice(&["covey", "reference"]), Value("covey"), "", "Rules of chunks and levels; `reference` is the published arithmetic."),
     key("sparseloco.k", COUNT, Value("64"), "values", "Values sent of a chunk of 4096."),
@@ -171,6 +193,65 @@ pub static KEYS: &[Key] = &[
 const OUTER_RATES: &[Field] = &[
     field("from_round", ANY_COUNT, None, "First round it holds for, counting those that moved the weights."),
     field("rate", OUTER_RATE, None, "The outer learning rate."),
+];
+
+const RATING: &[Field] = &[
+    field("mu", POSITIVE, Some("25.0"), "Mean of a peer that has played no match."),
+    field("sigma", POSITIVE, Some("8.333333333333334"), "Its uncertainty, a standard deviation."),
+    field("beta", POSITIVE, Some("7.0"), "Spread of performances around a skill."),
+    field("tau", POSITIVE, Some("0.1"), "Uncertainty that every match adds."),
+    field("kappa", POSITIVE, Some("1e-4"), "Smallest factor on the squared uncertainty of one match."),
+];
+
+const OVERLAP: &[Field] = &[
+    field("high", SHARE, Some("0.4"), "Suspicious."),
+    field("max", SHARE, Some("0.5"), "Surely no chance."),
+    field("mega", SHARE, Some("0.6"), "A copy."),
+    field("verbatim", SHARE, Some("0.9"), "The only level of the first rounds, and between a peer's own deltas."),
+    field("settled", ANY_COUNT, Some("20"), "First round in which the other levels hold."),
+];
+
+const PENALTIES: &[Field] = &[
+    field("inactive", SHARE, Some("0.75"), "What stays of the moving average after each round in which nothing came."),
+    field(
+        "inactive_rounds",
+        ANY_COUNT,
+        Some("3"),
+        "Rounds in a row in which nothing came, before the record is reset.",
+    ),
+    field(
+        "undelivered",
+        SHARES,
+        Some("[0.75, 0.5, 0.0]"),
+        "What stays after the first, second and each further delta in a row that was late, held back or invalid.",
+    ),
+    field("unreliable", COUNT, Some("4"), "So many of these among the last eight deltas are a ban."),
+    field("negative", SHARE, Some("0.25"), "What stays if more than half of the last eight measured deltas did harm."),
+    field("negative_streak", COUNT, Some("3"), "After so many harmful deltas in a row a peer is out until one helps."),
+    field("trouble_rank", COUNT, Some("5"), "If not even so many peers did good, harm is no offence."),
+    field("similar", SHARE, Some("0.5"), "What stays after a delta that is suspiciously like another one."),
+    field("ban_rounds", COUNT, Some("20"), "Rounds that a first ban lasts; each further one is twice as long."),
+    field("floor", SHARE, Some("1e-4"), "Scores and moving averages below this are none."),
+    field(
+        "network",
+        SHARE,
+        Some("0.4"),
+        "If less than this share of all seats delivered, nobody's silence is an offence.",
+    ),
+];
+
+const PAYOUT: &[Field] = &[
+    field("rule", Kind::Choice(&["ramp", "power"]), Some("ramp"), "By rank, or by a power of the score."),
+    field("burn", SHARE, Some("0.5"), "Share that nobody gets."),
+    field(
+        "steepness",
+        RATIO_OF_NORMS,
+        Some("2.0"),
+        "Ramp: how many times more the first gets than the last who may be included.",
+    ),
+    field("included_share", SHARE, Some("0.75"), "Ramp: what all those get together."),
+    field("reserve_ratio", SHARE, Some("0.5"), "Ramp: what each reserve gets of the share of the one before."),
+    field("exponent", POSITIVE, Some("2.0"), "Power: the exponent."),
 ];
 
 const SOURCES: &[Field] = &[
@@ -207,6 +288,10 @@ const ANY_COUNT: Kind = Kind::Count { at_least: 0 };
 const POSITIVE: Kind = Kind::Number(&[Above(0.0)]);
 const NOT_NEGATIVE: Kind = Kind::Number(&[AtLeast(0.0)]);
 const RATIO: Kind = Kind::Number(&[AtLeast(0.0), AtMost(1.0)]);
+const SHARE: Kind = RATIO;
+const SHARES: Kind = Kind::Numbers { length: 3, bounds: &[AtLeast(0.0), AtMost(1.0)] };
+const NEGATIVE: Kind = Kind::Number(&[Below(0.0)]);
+const RATIO_OF_NORMS: Kind = Kind::Number(&[AtLeast(1.0)]);
 const SECONDS: Kind = Kind::Number(&[AtLeast(0.001), AtMost(31_536_000.0)]);
 const OUTER_RATE: Kind = Kind::Number(&[Above(0.0), AtMost(10.0)]);
 const DECAY: Kind = Kind::Number(&[AtLeast(0.0), AtMost(0.999)]);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use covey_comms::gauntlet::GauntletConfig;
 use covey_model::Precision;
 use covey_optim::sparseloco::{Clip, MeanOver, OuterRate, Profile};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub struct Config {
     pub checkpoint: CheckpointConfig,
     /// How rounds go, when many train together.
     pub rounds: RoundsConfig,
+    /// How deltas are judged.
+    pub gauntlet: GauntletConfig,
     /// What peers send each other.
     pub sparseloco: ExchangeConfig,
     /// How the bucket is reached.
@@ -232,8 +235,12 @@ pub struct RoundsConfig {
     pub min_peers: u32,
     /// Deltas that enter the model in one round at most.
     pub max_included: u32,
-    /// Longest time that a round lasts, in seconds.
+    /// Longest time that peers take to train and to commit, in seconds.
     pub deadline: f64,
+    /// Longest time that they take to reveal then, in seconds.
+    pub reveal_deadline: f64,
+    /// How long a validator may be silent before it is the next one's turn, in seconds.
+    pub takeover: f64,
     /// Rounds in a row that a peer may miss.
     pub patience: u32,
     /// Rounds between two checkpoints in the bucket.

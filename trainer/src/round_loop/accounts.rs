@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use covey_comms::Digest;
+
 use super::{AT_HOME, Peer};
 use crate::common_run::peer_state::Present;
 use crate::metrics::{EvalReport, RoundReport};
@@ -24,7 +26,7 @@ impl Peer {
     }
 
     /// Writes down the last round that was decided: the shared weights are those after it, whichever way they came.
-    pub(super) fn record(&mut self, took_part: bool) -> anyhow::Result<()> {
+    pub(super) fn record(&mut self, took_part: bool, weights: Digest) -> anyhow::Result<()> {
         let Some(manifest) = self.follower.last() else { return Ok(()) };
         let me = self.member.peer();
         let own = match (manifest.included().get(&me), manifest.excluded().get(&me)) {
@@ -38,7 +40,7 @@ impl Peer {
             round: manifest.round().0,
             outer_steps: self.follower.outer_steps(),
             lineage: self.follower.head().to_string(),
-            weights: self.replica.digest().to_string(),
+            weights: weights.to_string(),
             included: manifest.included().len(),
             excluded: manifest.excluded().len(),
             own,
@@ -87,7 +89,7 @@ impl Peer {
             replica: &self.replica,
             moments: learner.saved_moments(),
             error_feedback: self.compressor.errors(),
-            delta: self.pending.as_ref(),
+            delta: self.pending.as_ref().map(|pending| &pending.delta),
             steps: self.steps,
             tokens: learner.tokens(),
             warmup_from: self.warmup_from,

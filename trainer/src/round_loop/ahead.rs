@@ -16,9 +16,11 @@ impl Peer {
     pub(super) fn train_ahead(&mut self, seat: Seat) -> anyhow::Result<()> {
         let outer_steps = self.follower.outer_steps();
         let next = self.follower.next().next().filter(|_| outer_steps + 1 < self.terms.outer_steps());
-        let (Some(delta), Some(round), true) = (&self.pending, next, self.config.rounds.overlap) else { return Ok(()) };
+        let (Some(pending), Some(round), true) = (&self.pending, next, self.config.rounds.overlap) else {
+            return Ok(());
+        };
         let rate = self.config.sparseloco().outer_learning_rate.rate(outer_steps);
-        let start = self.replica.moved_by(delta, rate);
+        let start = self.replica.moved_by(&pending.delta, rate);
         let stint = self.stint(round, seat, outer_steps + 1);
         let learner = self.learner.take().expect(AT_HOME);
         self.ahead = Some(Ahead::start(stint, start, learner, Arc::clone(&self.assignment), self.config.clone())?);

@@ -9,6 +9,7 @@ use covey_optim::sparseloco::Compressor;
 
 use super::Peer;
 use super::accounts::Laps;
+use super::exchange::Pending;
 use crate::checkpoint::Checkpoint;
 use crate::common_run::connection::OwnBucket;
 use crate::common_run::diary::{Bookmark, Diary};
@@ -93,7 +94,8 @@ impl Peer {
         if !kept.error_feedback.is_empty() {
             self.compressor.restore(self.replica.to_schema(kept.error_feedback))?;
         }
-        self.pending = kept.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
+        let pending = kept.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
+        self.pending = pending.map(Pending::new);
         self.steps = kept.steps;
         self.warmup_from = kept.warmup_from;
         Ok(())

@@ -1,4 +1,4 @@
-//! The demo's run: a folder for a bucket, and a process for the coordinator and for every peer, as on many machines.
+//! The demo's run: a folder for a bucket, and a process for the validator and for every peer, as on many machines.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
+use covey_comms::Quorum;
 
 use super::Trained;
 use crate::commands::{is_raised, on_runtime, say};
@@ -26,20 +27,18 @@ pub(super) fn train(
     interrupt: &AtomicBool,
 ) -> anyhow::Result<Option<Trained>> {
     let bucket = folder.join("bucket");
-    let key = folder.join("coordinator.key");
+    let key = folder.join("validator.key");
     found(config, &bucket, &key)?;
-    let coordinator =
-        process(folder, "coordinator", |command| command.arg("coordinate").arg(&bucket).arg("--key").arg(&key))?;
-    let mut processes = vec![coordinator];
+    let mut processes = vec![validator(config, folder, &bucket, &key)?];
     for number in 1..=peers {
         processes.push(peer(config, folder, &bucket, (number, peers))?);
     }
-    say(&format!("{peers} peers and a coordinator share {}; `covey status` tells how they stand", bucket.display()));
+    say(&format!("{peers} peers and a validator share {}; `covey status` tells how they stand", bucket.display()));
     watch(processes, interrupt)?;
     let own = folder.join("peer-1");
     match measured(&own)?.as_slice() {
         _ if is_raised(interrupt) => {
-            say(&format!("stopped; `covey coordinate` and `covey join` go on with {}", bucket.display()));
+            say(&format!("stopped; `covey validate` and `covey join` go on with {}", bucket.display()));
             Ok(None)
         }
         [first, .., last] => Ok(Some(Trained { folder: own, first: first.clone(), last: last.clone() })),
@@ -49,10 +48,10 @@ pub(super) fn train(
 
 fn found(config: &Config, bucket: &Path, key: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(bucket).with_context(|| format!("cannot create {}", bucket.display()))?;
-    let coordinator = identity(key)?;
-    let foundation = Foundation::new(config, &coordinator, true)?;
+    let founder = identity(key)?;
+    let foundation = Foundation::new(config, Quorum::single(founder.peer()), true)?;
     let connection = Connection::open(&bucket.display().to_string(), &config.comms)?;
-    on_runtime(async { foundation.publish(&connection, &coordinator).await.map(drop) })
+    on_runtime(async { foundation.publish(&connection, &founder).await.map(drop) })
 }
 
 /// One of the demo's processes.
@@ -62,9 +61,22 @@ struct Process {
     log: Option<PathBuf>,
 }
 
+/// Has all threads: it computes while peers wait.
+fn validator(config: &Config, folder: &Path, bucket: &Path, key: &Path) -> anyhow::Result<Process> {
+    let (output, threads) = (folder.join("validator"), threads(config));
+    process(folder, "validator", |command| {
+        command.arg("validate").arg(bucket).arg("--key").arg(key).arg("--output").arg(output);
+        command.arg("--threads").arg(threads.to_string()).arg("--set").arg("comms.poll=0.05")
+    })
+}
+
+fn threads(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().ok().map(usize::from);
+    config.run.threads.or_else(cores).unwrap_or(1)
+}
+
 fn peer(config: &Config, folder: &Path, bucket: &Path, (number, peers): (u32, u32)) -> anyhow::Result<Process> {
-    let cores = config.run.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
-    let threads = (cores.unwrap_or(1) / peers as usize).max(1);
+    let threads = (threads(config) / peers as usize).max(1);
     let name = format!("peer-{number}");
     let output = folder.join(&name);
     process(folder, &name, |command| {

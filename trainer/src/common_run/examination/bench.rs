@@ -34,6 +34,7 @@ pub struct Examination {
 struct After {
     included: BTreeSet<PeerId>,
     outer: OuterSettings,
+    digest: Digest,
     replica: Replica,
 }
 
@@ -55,19 +56,29 @@ impl Examination {
         &mut self.replica
     }
 
-    /// Applies a round: takes the weights that were computed for it, or applies `payloads`, the deltas that it includes.
+    /// Applies a round, and forgets its deltas: takes the weights that were computed for it, or applies `payloads`, the
+    /// deltas that it includes. Gives the digest of the weights.
     ///
     /// # Errors
     /// Deltas that cannot be decoded or are of another form.
-    pub fn apply(&mut self, manifest: &Manifest, payloads: &BTreeMap<PeerId, Bytes>) -> anyhow::Result<()> {
+    pub fn apply(&mut self, manifest: &Manifest, payloads: &BTreeMap<PeerId, Bytes>) -> anyhow::Result<Digest> {
+        self.deltas.clear();
         match self.after.take() {
-            Some(after) if after.is_of(manifest) => self.replica = after.replica,
+            Some(after) if after.is_of(manifest) => {
+                self.replica = after.replica;
+                Ok(after.digest)
+            }
             _ => {
                 let deltas = self.replica.decode(payloads)?;
                 self.replica.apply(manifest, &deltas)?;
+                Ok(self.replica.digest())
             }
         }
-        Ok(())
+    }
+
+    /// Ends the examination: the network that read, and who was to train on what.
+    pub fn into_instruments(self) -> (Learner, Assignment) {
+        (self.reader, self.assignment)
     }
 
     /// The current deltas of these peers, as far as they were admitted.
@@ -114,7 +125,7 @@ impl Examiner for Examination {
         }
         let replica = self.replica.after(outer, &deltas)?;
         let digest = replica.digest();
-        self.after = Some(After { included: included.clone(), outer: *outer, replica });
+        self.after = Some(After { included: included.clone(), outer: *outer, digest, replica });
         Ok(digest)
     }
 
