@@ -25,7 +25,7 @@ fn twenty_rounds_on_a_bad_day_end_with_the_same_bits() {
         let peer = |number| world.peer(view(number), Choice { number, threads: 1, micro_batch: 4, device: "cpu" });
         let all = async {
             world.found(view(0)).await;
-            join(world.coordinate(view(99)), join_all((1..=PEERS).map(peer))).await.1
+            join(world.validate(view(99)), join_all((1..=PEERS).map(peer))).await.1
         };
         let endings = clock.run(all).expect("somebody waits for what nobody will do");
         assert_eq!(endings, [Ending::Finished; PEERS as usize]);

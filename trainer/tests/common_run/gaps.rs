@@ -1,4 +1,4 @@
-//! Whoever lacks something that others had goes on from a checkpoint, and the coordinator makes up for one that is missing.
+//! Whoever lacks something that others had goes on from a checkpoint, and a validator makes up for one that is missing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ fn rounds_whose_deltas_are_gone_are_left_out() {
         world.found(Arc::clone(&bucket)).await;
         let others = [ONE, THREE].map(|choice| world.peer(Arc::clone(&bucket), choice));
         let [one, three] = others;
-        join4(world.coordinate(Arc::clone(&bucket)), one, absent, three).await
+        join4(world.validate(Arc::clone(&bucket)), one, absent, three).await
     };
     let ((), one, two, three) = clock.run(all).expect("somebody waits for what nobody will do");
     assert_eq!([one, two, three], [Ending::Finished; 3]);
@@ -83,7 +83,7 @@ fn a_bucket_that_one_peer_cannot_reach_keeps_it_from_nothing() {
     let all = async {
         world.found(Arc::clone(&bucket)).await;
         let [one, two, three] = [ONE, TWO, THREE].map(|choice| world.peer(Arc::clone(&bucket), choice));
-        join4(world.coordinate(Arc::clone(&bucket)), one, two, three).await
+        join4(world.validate(Arc::clone(&bucket)), one, two, three).await
     };
     let ((), one, two, three) = clock.run(all).expect("somebody waits for what nobody will do");
     assert_eq!([one, two, three], [Ending::Finished; 3]);
@@ -94,7 +94,7 @@ fn a_bucket_that_one_peer_cannot_reach_keeps_it_from_nothing() {
 }
 
 #[test]
-fn a_checkpoint_that_a_killed_coordinator_owes_is_made_up_for() {
+fn a_checkpoint_that_a_killed_validator_owes_is_made_up_for() {
     let clock = VirtualClock::default();
     let world = World::new(Arc::new(clock.clone()), 3, 2).adjusted(|config| config.rounds.checkpoint_every = 100);
     let bucket = memory(&clock);
@@ -102,7 +102,7 @@ fn a_checkpoint_that_a_killed_coordinator_owes_is_made_up_for() {
     let stuck: Arc<dyn Bucket> = Arc::new(Stuck { inner: Arc::clone(&bucket), key: last });
     let killed = async {
         let decided = until(&bucket, &world.clock, Key::Manifest(Round(3)));
-        match select(Box::pin(world.coordinate(stuck)), Box::pin(decided)).await {
+        match select(Box::pin(world.validate(stuck)), Box::pin(decided)).await {
             Either::Left(_) => panic!("a checkpoint was written that could not be written"),
             Either::Right(((), coordinator)) => drop(coordinator),
         }
@@ -112,7 +112,7 @@ fn a_checkpoint_that_a_killed_coordinator_owes_is_made_up_for() {
         let [one, two] = [ONE, TWO].map(|choice| world.peer(Arc::clone(&bucket), choice));
         join(killed, join(one, two)).await;
         assert!(bucket.get(&last, u64::MAX).await.is_err());
-        world.coordinate(Arc::clone(&bucket)).await;
+        world.validate(Arc::clone(&bucket)).await;
         assert!(bucket.get(&last, u64::MAX).await.is_ok());
         // Whoever comes now checks it against the history, and takes its weights.
         world.peer(Arc::clone(&bucket), THREE).await

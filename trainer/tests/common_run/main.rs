@@ -4,5 +4,7 @@
 mod examination;
 mod faults;
 mod gaps;
+mod quorum;
 mod same_bits;
+mod verification;
 mod world;

@@ -21,7 +21,7 @@ pub(crate) const TWO: Choice = Choice { number: 2, threads: 2, micro_batch: 2, d
 pub(crate) const THREE: Choice = Choice { number: 3, threads: 3, micro_batch: 1, device: "cpu" };
 const FOUR: Choice = Choice { number: 4, threads: 1, micro_batch: 2, device: "cpu:3" };
 
-/// The coordinator's view of a bucket in which one delta is damaged for good.
+/// The validator's view of a bucket in which one delta is damaged for good.
 #[derive(Debug)]
 struct Damaged {
     inner: Arc<dyn Bucket>,
@@ -61,7 +61,7 @@ pub(crate) async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key:
 }
 
 /// Four peers on other threads, devices and micro-batches each. One is killed in round 2 after it has delivered, and goes on;
-/// one joins when round 3 is over; the coordinator drops a delta in round 5.
+/// one joins when round 3 is over; the validator finds a delta damaged in round 5.
 async fn play(world: &World, bucket: Arc<dyn Bucket>) {
     world.found(Arc::clone(&bucket)).await;
     let unlucky = Identity::from_secret(&[FOUR.number; 32]).peer();
@@ -80,7 +80,7 @@ async fn play(world: &World, bucket: Arc<dyn Bucket>) {
         world.peer(Arc::clone(&bucket), THREE).await
     };
     let (one, four) = (world.peer(Arc::clone(&bucket), ONE), world.peer(Arc::clone(&bucket), FOUR));
-    let ((), one, two, three, four) = join5(world.coordinate(damaged), one, killed, late, four).await;
+    let ((), one, two, three, four) = join5(world.validate(damaged), one, killed, late, four).await;
     assert_eq!([one, two, three, four], [Ending::Finished; 4]);
 }
 
@@ -178,7 +178,7 @@ fn weights_of(overlap: bool, kills: bool) -> Vec<(u32, String)> {
             }
             world.peer(Arc::clone(&bucket), TWO).await
         };
-        join3(world.coordinate(Arc::clone(&bucket)), world.peer(Arc::clone(&bucket), ONE), two).await
+        join3(world.validate(Arc::clone(&bucket)), world.peer(Arc::clone(&bucket), ONE), two).await
     };
     clock.run(all).unwrap();
     world.rounds_of(1).into_values().map(|report| (report.round, report.weights)).collect()

@@ -1,4 +1,4 @@
-//! A small run, its peers and its coordinator.
+//! A small run, its peers and its validators.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,17 @@ use std::time::Duration;
 
 use covey::checkpoint::newest_intact;
 use covey::common_run::connection::{Connection, Limits, OwnBucket};
-use covey::common_run::coordination::Coordination;
-use covey::common_run::founding::Foundation;
+use covey::common_run::examination::Examination;
+use covey::common_run::founding::{Foundation, assignment};
+use covey::common_run::standing::Standing;
 use covey::common_run::terms::Terms;
+use covey::common_run::validation::{Validation, ValidatorSetup};
+use covey::common_run::verification::{Finding, Instruments, Verification};
 use covey::config::{Config, Layers, Purpose};
+use covey::learner::Learner;
 use covey::metrics::{Entry, MetricsLog, RoundReport};
 use covey::round_loop::{Ending, Peer, PeerSetup};
-use covey_comms::{Bucket, BucketError, Clock, Identity, Opener, Run};
+use covey_comms::{Bucket, BucketError, Clock, Identity, Opener, Quorum, Run};
 use covey_data::Dataset;
 use rayon::ThreadPool;
 use tempfile::TempDir;
@@ -29,7 +33,8 @@ pub(crate) const INNER_STEPS: u64 = 3;
 pub(crate) struct World {
     home: TempDir,
     pub(crate) clock: Arc<dyn Clock>,
-    coordinator: Identity,
+    /// How many validators there are, and how many must agree.
+    quorum: (u8, u32),
     config: Config,
     /// Buckets that peers bring, by their numbers.
     own_buckets: BTreeMap<u8, Arc<dyn Bucket>>,
@@ -37,8 +42,8 @@ pub(crate) struct World {
     cut_off: Option<(u8, u8)>,
 }
 
-/// What the coordinator is called among the readers of a bucket.
-const COORDINATOR: u8 = 99;
+/// The number of the first validator: validators have keys and folders by numbers as peers have.
+pub(crate) const VALIDATOR: u8 = 200;
 
 /// What a peer chooses for itself.
 #[derive(Clone, Copy, Debug)]
@@ -74,12 +79,13 @@ impl World {
             ("rounds.max_included", "8".to_owned()),
             ("rounds.deadline", deadline.as_secs().to_string()),
             ("rounds.checkpoint_every", "2".to_owned()),
+            // Who rises more slowly has steps so short that they look like those of one who does nothing.
+            ("rounds.join_warmup_steps", "6".to_owned()),
         ];
         let layers = settings.iter().fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
         let layers = layers.sources_flag("test", &[home.path().join("data")]);
         let config = layers.resolve(Purpose::Train).unwrap().config;
-        let coordinator = Identity::from_secret(&[200; 32]);
-        Self { home, clock, coordinator, config, own_buckets: BTreeMap::new(), cut_off: None }
+        Self { home, clock, quorum: (1, 1), config, own_buckets: BTreeMap::new(), cut_off: None }
     }
 
     /// What the run's founder has set.
@@ -93,6 +99,11 @@ impl World {
         self
     }
 
+    /// The same run with `count` validators, of whom `threshold` must agree.
+    pub(crate) fn with_validators(self, count: u8, threshold: u32) -> Self {
+        Self { quorum: (count, threshold), ..self }
+    }
+
     /// The same run, to which peer `owner` brings a bucket of its own that peer `reader` does not reach.
     pub(crate) fn with_own_bucket(mut self, owner: u8, bucket: Arc<dyn Bucket>, reader: u8) -> Self {
         self.own_buckets.insert(owner, bucket);
@@ -101,37 +112,77 @@ impl World {
     }
 
     pub(crate) async fn found(&self, bucket: Arc<dyn Bucket>) {
-        let foundation = Foundation::new(&self.config, &self.coordinator, true).unwrap();
+        let (count, threshold) = self.quorum;
+        let validators = (VALIDATOR..VALIDATOR + count).map(|number| identity(number).peer()).collect();
+        let quorum = Quorum::new(validators, threshold).unwrap();
+        let foundation = Foundation::new(&self.config, quorum, true).unwrap();
         let connection = Connection { bucket: self.limited(bucket, 0), clock: Arc::clone(&self.clock) };
-        foundation.publish(&connection, &self.coordinator).await.unwrap();
+        foundation.publish(&connection, &identity(VALIDATOR)).await.unwrap();
     }
 
-    /// Closes rounds until the run is over.
-    pub(crate) async fn coordinate(&self, bucket: Arc<dyn Bucket>) {
-        let run = self.open(bucket, COORDINATOR).await;
-        let terms = Terms::read(&run).await.unwrap();
-        let poll = Duration::from_millis(20);
-        let mut coordination = Coordination::open(run, terms, self.coordinator.clone(), poll).await.unwrap();
-        while !coordination.is_over() {
-            coordination.close_round(&AtomicBool::new(false)).await.unwrap();
+    /// Closes rounds until the run is over, as the first validator.
+    pub(crate) async fn validate(&self, bucket: Arc<dyn Bucket>) {
+        self.validate_as(bucket, VALIDATOR).await;
+    }
+
+    /// The same as any of them.
+    pub(crate) async fn validate_as(&self, bucket: Arc<dyn Bucket>, number: u8) {
+        let run = self.open(bucket, number).await;
+        let (terms, config, datasets) = self.settle_in(&run, number, 4).await;
+        let setup = ValidatorSetup { run, terms, config, identity: identity(number), datasets };
+        let mut validation = Validation::open(setup).await.unwrap();
+        while !validation.is_over() {
+            validation.close_round(&AtomicBool::new(false)).await.unwrap();
         }
+    }
+
+    /// The first look of a validator into a run: to play it otherwise than the program does.
+    pub(crate) async fn liars_tools(&self, bucket: Arc<dyn Bucket>, number: u8) -> (Run, Terms, Examination) {
+        let run = self.open(bucket, number).await;
+        let (terms, config, datasets) = self.settle_in(&run, number, 4).await;
+        let replica = Standing::enter(&run, &terms).await.unwrap().replica;
+        let reader = Learner::open(&terms.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
+        let examination = Examination::new(replica, reader, assignment(&config, &datasets).unwrap());
+        (run, terms, examination)
+    }
+
+    /// Looks into every round, as anybody could.
+    pub(crate) async fn verify(&self, bucket: Arc<dyn Bucket>) -> Vec<Finding> {
+        const ANYBODY: u8 = 150;
+        let run = self.open(bucket, ANYBODY).await;
+        let (terms, config, datasets) = self.settle_in(&run, ANYBODY, 2).await;
+        let reader = Learner::open(&terms.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
+        let instruments = Instruments { reader, assignment: assignment(&config, &datasets).unwrap() };
+        let mut verification = Verification::begin(run, terms, Some(instruments)).await.unwrap();
+        let mut findings = Vec::new();
+        while let Some(finding) = verification.look().await.unwrap() {
+            findings.push(finding);
+        }
+        findings
+    }
+
+    /// What a machine knows and has before it does anything in a run.
+    async fn settle_in(&self, run: &Run, number: u8, micro_batch: usize) -> (Terms, Config, Vec<Dataset>) {
+        let terms = Terms::read(run).await.unwrap();
+        let folder = self.folder(number);
+        let own = Layers::new()
+            .path_flag("test", "run.output", &folder)
+            .flag("test", "train.micro_batch_size", micro_batch)
+            .flag("test", "train.eval_every", "never")
+            .flag("test", "comms.poll", "0.02");
+        let mut config = own.resolve_within(&terms.shared, Purpose::Show).unwrap().config;
+        config.data.sources = terms.data(run, &[], &folder.join("data")).await.unwrap();
+        let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path).unwrap()).collect();
+        (terms, config, datasets)
     }
 
     /// Takes part from the newest checkpoint of its own, or of the bucket, to the end of the run.
     pub(crate) async fn take_part(&self, bucket: Arc<dyn Bucket>, choice: Choice) -> Ending {
         let run = self.open(bucket, choice.number).await;
-        let terms = Terms::read(&run).await.unwrap();
+        let (terms, mut config, datasets) = self.settle_in(&run, choice.number, choice.micro_batch).await;
+        config.run.device = choice.device.to_owned();
         let folder = self.folder(choice.number);
-        let own = Layers::new()
-            .path_flag("test", "run.output", &folder)
-            .flag("test", "train.micro_batch_size", choice.micro_batch)
-            .flag("test", "run.device", choice.device)
-            .flag("test", "train.eval_every", "never")
-            .flag("test", "comms.poll", "0.02");
-        let mut config = own.resolve_within(&terms.shared, Purpose::Show).unwrap().config;
-        config.data.sources = terms.data(&run, &[], &folder.join("data")).await.unwrap();
-        let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path).unwrap()).collect();
-        let identity = Identity::from_secret(&[choice.number; 32]);
+        let identity = identity(choice.number);
         let found = newest_intact(&folder).unwrap();
         let url = format!("s3://peer-{}", choice.number);
         let own_bucket = self.own_buckets.get(&choice.number).map(|own| OwnBucket { url, bucket: Arc::clone(own) });
@@ -196,6 +247,11 @@ impl World {
         let moved = first.values().filter(|(_, report)| report.included > 0).count();
         assert_eq!(distinct.len(), moved + 1, "every round but void ones moves the weights");
     }
+}
+
+/// The key of a peer or validator.
+pub(crate) fn identity(number: u8) -> Identity {
+    Identity::from_secret(&[number; 32])
 }
 
 /// A future that computes on threads of its own.
