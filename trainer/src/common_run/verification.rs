@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use covey_comms::gauntlet::{Book, Difference, Examiner, Gauntlet, Verdict};
-use covey_comms::{Audit, Audited, CommsError, Digest, Follower, Manifest, PeerId, Round, Run};
+use covey_comms::{Audit, Audited, BucketError, CommsError, Digest, Follower, Manifest, PeerId, Round, Run};
 use covey_data::Assignment;
 
 use super::examination::Examination;
@@ -172,7 +172,7 @@ impl Verification {
         let Some(mut examination) = self.examination.take() else { return Ok(()) };
         let deltas = match self.follower.gather(manifest).await {
             Ok(deltas) => Some(deltas),
-            Err(CommsError::DeltaGone { .. } | CommsError::Away { .. } | CommsError::NoWay { .. }) => None,
+            Err(error) if is_without_deltas(&error) => None,
             Err(error) => return Err(error.into()),
         };
         match deltas.is_some_and(|deltas| apply(&mut examination, manifest, &deltas)) {
@@ -192,6 +192,20 @@ impl Finding {
         let (proposer, signers) = (None, Vec::new());
         Self { round, proposer, signers, depth: Depth::Documents, difference: Some(difference) }
     }
+}
+
+/// Whether the deltas that a manifest includes are gone, out of reach, or others than it names.
+fn is_without_deltas(error: &CommsError) -> bool {
+    matches!(
+        error,
+        CommsError::DeltaGone { .. }
+            | CommsError::Away { .. }
+            | CommsError::NoWay { .. }
+            | CommsError::Envelope(_)
+            | CommsError::WrongContent { .. }
+            | CommsError::WrongLength { .. }
+            | CommsError::Bucket(BucketError::TooLarge { .. })
+    )
 }
 
 /// Whether the weights after the round are those that its manifest names.
@@ -233,7 +247,7 @@ fn complaint(path: &str, error: CommsError) -> anyhow::Result<Difference> {
             | CommsError::Chain(_)
             | CommsError::Verdict { .. }
             | CommsError::WrongContent { .. }
-            | CommsError::Bucket(covey_comms::BucketError::Missing { .. })
+            | CommsError::Bucket(BucketError::Missing { .. })
     );
     if !is_documents_fault {
         return Err(error.into());
