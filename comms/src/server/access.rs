@@ -131,7 +131,10 @@ fn may_write(peer: PeerId, is_validator: bool, path: &str) -> S3Result<Right> {
         Some(Key::Probe(_)) => Ok(Right::Everything),
         Some(Key::LedgerEntry(_)) => Ok(Right::CreateOnly),
         Some(key) if key.owner() == Some(peer) => Ok(Right::CreateOnly),
-        Some(Key::Manifest(_) | Key::CheckpointDescription(_) | Key::CheckpointPart(..)) if is_validator => {
+        // The description is there already: who tries to write it again finds out what it may.
+        Some(Key::RunDescription | Key::Manifest(_) | Key::CheckpointDescription(_) | Key::CheckpointPart(..))
+            if is_validator =>
+        {
             Ok(Right::CreateOnly)
         }
         _ => Err(not_yours(path)),
@@ -202,13 +205,17 @@ mod tests {
     #[test]
     fn validators_create_what_is_the_runs_and_remove_nothing() {
         let digest = Digest::of(b"part");
-        let keys =
-            [Key::Manifest(Round(1)), Key::CheckpointDescription(Round(1)), Key::CheckpointPart(Round(1), digest)];
+        let keys = [
+            Key::RunDescription,
+            Key::Manifest(Round(1)),
+            Key::CheckpointDescription(Round(1)),
+            Key::CheckpointPart(Round(1), digest),
+        ];
         for path in keys.map(|key| key.to_string()) {
             assert_eq!(may_write(PEER, true, &path).unwrap(), Right::CreateOnly, "{path}");
             assert!(may_write(PEER, false, &path).is_err() && may_remove(&path).is_err(), "{path}");
         }
-        assert!(may_write(PEER, true, &Key::RunDescription.to_string()).is_err());
+        assert!(may_write(PEER, true, &Key::RunPart(digest).to_string()).is_err());
         assert_eq!(may_write(PEER, false, &Key::LedgerEntry(7).to_string()).unwrap(), Right::CreateOnly);
     }
 

@@ -46,7 +46,7 @@ fn a_validator_writes_decisions_and_removes_nothing() {
             assert_eq!(validator.put_new(&key, body("else")).await.unwrap(), Put::Occupied);
             assert_denied(validator.delete(&key).await);
         }
-        assert_denied(validator.put_new(&Key::RunDescription, body("another run")).await);
+        assert_denied(validator.put_new(&Key::RunPart(Digest::of(b"part")), body("part")).await);
         assert_eq!(me.put_new(&Key::LedgerEntry(4), body("entry")).await.unwrap(), Put::Created);
     });
 }
