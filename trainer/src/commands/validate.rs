@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
         let terms = Terms::read(&run).await?;
         let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
         let mut validation = open(run, terms, config, identity.clone()).await?;
-        say(&format!("closing the rounds of {} as {}", arguments.place.bucket, identity.peer()));
+        say(&format!("validating as {}\nclosing the rounds of {}", identity.peer(), arguments.place.bucket));
         while !validation.is_over() && !is_raised(interrupt) {
             if let Some(closed) = validation.close_round(interrupt).await? {
                 say(&line(&closed));

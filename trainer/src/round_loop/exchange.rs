@@ -44,6 +44,7 @@ impl Peer {
     /// Commits to the delta that is pending, reveals it as soon as that is safe, and waits for the decision on its round,
     /// which is applied; or until `interrupt` is raised.
     pub(super) async fn exchange(&mut self, seat: Option<Seat>, interrupt: &AtomicBool) -> anyhow::Result<()> {
+        self.laps.bytes_sent = self.payload()?.map_or(0, |payload| payload.len() as u64);
         if let Some(manifest) = self.follower.poll().await? {
             return self.settle(&manifest).await;
         }
@@ -54,19 +55,25 @@ impl Peer {
         self.await_decision(interrupt).await
     }
 
+    /// The bytes of the pending delta.
+    fn payload(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let encode = |pending: &Pending| self.replica.codec().encode(&pending.delta);
+        Ok(self.pending.as_ref().map(encode).transpose()?)
+    }
+
     /// Tells the others the digest of the pending delta.
     async fn commit(&mut self) -> anyhow::Result<()> {
-        let Some(pending) = &mut self.pending else { return Ok(()) };
+        let Some(payload) = self.payload()? else { return Ok(()) };
         let start = Instant::now();
-        let payload = self.replica.codec().encode(&pending.delta)?;
         let (round, base) = (self.follower.next(), self.follower.head());
         let committed = self.member.commit(round, base, &payload).await?;
-        pending.stage = Stage::Committed;
-        if committed != Inclusion::of(&payload) {
+        let is_kept = committed == Inclusion::of(&payload);
+        if !is_kept {
             // In a life that this one does not remember: that delta is lost, and this one would be refused.
             self.diary.note(&format!("warning: {round} is lost, another delta had been promised for it"));
-            pending.stage = Stage::Told;
+            self.laps.bytes_sent = 0;
         }
+        self.turn_to(if is_kept { Stage::Committed } else { Stage::Told });
         self.laps.exchange += start.elapsed();
         Ok(())
     }
@@ -82,7 +89,6 @@ impl Peer {
         }
         let start = Instant::now();
         let payload = self.replica.codec().encode(&pending.delta)?;
-        let length = payload.len() as u64;
         match self.member.publish(round, base, payload.into()).await {
             // What was said first may be gone, if the round was decided long ago.
             Ok(Published::Stored) | Err(CommsError::DeltaGone { .. }) => {}
@@ -94,12 +100,15 @@ impl Peer {
             }
             Err(error) => return Err(error.into()),
         }
-        self.laps.bytes_sent = length;
         self.laps.exchange += start.elapsed();
-        if let Some(pending) = &mut self.pending {
-            pending.stage = Stage::Told;
-        }
+        self.turn_to(Stage::Told);
         Ok(())
+    }
+
+    fn turn_to(&mut self, stage: Stage) {
+        if let Some(pending) = &mut self.pending {
+            pending.stage = stage;
+        }
     }
 
     /// Waits until the validators have decided on the round, and applies it; or until `interrupt` is raised.

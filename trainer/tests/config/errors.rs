@@ -131,7 +131,7 @@ fn unknown_keys_and_groups_are_met_with_suggestions() {
     error: 11 problems in run.toml
       line 2   steps = 5                                            unknown key, did you mean `train.steps`?
       line 4   [trian]                                              unknown group, did you mean `[train]`?
-      line 7   [zebra]                                              unknown group, there are run, model, data, train, memory, optim, schedule, checkpoint, rounds, sparseloco, comms
+      line 7   [zebra]                                              unknown group, there are run, model, data, train, memory, optim, schedule, checkpoint, rounds, gauntlet, sparseloco, comms
       line 11  model.hiden_size = 5                                 unknown key, did you mean `model.hidden_size`?
       line 12  model.learning_rate = 1.0                            unknown key, did you mean `optim.learning_rate`?
       line 13  model.colour = "red"                                 unknown key

@@ -131,11 +131,33 @@ fn every_value_is_shown_with_its_place() {
     min_peers = 1           # default
     max_included = 20       # default
     deadline = 1500.0       # preset covenant-72b
+    reveal_deadline = 70.0  # default
+    takeover = 600.0        # default
     patience = 3            # default
     checkpoint_every = 10   # default
     keep_checkpoints = 2    # default
     join_warmup_steps = 30  # default
     overlap = false         # default
+
+    [gauntlet]
+    evaluations = 20       # default
+    exploration = 0.25     # default
+    bins = 5               # default
+    reserves = 10          # default
+    windows = 16           # default
+    eval_rate = 0.2        # default
+    bma_decay = 0.95       # default
+    bma_bar = 0.1          # default
+    probation = 10         # default
+    invalid_score = -99.0  # default
+    useful_share = 0.25    # default
+    norm_ratio = 10.0      # default
+    loss_tolerance = 1e-4  # default
+    memory = 1000          # default
+    rating = { mu = 25.0, sigma = 8.333333333333334, beta = 7.0, tau = 0.1, kappa = 1e-4 }  # default
+    overlap = { high = 0.4, max = 0.5, mega = 0.6, verbatim = 0.9, settled = 20 }  # default
+    penalties = { inactive = 0.75, inactive_rounds = 3, undelivered = [0.75, 0.5, 0.0], unreliable = 4, negative = 0.25, negative_streak = 3, trouble_rank = 5, similar = 0.5, ban_rounds = 20, floor = 1e-4, network = 0.4 }  # default
+    payout = { rule = "ramp", burn = 0.5, steepness = 2.0, included_share = 0.75, reserve_ratio = 0.5, exponent = 2.0 }  # default
 
     [sparseloco]
     profile = "covey"      # default

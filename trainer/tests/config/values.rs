@@ -129,3 +129,12 @@ fn a_decay_fills_what_warmup_and_stable_part_leave() {
     assert_eq!(schedule("train.steps = 1000\nschedule = { kind = \"wsd\", decay_steps = 300 }"), (50, 650, 300));
     assert_eq!(schedule("train.steps = 1000\nschedule.flat_windows = [{ start = 1, length = 100 }]"), (50, 0, 850));
 }
+
+#[test]
+fn the_gauntlets_constants_are_those_of_its_own_crate() {
+    let config = Layers::new().resolve(Purpose::Show).unwrap().config;
+    assert_eq!(config.gauntlet, covey_comms::gauntlet::GauntletConfig::default());
+    let layers = Layers::new().flag("test", "gauntlet.penalties", "{ undelivered = [0.5, 0.25] }");
+    let complaint = layers.resolve(Purpose::Show).unwrap_err().to_string();
+    assert!(complaint.contains("must be a list of 3 numbers at least 0 and at most 1"), "{complaint}");
+}

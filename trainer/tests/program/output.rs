@@ -13,23 +13,26 @@ fn help() {
     Usage: covey <COMMAND>
 
     Commands:
-      demo        Let two peers train a small model on built-in text, within minutes, and let it write
-      tokenizer   Make tokenizers
-      prepare     Turn text into shards of tokens to train on
-      train       Train a model, or go on with one
-      generate    Let a model continue a text
-      eval        Score a model on held-out text
-      export      Write a model as a folder that `transformers` loads
-      init        Begin a run that many train together, in a bucket or a folder
-      join        Take part in a run
-      coordinate  Close the rounds of a run
-      status      Show how a run stands: rounds, peers, bytes, lineage
-      bucket      Keep a bucket for others
-      devices     List what can be computed on, and why the rest cannot
-      plan        Say what a configuration needs: memory of every device, time of a step, bytes of a
-                  round
-      config      Look at the configuration
-      help        Print this message or the help of the given subcommand(s)
+      demo       Let two peers train a small model on built-in text, within minutes, and let it write
+      tokenizer  Make tokenizers
+      prepare    Turn text into shards of tokens to train on
+      train      Train a model, or go on with one
+      generate   Let a model continue a text
+      eval       Score a model on held-out text
+      export     Write a model as a folder that `transformers` loads
+      init       Begin a run that many train together, in a bucket or a folder
+      id         Print who a secret key is: the id of a peer or a validator
+      join       Take part in a run
+      validate   Judge what peers learned, and close the rounds of a run together with its other
+                 validators
+      verify     Hold a run's verdicts to everything that they follow from
+      status     Show how a run stands: rounds, peers, bytes, lineage
+      bucket     Keep a bucket for others
+      devices    List what can be computed on, and why the rest cannot
+      plan       Say what a configuration needs: memory of every device, time of a step, bytes of a
+                 round
+      config     Look at the configuration
+      help       Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -66,7 +69,9 @@ fn every_example_in_the_help_can_be_typed() {
         "export",
         "init",
         "join",
-        "coordinate",
+        "id",
+        "validate",
+        "verify",
         "status",
         "bucket serve",
         "bucket key",

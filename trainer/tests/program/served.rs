@@ -5,7 +5,7 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 
-use crate::common_run::{coordinating, desk_with_keys, digests, finish, founding, joining, num_rounds};
+use crate::common_run::{desk_with_keys, digests, finish, founding, joining, num_rounds, validating};
 use crate::desk::{Desk, FAILURE, Said, USAGE};
 use crate::trained::Running;
 
@@ -78,10 +78,10 @@ impl Served {
 fn peers_with_keys_of_their_own_train_one_model() {
     let mut served = Served::start(&[]);
     let admin = served.found();
-    let coordinator = served.command(&coordinating(&served.url, &[]), &admin);
-    let coordinator = Running::beside_others(&served.desk, "coordinator", coordinator);
+    let validator = served.command(&validating(&served.url, &[]), &admin);
+    let validator = Running::beside_others(&served.desk, "validator", validator);
     let peers = ["peer-1", "peer-2"].map(|name| served.peer(name, &served.keys_of(name)));
-    finish([coordinator].into_iter().chain(peers));
+    finish([validator].into_iter().chain(peers));
     let [one, two] = ["peer-1", "peer-2"].map(|name| digests(&served.desk.path(name)));
     assert_eq!((one.len(), &one), (7, &two));
 
@@ -127,7 +127,7 @@ fn the_key_of_another_peer_is_good_for_nothing() {
 }
 
 #[test]
-fn peers_neither_found_nor_coordinate() {
+fn peers_neither_found_nor_validate() {
     let served = Served::start(&[]);
     let own = served.keys_of("peer-1");
     assert_snapshot!(served.complaint(&founding(&served.url, &[]), &own, FAILURE), @r"
@@ -135,10 +135,10 @@ fn peers_neither_found_nor_coordinate() {
     hint: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here
     ");
     served.found();
-    let complaint = served.complaint(&coordinating(&served.url, &[]), &own, USAGE);
+    let complaint = served.complaint(&validating(&served.url, &[]), &own, USAGE);
     assert_snapshot!(complaint, @r"
     error: the keys in use may not close rounds in URL
-    hint: coordinate with the keys that the run was founded with
+    hint: validate with the keys that the run was founded with
     ");
 }
 
@@ -172,7 +172,7 @@ fn what_can_only_be_read_cannot_be_taken_part_in() {
     error: URL can be read, but not written to
     hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write; it is peer HASH
     ");
-    assert_snapshot!(served.complaint(&coordinating(&served.url, &[]), &Keys::new(), USAGE), @r"
+    assert_snapshot!(served.complaint(&validating(&served.url, &[]), &Keys::new(), USAGE), @r"
     error: URL can be read, but not written to
     hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
     ");

@@ -11,8 +11,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 
 use crate::common_run::{
-    LAST_ROUND, coordinator, desk_with_keys, digests, finish, founded, founding, joining, num_rounds, peer, rounds,
-    story,
+    LAST_ROUND, desk_with_keys, digests, finish, founded, founding, joining, num_rounds, peer, rounds, story, validator,
 };
 use crate::desk::{Desk, Said};
 use crate::materials::{Files, files_below};
@@ -29,7 +28,7 @@ fn undisturbed() -> &'static Undisturbed {
     static UNDISTURBED: OnceLock<Undisturbed> = OnceLock::new();
     UNDISTURBED.get_or_init(|| {
         let desk = founded(&[]);
-        finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[]), peer(&desk, "peer-2", &[])]);
+        finish([validator(&desk, &[]), peer(&desk, "peer-1", &[]), peer(&desk, "peer-2", &[])]);
         let stories = ["peer-1", "peer-2"].map(|name| story(&desk.path(name)));
         Undisturbed { digests: digests(&desk.path("peer-1")), stories, files: files_below(&desk.path("")) }
     })
@@ -41,7 +40,7 @@ fn desk_of_a_finished_run() -> Desk {
     undisturbed()
         .files
         .iter()
-        .filter(|(path, _)| !path.ends_with("peer.key") && !path.ends_with("coordinator.key"))
+        .filter(|(path, _)| !path.ends_with("peer.key") && !path.ends_with("validator.key"))
         .for_each(|(path, bytes)| desk.write(path, bytes));
     desk
 }
@@ -59,8 +58,8 @@ fn founding_prints_the_id_and_what_comes_next() {
     let id = said.stdout.trim_end().to_owned();
     assert_eq!((id.len(), said.stdout.len()), (64, 65));
     assert_snapshot!(said.stderr.replace(&id, "ID"), @r"
-    run ID is in bucket; its coordinator's key is coordinator.key
-    next: `covey coordinate bucket`, and `covey join bucket` on every machine
+    run ID is in bucket; its first validator's key is validator.key
+    next: `covey validate bucket`, and `covey join bucket` on every machine
     ");
     assert_eq!(desk.succeed(&founding("bucket", &[])).stdout, said.stdout, "the same run again is no other");
 }
@@ -108,18 +107,20 @@ fn the_folder_of_every_peer_is_a_model() {
 fn the_status_tells_how_a_run_stands() {
     let desk = desk_of_a_finished_run();
     let text = desk.succeed(&["status", "bucket", "--rounds=3"]).stdout;
-    assert_snapshot!(without_sizes(&masked(&text)), @r"
+    let (decisions, standings) = text.split_once("\npeer ").unwrap();
+    assert_eq!(standings.lines().count(), 3, "{standings}");
+    assert_snapshot!(without_sizes(&masked(decisions)), @r"
     run          run (HASH)
-    coordinator  HASH
+    validators   HASH
     progress     6 of 6 outer steps, next is round 7
     lineage      HASH
     bytes        SIZE kB in deltas
     checkpoints  of rounds 6, 7
 
-    round  deltas  bytes       lineage   left out
-        4       2  SIZE kB     HASH
-        5       2  SIZE kB     HASH
-        6       2  SIZE kB     HASH
+    round  deltas  bytes       lineage   verdict   signed  left out
+        4       2  SIZE kB     HASH  HASH       1
+        5       2  SIZE kB     HASH  HASH       1
+        6       2  SIZE kB     HASH  HASH       1
     ");
     let json = desk.succeed(&["status", "bucket", "--json"]).stdout;
     let state: Value = serde_json::from_str(&json).unwrap();
@@ -135,7 +136,10 @@ fn the_status_tells_how_a_run_stands() {
     {
       "run": "HASH",
       "name": "run",
-      "coordinator": "HASH",
+      "validators": [
+        "HASH"
+      ],
+      "threshold": 1,
       "outer_steps": 6,
       "total_outer_steps": 6,
       "next_round": 7,
@@ -152,7 +156,7 @@ fn the_status_tells_how_a_run_stands() {
 fn the_status_of_a_run_that_nobody_has_joined() {
     assert_snapshot!(masked(&founded(&[]).succeed(&["status", "bucket"]).stdout), @r"
     run          run (HASH)
-    coordinator  HASH
+    validators   HASH
     progress     0 of 6 outer steps, next is round 0
     lineage      HASH
     bytes        0 B in deltas
@@ -186,7 +190,7 @@ fn threads_and_micro_batches_do_not_matter() {
     let desk = founded(&[]);
     let one = peer(&desk, "peer-1", &["--set=run.threads=3", "--set=train.micro_batch_size=8"]);
     let two = peer(&desk, "peer-2", &["--set=run.threads=2", "--set=train.micro_batch_size=1"]);
-    finish([coordinator(&desk, &[]), one, two]);
+    finish([validator(&desk, &[]), one, two]);
     assert_eq!(digests(&desk.path("peer-1")), digests(&desk.path("peer-2")));
     assert_eq!(num_rounds(&desk.path("peer-1")), undisturbed().digests.len());
 }
@@ -199,7 +203,7 @@ fn a_bucket_of_ones_own_does_not_matter() {
     let mut command = desk.command(&joining("../bucket", ".", &["--own-bucket=own"]));
     command.current_dir(desk.path("peer-2"));
     let two = Running::beside_others(&desk, "peer-2", command);
-    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[]), two]);
+    finish([validator(&desk, &[]), peer(&desk, "peer-1", &[]), two]);
     assert_same_bits(&desk, &["peer-1", "peer-2"]);
     let [shared, own] = ["bucket", "peer-2/own"].map(|folder| senders(&desk.path(folder)));
     assert_eq!((shared.len(), own.len(), shared.intersection(&own).count()), (1, 1, 0));
@@ -216,7 +220,7 @@ fn a_peer_that_is_killed_goes_on_as_if_nothing_had_happened() {
     let mut kills = 0;
     for pause in [0, 3, 9, 20] {
         let desk = founded(&[]);
-        let others = [coordinator(&desk, &[]), peer(&desk, "peer-1", &[])];
+        let others = [validator(&desk, &[]), peer(&desk, "peer-1", &[])];
         let mut killed = peer(&desk, "peer-2", &[]);
         killed.wait_until(|| num_rounds(&desk.path("peer-2")) >= 3);
         sleep(Duration::from_millis(pause));
@@ -231,15 +235,15 @@ fn a_peer_that_is_killed_goes_on_as_if_nothing_had_happened() {
 }
 
 #[test]
-fn a_coordinator_that_is_killed_goes_on_where_it_was() {
+fn a_validator_that_is_killed_goes_on_where_it_was() {
     let desk = founded(&[]);
     let peers = [peer(&desk, "peer-1", &[]), peer(&desk, "peer-2", &[])];
     for number in [2, 4] {
-        let mut killed = coordinator(&desk, &[]);
+        let mut killed = validator(&desk, &[]);
         killed.wait_until(|| num_rounds(&desk.path("peer-1")) >= number);
         drop(killed.kill());
     }
-    finish([coordinator(&desk, &[])]);
+    finish([validator(&desk, &[])]);
     finish(peers);
     assert_same_bits(&desk, &["peer-1", "peer-2"]);
 }
@@ -248,15 +252,15 @@ fn a_coordinator_that_is_killed_goes_on_where_it_was() {
 fn a_peer_can_come_later() {
     let desk = founded(&["--set=rounds.min_peers=1", "--set=train.steps=20"]);
     let mut early = peer(&desk, "peer-1", &[]);
-    // While there is no coordinator, nothing moves.
-    let slow = coordinator(&desk, &["--set=comms.poll=0.3"]);
+    // While there is no validator, nothing moves.
+    let slow = validator(&desk, &["--set=comms.poll=0.3"]);
     // One more than the checkpoint needs: it is written after the decision.
     early.wait_until(|| num_rounds(&desk.path("peer-1")) >= 5);
     assert_eq!(slow.kill().code, None);
     let mut late = peer(&desk, "peer-2", &[]);
     let beats = format!("bucket/peers/{}/heartbeats", name_of(&desk, "peer-2"));
     late.wait_until(|| desk.has(&beats));
-    finish([coordinator(&desk, &[]), early, late]);
+    finish([validator(&desk, &[]), early, late]);
 
     let (all, some) = (digests(&desk.path("peer-1")), digests(&desk.path("peer-2")));
     assert!(some.len() < all.len() && all.ends_with(&some), "{some:?} of {all:?}");
@@ -291,7 +295,7 @@ fn a_peer_that_is_stopped_leaves_and_may_come_back() {
     let desk = founded(&["--set=rounds.min_peers=1", "--set=train.steps=20", "--set=rounds.patience=1"]);
     let mut staying = peer(&desk, "peer-1", &[]);
     let mut leaving = peer(&desk, "peer-2", &[]);
-    let slow = coordinator(&desk, &["--set=comms.poll=0.3"]);
+    let slow = validator(&desk, &["--set=comms.poll=0.3"]);
     leaving.wait_until(|| num_rounds(&desk.path("peer-2")) >= 2);
     leaving.signal("INT");
     let said = leaving.end();
@@ -304,7 +308,7 @@ fn a_peer_that_is_stopped_leaves_and_may_come_back() {
     assert_eq!(slow.kill().code, None);
     let mut back = peer(&desk, "peer-2", &[]);
     back.wait_until(|| num_rounds(&desk.path("peer-2")) == num_rounds(&desk.path("peer-1")));
-    finish([coordinator(&desk, &[]), staying, back]);
+    finish([validator(&desk, &[]), staying, back]);
 
     assert_eq!(digests(&desk.path("peer-1")), digests(&desk.path("peer-2")));
     let seen = rounds(&desk.path("peer-1"));
@@ -320,12 +324,13 @@ fn the_end_of(said: &Said) -> String {
 }
 
 #[test]
-fn a_stopped_coordinator_can_be_started_again() {
+fn a_stopped_validator_can_be_started_again() {
     let desk = founded(&[]);
-    let mut waiting = coordinator(&desk, &[]);
+    let mut waiting = validator(&desk, &[]);
     waiting.wait_for_line("closing the rounds of bucket");
     waiting.signal("TERM");
     assert_snapshot!(waiting.end().complaint(0), @r"
+    validating as HASH
     closing the rounds of bucket
     stopping cleanly; press Ctrl-C again to stop at once
     stopped; start again at any time
@@ -335,8 +340,8 @@ fn a_stopped_coordinator_can_be_started_again() {
 #[test]
 fn data_that_is_not_in_the_bucket_is_brought_along() {
     let desk = founded(&["--without-data", "--set=rounds.min_peers=1"]);
-    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &["--data=data"])]);
-    assert!(!desk.has("peer-1/data"));
+    finish([validator(&desk, &["--data=data"]), peer(&desk, "peer-1", &["--data=data"])]);
+    assert!(!desk.has("peer-1/data") && !desk.has("validator/data"));
     assert_eq!(num_rounds(&desk.path("peer-1")) as u64, LAST_ROUND + 1);
     let bytes: usize = files_below(&desk.path("bucket/run")).values().map(Vec::len).sum();
     assert!(bytes < 30_000, "{bytes} bytes in the bucket");

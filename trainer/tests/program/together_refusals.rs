@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use insta::assert_snapshot;
 
 use crate::common_run::{
-    coordinating, coordinator, desk_with_keys, digests, finish, founded, founding, joining, num_rounds, peer,
+    desk_with_keys, digests, finish, founded, founding, joining, num_rounds, peer, validating, validator,
 };
 use crate::desk::{Desk, FAILURE, USAGE};
 use crate::materials::files_below;
@@ -27,7 +27,7 @@ fn init_refused(desk: &Desk, more: &[&str], code: i32) -> String {
 #[test]
 fn a_bucket_that_is_not_there() {
     let desk = desk_with_keys(&[]);
-    for arguments in [joining("bucket", "peer-1", &[]), coordinating("bucket", &[]), vec!["status", "bucket"]] {
+    for arguments in [joining("bucket", "peer-1", &[]), validating("bucket", &[]), vec!["status", "bucket"]] {
         let complaint = desk.covey(&arguments).complaint(FAILURE);
         assert_eq!(complaint, "error: no bucket for bucket\nhint: create the bucket or folder, or correct its URL\n");
     }
@@ -49,7 +49,7 @@ fn a_folder_that_holds_no_run() {
     error: bucket holds no run
     hint: found a run here first, or correct the bucket's address
     ");
-    assert_snapshot!(desk.covey(&coordinating("bucket", &[])).complaint(FAILURE), @r"
+    assert_snapshot!(desk.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
     error: bucket holds no run
     hint: found a run here first, or correct the bucket's address
     ");
@@ -68,7 +68,7 @@ fn another_run_than_the_announced_one() {
     error: bucket holds run HASH, not HASH
     hint: use another prefix of the bucket, or compare the address with the announced one
     ");
-    assert_snapshot!(desk.covey(&coordinating("bucket", &[&expected])).complaint(FAILURE), @r"
+    assert_snapshot!(desk.covey(&validating("bucket", &[&expected])).complaint(FAILURE), @r"
     error: bucket holds run HASH, not HASH
     hint: use another prefix of the bucket, or compare the address with the announced one
     ");
@@ -111,7 +111,7 @@ fn a_key_that_the_run_fixes() {
     ");
     // Saying the same is no contradiction.
     let same = ["--set=rounds.inner_steps=2", "--set=train.batch_size=8"];
-    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &same), peer(&desk, "peer-2", &[])]);
+    finish([validator(&desk, &[]), peer(&desk, "peer-1", &same), peer(&desk, "peer-2", &[])]);
 }
 
 #[test]
@@ -198,16 +198,16 @@ fn masked_short(text: &str) -> String {
 #[test]
 fn a_key_file_that_others_may_read() {
     let desk = founded(&[]);
-    for key in ["peer-1/peer.key", "coordinator.key"] {
+    for key in ["peer-1/peer.key", "validator.key"] {
         fs::set_permissions(desk.path(key), Permissions::from_mode(0o644)).unwrap();
     }
     assert_snapshot!(join_refused(&desk, &[], FAILURE), @r"
     error: key file peer-1/peer.key has mode 644, others may read it
     hint: run `chmod 600 peer-1/peer.key` if nobody else has seen it
     ");
-    assert_snapshot!(desk.covey(&coordinating("bucket", &[])).complaint(FAILURE), @r"
-    error: key file coordinator.key has mode 644, others may read it
-    hint: run `chmod 600 coordinator.key` if nobody else has seen it
+    assert_snapshot!(desk.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
+    error: key file validator.key has mode 644, others may read it
+    hint: run `chmod 600 validator.key` if nobody else has seen it
     ");
     desk.write("peer-2/peer.key", "no key\n");
     assert_snapshot!(desk.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
@@ -217,16 +217,16 @@ fn a_key_file_that_others_may_read() {
 }
 
 #[test]
-fn a_coordinator_that_is_none() {
+fn a_validator_that_is_none() {
     let desk = founded(&[]);
-    assert_snapshot!(desk.covey(&["coordinate", "bucket"]).complaint(USAGE), @r"
-    error: there is no key in runs/run/coordinator.key
-    hint: name the key that `covey init` made with `--key`
+    assert_snapshot!(desk.covey(&["validate", "bucket"]).complaint(USAGE), @r"
+    error: there is no key in runs/run/validator.key
+    hint: name the key that `covey init` or `covey id` made with `--key`
     ");
-    let complaint = desk.covey(&["coordinate", "bucket", "--key=peer-1/peer.key"]).complaint(FAILURE);
+    let complaint = desk.covey(&["validate", "bucket", "--key=peer-1/peer.key"]).complaint(FAILURE);
     assert_snapshot!(complaint, @r"
-    error: the run's coordinator is a7f6dfaf, not 8a88e3dd
-    hint: coordinate with the key that the run was founded with
+    error: 8a88e3dd is no validator of the run
+    hint: validate with a key that the run's description names
     ");
     assert!(!desk.has("bucket/rounds"));
 }
@@ -234,7 +234,7 @@ fn a_coordinator_that_is_none() {
 #[test]
 fn a_folder_of_another_run() {
     let desk = founded(&["--set=rounds.min_peers=1"]);
-    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[])]);
+    finish([validator(&desk, &[]), peer(&desk, "peer-1", &[])]);
     let before = files_below(&desk.path("peer-1/checkpoints"));
     desk.succeed(&founding("other", &["--seed=7", "--set=rounds.min_peers=1"]));
     assert_snapshot!(desk.covey(&joining("other", "peer-1", &[])).complaint(USAGE), @r"
@@ -282,29 +282,29 @@ fn a_bucket_that_is_full() {
     hint: free space or raise the quota; what was written so far is whole
     ");
     desk.succeed(&founding("bucket", &["--set=rounds.min_peers=1"]));
-    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[])]);
+    finish([validator(&desk, &[]), peer(&desk, "peer-1", &[])]);
 }
 
 #[test]
 fn a_damaged_manifest_or_checkpoint_of_the_bucket() {
     let desk = founded(&["--set=rounds.min_peers=1"]);
-    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[])]);
+    finish([validator(&desk, &[]), peer(&desk, "peer-1", &[])]);
     let manifest = "bucket/rounds/0000000002/manifest";
     desk.flip(manifest, 250);
     assert_snapshot!(desk.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
     error: the run's history breaks at round 2
-      caused by: manifest: payload of a7f6dfaf has digest HASH, signed was HASH
-    hint: fetch it again; if it stays so, its peer has to answer for it
+      caused by: manifest of round 2 claims lineage HASH, its content gives HASH
+    hint: the validators have to answer for it; do not train on
     ");
     assert_snapshot!(desk.covey(&["status", "bucket"]).complaint(FAILURE), @r"
     error: the run's history breaks at round 2
-      caused by: manifest: payload of a7f6dfaf has digest HASH, signed was HASH
-    hint: fetch it again; if it stays so, its peer has to answer for it
+      caused by: manifest of round 2 claims lineage HASH, its content gives HASH
+    hint: the validators have to answer for it; do not train on
     ");
-    assert_snapshot!(desk.covey(&coordinating("bucket", &[])).complaint(FAILURE), @r"
+    assert_snapshot!(desk.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
     error: the run's history breaks at round 2
-      caused by: manifest: payload of a7f6dfaf has digest HASH, signed was HASH
-    hint: fetch it again; if it stays so, its peer has to answer for it
+      caused by: manifest of round 2 claims lineage HASH, its content gives HASH
+    hint: the validators have to answer for it; do not train on
     ");
     desk.flip(manifest, 250);
 
@@ -331,7 +331,7 @@ fn a_damaged_manifest_or_checkpoint_of_the_bucket() {
 #[test]
 fn an_own_checkpoint_that_is_damaged_is_passed_over() {
     let desk = founded(&["--set=rounds.min_peers=1"]);
-    finish([coordinator(&desk, &[]), peer(&desk, "peer-1", &[])]);
+    finish([validator(&desk, &[]), peer(&desk, "peer-1", &[])]);
     let before = digests(&desk.path("peer-1"));
     let newest = "peer-1/checkpoints/step-00000012";
     desk.flip(&format!("{newest}/model.safetensors"), 9000);
@@ -339,9 +339,11 @@ fn an_own_checkpoint_that_is_damaged_is_passed_over() {
     warning: passed over peer-1/checkpoints/step-00000012: checkpoint peer-1/checkpoints/step-00000012 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
     going on from peer-1/checkpoints/step-00000010
     taking part as HASH in peer-1
+    went on from the checkpoint of round 7
     the run is over; its weights are in peer-1
     ");
-    assert_eq!(digests(&desk.path("peer-1")), before);
+    // The deltas of the round that it would have to repeat are no longer kept.
+    assert_eq!(digests(&desk.path("peer-1")).last(), before.last());
     for step in files_below(&desk.path("peer-1/checkpoints")).keys().filter(|path| path.ends_with("model.safetensors"))
     {
         desk.flip(&format!("peer-1/checkpoints/{}", step.display()), 9000);
