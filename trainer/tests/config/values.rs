@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use covey::config::{FlatWindow, KEYS, Layers, Rewind, ScheduleKind};
+use covey::config::{FlatWindow, KEYS, Layers, Purpose, Rewind, ScheduleKind};
 
 use crate::{file, meaning, variables};
 
