@@ -1,0 +1,90 @@
+//! A ledger read from its beginning, with everything that is wrong in it.
+
+use crate::digest::Digest;
+use crate::ledger::error::LedgerError;
+use crate::ledger::keeping::Ledger;
+use crate::ledger::refusal::Refusal;
+use crate::ledger::state::State;
+
+/// Something in a ledger that does not hold, or has no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// An object or event that is no entry, or not one for its place: written by a stranger, or tampered with.
+    Invalid {
+        /// Its number.
+        number: u64,
+        /// The first thing that is wrong with it.
+        refusal: Refusal,
+    },
+    /// A signed entry that says what its author could not say at that moment.
+    WithoutEffect {
+        /// Its number.
+        number: u64,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// An entry was taken out, or something was written beyond the end.
+    Gap {
+        /// The first number that is missing.
+        missing: u64,
+        /// The first one beyond it that is there.
+        next: u64,
+    },
+    /// An entry that the reader has seen before is not there any more.
+    Rewritten {
+        /// Its digest.
+        expected: Digest,
+    },
+}
+
+impl Finding {
+    /// Whether the ledger was damaged: skipped nonsense is a nuisance, lost entries are not.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Gap { .. } | Self::Rewritten { .. })
+    }
+}
+
+/// What reading all of a ledger gave.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// How many numbers are taken.
+    pub lines: u64,
+    /// The digest of the last entry that verifies, if there is one: whoever keeps it notices later whether the ledger was
+    /// rewritten.
+    pub head: Option<Digest>,
+    /// What the ledger amounts to.
+    pub state: State,
+    /// What is wrong, in the order of the ledger.
+    pub findings: Vec<Finding>,
+}
+
+/// Reads a ledger from its beginning and checks every entry; `seen` is the head of an earlier audit, which must still be
+/// there.
+///
+/// # Errors
+/// What the keeper says; whatever is wrong in the ledger is a finding.
+pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<Audit, LedgerError> {
+    let mut state = State::genesis(ledger.charter());
+    let (mut findings, mut head, mut is_seen) = (Vec::new(), None, false);
+    for line in ledger.read(0).await? {
+        let number = line.number;
+        if let Ok(entry) = &line.entry {
+            let digest = entry.digest();
+            is_seen |= seen == Some(digest);
+            head = Some(digest);
+        }
+        match (state.apply(&line), line.entry) {
+            (Ok(()), _) => {}
+            (Err(refusal), Err(_)) => findings.push(Finding::Invalid { number, refusal }),
+            (Err(refusal), Ok(_)) => findings.push(Finding::WithoutEffect { number, refusal }),
+        }
+    }
+    if let Some((missing, next)) = ledger.gap().await? {
+        findings.push(Finding::Gap { missing, next });
+    }
+    if let Some(expected) = seen.filter(|_| !is_seen) {
+        findings.push(Finding::Rewritten { expected });
+    }
+    Ok(Audit { lines: state.next(), head, state, findings })
+}

@@ -1,0 +1,261 @@
+//! The contract of a ledger as a test that any keeper can be put to, public so that every new one is.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use crate::bucket::Violation;
+use crate::digest::Digest;
+use crate::identity::{Identity, PeerId};
+use crate::ledger::audit::audit;
+use crate::ledger::error::LedgerError;
+use crate::ledger::keeping::Ledger;
+use crate::ledger::refusal::Refusal;
+use crate::ledger::registry::Registry;
+use crate::ledger::state::{Membership, State};
+use crate::ledger::statement::{CheckpointDigest, Scores, Statement};
+use crate::lineage::Lineage;
+use crate::round::Round;
+
+/// Somebody with a way of his own to one ledger that all share.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// Who it is.
+    pub identity: Identity,
+    /// His way to the ledger.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+impl Party {
+    fn peer(&self) -> PeerId {
+        self.identity.peer()
+    }
+
+    fn registry(&self) -> Registry {
+        Registry::new(self.ledger.clone())
+    }
+}
+
+type Outcome = Result<(), Violation>;
+
+/// Holds an empty ledger to its contract.
+///
+/// Its charter must name the three validators with a threshold of two. Of the strangers, the first three must be able to
+/// write, the fourth is only a key that the first one rotates to. `accounts` is what the keeper knows the new validators
+/// by, in its terms: the same three without the last.
+///
+/// # Errors
+/// The first promise that is broken; errors of the keeper count.
+pub async fn check_ledger_conformance(
+    validators: &[Party; 3],
+    strangers: &[Party; 3],
+    spare: &Identity,
+    accounts: Option<Digest>,
+) -> Outcome {
+    a_new_ledger_is_its_charter(validators).await?;
+    anybody_registers(strangers).await?;
+    secrets_are_refused(strangers).await?;
+    buckets_are_announced(strangers).await?;
+    a_key_rotates_with_its_own_consent(strangers, spare).await?;
+    a_member_leaves_and_returns(strangers).await?;
+    validators_and_nobody_else_post(validators, strangers).await?;
+    checkpoints_are_agreed_on(validators).await?;
+    enough_votes_change_the_validators(validators, accounts).await?;
+    state_is_a_fold(validators, strangers).await
+}
+
+async fn a_new_ledger_is_its_charter(validators: &[Party; 3]) -> Outcome {
+    let law = "a new ledger is its charter";
+    for party in validators {
+        expect(law, party.ledger.read(0).await, Vec::new())?;
+        let council = &party.ledger.charter().council;
+        let members = validators.iter().map(Party::peer).collect();
+        require(law, council.members == members && council.threshold == 2, || format!("the charter has {council:?}"))?;
+    }
+    Ok(())
+}
+
+/// All at once, so that they race for places.
+async fn anybody_registers(strangers: &[Party; 3]) -> Outcome {
+    let law = "anybody registers, in one order for all";
+    let numbers = join_all(strangers.iter().map(async |party| {
+        let mut registry = party.registry();
+        registry.register(&party.identity, None).await
+    }));
+    let mut numbers =
+        numbers.await.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| violation(law, error))?;
+    numbers.sort_unstable();
+    require(law, numbers == [0, 1, 2], || format!("three entries got numbers {numbers:?}"))?;
+    let state = state(law, &strangers[0]).await?;
+    for party in strangers {
+        require(law, state.is_member(party.peer()), || format!("{} is no member", party.peer()))?;
+        let refusal = Refusal::AlreadyMember { peer: party.peer() };
+        refuses(law, party.registry().register(&party.identity, None).await, &refusal)?;
+    }
+    Ok(())
+}
+
+async fn secrets_are_refused(strangers: &[Party; 3]) -> Outcome {
+    let law = "secrets never enter a ledger";
+    let party = &strangers[0];
+    for url in ["s3://key:secret@bucket/prefix", "s3://bucket?secret=word", "memory://", "https://key@host/"] {
+        let before = party.ledger.read(0).await.map_err(|error| violation(law, error))?;
+        let statement = Statement::Announce { bucket: Some(url.into()) };
+        match party.ledger.append(&party.identity, statement, None).await {
+            Err(LedgerError::Refused(Refusal::Bucket { .. })) => {}
+            other => return broken(law, format!("announcing {url} gave {other:?}")),
+        }
+        expect(law, party.ledger.read(0).await, before)?;
+    }
+    Ok(())
+}
+
+async fn buckets_are_announced(strangers: &[Party; 3]) -> Outcome {
+    let law = "buckets are announced";
+    let party = &strangers[1];
+    let url = "s3://bucket/mine?endpoint=https://host.example&region=eu".to_owned();
+    for bucket in [Some(url), None] {
+        let announced = party.registry().announce(&party.identity, bucket.clone()).await;
+        announced.map_err(|error| violation(law, error))?;
+        let state = state(law, &strangers[2]).await?;
+        let got = state.peers().get(&party.peer()).map(|record| record.bucket.clone());
+        require(law, got == Some(bucket.clone()), || format!("announced {bucket:?}, read {got:?}"))?;
+    }
+    Ok(())
+}
+
+async fn a_key_rotates_with_its_own_consent(strangers: &[Party; 3], spare: &Identity) -> Outcome {
+    let law = "a key rotates with its own consent, and never comes back";
+    let (party, other) = (&strangers[0], &strangers[1]);
+    let to = Statement::Rotate { to: spare.peer() };
+    match party.ledger.append(&party.identity, to, Some(&other.identity)).await {
+        Err(LedgerError::Refused(Refusal::NoConsent)) => {}
+        outcome => return broken(law, format!("rotating without consent gave {outcome:?}")),
+    }
+    let in_use = Refusal::KeyInUse { peer: other.peer() };
+    refuses(law, party.registry().rotate(&party.identity, &other.identity).await, &in_use)?;
+    let number = party.registry().rotate(&party.identity, spare).await.map_err(|error| violation(law, error))?;
+    let state = state(law, other).await?;
+    require(law, state.is_member(spare.peer()), || "the new key is no member".into())?;
+    let old = state.peers().get(&party.peer()).map(|record| record.membership);
+    let rotated = Membership::Rotated { at: number, to: spare.peer() };
+    require(law, old == Some(rotated), || format!("the old key is {old:?}"))?;
+    require(law, state.current_key(party.peer()) == spare.peer(), || "the old key does not lead to the new".into())?;
+    let given_up = Refusal::GivenUp { peer: party.peer() };
+    refuses(law, party.registry().register(&party.identity, None).await, &given_up)?;
+    let no_member = Refusal::NotMember { peer: party.peer() };
+    refuses(law, party.registry().leave(&party.identity).await, &no_member)
+}
+
+async fn a_member_leaves_and_returns(strangers: &[Party; 3]) -> Outcome {
+    let law = "a member leaves and may return";
+    let party = &strangers[2];
+    party.registry().leave(&party.identity).await.map_err(|error| violation(law, error))?;
+    require(law, !state(law, party).await?.is_member(party.peer()), || "it is still a member".into())?;
+    let no_member = Refusal::NotMember { peer: party.peer() };
+    refuses(law, party.registry().leave(&party.identity).await, &no_member)?;
+    party.registry().register(&party.identity, None).await.map_err(|error| violation(law, error))?;
+    require(law, state(law, party).await?.is_member(party.peer()), || "it did not return".into())
+}
+
+async fn validators_and_nobody_else_post(validators: &[Party; 3], strangers: &[Party; 3]) -> Outcome {
+    let law = "validators post scores, once each, and enough of them agree";
+    let scores = |text: &str| Scores { round: Round(4), verdict: Digest::of(text.as_bytes()), payouts: None };
+    let stranger = &strangers[1];
+    let refusal = Refusal::NotValidator { peer: stranger.peer() };
+    refuses(law, stranger.registry().post_scores(&stranger.identity, scores("right")).await, &refusal)?;
+    for (validator, text, agreed) in [
+        (&validators[0], "right", None),
+        (&validators[1], "wrong", None),
+        (&validators[2], "right", Some(scores("right"))),
+    ] {
+        let posted = validator.registry().post_scores(&validator.identity, scores(text)).await;
+        posted.map_err(|error| violation(law, error))?;
+        let state = state(law, stranger).await?;
+        let said = state.scores().said(Round(4), validator.peer());
+        require(law, said == Some(scores(text)), || format!("read {said:?}"))?;
+        let got = state.scores().agreed(Round(4));
+        require(law, got == agreed, || format!("agreed is {got:?}, not {agreed:?}"))?;
+    }
+    let validator = &validators[1];
+    let refusal = Refusal::AlreadySaid { validator: validator.peer(), round: Round(4) };
+    refuses(law, validator.registry().post_scores(&validator.identity, scores("right")).await, &refusal)
+}
+
+async fn checkpoints_are_agreed_on(validators: &[Party; 3]) -> Outcome {
+    let law = "checkpoints are agreed on";
+    let lineage = Lineage::from_digest(Digest::of(b"lineage"));
+    let checkpoint = CheckpointDigest { round: Round(5), lineage, weights: Digest::of(b"weights") };
+    for validator in &validators[..2] {
+        let posted = validator.registry().post_checkpoint(&validator.identity, checkpoint).await;
+        posted.map_err(|error| violation(law, error))?;
+    }
+    let newest = state(law, &validators[2]).await?.checkpoints().newest();
+    require(law, newest == Some((Round(5), checkpoint)), || format!("newest is {newest:?}"))
+}
+
+async fn enough_votes_change_the_validators(validators: &[Party; 3], accounts: Option<Digest>) -> Outcome {
+    let law = "enough votes change the validators";
+    let [first, second, third] = validators;
+    let members = [first.peer(), second.peer()];
+    for (validator, generation) in [(first, 0), (second, 1)] {
+        let voted = validator.registry().vote(&validator.identity, members.into(), 2, accounts).await;
+        voted.map_err(|error| violation(law, error))?;
+        let got = state(law, third).await?.council().generation;
+        require(law, got == generation, || format!("validators have generation {got}, not {generation}"))?;
+    }
+    let council = state(law, first).await?.council().clone();
+    require(law, council.members == members.into(), || format!("validators are {council:?}"))?;
+    let refusal = Refusal::NotValidator { peer: third.peer() };
+    refuses(law, third.registry().vote(&third.identity, members.into(), 2, accounts).await, &refusal)
+}
+
+async fn state_is_a_fold(validators: &[Party; 3], strangers: &[Party; 3]) -> Outcome {
+    let law = "all readers fold the same lines to the same state";
+    let first = audit(strangers[0].ledger.as_ref(), None).await.map_err(|error| violation(law, error))?;
+    require(law, first.findings.is_empty(), || format!("{:?}", first.findings))?;
+    for party in validators.iter().chain(strangers) {
+        let again = audit(party.ledger.as_ref(), first.head).await.map_err(|error| violation(law, error))?;
+        require(law, again.findings.is_empty(), || format!("{:?}", again.findings))?;
+        require(law, again.state == first.state && again.head == first.head, || "two readers differ".into())?;
+        let all = party.ledger.read(0).await.map_err(|error| violation(law, error))?;
+        for since in [1, first.lines / 2, first.lines, first.lines + 7] {
+            let tail: Vec<_> = all.iter().filter(|line| line.number >= since).cloned().collect();
+            expect(law, party.ledger.read(since).await, tail)?;
+        }
+    }
+    Ok(())
+}
+
+async fn state(law: &'static str, party: &Party) -> Result<State, Violation> {
+    let mut registry = party.registry();
+    registry.refresh().await.map_err(|error| violation(law, error))?;
+    Ok(registry.state().clone())
+}
+
+fn refuses(law: &'static str, got: Result<u64, LedgerError>, expected: &Refusal) -> Outcome {
+    match got {
+        Err(LedgerError::Refused(refusal)) if refusal == *expected => Ok(()),
+        got => broken(law, format!("expected `{expected}`, got {got:?}")),
+    }
+}
+
+fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, LedgerError>, expected: T) -> Outcome {
+    match got {
+        Ok(got) if got == expected => Ok(()),
+        got => broken(law, format!("expected {expected:?}, got {got:?}")),
+    }
+}
+
+fn require(law: &'static str, holds: bool, detail: impl FnOnce() -> String) -> Outcome {
+    if holds { Ok(()) } else { broken(law, detail()) }
+}
+
+fn broken(law: &'static str, detail: String) -> Outcome {
+    // Entries print long.
+    Err(Violation { law, detail: detail.chars().take(400).collect() })
+}
+
+fn violation(law: &'static str, error: LedgerError) -> Violation {
+    Violation { law, detail: format!("{error}: {error:?}").chars().take(400).collect() }
+}

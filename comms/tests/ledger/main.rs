@@ -1,0 +1,9 @@
+//! The ledger: every keeper of it, what is found in a damaged one, and what its entries amount to.
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
+
+mod cast;
+mod damage;
+mod documents;
+mod folding;
+mod keepers;
+mod races;
