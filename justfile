@@ -40,6 +40,16 @@ bench-fsdp *flags:
     cargo build --release
     python3 scripts/bench_fsdp.py {{flags}}
 
+# What a validator spends on a delta, beside an inner step; writes docs/results/bench-validate.md.
+bench-validate *flags:
+    cargo build --release
+    python3 scripts/bench_validate.py {{flags}}
+
+# Four honest peers and two adversaries in a real run; writes docs/results/adversaries-real.md.
+adversaries-real *flags:
+    cargo build --release --workspace --bin covey --example adversary
+    python3 scripts/adversaries_real.py {{flags}}
+
 # Hold memory after 2,000 steps to that after 200.
 check-memory:
     scripts/check_memory.sh

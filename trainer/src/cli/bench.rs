@@ -23,6 +23,8 @@ pub enum BenchCommand {
     /// Train with many peers in this process; a JSON line per measurement.
     #[command(after_help = "Example:\n  covey bench outer --data runs/demo/data --method covey --seed 1")]
     Outer(BenchOuterArgs),
+    /// Time what a validator does with the deltas of so many peers.
+    Validate(BenchOuterArgs),
     /// Write the pseudo-gradients of consecutive rounds of one peer into a safetensors file.
     #[command(
         after_help = "Example:\n  covey bench pseudo-gradients --data runs/demo/data --output rounds.safetensors"

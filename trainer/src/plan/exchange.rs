@@ -26,7 +26,7 @@ pub struct ExchangePlan {
     pub delta: f64,
     /// Deltas that a peer fetches: those of all others that enter.
     pub fetched: u64,
-    /// Seconds of sending and then fetching; what the coordinator's decision adds is not in it.
+    /// Seconds of sending and then fetching; what the validators' decision adds is not in it.
     pub seconds: f64,
     /// Share of the exchange that passes while the peer trains on; 0 without `rounds.overlap`.
     pub hidden: f64,

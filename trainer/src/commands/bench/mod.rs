@@ -2,6 +2,7 @@
 
 mod outer;
 mod training;
+mod validation;
 
 use std::io::Write;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub(super) fn run(command: &BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Train(arguments) => training::figures(arguments)?,
         BenchCommand::Logits { model, tokens } => logits(model, tokens)?,
         BenchCommand::Outer(arguments) => return outer::run(arguments),
+        BenchCommand::Validate(arguments) => validation::figures(arguments)?,
         BenchCommand::PseudoGradients { output, outer } => return outer::write_pseudo_gradients(outer, output),
     };
     writeln!(std::io::stdout().lock(), "{figures}")?;

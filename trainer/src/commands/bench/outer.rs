@@ -57,9 +57,9 @@ pub(super) fn config(arguments: &BenchOuterArgs) -> anyhow::Result<Config> {
 
 /// Peers, their data, and the weights that they share.
 pub(super) struct Bench {
-    config: Config,
-    learners: Vec<Learner>,
-    assignment: Assignment,
+    pub(super) config: Config,
+    pub(super) learners: Vec<Learner>,
+    pub(super) assignment: Assignment,
     held_out: HeldOut,
     pub(super) replica: Replica,
 }

@@ -1,0 +1,181 @@
+//! A peer that cheats, to see what becomes of it: `adversary BUCKET KIND FOLDER SEED`.
+//!
+//! It keeps to the protocol and to the form of deltas; what it says in them is another matter. `flip` trains as it
+//! should and publishes the opposite, `noise` does not train and publishes chance as long as what the others publish, `foreign` trains on windows of another
+//! seat, `idle` publishes next to nothing. `just adversaries-real` lets it join a real run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use covey::common_run::connection::{Connection, identity};
+use covey::common_run::founding::assignment;
+use covey::common_run::standing::Standing;
+use covey::common_run::terms::Terms;
+use covey::config::{Config, Layers, Purpose};
+use covey::learner::Learner;
+use covey_comms::{Clock, Manifest, Member, Run, Seat};
+use covey_data::{Assignment, Dataset};
+use covey_optim::sparseloco::Compressor;
+
+const POLL: Duration = Duration::from_millis(50);
+/// Seats further up, whose windows `foreign` trains on.
+const ELSEWHERE: u32 = 11;
+
+/// How it cheats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Flip,
+    Noise,
+    Foreign,
+    Idle,
+}
+
+impl Kind {
+    fn named(name: &str) -> anyhow::Result<Self> {
+        match name {
+            "flip" => Ok(Self::Flip),
+            "noise" => Ok(Self::Noise),
+            "foreign" => Ok(Self::Foreign),
+            "idle" => Ok(Self::Idle),
+            _ => anyhow::bail!("{name} is none of flip, noise, foreign, idle"),
+        }
+    }
+}
+
+struct Adversary {
+    kind: Kind,
+    terms: Terms,
+    config: Config,
+    member: Member,
+    standing: Standing,
+    learner: Learner,
+    assignment: Assignment,
+    compressor: Compressor,
+    clock: Arc<dyn Clock>,
+    chance: u64,
+    /// What values the others send, about.
+    usual: f32,
+}
+
+impl Adversary {
+    async fn enter(bucket: &str, kind: Kind, folder: PathBuf, seed: u64) -> anyhow::Result<Self> {
+        let own = Layers::new().path_flag("adversary", "run.output", &folder).flag("adversary", "run.threads", 1);
+        let connection = Connection::open(bucket, &own.clone().resolve(Purpose::Show)?.config.comms)?;
+        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), None).await?;
+        let terms = Terms::read(&run).await?;
+        let mut config = own.resolve_within(&terms.shared, Purpose::Show)?.config;
+        config.data.sources = terms.data(&run, &[], &folder.join("data")).await?;
+        let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path));
+        let datasets = datasets.collect::<Result<Vec<_>, _>>()?;
+        let standing = Standing::enter(&run, &terms).await?;
+        let schema = Arc::clone(standing.replica.schema());
+        Ok(Self {
+            kind,
+            member: Member::new(run, identity(&config.comms.key)?),
+            learner: Learner::open(&terms.model, &config, |_, range| Ok(vec![0.0; range.len()]))?,
+            assignment: assignment(&config, &datasets)?,
+            compressor: Compressor::new(schema, config.sparseloco().decay),
+            clock: connection.clock,
+            chance: seed,
+            usual: 1e-3,
+            standing,
+            terms,
+            config,
+        })
+    }
+
+    async fn play(&mut self) -> anyhow::Result<()> {
+        self.member.hello().await?;
+        while self.standing.follower.outer_steps() < self.terms.outer_steps() {
+            let (round, base) = (self.standing.follower.next(), self.standing.follower.head());
+            self.member.heartbeat(round, base).await?;
+            let Some(seat) = self.standing.follower.seat(self.member.peer()) else {
+                self.await_manifest(None).await?;
+                continue;
+            };
+            let gradient = self.gradient(seat)?;
+            let delta = self.learner.compress(&mut self.compressor, &gradient)?;
+            let payload = self.standing.replica.codec().encode(&delta)?;
+            self.member.commit(round, base, &payload).await?;
+            self.await_manifest(Some(payload)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reveals `payload` as soon as everybody may, and applies the decision on the round.
+    async fn await_manifest(&mut self, mut payload: Option<Vec<u8>>) -> anyhow::Result<()> {
+        let (round, base) = (self.standing.follower.next(), self.standing.follower.head());
+        loop {
+            if let Some(manifest) = self.standing.follower.poll().await? {
+                return self.apply(&manifest).await;
+            }
+            if payload.is_some() && self.member.may_reveal(round, base).await? {
+                let payload = payload.take().unwrap_or_default();
+                let _ = self.member.publish(round, base, payload.into()).await?;
+            }
+            self.clock.sleep_until(self.clock.now() + POLL).await;
+        }
+    }
+
+    async fn apply(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
+        let deltas = self.standing.replica.decode(&self.standing.follower.gather(manifest).await?)?;
+        self.standing.replica.apply(manifest, &deltas)?;
+        if let Some(delta) = deltas.values().next() {
+            let squares: f64 = delta.tensors().map(|tensor| tensor.norm().powi(2)).sum();
+            self.usual = (squares / delta.entries().len() as f64).sqrt() as f32;
+        }
+        Ok(())
+    }
+
+    /// What it claims to have learned.
+    fn gradient(&mut self, seat: Seat) -> anyhow::Result<Vec<Vec<f32>>> {
+        let honest = match self.kind {
+            Kind::Noise => return Ok(self.noise(self.usual)),
+            Kind::Idle => return Ok(self.noise(1e-3 * self.usual)),
+            Kind::Flip => self.train(seat.index)?,
+            Kind::Foreign => self.train(seat.index + ELSEWHERE)?,
+        };
+        let sign = if self.kind == Kind::Flip { -1.0 } else { 1.0 };
+        Ok(honest.into_iter().map(|tensor| tensor.into_iter().map(|value| sign * value).collect()).collect())
+    }
+
+    fn train(&mut self, seat: u32) -> anyhow::Result<Vec<Vec<f32>>> {
+        let (learner, replica) = (&mut self.learner, &self.standing.replica);
+        learner.set_weights(replica.weights().map(|tensor| tensor.values.as_slice()))?;
+        learner.set_step(self.standing.follower.outer_steps() * self.config.rounds.inner_steps);
+        let mut sampler = self.assignment.of(self.standing.follower.next().0, seat)?;
+        for _ in 0..self.config.rounds.inner_steps {
+            let mut tokens = Vec::new();
+            for _ in 0..self.config.train.batch_size {
+                sampler.draw(&mut tokens)?;
+            }
+            learner.step(&tokens, sampler.length())?;
+        }
+        Ok(replica.minus(&learner.named_weights()))
+    }
+
+    fn noise(&mut self, scale: f32) -> Vec<Vec<f32>> {
+        let mut draw = || {
+            // xorshift: any chance will do.
+            self.chance ^= self.chance << 13;
+            self.chance ^= self.chance >> 7;
+            self.chance ^= self.chance << 17;
+            scale * ((self.chance >> 40) as f32 / (1 << 23) as f32 - 1.0)
+        };
+        let tensors = self.standing.replica.schema().tensors();
+        tensors.iter().map(|spec| (0..spec.grid().len()).map(|_| draw()).collect()).collect()
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [bucket, kind, folder, seed] = arguments.as_slice() else {
+        anyhow::bail!("usage: adversary BUCKET KIND FOLDER SEED");
+    };
+    covey::device::use_threads(Some(1))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let (kind, seed) = (Kind::named(kind)?, seed.parse::<u64>()?.max(1));
+    runtime.block_on(async { Adversary::enter(bucket, kind, PathBuf::from(folder), seed).await?.play().await })
+}

@@ -1,0 +1,80 @@
+//! `covey bench validate`: what it costs to measure deltas, beside what it cost to make them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use covey_comms::gauntlet::{Age, Examiner, GauntletConfig, Seed, Trial};
+use covey_comms::{Identity, OuterSettings, PeerId, Round, Seat};
+use covey_optim::sparseloco::Compressor;
+use serde_json::{Value, json};
+
+use super::outer::{Bench, config};
+use crate::cli::BenchOuterArgs;
+use crate::common_run::examination::Examination;
+use crate::common_run::validation::settings;
+use crate::device;
+
+const ROUND: Round = Round(1);
+
+/// Seconds of an inner step, and of measuring the deltas of as many peers as were asked for.
+pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
+    device::use_threads(arguments.threads)?;
+    let mut bench = Bench::new(config(arguments)?, 1)?;
+    let seats = seats(arguments.peers)?;
+    let start = Instant::now();
+    let payloads = seats.values().map(|_| delta(&mut bench)).collect::<anyhow::Result<Vec<_>>>()?;
+    let step = start.elapsed().as_secs_f64() / (arguments.inner_steps * u64::from(arguments.peers)) as f64;
+
+    let Bench { config, mut learners, assignment, replica, .. } = bench;
+    let outer = settings(&config.sparseloco(), 0);
+    let mut examination = Examination::new(replica, learners.remove(0), assignment);
+    let start = Instant::now();
+    for (peer, payload) in seats.keys().zip(payloads) {
+        let admitted = examination.admit(Age::Current, *peer, &payload.into());
+        admitted.map_err(|reason| anyhow::anyhow!("a delta is refused as {reason}"))?;
+    }
+    let admission = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    measure(&mut examination, &seats, &outer)?;
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(json!({
+        "peers": arguments.peers,
+        "windows": GauntletConfig::default().windows,
+        "batch_size": arguments.batch_size,
+        "sequence_length": arguments.sequence_length,
+        "step_seconds": step,
+        "reading_seconds": admission,
+        "measuring_seconds": seconds,
+        "steps_per_peer": (seconds + admission) / f64::from(arguments.peers) / step,
+    }))
+}
+
+fn seats(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Seat>> {
+    let key = |number: u32| anyhow::Ok(Identity::from_secret(&[u8::try_from(number)?; 32]).peer());
+    let names = (0..peers).map(key).collect::<anyhow::Result<BTreeSet<_>>>()?;
+    Ok(names.into_iter().zip(0..).map(|(peer, index)| (peer, Seat { index, of: peers })).collect())
+}
+
+/// What one peer would publish; how it differs from that of the next does not matter to time.
+fn delta(bench: &mut Bench) -> anyhow::Result<Vec<u8>> {
+    let gradient = bench.pseudo_gradient(1, 0)?;
+    let mut compressor = Compressor::new(Arc::clone(bench.replica.schema()), bench.config.sparseloco().decay);
+    let learner = bench.learners.first().context("there is one learner")?;
+    Ok(bench.replica.codec().encode(&learner.compress(&mut compressor, &gradient)?)?)
+}
+
+fn measure(examination: &mut Examination, seats: &BTreeMap<PeerId, Seat>, outer: &OuterSettings) -> anyhow::Result<()> {
+    let GauntletConfig { windows, eval_rate, .. } = GauntletConfig::default();
+    let trial = Trial {
+        round: ROUND,
+        seed: &Seed::from_bytes([1; 32]),
+        outer,
+        eval_rate,
+        windows,
+        admitted: &seats.keys().copied().collect(),
+        evaluated: seats,
+    };
+    examination.measure(&trial).map(drop).map_err(|error| anyhow::anyhow!("{error}"))
+}
