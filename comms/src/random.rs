@@ -33,4 +33,9 @@ impl Seeded {
     pub(crate) fn fraction(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
+
+    /// The next number of a normal distribution of mean 0 and deviation 1, nearly: twelve fractions, summed.
+    pub(crate) fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.fraction()).sum::<f64>() - 6.0
+    }
 }

@@ -17,6 +17,8 @@ pub struct GauntletConfig {
     pub evaluations: u32,
     /// The share of them that goes to whoever was evaluated least. Not published.
     pub exploration: f64,
+    /// The weight in the draw of the others of a peer of whom nothing good is known, relative to others. Not published.
+    pub doubt: f64,
     /// Once this many times `evaluations` peers delivered, one of as many groups of like ratings is drawn from.
     pub bins: u32,
     /// Peers of the next best scores whose deltas are fetched, too, in case better ones are of no use.
@@ -27,7 +29,8 @@ pub struct GauntletConfig {
     pub eval_rate: f64,
     /// How much of the moving average stays at each evaluation.
     pub bma_decay: f64,
-    /// The moving average below which a peer's score is zero, once its probation is over.
+    /// The moving average below which a peer's score is zero, once its probation is over; in proportion to what so many
+    /// evaluations can reach. Published are 0.1, whatever was reached.
     pub bma_bar: f64,
     /// Evaluations of a peer until its moving average is believed. Published for the run as a whole, not for each peer.
     pub probation: u32,
@@ -59,12 +62,13 @@ impl Default for GauntletConfig {
         Self {
             evaluations: 20,
             exploration: 0.25,
+            doubt: 0.1,
             bins: 5,
             reserves: 10,
             windows: 16,
             eval_rate: 0.2,
             bma_decay: 0.95,
-            bma_bar: 0.1,
+            bma_bar: 0.3,
             probation: 10,
             invalid_score: -99.0,
             useful_share: 0.25,
@@ -116,6 +120,7 @@ impl GauntletConfig {
             ("exploration", self.exploration),
             ("bma_decay", self.bma_decay),
             ("bma_bar", self.bma_bar),
+            ("doubt", self.doubt),
             ("useful_share", self.useful_share),
             ("draw_share", self.draw_share),
             ("loss_tolerance", self.loss_tolerance),

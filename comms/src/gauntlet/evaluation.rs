@@ -77,10 +77,11 @@ impl Gauntlet {
 
 /// What good deltas of a round score; zero, if there are none.
 ///
-/// Good is the best of every eight, so that a crowd of useless newcomers cannot lower the bar; and the median of those who
-/// have proven themselves, if that is more.
+/// Good is the best of every eight, so that a crowd of useless newcomers cannot lower the bar, but of four or more peers not
+/// the very best, who may have been lucky; and the median of those who have proven themselves, if that is more.
 fn good(scores: &BTreeMap<PeerId, f64>, is_known: impl Fn(PeerId) -> bool) -> f64 {
-    let all = nth_best(scores.values().copied(), scores.len().div_ceil(8));
+    let rank = scores.len().div_ceil(8).max(scores.len().div_euclid(2).min(2));
+    let all = nth_best(scores.values().copied(), rank);
     let known: Vec<f64> = scores.iter().filter(|(peer, _)| is_known(**peer)).map(|(_, score)| *score).collect();
     let rank = known.len().div_ceil(2);
     all.into_iter().chain(nth_best(known.into_iter(), rank)).fold(0.0, f64::max)

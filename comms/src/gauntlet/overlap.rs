@@ -25,8 +25,7 @@ pub struct OverlapConfig {
     pub max: f64,
     /// A copy.
     pub mega: f64,
-    /// The only level of the first rounds, where all peers move the same places, and between a peer's own deltas. Not
-    /// published.
+    /// A copy in the first rounds, too, where all peers move the same places, and between a peer's own deltas. Not published.
     pub verbatim: f64,
     /// The first round in which the other levels hold.
     pub settled: u32,
@@ -58,11 +57,15 @@ impl OverlapConfig {
         }
     }
 
-    /// What an overlap means in a round; nothing, if it may be chance.
-    fn likeness(&self, round: Round, overlap: &Overlap) -> Option<Likeness> {
+    /// What an overlap means for a peer in a round; nothing, if it may be chance.
+    ///
+    /// In the first rounds a delta that is much like another one is suspicious if its peer did not learn it from its own data.
+    fn likeness(&self, round: Round, overlap: &Overlap, is_author: Option<bool>) -> Option<Likeness> {
         let share = overlap.share();
         if round.0 < self.settled || overlap.one == overlap.other {
-            return (share >= self.verbatim).then_some(Likeness::Mega);
+            let is_suspicious = share >= self.mega && is_author == Some(false);
+            let is_copy = (share >= self.verbatim).then_some(Likeness::Mega);
+            return is_copy.or(is_suspicious.then_some(Likeness::High));
         }
         let levels = [(self.mega, Likeness::Mega), (self.max, Likeness::Max), (self.high, Likeness::High)];
         levels.into_iter().find(|(level, _)| share >= *level).map(|(_, likeness)| likeness)
@@ -154,8 +157,9 @@ impl Gauntlet {
     pub(crate) fn copies(&self, inputs: &Inputs) -> BTreeMap<PeerId, Likeness> {
         let mut copies = BTreeMap::new();
         for overlap in &inputs.overlaps {
-            let Some(likeness) = self.config.overlap.likeness(inputs.round, overlap) else { continue };
             for peer in offenders(overlap, inputs) {
+                let is_author = is_author(peer, inputs);
+                let Some(likeness) = self.config.overlap.likeness(inputs.round, overlap, is_author) else { continue };
                 let most = copies.entry(peer).or_insert(likeness);
                 *most = likeness.max(*most);
             }
@@ -180,10 +184,14 @@ fn offenders(overlap: &Overlap, inputs: &Inputs) -> Vec<PeerId> {
     if let Some(first) = overlap.first {
         return [one, other].into_iter().filter(|peer| *peer != first).collect();
     }
-    let is_author = |peer| inputs.measurements.get(&peer).map(|measurement| measurement.favours_own());
-    match (is_author(one), is_author(other)) {
+    match (is_author(one, inputs), is_author(other, inputs)) {
         (Some(true), Some(false)) => vec![other],
         (Some(false), Some(true)) => vec![one],
         _ => vec![one, other],
     }
+}
+
+/// Whether a peer learned its delta from its own data, if that was measured.
+fn is_author(peer: PeerId, inputs: &Inputs) -> Option<bool> {
+    inputs.measurements.get(&peer).map(|measurement| measurement.favours_own())
 }

@@ -60,7 +60,7 @@ impl Gauntlet {
         candidates.sort_by_cached_key(|(peer, standing)| (standing.evaluations, ticket(seed, "explore", *peer)));
         let rest = candidates.split_off(num_explored.min(places));
         let rest = if is_crowded { self.bin(rest, seed) } else { rest };
-        let drawn = draw(rest, places - candidates.len(), round, seed);
+        let drawn = self.draw(rest, places - candidates.len(), round, seed);
         candidates.into_iter().map(|(peer, _)| peer).chain(drawn).collect()
     }
 
@@ -73,18 +73,22 @@ impl Gauntlet {
         let size = candidates.len().div_ceil(num_bins as usize).max(1);
         candidates.chunks(size).nth(bin).unwrap_or_default().to_vec()
     }
-}
 
-/// Draws without replacement, weighted by the rounds since a peer's last evaluation (Efraimidis and Spirakis, 2006).
-fn draw(candidates: Vec<Candidate<'_>>, count: usize, round: Round, seed: &Seed) -> Vec<PeerId> {
-    let key = |(peer, standing): Candidate<'_>| {
-        let waited = round.0.saturating_sub(standing.last_evaluated.0).max(1);
-        let chance = (ticket(seed, "sample", peer) as f64 + 0.5) / (1_u64 << 53) as f64;
-        (libm::log(chance) / f64::from(waited), peer)
-    };
-    let mut keys: Vec<(f64, PeerId)> = candidates.into_iter().map(key).collect();
-    keys.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-    keys.into_iter().take(count).map(|(_, peer)| peer).collect()
+    /// Draws without replacement (Efraimidis and Spirakis, 2006), weighted by the rounds since a peer's last evaluation.
+    ///
+    /// Those of whom nothing good is known weigh less: their deltas count only if they are measured, so that it is no loss
+    /// not to measure them, and a crowd of them does not keep others from being measured.
+    fn draw(&self, candidates: Vec<Candidate<'_>>, count: usize, round: Round, seed: &Seed) -> Vec<PeerId> {
+        let key = |(peer, standing): Candidate<'_>| {
+            let waited = round.0.saturating_sub(standing.last_evaluated.0).max(1);
+            let weight = f64::from(waited) * if standing.bma > 0.0 { 1.0 } else { self.config.doubt };
+            let chance = (ticket(seed, "sample", peer) as f64 + 0.5) / (1_u64 << 53) as f64;
+            (libm::log(chance) / weight, peer)
+        };
+        let mut keys: Vec<(f64, PeerId)> = candidates.into_iter().map(key).collect();
+        keys.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        keys.into_iter().take(count).map(|(_, peer)| peer).collect()
+    }
 }
 
 /// A number of 53 bits for one peer and purpose.

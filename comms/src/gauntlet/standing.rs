@@ -75,7 +75,9 @@ impl Standing {
 
     /// Whether the peer's deltas are made from the data that it was assigned, as far as that is known by now.
     pub fn is_credible(&self, config: &GauntletConfig) -> bool {
-        self.is_on_probation(config) || self.bma >= config.bma_bar
+        // A moving average that began at zero is not yet what it averages.
+        let reached = 1.0 - libm::pow(config.bma_decay, f64::from(self.evaluations));
+        self.is_on_probation(config) || self.bma >= config.bma_bar * reached
     }
 
     /// Whether the peer's last deltas all did harm.

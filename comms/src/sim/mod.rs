@@ -5,6 +5,8 @@
 //! who applied it held. A [`Failure`] prints the scenario and a trace of what happened; the same scenario always goes
 //! the same way, so the trace replays.
 
+pub mod contest;
+
 mod examining;
 mod failure;
 mod home;

@@ -1,0 +1,114 @@
+//! What judging a round costs a validator as peers grow, without measuring: `cargo bench -p covey-comms --bench gauntlet`.
+#![expect(clippy::print_stdout, reason = "the measurement is the output")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use covey_comms::gauntlet::{
+    Book, Gauntlet, GauntletConfig, Inputs, Losses, Measurement, Presence, RoundSecret, Seated, Seed, Sketch, Standing,
+    Verdict,
+};
+use covey_comms::{Clip, Digest, Identity, Inclusion, Lineage, MeanOver, OuterSettings, PeerId, Round, RunId, Seat};
+
+const ROUND: Round = Round(100);
+/// Positions of a chunk, and how many of them a delta moves.
+const CHUNK: u64 = 4096;
+const MOVED: usize = 64;
+
+fn main() {
+    // The test runner asks every target for a list of its tests.
+    if std::env::args().any(|argument| argument == "--list") {
+        return;
+    }
+    println!("| peers | measured | fetched | draw ms | compare ms | judge ms | write and read ms | document KB |");
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
+    for count in [10, 30, 100, 300, 1000] {
+        judge_round(count);
+    }
+}
+
+fn judge_round(count: u32) {
+    let gauntlet = Gauntlet::new(GauntletConfig::default(), 20);
+    let peers: BTreeSet<PeerId> =
+        (0..count).map(|number| PeerId::from_bytes(*Digest::of(&number.to_le_bytes()).as_bytes())).collect();
+    let book = book(gauntlet.config(), &peers);
+    let mut inputs = inputs(&peers);
+    let (draw, shortlist) = timed(|| gauntlet.shortlist_of(&book, &inputs));
+    let sketches: BTreeMap<PeerId, Sketch> = shortlist.peers().into_iter().map(|peer| (peer, sketch(peer))).collect();
+    let (compare, overlaps) = timed(|| gauntlet.overlaps(&sketches, &sketches, |one, _| Some(one)));
+    inputs.measured(shortlist.evaluated.iter().map(|peer| (*peer, measurement(*peer))).collect());
+    let (judge, outcome) = timed(|| gauntlet.judge(&book, &inputs));
+    let verdict = Verdict { previous: None, inputs, outcome, weights: Digest::of(b"weights") };
+    let (write, length) = timed(|| {
+        let bytes = verdict.to_bytes();
+        assert!(Verdict::parse(&bytes).is_ok());
+        bytes.len()
+    });
+    // Each delta was compared with its own copy of the round before.
+    assert_eq!(overlaps.len(), sketches.len());
+    println!(
+        "| {count} | {} | {} | {draw:.2} | {compare:.1} | {judge:.2} | {write:.2} | {} |",
+        shortlist.evaluated.len(),
+        sketches.len(),
+        length / 1000
+    );
+}
+
+/// Milliseconds, the best of five, and what came out.
+fn timed<T>(work: impl Fn() -> T) -> (f64, T) {
+    let time = || {
+        let start = Instant::now();
+        let output = work();
+        (start.elapsed().as_secs_f64() * 1e3, output)
+    };
+    let (first, output) = time();
+    ((0..4).map(|_| time().0).fold(first, f64::min), output)
+}
+
+/// Records of peers that have proven themselves.
+fn book(config: &GauntletConfig, peers: &BTreeSet<PeerId>) -> Book {
+    let record = |(peer, number): (&PeerId, u32)| {
+        let standing = Standing::newcomer(config, Round(1));
+        let last_evaluated = Round(ROUND.0 - 1 - number % 50);
+        let score = 5.0 + f64::from(number % 97);
+        (*peer, Standing { bma: 0.8, score, evaluations: 20, last_evaluated, ..standing })
+    };
+    peers.iter().zip(0..).map(record).collect()
+}
+
+fn inputs(peers: &BTreeSet<PeerId>) -> Inputs {
+    let run = RunId::of(b"a run");
+    let (base, validator) = (Lineage::genesis(run), Identity::from_secret(&[9; 32]));
+    let of = peers.len() as u32;
+    let seated = |(peer, index): (&PeerId, u32)| {
+        let delta = Inclusion { digest: Digest::of(peer.as_bytes()), length: 1 << 20 };
+        (*peer, Seated { seat: Seat { index, of }, presence: Presence::Delivered(delta) })
+    };
+    Inputs {
+        round: ROUND,
+        base,
+        outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
+        rolls: [(validator.peer(), Digest::of(b"roll"))].into(),
+        secret: Some(RoundSecret::of(&validator, run, ROUND, base)),
+        seated: peers.iter().zip(0..).map(seated).collect(),
+        newcomers: BTreeSet::new(),
+        strangers: BTreeSet::new(),
+        refused: BTreeMap::new(),
+        earlier: BTreeSet::new(),
+        overlaps: Vec::new(),
+        measurements: BTreeMap::new(),
+    }
+}
+
+/// As many chunks as are compared at most, with places of their own.
+fn sketch(peer: PeerId) -> Sketch {
+    let seed = Seed::from_bytes(*peer.as_bytes());
+    let chunk = |number: usize| seed.draw(&number.to_string(), MOVED, CHUNK).into_iter().map(|place| place as u32);
+    Sketch::new((0..Sketch::CHUNKS).map(|number| chunk(number).collect()).collect())
+}
+
+fn measurement(peer: PeerId) -> Measurement {
+    let gain = f64::from(peer.as_bytes()[0]) / 1e4;
+    let losses = |gain: f64| Losses { before: 3.0, after: 3.0 - gain, typical: 3.0 - 0.01 };
+    Measurement { own: losses(gain + 0.01), random: losses(gain + 0.005) }
+}

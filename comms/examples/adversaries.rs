@@ -1,0 +1,80 @@
+//! What cheats gain and what harm they do, as a table: `cargo run --release -p covey-comms --example adversaries`.
+#![expect(clippy::print_stdout, reason = "the table is the output")]
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use covey_comms::sim::contest::{Cheat, Contest, ContestError, Disguise, Record};
+
+const SEEDS: [u64; 3] = [1, 2, 3];
+
+/// What came out over all seeds.
+struct Row {
+    name: String,
+    harms: Vec<f64>,
+    records: Vec<Record>,
+}
+
+impl Row {
+    fn of(name: &dyn Debug, change: impl Fn(Contest) -> Contest) -> Result<Self, ContestError> {
+        let mut row = Self { name: format!("{name:?}"), harms: Vec::new(), records: Vec::new() };
+        for seed in SEEDS {
+            let contest = change(Contest::with(vec![], seed));
+            let clean = Contest { cheats: vec![], burst: vec![], ..contest.clone() }.play()?;
+            let record = contest.play()?;
+            row.harms.push(100.0 * (record.loss() / clean.loss() - 1.0));
+            row.records.push(record);
+        }
+        Ok(row)
+    }
+
+    fn mean(&self, value: impl Fn(&Record) -> f64) -> f64 {
+        self.records.iter().map(value).sum::<f64>() / self.records.len() as f64
+    }
+
+    fn print(&self) {
+        let harm = self.harms.iter().sum::<f64>() / self.harms.len() as f64;
+        let worst = self.harms.iter().copied().fold(f64::MIN, f64::max);
+        let last = self.records.iter().map(Record::rounds_until_excluded).max().unwrap_or_default();
+        let percent = |share: f64| format!("{:.1}", 100.0 * share);
+        println!(
+            "| {} | {harm:+.2} | {worst:+.2} | {last} | {} | {} | {} | {} | {} |",
+            self.name,
+            percent(self.mean(Record::inclusion_of_cheats)),
+            percent(self.mean(Record::mean_cheat_share)),
+            percent(self.mean(Record::strongest_cheat_share)),
+            percent(self.mean(Record::weakest_honest_share)),
+            self.reasons(),
+        );
+    }
+
+    /// The commonest reasons of all.
+    fn reasons(&self) -> String {
+        let mut reasons: Vec<_> = self.records.iter().flat_map(Record::reasons).collect();
+        reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
+        let mut names: Vec<String> = Vec::new();
+        for name in reasons.into_iter().map(|(reason, _)| reason.to_string()) {
+            if !names.contains(&name) && names.len() < 3 {
+                names.push(name);
+            }
+        }
+        names.join(", ")
+    }
+}
+
+fn main() -> Result<(), ContestError> {
+    println!("| cheats | harm % | worst % | out after | in % | share % | best % | weakest honest % | reasons |");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---|");
+    for cheat in Cheat::KINDS.into_iter().chain([Cheat::Everything]) {
+        Row::of(&cheat, |contest| Contest { cheats: vec![cheat; 3], ..contest })?.print();
+    }
+    let mixture = [Cheat::Noise, Cheat::CopiesLeak(Disguise::Mixed), Cheat::FreeRider];
+    let burst: Vec<Cheat> = mixture.into_iter().cycle().take(30).collect();
+    Row::of(&"30 newcomers at once", |contest| Contest { burst: burst.clone(), ..contest })?.print();
+    let early = Duration::from_secs(60);
+    Row::of(&"the same at the start", |contest| Contest { burst: burst.clone(), burst_after: early, ..contest })?
+        .print();
+    let all = Cheat::KINDS.to_vec();
+    Row::of(&"one of each kind, 49 honest", |contest| Contest { honest: 49, cheats: all.clone(), ..contest })?.print();
+    Ok(())
+}

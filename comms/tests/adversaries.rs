@@ -1,0 +1,118 @@
+//! Ten peers of which three cheat, over the real protocol: cheats do no harm and gain less than the weakest honest peer.
+//!
+//! `just adversaries` prints what is held to bars here.
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use covey_comms::gauntlet::Offence;
+use covey_comms::sim::contest::{Cheat, Contest, Disguise, Record};
+
+/// The most by which cheats may raise the final loss.
+const HARM: f64 = 0.01;
+
+fn clean() -> f64 {
+    static LOSS: OnceLock<f64> = OnceLock::new();
+    *LOSS.get_or_init(|| Contest::with(vec![], 1).play().unwrap().loss())
+}
+
+fn play(cheat: Cheat) -> Record {
+    let record = Contest::with(vec![cheat; 3], 1).play().unwrap();
+    let harm = record.loss() / clean() - 1.0;
+    assert!(harm <= HARM, "{cheat:?} raise the loss by {harm}");
+    assert!(record.inclusion_of_honest() > 0.9, "honest peers are in {} of all rounds", record.inclusion_of_honest());
+    record
+}
+
+/// Plays a kind of cheat, which must gain little and be out for good after some rounds.
+fn check(cheat: Cheat, rounds: usize) {
+    let record = play(cheat);
+    let (gained, honest) = (record.strongest_cheat_share(), record.weakest_honest_share());
+    assert!(gained < honest, "{cheat:?} gain {gained}, an honest peer {honest}");
+    let out = record.rounds_until_excluded();
+    assert!(out <= rounds, "{cheat:?} are in for {out} rounds");
+}
+
+macro_rules! kinds {
+    ($($name:ident: $cheat:expr, $rounds:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            check($cheat, $rounds);
+        })*
+    };
+}
+
+kinds! {
+    noise_is_out: Cheat::Noise, 15;
+    flipped_signs_are_out: Cheat::SignFlip, 0;
+    a_hundred_times_as_much_is_out: Cheat::Scaled(100.0), 0;
+    a_thousandth_is_out: Cheat::Scaled(1e-3), 0;
+    copies_of_the_round_before_are_out: Cheat::CopiesPrevious(Disguise::Verbatim), 1;
+    recoded_copies_of_the_round_before_are_out: Cheat::CopiesPrevious(Disguise::Requantised), 1;
+    mixed_copies_of_the_round_before_are_out: Cheat::CopiesPrevious(Disguise::Mixed), 20;
+    copies_of_leaks_are_out: Cheat::CopiesLeak(Disguise::Verbatim), 0;
+    recoded_copies_of_leaks_are_out: Cheat::CopiesLeak(Disguise::Requantised), 0;
+    mixed_copies_of_leaks_are_out: Cheat::CopiesLeak(Disguise::Mixed), 20;
+    another_base_is_out: Cheat::WrongBase, 0;
+    other_data_is_out: Cheat::OtherData, 50;
+    free_riders_are_out: Cheat::FreeRider, 10;
+    the_late_are_out: Cheat::Late, 0;
+    who_withholds_is_out: Cheat::Withholds, 0;
+    alternating_good_and_bad_is_out: Cheat::Alternates, 10;
+    malformed_deltas_are_out: Cheat::Malformed, 0;
+    everything_in_turn_is_out: Cheat::Everything, 25;
+    permuted_copies_of_the_round_before_gain_nothing: Cheat::CopiesPrevious(Disguise::Permuted), 50;
+    permuted_copies_of_leaks_gain_nothing: Cheat::CopiesLeak(Disguise::Permuted), 50;
+}
+
+#[test]
+fn of_a_gang_that_sends_one_delta_at_most_one_counts() {
+    let record = play(Cheat::Colludes);
+    assert!(record.rounds.iter().all(|round| round.included.intersection(&record.cheats).count() <= 1));
+    let (gained, honest) = (record.mean_cheat_share(), record.weakest_honest_share());
+    assert!(gained < honest, "the gang gains {gained} a head, an honest peer {honest}");
+}
+
+/// It is work all the same, and may be worth what work is worth: an honest peer's share is a tenth.
+#[test]
+fn work_on_old_weights_does_no_harm() {
+    let record = play(Cheat::Stale(10));
+    assert!(record.strongest_cheat_share() < 0.15, "{}", record.strongest_cheat_share());
+}
+
+#[test]
+fn a_burst_of_newcomers_gains_nothing() {
+    let mixture = [Cheat::Noise, Cheat::CopiesLeak(Disguise::Mixed), Cheat::FreeRider];
+    for burst_after in [60, 1500].map(Duration::from_secs) {
+        let burst = mixture.into_iter().cycle().take(30).collect();
+        let record = Contest { burst, burst_after, ..Contest::with(vec![], 1) }.play().unwrap();
+        let harm = record.loss() / clean() - 1.0;
+        assert!(harm <= HARM, "{harm} after {burst_after:?}");
+        let (gained, honest) = (record.strongest_cheat_share(), record.weakest_honest_share());
+        assert!(gained < honest, "a newcomer gains {gained}, an honest peer {honest}");
+    }
+}
+
+#[test]
+fn slow_peers_are_not_punished_beyond_the_rule() {
+    let contest = Contest { honest: 6, slow: 2, ..Contest::with(vec![], 1) };
+    let record = contest.play().unwrap();
+    let slow = contest.slow_peers();
+    for round in &record.rounds {
+        let is_rule = |offence| matches!(offence, Offence::Inactive | Offence::Undelivered);
+        assert!(round.penalties.iter().all(|penalty| !slow.contains(&penalty.peer) || is_rule(penalty.offence)));
+    }
+    for peer in slow {
+        let included = record.rounds.iter().filter(|round| round.included.contains(&peer)).count();
+        assert!(included >= record.rounds.len() / 3, "{included}");
+        assert!(record.share(peer) > 0.0);
+    }
+}
+
+#[test]
+fn the_same_contest_goes_the_same_way() {
+    let [one, other] =
+        [(); 2].map(|()| Contest { rounds: 8, ..Contest::with(vec![Cheat::Noise; 3], 4) }.play().unwrap());
+    assert_eq!(one, other);
+}
