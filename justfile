@@ -62,6 +62,14 @@ bench-kernels *flags:
 bench-sim:
     cargo bench -p covey-comms --bench sim
 
+# What cheats gain and what harm they do, kind by kind; writes docs/results/adversaries.md.
+adversaries:
+    cargo run --release -p covey-comms --example adversaries > docs/results/adversaries.md
+
+# What judging a round costs a validator as peers grow.
+bench-gauntlet:
+    cargo bench -p covey-comms --bench gauntlet
+
 # Hold an exported folder against transformers; installs what it needs into .venv-python, makes a short demo if need be.
 check-export folder="runs/demo/export" *flags:
     scripts/python_env.sh

@@ -1,5 +1,7 @@
 //! Ways to cheat.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::random::Seeded;
@@ -89,6 +91,39 @@ impl Cheat {
             Self::Everything => Self::KINDS[round.0 as usize % Self::KINDS.len()],
             one => one,
         }
+    }
+}
+
+impl fmt::Display for Cheat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Noise => formatter.write_str("random noise"),
+            Self::SignFlip => formatter.write_str("sign flip"),
+            Self::Scaled(factor) => write!(formatter, "scaled by {factor}"),
+            Self::CopiesPrevious(disguise) => write!(formatter, "copy of the round before, {disguise}"),
+            Self::CopiesLeak(disguise) => write!(formatter, "copy of a leak, {disguise}"),
+            Self::Stale(rounds) => write!(formatter, "weights of {rounds} rounds ago, unsaid"),
+            Self::WrongBase => formatter.write_str("stale base"),
+            Self::OtherData => formatter.write_str("other data than assigned"),
+            Self::FreeRider => formatter.write_str("a twelfth of the work"),
+            Self::Late => formatter.write_str("late"),
+            Self::Withholds => formatter.write_str("commits, never reveals"),
+            Self::Alternates => formatter.write_str("alternating good and bad"),
+            Self::Colludes => formatter.write_str("one delta, sent by all three"),
+            Self::Malformed => formatter.write_str("malformed, or not what was committed"),
+            Self::Everything => formatter.write_str("all of these in turn"),
+        }
+    }
+}
+
+impl fmt::Display for Disguise {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Verbatim => "verbatim",
+            Self::Requantised => "re-quantised",
+            Self::Permuted => "permuted",
+            Self::Mixed => "a third noise",
+        })
     }
 }
 
