@@ -59,11 +59,14 @@ impl Gauntlet {
         self.config.rating.play(&players, &results).unwrap_or(players)
     }
 
-    /// Takes one evaluation into a peer's moving average.
+    /// Takes one evaluation into a peer's moving average; trust comes back as slowly as an average.
     fn learn(&self, standing: &mut Standing, is_credit: bool, round: Round) {
         let decay = self.config.bma_decay;
         let indicator = if is_credit { 1.0 } else { -1.0 };
         standing.bma = decay * standing.bma + (1.0 - decay) * indicator;
+        if is_credit {
+            standing.trust = decay * standing.trust + (1.0 - decay);
+        }
         standing.evaluations = standing.evaluations.saturating_add(1);
         standing.last_evaluated = round;
     }

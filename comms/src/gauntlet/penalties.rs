@@ -1,8 +1,9 @@
 //! What misconduct costs, and that it is remembered.
 //!
 //! The published Gauntlet multiplies the score and the moving average, and then computes the score of everybody who was
-//! evaluated anew, so that only half of it lasts. Here penalties come after the ratings, and they cut the moving average,
-//! which the score follows: it takes about 20 good evaluations to make up for one cut.
+//! evaluated anew, so that only half of it lasts; and a peer that is cut often falls below the bar of the moving average,
+//! whatever data it trains on. Here penalties come after the ratings and cut the peer's trust, a factor of its score that
+//! comes back as slowly as a moving average: it takes about 20 good evaluations to make up for one cut.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use crate::round::Round;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PenaltyConfig {
-    /// What stays of the moving average after each round in which nothing came.
+    /// What stays of a peer's trust after each round in which nothing came.
     pub inactive: f64,
     /// Rounds in a row in which nothing came, before the record is reset.
     pub inactive_rounds: u32,
@@ -37,7 +38,7 @@ pub struct PenaltyConfig {
     pub similar: f64,
     /// Rounds that a first ban lasts; each further one is twice as long.
     pub ban_rounds: u32,
-    /// Scores and moving averages below this are none.
+    /// Scores and trust below this are none.
     pub floor: f64,
     /// If less than this share of all seats delivered, the network is at fault and nobody's silence is an offence. The
     /// published run is harsher then.
@@ -97,7 +98,7 @@ impl Offence {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Effect {
-    /// The moving average is multiplied, if it is above zero.
+    /// The peer's trust is multiplied.
     Cut(f64),
     /// All that was earned is taken back.
     Reset,
@@ -176,11 +177,10 @@ impl GauntletConfig {
     /// Carries a penalty out.
     pub(crate) fn punish(&self, standing: &mut Standing, effect: Effect) {
         match effect {
-            Effect::Cut(factor) if standing.bma > 0.0 => {
-                let left = standing.bma * factor;
-                standing.bma = if left < self.penalties.floor { 0.0 } else { left };
+            Effect::Cut(factor) => {
+                let left = standing.trust * factor;
+                standing.trust = if left < self.penalties.floor { 0.0 } else { left };
             }
-            Effect::Cut(_) => {}
             Effect::Reset => standing.reset(self),
             Effect::BannedUntil(round) => {
                 standing.reset(self);

@@ -18,6 +18,8 @@ pub struct Standing {
     pub rating: Rating,
     /// Moving average, from -1 to 1, of whether its deltas help more on the windows that it was assigned than on others.
     pub bma: f64,
+    /// What penalties left of 1, and what it made up for since.
+    pub trust: f64,
     /// What it is ranked and paid by; never negative.
     pub score: f64,
     /// How often it was evaluated since it was new or was reset.
@@ -44,6 +46,7 @@ impl Standing {
         Self {
             rating: config.rating.newcomer(),
             bma: 0.0,
+            trust: 1.0,
             score: 0.0,
             evaluations: 0,
             last_evaluated: round,
@@ -90,9 +93,9 @@ impl Standing {
         self.score > 0.0 && !self.is_on_probation(config) && !self.is_harmful(config)
     }
 
-    /// Computes the score anew: the skill that is certain, times the moving average.
+    /// Computes the score anew: the skill that is certain, times the moving average, times what penalties left.
     pub(crate) fn rescore(&mut self, config: &GauntletConfig) {
-        let score = self.rating.ordinal().max(0.0) * self.bma.max(0.0);
+        let score = self.rating.ordinal().max(0.0) * self.bma.max(0.0) * self.trust;
         let counts = self.is_credible(config) && score >= config.penalties.floor;
         self.score = if counts { score } else { 0.0 };
     }

@@ -50,13 +50,12 @@ fn a_delta_whose_losses_are_no_numbers_is_refused_and_costs_the_score() {
 fn penalties_outlast_the_next_evaluation() {
     let mut world = settled();
     world.play_often(30, &all(4, GOOD));
-    let before = world.book.get(peer(1)).unwrap().bma;
     let mut acts = all(4, GOOD);
     acts.insert(peer(1), Act::Fails(Exclusion::Late));
     assert_eq!(offences(&mut world, &acts, peer(1)), [(Offence::Undelivered, Effect::Cut(0.75))]);
     world.play(&all(4, GOOD));
     let after = world.book.get(peer(1)).unwrap();
-    assert!(after.bma < 0.8 * before && after.bma > 0.75 * before, "{} after {before}", after.bma);
+    assert_eq!(after.trust, 0.95 * 0.75 + (1.0 - 0.95));
     assert!(world.book.get(peer(2)).unwrap().score > after.score);
 }
 

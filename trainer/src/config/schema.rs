@@ -156,15 +156,17 @@ pub static KEYS: &[Key] = &[
 
     key("gauntlet.evaluations", COUNT, Value("20"), "peers", "Deltas that are measured in one round; what a round costs a validator follows from it."),
     key("gauntlet.exploration", SHARE, Value("0.25"), "", "Share of them that goes to whoever was measured least."),
+    key("gauntlet.doubt", SHARE, Value("0.1"), "", "Weight in the draw of the others of a peer of whom nothing good is known."),
     key("gauntlet.bins", COUNT, Value("5"), "groups", "Once so many times `evaluations` peers delivered, one of as many groups of like ratings is drawn from."),
     key("gauntlet.reserves", ANY_COUNT, Value("10"), "peers", "Next best peers whose deltas are fetched, too, in case better ones are of no use."),
     key("gauntlet.windows", COUNT, Value("16"), "windows", "Windows of each kind, the peer's own and nobody's, that a delta is measured on; published with 8."),
     key("gauntlet.eval_rate", POSITIVE, Value("0.2"), "", "Share of the outer learning rate by which a delta is tried."),
     key("gauntlet.bma_decay", SHARE, Value("0.95"), "", "What stays of the moving average of whether a peer's deltas favour its own windows."),
-    key("gauntlet.bma_bar", SHARE, Value("0.1"), "", "Moving average below which a peer's score is zero, once its probation is over."),
+    key("gauntlet.bma_bar", SHARE, Value("0.3"), "", "Moving average below which a peer's score is zero, once its probation is over, as a share of what it can have reached; published 0.1 outright."),
     key("gauntlet.probation", ANY_COUNT, Value("10"), "evaluations", "Measured deltas of a peer until its moving average is believed."),
     key("gauntlet.invalid_score", NEGATIVE, Value("-99"), "", "Score of a delta that cannot be read, in the match of its round."),
     key("gauntlet.useful_share", SHARE, Value("0.25"), "", "Share of a good gain below which a delta is of no use."),
+    key("gauntlet.draw_share", SHARE, Value("0.4"), "", "Share of a good gain from which on deltas draw in the match of a round; 0 for no draws."),
     key("gauntlet.norm_ratio", RATIO_OF_NORMS, Value("10"), "", "How many times longer or shorter than the median a delta may be."),
     key("gauntlet.loss_tolerance", SHARE, Value("1e-4"), "", "How far losses that another machine measured may be from ours, relative to them."),
     key("gauntlet.memory", COUNT, Value("1000"), "rounds", "Rounds after which a peer that stays away is forgotten."),
@@ -212,7 +214,7 @@ const OVERLAP: &[Field] = &[
 ];
 
 const PENALTIES: &[Field] = &[
-    field("inactive", SHARE, Some("0.75"), "What stays of the moving average after each round in which nothing came."),
+    field("inactive", SHARE, Some("0.75"), "What stays of a peer's trust after each round in which nothing came."),
     field(
         "inactive_rounds",
         ANY_COUNT,
@@ -231,7 +233,7 @@ const PENALTIES: &[Field] = &[
     field("trouble_rank", COUNT, Some("5"), "If not even so many peers did good, harm is no offence."),
     field("similar", SHARE, Some("0.5"), "What stays after a delta that is suspiciously like another one."),
     field("ban_rounds", COUNT, Some("20"), "Rounds that a first ban lasts; each further one is twice as long."),
-    field("floor", SHARE, Some("1e-4"), "Scores and moving averages below this are none."),
+    field("floor", SHARE, Some("1e-4"), "Scores and trust below this are none."),
     field(
         "network",
         SHARE,

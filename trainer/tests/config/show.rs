@@ -142,15 +142,17 @@ fn every_value_is_shown_with_its_place() {
     [gauntlet]
     evaluations = 20       # default
     exploration = 0.25     # default
+    doubt = 0.1            # default
     bins = 5               # default
     reserves = 10          # default
     windows = 16           # default
     eval_rate = 0.2        # default
     bma_decay = 0.95       # default
-    bma_bar = 0.1          # default
+    bma_bar = 0.3          # default
     probation = 10         # default
     invalid_score = -99.0  # default
     useful_share = 0.25    # default
+    draw_share = 0.4       # default
     norm_ratio = 10.0      # default
     loss_tolerance = 1e-4  # default
     memory = 1000          # default
