@@ -19,6 +19,7 @@ ROUNDS, INNER_STEPS, HONEST = 15, 15, 4
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=["flip", "noise"], help="flip, noise, foreign, idle")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 1])
     parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey")
     parser.add_argument("--adversary", type=Path, default=ROOT / "target/release/examples/adversary")
     parser.add_argument("--data", type=Path, help="prepared folder; the demo's text if left out")
@@ -34,9 +35,9 @@ def write_key(path, number):
     path.chmod(0o600)
 
 
-def play(options, data, name, kinds):
+def play(options, data, seed, kinds):
     """One run to its end: where it lies."""
-    folder = options.cache / name
+    folder = options.cache / f"{seed}-{'-'.join(kinds) or 'clean'}"
     done = folder / "status.json"
     if done.exists():
         return folder
@@ -44,6 +45,7 @@ def play(options, data, name, kinds):
     write_key(folder / "validator.key", 200)
     bucket = folder / "bucket"
     run([options.covey, "init", bucket, "--key", folder / "validator.key", "--preset", "tiny", "--data", data,
+         "--seed", seed,
          "--set", f"train.steps={ROUNDS * INNER_STEPS}", "--set", f"rounds.inner_steps={INNER_STEPS}",
          "--set", f"rounds.min_peers={HONEST + len(kinds)}", "--set", "rounds.deadline=3600",
          "--set", "rounds.reveal_deadline=600", "--set", "rounds.keep_checkpoints=100"])
@@ -106,30 +108,37 @@ def rows(options, folder, kinds):
 def main():
     options = arguments()
     data = options.data or demo_data(options.covey)
-    clean = play(options, data, "clean", [])
-    attacked = play(options, data, "-".join(options.kinds), options.kinds)
-    without, beside = final_loss(clean), final_loss(attacked)
-    table, shares = rows(options, attacked, options.kinds)
-    honest = min(share for label, share in shares.items() if label.startswith("peer"))
-    cheat = max(share for label, share in shares.items() if label.startswith("adversary"))
-    harm = beside / without - 1
+    losses, tables, honest, cheat = [], [], 1.0, 0.0
+    for seed in options.seeds:
+        clean = play(options, data, seed, [])
+        attacked = play(options, data, seed, options.kinds)
+        losses.append((final_loss(clean), final_loss(attacked)))
+        table, shares = rows(options, attacked, options.kinds)
+        tables += [row.replace("|", f"| {seed} |", 1) for row in table]
+        honest = min([honest] + [share for label, share in shares.items() if label.startswith("peer")])
+        cheat = max([cheat] + [share for label, share in shares.items() if label.startswith("adversary")])
+    harm = sum(beside / without - 1 for without, beside in losses) / len(losses)
+    compared = "\n".join(f"| {seed} | {without:.4f} | {beside:.4f} | {beside / without - 1:+.2%} |"
+                         for seed, (without, beside) in zip(options.seeds, losses))
     text = f"""# Cheats in a real run
 
 `just adversaries-real`: the `tiny` preset on the demo's text, {HONEST} honest peers, {len(options.kinds)} adversaries \
 ({', '.join(options.kinds)}) and one validator, each a process; {ROUNDS} rounds of {INNER_STEPS} steps, the Gauntlet's \
 default constants. {today()}, commit {commit('trainer', 'comms')}, {processor()}.
 
-| | held-out loss at the end |
-|---|---:|
-| honest peers alone | {without:.4f} |
-| with adversaries | {beside:.4f} |
-| harm done | {harm:+.2%} (bar: within 1 %) |
+| seed | held-out loss at the end, honest peers alone | with adversaries | |
+|---:|---:|---:|---:|
+{compared}
+| mean | | | {harm:+.2%} (bar: within 1 %) |
+
+With six seats instead of four the honest peers train on other windows, so that losses differ a little even where no delta
+of an adversary ever enters the model.
 
 The adversaries' largest share of all scores is {cheat:.1%}; the weakest honest peer has {honest:.1%}.
 
-| peer | what it does | rounds in the model | last of them | left out | own windows (BMA) | skill | share of scores |
-|---|---|---:|---:|---|---:|---:|---:|
-""" + "\n".join(table) + "\n"
+| seed | peer | what it does | rounds in the model | last of them | left out | own windows (BMA) | skill | share of scores |
+|---:|---|---|---:|---:|---|---:|---:|---:|
+""" + "\n".join(tables) + "\n"
     (options.output / "adversaries-real.md").write_text(text)
     print(text)
     return 0 if harm <= 0.01 and cheat < honest else 1

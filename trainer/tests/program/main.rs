@@ -12,6 +12,7 @@ mod journey;
 mod materials;
 mod missing;
 mod output;
+mod quorum;
 mod refusals;
 mod resume;
 mod served;

@@ -1,0 +1,83 @@
+//! Several validators, each a process, and whoever wants to know whether they did as they should.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::common_run::{LAST_ROUND, desk_with_keys, digests, finish, founding, peer, validating};
+use crate::desk::{Desk, FAILURE, USAGE};
+use crate::materials::files_below;
+use crate::trained::Running;
+
+/// The ids of two more validators, whose keys are made on the way.
+fn others(desk: &Desk) -> [String; 2] {
+    ["second.key", "third.key"].map(|key| desk.succeed(&["id", key]).stdout.trim_end().to_owned())
+}
+
+#[test]
+fn two_of_three_validators_are_enough() {
+    let desk = desk_with_keys(&["data"]);
+    let [second, third] = others(&desk);
+    let more = [format!("--validator={second}"), format!("--validator={third}"), "--set=rounds.takeover=0.2".into()];
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let said = desk.succeed(&founding("bucket", &more)).stderr;
+    assert!(said.contains("2 of its 3 validators must agree"), "{said}");
+    let validator = |key: &str, output: &str| {
+        let (key, output) = (format!("--key={key}"), format!("--output={output}"));
+        let arguments = ["validate", "bucket", &key, &output, "--set=comms.poll=0.02", "--set=run.threads=1"];
+        Running::beside_others(&desk, &key, desk.command(&arguments))
+    };
+    let validators = [validator("validator.key", "first"), validator("second.key", "second")];
+    finish(validators.into_iter().chain([peer(&desk, "peer-1", &[]), peer(&desk, "peer-2", &[])]));
+    assert_eq!(digests(&desk.path("peer-1")), digests(&desk.path("peer-2")));
+
+    let status = desk.succeed(&["status", "bucket"]).stdout;
+    assert!(status.contains("2 of 3 must agree: "), "{status}");
+    let silent = format!("validator {} signed none of these rounds\n", &third[..8]);
+    assert!(status.contains(&silent), "{status}");
+    let found = desk.succeed(&["verify", "bucket", "--quick", "--json", "--output=anybody"]).stdout;
+    let findings: Vec<Value> = found.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(findings.len() as u64, LAST_ROUND + 1);
+    assert!(findings.iter().all(|finding| finding["signers"].as_array().unwrap().len() == 2), "{found}");
+}
+
+#[test]
+fn anybody_can_verify_a_run() {
+    let desk = desk_with_keys(&["data"]);
+    desk.succeed(&founding("bucket", &["--set=rounds.min_peers=1", "--set=rounds.keep_checkpoints=9"]));
+    let validator = Running::beside_others(&desk, "validator", desk.command(&validating("bucket", &[])));
+    finish([validator, peer(&desk, "peer-1", &[])]);
+    let verify = ["verify", "bucket", "--output=anybody", "--threads=2"];
+    let said = desk.succeed(&verify);
+    assert_eq!(said.stdout.lines().count() as u64, LAST_ROUND + 1);
+    assert!(said.stdout.lines().all(|line| line.contains(": holds (") && line.contains("weights too")), "{said:?}");
+    assert!(said.stderr.ends_with("7 rounds hold; losses and weights of 7 of them were computed anew\n"), "{said:?}");
+    let one = desk.succeed(&[verify.as_slice(), &["--round=4"]].concat());
+    assert!(one.stdout.starts_with("round 4: holds (") && one.stdout.lines().count() == 1, "{one:?}");
+    assert_snapshot!(desk.covey(&[verify.as_slice(), &["--round=9"]].concat()).complaint(USAGE), @"error: round 9 has not been decided; the next one is round 7");
+
+    let verdicts = "bucket/rounds/0000000004/verdicts";
+    let name = files_below(&desk.path(verdicts)).into_keys().next().unwrap();
+    desk.flip(&format!("{verdicts}/{}", name.display()), 600);
+    let said = desk.covey(&verify);
+    assert!(said.stdout.lines().any(|line| line.starts_with("round 4: differs at verdict: ")), "{said:?}");
+    let complaint = said.complaint(FAILURE);
+    assert!(complaint.ends_with("of 7 rounds do not hold, the first is round 4\n"), "{complaint}");
+}
+
+#[test]
+fn a_minority_is_no_quorum() {
+    let desk = desk_with_keys(&["data"]);
+    let [second, third] = others(&desk).map(|id| format!("--validator={id}"));
+    let complaint = desk.covey(&founding("bucket", &[&second, &third, "--threshold=1"])).complaint(USAGE);
+    assert_snapshot!(complaint, @r"
+    error: 1 of 3 validators are no quorum
+    hint: more than half of them must agree, and there are at most 64; use `--threshold 2`
+    ");
+    assert!(!desk.has("bucket/run"));
+    let complaint = desk.covey(&founding("bucket", &["--validator=somebody"])).complaint(USAGE);
+    assert_snapshot!(complaint, @r"
+    error: invalid value 'somebody' for '--validator <ID>': must be 64 hexadecimal digits, as `covey id` prints them
+
+    For more information, try '--help'.
+    ");
+}
