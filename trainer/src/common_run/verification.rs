@@ -54,7 +54,8 @@ pub struct Verification {
     terms: Terms,
     follower: Follower,
     gauntlet: Gauntlet,
-    book: Book,
+    /// Standings before the next round; nothing if the verdict that says them cannot be read.
+    book: Option<Book>,
     /// The digest of the verdict before.
     previous: Option<Digest>,
     checkpoints: BTreeSet<Round>,
@@ -80,7 +81,7 @@ impl Verification {
             gauntlet,
             checkpoints,
             instruments,
-            book: Book::default(),
+            book: Some(Book::default()),
             previous: None,
             examination: None,
             is_broken: false,
@@ -124,14 +125,14 @@ impl Verification {
         };
         let run = self.follower.run().clone();
         let signers = run.certificate(round, Some(head)).await?.signatures().keys().copied().collect();
-        let (verdict, audited) = match run.verdict_of(&manifest).await {
-            Ok(verdict) => {
+        let (verdict, audited) = match (run.verdict_of(&manifest).await, &self.book) {
+            (Ok(verdict), Some(book)) => {
                 let outer = settings(&self.terms.config.sparseloco(), before.outer_steps);
                 let audit = Audit {
                     run: &run,
                     gauntlet: &self.gauntlet,
                     last: before.last.as_ref(),
-                    before: &self.book,
+                    before: book,
                     previous: self.previous,
                     outer: Some(outer),
                 };
@@ -139,7 +140,8 @@ impl Verification {
                 let audited = audit.of_manifest(&manifest, &verdict, examiner).await?;
                 (Some(verdict), audited)
             }
-            Err(error) => (None, Audited { difference: Some(complaint("verdict", error)?), is_complete: false }),
+            (Ok(verdict), None) => (Some(verdict), refused(without_precedent())),
+            (Err(error), _) => (None, refused(complaint("verdict", error)?)),
         };
         let difference =
             audited.difference.or_else(|| verdict.as_ref().and_then(|verdict| follows(&manifest, verdict)));
@@ -166,9 +168,7 @@ impl Verification {
     /// Takes standings and weights to the next round.
     async fn move_on(&mut self, manifest: &Manifest, verdict: Option<&Verdict>) -> anyhow::Result<()> {
         self.previous = Some(manifest.grounds().verdict);
-        if let Some(verdict) = verdict {
-            self.book = verdict.outcome.book.clone();
-        }
+        self.book = verdict.map(|verdict| verdict.outcome.book.clone());
         let Some(mut examination) = self.examination.take() else { return Ok(()) };
         let deltas = match self.follower.gather(manifest).await {
             Ok(deltas) => Some(deltas),
@@ -192,6 +192,16 @@ impl Finding {
         let (proposer, signers) = (None, Vec::new());
         Self { round, proposer, signers, depth: Depth::Documents, difference: Some(difference) }
     }
+}
+
+fn refused(difference: Difference) -> Audited {
+    Audited { difference: Some(difference), is_complete: false }
+}
+
+/// What follows from standings that nobody can read is anybody's guess.
+fn without_precedent() -> Difference {
+    let (expected, got) = ("the verdict of the round before".into(), "none that can be read".into());
+    Difference { path: "previous".into(), expected, got }
 }
 
 /// Whether the deltas that a manifest includes are gone, out of reach, or others than it names.

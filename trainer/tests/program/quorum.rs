@@ -60,8 +60,9 @@ fn anybody_can_verify_a_run() {
     desk.flip(&format!("{verdicts}/{}", name.display()), 600);
     let said = desk.covey(&verify);
     assert!(said.stdout.lines().any(|line| line.starts_with("round 4: differs at verdict: ")), "{said:?}");
-    let complaint = said.complaint(FAILURE);
-    assert!(complaint.ends_with("of 7 rounds do not hold, the first is round 4\n"), "{complaint}");
+    assert!(said.stdout.lines().any(|line| line.starts_with("round 5: differs at previous: ")), "{said:?}");
+    assert_eq!(said.code, Some(FAILURE));
+    assert!(said.stderr.ends_with("error: 2 of 7 rounds do not hold, the first is round 4\n"), "{said:?}");
 }
 
 #[test]
