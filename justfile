@@ -20,6 +20,14 @@ test:
 test-s3 *servers:
     scripts/test_s3.sh {{servers}}
 
+# Tests of the ledger's contract on a real node, anvil; installs it into .venv-evm.
+test-evm:
+    scripts/test_evm.sh
+
+# Hold the committed ABI and bytecode of the ledger's contract to its source; with --write, write them.
+check-contract *flags:
+    scripts/check_contract.sh {{flags}}
+
 # Compare training speed and memory with PyTorch; writes docs/results/bench-train.md.
 bench-train *flags:
     cargo build --release

@@ -11,9 +11,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use covey_comms::ledger::{BucketLog, Charter, Party, check_ledger_conformance};
 use covey_comms::{
-    Access, Bucket, BucketError, Clock, Creation, Digest, Key, Location, PeerId, Prefix, Put, Retry, RetryPolicy,
-    Round, Secret, StoreBucket, SystemClock, check_conformance, open, probe, skew,
+    Access, Bucket, BucketError, Clock, Creation, Digest, Identity, Key, Location, PeerId, Prefix, Put, Retry,
+    RetryPolicy, Round, RunId, Secret, StoreBucket, SystemClock, check_conformance, open, probe, skew,
 };
 use futures_util::future::{join_all, try_join_all};
 
@@ -157,5 +158,25 @@ fn a_public_bucket_is_read_without_keys() {
         assert_eq!(public.list(&Prefix::Rounds, None).await.unwrap().len(), 1);
         assert_eq!(probe(&public, Digest::of(b"public")).await.unwrap().creation, Creation::ReadOnly);
         owned.delete(&key).await.unwrap();
+    });
+}
+
+/// Three validators and three strangers, each with a way of his own to the log.
+#[test]
+#[ignore = "needs a server"]
+fn a_server_keeps_the_ledger() {
+    on_runtime(async {
+        let identity = |secret| Identity::from_secret(&[secret; 32]);
+        let validators = [1, 2, 3].map(|secret| identity(secret).peer()).into();
+        let charter = Charter::new(RunId::of(b"a run on a server"), validators, 2).unwrap();
+        let party = |secret: u8| {
+            let log = BucketLog::new(bucket("ledger"), charter.clone(), Arc::new(SystemClock), secret.into());
+            Party { identity: identity(secret), ledger: Arc::new(log) }
+        };
+        let (validators, strangers) = ([1, 2, 3].map(party), [10, 11, 12].map(party));
+        check_ledger_conformance(&validators, &strangers, &identity(20), None).await.unwrap();
+        for listed in bucket("ledger").list(&Prefix::Ledger, None).await.unwrap() {
+            bucket("ledger").delete(&listed.key).await.unwrap();
+        }
     });
 }

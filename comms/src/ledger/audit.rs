@@ -1,5 +1,7 @@
 //! A ledger read from its beginning, with everything that is wrong in it.
 
+use std::fmt;
+
 use crate::digest::Digest;
 use crate::ledger::error::LedgerError;
 use crate::ledger::keeping::Ledger;
@@ -39,9 +41,36 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether the ledger was damaged: skipped nonsense is a nuisance, lost entries are not.
+    /// Whether entries were lost: nonsense that is skipped is a nuisance only.
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::Gap { .. } | Self::Rewritten { .. })
+    }
+
+    /// Whether the ledger holds what no writer of it made, or lacks what one did.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::WithoutEffect { .. })
+    }
+
+    /// The number of the entry, if it is about one.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Self::Invalid { number, .. } | Self::WithoutEffect { number, .. } => Some(*number),
+            Self::Gap { missing, .. } => Some(*missing),
+            Self::Rewritten { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { number, refusal } => write!(formatter, "entry {number} is invalid: {refusal}"),
+            Self::WithoutEffect { number, refusal } => write!(formatter, "entry {number} has no effect: {refusal}"),
+            Self::Gap { missing, next } => {
+                write!(formatter, "entry {missing} is missing, though entry {next} is there")
+            }
+            Self::Rewritten { expected } => write!(formatter, "the entry {expected}, seen before, is gone"),
+        }
     }
 }
 

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod cast;
+mod cost;
 mod damage;
 mod documents;
+#[cfg(feature = "evm")]
+mod evm;
 mod folding;
 mod keepers;
 mod races;

@@ -14,7 +14,7 @@ use crate::ledger::council::Charter;
 use crate::ledger::error::LedgerError;
 use crate::ledger::evm::account::Account;
 use crate::ledger::evm::interface::BYTECODE;
-use crate::ledger::evm::node::{connect, keeper_error, transport_error};
+use crate::ledger::evm::node::{ACCEPTANCE_TIMEOUT, connect, keeper_error, transport_error};
 use crate::ledger::evm::wallet::Wallet;
 
 /// A contract that is there.
@@ -47,7 +47,11 @@ pub async fn deploy(
     let provider = connect(node, Some(wallet))?;
     let transaction = TransactionRequest::default().with_deploy_code(deployment_code(charter, accounts, stake, delay));
     let sent = provider.send_transaction(transaction).await.map_err(|error| transport_error(node, error))?;
-    let receipt = sent.get_receipt().await.map_err(|error| keeper_error(node, &error.to_string(), true, None))?;
+    let receipt = sent
+        .with_timeout(Some(ACCEPTANCE_TIMEOUT))
+        .get_receipt()
+        .await
+        .map_err(|error| keeper_error(node, &error.to_string(), true, None))?;
     match receipt.contract_address.filter(|_| receipt.status()) {
         Some(contract) => Ok(Deployment { contract, gas: receipt.gas_used }),
         None => Err(keeper_error(node, "the contract was not accepted", false, None)),

@@ -18,7 +18,7 @@ use crate::ledger::evm::account::{Account, accounts_digest, to_words};
 use crate::ledger::evm::address::EvmAddress;
 use crate::ledger::evm::events::Origin;
 use crate::ledger::evm::interface::CoveyLedger::{self, CoveyLedgerInstance};
-use crate::ledger::evm::node::{call_error, connect, is_stale, keeper_error, transport_error};
+use crate::ledger::evm::node::{ACCEPTANCE_TIMEOUT, call_error, connect, is_stale, keeper_error, transport_error};
 use crate::ledger::evm::wallet::Wallet;
 use crate::ledger::keeping::{Ledger, Line};
 use crate::ledger::statement::Statement;
@@ -202,7 +202,8 @@ impl EvmLedger {
     /// Waits until a call is as certain as readers want it.
     async fn receipt(&self, pending: Pending) -> Result<Receipt, LedgerError> {
         let confirmations = self.address.confirmations.saturating_add(1);
-        let receipt = pending.with_required_confirmations(confirmations).get_receipt().await;
+        let pending = pending.with_required_confirmations(confirmations).with_timeout(Some(ACCEPTANCE_TIMEOUT));
+        let receipt = pending.get_receipt().await;
         let receipt = receipt.map_err(|error| keeper_error(&self.address.node, &error.to_string(), true, None))?;
         match receipt.status() {
             true => Ok(Receipt { number: self.number_in(&receipt), gas: receipt.gas_used }),
@@ -238,14 +239,10 @@ impl EvmLedger {
         if known.next_block != first {
             return Ok(());
         }
-        let mut missing = known.lines.len() as u64;
-        let mut new = Vec::new();
-        for line in lines {
-            if line.number != missing {
-                return Err(LedgerError::Gap { missing, next: line.number });
-            }
-            missing += 1;
-            new.push(line);
+        let new: Vec<Line> = lines.collect();
+        let mut numbered = (known.lines.len() as u64..).zip(&new);
+        if let Some((missing, line)) = numbered.find(|(expected, line)| line.number != *expected) {
+            return Err(LedgerError::Gap { missing, next: line.number });
         }
         known.lines.extend(new);
         known.next_block = last.saturating_add(1);

@@ -13,6 +13,8 @@ use crate::ledger::evm::wallet::Wallet;
 /// How long a node may take to accept a connection, and to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a chain may take to accept a call; later it may still, but nobody waits for it.
+pub(super) const ACCEPTANCE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A node, able to sign if there is a wallet.
 pub(super) fn connect(node: &Url, wallet: Option<&Wallet>) -> Result<DynProvider<Ethereum>, LedgerError> {
@@ -20,7 +22,8 @@ pub(super) fn connect(node: &Url, wallet: Option<&Wallet>) -> Result<DynProvider
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build();
     let client = client.map_err(|error| keeper_error(node, "no HTTP client", false, Some(Box::new(error))))?;
-    let builder = ProviderBuilder::new();
+    // A cached number would leave a gap after every call that the contract refuses, and no later call would be accepted.
+    let builder = ProviderBuilder::new().with_simple_nonce_management();
     Ok(match wallet {
         Some(wallet) => {
             builder.wallet(EthereumWallet::from(wallet.signer())).connect_reqwest(client, node.clone()).erased()

@@ -1,0 +1,49 @@
+//! What reading a long log costs; `docs/ledger.md` tells it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use covey_comms::ledger::{Entry, Place, Statement, audit};
+use covey_comms::{Bucket, Key, MemoryBucket};
+
+use crate::cast::{clock, identity, log, run};
+
+/// Run it with `cargo test --release --package covey-comms --test ledger -- --ignored --nocapture reading`.
+#[test]
+#[ignore = "measures"]
+fn reading_is_linear_in_the_entries() {
+    for count in [1_000, 10_000] {
+        let (clock, shared) = clock();
+        let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(shared.clone()));
+        let mut place = Place::genesis(run());
+        let mut bytes = 0;
+        for number in 0..count {
+            place.number = number;
+            let peer = identity((number % 200) as u8);
+            let statement = if number < 200 {
+                Statement::Register { bucket: None }
+            } else {
+                Statement::Announce { bucket: Some(format!("s3://bucket/{number}?endpoint=https://host.example")) }
+            };
+            let entry = Entry::seal(&peer, place, statement, None).unwrap();
+            place.after = entry.digest();
+            bytes += entry.to_bytes().len();
+            let key = Key::LedgerEntry(number);
+            let put = bucket.put_new(&key, entry.to_bytes().into());
+            assert!(clock.run(put).unwrap().unwrap().is_stored());
+        }
+        let reader = log(&bucket, &shared, 0);
+        let start = Instant::now();
+        let found = clock.run(audit(reader.as_ref(), None)).unwrap().unwrap();
+        let elapsed = start.elapsed();
+        assert_eq!((found.lines, found.findings, found.state.members().count()), (count, Vec::new(), 200));
+        println!(
+            "{count} entries, {} bytes each: {elapsed:?}, {:?} each",
+            bytes as u64 / count,
+            elapsed / count as u32
+        );
+        let start = Instant::now();
+        clock.run(reader.read(count)).unwrap().unwrap();
+        println!("nothing new after {count}: {:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,214 @@
+//! The contract on a real node; `scripts/test_evm.sh` starts one and runs this.
+//!
+//! `COVEY_TEST_EVM` is the node's address, and `COVEY_TEST_EVM_KEYS` holds the secret keys of eight accounts with money,
+//! between commas.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::network::EthereumWallet;
+use alloy::primitives::{B256, U256};
+use alloy::providers::{DynProvider, Provider, ProviderBuilder};
+use alloy::signers::local::PrivateKeySigner;
+use covey_comms::ledger::evm::{Account, EvmAddress, EvmLedger, Wallet, accounts_digest, deploy};
+use covey_comms::ledger::{
+    Charter, CheckpointDigest, Council, Entry, Finding, Ledger, LedgerError, Party, Place, Refusal, Registry, Scores,
+    Statement, audit, check_ledger_conformance,
+};
+use covey_comms::{Digest, Identity, Lineage, PeerId, Round, RunId};
+
+use url::Url;
+
+use crate::cast::{charter, identity};
+
+const STAKE: u128 = 1_000_000_000_000_000;
+
+fn node() -> String {
+    std::env::var("COVEY_TEST_EVM").expect("COVEY_TEST_EVM names a node")
+}
+
+fn wallet(index: usize) -> Wallet {
+    let keys = std::env::var("COVEY_TEST_EVM_KEYS").expect("COVEY_TEST_EVM_KEYS holds keys");
+    keys.split(',').nth(index).unwrap().parse().unwrap()
+}
+
+/// The wallets of the first validators, by their keys.
+fn accounts(secrets: &[u8]) -> BTreeMap<PeerId, Account> {
+    let account = |secret: &u8| (identity(*secret).peer(), wallet(usize::from(*secret) - 1).account());
+    secrets.iter().map(account).collect()
+}
+
+/// A new contract, with a stake that comes back after some seconds.
+async fn contract(charter: &Charter, delay: u64) -> EvmAddress {
+    let node = node().parse().unwrap();
+    let deployed = deploy(&node, &wallet(7), charter, &accounts(&[1, 2, 3]), STAKE, delay).await.unwrap();
+    EvmAddress { node, contract: deployed.contract, confirmations: 0 }
+}
+
+async fn ledger(address: &EvmAddress, charter: &Charter, index: usize) -> Arc<EvmLedger> {
+    Arc::new(EvmLedger::open(address.clone(), charter.clone(), Some(wallet(index))).await.unwrap())
+}
+
+async fn parties(address: &EvmAddress, secrets: [u8; 3], first_wallet: usize) -> [Party; 3] {
+    let mut parties = Vec::new();
+    for (index, secret) in secrets.into_iter().enumerate() {
+        let ledger = ledger(address, &charter(), first_wallet + index).await;
+        ledger.remember(accounts(&[1, 2]));
+        parties.push(Party { identity: identity(secret), ledger });
+    }
+    parties.try_into().unwrap()
+}
+
+fn on_runtime<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+#[ignore = "needs a node"]
+fn a_contract_keeps_the_contract() {
+    on_runtime(async {
+        let address = contract(&charter(), 3600).await;
+        let validators = parties(&address, [1, 2, 3], 0).await;
+        let strangers = parties(&address, [10, 11, 12], 3).await;
+        let accounts = accounts_digest(&accounts(&[1, 2]));
+        check_ledger_conformance(&validators, &strangers, &identity(20), Some(accounts)).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs a node"]
+fn somebody_elses_key_costs_the_stake_and_has_no_effect() {
+    on_runtime(async {
+        let address = contract(&charter(), 3600).await;
+        let [thief, owner] = [ledger(&address, &charter(), 3).await, ledger(&address, &charter(), 4).await];
+        copy_registration(&address, &identity(10), &wallet(4), &wallet(3)).await;
+        let author = identity(10).peer();
+        let found = audit(owner.as_ref(), None).await.unwrap();
+        assert_eq!(found.findings, [Finding::Invalid { number: 0, refusal: Refusal::BadSignature { author } }]);
+        assert!(!found.state.is_member(author));
+        Registry::new(owner.clone()).register(&identity(10), None).await.unwrap();
+        assert!(audit(thief.as_ref(), None).await.unwrap().state.is_member(author));
+    });
+}
+
+alloy::sol! {
+    #[sol(rpc)]
+    contract Registering {
+        function register(bytes32 key, string bucket, uint64 call, bytes32[2] signature) external payable;
+    }
+}
+
+/// Sends from one wallet what a peer signed for another: a call that was copied out of the queue.
+async fn copy_registration(address: &EvmAddress, peer: &Identity, owner: &Wallet, thief: &Wallet) {
+    let provider = connect(&address.node, thief);
+    let mut hasher = blake3::Hasher::new_derive_key("covey ledger 1 account");
+    hasher.update(&provider.get_chain_id().await.unwrap().to_le_bytes());
+    hasher.update(address.contract.as_slice()).update(owner.account().as_slice());
+    let place = Place { run: charter().run, number: 0, after: Digest::from_bytes(hasher.finalize().into()) };
+    let entry = Entry::seal(peer, place, Statement::Register { bucket: None }, None).unwrap();
+    let [first, second] = [0, 32].map(|at| B256::from_slice(&entry.signature().as_bytes()[at..at + 32]));
+    let key = B256::from(*peer.peer().as_bytes());
+    let contract = Registering::new(address.contract, provider);
+    let call = contract.register(key, String::new(), 0, [first, second]).value(U256::from(STAKE));
+    assert!(call.send().await.unwrap().get_receipt().await.unwrap().status());
+}
+
+fn connect(node: &Url, wallet: &Wallet) -> DynProvider {
+    let keys = std::env::var("COVEY_TEST_EVM_KEYS").unwrap();
+    let signers = keys.split(',').map(|key| key.parse::<PrivateKeySigner>().unwrap());
+    let signer = signers.into_iter().find(|signer| signer.address() == wallet.account()).unwrap();
+    ProviderBuilder::new().wallet(EthereumWallet::from(signer)).connect_http(node.clone()).erased()
+}
+
+#[test]
+#[ignore = "needs a node"]
+fn the_stake_comes_back_after_leaving_and_not_before() {
+    on_runtime(async {
+        let address = contract(&charter(), 2).await;
+        let ledger = ledger(&address, &charter(), 3).await;
+        assert_eq!(ledger.stake().await.unwrap(), STAKE);
+        let mut registry = Registry::new(ledger.clone());
+        assert!(ledger.withdraw().await.is_err(), "withdrew what was never paid");
+        registry.register(&identity(10), None).await.unwrap();
+        let error = ledger.withdraw().await.unwrap_err().to_string();
+        assert!(error.contains("leave first"), "{error}");
+        registry.leave(&identity(10)).await.unwrap();
+        let error = ledger.withdraw().await.unwrap_err().to_string();
+        assert!(error.contains("stays until"), "{error}");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        println!("withdraw: {} gas", ledger.withdraw().await.unwrap().gas);
+        assert!(ledger.withdraw().await.is_err(), "withdrew twice");
+    });
+}
+
+#[test]
+#[ignore = "needs a node"]
+fn a_contract_is_held_to_the_run_and_written_to_with_a_wallet() {
+    on_runtime(async {
+        let address = contract(&charter(), 0).await;
+        let other = Charter::new(RunId::of(b"another"), charter().council.members, 2).unwrap();
+        let error = EvmLedger::open(address.clone(), other, None).await.unwrap_err();
+        assert!(matches!(error, LedgerError::OtherLedger { .. }), "{error}");
+        let other = Charter::new(charter().run, charter().council.members, 3).unwrap();
+        let error = EvmLedger::open(address.clone(), other, None).await.unwrap_err();
+        assert!(matches!(error, LedgerError::OtherLedger { .. }), "{error}");
+        let reader = EvmLedger::open(address.clone(), charter(), None).await.unwrap();
+        let error = reader.append(&identity(10), Statement::Register { bucket: None }, None).await.unwrap_err();
+        assert!(matches!(error, LedgerError::NoWallet { .. }), "{error}");
+        let nowhere = EvmAddress { contract: wallet(0).account(), ..address };
+        assert!(EvmLedger::open(nowhere, charter(), None).await.is_err());
+    });
+}
+
+/// Prints what `docs/ledger.md` tells of costs.
+#[test]
+#[ignore = "needs a node"]
+fn every_call_costs_what_is_published() {
+    on_runtime(async {
+        let address = contract(&charter(), 0).await;
+        let peer = ledger(&address, &charter(), 3).await;
+        let url = "s3://bucket/prefix?endpoint=https://host.example:9000&region=eu-1".to_owned();
+        let (one, two): (Identity, Identity) = (identity(10), identity(11));
+        let says = [
+            (&one, Statement::Register { bucket: None }, None),
+            (&one, Statement::Announce { bucket: Some(url) }, None),
+            (&one, Statement::Rotate { to: two.peer() }, Some(&two)),
+            (&two, Statement::Leave {}, None),
+        ];
+        for (author, statement, successor) in says {
+            print_gas(&peer, author, statement, successor).await;
+        }
+        let digest = Digest::of(b"digest");
+        for secret in [1, 2] {
+            let validator = ledger(&address, &charter(), secret - 1).await;
+            let accounts = Some(validator.remember(accounts(&[1, 2])));
+            let author = identity(u8::try_from(secret).unwrap());
+            let lineage = Lineage::from_digest(digest);
+            let council = Council {
+                generation: 1,
+                members: [1, 2].map(|secret| identity(secret).peer()).into(),
+                threshold: 2,
+                accounts,
+            };
+            for statement in [
+                Statement::Scores(Scores { round: Round(1), verdict: digest, payouts: Some(digest) }),
+                Statement::Checkpoint(CheckpointDigest { round: Round(1), lineage, weights: digest }),
+                Statement::Validators(council),
+            ] {
+                print_gas(&validator, &author, statement, None).await;
+            }
+        }
+        assert_eq!(audit(peer.as_ref(), None).await.unwrap().findings, []);
+    });
+}
+
+/// Fails if a call costs far more than is published.
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+async fn print_gas(ledger: &EvmLedger, author: &Identity, statement: Statement, successor: Option<&Identity>) {
+    let name = statement.name();
+    let receipt = ledger.call(author, statement, successor).await.unwrap();
+    println!("{name}: {} gas", receipt.gas);
+    // Twice the highest that was measured: whoever makes calls dearer has to say so.
+    assert!(receipt.gas < 300_000, "{name} costs {} gas", receipt.gas);
+}
