@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use covey_comms::ledger::LedgerError;
 use covey_comms::{BucketError, CommsError, IdentityError, ServerError};
 use covey_data::DataError;
 use covey_model::{BatchError, HubError, SamplingError};
@@ -136,6 +137,7 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         .or_else(|| advice(cause, OptimError::hint))
         .or_else(|| advice(cause, FsdpError::hint))
         .or_else(|| advice(cause, CommsError::hint))
+        .or_else(|| advice(cause, LedgerError::hint))
         .or_else(|| advice(cause, BucketError::hint))
         .or_else(|| advice(cause, IdentityError::hint))
         .or_else(|| advice(cause, ServerError::hint))

@@ -5,6 +5,7 @@
 
 mod bench;
 mod common_run;
+mod ledger;
 mod plan;
 
 use std::path::PathBuf;
@@ -13,6 +14,12 @@ pub use bench::{BenchCommand, BenchOuterArgs, BenchTrainArgs, OuterMethodName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use common_run::{
     BucketCommand, IdArgs, InitArgs, JoinArgs, KeyArgs, RunArgs, ServeArgs, StatusArgs, ValidateArgs, VerifyArgs,
+};
+#[cfg(feature = "evm")]
+pub use ledger::DeployArgs;
+pub use ledger::{
+    LeaveArgs, LedgerArgs, LedgerCommand, LedgerFlags, PeerCommand, RegisterArgs, RotateArgs, ScoresArgs,
+    VerifyLedgerArgs,
 };
 pub use plan::PlanArgs;
 
@@ -55,6 +62,12 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Show how a run stands: rounds, peers, bytes, lineage.
     Status(StatusArgs),
+    /// Register in a run's ledger, change keys, leave, and see how peers stand.
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Check a run's ledger.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Keep a bucket for others.
     #[command(subcommand)]
     Bucket(BucketCommand),

@@ -10,8 +10,11 @@ mod export;
 mod generate;
 mod init;
 mod join;
+mod ledger;
+mod peer;
 mod plan;
 mod prepare;
+mod standings;
 mod status;
 mod tokenizer;
 mod train;
@@ -47,6 +50,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Validate(arguments) => validate::run(arguments, &interrupt),
         Command::Verify(arguments) => verify::run(arguments, &interrupt),
         Command::Status(arguments) => status::run(arguments),
+        Command::Peer(command) => peer::run(command),
+        Command::Ledger(command) => ledger::run(command),
         Command::Bucket(command) => bucket::run(command, &interrupt),
         Command::Devices => devices::run(),
         Command::Plan(arguments) => plan::run(arguments),

@@ -32,9 +32,7 @@ impl Connection {
         let location: Location = url.parse()?;
         let access = Access::from_variables(std::env::vars())?;
         let store = open(&location, &access, Arc::clone(&clock))?;
-        let [a, b, c, d, e, f, g, h, ..] = random_bytes()?;
-        let jitter_seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        Ok(Self { bucket: Limits::new(comms, &clock).around(store, jitter_seed), clock })
+        Ok(Self { bucket: Limits::new(comms, &clock).around(store, jitter_seed()?), clock })
     }
 
     /// Finds out what the bucket makes of a second write, and whether its clock and ours agree.
@@ -151,6 +149,12 @@ pub fn identity(path: &Path) -> anyhow::Result<Identity> {
 /// If the system has no randomness to give.
 pub fn nonce() -> anyhow::Result<Digest> {
     Ok(Digest::from_bytes(random_bytes()?))
+}
+
+/// A seed of pauses, so that machines that failed together do not come back together.
+pub(super) fn jitter_seed() -> anyhow::Result<u64> {
+    let [a, b, c, d, e, f, g, h, ..] = random_bytes()?;
+    Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }
 
 fn random_bytes() -> anyhow::Result<[u8; 32]> {

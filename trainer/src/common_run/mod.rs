@@ -13,6 +13,7 @@
 //! | How are rounds closed? | `validation` |
 //! | How is that held to account? | `verification` |
 //! | What does a delta do to the model? | `examination` |
+//! | Who takes part, by the ledger? | `registry` |
 //!
 //! What a peer does in a round is in [`crate::round_loop`].
 
@@ -22,6 +23,7 @@ pub mod examination;
 pub mod founding;
 pub(crate) mod inner_loop;
 pub mod peer_state;
+pub mod registry;
 pub mod replica;
 pub mod standing;
 pub mod terms;
