@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use covey_comms::{PeerId, RunId};
 
+use super::ledger::LedgerFlags;
 use super::{ConfigArgs, OwnArgs, byte_size};
 
 /// Flags of `covey init`.
@@ -67,6 +68,9 @@ pub struct JoinArgs {
     /// Prepared folder to learn from, if the data is not in the bucket.
     #[arg(long, value_name = "FOLDER")]
     pub data: Vec<PathBuf>,
+    /// The ledger that this peer registers in, if the run's validators ask for that.
+    #[command(flatten)]
+    pub ledger: LedgerFlags,
 }
 
 /// Flags of `covey id`.
@@ -91,6 +95,9 @@ pub struct ValidateArgs {
     /// Prepared folder to measure on, if the data is not in the bucket.
     #[arg(long, value_name = "FOLDER")]
     pub data: Vec<PathBuf>,
+    /// The ledger: only those who are registered in it get seats, and it is told of every verdict.
+    #[command(flatten)]
+    pub ledger: LedgerFlags,
 }
 
 /// Flags of `covey verify`.

@@ -11,8 +11,8 @@ use super::common_run::RunArgs;
 #[derive(Clone, Debug, Args)]
 pub struct LedgerFlags {
     /// Keeper of the ledger: `bucket` for the run's own, or evm:http://HOST:PORT/?contract=0x… for a contract.
-    #[arg(long, value_name = "URL", default_value = "bucket")]
-    pub ledger: String,
+    #[arg(long, value_name = "URL")]
+    pub ledger: Option<String>,
     /// File with the secret key of the account that pays for entries in a contract; the variable COVEY_WALLET_KEY without it.
     #[arg(long, value_name = "FILE")]
     pub wallet: Option<PathBuf>,

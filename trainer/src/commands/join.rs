@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use covey_comms::ledger::Registry;
 use covey_comms::{BucketError, Clock, CommsError, Creation, Identity, PeerId, Run};
 use covey_data::Dataset;
 
@@ -12,6 +13,7 @@ use super::{on_runtime, say, warn_of_skipped};
 use crate::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::cli::JoinArgs;
 use crate::common_run::connection::{Connection, OwnBucket, identity, own_bucket, strangers};
+use crate::common_run::registry;
 use crate::common_run::terms::Terms;
 use crate::config::{CommsConfig, Config, Layers, Purpose};
 use crate::device;
@@ -34,6 +36,11 @@ pub(super) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
             Some(url) => Some(bring(url, &config.comms, &connection.clock).await?),
             None => None,
         };
+        if arguments.ledger.ledger.is_some() {
+            let url = brought.as_ref().map(|own: &OwnBucket| own.url.clone());
+            let mut registry = Registry::new(registry::open(&run, &arguments.ledger).await?);
+            registry::enter(&mut registry, &identity, url).await?;
+        }
         let run = run.with_opener(strangers(&arguments.place.bucket, &config.comms, connection.clock.clone())?);
         let (mut peer, folder) = enter(run, terms, config, (identity, brought)).await?;
         say(&format!("taking part as {} in {folder}", peer.peer()));

@@ -109,7 +109,9 @@ fn withdraw(arguments: &LeaveArgs) -> anyhow::Result<()> {
     on_runtime(async {
         let run = connect(place).await?;
         let charter = registry::charter(&run)?;
-        let contract = registry::evm::contract(&ledger.ledger, charter, ledger.wallet.as_deref()).await?;
+        let contract =
+            registry::evm::contract(ledger.ledger.as_deref().unwrap_or_default(), charter, ledger.wallet.as_deref())
+                .await?;
         let gas = contract.withdraw().await?.gas;
         say(&format!("the stake is back, for {gas} gas"));
         Ok(())

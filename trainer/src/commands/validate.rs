@@ -3,15 +3,17 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use covey_comms::{BucketError, CommsError, Identity, Key, PeerId, Run};
+use covey_comms::ledger::Scores;
+use covey_comms::{BucketError, CommsError, Identity, Key, PeerId, Round, Run};
 use covey_data::Dataset;
 
 use super::config::own_layers;
 use super::init::validator_key;
 use super::join::refuse_read_only;
 use super::{is_raised, on_runtime, print, say};
-use crate::cli::{IdArgs, ValidateArgs};
+use crate::cli::{IdArgs, LedgerFlags, ValidateArgs};
 use crate::common_run::connection::{Connection, identity, strangers};
+use crate::common_run::registry::{self, Membership};
 use crate::common_run::terms::Terms;
 use crate::common_run::validation::{ClosedRound, Validation, ValidatorSetup};
 use crate::config::{Config, Purpose};
@@ -35,16 +37,48 @@ pub(super) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
         refuse_peers_rights(&run, &arguments.place.bucket).await?;
         let terms = Terms::read(&run).await?;
         let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
-        let mut validation = open(run, terms, config, identity.clone()).await?;
+        let mut membership = membership(&run, &arguments.ledger).await?;
+        let validation = open(run, terms, config, identity.clone()).await?;
+        let mut validation = match &membership {
+            Some(membership) => validation.with_registry(membership.lookup()),
+            None => validation,
+        };
         say(&format!("validating as {}\nclosing the rounds of {}", identity.peer(), arguments.place.bucket));
         while !validation.is_over() && !is_raised(interrupt) {
-            if let Some(closed) = validation.close_round(interrupt).await? {
+            let work = validation.close_round(interrupt);
+            let closed = match &mut membership {
+                Some(membership) => membership.during(connection.clock.as_ref(), work).await?,
+                None => work.await?,
+            };
+            if let Some(closed) = closed {
                 say(&line(&closed));
+                tell(membership.as_mut(), &identity, &closed).await?;
             }
         }
         say(if validation.is_over() { "the run is over" } else { "stopped; start again at any time" });
         Ok(())
     })
+}
+
+/// Who takes part, if the ledger is asked.
+async fn membership(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Option<Membership>> {
+    match flags.ledger {
+        Some(_) => Ok(Some(Membership::open(registry::open(run, flags).await?).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Names the verdict in the ledger. The round is closed without that, so a ledger that is away stops nobody.
+async fn tell(membership: Option<&mut Membership>, identity: &Identity, closed: &ClosedRound) -> anyhow::Result<()> {
+    let Some(membership) = membership else { return Ok(()) };
+    let scores = Scores { round: Round(closed.round), verdict: closed.verdict, payouts: None };
+    match membership.post(identity, scores).await {
+        Err(error) if error.is_passing() => {
+            say(&format!("warning: the ledger was not told of round {}: {error}", closed.round));
+            Ok(())
+        }
+        told => Ok(told?),
+    }
 }
 
 /// `covey id`: who a key is.

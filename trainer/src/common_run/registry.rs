@@ -1,11 +1,15 @@
 //! The ledger of a run, as this machine reaches it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::ledger::{BucketLog, Charter, Ledger, LedgerError, Registry};
-use covey_comms::{Identity, Run};
+use covey_comms::ledger::{BucketLog, Charter, Ledger, LedgerError, Registry, Scores};
+use covey_comms::{Clock, Identity, PeerId, Run};
+use futures_util::future::{Either, select};
 
 use super::connection::jitter_seed;
 use crate::cli::LedgerFlags;
@@ -20,7 +24,8 @@ pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
 /// Validators that cannot be, which a description is never accepted with.
 pub fn charter(run: &Run) -> anyhow::Result<Charter> {
     let quorum = &run.description().quorum;
-    Ok(Charter::new(run.id(), quorum.validators().clone(), quorum.threshold())?)
+    let threshold = u32::try_from(quorum.threshold()).context("a threshold beyond all numbers")?;
+    Ok(Charter::new(run.id(), quorum.validators().clone(), threshold)?)
 }
 
 /// The ledger of `run` that `flags` name.
@@ -29,7 +34,7 @@ pub fn charter(run: &Run) -> anyhow::Result<Charter> {
 /// An address that is none, a wallet that is none, a contract of another run, or what its keeper says.
 pub async fn open(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Arc<dyn Ledger>> {
     let charter = charter(run)?;
-    match flags.ledger.as_str() {
+    match flags.ledger.as_deref().unwrap_or("bucket") {
         "bucket" => {
             Ok(Arc::new(BucketLog::new(Arc::clone(run.bucket()), charter, Arc::clone(run.clock()), jitter_seed()?)))
         }
@@ -110,5 +115,80 @@ pub async fn enter(
         None => registry.register(peer, bucket).await.map(Some),
         Some(announced) if announced == bucket => Ok(None),
         Some(_) => registry.announce(peer, bucket).await.map(Some),
+    }
+}
+
+/// How often a validator looks for new entries while it closes a round: whoever registers before it says hello is known
+/// to all validators by the time they judge the round.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Who takes part, kept up to date while rounds are closed.
+#[derive(Debug)]
+pub struct Membership {
+    registry: Registry,
+    members: Arc<RwLock<BTreeSet<PeerId>>>,
+}
+
+impl Membership {
+    /// The members by now.
+    ///
+    /// # Errors
+    /// What the ledger's keeper says.
+    pub async fn open(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
+        let mut membership = Self { registry: Registry::new(ledger), members: Arc::default() };
+        membership.refresh().await?;
+        Ok(membership)
+    }
+
+    async fn refresh(&mut self) -> Result<(), LedgerError> {
+        self.registry.refresh().await?;
+        let members = self.registry.state().members().map(|(peer, _)| peer).collect();
+        *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
+        Ok(())
+    }
+
+    /// Tells of any peer whether it takes part, as of the last look.
+    pub fn lookup(&self) -> Arc<dyn Fn(PeerId) -> bool + Send + Sync> {
+        let members = Arc::clone(&self.members);
+        Arc::new(move |peer| members.read().unwrap_or_else(PoisonError::into_inner).contains(&peer))
+    }
+
+    /// Plays `work` to its end and looks for new entries meanwhile.
+    ///
+    /// # Errors
+    /// Those of `work`, or a ledger that is lost for good.
+    pub async fn during<T>(
+        &mut self,
+        clock: &dyn Clock,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        self.refresh().await?;
+        match select(pin!(work), pin!(self.keep_fresh(clock))).await {
+            Either::Left((done, _)) => done,
+            Either::Right((error, _)) => Err(error.into()),
+        }
+    }
+
+    /// Ends only with an error that does not pass.
+    async fn keep_fresh(&mut self, clock: &dyn Clock) -> LedgerError {
+        loop {
+            clock.sleep_until(clock.now() + LOOK_EVERY).await;
+            match self.refresh().await {
+                Err(error) if !error.is_passing() => return error,
+                _ => {}
+            }
+        }
+    }
+
+    /// Names the verdict on a round, unless this validator has before it was killed.
+    ///
+    /// # Errors
+    /// What the ledger's keeper says.
+    pub async fn post(&mut self, validator: &Identity, scores: Scores) -> Result<(), LedgerError> {
+        self.refresh().await?;
+        if self.registry.state().scores().said(scores.round, validator.peer()) == Some(scores) {
+            return Ok(());
+        }
+        self.registry.post_scores(validator, scores).await.map(drop)
     }
 }

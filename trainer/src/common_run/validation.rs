@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use covey_comms::gauntlet::{Book, Penalty};
-use covey_comms::{Closed, Exclusion, Follower, Identity, OuterSettings, PeerId, Run, Validator};
+use covey_comms::{Closed, Digest, Exclusion, Follower, Identity, OuterSettings, PeerId, Run, Validator};
 use covey_data::Dataset;
 use covey_optim::sparseloco::{Clip, MeanOver, SparseLocoConfig};
 
@@ -58,6 +58,8 @@ pub struct ClosedRound {
     pub included: usize,
     /// Deltas that were measured.
     pub measured: usize,
+    /// Digest of the verdict.
+    pub verdict: Digest,
     /// Who was left out, and why.
     pub excluded: Vec<(PeerId, Exclusion)>,
     /// Who was punished, and what for.
@@ -146,6 +148,7 @@ impl Validation {
             total: self.terms.outer_steps(),
             included: manifest.included().len(),
             measured: verdict.inputs.measurements.len(),
+            verdict: manifest.grounds().verdict,
             excluded: manifest.excluded().iter().map(|(peer, reason)| (*peer, *reason)).collect(),
             penalties: verdict.outcome.penalties.clone(),
             bytes: manifest.included().values().map(|inclusion| inclusion.length).sum(),

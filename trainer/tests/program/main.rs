@@ -9,6 +9,7 @@ mod desk;
 mod devices;
 mod full_disk;
 mod journey;
+mod ledger;
 mod materials;
 mod missing;
 mod output;
