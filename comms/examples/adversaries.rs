@@ -9,7 +9,7 @@ const HEAD: &str = "\
 # What cheating does
 
 Seven honest peers and three that cheat learn a regression of 1,024 weights for 50 rounds, in one process but over the real
-protocol: bucket, commitments, rolls, three validators of whom two must agree, verdicts, manifests. Everything is the published
+protocol: bucket, commitments, rolls, three validators of whom two must agree, verdicts, manifests. Everything is the default
 configuration, but windows are small here, so 64 are measured. The same runs are held to bars by `cargo test -p covey-comms
 --test adversaries`.
 
