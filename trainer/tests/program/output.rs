@@ -27,6 +27,8 @@ fn help() {
                  validators
       verify     Hold a run's verdicts to everything that they follow from
       status     Show how a run stands: rounds, peers, bytes, lineage
+      peer       Register in a run's ledger, change keys, leave, and see how peers stand
+      ledger     Check a run's ledger
       bucket     Keep a bucket for others
       devices    List what can be computed on, and why the rest cannot
       plan       Say what a configuration needs: memory of every device, time of a step, bytes of a
