@@ -82,7 +82,7 @@ fn a_damaged_ledger_is_found_and_its_first_bad_entry_named() {
     assert!(damaged.stderr.contains("does not hold: entry 1 is invalid"), "{}", damaged.stderr);
 }
 
-/// The ledger of the run's own bucket, without a node; `scripts/test_evm.sh` names a contract.
+/// The ledger of the run's own bucket.
 #[test]
 fn a_run_seats_whom_the_ledger_names_and_tells_it_of_every_verdict() {
     let desk = founded(&[]);
