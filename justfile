@@ -20,9 +20,9 @@ test:
 test-s3 *servers:
     scripts/test_s3.sh {{servers}}
 
-# Tests of the ledger's contract on a real node, anvil; installs it into .venv-evm.
+# Tests of the ledger's contract on a real node, anvil, and a whole run with it; installs the node into .venv-evm.
 test-evm:
-    scripts/test_evm.sh
+    scripts/test_evm.sh --run
 
 # Hold the committed ABI and bytecode of the ledger's contract to its source; with --write, write them.
 check-contract *flags:

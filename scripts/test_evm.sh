@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs the tests that need an Ethereum-compatible node against anvil, from npm.
 #
-#     scripts/test_evm.sh
+#     scripts/test_evm.sh [--run]
 #
+# `--run` plays a whole run with its ledger in a contract as well; it needs python3.
 # Starts anvil on a free port, runs `tests` below, ends it. Needs npm; installs 52 MB into .venv-evm when that is not there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -52,7 +53,12 @@ start
 COVEY_TEST_EVM=http://$(sed -n 's/^Listening on //p' "$folder/log")
 COVEY_TEST_EVM_KEYS=$(sed -n 's/^([0-9]*) \(0x[0-9a-f]\{64\}\)$/\1/p' "$folder/log" | paste -s -d ,)
 export COVEY_TEST_EVM COVEY_TEST_EVM_KEYS
+COVEY_TEST_EVM_ACCOUNT=$(sed -n 's/^(0) \(0x[0-9a-fA-F]\{40\}\).*/\1/p' "$folder/log" | head -n 1)
+export COVEY_TEST_EVM_ACCOUNT
 for test in "${tests[@]}"; do
     bash -c "$test"
 done
+if [[ ${1:-} == --run ]]; then
+    scripts/evm_run.sh
+fi
 echo 'anvil: passed'

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use covey_comms::gauntlet::Verdict;
 use covey_comms::ledger::Registry;
-use covey_comms::{Identity, Run};
+use covey_comms::{Follower, Identity, Run};
 
 use super::config::own_layers;
 use super::{on_runtime, print, say, standings};
@@ -126,11 +127,21 @@ fn withdraw(_: &LeaveArgs) -> anyhow::Result<()> {
 
 fn scores(arguments: &ScoresArgs) -> anyhow::Result<()> {
     on_runtime(async {
-        let (_, registry) = open(&arguments.ledger).await?;
-        let state = registry.state();
+        let (run, registry) = open(&arguments.ledger).await?;
+        let (state, newest) = (registry.state(), newest_verdict(&run).await?);
         print(&match arguments.json {
-            true => format!("{}\n", serde_json::to_string_pretty(&standings::as_json(state))?),
-            false => standings::as_text(state, arguments.rounds),
+            true => format!("{}\n", serde_json::to_string_pretty(&standings::as_json(state, newest.as_ref()))?),
+            false => standings::as_text(state, arguments.rounds, newest.as_ref()),
         })
     })
+}
+
+/// The verdict of the newest round, by the manifests from genesis on.
+async fn newest_verdict(run: &Run) -> anyhow::Result<Option<Verdict>> {
+    let mut follower = Follower::genesis(run.clone());
+    while follower.poll().await?.is_some() {}
+    match follower.last() {
+        Some(manifest) => Ok(Some(run.verdict_of(manifest).await?)),
+        None => Ok(None),
+    }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use covey_comms::PeerId;
+use covey_comms::gauntlet::Verdict;
 use covey_comms::ledger::{Membership, Record, Scores, State};
+use covey_comms::{Digest, PeerId};
 use serde_json::{Value, json};
 
-/// Tables of peers and of the newest rounds.
-pub(super) fn as_text(state: &State, rounds: usize) -> String {
+/// Tables of peers, of the newest rounds, and of what the newest verdict says of everybody.
+pub(super) fn as_text(state: &State, rounds: usize, newest: Option<&Verdict>) -> String {
     let council = state.council();
     let validators: Vec<_> = council.members.iter().map(PeerId::short).collect();
     let mut text = format!(
@@ -32,6 +33,24 @@ pub(super) fn as_text(state: &State, rounds: usize) -> String {
     for (round, by, agreed) in said.iter().skip(said.len().saturating_sub(rounds)) {
         let verdict = agreed.map_or_else(|| "disputed".to_owned(), |scores| short(&scores));
         line(&mut text, &format!("{:>5}  {verdict}  {}", round.0, voices(by)));
+    }
+    newest.map_or_else(String::new, earned).lines().for_each(|row| line(&mut text, row));
+    text
+}
+
+/// What everybody has earned by a verdict, the best first.
+fn earned(verdict: &Verdict) -> String {
+    let digest = Digest::of(&verdict.to_bytes()).to_string();
+    let (round, digest) = (verdict.inputs.round.0, digest.get(..8).unwrap_or_default());
+    let mut text =
+        format!("\nafter round {round}, verdict {digest}:\npeer        score   share  skill          own windows\n");
+    let mut standings: Vec<_> = verdict.outcome.book.iter().collect();
+    standings.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
+    for (peer, standing) in standings {
+        let (score, rating, bma) = (standing.score, standing.rating, standing.bma);
+        let share = 100.0 * verdict.outcome.payouts.get(&peer).copied().unwrap_or(0.0);
+        let skill = format!("{:.2} ± {:.2}", rating.mu, rating.sigma);
+        line(&mut text, &format!("{}  {score:>7.3}  {share:>5.2}%  {skill:<13}  {bma:+.3}", peer.short()));
     }
     text
 }
@@ -59,7 +78,7 @@ fn standing(record: &Record) -> String {
 }
 
 /// Everything.
-pub(super) fn as_json(state: &State) -> Value {
+pub(super) fn as_json(state: &State, newest: Option<&Verdict>) -> Value {
     let peers: serde_json::Map<_, _> =
         state.peers().iter().map(|(peer, record)| (peer.to_string(), one(record))).collect();
     let scores =
@@ -72,6 +91,12 @@ pub(super) fn as_json(state: &State) -> Value {
         "peers": peers,
         "scores": scores.collect::<Vec<_>>(),
         "checkpoints": checkpoints.collect::<Vec<_>>(),
+        "standings": newest.map(|verdict| json!({
+            "round": verdict.inputs.round.0,
+            "verdict": Digest::of(&verdict.to_bytes()),
+            "peers": verdict.outcome.book,
+            "payouts": verdict.outcome.payouts,
+        })),
     })
 }
 

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use covey_comms::ledger::Scores;
-use covey_comms::{BucketError, CommsError, Identity, Key, PeerId, Round, Run};
+use covey_comms::{BucketError, CommsError, Identity, Key, PeerId, Run};
 use covey_data::Dataset;
 
 use super::config::own_layers;
@@ -68,11 +67,10 @@ async fn membership(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Option<Mem
     }
 }
 
-/// Names the verdict in the ledger. The round is closed without that, so a ledger that is away stops nobody.
+/// Names the verdict in the ledger, and the weights if they are kept. The round is closed without that, so a ledger that is away stops nobody.
 async fn tell(membership: Option<&mut Membership>, identity: &Identity, closed: &ClosedRound) -> anyhow::Result<()> {
     let Some(membership) = membership else { return Ok(()) };
-    let scores = Scores { round: Round(closed.round), verdict: closed.verdict, payouts: None };
-    match membership.post(identity, scores).await {
+    match membership.post(identity, closed.scores, closed.checkpoint).await {
         Err(error) if error.is_passing() => {
             say(&format!("warning: the ledger was not told of round {}: {error}", closed.round));
             Ok(())

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::ledger::{BucketLog, Charter, Ledger, LedgerError, Registry, Scores};
+use covey_comms::ledger::{BucketLog, Charter, CheckpointDigest, Ledger, LedgerError, Registry, Scores};
 use covey_comms::{Clock, Identity, PeerId, Run};
 use futures_util::future::{Either, select};
 
@@ -180,15 +180,27 @@ impl Membership {
         }
     }
 
-    /// Names the verdict on a round, unless this validator has before it was killed.
+    /// Names the verdict on a round, and the weights after it if they are kept, unless this validator has before it was
+    /// killed.
     ///
     /// # Errors
     /// What the ledger's keeper says.
-    pub async fn post(&mut self, validator: &Identity, scores: Scores) -> Result<(), LedgerError> {
+    pub async fn post(
+        &mut self,
+        validator: &Identity,
+        scores: Scores,
+        checkpoint: Option<CheckpointDigest>,
+    ) -> Result<(), LedgerError> {
         self.refresh().await?;
-        if self.registry.state().scores().said(scores.round, validator.peer()) == Some(scores) {
-            return Ok(());
+        if self.registry.state().scores().said(scores.round, validator.peer()) != Some(scores) {
+            self.registry.post_scores(validator, scores).await?;
         }
-        self.registry.post_scores(validator, scores).await.map(drop)
+        let said = |round| self.registry.state().checkpoints().said(round, validator.peer());
+        match checkpoint {
+            Some(checkpoint) if said(checkpoint.round) != Some(checkpoint) => {
+                self.registry.post_checkpoint(validator, checkpoint).await.map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 }

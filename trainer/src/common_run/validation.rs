@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use covey_comms::gauntlet::{Book, Penalty};
-use covey_comms::{Closed, Digest, Exclusion, Follower, Identity, OuterSettings, PeerId, Run, Validator};
+use covey_comms::gauntlet::{Book, Penalty, Verdict};
+use covey_comms::ledger::{CheckpointDigest, Scores};
+use covey_comms::{Closed, Digest, Exclusion, Follower, Identity, Manifest, OuterSettings, PeerId, Run, Validator};
 use covey_data::Dataset;
 use covey_optim::sparseloco::{Clip, MeanOver, SparseLocoConfig};
 
@@ -58,8 +59,10 @@ pub struct ClosedRound {
     pub included: usize,
     /// Deltas that were measured.
     pub measured: usize,
-    /// Digest of the verdict.
-    pub verdict: Digest,
+    /// What the ledger is to be told of the verdict.
+    pub scores: Scores,
+    /// The same of the weights after it, if they are kept.
+    pub checkpoint: Option<CheckpointDigest>,
     /// Who was left out, and why.
     pub excluded: Vec<(PeerId, Exclusion)>,
     /// Who was punished, and what for.
@@ -132,29 +135,39 @@ impl Validation {
         let weights = self.examination.apply(&closed.manifest, &closed.deltas)?;
         check_weights(&closed.manifest, weights)?;
         let follower = self.validator.follower();
-        if is_due(follower, &self.terms) {
+        let is_kept = is_due(follower, &self.terms);
+        if is_kept {
             keep_checkpoint(follower, &self.identity, self.examination.replica()).await?;
             self.validator.retire().await?;
         }
-        Ok(Some(self.report(&closed)))
+        Ok(Some(self.report(&closed, is_kept)))
     }
 
-    fn report(&self, closed: &Closed) -> ClosedRound {
+    fn report(&self, closed: &Closed, is_kept: bool) -> ClosedRound {
         let (manifest, verdict) = (&closed.manifest, &closed.verdict);
+        let follower = self.validator.follower();
+        let (next, lineage, weights) = (follower.next(), follower.head(), manifest.grounds().weights);
         ClosedRound {
             round: manifest.round().0,
             proposer: manifest.grounds().proposer,
-            outer_steps: self.validator.follower().outer_steps(),
+            outer_steps: follower.outer_steps(),
             total: self.terms.outer_steps(),
             included: manifest.included().len(),
             measured: verdict.inputs.measurements.len(),
-            verdict: manifest.grounds().verdict,
+            scores: scores(manifest, verdict),
+            checkpoint: is_kept.then_some(CheckpointDigest { round: next, lineage, weights }),
             excluded: manifest.excluded().iter().map(|(peer, reason)| (*peer, *reason)).collect(),
             penalties: verdict.outcome.penalties.clone(),
             bytes: manifest.included().values().map(|inclusion| inclusion.length).sum(),
             weights: manifest.grounds().weights.to_string(),
         }
     }
+}
+
+/// A verdict by its digest, and by that of what it pays: the JSON of its payouts, as it stands in the verdict.
+fn scores(manifest: &Manifest, verdict: &Verdict) -> Scores {
+    let payouts = serde_json::to_vec(&verdict.outcome.payouts).expect("shares by names are JSON");
+    Scores { round: manifest.round(), verdict: manifest.grounds().verdict, payouts: Some(Digest::of(&payouts)) }
 }
 
 /// Whether the weights that `follower` stands at are to be kept in the bucket.

@@ -104,6 +104,12 @@ fn play(desk: &Desk, ledger: &str) {
         state["scores"].as_array().unwrap().iter().map(|said| said["round"].as_u64().unwrap()).collect();
     assert_eq!(rounds, (0..=LAST_ROUND).collect::<Vec<_>>());
     assert!(state["scores"].as_array().unwrap().iter().all(|said| said["agreed"]["verdict"].is_string()));
+    let kept = state["checkpoints"].as_array().unwrap();
+    assert!(!kept.is_empty() && kept.iter().all(|said| said["agreed"]["weights"].is_string()), "{kept:?}");
+    let earned = &state["standings"];
+    assert_eq!(earned["round"].as_u64(), Some(LAST_ROUND));
+    assert_eq!(earned["verdict"], state["scores"].as_array().unwrap().last().unwrap()["agreed"]["verdict"]);
+    assert!(desk.succeed(&["peer", "scores", "bucket", &flag]).stdout.contains("own windows"));
     let status = json(desk, &["status", "bucket", "--json"]);
     let included = status["rounds"][1]["included"].as_object().unwrap();
     assert!(included.keys().all(|peer| state["peers"][peer]["member"] == true) && included.len() == 2, "{included:?}");
