@@ -24,6 +24,7 @@ pub enum BenchCommand {
     #[command(after_help = "Example:\n  covey bench outer --data runs/demo/data --method covey --seed 1")]
     Outer(BenchOuterArgs),
     /// Time what a validator does with the deltas of so many peers.
+    #[command(after_help = "Example:\n  covey bench validate --data runs/demo/data --peers 4")]
     Validate(BenchOuterArgs),
     /// Write the pseudo-gradients of consecutive rounds of one peer into a safetensors file.
     #[command(
