@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use covey_comms::gauntlet::{
-    Book, Gauntlet, GauntletConfig, Inputs, Losses, Measurement, Presence, RoundSecret, Seated, Seed, Sketch, Standing,
-    Verdict,
-};
-use covey_comms::{Clip, Digest, Identity, Inclusion, Lineage, MeanOver, OuterSettings, PeerId, Round, RunId, Seat};
+use covey_comms::agreement::draw::{RoundSecret, Seed};
+use covey_comms::gauntlet::checks::Sketch;
+use covey_comms::gauntlet::conduct::{Book, Standing};
+use covey_comms::gauntlet::scoring::{Losses, Measurement};
+use covey_comms::gauntlet::verdict::Verdict;
+use covey_comms::gauntlet::{Gauntlet, GauntletConfig, Inputs, Presence, Seated};
+use covey_comms::membership::Seat;
+use covey_comms::objects::{Clip, Inclusion, Lineage, MeanOver, OuterSettings};
+use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
 
 const ROUND: Round = Round(100);
 /// Positions of a chunk, and how many of them a delta moves.

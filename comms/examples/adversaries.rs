@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use covey_comms::sim::contest::{Cheat, Contest, ContestError, Disguise, Record};
+use covey_comms::sim::adversary::{Cheat, Contest, ContestError, Disguise, Record};
 
 const HEAD: &str = "\
 # What cheating does

@@ -16,86 +16,14 @@
 //! Nothing here names a tensor: what travels is bytes, so this builds without Burn and without the other crates. Secrets,
 //! clock and storage are arguments.
 
-mod bucket;
-mod certificate;
-mod chain;
-mod checkpoint;
-mod clock;
-mod commitment;
-mod delivery;
-mod description;
-mod digest;
-mod envelope;
-mod envelope_error;
-mod error;
-mod exclusion;
-mod faults;
-mod fetch;
-mod follower;
-mod hex;
-mod identity;
-mod key_file;
-mod layout;
-mod lineage;
-mod manifest;
-mod member;
-mod outer;
-mod part_name;
-mod proceedings;
-mod quorum;
-mod random;
-mod replay;
-mod residence;
-mod retention;
-mod roll;
-mod roster;
-mod round;
-mod rules;
-mod run;
-mod seat;
-mod server;
-mod validator;
-mod virtual_clock;
-mod vote;
-mod wire;
-
+pub mod agreement;
+pub mod bucket;
 pub mod gauntlet;
+pub mod history;
 pub mod ledger;
+pub mod membership;
+pub mod objects;
+pub mod participants;
+pub mod primitives;
+pub mod run;
 pub mod sim;
-
-pub use bucket::{
-    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Creation, Line, Listed, Location, MAX_SKEW,
-    MemoryBucket, Probe, Purse, Put, Retry, RetryPolicy, Secret, StoreBucket, Violation, check_conformance, open,
-    probe, skew,
-};
-pub use certificate::Certificate;
-pub use chain::{BrokenChain, Chain};
-pub use checkpoint::{CheckpointDescription, CheckpointError, CheckpointPart};
-pub use clock::{Clock, SystemClock, Timestamp, within};
-pub use description::{Description, DescriptionError};
-pub use digest::{Digest, NotHex, RunId};
-pub use envelope::{Announcement, Author, Envelope, Expectation, Header, Kind, Subject};
-pub use envelope_error::EnvelopeError;
-pub use error::CommsError;
-pub use exclusion::Exclusion;
-pub use faults::{FaultRates, Faulty};
-pub use follower::{Follower, Position};
-pub use identity::{Domain, Identity, PeerId, Signature};
-pub use key_file::IdentityError;
-pub use layout::{Key, Prefix, UnknownKey};
-pub use lineage::Lineage;
-pub use manifest::{Grounds, Inclusion, MAX_PEERS, Manifest, ManifestError};
-pub use member::{Member, Published};
-pub use outer::{Clip, MeanOver, OuterSettings};
-pub use quorum::Quorum;
-pub use replay::{Admission, Seen};
-pub use residence::Opener;
-pub use roll::{Called, Roll, Rolls};
-pub use round::Round;
-pub use rules::Rules;
-pub use run::Run;
-pub use seat::Seat;
-pub use server::{Bound, Server, ServerError, ServerOptions, peer_credentials};
-pub use validator::{Audit, Audited, Closed, Registry, Validator};
-pub use virtual_clock::VirtualClock;
-pub use vote::Vote;

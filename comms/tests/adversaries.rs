@@ -6,8 +6,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use covey_comms::gauntlet::Offence;
-use covey_comms::sim::contest::{Cheat, Contest, Disguise, Record};
+use covey_comms::gauntlet::conduct::Offence;
+use covey_comms::sim::adversary::{Cheat, Contest, Disguise, Record};
 
 /// The most by which cheats may raise the final loss.
 const HARM: f64 = 0.01;

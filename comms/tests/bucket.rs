@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey_comms::{
-    Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, FaultRates, Faulty, Key, Line,
-    Listed, MAX_SKEW, MemoryBucket, Prefix, Probe, Purse, Put, Retry, RetryPolicy, Round, StoreBucket, SystemClock,
-    Timestamp, VirtualClock, check_conformance, probe, skew,
+use covey_comms::bucket::decorators::{
+    Bandwidth, BandwidthCap, ByteBudget, FaultRates, Faulty, Line, Purse, Retry, RetryPolicy,
 };
+use covey_comms::bucket::stores::{MemoryBucket, StoreBucket};
+use covey_comms::bucket::{
+    Bucket, BucketError, Creation, Listed, MAX_SKEW, Probe, Put, check_conformance, probe, skew,
+};
+use covey_comms::objects::{Key, Prefix};
+use covey_comms::primitives::{Clock, Digest, Round, SystemClock, Timestamp, VirtualClock};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use covey_comms::{
-    Admission, Announcement, Author, Envelope, EnvelopeError, Expectation, Header, Identity, Kind, Lineage, PeerId,
-    Round, RunId, Seen, Subject,
+use covey_comms::objects::Lineage;
+use covey_comms::objects::envelope::{
+    Admission, Announcement, Author, Envelope, EnvelopeError, Expectation, Header, Kind, Seen, Subject,
 };
+use covey_comms::primitives::{Identity, PeerId, Round, RunId};
 use proptest::prelude::*;
 
 const ROUND: Round = Round(3);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use covey_comms::{Identity, IdentityError};
+use covey_comms::primitives::{Identity, IdentityError};
 
 const SECRET: [u8; 32] = [7; 32];
 

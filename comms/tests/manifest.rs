@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use covey_comms::{
-    BrokenChain, Certificate, Chain, Clip, Digest, Exclusion, Grounds, Identity, Inclusion, Lineage, Manifest,
-    ManifestError, MeanOver, OuterSettings, PeerId, Quorum, Round, RunId,
+use covey_comms::agreement::{BrokenChain, Certificate, Chain, Quorum};
+use covey_comms::objects::{
+    Clip, Exclusion, Grounds, Inclusion, Lineage, Manifest, ManifestError, MeanOver, OuterSettings,
 };
+use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
 use proptest::prelude::*;
 
 const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };

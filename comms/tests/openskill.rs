@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use covey_comms::gauntlet::RatingConfig;
+use covey_comms::gauntlet::scoring::RatingConfig;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

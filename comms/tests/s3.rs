@@ -11,11 +11,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use covey_comms::ledger::{BucketLog, Charter, Party, check_ledger_conformance};
-use covey_comms::{
-    Access, Bucket, BucketError, Clock, Creation, Digest, Identity, Key, Location, PeerId, Prefix, Put, Retry,
-    RetryPolicy, Round, RunId, Secret, StoreBucket, SystemClock, check_conformance, open, probe, skew,
-};
+use covey_comms::bucket::decorators::{Retry, RetryPolicy};
+use covey_comms::bucket::location::{Access, Location, Secret, open};
+use covey_comms::bucket::stores::StoreBucket;
+use covey_comms::bucket::{Bucket, BucketError, Creation, Put, check_conformance, probe, skew};
+use covey_comms::ledger::backends::BucketLog;
+use covey_comms::ledger::state::Charter;
+use covey_comms::ledger::{Party, check_ledger_conformance};
+use covey_comms::objects::{Key, Prefix};
+use covey_comms::primitives::{Clock, Digest, Identity, PeerId, Round, RunId, SystemClock};
 use futures_util::future::{join_all, try_join_all};
 
 /// The part of the bucket for one test: they run at the same time.

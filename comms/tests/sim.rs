@@ -1,7 +1,8 @@
 //! Whole runs in simulated worlds.
 
+use covey_comms::primitives::Round;
+use covey_comms::run::Rules;
 use covey_comms::sim::{Actor, Problem, Sabotage, Scenario, run};
-use covey_comms::{Round, Rules};
 
 #[test]
 fn a_calm_run_learns() {

@@ -1,10 +1,8 @@
 //! What a dataset folder says about itself.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fmt, fs, io};
 
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};

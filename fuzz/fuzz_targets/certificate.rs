@@ -1,7 +1,9 @@
 //! Any bytes are refused as a certificate, or are the one encoding of it; none of them is believed without signatures.
 #![no_main]
 
-use covey_comms::{Certificate, ManifestError, PeerId, Quorum, RunId};
+use covey_comms::agreement::{Certificate, Quorum};
+use covey_comms::objects::ManifestError;
+use covey_comms::primitives::{PeerId, RunId};
 use libfuzzer_sys::fuzz_target;
 
 fn check(bytes: &[u8]) {

@@ -1,7 +1,8 @@
 //! Any bytes are refused as the description of a checkpoint, or are the one encoding of it.
 #![no_main]
 
-use covey_comms::{CheckpointDescription, Lineage, Round, RunId};
+use covey_comms::objects::{CheckpointDescription, Lineage};
+use covey_comms::primitives::{Round, RunId};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

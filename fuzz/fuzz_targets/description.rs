@@ -1,7 +1,7 @@
 //! Any bytes are refused as the description of a run, or are the one encoding of it.
 #![no_main]
 
-use covey_comms::Description;
+use covey_comms::run::Description;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

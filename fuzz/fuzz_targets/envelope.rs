@@ -4,7 +4,9 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use covey_comms::{Announcement, Author, Envelope, Expectation, Header, Identity, Kind, Lineage, Round, RunId, Subject};
+use covey_comms::objects::envelope::{Announcement, Author, Envelope, Expectation, Header, Kind, Subject};
+use covey_comms::primitives::{Identity, Round, RunId};
+use covey_comms::objects::Lineage;
 use libfuzzer_sys::fuzz_target;
 
 const MAX_PAYLOAD: u64 = 64;

@@ -1,7 +1,7 @@
 //! Any bytes are refused as an entry of a ledger, or are the one encoding of it; none opens without a signature.
 #![no_main]
 
-use covey_comms::RunId;
+use covey_comms::primitives::RunId;
 use covey_comms::ledger::{Entry, Place};
 use libfuzzer_sys::fuzz_target;
 

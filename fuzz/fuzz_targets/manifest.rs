@@ -1,7 +1,7 @@
 //! Any bytes are refused as a manifest, or are the one encoding of it.
 #![no_main]
 
-use covey_comms::{Manifest, ManifestError};
+use covey_comms::objects::{Manifest, ManifestError};
 use libfuzzer_sys::fuzz_target;
 
 fn check(bytes: &[u8]) {

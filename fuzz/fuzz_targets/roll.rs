@@ -1,7 +1,8 @@
 //! Any bytes are refused as a roll or a vote, or are the one encoding of it.
 #![no_main]
 
-use covey_comms::{Roll, Vote};
+use covey_comms::agreement::commitments::Roll;
+use covey_comms::agreement::Vote;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,7 +1,9 @@
 //! Any bytes are refused as a verdict, or are the one encoding of it; whatever it says can be judged again.
 #![no_main]
 
-use covey_comms::gauntlet::{Book, Gauntlet, GauntletConfig, Verdict};
+use covey_comms::gauntlet::conduct::Book;
+use covey_comms::gauntlet::{Gauntlet, GauntletConfig};
+use covey_comms::gauntlet::verdict::Verdict;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -15,7 +15,11 @@ use covey::common_run::standing::Standing;
 use covey::common_run::terms::Terms;
 use covey::config::{Config, Layers, Purpose};
 use covey::learner::Learner;
-use covey_comms::{Clock, Manifest, Member, Run, Seat};
+use covey_comms::membership::Seat;
+use covey_comms::objects::Manifest;
+use covey_comms::participants::Member;
+use covey_comms::primitives::Clock;
+use covey_comms::run::Run;
 use covey_data::{Assignment, Dataset};
 use covey_optim::sparseloco::Compressor;
 

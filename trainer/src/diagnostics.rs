@@ -5,8 +5,11 @@ use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use covey_comms::bucket::BucketError;
+use covey_comms::bucket::server::ServerError;
 use covey_comms::ledger::LedgerError;
-use covey_comms::{BucketError, CommsError, IdentityError, ServerError};
+use covey_comms::primitives::IdentityError;
+use covey_comms::run::CommsError;
 use covey_data::DataError;
 use covey_model::{BatchError, HubError, SamplingError};
 use covey_optim::codec::DecodeError;

@@ -11,7 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Context;
-use covey_comms::{CommsError, Follower, Manifest, Member, PeerId, Round, Seat};
+use covey_comms::history::Follower;
+use covey_comms::membership::Seat;
+use covey_comms::objects::Manifest;
+use covey_comms::participants::Member;
+use covey_comms::primitives::{PeerId, Round};
+use covey_comms::run::CommsError;
 use covey_data::Assignment;
 use covey_optim::sparseloco::Compressor;
 

@@ -3,12 +3,10 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use crate::bucket::contract::{Bucket, Put};
-use crate::bucket::error::BucketError;
-use crate::digest::Digest;
-use crate::identity::PeerId;
-use crate::layout::{Key, Prefix};
-use crate::round::Round;
+use super::bucket::{Bucket, Put};
+use super::error::BucketError;
+use crate::objects::{Key, Prefix};
+use crate::primitives::{Digest, PeerId, Round};
 
 /// A promise that a bucket broke.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +24,7 @@ type Outcome = Result<(), Violation>;
 ///
 /// # Errors
 /// The first promise that is broken. Errors of the store count: the contract is checked through a
-/// [`Retry`](super::Retry) where requests may fail.
+/// [`Retry`](crate::bucket::decorators::Retry) where requests may fail.
 pub async fn check_conformance(bucket: &dyn Bucket) -> Outcome {
     what_is_written_is_read(bucket).await?;
     keys_are_written_once(bucket).await?;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::bucket::contract::{Bucket, Put};
-use crate::bucket::error::BucketError;
-use crate::clock::Timestamp;
-use crate::digest::Digest;
-use crate::error::{CommsError, apart};
-use crate::layout::{Key, Prefix};
+use super::bucket::{Bucket, Put};
+use super::error::BucketError;
+use crate::objects::{Key, Prefix};
+use crate::primitives::{Digest, Timestamp};
+use crate::run::{CommsError, apart};
 
 /// What a store makes of a second write to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

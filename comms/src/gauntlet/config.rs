@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::gauntlet::overlap::OverlapConfig;
-use crate::gauntlet::payouts::PayoutConfig;
-use crate::gauntlet::penalties::PenaltyConfig;
-use crate::gauntlet::rating::RatingConfig;
+use super::payouts::PayoutConfig;
+use crate::gauntlet::checks::OverlapConfig;
+use crate::gauntlet::conduct::PenaltyConfig;
+use crate::gauntlet::scoring::RatingConfig;
 
 /// How peers are sampled, measured, rated, punished and paid.
 ///

@@ -4,17 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::exclusion::Exclusion;
-use crate::gauntlet::config::GauntletConfig;
-use crate::gauntlet::evaluation::Evaluation;
-use crate::gauntlet::inputs::{Inputs, Presence};
-use crate::gauntlet::overlap::Likeness;
-use crate::gauntlet::penalties::{Conduct, Penalty};
-use crate::gauntlet::selection::Selection;
-use crate::gauntlet::shortlist::Shortlist;
-use crate::gauntlet::standing::{Book, Standing};
-use crate::identity::PeerId;
-use crate::manifest::Inclusion;
+use super::config::GauntletConfig;
+use super::observations::{Inputs, Presence};
+use super::selection::Selection;
+use super::shortlist::Shortlist;
+use crate::gauntlet::checks::Likeness;
+use crate::gauntlet::conduct::{Book, Conduct, Penalty, Standing};
+use crate::gauntlet::scoring::Evaluation;
+use crate::objects::{Exclusion, Inclusion};
+use crate::primitives::PeerId;
 
 /// The rules of judgement: constants, and how many deltas a round takes.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gauntlet::judge::Gauntlet;
-use crate::identity::PeerId;
+use super::judge::Gauntlet;
+use crate::primitives::PeerId;
 
 /// What decides the shares of ranked peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

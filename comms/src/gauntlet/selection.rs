@@ -3,15 +3,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::exclusion::Exclusion;
-use crate::gauntlet::evaluation::Evaluation;
-use crate::gauntlet::inputs::{Inputs, Presence};
-use crate::gauntlet::judge::Gauntlet;
-use crate::gauntlet::overlap::Likeness;
-use crate::gauntlet::shortlist::Shortlist;
-use crate::gauntlet::standing::Book;
-use crate::identity::PeerId;
-use crate::manifest::Inclusion;
+use super::judge::Gauntlet;
+use super::observations::{Inputs, Presence};
+use super::shortlist::Shortlist;
+use crate::gauntlet::checks::Likeness;
+use crate::gauntlet::conduct::Book;
+use crate::gauntlet::scoring::Evaluation;
+use crate::objects::{Exclusion, Inclusion};
+use crate::primitives::PeerId;
 
 /// What a round is selected by.
 pub(crate) struct Selection<'round> {

@@ -5,11 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::gauntlet::judge::Gauntlet;
-use crate::gauntlet::seed::Seed;
-use crate::gauntlet::standing::{Book, Standing};
-use crate::identity::PeerId;
-use crate::round::Round;
+use super::judge::Gauntlet;
+use crate::agreement::draw::Seed;
+use crate::gauntlet::conduct::{Book, Standing};
+use crate::primitives::{PeerId, Round};
 
 /// Whose deltas are fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::digest::Digest;
-use crate::ledger::error::LedgerError;
-use crate::ledger::keeping::Ledger;
-use crate::ledger::refusal::Refusal;
+use super::error::LedgerError;
+use super::ledger::Ledger;
+use super::rejection::Refusal;
 use crate::ledger::state::State;
+use crate::primitives::Digest;
 
 /// Something in a ledger that does not hold, or has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]

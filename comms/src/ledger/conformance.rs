@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::audit::audit;
+use super::client::Registry;
+use super::error::LedgerError;
+use super::ledger::Ledger;
+use super::operation::{CheckpointDigest, Scores, Statement};
+use super::rejection::Refusal;
 use crate::bucket::Violation;
-use crate::digest::Digest;
-use crate::identity::{Identity, PeerId};
-use crate::ledger::audit::audit;
-use crate::ledger::error::LedgerError;
-use crate::ledger::keeping::Ledger;
-use crate::ledger::refusal::Refusal;
-use crate::ledger::registry::Registry;
 use crate::ledger::state::{Membership, State};
-use crate::ledger::statement::{CheckpointDigest, Scores, Statement};
-use crate::lineage::Lineage;
-use crate::round::Round;
+use crate::objects::Lineage;
+use crate::primitives::{Digest, Identity, PeerId, Round};
 
 /// Somebody with a way of his own to one ledger that all share.
 #[derive(Clone, Debug)]

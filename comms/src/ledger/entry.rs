@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Digest, RunId};
-use crate::identity::{Domain, Identity, PeerId, Signature};
-use crate::ledger::refusal::Refusal;
-use crate::ledger::statement::Statement;
+use super::operation::Statement;
+use super::rejection::Refusal;
+use crate::primitives::{Digest, Domain, Identity, PeerId, RunId, Signature};
 
 const VERSION: u16 = 1;
 

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
+use super::rejection::Refusal;
 use crate::bucket::BucketError;
-use crate::ledger::refusal::Refusal;
 
 /// Why a ledger did not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,10 @@
 //! A simulation that went wrong, with all that is needed to see it again.
 
-use crate::digest::Digest;
-use crate::error::CommsError;
-use crate::exclusion::Exclusion;
-use crate::lineage::Lineage;
-use crate::round::Round;
-use crate::sim::scenario::Scenario;
-use crate::sim::trace::{Actor, Trace};
+use super::scenario::Scenario;
+use super::trace::{Actor, Trace};
+use crate::objects::{Exclusion, Lineage};
+use crate::primitives::{Digest, Round};
+use crate::run::CommsError;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::bucket::BandwidthCap;
-use crate::faults::FaultRates;
-use crate::round::Round;
-use crate::rules::Rules;
-use crate::sim::outages::Outages;
-use crate::sim::trace::Actor;
+use super::trace::Actor;
+use crate::bucket::decorators::{BandwidthCap, FaultRates};
+use crate::primitives::Round;
+use crate::run::Rules;
+use crate::sim::network::Outages;
 
 /// A world to be played; equal scenarios go the same way, event by event.
 #[derive(Clone, Debug, PartialEq)]

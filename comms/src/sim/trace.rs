@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use crate::clock::Timestamp;
-use crate::lineage::Lineage;
-use crate::round::Round;
+use crate::objects::Lineage;
+use crate::primitives::{Round, Timestamp};
 
 /// Somebody in a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use covey_comms::gauntlet::{Age, Effect, GauntletConfig, Offence, Overlap, Sketch};
-use covey_comms::{Exclusion, PeerId, Round};
+use covey_comms::gauntlet::GauntletConfig;
+use covey_comms::gauntlet::checks::{Overlap, Sketch};
+use covey_comms::gauntlet::conduct::{Effect, Offence};
+use covey_comms::gauntlet::scoring::Age;
+use covey_comms::objects::Exclusion;
+use covey_comms::primitives::{PeerId, Round};
 use proptest::prelude::*;
 
 use crate::world::{Act, GOOD, World, all, gains, peer};

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use covey_comms::gauntlet::{Age, Book, Difference, Overlap, Seed, Verdict};
-use covey_comms::{Exclusion, PeerId, Round};
+use covey_comms::agreement::draw::Seed;
+use covey_comms::gauntlet::checks::Overlap;
+use covey_comms::gauntlet::conduct::Book;
+use covey_comms::gauntlet::scoring::Age;
+use covey_comms::gauntlet::verdict::{Difference, Verdict};
+use covey_comms::objects::Exclusion;
+use covey_comms::primitives::{PeerId, Round};
 use proptest::prelude::*;
 use serde_json::Value;
 

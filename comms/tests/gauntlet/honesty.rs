@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use covey_comms::gauntlet::{GauntletConfig, Seed};
-use covey_comms::{Exclusion, PeerId};
+use covey_comms::agreement::draw::Seed;
+use covey_comms::gauntlet::GauntletConfig;
+use covey_comms::objects::Exclusion;
+use covey_comms::primitives::PeerId;
 use proptest::prelude::*;
 
 use crate::world::{Act, World, gains, peer};

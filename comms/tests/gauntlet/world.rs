@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use covey_comms::gauntlet::{
-    Book, Gauntlet, GauntletConfig, Inputs, Losses, Measurement, Outcome, Presence, RoundSecret, Seated, Verdict,
-};
-use covey_comms::{
-    Clip, Digest, Exclusion, Identity, Inclusion, Lineage, MeanOver, OuterSettings, PeerId, Round, RunId, Seat,
-};
+use covey_comms::agreement::draw::RoundSecret;
+use covey_comms::gauntlet::conduct::Book;
+use covey_comms::gauntlet::scoring::{Losses, Measurement};
+use covey_comms::gauntlet::verdict::Verdict;
+use covey_comms::gauntlet::{Gauntlet, GauntletConfig, Inputs, Outcome, Presence, Seated};
+use covey_comms::membership::Seat;
+use covey_comms::objects::{Clip, Exclusion, Inclusion, Lineage, MeanOver, OuterSettings};
+use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
 
 pub(crate) fn peer(number: u8) -> PeerId {
     PeerId::from_bytes([number; 32])

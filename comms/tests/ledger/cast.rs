@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use covey_comms::ledger::{BucketLog, Charter, Ledger, Party};
-use covey_comms::{Bucket, Clock, Identity, RunId, VirtualClock};
+use covey_comms::bucket::Bucket;
+use covey_comms::ledger::backends::BucketLog;
+use covey_comms::ledger::state::Charter;
+use covey_comms::ledger::{Ledger, Party};
+use covey_comms::primitives::{Clock, Identity, RunId, VirtualClock};
 
 /// The identity of one secret byte.
 pub(crate) fn identity(secret: u8) -> Identity {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::ledger::{Entry, Place, Statement, audit};
-use covey_comms::{Bucket, Key, MemoryBucket};
+use covey_comms::objects::Key;
 
 use crate::cast::{clock, identity, log, run};
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::ledger::{Audit, Entry, Finding, Ledger, Place, Refusal, Registry, Statement, audit};
-use covey_comms::{Bucket, Clock, Digest, Key, MemoryBucket, RunId, VirtualClock};
+use covey_comms::objects::Key;
+use covey_comms::primitives::{Clock, Digest, RunId, VirtualClock};
 
 use crate::cast::{charter, clock, identity, log, run};
 

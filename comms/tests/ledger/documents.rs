@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use covey_comms::ledger::{CheckpointDigest, Council, Entry, MAX_VALIDATORS, Place, Refusal, Scores, Statement};
-use covey_comms::{Digest, Identity, Lineage, PeerId, Round, RunId};
+use covey_comms::ledger::state::{Council, MAX_VALIDATORS};
+use covey_comms::ledger::{CheckpointDigest, Entry, Place, Refusal, Scores, Statement};
+use covey_comms::objects::Lineage;
+use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
 use proptest::prelude::*;
 
 use crate::cast::{identity, run};

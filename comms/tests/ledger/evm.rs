@@ -11,12 +11,14 @@ use alloy::network::EthereumWallet;
 use alloy::primitives::{B256, U256};
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::signers::local::PrivateKeySigner;
-use covey_comms::ledger::evm::{Account, EvmAddress, EvmLedger, Wallet, accounts_digest, deploy};
+use covey_comms::ledger::backends::evm::{Account, EvmAddress, EvmLedger, Wallet, accounts_digest, deploy};
+use covey_comms::ledger::state::{Charter, Council};
 use covey_comms::ledger::{
-    Charter, CheckpointDigest, Council, Entry, Finding, Ledger, LedgerError, Party, Place, Refusal, Registry, Scores,
-    Statement, audit, check_ledger_conformance,
+    CheckpointDigest, Entry, Finding, Ledger, LedgerError, Party, Place, Refusal, Registry, Scores, Statement, audit,
+    check_ledger_conformance,
 };
-use covey_comms::{Digest, Identity, Lineage, PeerId, Round, RunId};
+use covey_comms::objects::Lineage;
+use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
 
 use url::Url;
 

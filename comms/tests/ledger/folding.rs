@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use covey_comms::ledger::{
-    CheckpointDigest, Council, Entry, Line, Membership, Place, Refusal, Scores, State, Statement,
-};
-use covey_comms::{Digest, Identity, Lineage, PeerId, Round};
+use covey_comms::ledger::state::{Council, Membership, State};
+use covey_comms::ledger::{CheckpointDigest, Entry, Line, Place, Refusal, Scores, Statement};
+use covey_comms::objects::Lineage;
+use covey_comms::primitives::{Digest, Identity, PeerId, Round};
 use proptest::prelude::*;
 
 use crate::cast::{charter, identity, run};

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use covey_comms::ledger::{MemoryLedger, check_ledger_conformance};
-use covey_comms::{Bucket, FaultRates, Faulty, MemoryBucket, Retry, RetryPolicy, StoreBucket, SystemClock};
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::decorators::{FaultRates, Faulty, Retry, RetryPolicy};
+use covey_comms::bucket::stores::{MemoryBucket, StoreBucket};
+use covey_comms::ledger::backends::MemoryLedger;
+use covey_comms::ledger::check_ledger_conformance;
+use covey_comms::primitives::SystemClock;
 
 use crate::cast::{charter, clock, identity, log, parties};
 

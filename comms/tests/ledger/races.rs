@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::decorators::{FaultRates, Faulty, Retry, RetryPolicy};
+use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::ledger::{Registry, audit};
-use covey_comms::{Bucket, FaultRates, Faulty, MemoryBucket, Retry, RetryPolicy};
 use futures_util::future::join_all;
 
 use crate::cast::{clock, identity, log};

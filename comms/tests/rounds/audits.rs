@@ -1,10 +1,14 @@
 //! What a verdict is held to after the fact: every forgery is found, and named.
 
-use covey_comms::gauntlet::{Gauntlet, Presence, RoundSecret, Verdict};
-use covey_comms::{
-    Audit, Audited, Bucket, Certificate, Digest, Envelope, Exclusion, Grounds, Inclusion, Key, Kind, Manifest, Round,
-    Subject,
-};
+use covey_comms::agreement::Certificate;
+use covey_comms::agreement::draw::RoundSecret;
+use covey_comms::bucket::Bucket;
+use covey_comms::gauntlet::verdict::Verdict;
+use covey_comms::gauntlet::{Gauntlet, Presence};
+use covey_comms::objects::envelope::{Envelope, Kind, Subject};
+use covey_comms::objects::{Exclusion, Grounds, Inclusion, Key, Manifest};
+use covey_comms::participants::validator::{Audit, Audited};
+use covey_comms::primitives::{Digest, Round};
 
 use crate::village::{OUTER, RULES, Scales, Village, mayor, peer};
 
@@ -14,7 +18,7 @@ fn history() -> (Village, Vec<(Manifest, Verdict)>) {
     for _ in 0..3 {
         village.round(&mut validator, &[1, 2, 3, 4]);
     }
-    let mut follower = covey_comms::Follower::genesis(village.run.clone());
+    let mut follower = covey_comms::history::Follower::genesis(village.run.clone());
     let mut rounds = Vec::new();
     while let Some(manifest) = village.play(follower.poll()).unwrap() {
         let verdict = village.play(village.run.verdict_of(&manifest)).unwrap();

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey_comms::{
-    Bucket, BucketError, Clock, Exclusion, FaultRates, Faulty, Follower, Key, Listed, Manifest, MemoryBucket, Prefix,
-    Put, Retry, RetryPolicy, Round, Rules, Validator, VirtualClock, within,
-};
+use covey_comms::bucket::decorators::{FaultRates, Faulty, Retry, RetryPolicy};
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
+use covey_comms::history::Follower;
+use covey_comms::objects::{Exclusion, Key, Manifest, Prefix};
+use covey_comms::participants::validator::Validator;
+use covey_comms::primitives::{Clock, Round, VirtualClock, within};
+use covey_comms::run::Rules;
 use futures_util::future::{join, join3};
 
 use crate::village::{RULES, SECOND, Village, close, delta, excluded, included, mayor, peer, say};

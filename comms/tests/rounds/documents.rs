@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey_comms::{
-    Bucket, CheckpointDescription, CheckpointError, CheckpointPart, CommsError, Description, DescriptionError, Digest,
-    FaultRates, Faulty, Identity, Key, Lineage, MemoryBucket, Round, Rules, Run, RunId, VirtualClock,
-};
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::decorators::{FaultRates, Faulty};
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::objects::{CheckpointDescription, CheckpointError, CheckpointPart, Key, Lineage};
+use covey_comms::primitives::{Digest, Identity, Round, RunId, VirtualClock};
+use covey_comms::run::{CommsError, Description, DescriptionError, Rules, Run};
 
 use crate::village::{RULES, Village, description, identity, mayor, parts, peer};
 

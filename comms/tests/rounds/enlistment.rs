@@ -1,8 +1,12 @@
 //! Round 0.
 
-use covey_comms::{
-    Bucket, CommsError, Exclusion, Follower, Key, Kind, Lineage, Round, RunId, Subject, Validator, within,
-};
+use covey_comms::bucket::Bucket;
+use covey_comms::history::Follower;
+use covey_comms::objects::envelope::{Kind, Subject};
+use covey_comms::objects::{Exclusion, Key, Lineage};
+use covey_comms::participants::validator::Validator;
+use covey_comms::primitives::{Round, RunId, within};
+use covey_comms::run::CommsError;
 use futures_util::future::join;
 
 use crate::village::{OUTER, RULES, SECOND, Scales, Village, close, excluded, identity, mayor, peer};
@@ -45,7 +49,9 @@ fn a_hello_counts_for_its_own_run_and_peer_only() {
     let village = Village::new(RULES);
     let other = RunId::of(b"another run");
     let subject = |run| Subject { run, round: Round(0), kind: Kind::Hello, base: Lineage::genesis(run) };
-    let seal = |number: u8, run| covey_comms::Envelope::seal(&identity(number), subject(run), bytes::Bytes::new());
+    let seal = |number: u8, run| {
+        covey_comms::objects::envelope::Envelope::seal(&identity(number), subject(run), bytes::Bytes::new())
+    };
     let forged = [
         (Key::Hello(peer(3)), seal(3, other).to_bytes()),
         (Key::Hello(peer(4)), seal(5, village.run.id()).to_bytes()),

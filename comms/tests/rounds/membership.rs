@@ -1,7 +1,11 @@
 //! Who gains and who loses a seat.
 
 use bytes::Bytes;
-use covey_comms::{CommsError, Digest, Exclusion, Follower, Published, Rules};
+use covey_comms::history::Follower;
+use covey_comms::objects::Exclusion;
+use covey_comms::participants::Published;
+use covey_comms::primitives::Digest;
+use covey_comms::run::{CommsError, Rules};
 
 use crate::village::{RULES, Village, delta, excluded, included, mayor, peer};
 
@@ -103,8 +107,10 @@ fn seats_are_the_same_from_a_checkpoint() {
     let checkpoint = village.play(publish).unwrap();
     let joiner = village.play(Follower::from_checkpoint(village.run.clone(), &checkpoint)).unwrap();
     assert_eq!(joiner.position(), known.position());
-    let forged =
-        covey_comms::CheckpointDescription { lineage: Follower::genesis(village.run.clone()).head(), ..checkpoint };
+    let forged = covey_comms::objects::CheckpointDescription {
+        lineage: Follower::genesis(village.run.clone()).head(),
+        ..checkpoint
+    };
     let error = village.play(Follower::from_checkpoint(village.run.clone(), &forged)).unwrap_err();
     assert!(matches!(error, CommsError::Manifest(_)), "{error}");
 }

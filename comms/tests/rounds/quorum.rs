@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey_comms::{
-    Bucket, BucketError, Closed, Follower, Identity, Key, Listed, Manifest, MemoryBucket, Prefix, Put, Quorum, Round,
-    Validator, Vote, within,
-};
+use covey_comms::agreement::{Quorum, Vote};
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
+use covey_comms::history::Follower;
+use covey_comms::objects::{Key, Manifest, Prefix};
+use covey_comms::participants::validator::{Closed, Validator};
+use covey_comms::primitives::{Identity, Round, within};
 use futures_util::future::{join, join3, select};
 
 use crate::village::{OUTER, RULES, SECOND, Scales, Village, close, description, included, peer, say};
@@ -21,7 +24,7 @@ fn validators() -> [Identity; 3] {
 /// A run of three validators, ordered as they take turns in round 1, with three peers in it and round 1 open.
 fn settle() -> (Village, Vec<Validator>) {
     let quorum = Quorum::new(validators().iter().map(Identity::peer).collect(), 2).unwrap();
-    let village = Village::found(&covey_comms::Description { quorum: quorum.clone(), ..description(RULES) });
+    let village = Village::found(&covey_comms::run::Description { quorum: quorum.clone(), ..description(RULES) });
     [1, 2, 3].into_iter().for_each(|number| village.play(village.member(number).hello()).unwrap());
     let mut all: Vec<Validator> = quorum.turns(Round(1)).map(|turn| village.validator_named(turn)).collect();
     let [one, other, third] = all.as_mut_slice() else { panic!("there are three") };
@@ -30,7 +33,7 @@ fn settle() -> (Village, Vec<Validator>) {
 }
 
 impl Village {
-    fn validator_named(&self, name: covey_comms::PeerId) -> Validator {
+    fn validator_named(&self, name: covey_comms::primitives::PeerId) -> Validator {
         let identity = validators().into_iter().find(|identity| identity.peer() == name).unwrap();
         self.play(Validator::open(self.follower(), identity)).unwrap()
     }
@@ -94,7 +97,7 @@ fn the_next_takes_over_from_one_that_is_silent() {
     assert!((RULES.takeover..RULES.takeover + SECOND * 3).contains(&elapsed), "{elapsed:?}");
 }
 
-fn village_turn(village: &Village, turn: usize) -> covey_comms::PeerId {
+fn village_turn(village: &Village, turn: usize) -> covey_comms::primitives::PeerId {
     village.run.description().quorum.turns(Round(1)).nth(turn).unwrap()
 }
 

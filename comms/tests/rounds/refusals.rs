@@ -3,10 +3,13 @@
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use covey_comms::{
-    Bucket, Envelope, Exclusion, FaultRates, Faulty, Follower, Identity, Key, Kind, Lineage, Round, RunId, Subject,
-    Validator, within,
-};
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::decorators::{FaultRates, Faulty};
+use covey_comms::history::Follower;
+use covey_comms::objects::envelope::{Envelope, Kind, Subject};
+use covey_comms::objects::{Exclusion, Key, Lineage};
+use covey_comms::participants::validator::Validator;
+use covey_comms::primitives::{Identity, Round, RunId, within};
 use futures_util::future::join;
 
 use crate::village::{OUTER, RULES, SECOND, Scales, Village, delta, excluded, identity, included, mayor, peer, say};

@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey_comms::{
-    Bucket, BucketError, Closed, CommsError, Envelope, Exclusion, Follower, Key, Kind, Lineage, Listed, Member,
-    MemoryBucket, Prefix, Put, Round, Run, Subject, Validator,
-};
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
+use covey_comms::history::Follower;
+use covey_comms::objects::envelope::{Envelope, Kind, Subject};
+use covey_comms::objects::{Exclusion, Key, Lineage, Prefix};
+use covey_comms::participants::Member;
+use covey_comms::participants::validator::{Closed, Validator};
+use covey_comms::primitives::Round;
+use covey_comms::run::{CommsError, Run};
 
 use crate::village::{RULES, SECOND, Village, delta, excluded, identity, included, peer, say};
 

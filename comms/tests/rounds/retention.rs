@@ -1,6 +1,11 @@
 //! What is removed, and that nobody misses it.
 
-use covey_comms::{Bucket, CommsError, Digest, Exclusion, Follower, Key, Prefix, Round, Validator};
+use covey_comms::bucket::Bucket;
+use covey_comms::history::Follower;
+use covey_comms::objects::{Exclusion, Key, Prefix};
+use covey_comms::participants::validator::Validator;
+use covey_comms::primitives::{Digest, Round};
+use covey_comms::run::CommsError;
 
 use crate::village::{RULES, Village, excluded, included, mayor};
 

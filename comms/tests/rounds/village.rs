@@ -6,11 +6,19 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey_comms::gauntlet::{Age, Examiner, ExaminerError, GauntletConfig, Losses, Measurement, Seed, Sketch, Trial};
-use covey_comms::{
-    Bucket, Clip, Clock, Closed, Description, Digest, Exclusion, Follower, Identity, Inclusion, Manifest, MeanOver,
-    Member, MemoryBucket, OuterSettings, PeerId, Published, Quorum, Rules, Run, Timestamp, Validator, VirtualClock,
-};
+use covey_comms::agreement::Quorum;
+use covey_comms::agreement::draw::Seed;
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::gauntlet::GauntletConfig;
+use covey_comms::gauntlet::checks::Sketch;
+use covey_comms::gauntlet::scoring::{Age, Examiner, ExaminerError, Losses, Measurement, Trial};
+use covey_comms::history::Follower;
+use covey_comms::objects::{Clip, Exclusion, Inclusion, Manifest, MeanOver, OuterSettings};
+use covey_comms::participants::validator::{Closed, Validator};
+use covey_comms::participants::{Member, Published};
+use covey_comms::primitives::{Clock, Digest, Identity, PeerId, Timestamp, VirtualClock};
+use covey_comms::run::{Description, Rules, Run};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };

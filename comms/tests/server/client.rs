@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey_comms::{
-    Access, BucketError, PeerId, Secret, Server, ServerError, ServerOptions, StoreBucket, peer_credentials,
-};
+use covey_comms::bucket::BucketError;
+use covey_comms::bucket::location::{Access, Secret};
+use covey_comms::bucket::server::auth::peer_credentials;
+use covey_comms::bucket::server::{Server, ServerError, ServerOptions};
+use covey_comms::bucket::stores::StoreBucket;
+use covey_comms::primitives::PeerId;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ClientOptions, RetryConfig};
 

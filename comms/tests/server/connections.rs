@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use covey_comms::{Bucket, Creation, Digest, Key, Server, ServerError, probe};
+use covey_comms::bucket::server::{Server, ServerError};
+use covey_comms::bucket::{Bucket, Creation, probe};
+use covey_comms::objects::Key;
+use covey_comms::primitives::Digest;
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{Error, ObjectStoreExt};

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use covey_comms::{
-    Bucket, BucketError, Creation, Digest, Key, Prefix, Put, Retry, RetryPolicy, Round, Server, ServerOptions,
-    SystemClock, check_conformance, probe,
-};
+use covey_comms::bucket::decorators::{Retry, RetryPolicy};
+use covey_comms::bucket::server::{Server, ServerOptions};
+use covey_comms::bucket::{Bucket, BucketError, Creation, Put, check_conformance, probe};
+use covey_comms::objects::{Key, Prefix};
+use covey_comms::primitives::{Digest, Round, SystemClock};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;

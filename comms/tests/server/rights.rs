@@ -1,9 +1,11 @@
 //! Whoever may do something can do it, and nobody else.
 
-use covey_comms::{
-    Access, Bucket, BucketError, Creation, Digest, Key, Prefix, Put, Round, Secret, Server, ServerOptions, StoreBucket,
-    probe,
-};
+use covey_comms::bucket::location::{Access, Secret};
+use covey_comms::bucket::server::{Server, ServerOptions};
+use covey_comms::bucket::stores::StoreBucket;
+use covey_comms::bucket::{Bucket, BucketError, Creation, Put, probe};
+use covey_comms::objects::{Key, Prefix};
+use covey_comms::primitives::{Digest, Round};
 use object_store::path::Path;
 use object_store::{Error, MultipartUpload, ObjectStoreExt};
 

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use covey_data::DataError;
-use covey_data::corpus;
 use covey_data::prepare::{Inputs, Note, Preparation, PrepareObserver, PrepareOptions, Progress};
+use covey_data::{DataError, corpus};
 use tempfile::TempDir;
 
 use crate::fixture::{GO_ON, TOKENIZER, contents, write_json_lines};

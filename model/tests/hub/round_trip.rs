@@ -1,8 +1,7 @@
 //! What is exported is imported, to the last bit.
 
 use std::borrow::Cow;
-use std::fs;
-use std::io;
+use std::{fs, io};
 
 use covey_model::hub::{HubFolder, NumberFormat, SafetensorsFile, export};
 use covey_model::{HubError, Initializer, ModelConfig};

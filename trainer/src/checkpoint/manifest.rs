@@ -1,8 +1,7 @@
 //! The list of all that belongs to a checkpoint.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 

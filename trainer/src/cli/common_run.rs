@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use covey_comms::{PeerId, RunId};
+use covey_comms::primitives::{PeerId, RunId};
 
 use super::ledger::LedgerFlags;
 use super::{ConfigArgs, OwnArgs, byte_size};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use covey_comms::Digest;
+use covey_comms::primitives::Digest;
 
 use super::common_run::RunArgs;
 

@@ -7,7 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::{Identity, PeerId, Secret, Server, ServerOptions, peer_credentials};
+use covey_comms::bucket::location::Secret;
+use covey_comms::bucket::server::auth::peer_credentials;
+use covey_comms::bucket::server::{Server, ServerOptions};
+use covey_comms::primitives::{Identity, PeerId};
 
 use super::{is_raised, on_runtime, print, say};
 use crate::cli::{BucketCommand, KeyArgs, ServeArgs};

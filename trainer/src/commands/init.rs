@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use covey_comms::{Location, PeerId, Quorum, Run};
+use covey_comms::agreement::Quorum;
+use covey_comms::bucket::location::Location;
+use covey_comms::primitives::PeerId;
+use covey_comms::run::Run;
 
 use super::join::refuse_read_only;
 use super::{config, on_runtime, print, say};

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use covey_comms::bucket::{BucketError, Creation};
 use covey_comms::ledger::Registry;
-use covey_comms::{BucketError, Clock, CommsError, Creation, Identity, PeerId, Run};
+use covey_comms::primitives::{Clock, Identity, PeerId};
+use covey_comms::run::{CommsError, Run};
 use covey_data::Dataset;
 
 use super::config::own_layers;

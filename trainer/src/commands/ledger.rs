@@ -68,8 +68,8 @@ mod deployment {
 
     use std::collections::BTreeMap;
 
-    use covey_comms::PeerId;
-    use covey_comms::ledger::evm::{Account, deploy};
+    use covey_comms::ledger::backends::evm::{Account, deploy};
+    use covey_comms::primitives::PeerId;
 
     use super::super::peer::connect;
     use super::super::{on_runtime, print, say};

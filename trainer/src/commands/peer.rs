@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use covey_comms::gauntlet::Verdict;
+use covey_comms::gauntlet::verdict::Verdict;
+use covey_comms::history::Follower;
 use covey_comms::ledger::Registry;
-use covey_comms::{Follower, Identity, Run};
+use covey_comms::primitives::Identity;
+use covey_comms::run::Run;
 
 use super::config::own_layers;
 use super::{on_runtime, print, say, standings};

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use covey_comms::gauntlet::Verdict;
-use covey_comms::ledger::{Membership, Record, Scores, State};
-use covey_comms::{Digest, PeerId};
+use covey_comms::gauntlet::verdict::Verdict;
+use covey_comms::ledger::Scores;
+use covey_comms::ledger::state::{Membership, Record, State};
+use covey_comms::primitives::{Digest, PeerId};
 use serde_json::{Value, json};
 
 /// Tables of peers, of the newest rounds, and of what the newest verdict says of everybody.

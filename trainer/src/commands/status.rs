@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use covey_comms::gauntlet::{Book, Penalty};
-use covey_comms::{CommsError, Follower, Manifest, PeerId, Round, Run, Vote};
+use covey_comms::agreement::Vote;
+use covey_comms::gauntlet::conduct::{Book, Penalty};
+use covey_comms::history::Follower;
+use covey_comms::objects::Manifest;
+use covey_comms::primitives::{PeerId, Round};
+use covey_comms::run::{CommsError, Run};
 use serde_json::json;
 
 use super::config::own_layers;

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use covey_comms::{BucketError, CommsError, Identity, Key, PeerId, Run};
+use covey_comms::bucket::BucketError;
+use covey_comms::objects::Key;
+use covey_comms::primitives::{Identity, PeerId};
+use covey_comms::run::{CommsError, Run};
 use covey_data::Dataset;
 
 use super::config::own_layers;

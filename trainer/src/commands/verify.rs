@@ -2,8 +2,9 @@
 
 use std::sync::atomic::AtomicBool;
 
-use covey_comms::gauntlet::Difference;
-use covey_comms::{PeerId, Run};
+use covey_comms::gauntlet::verdict::Difference;
+use covey_comms::primitives::PeerId;
+use covey_comms::run::Run;
 use serde_json::json;
 
 use super::config::own_layers;

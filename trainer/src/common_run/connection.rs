@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::{
-    Access, Bandwidth, BandwidthCap, Bucket, BucketError, ByteBudget, Clock, Creation, Digest, Identity, Line,
-    Location, Opener, Purse, Retry, RetryPolicy, SystemClock, open, probe, skew,
-};
+use covey_comms::bucket::decorators::{Bandwidth, BandwidthCap, ByteBudget, Line, Purse, Retry, RetryPolicy};
+use covey_comms::bucket::location::{Access, Location, open};
+use covey_comms::bucket::{Bucket, BucketError, Creation, probe, skew};
+use covey_comms::primitives::{Clock, Digest, Identity, SystemClock};
+use covey_comms::run::Opener;
 
 use crate::config::CommsConfig;
 

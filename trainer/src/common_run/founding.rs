@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey_comms::{Description, Digest, Identity, Lineage, Quorum, Round, Rules, Run};
+use covey_comms::agreement::Quorum;
+use covey_comms::objects::Lineage;
+use covey_comms::primitives::{Digest, Identity, Round};
+use covey_comms::run::{Description, Rules, Run};
 use covey_data::{Assignment, Dataset, Source, Split, Tokenizer};
 use covey_model::ModelConfig;
 

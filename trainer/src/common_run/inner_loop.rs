@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use anyhow::Context;
-use covey_comms::{Round, Seat};
+use covey_comms::membership::Seat;
+use covey_comms::primitives::Round;
 use covey_data::{Assignment, Loader};
 
 use crate::checkpoint::NamedTensor;

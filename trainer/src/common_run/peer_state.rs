@@ -5,7 +5,9 @@
 //! and the delta that is to be published. Whoever goes on from there publishes the very same bytes, and waits for the
 //! same decision.
 
-use covey_comms::{Lineage, Manifest, Position, Round, RunId};
+use covey_comms::history::Position;
+use covey_comms::objects::{Lineage, Manifest};
+use covey_comms::primitives::{Round, RunId};
 use covey_optim::sparseloco::Delta;
 use covey_optim::{AdamWState, Moments};
 use serde::{Deserialize, Serialize};

@@ -7,8 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::ledger::{BucketLog, Charter, CheckpointDigest, Ledger, LedgerError, Registry, Scores};
-use covey_comms::{Clock, Identity, PeerId, Run};
+use covey_comms::ledger::backends::BucketLog;
+use covey_comms::ledger::state::Charter;
+use covey_comms::ledger::{CheckpointDigest, Ledger, LedgerError, Registry, Scores};
+use covey_comms::primitives::{Clock, Identity, PeerId};
+use covey_comms::run::Run;
 use futures_util::future::{Either, select};
 
 use super::connection::jitter_seed;
@@ -65,8 +68,10 @@ pub fn wallet_key(file: Option<&Path>) -> anyhow::Result<Option<String>> {
 pub mod evm {
     //! Ledgers in contracts.
 
-    use super::{Arc, Charter, Ledger, Path, UsageError, wallet_key};
-    use covey_comms::ledger::evm::{EvmLedger, Wallet};
+    use super::{Arc, Path, UsageError, wallet_key};
+    use covey_comms::ledger::Ledger;
+    use covey_comms::ledger::backends::evm::{EvmLedger, Wallet};
+    use covey_comms::ledger::state::Charter;
 
     /// The wallet that pays, if there is one.
     ///
@@ -92,7 +97,9 @@ pub mod evm {
 
 #[cfg(not(feature = "evm"))]
 mod evm {
-    use super::{Arc, Charter, Ledger, Path, UsageError};
+    use super::{Arc, Path, UsageError};
+    use covey_comms::ledger::Ledger;
+    use covey_comms::ledger::state::Charter;
 
     pub(super) async fn open(_: &str, _: Charter, _: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
         let problem = UsageError::new("this build keeps no ledger in a contract");

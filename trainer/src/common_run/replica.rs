@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use covey_comms::{Digest, Exclusion, Manifest, OuterSettings, PeerId, Round};
+use covey_comms::objects::{Exclusion, Manifest, OuterSettings};
+use covey_comms::primitives::{Digest, PeerId, Round};
 use covey_optim::codec::{Codec, DecodeError};
 use covey_optim::sparseloco::{
     Clip, Delta, MeanOver, Schema, SparseLocoConfig, SparseLocoError, aggregate, outer_step,
@@ -246,16 +247,16 @@ pub fn exclusion(error: &DecodeError) -> Exclusion {
     }
 }
 
-fn mean_over(mean_over: covey_comms::MeanOver) -> MeanOver {
+fn mean_over(mean_over: covey_comms::objects::MeanOver) -> MeanOver {
     match mean_over {
-        covey_comms::MeanOver::Senders => MeanOver::Senders,
-        covey_comms::MeanOver::Peers => MeanOver::Peers,
+        covey_comms::objects::MeanOver::Senders => MeanOver::Senders,
+        covey_comms::objects::MeanOver::Peers => MeanOver::Peers,
     }
 }
 
-fn clip(clip: covey_comms::Clip) -> Clip {
+fn clip(clip: covey_comms::objects::Clip) -> Clip {
     match clip {
-        covey_comms::Clip::Off => Clip::Off,
-        covey_comms::Clip::MedianNorm => Clip::MedianNorm,
+        covey_comms::objects::Clip::Off => Clip::Off,
+        covey_comms::objects::Clip::MedianNorm => Clip::MedianNorm,
     }
 }

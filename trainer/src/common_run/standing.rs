@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::{CheckpointDescription, CommsError, Follower, Round, Run};
+use covey_comms::history::Follower;
+use covey_comms::objects::CheckpointDescription;
+use covey_comms::primitives::Round;
+use covey_comms::run::{CommsError, Run};
 
 use super::replica::Replica;
 use super::terms::Terms;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytes::Bytes;
-use covey_comms::Run;
+use covey_comms::run::Run;
 use covey_data::Dataset;
 use covey_model::ModelConfig;
 use covey_model::hub::HubConfig;

@@ -4,9 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use covey_comms::gauntlet::{Book, Penalty, Verdict};
+use covey_comms::gauntlet::conduct::{Book, Penalty};
+use covey_comms::gauntlet::verdict::Verdict;
+use covey_comms::history::Follower;
 use covey_comms::ledger::{CheckpointDigest, Scores};
-use covey_comms::{Closed, Digest, Exclusion, Follower, Identity, Manifest, OuterSettings, PeerId, Run, Validator};
+use covey_comms::objects::{Exclusion, Manifest, OuterSettings};
+use covey_comms::participants::validator::{Closed, Validator};
+use covey_comms::primitives::{Digest, Identity, PeerId};
+use covey_comms::run::Run;
 use covey_data::Dataset;
 use covey_optim::sparseloco::{Clip, MeanOver, SparseLocoConfig};
 
@@ -189,12 +194,12 @@ pub(crate) fn settings(config: &SparseLocoConfig, outer_steps: u64) -> OuterSett
     OuterSettings {
         alpha: config.outer_learning_rate.rate(outer_steps),
         mean_over: match config.mean_over {
-            MeanOver::Senders => covey_comms::MeanOver::Senders,
-            MeanOver::Peers => covey_comms::MeanOver::Peers,
+            MeanOver::Senders => covey_comms::objects::MeanOver::Senders,
+            MeanOver::Peers => covey_comms::objects::MeanOver::Peers,
         },
         clip: match config.clip {
-            Clip::Off => covey_comms::Clip::Off,
-            Clip::MedianNorm => covey_comms::Clip::MedianNorm,
+            Clip::Off => covey_comms::objects::Clip::Off,
+            Clip::MedianNorm => covey_comms::objects::Clip::MedianNorm,
         },
     }
 }

@@ -4,8 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use covey_comms::gauntlet::{Book, Difference, Examiner, Gauntlet, Verdict};
-use covey_comms::{Audit, Audited, BucketError, CommsError, Digest, Follower, Manifest, PeerId, Round, Run};
+use covey_comms::bucket::BucketError;
+use covey_comms::gauntlet::Gauntlet;
+use covey_comms::gauntlet::conduct::Book;
+use covey_comms::gauntlet::scoring::Examiner;
+use covey_comms::gauntlet::verdict::{Difference, Verdict};
+use covey_comms::history::Follower;
+use covey_comms::objects::Manifest;
+use covey_comms::participants::validator::{Audit, Audited};
+use covey_comms::primitives::{Digest, PeerId, Round};
+use covey_comms::run::{CommsError, Run};
 use covey_data::Assignment;
 
 use super::examination::Examination;
@@ -232,7 +240,7 @@ fn follows(manifest: &Manifest, verdict: &Verdict) -> Option<Difference> {
         return differ("manifest.included", names(&outcome.included), names(manifest.included()));
     }
     if *manifest.excluded() != outcome.excluded {
-        let names = |excluded: &BTreeMap<PeerId, covey_comms::Exclusion>| {
+        let names = |excluded: &BTreeMap<PeerId, covey_comms::objects::Exclusion>| {
             excluded.iter().map(|(peer, why)| format!("{} {why}", peer.short())).collect::<Vec<_>>().join(", ")
         };
         return differ("manifest.excluded", names(&outcome.excluded), names(manifest.excluded()));

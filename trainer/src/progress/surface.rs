@@ -1,10 +1,9 @@
 //! What progress is drawn on.
 
-use std::env;
-use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{env, fmt};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use covey_comms::Digest;
+use covey_comms::primitives::Digest;
 
 use super::{AT_HOME, Peer};
 use crate::common_run::peer_state::Present;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use covey_comms::Seat;
+use covey_comms::membership::Seat;
 
 use super::{AT_HOME, Peer};
 use crate::common_run::inner_loop::{Ahead, Joined};

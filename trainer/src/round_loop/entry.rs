@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use covey_comms::{Follower, Identity, Member, Run};
+use covey_comms::history::Follower;
+use covey_comms::participants::Member;
+use covey_comms::primitives::Identity;
+use covey_comms::run::Run;
 use covey_data::Dataset;
 use covey_model::ModelConfig;
 use covey_optim::sparseloco::Compressor;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use covey_comms::{CommsError, Inclusion, Published, Seat};
+use covey_comms::membership::Seat;
+use covey_comms::objects::Inclusion;
+use covey_comms::participants::Published;
+use covey_comms::run::CommsError;
 use covey_optim::sparseloco::Delta;
 
 use super::Peer;

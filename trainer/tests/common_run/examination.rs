@@ -9,8 +9,12 @@ use covey::common_run::examination::Examination;
 use covey::common_run::founding::assignment;
 use covey::common_run::replica::Replica;
 use covey::learner::Learner;
-use covey_comms::gauntlet::{Age, Examiner, Measurement, Seed, Sketch, Trial};
-use covey_comms::{Clip, Exclusion, Identity, MeanOver, OuterSettings, PeerId, Round, Seat, SystemClock};
+use covey_comms::agreement::draw::Seed;
+use covey_comms::gauntlet::checks::Sketch;
+use covey_comms::gauntlet::scoring::{Age, Examiner, Measurement, Trial};
+use covey_comms::membership::Seat;
+use covey_comms::objects::{Clip, Exclusion, MeanOver, OuterSettings};
+use covey_comms::primitives::{Identity, PeerId, Round, SystemClock};
 use covey_data::{Assignment, Dataset};
 use covey_model::{Initializer, ModelConfig, ParameterSpec};
 use covey_optim::sparseloco::Compressor;
@@ -117,7 +121,7 @@ fn training_helps_and_helps_most_where_it_was_done() {
     for Measurement { own, random } in measured.values() {
         assert!(own.after < own.before && random.after < random.before, "{measured:?}");
         assert!(own.typical < own.before && random.typical < random.before, "{measured:?}");
-        let gain = |losses: &covey_comms::gauntlet::Losses| (losses.typical - losses.after) / losses.before;
+        let gain = |losses: &covey_comms::gauntlet::scoring::Losses| (losses.typical - losses.after) / losses.before;
         assert!(gain(own) > gain(random), "{measured:?}");
     }
     let first = measured.values().next().unwrap().random;

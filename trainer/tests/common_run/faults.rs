@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use covey::round_loop::Ending;
-use covey_comms::{Bucket, FaultRates, Faulty, MemoryBucket, VirtualClock};
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::decorators::{FaultRates, Faulty};
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::primitives::VirtualClock;
 use futures_util::future::{join, join_all};
 
 use crate::world::{Choice, World};

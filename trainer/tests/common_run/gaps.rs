@@ -6,7 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use covey::round_loop::Ending;
-use covey_comms::{Bucket, BucketError, Identity, Key, Listed, MemoryBucket, Prefix, Put, Round, VirtualClock};
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
+use covey_comms::objects::{Key, Prefix};
+use covey_comms::primitives::{Identity, Round, VirtualClock};
 use futures_util::future::{Either, join, join4, select};
 
 use crate::same_bits::{ONE, THREE, TWO, until};

@@ -8,11 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use covey::common_run::examination::Examination;
 use covey::round_loop::Ending;
-use covey_comms::gauntlet::{Age, Examiner, ExaminerError, Measurement, Seed, Sketch, Trial};
-use covey_comms::{
-    Bucket, Certificate, Clip, Digest, Exclusion, Follower, Key, MeanOver, MemoryBucket, OuterSettings, PeerId, Round,
-    Validator, VirtualClock, Vote,
-};
+use covey_comms::agreement::draw::Seed;
+use covey_comms::agreement::{Certificate, Vote};
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::gauntlet::checks::Sketch;
+use covey_comms::gauntlet::scoring::{Age, Examiner, ExaminerError, Measurement, Trial};
+use covey_comms::history::Follower;
+use covey_comms::objects::{Clip, Exclusion, Key, MeanOver, OuterSettings};
+use covey_comms::participants::validator::Validator;
+use covey_comms::primitives::{Digest, PeerId, Round, VirtualClock};
 use futures_util::future::{join, join4};
 
 use crate::same_bits::{ONE, TWO};

@@ -6,10 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use covey::round_loop::Ending;
-use covey_comms::{
-    Access, Bucket, BucketError, Clock, Identity, Key, Listed, MemoryBucket, Prefix, Put, Round, Secret, Server,
-    ServerOptions, SystemClock, VirtualClock, open,
-};
+use covey_comms::bucket::location::{Access, Secret, open};
+use covey_comms::bucket::server::{Server, ServerOptions};
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
+use covey_comms::objects::{Key, Prefix};
+use covey_comms::primitives::{Clock, Identity, Round, SystemClock, VirtualClock};
 use futures_util::future::{Either, join3, join5, select};
 
 use crate::world::{Choice, World};

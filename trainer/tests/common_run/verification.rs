@@ -5,11 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use covey::common_run::verification::{Depth, Finding};
 use covey::round_loop::Ending;
-use covey_comms::gauntlet::{Gauntlet, Inputs, RoundSecret, Verdict};
-use covey_comms::{
-    Author, Bucket, Certificate, Digest, Envelope, Expectation, Grounds, Key, Kind, Manifest, MemoryBucket, Prefix,
-    Round, RunId, VirtualClock,
-};
+use covey_comms::agreement::Certificate;
+use covey_comms::agreement::draw::RoundSecret;
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::stores::MemoryBucket;
+use covey_comms::gauntlet::verdict::Verdict;
+use covey_comms::gauntlet::{Gauntlet, Inputs};
+use covey_comms::objects::envelope::{Author, Envelope, Expectation, Kind};
+use covey_comms::objects::{Grounds, Key, Manifest, Prefix};
+use covey_comms::primitives::{Digest, Round, RunId, VirtualClock};
 use futures_util::future::join3;
 
 use crate::same_bits::{ONE, TWO};

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use covey_comms::gauntlet::{Age, Examiner, GauntletConfig, Seed, Trial};
-use covey_comms::{Identity, OuterSettings, PeerId, Round, Seat};
+use covey_comms::agreement::draw::Seed;
+use covey_comms::gauntlet::GauntletConfig;
+use covey_comms::gauntlet::scoring::{Age, Examiner, Trial};
+use covey_comms::membership::Seat;
+use covey_comms::objects::OuterSettings;
+use covey_comms::primitives::{Identity, PeerId, Round};
 use covey_optim::sparseloco::Compressor;
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::Quorum;
+use covey_comms::agreement::Quorum;
 
 use super::Trained;
 use crate::commands::{is_raised, on_runtime, say};

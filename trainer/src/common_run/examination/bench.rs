@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use covey_comms::gauntlet::{Age, Examiner, ExaminerError, Measurement, Seed, Sketch, Trial};
-use covey_comms::{Digest, Exclusion, Manifest, OuterSettings, PeerId};
+use covey_comms::agreement::draw::Seed;
+use covey_comms::gauntlet::checks::Sketch;
+use covey_comms::gauntlet::scoring::{Age, Examiner, ExaminerError, Measurement, Trial};
+use covey_comms::objects::{Exclusion, Manifest, OuterSettings};
+use covey_comms::primitives::{Digest, PeerId};
 use covey_data::Assignment;
 use covey_optim::sparseloco::{Delta, SparseLocoError};
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use covey_comms::PeerId;
-use covey_comms::gauntlet::{Seed, Trial};
+use covey_comms::agreement::draw::Seed;
+use covey_comms::gauntlet::scoring::Trial;
+use covey_comms::primitives::PeerId;
 use covey_data::{Assignment, DataError};
 use covey_model::BatchError;
 use covey_optim::fsdp::FsdpError;
@@ -55,7 +56,7 @@ impl Questions {
     pub fn draw(trial: &Trial<'_>, assignment: &Assignment) -> Result<Self, DataError> {
         let seats = trial.evaluated.values().map(|seat| seat.of).max().unwrap_or(0);
         let read = |purpose: &str, samples| passage(trial, assignment, purpose, samples);
-        let own = |(peer, seat): (&PeerId, &covey_comms::Seat)| {
+        let own = |(peer, seat): (&PeerId, &covey_comms::membership::Seat)| {
             let first = u64::from(seat.index) * assignment.samples();
             let samples = first..first + assignment.samples();
             Ok((*peer, read(&format!("own windows {peer}"), samples)?))

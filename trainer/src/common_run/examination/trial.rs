@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use covey_comms::gauntlet::{Losses, Measurement, Trial};
-use covey_comms::{Clip, PeerId};
+use covey_comms::gauntlet::scoring::{Losses, Measurement, Trial};
+use covey_comms::objects::Clip;
+use covey_comms::primitives::PeerId;
 use covey_optim::sparseloco::{Delta, TensorDelta, clip_scales};
 
 use super::questions::{ExaminationError, Passage, Questions};

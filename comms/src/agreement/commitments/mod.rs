@@ -1,0 +1,5 @@
+//! The commitments of a round that a validator saw in time.
+
+mod commitment_list;
+
+pub use self::commitment_list::{Called, Roll, Rolls};

@@ -1,0 +1,11 @@
+//! Buckets around a bucket: retries, rate limits, byte budgets, and injected faults.
+
+mod byte_budget;
+mod faulty;
+mod rate_limit;
+mod retry;
+
+pub use self::byte_budget::{ByteBudget, Purse};
+pub use self::faulty::{FaultRates, Faulty};
+pub use self::rate_limit::{Bandwidth, BandwidthCap, Line};
+pub use self::retry::{Retry, RetryPolicy};

@@ -1,0 +1,8 @@
+//! Access keys of the server's users and what each of them may do.
+
+mod authorization;
+mod credentials;
+
+pub(crate) use self::authorization::{Gate, Right};
+pub use self::credentials::peer_credentials;
+pub(crate) use self::credentials::{Keyring, peer_named};

@@ -1,0 +1,6 @@
+//! The files under the served folder, written to a staging area and renamed.
+
+mod object_files;
+pub(crate) mod staging;
+
+pub(crate) use self::object_files::{Depot, Mode, place};

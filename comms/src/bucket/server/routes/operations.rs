@@ -1,0 +1,312 @@
+//! The operations of S3 that the server knows; every other one is answered with `NotImplemented`.
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+
+use super::listing::{LARGEST_PAGE, Query, page};
+use super::multipart::{Uploads, bare_tag, choose};
+use crate::bucket::server::auth::Right;
+use crate::bucket::server::files::{Depot, place};
+use crate::bucket::server::http::{Flow, blob, check_dates, check_tags, mode, outflow};
+
+/// The most objects that one request removes.
+const MAX_REMOVED: usize = 1000;
+
+/// One bucket, as S3 sees it. The [gate](crate::bucket::server::auth::Gate) has let every request through that arrives here.
+pub(crate) struct Operations {
+    pub(in crate::bucket::server) bucket: String,
+    pub(in crate::bucket::server) depot: Depot,
+    pub(in crate::bucket::server) uploads: Uploads,
+}
+
+impl Operations {
+    async fn remove_all(&self, places: impl IntoIterator<Item = Path>) {
+        for place in places {
+            // At worst a file stays in the corner of what is not whole, until the next start.
+            let _ = self.depot.remove(&place).await;
+        }
+    }
+}
+
+#[async_trait]
+impl S3 for Operations {
+    async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+        match request.input.bucket == self.bucket {
+            true => ok(CreateBucketOutput { location: Some(format!("/{}", self.bucket)) }),
+            false => Err(s3_error!(TooManyBuckets, "this server has one bucket, `{}`", self.bucket)),
+        }
+    }
+
+    async fn head_bucket(&self, _: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        ok(HeadBucketOutput::default())
+    }
+
+    async fn get_bucket_location(
+        &self,
+        _: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        ok(GetBucketLocationOutput::default())
+    }
+
+    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        let bucket = Bucket { name: Some(self.bucket.clone()), ..Bucket::default() };
+        ok(ListBucketsOutput { buckets: Some(vec![bucket]), ..ListBucketsOutput::default() })
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        let limit = input.max_keys.map_or(LARGEST_PAGE, |most| usize::try_from(most).unwrap_or(0).min(LARGEST_PAGE));
+        let query = Query {
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: input.delimiter.clone(),
+            after_key: input.start_after.clone(),
+            after_entry: input.continuation_token.clone(),
+            limit,
+        };
+        let page = page(self.depot.store(), &query).await?;
+        let folders = page.folders.into_iter().map(|folder| CommonPrefix { prefix: Some(folder) });
+        ok(ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            delimiter: input.delimiter,
+            start_after: input.start_after,
+            continuation_token: input.continuation_token,
+            max_keys: i32::try_from(limit).ok(),
+            key_count: i32::try_from(page.objects.len() + folders.len()).ok(),
+            is_truncated: Some(page.last.is_some()),
+            next_continuation_token: page.last,
+            common_prefixes: Some(folders.collect()),
+            contents: Some(page.objects.iter().map(listed).collect()),
+            ..ListObjectsV2Output::default()
+        })
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = request.input;
+        let found = self.depot.head(&place(&input.key)?).await?;
+        check_tags(&found, input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        check_dates(&found, input.if_modified_since.as_ref(), input.if_unmodified_since.as_ref())?;
+        ok(HeadObjectOutput {
+            accept_ranges: Some("bytes".into()),
+            content_length: length(found.size),
+            e_tag: Some(tag(&found)),
+            last_modified: Some(modified(&found)),
+            ..HeadObjectOutput::default()
+        })
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = request.input;
+        let is_ranged = input.range.is_some();
+        let found = self.depot.get(&place(&input.key)?, input.range).await?;
+        check_tags(&found.meta, input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        check_dates(&found.meta, input.if_modified_since.as_ref(), input.if_unmodified_since.as_ref())?;
+        let range = found.range.clone();
+        let bytes = range.end - range.start;
+        ok(GetObjectOutput {
+            accept_ranges: Some("bytes".into()),
+            content_length: length(bytes),
+            content_range: is_ranged
+                .then(|| format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), found.meta.size)),
+            e_tag: Some(tag(&found.meta)),
+            last_modified: Some(modified(&found.meta)),
+            body: Some(blob(outflow(found), bytes)),
+            ..GetObjectOutput::default()
+        })
+    }
+
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let right = right(&request);
+        let input = request.input;
+        let mode = mode(right, input.if_none_match.as_ref(), input.if_match.as_ref())?;
+        let announced = announced(input.content_length);
+        let written = self.depot.write(&place(&input.key)?, flow(input.body), announced, mode).await?;
+        ok(PutObjectOutput { e_tag: Some(tag(&written)), ..PutObjectOutput::default() })
+    }
+
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let right = right(&request);
+        let CopySource::Bucket { bucket, key, .. } = &request.input.copy_source else {
+            return Err(s3_error!(NotImplemented, "copies are made within the bucket"));
+        };
+        if **bucket != *self.bucket {
+            return Err(s3_error!(NoSuchBucket));
+        }
+        let copied = self.depot.copy(&place(key)?, &place(&request.input.key)?, mode(right, None, None)?).await?;
+        let result = CopyObjectResult {
+            e_tag: Some(tag(&copied)),
+            last_modified: Some(modified(&copied)),
+            ..CopyObjectResult::default()
+        };
+        ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
+    }
+
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        self.depot.remove(&place(&request.input.key)?).await?;
+        ok(DeleteObjectOutput::default())
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let delete = request.input.delete;
+        if delete.objects.len() > MAX_REMOVED {
+            return Err(s3_error!(MalformedXML, "one request removes at most {MAX_REMOVED} objects"));
+        }
+        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+        for ObjectIdentifier { key, .. } in delete.objects {
+            let removal = async { self.depot.remove(&place(&key)?).await };
+            match removal.await {
+                Ok(()) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
+                Err(error) => errors.push(Error {
+                    key: Some(key),
+                    code: Some(error.code().as_str().into()),
+                    message: error.message().map(Into::into),
+                    ..Error::default()
+                }),
+            }
+        }
+        let deleted = (!delete.quiet.unwrap_or_default()).then_some(deleted);
+        ok(DeleteObjectsOutput { deleted, errors: Some(errors), ..DeleteObjectsOutput::default() })
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let owner = request.credentials.map(|credentials| credentials.access_key).unwrap_or_default();
+        let (bucket, key) = (request.input.bucket, request.input.key);
+        let (id, ended) = self.uploads.begin(place(&key)?, &owner);
+        self.remove_all(ended).await;
+        ok(CreateMultipartUploadOutput {
+            bucket: Some(bucket),
+            key: Some(key),
+            upload_id: Some(id),
+            ..CreateMultipartUploadOutput::default()
+        })
+    }
+
+    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = request.input;
+        let (place, number) = (place(&input.key)?, input.part_number);
+        self.uploads.check(&input.upload_id, &place, number)?;
+        let part = self.depot.set_aside(flow(input.body), announced(input.content_length)).await?;
+        let (aside, e_tag) = (part.location.clone(), Some(tag(&part)));
+        match self.uploads.add(&input.upload_id, &place, number, part) {
+            Ok(replaced) => self.remove_all(replaced).await,
+            Err(error) => {
+                self.remove_all([aside]).await;
+                return Err(error);
+            }
+        }
+        ok(UploadPartOutput { e_tag, ..UploadPartOutput::default() })
+    }
+
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        let input = request.input;
+        let after = input.part_number_marker.unwrap_or_default();
+        let most = input.max_parts.map_or(LARGEST_PAGE, |most| usize::try_from(most).unwrap_or(0).min(LARGEST_PAGE));
+        let there = self.uploads.parts(&input.upload_id, &place(&input.key)?)?;
+        let mut rest = there.range(after.saturating_add(1)..);
+        let parts: Vec<_> = rest.by_ref().take(most).map(|(number, part)| listed_part(*number, part)).collect();
+        ok(ListPartsOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(input.upload_id),
+            is_truncated: Some(rest.next().is_some()),
+            next_part_number_marker: parts.last().and_then(|part| part.part_number),
+            parts: Some(parts),
+            ..ListPartsOutput::default()
+        })
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let right = right(&request);
+        let input = request.input;
+        let mode = mode(right, input.if_none_match.as_ref(), input.if_match.as_ref())?;
+        let place = place(&input.key)?;
+        let wanted = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let wanted: Vec<_> =
+            wanted.iter().filter_map(|part| Some((part.part_number?, part.e_tag.as_ref()?.value()))).collect();
+        let parts = choose(&self.uploads.parts(&input.upload_id, &place)?, &wanted)?;
+        let written = self.depot.assemble(parts, &place, mode).await?;
+        self.remove_all(self.uploads.end(&input.upload_id, &place)?).await;
+        ok(CompleteMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: Some(tag(&written)),
+            ..CompleteMultipartUploadOutput::default()
+        })
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let ended = self.uploads.end(&request.input.upload_id, &place(&request.input.key)?)?;
+        self.remove_all(ended).await;
+        ok(AbortMultipartUploadOutput::default())
+    }
+}
+
+fn ok<T>(output: T) -> S3Result<S3Response<T>> {
+    Ok(S3Response::new(output))
+}
+
+fn right<T>(request: &S3Request<T>) -> Right {
+    request.extensions.get().copied().unwrap_or(Right::CreateOnly)
+}
+
+fn flow(body: Option<StreamingBlob>) -> Flow {
+    match body {
+        Some(body) => body.boxed(),
+        None => futures_util::stream::empty().boxed(),
+    }
+}
+
+fn announced(length: Option<i64>) -> Option<u64> {
+    length.and_then(|length| u64::try_from(length).ok())
+}
+
+fn length(bytes: u64) -> Option<i64> {
+    i64::try_from(bytes).ok()
+}
+
+fn tag(stored: &ObjectMeta) -> ETag {
+    ETag::Strong(bare_tag(stored).into())
+}
+
+fn modified(stored: &ObjectMeta) -> Timestamp {
+    Timestamp::from(std::time::SystemTime::from(stored.last_modified))
+}
+
+fn listed(stored: &ObjectMeta) -> Object {
+    Object {
+        key: Some(stored.location.to_string()),
+        e_tag: Some(tag(stored)),
+        last_modified: Some(modified(stored)),
+        size: length(stored.size),
+        ..Object::default()
+    }
+}
+
+fn listed_part(number: i32, part: &ObjectMeta) -> Part {
+    Part {
+        part_number: Some(number),
+        e_tag: Some(tag(part)),
+        last_modified: Some(modified(part)),
+        size: length(part.size),
+        ..Part::default()
+    }
+}

@@ -1,0 +1,9 @@
+//! Checks on deltas before any loss is measured: near-copies, sketches, consistency with the assigned data.
+
+mod consistency;
+mod similarity;
+mod sketch;
+
+pub(crate) use self::similarity::Likeness;
+pub use self::similarity::{Overlap, OverlapConfig};
+pub use self::sketch::Sketch;

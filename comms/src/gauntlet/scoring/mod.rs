@@ -1,0 +1,9 @@
+//! From losses to ratings: what is measured, how it is compared, and the OpenSkill rating.
+
+mod evaluation;
+mod evaluator;
+mod rating;
+
+pub(crate) use self::evaluation::Evaluation;
+pub use self::evaluator::{Age, Examiner, ExaminerError, Losses, Measurement, Trial};
+pub use self::rating::{Rating, RatingConfig, RatingError};

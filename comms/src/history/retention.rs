@@ -1,0 +1,92 @@
+//! What may be removed from a bucket, and its removal.
+//!
+//! What stays for as long as the run: its description and parts, every hello, and of each round all but the deltas, so that
+//! every verdict can be read.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
+
+use crate::bucket::{BucketError, Listed};
+use crate::objects::{Key, Prefix};
+use crate::participants::validator::Validator;
+use crate::primitives::{PeerId, Round};
+use crate::run::{CONCURRENCY, CommsError, Run};
+
+/// Rounds beyond `patience` for which signs of life are kept, for validators that lag.
+const GRACE: u32 = 2;
+
+impl Validator {
+    /// Removes what nobody needs any more: checkpoints beyond those that are kept, deltas of rounds before the oldest of
+    /// them, and signs of life of rounds long past.
+    ///
+    /// Of each peer the newest heartbeat and the newest farewell stay whatever their age: they tell that its hello was
+    /// answered. Buckets that peers brought are left alone: each peer cleans up its own. Interrupted, it goes on with the
+    /// next call. A validator whose keys may not remove anything leaves it to those that may.
+    ///
+    /// # Errors
+    /// What the bucket says.
+    pub async fn retire(&self) -> Result<(), CommsError> {
+        let run = self.follower().run();
+        let rules = &run.description().rules;
+        let checkpoints = run.checkpoints().await?;
+        if let Some(place) = checkpoints.len().checked_sub(rules.keep_checkpoints as usize)
+            && let Some(oldest) = checkpoints.get(place)
+        {
+            retire_checkpoints(run, *oldest).await?;
+            retire_deltas(run, *oldest).await?;
+        }
+        let first = self.follower().next().0.saturating_sub(rules.patience.saturating_add(GRACE));
+        retire_signs(run, Round(first)).await
+    }
+}
+
+/// Removes the checkpoints of rounds before `oldest`: descriptions first, so that no checkpoint with one lacks a part.
+async fn retire_checkpoints(run: &Run, oldest: Round) -> Result<(), CommsError> {
+    let listing = run.bucket().list(&Prefix::Checkpoints, None).await?;
+    let is_description = |key: &Key| matches!(key, Key::CheckpointDescription(round) if *round < oldest);
+    let is_part = |key: &Key| matches!(key, Key::CheckpointPart(round, _) if *round < oldest);
+    remove(run, keys(&listing).filter(is_description)).await?;
+    remove(run, keys(&listing).filter(is_part)).await
+}
+
+async fn retire_deltas(run: &Run, oldest: Round) -> Result<(), CommsError> {
+    let listing = run.bucket().list(&Prefix::Rounds, None).await?;
+    let is_old = |key: &Key| matches!(key, Key::Delta(round, _) if *round < oldest);
+    remove(run, keys(&listing).filter(is_old)).await
+}
+
+/// Removes heartbeats and farewells of rounds before `first`, but the newest of each peer.
+async fn retire_signs(run: &Run, first: Round) -> Result<(), CommsError> {
+    let listing = run.bucket().list(&Prefix::Peers, None).await?;
+    let mut newest: BTreeMap<(PeerId, bool), Key> = BTreeMap::new();
+    let mut old = Vec::new();
+    // Listings ascend, so each sign of a peer is newer than the one before.
+    for key in keys(&listing) {
+        let (peer, round, is_heartbeat) = match key {
+            Key::Heartbeat(peer, round) => (peer, round, true),
+            Key::Farewell(peer, round) => (peer, round, false),
+            _ => continue,
+        };
+        if round < first {
+            old.extend(newest.insert((peer, is_heartbeat), key));
+        } else {
+            old.extend(newest.remove(&(peer, is_heartbeat)));
+        }
+    }
+    remove(run, old.into_iter()).await
+}
+
+fn keys(listing: &[Listed]) -> impl Iterator<Item = Key> {
+    listing.iter().map(|listed| listed.key)
+}
+
+async fn remove(run: &Run, keys: impl Iterator<Item = Key>) -> Result<(), CommsError> {
+    let bucket = run.bucket();
+    let removals: Vec<_> = keys.map(|key| async move { bucket.delete(&key).await }).collect();
+    match iter(removals).buffer_unordered(CONCURRENCY).try_collect().await {
+        // Not every validator may remove what others wrote.
+        Err(BucketError::Denied { .. }) => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}

@@ -1,0 +1,57 @@
+//! The secret key of an account that pays for what is written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use alloy::signers::local::PrivateKeySigner;
+
+use super::account::Account;
+
+/// A text that is no secret key; it is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the wallet's key is not 64 hexadecimal digits, with or without 0x before them")]
+pub struct WalletError;
+
+/// An account that can sign; its secret is printed as `[redacted]`.
+#[derive(Clone)]
+pub struct Wallet(PrivateKeySigner);
+
+impl Wallet {
+    /// Its address.
+    pub fn account(&self) -> Account {
+        self.0.address()
+    }
+
+    pub(super) fn signer(&self) -> PrivateKeySigner {
+        self.0.clone()
+    }
+}
+
+impl FromStr for Wallet {
+    type Err = WalletError;
+
+    fn from_str(text: &str) -> Result<Self, WalletError> {
+        text.trim().parse().map(Self).map_err(|_| WalletError)
+    }
+}
+
+impl fmt::Debug for Wallet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Wallet").field("account", &self.account()).field("secret", &"[redacted]").finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let secret = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+        let wallet: Wallet = format!("0x{secret}\n").parse().unwrap();
+        assert_eq!(wallet.account().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+        let printed = format!("{wallet:?}");
+        assert!(printed.contains("[redacted]") && !printed.contains("ac0974"), "{printed}");
+        assert_eq!(secret.get(1..).unwrap().parse::<Wallet>().unwrap_err(), WalletError);
+    }
+}

@@ -1,0 +1,57 @@
+//! A ledger in the memory of this process, for tests and simulations.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::ledger::entry::{Entry, Place};
+use crate::ledger::error::LedgerError;
+use crate::ledger::ledger::{Ledger, Line};
+use crate::ledger::operation::Statement;
+use crate::ledger::state::Charter;
+use crate::primitives::Identity;
+
+/// Entries that are gone with the process; all clones share them.
+#[derive(Clone, Debug)]
+pub struct MemoryLedger {
+    charter: Charter,
+    entries: Arc<Mutex<Vec<Entry>>>,
+}
+
+impl MemoryLedger {
+    /// An empty ledger.
+    pub fn new(charter: Charter) -> Self {
+        Self { charter, entries: Arc::default() }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    fn charter(&self) -> &Charter {
+        &self.charter
+    }
+
+    async fn read(&self, since: u64) -> Result<Vec<Line>, LedgerError> {
+        let entries = self.entries();
+        let lines = (0_u64..).zip(entries.iter()).map(|(number, entry)| Line { number, entry: Ok(entry.clone()) });
+        Ok(lines.skip_while(|line| line.number < since).collect())
+    }
+
+    async fn append(
+        &self,
+        author: &Identity,
+        statement: Statement,
+        successor: Option<&Identity>,
+    ) -> Result<u64, LedgerError> {
+        let mut entries = self.entries();
+        let number = entries.len() as u64;
+        let after = entries.last().map_or(*self.charter.run.digest(), Entry::digest);
+        let place = Place { run: self.charter.run, number, after };
+        entries.push(Entry::seal(author, place, statement, successor)?);
+        Ok(number)
+    }
+}

@@ -1,0 +1,143 @@
+//! A ledger and the state that it amounts to, kept up to date: what peers and validators work with.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::error::LedgerError;
+use super::ledger::Ledger;
+use super::operation::{CheckpointDigest, Scores, Statement};
+use super::rejection::Refusal;
+use crate::ledger::state::{Council, State};
+use crate::primitives::{Digest, Identity, PeerId};
+
+/// One reader's view of a ledger, and its pen.
+///
+/// What would have no effect is refused before it is written.
+#[derive(Debug)]
+pub struct Registry {
+    ledger: Arc<dyn Ledger>,
+    state: State,
+}
+
+impl Registry {
+    /// Nothing read yet.
+    pub fn new(ledger: Arc<dyn Ledger>) -> Self {
+        let state = State::genesis(ledger.charter());
+        Self { ledger, state }
+    }
+
+    /// The state as of the last [`refresh`](Self::refresh).
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Reads what is new, one request where nothing is; gives how many lines that were.
+    ///
+    /// # Errors
+    /// What the keeper says.
+    pub async fn refresh(&mut self) -> Result<usize, LedgerError> {
+        self.refresh_watching(None).await.map(|(count, _)| count)
+    }
+
+    /// The same, telling why the line of number `watched` has no effect, if it has none.
+    async fn refresh_watching(&mut self, watched: Option<u64>) -> Result<(usize, Option<Refusal>), LedgerError> {
+        let lines = self.ledger.read(self.state.next()).await?;
+        let mut refusal = None;
+        for line in &lines {
+            let outcome = self.state.apply(line);
+            if Some(line.number) == watched {
+                refusal = outcome.err();
+            }
+        }
+        Ok((lines.len(), refusal))
+    }
+
+    /// Says something in the author's name; gives the number of the entry.
+    ///
+    /// # Errors
+    /// [`LedgerError::Refused`] for what would have no effect, [`LedgerError::Overtaken`] if another entry came first, or
+    /// what the keeper says.
+    pub async fn submit(
+        &mut self,
+        author: &Identity,
+        statement: Statement,
+        successor: Option<&Identity>,
+    ) -> Result<u64, LedgerError> {
+        self.refresh().await?;
+        self.state.permits(author.peer(), &statement)?;
+        let number = self.ledger.append(author, statement, successor).await?;
+        match self.refresh_watching(Some(number)).await? {
+            (_, None) => Ok(number),
+            (_, Some(refusal)) => Err(LedgerError::Overtaken { number, refusal }),
+        }
+    }
+
+    /// Takes part from now on, with deltas in the run's bucket or in the one at `bucket`.
+    ///
+    /// # Errors
+    /// As for [`Registry::submit`].
+    pub async fn register(&mut self, peer: &Identity, bucket: Option<String>) -> Result<u64, LedgerError> {
+        self.submit(peer, Statement::Register { bucket }, None).await
+    }
+
+    /// Moves a member's deltas.
+    ///
+    /// # Errors
+    /// As for [`Registry::submit`].
+    pub async fn announce(&mut self, peer: &Identity, bucket: Option<String>) -> Result<u64, LedgerError> {
+        self.submit(peer, Statement::Announce { bucket }, None).await
+    }
+
+    /// Goes on under another key.
+    ///
+    /// # Errors
+    /// As for [`Registry::submit`].
+    pub async fn rotate(&mut self, old: &Identity, new: &Identity) -> Result<u64, LedgerError> {
+        self.submit(old, Statement::Rotate { to: new.peer() }, Some(new)).await
+    }
+
+    /// Takes part no longer.
+    ///
+    /// # Errors
+    /// As for [`Registry::submit`].
+    pub async fn leave(&mut self, peer: &Identity) -> Result<u64, LedgerError> {
+        self.submit(peer, Statement::Leave {}, None).await
+    }
+
+    /// Names the verdict on a round.
+    ///
+    /// # Errors
+    /// As for [`Registry::submit`].
+    pub async fn post_scores(&mut self, validator: &Identity, scores: Scores) -> Result<u64, LedgerError> {
+        self.submit(validator, Statement::Scores(scores), None).await
+    }
+
+    /// Names the weights at the start of a round.
+    ///
+    /// # Errors
+    /// As for [`Registry::submit`].
+    pub async fn post_checkpoint(
+        &mut self,
+        validator: &Identity,
+        checkpoint: CheckpointDigest,
+    ) -> Result<u64, LedgerError> {
+        self.submit(validator, Statement::Checkpoint(checkpoint), None).await
+    }
+
+    /// Votes for other validators.
+    ///
+    /// # Errors
+    /// As for [`Registry::submit`].
+    pub async fn vote(
+        &mut self,
+        validator: &Identity,
+        members: BTreeSet<PeerId>,
+        threshold: u32,
+        accounts: Option<Digest>,
+    ) -> Result<u64, LedgerError> {
+        self.refresh().await?;
+        let generation = self.state.council().generation.saturating_add(1);
+        let council = Council { generation, members, threshold, accounts };
+        self.submit(validator, Statement::Validators(council), None).await
+    }
+}

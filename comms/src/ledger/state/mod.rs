@@ -1,0 +1,9 @@
+//! The state that follows from a ledger's entries.
+
+mod state;
+mod tally;
+mod validator_set_change;
+
+pub use self::state::{Membership, Record, State};
+pub use self::tally::Tally;
+pub use self::validator_set_change::{Charter, Council, MAX_VALIDATORS};

@@ -1,0 +1,7 @@
+//! Who takes part in a round, and in which slot.
+
+mod active_set;
+mod slot;
+
+pub(crate) use self::active_set::{Attendance, Roster};
+pub use self::slot::Seat;

@@ -1,0 +1,47 @@
+//! Seats: who takes part in a round, in an order that everybody can compute.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::objects::{Exclusion, Manifest};
+use crate::primitives::PeerId;
+
+/// The place of one peer among all that may contribute to a round; it decides what data the peer trains on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seat {
+    /// The peer's rank, from 0.
+    pub index: u32,
+    /// The number of seats.
+    pub of: u32,
+}
+
+impl Seat {
+    /// The seat of `peer` in the round after the one that `last` decided.
+    ///
+    /// Seats belong to all peers that `last` names, in ascending order, but those excluded as unknown.
+    pub fn of(peer: PeerId, last: &Manifest) -> Option<Self> {
+        let is_seated = |(_, reason): &(&PeerId, &Exclusion)| **reason != Exclusion::UnknownPeer;
+        let has_seat = last.included().contains_key(&peer)
+            || last.excluded().get_key_value(&peer).is_some_and(|entry| is_seated(&entry));
+        let before = last.included().range(..peer).count() + last.excluded().range(..peer).filter(is_seated).count();
+        let all = last.included().len() + last.excluded().iter().filter(is_seated).count();
+        // A manifest names at most 65,536 peers.
+        has_seat.then_some(Self { index: before as u32, of: all as u32 })
+    }
+
+    /// All seats of the round after the one that `last` decided.
+    pub(crate) fn all(last: &Manifest) -> BTreeMap<PeerId, Self> {
+        let holders = Self::holders(last);
+        // A manifest names at most 65,536 peers.
+        let of = holders.len() as u32;
+        holders.into_iter().zip(0..).map(|(peer, index)| (peer, Self { index, of })).collect()
+    }
+
+    /// Everybody who has a seat in the round after the one that `last` decided.
+    pub(crate) fn holders(last: &Manifest) -> BTreeSet<PeerId> {
+        let excluded = last.excluded().iter().filter(|(_, reason)| **reason != Exclusion::UnknownPeer);
+        last.included().keys().chain(excluded.map(|(peer, _)| peer)).copied().collect()
+    }
+}

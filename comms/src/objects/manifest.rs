@@ -1,0 +1,341 @@
+//! The word of the validators on a round: whose deltas count, whose do not and why, how they are applied, and which weights
+//! follow.
+//!
+//! A manifest travels in a [`Certificate`](crate::agreement::Certificate) of as many signatures as the run asks for. It has one
+//! encoding, specified in `docs/protocol.md`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::exclusion::Exclusion;
+use super::lineage::Lineage;
+use super::outer_settings::OuterSettings;
+use crate::primitives::{Digest, Fields, PeerId, Round};
+
+const MAGIC: [u8; 4] = *b"CVMF";
+const VERSION: u16 = 2;
+
+/// Bytes of everything but the two lists.
+const FIXED_LENGTH: usize = 4 + 2 + 4 + 32 + 3 * 32 + OuterSettings::LENGTH + 4 + 4 + 32;
+const INCLUSION_LENGTH: usize = 32 + Inclusion::LENGTH;
+const EXCLUSION_LENGTH: usize = 32 + 1;
+
+/// The most peers that one manifest speaks of, included and excluded together.
+pub const MAX_PEERS: usize = 65_536;
+
+/// What a delta is known by: all that is said of one without looking at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inclusion {
+    /// The digest of the delta: of the payload, without its envelope.
+    pub digest: Digest,
+    /// The length of the delta in bytes.
+    pub length: u64,
+}
+
+/// Where a manifest comes from and what it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// The validator whose verdict this is.
+    pub proposer: PeerId,
+    /// The digest of the verdict's bytes: everything that was measured, and why who is in.
+    pub verdict: Digest,
+    /// The digest of the weights after the round.
+    pub weights: Digest,
+}
+
+/// Why a manifest is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Somebody signed who is no validator.
+    #[error("manifest of {round} is signed by {}, who is no validator", signer.short())]
+    Stranger {
+        /// The round.
+        round: Round,
+        /// Who signed.
+        signer: PeerId,
+    },
+
+    /// A signature that does not hold.
+    #[error("manifest of {round} has no valid signature of {}", signer.short())]
+    BadSignature {
+        /// The round.
+        round: Round,
+        /// Whose it should be.
+        signer: PeerId,
+    },
+
+    /// Fewer signatures than the run asks for.
+    #[error("manifest of {round} is signed by {got} validators, the run asks for {expected}")]
+    TooFew {
+        /// The round.
+        round: Round,
+        /// How many it takes.
+        expected: usize,
+        /// How many there are.
+        got: usize,
+    },
+
+    /// Not the bytes of a manifest.
+    #[error("manifest is malformed: {reason}")]
+    Malformed {
+        /// The first thing that is wrong.
+        reason: &'static str,
+    },
+
+    /// The manifest of another round.
+    #[error("manifest is of {got}, not of {expected}")]
+    WrongRound {
+        /// The round that was asked for.
+        expected: Round,
+        /// The manifest's round.
+        got: Round,
+    },
+
+    /// Built on another history than the round before it ended with.
+    #[error("manifest of {round} starts from lineage {got}, not {expected}")]
+    WrongPrevious {
+        /// The manifest's round.
+        round: Round,
+        /// The lineage that the round starts from.
+        expected: Lineage,
+        /// The lineage that the manifest names.
+        got: Lineage,
+    },
+
+    /// The lineage it claims does not follow from what it says.
+    #[error("manifest of {round} claims lineage {got}, its content gives {expected}")]
+    WrongLineage {
+        /// The manifest's round.
+        round: Round,
+        /// What the content gives.
+        expected: Lineage,
+        /// What is claimed.
+        got: Lineage,
+    },
+}
+
+impl ManifestError {
+    /// What the person at the keyboard can do, if anything.
+    pub fn hint(&self) -> Option<String> {
+        Some("the validators have to answer for it; do not train on".into())
+    }
+
+    /// Whether another download may bring the very object that this one should have been.
+    pub fn may_be_transit(&self) -> bool {
+        matches!(self, Self::Malformed { .. } | Self::WrongLineage { .. } | Self::BadSignature { .. })
+    }
+}
+
+/// What the validators decided about one round.
+///
+/// - No peer is both included and excluded, and both together are at most [`MAX_PEERS`].
+/// - The outer settings are valid.
+/// - A manifest without an inclusion is a void round: weights stay, the lineage moves on.
+/// - Clones share the lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    round: Round,
+    previous: Lineage,
+    grounds: Grounds,
+    outer: OuterSettings,
+    included: Arc<BTreeMap<PeerId, Inclusion>>,
+    excluded: Arc<BTreeMap<PeerId, Exclusion>>,
+}
+
+impl Manifest {
+    /// The decision on a round that starts from `previous`.
+    ///
+    /// # Errors
+    /// [`ManifestError::Malformed`] if an invariant does not hold.
+    pub fn new(
+        round: Round,
+        previous: Lineage,
+        grounds: Grounds,
+        outer: OuterSettings,
+        included: BTreeMap<PeerId, Inclusion>,
+        excluded: BTreeMap<PeerId, Exclusion>,
+    ) -> Result<Self, ManifestError> {
+        let malformed = |reason| Err(ManifestError::Malformed { reason });
+        if !outer.are_valid() {
+            return malformed("outer learning rate is negative or not finite");
+        }
+        if included.len() + excluded.len() > MAX_PEERS {
+            return malformed("more peers than a manifest may name");
+        }
+        if excluded.keys().any(|peer| included.contains_key(peer)) {
+            return malformed("a peer is both included and excluded");
+        }
+        Ok(Self { round, previous, grounds, outer, included: included.into(), excluded: excluded.into() })
+    }
+
+    /// The round that was decided.
+    pub fn round(&self) -> Round {
+        self.round
+    }
+
+    /// The lineage of the weights that the round starts from.
+    pub fn previous(&self) -> Lineage {
+        self.previous
+    }
+
+    /// Whose verdict it follows from, and which weights it leads to.
+    pub fn grounds(&self) -> &Grounds {
+        &self.grounds
+    }
+
+    /// How the deltas are applied.
+    pub fn outer(&self) -> &OuterSettings {
+        &self.outer
+    }
+
+    /// The deltas that count, in the order in which they are summed.
+    pub fn included(&self) -> &BTreeMap<PeerId, Inclusion> {
+        &self.included
+    }
+
+    /// Who is left out, and why.
+    pub fn excluded(&self) -> &BTreeMap<PeerId, Exclusion> {
+        &self.excluded
+    }
+
+    /// Whether no delta counts, so that the weights stay as they are.
+    pub fn is_void(&self) -> bool {
+        self.included.is_empty()
+    }
+
+    /// The lineage of the weights that the round ends with.
+    pub fn lineage(&self) -> Lineage {
+        let deltas = self.included.iter().map(|(peer, inclusion)| (peer, &inclusion.digest));
+        self.previous.after(self.round, deltas, &self.outer)
+    }
+
+    /// The longest manifest payload of a run with at most `peers` peers, in bytes.
+    pub fn max_length(peers: usize) -> u64 {
+        (FIXED_LENGTH + peers.min(MAX_PEERS) * INCLUSION_LENGTH) as u64
+    }
+
+    /// The one encoding of this manifest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let lists = self.included.len() * INCLUSION_LENGTH + self.excluded.len() * EXCLUSION_LENGTH;
+        let mut bytes = Vec::with_capacity(FIXED_LENGTH + lists);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(self.round.0.to_le_bytes());
+        bytes.extend(self.previous.digest().as_bytes());
+        bytes.extend(self.grounds.proposer.as_bytes());
+        bytes.extend(self.grounds.verdict.as_bytes());
+        bytes.extend(self.grounds.weights.as_bytes());
+        bytes.extend(self.outer.to_bytes());
+        bytes.extend((self.included.len() as u32).to_le_bytes());
+        bytes.extend((self.excluded.len() as u32).to_le_bytes());
+        for (peer, inclusion) in self.included.iter() {
+            bytes.extend(peer.as_bytes());
+            bytes.extend(inclusion.to_bytes());
+        }
+        for (peer, exclusion) in self.excluded.iter() {
+            bytes.extend(peer.as_bytes());
+            bytes.push(exclusion.code());
+        }
+        bytes.extend(self.lineage().digest().as_bytes());
+        bytes
+    }
+
+    /// Reads the encoding back; its lineage is recomputed and must be the one claimed.
+    ///
+    /// # Errors
+    /// [`ManifestError::Malformed`] or [`ManifestError::WrongLineage`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let mut fields = Fields::of(bytes);
+        let (manifest, got) = Decoder { fields: &mut fields }.manifest()?;
+        match manifest.lineage() {
+            expected if expected == got => Ok(manifest),
+            expected => Err(ManifestError::WrongLineage { round: manifest.round, expected, got }),
+        }
+    }
+}
+
+/// Who is in and who is not.
+type Lists = (BTreeMap<PeerId, Inclusion>, BTreeMap<PeerId, Exclusion>);
+
+/// Cuts a manifest out of bytes, field by field.
+struct Decoder<'fields, 'bytes> {
+    fields: &'fields mut Fields<'bytes>,
+}
+
+impl Decoder<'_, '_> {
+    /// The manifest and the lineage that it claims.
+    fn manifest(mut self) -> Result<(Manifest, Lineage), ManifestError> {
+        if self.fields.take() != Some(MAGIC) {
+            return Err(ManifestError::Malformed { reason: "it does not begin with its magic" });
+        }
+        if self.fields.u16() != Some(VERSION) {
+            return Err(ManifestError::Malformed { reason: "it has an unknown version" });
+        }
+        let round = Round(self.or_cut(|fields| fields.u32())?);
+        let previous = self.lineage()?;
+        let proposer = PeerId::from_bytes(self.or_cut(|fields| fields.take())?);
+        let grounds = Grounds { proposer, verdict: self.digest()?, weights: self.digest()? };
+        let outer = OuterSettings::parse(self.fields)
+            .ok_or(ManifestError::Malformed { reason: "its outer settings are invalid" })?;
+        let (included, excluded) = self.lists()?;
+        let claimed = self.lineage()?;
+        Ok((Manifest::new(round, previous, grounds, outer, included, excluded)?, claimed))
+    }
+
+    fn lists(&mut self) -> Result<Lists, ManifestError> {
+        let num_included = self.or_cut(|fields| fields.u32())? as usize;
+        let num_excluded = self.or_cut(|fields| fields.u32())? as usize;
+        if num_included.saturating_add(num_excluded) > MAX_PEERS {
+            return Err(ManifestError::Malformed { reason: "more peers than a manifest may name" });
+        }
+        // Both counts are small by now, so this cannot overflow; from here on nothing is cut or left over.
+        if self.fields.left() != num_included * INCLUSION_LENGTH + num_excluded * EXCLUSION_LENGTH + 32 {
+            return Err(ManifestError::Malformed { reason: "its length does not fit its counts" });
+        }
+        Ok((self.peers(num_included, Self::inclusion)?, self.peers(num_excluded, Self::exclusion)?))
+    }
+
+    /// A list by peers, which stand in strictly ascending order.
+    fn peers<T>(
+        &mut self,
+        count: usize,
+        value: fn(&mut Self) -> Result<T, ManifestError>,
+    ) -> Result<BTreeMap<PeerId, T>, ManifestError> {
+        let mut list = Vec::with_capacity(count);
+        for _ in 0..count {
+            let peer = PeerId::from_bytes(self.or_cut(|fields| fields.take())?);
+            if list.last().is_some_and(|(last, _)| *last >= peer) {
+                return Err(ManifestError::Malformed { reason: "its peers are not in ascending order" });
+            }
+            list.push((peer, value(self)?));
+        }
+        // A sorted list becomes a map in one go.
+        Ok(list.into_iter().collect())
+    }
+
+    fn inclusion(&mut self) -> Result<Inclusion, ManifestError> {
+        self.or_cut(Inclusion::cut)
+    }
+
+    fn exclusion(&mut self) -> Result<Exclusion, ManifestError> {
+        let code = self.or_cut(|fields| fields.byte())?;
+        Exclusion::from_code(code)
+            .ok_or(ManifestError::Malformed { reason: "it excludes a peer for an unknown reason" })
+    }
+
+    fn digest(&mut self) -> Result<Digest, ManifestError> {
+        self.or_cut(|fields| fields.take()).map(Digest::from_bytes)
+    }
+
+    fn lineage(&mut self) -> Result<Lineage, ManifestError> {
+        self.digest().map(Lineage::from_digest)
+    }
+
+    fn or_cut<T>(&mut self, field: fn(&mut Fields<'_>) -> Option<T>) -> Result<T, ManifestError> {
+        field(self.fields).ok_or(ManifestError::Malformed { reason: "it ends early" })
+    }
+}

@@ -1,0 +1,6 @@
+//! The drivers of a round: what a peer publishes, and how a validator closes a round.
+
+mod peer;
+pub mod validator;
+
+pub use self::peer::{Member, Published};

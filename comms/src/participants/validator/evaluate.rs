@@ -1,0 +1,154 @@
+//! What the deltas of a round are: fetched, held to what was committed, compared and measured.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use futures_util::stream::{StreamExt, iter};
+
+use crate::agreement::commitments::Rolls;
+use crate::agreement::draw::Seed;
+use crate::bucket::BucketError;
+use crate::gauntlet::checks::{Overlap, Sketch};
+use crate::gauntlet::conduct::Book;
+use crate::gauntlet::scoring::{Age, Examiner, Measurement, Trial};
+use crate::gauntlet::{Gauntlet, Shortlist};
+use crate::membership::Seat;
+use crate::objects::envelope::{Author, Envelope, Expectation, Kind};
+use crate::objects::{Exclusion, Inclusion, Lineage, OuterSettings};
+use crate::primitives::{PeerId, Round};
+use crate::run::{CONCURRENCY, CommsError, Run};
+
+/// Deltas as they came, or why they are refused.
+pub(super) type Fetched = BTreeMap<PeerId, Result<(Inclusion, Bytes), Exclusion>>;
+
+/// Fetches the deltas of `wanted` that are not in `fetched` yet; gives those that are out of reach.
+pub(super) async fn fetch_deltas(
+    run: &Run,
+    (round, base): (Round, Lineage),
+    wanted: &BTreeMap<PeerId, Inclusion>,
+    fetched: &mut Fetched,
+) -> Result<BTreeSet<PeerId>, CommsError> {
+    let unknown = wanted.iter().filter(|(peer, _)| !fetched.contains_key(peer));
+    let fetches: Vec<_> = unknown
+        .map(|(peer, commitment)| async move { (*peer, open_delta(run, (round, base), *peer, *commitment).await) })
+        .collect();
+    let arrivals: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
+    let mut gone = BTreeSet::new();
+    for (peer, arrival) in arrivals {
+        match arrival {
+            Ok(payload) => drop(fetched.insert(peer, Ok((wanted[&peer], payload)))),
+            Err(CommsError::Envelope(error)) => drop(fetched.insert(peer, Err(Exclusion::from(&error)))),
+            Err(CommsError::Bucket(BucketError::TooLarge { .. })) => {
+                fetched.insert(peer, Err(Exclusion::TooLarge));
+            }
+            Err(CommsError::WrongContent { .. }) => drop(fetched.insert(peer, Err(Exclusion::Mismatched))),
+            // What a peer's own bucket does is the peer's business.
+            Err(CommsError::Away { .. } | CommsError::NoWay { .. }) => drop(gone.insert(peer)),
+            Err(error) if error.is_absence() => drop(gone.insert(peer)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(gone)
+}
+
+/// A delta that is what its peer committed to.
+async fn open_delta(
+    run: &Run,
+    (round, base): (Round, Lineage),
+    peer: PeerId,
+    commitment: Inclusion,
+) -> Result<Bytes, CommsError> {
+    let expectation = Expectation {
+        run: run.id(),
+        kind: Kind::Delta,
+        round: Some(round),
+        base: Some(base),
+        author: Author::Is(peer),
+        max_payload: run.description().rules.max_delta,
+    };
+    let check = |object| Ok(Envelope::open(&object, &expectation)?);
+    let limit = expectation.max_object();
+    let envelope = run.fetch_delta_soon(round, peer, commitment.length.min(limit), limit, check).await?;
+    let (expected, got) = (commitment.digest, envelope.header().payload_digest);
+    match expected == got {
+        true => Ok(envelope.payload().clone()),
+        false => Err(CommsError::WrongContent { what: format!("the delta of {}", peer.short()), expected, got }),
+    }
+}
+
+/// What examining the shortlisted deltas brought to light.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Findings {
+    pub(super) refused: BTreeMap<PeerId, Exclusion>,
+    pub(super) admitted: BTreeSet<PeerId>,
+    pub(super) earlier: BTreeSet<PeerId>,
+    pub(super) overlaps: Vec<Overlap>,
+}
+
+/// Has `examiner` read the deltas, and compares how long they are and what they look like, with each other and with those of
+/// the round before.
+pub(super) fn examine(
+    (gauntlet, book): (&Gauntlet, &Book),
+    examiner: &mut dyn Examiner,
+    (fetched, shortlist): (&Fetched, &Shortlist),
+    earlier: &BTreeMap<PeerId, Bytes>,
+    (seed, rolls): (&Seed, &Rolls),
+) -> Findings {
+    examiner.clear();
+    let mut findings = Findings::default();
+    for peer in shortlist.peers() {
+        let outcome = match fetched.get(&peer) {
+            Some(Ok((_, payload))) => examiner.admit(Age::Current, peer, payload),
+            Some(Err(reason)) => Err(*reason),
+            None => continue,
+        };
+        match outcome {
+            Ok(()) => drop(findings.admitted.insert(peer)),
+            Err(reason) => drop(findings.refused.insert(peer, reason)),
+        }
+    }
+    let norms =
+        findings.admitted.iter().filter_map(|peer| Some((*peer, examiner.norm(Age::Current, *peer)?))).collect();
+    for peer in gauntlet.outsized(book, &norms) {
+        findings.admitted.remove(&peer);
+        findings.refused.insert(peer, Exclusion::Outsized);
+    }
+    for (peer, payload) in earlier {
+        if examiner.admit(Age::Previous, *peer, payload).is_ok() {
+            findings.earlier.insert(*peer);
+        }
+    }
+    let sketches = |age, peers: &BTreeSet<PeerId>| -> BTreeMap<PeerId, Sketch> {
+        peers.iter().filter_map(|peer| Some((*peer, examiner.sketch(age, *peer, seed)?))).collect()
+    };
+    let current = sketches(Age::Current, &findings.admitted);
+    let previous = sketches(Age::Previous, &findings.earlier);
+    findings.overlaps = gauntlet.overlaps(&current, &previous, |one, other| rolls.first(one, other));
+    findings
+}
+
+/// Has `examiner` measure those of the shortlist that are to be evaluated.
+pub(super) fn measure(
+    gauntlet: &Gauntlet,
+    examiner: &mut dyn Examiner,
+    (shortlist, findings): (&Shortlist, &Findings),
+    seats: &BTreeMap<PeerId, Seat>,
+    (round, outer, seed): (Round, &OuterSettings, &Seed),
+) -> Result<BTreeMap<PeerId, Measurement>, CommsError> {
+    let seat = |peer: &PeerId| Some((*peer, *seats.get(peer)?));
+    let evaluated: BTreeMap<PeerId, Seat> =
+        shortlist.evaluated.intersection(&findings.admitted).filter_map(seat).collect();
+    if evaluated.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let trial = Trial {
+        round,
+        seed,
+        outer,
+        eval_rate: gauntlet.config().eval_rate,
+        windows: gauntlet.config().windows,
+        admitted: &findings.admitted,
+        evaluated: &evaluated,
+    };
+    examiner.measure(&trial).map_err(|source| CommsError::Examination { round, source })
+}

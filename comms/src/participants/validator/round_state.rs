@@ -1,0 +1,101 @@
+//! What a validator knows of the open round.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::agreement::commitments::{Called, Rolls};
+use crate::agreement::draw::Seed;
+use crate::membership::Seat;
+use crate::objects::{Exclusion, Inclusion, Lineage, Manifest};
+use crate::primitives::{PeerId, Round, Timestamp};
+
+/// How far a round has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Peers train and commit.
+    Committing,
+    /// They reveal what they committed to.
+    Revealing { until: Timestamp },
+    /// Validators propose and vote.
+    Judging { since: Timestamp },
+}
+
+/// One round from its beginning to its manifest.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) round: Round,
+    pub(super) base: Lineage,
+    pub(super) stage: Stage,
+    /// Where everybody sits that may contribute.
+    pub(super) seats: BTreeMap<PeerId, Seat>,
+    /// Looks at commitments so far.
+    pub(super) look: u32,
+    /// Commitments of seated peers.
+    pub(super) called: BTreeMap<PeerId, Called>,
+    /// Who has committed by the time of the verdict, in time or not.
+    pub(super) committed: BTreeSet<PeerId>,
+    /// Who committed without a seat.
+    pub(super) strangers: BTreeSet<PeerId>,
+    /// When the round is closed for commitments, as soon as somebody was seen.
+    pub(super) deadline: Option<Timestamp>,
+    pub(super) rolls: Rolls,
+    /// Whose deltas were seen in time.
+    pub(super) revealed: BTreeSet<PeerId>,
+    /// Deltas that were fetched, or why they are refused.
+    pub(super) fetched: BTreeMap<PeerId, Result<(Inclusion, Bytes), Exclusion>>,
+    /// Proposers on whose verdicts this validator has voted.
+    pub(super) voted: BTreeSet<PeerId>,
+    /// The manifests that this validator signed, by proposer.
+    pub(super) agreed: BTreeMap<PeerId, Manifest>,
+    /// Whether an earlier life has proposed for this round.
+    pub(super) own_is_elsewhere: bool,
+    /// Whether this validator has written a manifest.
+    pub(super) is_certified: bool,
+    /// How many validators refused each proposer's verdict.
+    pub(super) refusals: BTreeMap<PeerId, usize>,
+}
+
+impl Session {
+    /// Nothing yet of the round after the one that `last` decided.
+    pub(super) fn new(round: Round, base: Lineage, last: Option<&Manifest>) -> Self {
+        Self {
+            round,
+            base,
+            stage: Stage::Committing,
+            seats: last.map(Seat::all).unwrap_or_default(),
+            look: 0,
+            called: BTreeMap::new(),
+            committed: BTreeSet::new(),
+            strangers: BTreeSet::new(),
+            deadline: None,
+            rolls: Rolls::default(),
+            revealed: BTreeSet::new(),
+            fetched: BTreeMap::new(),
+            voted: BTreeSet::new(),
+            agreed: BTreeMap::new(),
+            own_is_elsewhere: false,
+            is_certified: false,
+            refusals: BTreeMap::new(),
+        }
+    }
+
+    /// Who may contribute.
+    pub(super) fn seated(&self) -> BTreeSet<PeerId> {
+        self.seats.keys().copied().collect()
+    }
+
+    /// What is drawn from `secret` in this round.
+    pub(super) fn seed(&self, secret: Option<&crate::agreement::draw::RoundSecret>) -> Option<Seed> {
+        secret.map(|secret| secret.seed(self.round, self.base, &self.rolls.digests()))
+    }
+
+    /// The deltas that `manifest` includes, if all of them have been fetched.
+    pub(super) fn payloads_of(&self, manifest: &Manifest) -> Option<BTreeMap<PeerId, Bytes>> {
+        let payload = |(peer, wanted): (&PeerId, &Inclusion)| match self.fetched.get(peer) {
+            Some(Ok((inclusion, payload))) if inclusion == wanted => Some((*peer, payload.clone())),
+            _ => None,
+        };
+        manifest.included().iter().map(payload).collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! The one who closes rounds together with others: calls the roll, judges what was revealed, votes.
+//!
+//! - [`Validator`] plays a round through its stages.
+//! - `session` is what it knows of the open round, `gathering` how it comes to know it.
+//! - `evidence` fetches and measures deltas, `proposing` makes a verdict of them, `auditing` holds another's verdict to them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::round_state::{Session, Stage};
+use crate::gauntlet::Gauntlet;
+use crate::gauntlet::conduct::Book;
+use crate::gauntlet::scoring::Examiner;
+use crate::gauntlet::verdict::Verdict;
+use crate::history::Follower;
+use crate::membership::{Attendance, Roster};
+use crate::objects::{Manifest, OuterSettings};
+use crate::primitives::{Digest, Identity, PeerId, Round, Timestamp};
+use crate::run::{CommsError, Rules, Run};
+
+/// Tells who may take part: registered in the ledger, and not gone.
+pub type Registry = dyn Fn(PeerId) -> bool + Send + Sync;
+
+/// A round that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closed {
+    /// The decision, which is in the bucket.
+    pub manifest: Manifest,
+    /// The payloads of the included deltas.
+    pub deltas: BTreeMap<PeerId, Bytes>,
+    /// What the decision follows from.
+    pub verdict: Arc<Verdict>,
+}
+
+/// What follows from the rounds before the open one.
+#[derive(Debug, Default)]
+pub(super) struct Precedent {
+    /// Standings of everybody.
+    pub(super) book: Book,
+    /// The digest of the last verdict.
+    pub(super) verdict: Option<Digest>,
+    /// The deltas that the last round included.
+    pub(super) deltas: BTreeMap<PeerId, Bytes>,
+}
+
+/// Decides rounds in the name of one of the run's validators.
+///
+/// All that it knows comes from the bucket and from its key, so one that is killed and started again goes on where it was;
+/// only deadlines count anew from when the new one first sees somebody.
+pub struct Validator {
+    follower: Follower,
+    pub(super) identity: Identity,
+    pub(super) gauntlet: Gauntlet,
+    pub(super) registry: Option<Arc<Registry>>,
+    /// The manifests before the open round, the newest last.
+    pub(super) history: VecDeque<Manifest>,
+    pub(super) precedent: Precedent,
+    pub(super) attendance: Attendance,
+    /// Whether the hello of each applicant holds.
+    pub(super) greetings: BTreeMap<PeerId, bool>,
+    pub(super) session: Session,
+    /// The decision that the caller has not been told of.
+    adopted: Option<Manifest>,
+}
+
+impl std::fmt::Debug for Validator {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (identity, session) = (&self.identity, &self.session);
+        formatter
+            .debug_struct("Validator")
+            .field("identity", identity)
+            .field("session", session)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Validator {
+    /// Takes over from where `follower` stands.
+    ///
+    /// # Errors
+    /// [`CommsError::NotValidator`] for an identity that is none of the run's validators; what is wrong with the manifests
+    /// and the verdict before; or what the bucket says.
+    pub async fn open(follower: Follower, identity: Identity) -> Result<Self, CommsError> {
+        let run = follower.run();
+        run.check_validator(&identity)?;
+        let description = run.description();
+        let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
+        let history = recent_history(&follower).await?;
+        let precedent = precedent(&follower).await?;
+        let session = Session::new(follower.next(), follower.head(), follower.last());
+        Ok(Self {
+            follower,
+            identity,
+            gauntlet,
+            registry: None,
+            history,
+            precedent,
+            attendance: Attendance::default(),
+            greetings: BTreeMap::new(),
+            session,
+            adopted: None,
+        })
+    }
+
+    /// Gives seats only to those whom `registry` knows.
+    #[must_use]
+    pub fn with_registry(self, registry: Arc<Registry>) -> Self {
+        Self { registry: Some(registry), ..self }
+    }
+
+    /// The history so far.
+    pub fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// Standings of everybody after the last round.
+    pub fn book(&self) -> &Book {
+        &self.precedent.book
+    }
+
+    /// Plays the open round to its end, looking into the bucket `every` so often; nothing if `interrupt` came first.
+    ///
+    /// `examiner` holds the weights that the round starts from. After an error the call can be repeated and goes on where it
+    /// was.
+    ///
+    /// # Errors
+    /// What the bucket says, what is wrong with a manifest that is there already, or what keeps `examiner` from measuring.
+    pub async fn close_round(
+        &mut self,
+        outer: OuterSettings,
+        every: Duration,
+        examiner: &mut dyn Examiner,
+        interrupt: &AtomicBool,
+    ) -> Result<Option<Closed>, CommsError> {
+        let clock = self.run().clock().clone();
+        while !interrupt.load(Ordering::Relaxed) {
+            if let Some(closed) = self.adopt().await? {
+                return Ok(Some(closed));
+            }
+            if self.advance(outer, examiner).await? {
+                continue;
+            }
+            let next_look = clock.now() + every;
+            clock.sleep_until(self.next_event().map_or(next_look, |event| event.min(next_look))).await;
+        }
+        Ok(None)
+    }
+
+    /// One look at the open round; whether something came of it, so that the next can follow at once.
+    async fn advance(&mut self, outer: OuterSettings, examiner: &mut dyn Examiner) -> Result<bool, CommsError> {
+        match self.session.stage {
+            Stage::Committing => self.gather().await,
+            Stage::Revealing { until } => self.await_deltas(until).await,
+            Stage::Judging { since } => Ok(self.count_votes().await?
+                || self.propose_in_turn(outer, since, examiner).await?
+                || self.audit_others(outer, examiner).await?),
+        }
+    }
+
+    /// When something happens by itself.
+    fn next_event(&self) -> Option<Timestamp> {
+        let now = self.run().clock().now();
+        let event = match self.session.stage {
+            Stage::Committing => self.session.deadline,
+            Stage::Revealing { until } => Some(until),
+            Stage::Judging { since } => self.turn().map(|turn| since + self.rules().takeover * turn),
+        };
+        event.filter(|event| *event > now)
+    }
+
+    pub(super) fn run(&self) -> &Run {
+        self.follower.run()
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.run().description().rules
+    }
+
+    pub(super) fn me(&self) -> PeerId {
+        self.identity.peer()
+    }
+
+    pub(super) fn roster(&self) -> Roster<'_> {
+        let (history, attendance) = (&self.history, &self.attendance);
+        Roster { round: self.session.round, history, attendance, patience: self.rules().patience }
+    }
+
+    /// Goes along with the decision, once it is there.
+    async fn adopt(&mut self) -> Result<Option<Closed>, CommsError> {
+        if self.adopted.is_none() {
+            self.adopted = self.follower.poll().await?;
+        }
+        let Some(manifest) = self.adopted.clone() else { return Ok(None) };
+        let verdict = self.run().verdict_of(&manifest).await?;
+        let deltas = match self.session.payloads_of(&manifest) {
+            Some(deltas) => deltas,
+            None => self.follower.gather(&manifest).await?,
+        };
+        self.begin_round_after(&manifest, &verdict, &deltas);
+        self.adopted = None;
+        Ok(Some(Closed { manifest, deltas, verdict: Arc::new(verdict) }))
+    }
+
+    fn begin_round_after(&mut self, manifest: &Manifest, verdict: &Verdict, deltas: &BTreeMap<PeerId, Bytes>) {
+        self.precedent = Precedent {
+            book: verdict.outcome.book.clone(),
+            verdict: Some(manifest.grounds().verdict),
+            deltas: deltas.clone(),
+        };
+        self.history.push_back(manifest.clone());
+        if self.history.len() > self.rules().patience as usize {
+            self.history.pop_front();
+        }
+        self.session = Session::new(self.follower.next(), self.follower.head(), Some(manifest));
+    }
+
+    /// Who gets a seat by the manifest of this round.
+    pub(super) fn newcomers(&self) -> BTreeSet<PeerId> {
+        let applicants = self.roster().applicants(&self.session.seated());
+        let is_known = |peer: &PeerId| self.registry.as_ref().is_none_or(|registry| registry(*peer));
+        let greets = |peer: &PeerId| self.greetings.get(peer).is_some_and(|is_valid| *is_valid);
+        applicants.into_iter().filter(|peer| greets(peer) && is_known(peer)).collect()
+    }
+
+    pub(super) fn is_enlistment(&self) -> bool {
+        self.session.round == Round::FIRST
+    }
+}
+
+/// The last `patience` manifests before where `follower` stands, the newest last, verified from there backwards.
+async fn recent_history(follower: &Follower) -> Result<VecDeque<Manifest>, CommsError> {
+    let run = follower.run();
+    let mut history: VecDeque<Manifest> = follower.last().cloned().into_iter().collect();
+    let (mut round, mut head) = (follower.next(), follower.head());
+    if let Some(last) = history.front() {
+        (round, head) = (last.round(), last.previous());
+    }
+    while history.len() < run.description().rules.patience as usize
+        && let Some(before) = round.before()
+    {
+        let manifest = run.manifest_leading_to(before, head).await?;
+        (round, head) = (before, manifest.previous());
+        history.push_front(manifest);
+    }
+    Ok(history)
+}
+
+/// What follows from the round that `follower` came through last; deltas that are gone by now are done without.
+async fn precedent(follower: &Follower) -> Result<Precedent, CommsError> {
+    let Some(last) = follower.last() else { return Ok(Precedent::default()) };
+    let verdict = follower.run().verdict_of(last).await?;
+    let deltas = match follower.gather(last).await {
+        Err(CommsError::DeltaGone { .. } | CommsError::Away { .. } | CommsError::NoWay { .. }) => BTreeMap::new(),
+        deltas => deltas?,
+    };
+    Ok(Precedent { book: verdict.outcome.book, verdict: Some(last.grounds().verdict), deltas })
+}

@@ -1,0 +1,296 @@
+//! Another's verdict, held to everything that was signed and to what the deltas do here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use bytes::Bytes;
+
+use super::evaluate::{Fetched, Findings, examine, fetch_deltas, measure};
+use super::validator::Registry;
+use crate::agreement::commitments::{Called, Rolls};
+use crate::gauntlet::conduct::Book;
+use crate::gauntlet::scoring::Examiner;
+use crate::gauntlet::verdict::{Difference, Verdict};
+use crate::gauntlet::{Gauntlet, Inputs, Presence, Seated};
+use crate::membership::Seat;
+use crate::objects::{Exclusion, Inclusion, Manifest, OuterSettings};
+use crate::primitives::{Digest, PeerId, Round};
+use crate::run::{CommsError, Run, readable};
+
+/// All that a verdict is held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Audit<'run> {
+    /// The run.
+    pub run: &'run Run,
+    /// Its Gauntlet.
+    pub gauntlet: &'run Gauntlet,
+    /// The manifest of the round before, which assigned the seats.
+    pub last: Option<&'run Manifest>,
+    /// Standings before the round.
+    pub before: &'run Book,
+    /// The digest of the verdict before.
+    pub previous: Option<Digest>,
+    /// How the round is to be applied, if the auditor knows.
+    pub outer: Option<OuterSettings>,
+}
+
+/// What an audit brought to light.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Audited {
+    /// The first difference, if there is one.
+    pub difference: Option<Difference>,
+    /// Whether the deltas could be had, so that losses and weights were recomputed as well.
+    pub is_complete: bool,
+}
+
+/// What the auditor has seen and fetched already.
+pub(super) struct Known<'session> {
+    /// Whose deltas it saw in time.
+    pub(super) revealed: &'session BTreeSet<PeerId>,
+    /// Who may have a seat.
+    pub(super) registry: Option<&'session Registry>,
+    pub(super) called: &'session BTreeMap<PeerId, Called>,
+    pub(super) fetched: &'session mut Fetched,
+    pub(super) earlier: Option<&'session BTreeMap<PeerId, Bytes>>,
+}
+
+/// Ends a check with a difference.
+type Held = Result<(), Difference>;
+
+/// What only those can know who were there: whose delta was seen in time, and who is registered.
+fn own_eyes(inputs: &Inputs, known: &Known<'_>) -> Held {
+    let is_denied = |seated: &Seated| seated.presence == Presence::Silent(Exclusion::Withheld);
+    let seen = |peer: &PeerId| known.revealed.contains(peer);
+    if let Some((peer, _)) = inputs.seated.iter().find(|(peer, seated)| is_denied(seated) && seen(peer)) {
+        return Err(Difference::new(format!("inputs.seated.{peer}"), "a delta that was seen in time", "withheld"));
+    }
+    let is_unknown = |peer: &&PeerId| known.registry.is_some_and(|registry| !registry(**peer));
+    match inputs.newcomers.iter().find(is_unknown) {
+        Some(peer) => Err(Difference::new(format!("inputs.newcomers.{peer}"), "an entry in the ledger", "none")),
+        None => Ok(()),
+    }
+}
+
+fn equal<T: PartialEq + Display>(path: &str, expected: T, got: T) -> Held {
+    match expected == got {
+        true => Ok(()),
+        false => Err(Difference::new(path, expected, got)),
+    }
+}
+
+impl Audit<'_> {
+    /// Recomputes the verdict that a manifest follows from. `examiner` holds the weights that the round starts from; without
+    /// one, neither losses nor weights are looked at.
+    ///
+    /// # Errors
+    /// What the bucket says, or what keeps `examiner` from measuring; a verdict that is wrong is no error.
+    pub async fn of_manifest(
+        &self,
+        manifest: &Manifest,
+        verdict: &Verdict,
+        examiner: Option<&mut dyn Examiner>,
+    ) -> Result<Audited, CommsError> {
+        let (called, mut fetched, revealed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let known =
+            Known { called: &called, fetched: &mut fetched, earlier: None, revealed: &revealed, registry: None };
+        self.audit(manifest.grounds().proposer, verdict, known, examiner).await
+    }
+
+    pub(super) async fn audit(
+        &self,
+        proposer: PeerId,
+        verdict: &Verdict,
+        mut known: Known<'_>,
+        examiner: Option<&mut dyn Examiner>,
+    ) -> Result<Audited, CommsError> {
+        let differs = |difference| Audited { difference: Some(difference), is_complete: true };
+        let rolls = match self.rolls(&verdict.inputs).await? {
+            Ok(rolls) => rolls,
+            Err(difference) => return Ok(differs(difference)),
+        };
+        let held = self.frame(proposer, verdict, &rolls).and_then(|()| self.presences(&verdict.inputs, &rolls));
+        if let Err(difference) = held.and_then(|()| own_eyes(&verdict.inputs, &known)) {
+            return Ok(differs(difference));
+        }
+        if let Err(difference) = self.commitments(&verdict.inputs, known.called).await? {
+            return Ok(differs(difference));
+        }
+        if let Err(difference) = self.newcomers(&verdict.inputs).await? {
+            return Ok(differs(difference));
+        }
+        if let Err(difference) = verdict.check(self.gauntlet, self.before) {
+            return Ok(differs(difference));
+        }
+        let Some(examiner) = examiner else { return Ok(Audited { difference: None, is_complete: false }) };
+        match self.deltas(verdict, &rolls, &mut known, examiner).await? {
+            None => Ok(Audited { difference: None, is_complete: false }),
+            Some(held) => Ok(Audited { difference: held.err(), is_complete: true }),
+        }
+    }
+
+    /// The rolls that the verdict is built on.
+    async fn rolls(&self, inputs: &Inputs) -> Result<Result<Rolls, Difference>, CommsError> {
+        let quorum = &self.run.description().quorum;
+        let mut rolls = Rolls::default();
+        for (validator, named) in &inputs.rolls {
+            let path = format!("inputs.rolls.{validator}");
+            if !quorum.contains(*validator) {
+                return Ok(Err(Difference::new(path, "a validator", "a stranger")));
+            }
+            match readable(self.run.roll(inputs.round, inputs.base, *validator).await)? {
+                Some(roll) if roll.0 == *named => drop(rolls.0.insert(*validator, roll)),
+                Some((digest, _)) => return Ok(Err(Difference::new(path, digest, named))),
+                None => return Ok(Err(Difference::new(path, "no roll", named))),
+            }
+        }
+        let is_enlistment = inputs.round == Round::FIRST;
+        Ok(match (is_enlistment, rolls.are_enough(quorum)) {
+            (true, _) if !rolls.0.is_empty() => Err(Difference::new("inputs.rolls", "none in the first round", "some")),
+            (false, false) => {
+                Err(Difference::new("inputs.rolls", format!("{} rolls", quorum.threshold()), rolls.0.len()))
+            }
+            _ => Ok(rolls),
+        })
+    }
+
+    /// Round, base, settings, predecessor and secret.
+    fn frame(&self, proposer: PeerId, verdict: &Verdict, rolls: &Rolls) -> Held {
+        let inputs = &verdict.inputs;
+        let (round, base) = match self.last {
+            Some(last) => (last.round().next().unwrap_or(Round(u32::MAX)), last.lineage()),
+            None => (Round::FIRST, crate::objects::Lineage::genesis(self.run.id())),
+        };
+        equal("inputs.round", round, inputs.round)?;
+        equal("inputs.base", base, inputs.base)?;
+        if let Some(outer) = self.outer.filter(|outer| *outer != inputs.outer) {
+            return Err(Difference::new("inputs.outer", format!("{outer:?}"), format!("{:?}", inputs.outer)));
+        }
+        if self.previous != verdict.previous {
+            let text = |digest: Option<Digest>| digest.map_or("none".into(), |digest| digest.to_string());
+            return Err(Difference::new("previous", text(self.previous), text(verdict.previous)));
+        }
+        if inputs.round == Round::FIRST {
+            return match inputs.secret {
+                None => Ok(()),
+                Some(secret) => Err(Difference::new("inputs.secret", "none", secret)),
+            };
+        }
+        let Some(roll) = rolls.of(proposer) else {
+            return Err(Difference::new("inputs.rolls", format!("the roll of {proposer}"), "none"));
+        };
+        match inputs.secret {
+            Some(secret) => equal("inputs.secret", roll.pledge, secret.pledge()),
+            None => Err(Difference::new("inputs.secret", roll.pledge, "none")),
+        }
+    }
+
+    /// Seats, and who was in time.
+    fn presences(&self, inputs: &Inputs, rolls: &Rolls) -> Held {
+        let seats = self.last.map(Seat::all).unwrap_or_default();
+        let timely = rolls.timely(&self.run.description().quorum);
+        for (peer, seated) in &inputs.seated {
+            let path = format!("inputs.seated.{peer}");
+            match seats.get(peer) {
+                Some(seat) if *seat == seated.seat => {}
+                seat => return Err(Difference::new(path, format!("{seat:?}"), format!("{:?}", seated.seat))),
+            }
+            let is_right = match (seated.presence, timely.get(peer)) {
+                (Presence::Delivered(delivered), Some(committed)) => delivered == *committed,
+                (Presence::Silent(Exclusion::Withheld), Some(_)) => true,
+                (Presence::Silent(Exclusion::Missing | Exclusion::Late), None) => true,
+                _ => false,
+            };
+            if !is_right {
+                let committed = timely.get(peer).map(|inclusion| inclusion.digest);
+                return Err(Difference::new(
+                    path,
+                    format!("committed in time: {committed:?}"),
+                    format!("{:?}", seated.presence),
+                ));
+            }
+        }
+        let omitted = timely.keys().find(|peer| seats.contains_key(peer) && !inputs.seated.contains_key(peer));
+        if let Some(peer) = omitted {
+            return Err(Difference::new(format!("inputs.seated.{peer}"), "what it delivered", "nothing"));
+        }
+        let seated_twice = inputs.newcomers.union(&inputs.strangers).find(|peer| seats.contains_key(peer));
+        match seated_twice {
+            Some(peer) => Err(Difference::new("inputs", format!("{peer} has a seat"), "a newcomer or stranger")),
+            None => Ok(()),
+        }
+    }
+
+    /// Every delta that counts as delivered is the one that its own peer signed a commitment to.
+    async fn commitments(&self, inputs: &Inputs, called: &BTreeMap<PeerId, Called>) -> Result<Held, CommsError> {
+        for (peer, seated) in &inputs.seated {
+            let Presence::Delivered(delivered) = seated.presence else { continue };
+            if called.get(peer).is_some_and(|called| called.commitment == delivered) {
+                continue;
+            }
+            let signed = readable(self.run.commitment(inputs.round, inputs.base, *peer).await)?;
+            if signed != Some(delivered) {
+                let signed = signed.map_or("nothing".into(), |inclusion: Inclusion| inclusion.digest.to_string());
+                return Ok(Err(Difference::new(format!("inputs.seated.{peer}"), signed, delivered.digest)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whoever gets a seat has asked for one.
+    async fn newcomers(&self, inputs: &Inputs) -> Result<Held, CommsError> {
+        for peer in &inputs.newcomers {
+            if self.run.residence(*peer).await?.is_none() {
+                return Ok(Err(Difference::new(format!("inputs.newcomers.{peer}"), "a hello", "none")));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// What the deltas are and do; nothing if they are out of reach.
+    async fn deltas(
+        &self,
+        verdict: &Verdict,
+        rolls: &Rolls,
+        known: &mut Known<'_>,
+        examiner: &mut dyn Examiner,
+    ) -> Result<Option<Held>, CommsError> {
+        let inputs = &verdict.inputs;
+        let round = inputs.round;
+        let mut ours = verdict.clone();
+        if let Some(seed) = inputs.seed() {
+            let delivered = inputs.delivered();
+            let shortlist = self.gauntlet.shortlist_of(self.before, inputs);
+            let wanted = shortlist.peers().iter().filter_map(|peer| Some((*peer, *delivered.get(peer)?))).collect();
+            let gone = fetch_deltas(self.run, (round, inputs.base), &wanted, known.fetched).await?;
+            let Some(earlier) = self.earlier(inputs, known).await?.filter(|_| gone.is_empty()) else { return Ok(None) };
+            let evidence = (&*known.fetched, &shortlist);
+            let findings = examine((self.gauntlet, self.before), examiner, evidence, &earlier, (&seed, rolls));
+            let seats = inputs.seated.iter().map(|(peer, seated)| (*peer, seated.seat)).collect();
+            let case = (round, &inputs.outer, &seed);
+            let measurements = measure(self.gauntlet, examiner, (&shortlist, &findings), &seats, case)?;
+            let Findings { refused, earlier, overlaps, .. } = findings;
+            ours.inputs = Inputs { refused, earlier, overlaps, ..ours.inputs };
+            ours.inputs.measured(measurements);
+        }
+        let included: BTreeSet<PeerId> = verdict.outcome.included.keys().copied().collect();
+        let weights = examiner.weights_after(&included, &inputs.outer);
+        ours.weights = weights.map_err(|source| CommsError::Examination { round, source })?;
+        Ok(Some(verdict.hold_to(&ours, self.gauntlet.config().loss_tolerance)))
+    }
+
+    /// The deltas of the round before that the verdict says it compared with; nothing if one is gone.
+    async fn earlier(&self, inputs: &Inputs, known: &Known<'_>) -> Result<Option<BTreeMap<PeerId, Bytes>>, CommsError> {
+        let pick = |all: &BTreeMap<PeerId, Bytes>| -> Option<BTreeMap<PeerId, Bytes>> {
+            inputs.earlier.iter().map(|peer| Some((*peer, all.get(peer)?.clone()))).collect()
+        };
+        if let Some(earlier) = known.earlier.and_then(pick) {
+            return Ok(Some(earlier));
+        }
+        let Some(last) = self.last else { return Ok(None) };
+        match self.run.gather(last).await {
+            Ok(all) => Ok(pick(&all)),
+            Err(CommsError::DeltaGone { .. } | CommsError::Away { .. } | CommsError::NoWay { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What is said in a round between its first heartbeat and its manifest: commitments, rolls, verdicts and votes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::stream::{StreamExt, iter};
+
+use super::error::CommsError;
+use super::run::{CONCURRENCY, Run};
+use crate::agreement::Vote;
+use crate::agreement::commitments::{Roll, Rolls};
+use crate::bucket::BucketError;
+use crate::gauntlet::verdict::Verdict;
+use crate::objects::envelope::{Author, Envelope, Expectation, Kind};
+use crate::objects::{Commitment, Inclusion, Key, Lineage, Manifest, Prefix};
+use crate::primitives::{Digest, PeerId, Round};
+
+impl Run {
+    /// What `peer` bound itself to in a round that starts from `base`.
+    ///
+    /// # Errors
+    /// What is wrong with the object, or what the bucket says.
+    pub async fn commitment(&self, round: Round, base: Lineage, peer: PeerId) -> Result<Inclusion, CommsError> {
+        let max_payload = Commitment::LENGTH as u64;
+        let payload = self.said(Kind::Commitment, (round, base), &Key::Commitment(round, peer), max_payload).await?;
+        Commitment::parse(&payload).ok_or_else(|| unreadable(round, "commitment", peer))
+    }
+
+    /// Takes in the rolls of a round that starts from `base` that are not in `rolls` yet; what is no roll of a validator
+    /// is left out.
+    ///
+    /// # Errors
+    /// What the bucket says.
+    pub async fn look_for_rolls(&self, round: Round, base: Lineage, rolls: &mut Rolls) -> Result<(), CommsError> {
+        let listing = self.bucket().list(&Prefix::Rolls(round), None).await?;
+        let validators = listing.iter().filter_map(|listed| listed.key.owner());
+        let quorum = &self.description().quorum;
+        let unknown = validators.filter(|peer| quorum.contains(*peer) && rolls.of(*peer).is_none());
+        let fetches: Vec<_> = unknown.map(|peer| async move { (peer, self.roll(round, base, peer).await) }).collect();
+        let arrivals: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
+        for (validator, arrival) in arrivals {
+            if let Some(roll) = readable(arrival)? {
+                rolls.0.insert(validator, roll);
+            }
+        }
+        Ok(())
+    }
+
+    /// The roll that `validator` called in a round that starts from `base`, with its digest.
+    ///
+    /// # Errors
+    /// What is wrong with the object, or what the bucket says.
+    pub async fn roll(&self, round: Round, base: Lineage, validator: PeerId) -> Result<(Digest, Roll), CommsError> {
+        let payload = self.said(Kind::Roll, (round, base), &Key::Roll(round, validator), Roll::MAX_LENGTH).await?;
+        let roll = Roll::parse(&payload).ok_or_else(|| unreadable(round, "roll", validator))?;
+        Ok((Digest::of(&payload), roll))
+    }
+
+    /// What `proposer` proposed for a round that starts from `base`, with its digest.
+    ///
+    /// # Errors
+    /// What is wrong with the object, or what the bucket says.
+    pub async fn verdict(
+        &self,
+        round: Round,
+        base: Lineage,
+        proposer: PeerId,
+    ) -> Result<(Digest, Verdict), CommsError> {
+        let (key, limit) = (Key::Verdict(round, proposer), Verdict::MAX_LENGTH);
+        let payload = self.said(Kind::Verdict, (round, base), &key, limit).await?;
+        let refused = |reason: String| CommsError::Verdict { round, reason };
+        let verdict = Verdict::parse(&payload).map_err(|error| refused(error.to_string()))?;
+        Ok((Digest::of(&payload), verdict))
+    }
+
+    /// The verdict that `manifest` follows from.
+    ///
+    /// # Errors
+    /// [`CommsError::Verdict`] if it is another than the manifest names; what is wrong with it, or what the bucket says.
+    pub async fn verdict_of(&self, manifest: &Manifest) -> Result<Verdict, CommsError> {
+        let round = manifest.round();
+        let (got, verdict) = self.verdict(round, manifest.previous(), manifest.grounds().proposer).await?;
+        match manifest.grounds().verdict {
+            expected if expected == got => Ok(verdict),
+            expected => Err(CommsError::Verdict { round, reason: format!("its digest is {got}, not {expected}") }),
+        }
+    }
+
+    /// What validators say of the verdicts of a round that starts from `base`: by proposer, then by voter.
+    ///
+    /// # Errors
+    /// What the bucket says.
+    pub async fn votes(
+        &self,
+        round: Round,
+        base: Lineage,
+    ) -> Result<BTreeMap<PeerId, BTreeMap<PeerId, Vote>>, CommsError> {
+        let mut votes: BTreeMap<PeerId, BTreeMap<PeerId, Vote>> = BTreeMap::new();
+        for listed in self.bucket().list(&Prefix::Votes(round), None).await? {
+            let Key::Vote(_, proposer, voter) = listed.key else { continue };
+            let quorum = &self.description().quorum;
+            if quorum.contains(proposer)
+                && quorum.contains(voter)
+                && let Some(vote) = readable(self.vote(round, base, proposer, voter).await)?
+            {
+                votes.entry(proposer).or_default().insert(voter, vote);
+            }
+        }
+        Ok(votes)
+    }
+
+    async fn vote(&self, round: Round, base: Lineage, proposer: PeerId, voter: PeerId) -> Result<Vote, CommsError> {
+        let key = Key::Vote(round, proposer, voter);
+        let payload = self.said(Kind::Vote, (round, base), &key, Vote::MAX_LENGTH).await?;
+        Vote::parse(&payload).ok_or_else(|| unreadable(round, "vote", voter))
+    }
+
+    /// The payload under `key`, by the peer whom the key belongs to.
+    async fn said(
+        &self,
+        kind: Kind,
+        (round, base): (Round, Lineage),
+        key: &Key,
+        max_payload: u64,
+    ) -> Result<Bytes, CommsError> {
+        let author = Author::Is(key.owner().expect("everything that is said in a round has an author"));
+        let expectation =
+            Expectation { run: self.id(), kind, round: Some(round), base: Some(base), author, max_payload };
+        let check = |object| Ok(Envelope::open(&object, &expectation)?.payload().clone());
+        self.fetch(key, expectation.max_object(), check).await
+    }
+}
+
+fn unreadable(round: Round, what: &str, peer: PeerId) -> CommsError {
+    CommsError::Verdict { round, reason: format!("the {what} of {} cannot be read", peer.short()) }
+}
+
+/// What arrived, if it is what it should be; whatever else lies there says nothing.
+pub(crate) fn readable<T>(arrival: Result<T, CommsError>) -> Result<Option<T>, CommsError> {
+    match arrival {
+        Ok(said) => Ok(Some(said)),
+        Err(CommsError::Envelope(_) | CommsError::Verdict { .. }) => Ok(None),
+        Err(CommsError::Bucket(BucketError::TooLarge { .. })) => Ok(None),
+        Err(error) if error.is_absence() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

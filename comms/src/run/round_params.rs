@@ -1,0 +1,88 @@
+//! How the rounds of a run are played.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::objects::MAX_PEERS;
+
+/// The settings of a run that decide when rounds end, who is in them, and what is kept.
+///
+/// - `min_peers` is at least 1 and at most `max_included`, which is at most [`MAX_PEERS`].
+/// - `deadline`, `reveal` and `takeover` are whole numbers of milliseconds, from 1 ms to 30 days.
+/// - `max_delta`, `patience`, `checkpoint_every` and `keep_checkpoints` are at least 1, `patience` at most 1,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// The longest payload of a delta in bytes.
+    pub max_delta: u64,
+    /// Peers that must say hello before round 0 ends, and that later rounds wait for until their deadline.
+    pub min_peers: u32,
+    /// The most deltas that count in one round.
+    pub max_included: u32,
+    /// The longest that peers may take to commit, from the first heartbeat of a round on.
+    #[serde(rename = "deadline_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
+    pub deadline: Duration,
+    /// The longest that peers may take to reveal what they committed to.
+    #[serde(rename = "reveal_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
+    pub reveal: Duration,
+    /// How long a validator may be silent before it is the next one's turn.
+    #[serde(rename = "takeover_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
+    pub takeover: Duration,
+    /// A peer that misses this many rounds in a row loses its seat.
+    pub patience: u32,
+    /// Outer rounds from one checkpoint to the next.
+    pub checkpoint_every: u32,
+    /// Checkpoints that are kept; deltas older than the oldest of them may be removed.
+    pub keep_checkpoints: u32,
+}
+
+/// A field, its value, and what is wrong with it.
+type Problem = (&'static str, String, &'static str);
+
+impl Rules {
+    const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+    /// Finds the first value that no run can have.
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        self.check_peers()?;
+        for (field, duration) in [("deadline", self.deadline), ("reveal", self.reveal), ("takeover", self.takeover)] {
+            let is_whole = duration.subsec_nanos().is_multiple_of(1_000_000);
+            if duration.is_zero() || duration > Self::LONGEST || !is_whole {
+                let reason = "it must be a whole number of milliseconds, from 1 ms to 30 days";
+                return Err((field, format!("{duration:?}"), reason));
+            }
+        }
+        if self.patience > 1000 {
+            return Err(("patience", self.patience.to_string(), "it must be at most 1000"));
+        }
+        let positive = [
+            ("max_delta", self.max_delta),
+            ("patience", self.patience.into()),
+            ("checkpoint_every", self.checkpoint_every.into()),
+            ("keep_checkpoints", self.keep_checkpoints.into()),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((field, value)) => Err((field, value.to_string(), "it must be at least 1")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_peers(&self) -> Result<(), Problem> {
+        if self.max_included == 0 || self.max_included as usize > MAX_PEERS {
+            return Err(("max_included", self.max_included.to_string(), "it must be from 1 to 65536"));
+        }
+        if self.min_peers == 0 || self.min_peers > self.max_included {
+            return Err(("min_peers", self.min_peers.to_string(), "it must be from 1 to `max_included`"));
+        }
+        Ok(())
+    }
+}
+
+fn write_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn read_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}

@@ -1,0 +1,244 @@
+//! The life of a peer in a contest, honest or not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::arena::{POLL, Stage};
+use super::attack::{Cheat, Disguise, noise, nonsense};
+use super::delta::{Delta, Feedback, apply};
+use super::regression::{ASSIGNED, Regression, Source, Weights};
+use crate::history::Follower;
+use crate::objects::Manifest;
+use crate::participants::Member;
+use crate::primitives::{Identity, PeerId, Seeded, Timestamp};
+use crate::run::CommsError;
+
+/// How long after the leak of a delta a copy of it is committed.
+const COPYING: Duration = Duration::from_secs(12);
+
+/// What a peer is like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Character {
+    /// How it cheats, if it does.
+    pub(crate) cheat: Option<Cheat>,
+    /// When it comes.
+    pub(crate) arrival: Duration,
+    /// It is too slow in one of so many rounds.
+    pub(crate) slow_every: Option<u32>,
+    /// It shows others what it has learned before it should.
+    pub(crate) leaks: bool,
+}
+
+/// One peer: what it knows and remembers.
+pub(crate) struct Peer<'stage> {
+    stage: &'stage Stage,
+    character: Character,
+    member: Member,
+    follower: Follower,
+    weights: Weights,
+    /// Weights at the start of all rounds so far.
+    history: Vec<Weights>,
+    /// The deltas of the last round.
+    last: BTreeMap<PeerId, Delta>,
+    feedback: Feedback,
+    dice: Seeded,
+}
+
+/// What a peer commits to, and what it then shows.
+struct Offer {
+    committed: Bytes,
+    revealed: Option<Bytes>,
+}
+
+impl Offer {
+    fn honest(payload: Bytes) -> Self {
+        Self { revealed: Some(payload.clone()), committed: payload }
+    }
+}
+
+impl<'stage> Peer<'stage> {
+    pub(crate) async fn enter(
+        stage: &'stage Stage,
+        identity: Identity,
+        character: Character,
+    ) -> Result<Self, CommsError> {
+        stage.sleep(character.arrival).await;
+        let run = stage.open().await?;
+        let dice = Seeded::named(stage.seed(), &identity.peer().to_string(), 2);
+        let member = Member::new(run.clone(), identity);
+        member.hello().await?;
+        Ok(Self {
+            stage,
+            character,
+            member,
+            follower: Follower::genesis(run),
+            weights: Regression::genesis(),
+            history: Vec::new(),
+            last: BTreeMap::new(),
+            feedback: Feedback::new(),
+            dice,
+        })
+    }
+
+    /// Takes part until the run is over.
+    pub(crate) async fn live(mut self) -> Result<(), CommsError> {
+        let forever = Timestamp::from_micros(u64::MAX >> 1);
+        loop {
+            while let Some(manifest) = self.follower.poll().await? {
+                self.absorb(&manifest).await?;
+            }
+            if self.stage.is_over(self.follower.next()) {
+                return Ok(());
+            }
+            self.member.heartbeat(self.follower.next(), self.follower.head()).await?;
+            if self.follower.seat(self.member.peer()).is_some() {
+                self.contribute().await?;
+            }
+            if let Some(manifest) = self.follower.wait(POLL, forever).await? {
+                self.absorb(&manifest).await?;
+            }
+        }
+    }
+
+    async fn absorb(&mut self, manifest: &Manifest) -> Result<(), CommsError> {
+        let payloads = self.follower.gather(manifest).await?;
+        let parsed = |(peer, payload): (PeerId, Bytes)| Some((peer, Delta::parse(&payload).ok()?));
+        self.last = payloads.into_iter().filter_map(parsed).collect();
+        self.history.push(self.weights.clone());
+        apply(&mut self.weights, &self.last, manifest.outer().alpha);
+        Ok(())
+    }
+
+    /// How the peer cheats in this round, if it does.
+    fn cheat_now(&self) -> Option<Cheat> {
+        self.character.cheat.map(|cheat| cheat.in_round(self.follower.next()))
+    }
+
+    async fn contribute(&mut self) -> Result<(), CommsError> {
+        let (round, head) = (self.follower.next(), self.follower.head());
+        let is_slow = self.character.slow_every.is_some_and(|every| round.0.is_multiple_of(every));
+        let is_late = is_slow || self.cheat_now() == Some(Cheat::Late);
+        let training = 30.0 + 30.0 * self.dice.fraction() + if is_late { 285.0 } else { 0.0 };
+        self.stage.sleep(Duration::from_secs_f64(training)).await;
+        let offer = match self.cheat_now() {
+            None => Offer::honest(self.honest().to_bytes()),
+            Some(cheat) => self.cheat(cheat).await,
+        };
+        self.member.commit(round, head, &offer.committed).await?;
+        if self.character.leaks
+            && let Ok(delta) = Delta::parse(&offer.committed)
+        {
+            self.stage.leak(round, delta);
+        }
+        self.reveal(offer).await
+    }
+
+    /// Publishes the delta once nobody can copy it any more, unless the round is over before.
+    async fn reveal(&mut self, offer: Offer) -> Result<(), CommsError> {
+        let (round, head) = (self.follower.next(), self.follower.head());
+        let Some(payload) = offer.revealed else { return Ok(()) };
+        while !self.member.may_reveal(round, head).await? {
+            if self.follower.clone().poll().await?.is_some() {
+                return Ok(());
+            }
+            self.stage.sleep(POLL).await;
+        }
+        let base = match (self.cheat_now(), self.follower.last()) {
+            (Some(Cheat::WrongBase), Some(last)) => last.previous(),
+            _ => head,
+        };
+        self.member.publish(round, base, payload).await.map(drop)
+    }
+
+    /// What one learns who does his work.
+    fn honest(&mut self) -> Delta {
+        let step = self.train(0..ASSIGNED);
+        self.feedback.compress(&step)
+    }
+
+    fn train(&self, windows: std::ops::Range<u64>) -> Weights {
+        let source = Source::Peer(self.follower.next(), self.member.peer());
+        self.stage.problem().train(&self.weights, source, windows)
+    }
+
+    async fn cheat(&mut self, cheat: Cheat) -> Offer {
+        let round = self.follower.next();
+        let delta = match cheat {
+            Cheat::Noise => noise(self.honest().norm(), &mut self.dice),
+            Cheat::SignFlip => negated(self.honest()),
+            Cheat::Alternates if round.0.is_multiple_of(2) => negated(self.honest()),
+            Cheat::Scaled(factor) => scaled(self.honest(), factor),
+            Cheat::CopiesPrevious(disguise) => self.copy_of_last(disguise),
+            Cheat::CopiesLeak(disguise) => self.copy_of_leak(disguise).await,
+            Cheat::Stale(rounds) => self.stale(rounds),
+            Cheat::OtherData => {
+                let first = self.dice.bits() >> 30;
+                let step = self.stage.problem().train(&self.weights, Source::Nobody, first..first + ASSIGNED);
+                self.feedback.compress(&step)
+            }
+            Cheat::FreeRider => Delta::of(&self.train(0..1)),
+            Cheat::Colludes => self.shared().await,
+            _ => self.honest(),
+        };
+        let payload = delta.to_bytes();
+        match cheat {
+            Cheat::Withholds => Offer { committed: payload, revealed: None },
+            Cheat::Malformed if round.0.is_multiple_of(7) => {
+                let other = noise(1.0, &mut self.dice).to_bytes();
+                Offer { committed: payload, revealed: Some(other) }
+            }
+            Cheat::Malformed => Offer::honest(nonsense(round.0, &delta, self.stage.max_delta(), &mut self.dice)),
+            _ => Offer::honest(payload),
+        }
+    }
+
+    fn copy_of_last(&mut self, disguise: Disguise) -> Delta {
+        let own = self.member.peer();
+        let victim = self.last.iter().find(|(peer, _)| **peer != own).map(|(_, delta)| delta.clone());
+        match victim {
+            Some(victim) => disguise.apply(&victim, &mut self.dice),
+            None => self.honest(),
+        }
+    }
+
+    async fn copy_of_leak(&mut self, disguise: Disguise) -> Delta {
+        match self.stage.wait_for_leak(self.follower.next()).await {
+            Some(victim) => {
+                self.stage.sleep(COPYING).await;
+                disguise.apply(&victim, &mut self.dice)
+            }
+            None => self.honest(),
+        }
+    }
+
+    /// The first of a gang works; the others wait for what it learned.
+    async fn shared(&mut self) -> Delta {
+        let round = self.follower.next();
+        if let Some(delta) = self.stage.loot(round) {
+            return delta;
+        }
+        let delta = self.honest();
+        self.stage.share_loot(round, delta.clone());
+        delta
+    }
+
+    fn stale(&mut self, rounds: u32) -> Delta {
+        let source = Source::Peer(self.follower.next(), self.member.peer());
+        let at = self.history.len().saturating_sub(rounds as usize);
+        let start = self.history.get(at).unwrap_or(&self.weights);
+        let step = self.stage.problem().train(start, source, 0..ASSIGNED);
+        self.feedback.compress(&step)
+    }
+}
+
+fn negated(mut delta: Delta) -> Delta {
+    delta.scale = -delta.scale;
+    delta
+}
+
+fn scaled(mut delta: Delta, factor: f32) -> Delta {
+    delta.scale *= factor;
+    delta
+}

@@ -1,0 +1,114 @@
+//! What came out of a contest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::gauntlet::Outcome;
+use crate::gauntlet::conduct::Penalty;
+use crate::objects::Exclusion;
+use crate::primitives::PeerId;
+
+/// One round, by the verdict that counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Round {
+    /// Whose deltas count.
+    pub included: BTreeSet<PeerId>,
+    /// Who is out, and why.
+    pub excluded: BTreeMap<PeerId, Exclusion>,
+    /// Who is punished.
+    pub penalties: Vec<Penalty>,
+    /// Who gets what.
+    pub payouts: BTreeMap<PeerId, f64>,
+    /// How many deltas were measured.
+    pub num_measured: usize,
+    /// The mean loss over all data after the round.
+    pub loss: f64,
+}
+
+impl Round {
+    pub(crate) fn of(outcome: &Outcome, num_measured: usize, loss: f64) -> Self {
+        Self {
+            included: outcome.included.keys().copied().collect(),
+            excluded: outcome.excluded.clone(),
+            penalties: outcome.penalties.clone(),
+            payouts: outcome.payouts.clone(),
+            num_measured,
+            loss,
+        }
+    }
+}
+
+/// A contest that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Who was honest.
+    pub honest: BTreeSet<PeerId>,
+    /// Who was not.
+    pub cheats: BTreeSet<PeerId>,
+    /// All judged rounds, from round 1 on.
+    pub rounds: Vec<Round>,
+}
+
+impl Record {
+    /// The loss at the end.
+    pub fn loss(&self) -> f64 {
+        self.rounds.last().map_or(f64::NAN, |round| round.loss)
+    }
+
+    /// How many rounds there were until no cheat was in any more, counted from its first one; all, if one still is.
+    pub fn rounds_until_excluded(&self) -> usize {
+        let names_cheat =
+            |round: &Round| round.included.iter().chain(round.excluded.keys()).any(|peer| self.cheats.contains(peer));
+        let first = self.rounds.iter().position(names_cheat).unwrap_or(0);
+        let last = self.rounds.iter().rposition(|round| !round.included.is_disjoint(&self.cheats));
+        last.map_or(0, |last| last + 1 - first)
+    }
+
+    /// In how many of all rounds a cheat was in.
+    pub fn inclusion_of_cheats(&self) -> f64 {
+        self.inclusion(&self.cheats)
+    }
+
+    /// In how many of all rounds an honest peer was in.
+    pub fn inclusion_of_honest(&self) -> f64 {
+        self.inclusion(&self.honest)
+    }
+
+    fn inclusion(&self, peers: &BTreeSet<PeerId>) -> f64 {
+        let included: usize = self.rounds.iter().map(|round| round.included.intersection(peers).count()).sum();
+        included as f64 / (self.rounds.len() * peers.len()).max(1) as f64
+    }
+
+    /// The mean share of all payouts that a peer got.
+    pub fn share(&self, peer: PeerId) -> f64 {
+        let share = |round: &Round| {
+            let paid: f64 = round.payouts.values().sum();
+            if paid > 0.0 { round.payouts.get(&peer).copied().unwrap_or_default() / paid } else { 0.0 }
+        };
+        self.rounds.iter().map(share).sum::<f64>() / self.rounds.len().max(1) as f64
+    }
+
+    /// The share of the honest peer that got the least.
+    pub fn weakest_honest_share(&self) -> f64 {
+        self.honest.iter().map(|peer| self.share(*peer)).fold(1.0, f64::min)
+    }
+
+    /// The share of the cheat that got the most.
+    pub fn strongest_cheat_share(&self) -> f64 {
+        self.cheats.iter().map(|peer| self.share(*peer)).fold(0.0, f64::max)
+    }
+
+    /// What a cheat got on average.
+    pub fn mean_cheat_share(&self) -> f64 {
+        self.cheats.iter().map(|peer| self.share(*peer)).sum::<f64>() / self.cheats.len().max(1) as f64
+    }
+
+    /// Why cheats were out, and how often.
+    pub fn reasons(&self) -> BTreeMap<Exclusion, usize> {
+        let mut reasons = BTreeMap::new();
+        let excluded = self.rounds.iter().flat_map(|round| &round.excluded);
+        for (_, reason) in excluded.filter(|(peer, _)| self.cheats.contains(peer)) {
+            *reasons.entry(*reason).or_default() += 1;
+        }
+        reasons
+    }
+}

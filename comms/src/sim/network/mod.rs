@@ -1,0 +1,9 @@
+//! The simulated network: links with latency, outages, and clocks that are wrong.
+
+mod link;
+mod outages;
+mod skewed_clock;
+
+pub(crate) use self::link::Line;
+pub use self::outages::Outages;
+pub(crate) use self::skewed_clock::SkewedClock;
