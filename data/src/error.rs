@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::digest::Digest;
-use crate::manifest::Split;
+use crate::dataset::Split;
+use crate::io::Digest;
 
 /// The one error of this crate; each variant carries what its reader needs to act.
 #[derive(Debug, thiserror::Error)]
@@ -295,7 +295,9 @@ impl DataError {
             Self::TokenizerFile { .. } => Some(
                 "name a `tokenizer.json` of the `tokenizers` library, such as `covey tokenizer train` writes".into(),
             ),
-            Self::UnknownFormat { .. } => Some(format!("readable are {}", crate::prepare::KNOWN_EXTENSIONS.join(", "))),
+            Self::UnknownFormat { .. } => {
+                Some(format!("readable are {}", crate::prepare::readers::KNOWN_EXTENSIONS.join(", ")))
+            }
             Self::EmptyCorpus { .. } => Some("name at least one file with text in it".into()),
             Self::NotUtf8 { .. } => Some("convert the file to UTF-8 first, for example with `iconv`".into()),
             Self::FieldMissing { .. } | Self::FieldNotText { .. } => Some("name the field that holds the text".into()),

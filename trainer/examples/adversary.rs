@@ -20,7 +20,8 @@ use covey_comms::objects::Manifest;
 use covey_comms::participants::Member;
 use covey_comms::primitives::Clock;
 use covey_comms::run::Run;
-use covey_data::{Assignment, Dataset};
+use covey_data::dataset::Dataset;
+use covey_data::sampling::Assignment;
 use covey_optim::sparseloco::Compressor;
 
 const POLL: Duration = Duration::from_millis(50);

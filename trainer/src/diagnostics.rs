@@ -10,7 +10,7 @@ use covey_comms::bucket::server::ServerError;
 use covey_comms::ledger::LedgerError;
 use covey_comms::primitives::IdentityError;
 use covey_comms::run::CommsError;
-use covey_data::DataError;
+use covey_data::error::DataError;
 use covey_model::{BatchError, HubError, SamplingError};
 use covey_optim::codec::DecodeError;
 use covey_optim::fsdp::FsdpError;

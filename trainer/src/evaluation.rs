@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use covey_data::{DataError, Dataset, HeldOutWindows};
+use covey_data::dataset::{Dataset, HeldOutWindows};
+use covey_data::error::DataError;
 use covey_model::{BatchError, Decoder, TokenBatch, Weights};
 
 /// Losses over some held-out windows.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use covey_data::Tokenizer;
+use covey_data::tokenizer::Tokenizer;
 use covey_model::hub::{HubConfig, HubFolder};
 use covey_model::{Decoder, HubError, Weights};
 

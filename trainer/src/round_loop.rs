@@ -17,7 +17,7 @@ use covey_comms::objects::Manifest;
 use covey_comms::participants::Member;
 use covey_comms::primitives::{PeerId, Round};
 use covey_comms::run::CommsError;
-use covey_data::Assignment;
+use covey_data::sampling::Assignment;
 use covey_optim::sparseloco::Compressor;
 
 use self::accounts::Laps;

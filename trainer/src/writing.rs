@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use covey_data::Tokenizer;
+use covey_data::tokenizer::Tokenizer;
 use covey_model::{Decoder, Generation, Sampler, Weights};
 
 use crate::diagnostics::UsageError;

@@ -1,25 +1,14 @@
-//! Text files to token shards, once, before training.
-//!
-//! [`Inputs`] finds the files, [`Preparation`] tokenises their documents on all cores and writes a folder that
-//! [`crate::Dataset`] opens: shards, `manifest.json`, and the tokenizer. The bytes depend on the inputs, the tokenizer
-//! and the options alone, not on the machine or on interruptions.
+//! From text files to token shards.
 
-mod assembly;
-mod division;
-mod documents;
-mod format;
-mod inputs;
-mod json_lines;
-mod parquet_column;
-mod preparation;
+pub mod builtin_corpus;
+mod output_folder;
+mod pipeline;
 mod progress;
+pub mod readers;
+mod resume_state;
 mod shard_builder;
-mod state;
-mod text_field;
-mod text_file;
+mod split;
 
-pub use documents::Documents;
-pub use format::KNOWN_EXTENSIONS;
-pub use inputs::Inputs;
-pub use preparation::{Preparation, PrepareOptions, Prepared};
-pub use progress::{Note, PrepareObserver, Progress};
+pub use self::builtin_corpus::{CorpusDocument, CorpusFile, FILES, MOBY_DICK, STATE_OF_THE_UNION};
+pub use self::pipeline::{Preparation, PrepareOptions, Prepared};
+pub use self::progress::{Note, PrepareObserver, Progress};

@@ -3,11 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::DataError;
-use crate::atomic_file::{Disk, write_atomically};
-use crate::digest::Digest;
-use crate::manifest::{ShardRecord, Split, TokenType};
-use crate::shard::{Shard, header};
+use crate::dataset::{Shard, ShardRecord, Split, TokenType, header};
+use crate::error::DataError;
+use crate::io::{Digest, Disk, write_atomically};
 
 /// Tokens of whole documents, as bytes in the order of the file.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Text from tokens while they are still being generated.
 
-use super::codec::Tokenizer;
-use crate::DataError;
+use super::tokenizer::Tokenizer;
+use crate::error::DataError;
 
 /// What a decoder shows for bytes that are no character, or not yet.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::bpe_merges::{MergeLearner, Merges};
 use super::byte_alphabet;
-use super::byte_pairs::{MergeLearner, Merges};
-use super::codec::Tokenizer;
+use super::tokenizer::Tokenizer;
 use super::word_counts::WordCounts;
-use crate::DataError;
+use crate::error::DataError;
 
 /// The token between documents, with id 0 in vocabularies of our own; it also starts and ends a text.
 pub const END_OF_TEXT: &str = "<|endoftext|>";

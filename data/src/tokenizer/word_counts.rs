@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-use super::pieces::pieces;
-use crate::DataError;
+use super::text_chunks::pieces;
+use crate::error::DataError;
 
 /// Text that is counted in one parallel step.
 const BATCH_BYTES: usize = 16 << 20;

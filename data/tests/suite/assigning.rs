@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use covey_data::{Assignment, Dataset, Source, Split};
+use covey_data::dataset::{Dataset, Split};
+use covey_data::sampling::{Assignment, Source};
 
 use crate::fixture::opened_dataset;
 

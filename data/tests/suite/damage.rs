@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use covey_data::{DataError, Dataset, Split};
+use covey_data::dataset::{Dataset, Split};
+use covey_data::error::DataError;
 
 use crate::fixture::{dataset, message};
 

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use covey_data::atomic_file::{Disk, DurableWrite, FileSystem};
-use covey_data::prepare::{Inputs, Preparation};
-use covey_data::{DataError, Dataset};
+use covey_data::dataset::Dataset;
+use covey_data::error::DataError;
+use covey_data::io::{Disk, DurableWrite, FileSystem};
+use covey_data::prepare::Preparation;
+use covey_data::prepare::readers::Inputs;
 
 use crate::fixture::{GO_ON, TOKENIZER, contents, documents, message, small_shards, write_json_lines};
 

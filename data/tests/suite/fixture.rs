@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
-use covey_data::prepare::{Inputs, Preparation, PrepareOptions, Prepared};
-use covey_data::{DataError, Dataset, Tokenizer, corpus};
+use covey_data::dataset::Dataset;
+use covey_data::error::DataError;
+use covey_data::prepare::readers::Inputs;
+use covey_data::prepare::{Preparation, PrepareOptions, Prepared, builtin_corpus};
+use covey_data::tokenizer::Tokenizer;
 use tempfile::TempDir;
 
 /// A tokenizer of 400 tokens, trained once for all tests.
 pub(crate) static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
-    let chapters = corpus::documents().skip(233).take(5).map(|document| Ok(document.text));
+    let chapters = builtin_corpus::documents().skip(233).take(5).map(|document| Ok(document.text));
     Tokenizer::train(chapters, 400).unwrap()
 });
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use covey_data::prepare::{Inputs, Note, Preparation, PrepareObserver, PrepareOptions, Progress};
-use covey_data::{DataError, corpus};
+use covey_data::error::DataError;
+use covey_data::prepare::readers::Inputs;
+use covey_data::prepare::{Note, Preparation, PrepareObserver, PrepareOptions, Progress, builtin_corpus};
 use tempfile::TempDir;
 
 use crate::fixture::{GO_ON, TOKENIZER, contents, write_json_lines};
@@ -50,7 +51,7 @@ impl PrepareObserver for Watched<'_> {
 /// Speeches in two files, enough for several batches.
 fn speeches() -> (TempDir, Inputs) {
     let home = tempfile::tempdir().unwrap();
-    let speeches: Vec<String> = corpus::documents().take(60).map(|document| document.text).collect();
+    let speeches: Vec<String> = builtin_corpus::documents().take(60).map(|document| document.text).collect();
     let paths = [home.path().join("a.jsonl"), home.path().join("b.jsonl")];
     write_json_lines(&paths[0], &speeches[..25]);
     write_json_lines(&paths[1], &speeches[25..]);
@@ -106,7 +107,7 @@ fn damaged_leftovers_start_again() {
     let (run, result) = Interruption::run(usize::MAX, &inputs, &folder, options());
     result.unwrap();
     assert_eq!(run.notes, [Note::StartedAgain]);
-    covey_data::Dataset::open(&folder).unwrap().verify().unwrap();
+    covey_data::dataset::Dataset::open(&folder).unwrap().verify().unwrap();
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use covey_data::{DataError, Dataset, Loader, Sampler, Source, Split};
+use covey_data::dataset::{Dataset, Split};
+use covey_data::error::DataError;
+use covey_data::sampling::{Loader, Sampler, Source};
 
 use crate::fixture::{dataset, opened_dataset};
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use covey_data::{Cursor, DataError, Dataset, Sampler, Source, Split};
+use covey_data::dataset::{Dataset, Split};
+use covey_data::error::DataError;
+use covey_data::sampling::{Cursor, Sampler, Source};
 use proptest::prelude::*;
 
 use crate::fixture::{message, opened_dataset};

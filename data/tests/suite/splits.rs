@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use covey_data::dataset::{Dataset, Split};
+use covey_data::error::DataError;
 use covey_data::prepare::PrepareOptions;
-use covey_data::{DataError, Dataset, Split};
 use safetensors::SafeTensors;
 
 use crate::fixture::{TOKENIZER, contents, dataset, documents, message, prepare, small_shards, write_json_lines};

@@ -2,13 +2,15 @@
 
 use std::fs;
 
-use covey_data::{DataError, Tokenizer, corpus};
+use covey_data::error::DataError;
+use covey_data::prepare::builtin_corpus;
+use covey_data::tokenizer::Tokenizer;
 use proptest::prelude::*;
 
 use crate::fixture::TOKENIZER;
 
 fn chapters() -> Vec<String> {
-    corpus::documents().skip(233).take(20).map(|document| document.text).collect()
+    builtin_corpus::documents().skip(233).take(20).map(|document| document.text).collect()
 }
 
 fn train(documents: Vec<String>, vocab_size: usize) -> Tokenizer {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use covey_data::{Dataset, Split};
+use covey_data::dataset::{Dataset, Split};
 use serde_json::json;
 
 use super::{print, say};

@@ -8,7 +8,7 @@ use covey_comms::bucket::{BucketError, Creation};
 use covey_comms::ledger::Registry;
 use covey_comms::primitives::{Clock, Identity, PeerId};
 use covey_comms::run::{CommsError, Run};
-use covey_data::Dataset;
+use covey_data::dataset::Dataset;
 
 use super::config::own_layers;
 use super::{on_runtime, say, warn_of_skipped};

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
-use covey_data::manifest::Split;
-use covey_data::prepare::{Inputs, Note, Preparation, PrepareObserver, PrepareOptions, Prepared, Progress};
-use covey_data::{DataError, Tokenizer};
+use covey_data::dataset::Split;
+use covey_data::error::DataError;
+use covey_data::prepare::readers::Inputs;
+use covey_data::prepare::{Note, Preparation, PrepareObserver, PrepareOptions, Prepared, Progress};
+use covey_data::tokenizer::Tokenizer;
 
 use super::say;
 use crate::cli::PrepareArgs;

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use covey_data::prepare::Inputs;
-use covey_data::{DataError, Tokenizer};
+use covey_data::error::DataError;
+use covey_data::prepare::readers::Inputs;
+use covey_data::tokenizer::Tokenizer;
 
 use super::{is_raised, say};
 use crate::cli::TokenizerTrainArgs;

@@ -7,7 +7,7 @@ use covey_comms::bucket::BucketError;
 use covey_comms::objects::Key;
 use covey_comms::primitives::{Identity, PeerId};
 use covey_comms::run::{CommsError, Run};
-use covey_data::Dataset;
+use covey_data::dataset::Dataset;
 
 use super::config::own_layers;
 use super::init::validator_key;

@@ -8,7 +8,9 @@ use covey_comms::agreement::Quorum;
 use covey_comms::objects::Lineage;
 use covey_comms::primitives::{Digest, Identity, Round};
 use covey_comms::run::{Description, Rules, Run};
-use covey_data::{Assignment, Dataset, Source, Split, Tokenizer};
+use covey_data::dataset::{Dataset, Split};
+use covey_data::sampling::{Assignment, Source};
+use covey_data::tokenizer::Tokenizer;
 use covey_model::ModelConfig;
 
 use super::connection::Connection;

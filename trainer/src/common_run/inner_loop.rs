@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use covey_comms::membership::Seat;
 use covey_comms::primitives::Round;
-use covey_data::{Assignment, Loader};
+use covey_data::sampling::{Assignment, Loader};
 
 use crate::checkpoint::NamedTensor;
 use crate::config::Config;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use bytes::Bytes;
 use covey_comms::run::Run;
-use covey_data::Dataset;
+use covey_data::dataset::Dataset;
 use covey_model::ModelConfig;
 use covey_model::hub::HubConfig;
 use serde::{Deserialize, Serialize};

@@ -12,7 +12,7 @@ use covey_comms::objects::{Exclusion, Manifest, OuterSettings};
 use covey_comms::participants::validator::{Closed, Validator};
 use covey_comms::primitives::{Digest, Identity, PeerId};
 use covey_comms::run::Run;
-use covey_data::Dataset;
+use covey_data::dataset::Dataset;
 use covey_optim::sparseloco::{Clip, MeanOver, SparseLocoConfig};
 
 use super::examination::Examination;

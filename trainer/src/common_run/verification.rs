@@ -14,7 +14,7 @@ use covey_comms::objects::Manifest;
 use covey_comms::participants::validator::{Audit, Audited};
 use covey_comms::primitives::{Digest, PeerId, Round};
 use covey_comms::run::{CommsError, Run};
-use covey_data::Assignment;
+use covey_data::sampling::Assignment;
 
 use super::examination::Examination;
 use super::replica::{Replica, check_weights};

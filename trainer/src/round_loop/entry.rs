@@ -6,7 +6,7 @@ use covey_comms::history::Follower;
 use covey_comms::participants::Member;
 use covey_comms::primitives::Identity;
 use covey_comms::run::Run;
-use covey_data::Dataset;
+use covey_data::dataset::Dataset;
 use covey_model::ModelConfig;
 use covey_optim::sparseloco::Compressor;
 

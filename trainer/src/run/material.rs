@@ -1,7 +1,9 @@
 //! What a run learns from: data sets, their tokenizer, and the order of their windows.
 
 use anyhow::Context;
-use covey_data::{Cursor, Dataset, Sampler, Source, Split, Tokenizer};
+use covey_data::dataset::{Dataset, Split};
+use covey_data::sampling::{Cursor, Sampler, Source};
+use covey_data::tokenizer::Tokenizer;
 use covey_model::ModelConfig;
 
 use crate::checkpoint::Checkpoint;

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use covey_data::{Cursor, Loader, Tokenizer};
+use covey_data::sampling::{Cursor, Loader};
+use covey_data::tokenizer::Tokenizer;
 use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
 use covey_model::{FlopsPerToken, ModelConfig};
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context;
-use covey_data::Tokenizer;
+use covey_data::tokenizer::Tokenizer;
 use covey_model::hub::HubConfig;
 use covey_model::{Initializer, ModelConfig, ParameterSpec};
 

@@ -15,7 +15,8 @@ use covey_comms::gauntlet::scoring::{Age, Examiner, Measurement, Trial};
 use covey_comms::membership::Seat;
 use covey_comms::objects::{Clip, Exclusion, MeanOver, OuterSettings};
 use covey_comms::primitives::{Identity, PeerId, Round, SystemClock};
-use covey_data::{Assignment, Dataset};
+use covey_data::dataset::Dataset;
+use covey_data::sampling::Assignment;
 use covey_model::{Initializer, ModelConfig, ParameterSpec};
 use covey_optim::sparseloco::Compressor;
 

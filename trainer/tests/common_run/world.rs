@@ -25,7 +25,7 @@ use covey_comms::agreement::Quorum;
 use covey_comms::bucket::{Bucket, BucketError};
 use covey_comms::primitives::{Clock, Identity};
 use covey_comms::run::{Opener, Run};
-use covey_data::Dataset;
+use covey_data::dataset::Dataset;
 use rayon::ThreadPool;
 use tempfile::TempDir;
 

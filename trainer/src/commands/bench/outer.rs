@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use covey_data::{Assignment, Dataset, Sampler};
+use covey_data::dataset::Dataset;
+use covey_data::sampling::{Assignment, Sampler};
 use covey_model::Initializer;
 use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
 use covey_optim::outer::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use covey_data::prepare::{Inputs, Preparation, PrepareOptions};
+use covey_data::prepare::readers::Inputs;
+use covey_data::prepare::{Preparation, PrepareOptions};
 use covey_model::hub::NumberFormat;
 use covey_model::{Sampler, Sampling};
 

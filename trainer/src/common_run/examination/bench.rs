@@ -8,7 +8,7 @@ use covey_comms::gauntlet::checks::Sketch;
 use covey_comms::gauntlet::scoring::{Age, Examiner, ExaminerError, Measurement, Trial};
 use covey_comms::objects::{Exclusion, Manifest, OuterSettings};
 use covey_comms::primitives::{Digest, PeerId};
-use covey_data::Assignment;
+use covey_data::sampling::Assignment;
 use covey_optim::sparseloco::{Delta, SparseLocoError};
 
 use super::questions::Questions;

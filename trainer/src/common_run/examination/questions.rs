@@ -6,7 +6,8 @@ use std::ops::Range;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::scoring::Trial;
 use covey_comms::primitives::PeerId;
-use covey_data::{Assignment, DataError};
+use covey_data::error::DataError;
+use covey_data::sampling::Assignment;
 use covey_model::BatchError;
 use covey_optim::fsdp::FsdpError;
 

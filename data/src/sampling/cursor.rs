@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
-use crate::digest::Digest;
-use crate::mixture::Mixture;
-use crate::windows::Windows;
+use super::mixture::Mixture;
+use crate::dataset::Windows;
+use crate::error::DataError;
+use crate::io::Digest;
 
 /// Version of the form below; another one is refused.
 const VERSION: u32 = 1;
 
-/// The state of a [`crate::Sampler`]: whoever resumes from it draws exactly the samples that would have come next.
+/// The state of a [`super::window_sampler::Sampler`]: whoever resumes from it draws exactly the samples that would have come next.
 ///
 /// It names the data it counts in, so that it cannot be used with other data by mistake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

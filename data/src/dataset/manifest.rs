@@ -8,8 +8,8 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::DataError;
-use crate::digest::Digest;
+use crate::error::DataError;
+use crate::io::Digest;
 
 /// The file that makes a folder a dataset; it is written last.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -142,7 +142,7 @@ pub struct Totals {
 
 impl Manifest {
     /// Describes finished shards; totals are computed.
-    pub(crate) fn new(tokenizer: &crate::Tokenizer, recipe: Digest, shards: Vec<ShardRecord>) -> Self {
+    pub(crate) fn new(tokenizer: &crate::tokenizer::Tokenizer, recipe: Digest, shards: Vec<ShardRecord>) -> Self {
         Self {
             format: FORMAT.to_string(),
             version: VERSION,

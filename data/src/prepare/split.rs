@@ -5,8 +5,8 @@
 //! the smallest hash is always held out and the one with the largest never. A corpus of only a few documents is
 //! divided inside each: the end of every document is held out.
 
-use crate::DataError;
-use crate::manifest::Split;
+use crate::dataset::Split;
+use crate::error::DataError;
 
 /// With fewer documents than this each of them is cut in two.
 const FEW_DOCUMENTS: usize = 20;

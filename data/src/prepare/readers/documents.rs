@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::format::Format;
 use super::inputs::{InputFile, Inputs};
 use super::json_lines::JsonLines;
-use super::parquet_column::ParquetColumn;
+use super::parquet::ParquetColumn;
 use super::text_file::TextFile;
-use crate::DataError;
+use crate::error::DataError;
 
 /// A file being read.
 pub(super) trait DocumentReader: Send {
@@ -20,7 +20,7 @@ pub(super) trait DocumentReader: Send {
 
 /// A place between two documents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Position {
+pub(crate) struct Position {
     /// Index of the file.
     pub(super) file: usize,
     /// Documents read from it.
@@ -44,7 +44,7 @@ impl<'a> Documents<'a> {
     }
 
     /// Starts behind documents that were read before; those of the same file are read again and dropped.
-    pub(super) fn starting_at(inputs: &'a Inputs, position: Position) -> Result<Self, DataError> {
+    pub(crate) fn starting_at(inputs: &'a Inputs, position: Position) -> Result<Self, DataError> {
         let mut documents = Self::new(inputs);
         documents.position.file = position.file;
         documents.finished_bytes = inputs.files.iter().take(position.file).map(|file| file.bytes).sum();
@@ -57,7 +57,7 @@ impl<'a> Documents<'a> {
     }
 
     /// The place behind the last document.
-    pub(super) fn place(&self) -> Position {
+    pub(crate) fn place(&self) -> Position {
         self.position
     }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::codec::Tokenizer;
-use crate::DataError;
-use crate::atomic_file::{Disk, FileSystem, write_bytes_atomically};
+use super::tokenizer::Tokenizer;
+use crate::error::DataError;
+use crate::io::{Disk, FileSystem, write_bytes_atomically};
 
 /// The file that describes a tokenizer completely.
 pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";

@@ -7,10 +7,11 @@ use rayon::prelude::*;
 
 use super::byte_lengths::byte_lengths;
 use super::decode_stream::DecodeStream;
-use super::folder::Companions;
-use super::pieces::pieces;
+use super::files::Companions;
+use super::text_chunks::pieces;
 use super::training::END_OF_TEXT;
-use crate::{DataError, digest::Digest};
+use crate::error::DataError;
+use crate::io::Digest;
 
 /// Names under which vocabularies keep their end of text, most specific first.
 const END_OF_TEXT_NAMES: [&str; 4] = [END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>"];
@@ -34,7 +35,7 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_json(json: &[u8]) -> Result<Self, DataError> {
-        Self::from_parts(json.to_vec(), Companions::default(), Path::new(super::TOKENIZER_FILE))
+        Self::from_parts(json.to_vec(), Companions::default(), Path::new(super::files::TOKENIZER_FILE))
     }
 
     pub(super) fn from_parts(json: Vec<u8>, companions: Companions, path: &Path) -> Result<Self, DataError> {

@@ -13,7 +13,7 @@ use parquet::schema::types::Type;
 
 use super::documents::DocumentReader;
 use super::inputs::InputFile;
-use crate::DataError;
+use crate::error::DataError;
 
 /// Reads one document a row; rows without a value are documents without text.
 pub(super) struct ParquetColumn {

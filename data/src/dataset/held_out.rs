@@ -1,7 +1,7 @@
 //! The windows a model is measured on.
 
-use crate::DataError;
-use crate::windows::Windows;
+use super::windows::Windows;
+use crate::error::DataError;
 
 /// Some windows of a held-out split, spread evenly over it and in its order.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::documents::DocumentReader;
 use super::inputs::InputFile;
-use crate::DataError;
+use crate::error::DataError;
 
 /// Some editors put this before the text to say that it is UTF-8.
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::DataError;
-use crate::sampler::{Sampler, Source};
+use super::window_sampler::{Sampler, Source};
+use crate::error::DataError;
 
 /// Domain of the seeds of rounds, so that no other use of the run's seed sees the same orders.
 const SEED_DOMAIN: &str = "covey 2026-11-22 seed of a round's windows";

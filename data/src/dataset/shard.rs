@@ -12,9 +12,9 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde_json::json;
 
-use crate::DataError;
-use crate::digest::Digest;
-use crate::manifest::{ShardRecord, TokenType};
+use super::manifest::{ShardRecord, TokenType};
+use crate::error::DataError;
+use crate::io::Digest;
 
 /// Headers are a few hundred bytes; anything near this is no shard of ours.
 const LONGEST_HEADER: u64 = 1 << 16;

@@ -4,7 +4,7 @@
 //! an arc as long as its share. Such points spread more evenly than random ones: after n samples every source is
 //! within about `log n` samples of its exact share, and no list or random state is needed.
 
-use crate::DataError;
+use crate::error::DataError;
 
 /// The golden ratio as a fraction of 2^64.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -11,9 +11,10 @@ use walkdir::WalkDir;
 
 use super::documents::Documents;
 use super::format::Format;
-use crate::corpus::CorpusFile;
-use crate::digest::Digest;
-use crate::{DataError, corpus};
+use crate::error::DataError;
+use crate::io::Digest;
+use crate::prepare::builtin_corpus;
+use crate::prepare::builtin_corpus::CorpusFile;
 
 /// Bytes read from a file at once.
 const READ_BYTES: usize = 1 << 18;
@@ -42,7 +43,7 @@ impl Inputs {
     /// Files as they are given and the files below folders in the order of their names.
     ///
     /// `text_field` names the JSON field or the Parquet column that holds the text. A file that is given directly must
-    /// have one of [`super::KNOWN_EXTENSIONS`]; in folders other files, and those whose name starts with a dot, are
+    /// have one of [`super::format::KNOWN_EXTENSIONS`]; in folders other files, and those whose name starts with a dot, are
     /// left out and counted.
     pub fn find(paths: &[PathBuf], text_field: &str) -> Result<Self, DataError> {
         let mut inputs = Self { files: Vec::new(), skipped: 0, text_field: text_field.to_string() };
@@ -56,9 +57,9 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// The prose that the program carries, see [`crate::corpus`].
+    /// The prose that the program carries, see [`crate::prepare::builtin_corpus`].
     pub fn embedded() -> Self {
-        let files = corpus::FILES.iter().map(InputFile::embedded).collect();
+        let files = builtin_corpus::FILES.iter().map(InputFile::embedded).collect();
         Self { files, skipped: 0, text_field: "text".to_string() }
     }
 
@@ -87,7 +88,7 @@ impl Inputs {
     }
 
     /// Digest of all names and contents. Hashing is a hundred times faster than tokenising, so it is worth being sure.
-    pub(super) fn digest(&self) -> Result<Digest, DataError> {
+    pub(crate) fn digest(&self) -> Result<Digest, DataError> {
         let digests: Result<Vec<_>, DataError> = self.files.par_iter().map(InputFile::digest).collect();
         let mut description = format!("{}\n", self.text_field);
         for (file, digest) in self.files.iter().zip(digests?) {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::DataError;
-use crate::digest::Digest;
-use crate::shard::Shard;
+use super::shard::Shard;
+use crate::error::DataError;
+use crate::io::Digest;
 
 /// The windows of one split: `length` tokens each and the one that follows, numbered through all shards.
 ///

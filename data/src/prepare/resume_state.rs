@@ -5,11 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::documents::Position;
-use crate::DataError;
-use crate::atomic_file::{Disk, write_bytes_atomically};
-use crate::digest::Digest;
-use crate::manifest::{ShardRecord, is_plain_name};
+use crate::dataset::{ShardRecord, is_plain_name};
+use crate::error::DataError;
+use crate::io::{Digest, Disk, write_bytes_atomically};
+use crate::prepare::readers::Position;
 
 const STATE_FILE: &str = "prepare-state.json";
 const VERSION: u32 = 1;

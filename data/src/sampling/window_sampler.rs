@@ -1,10 +1,10 @@
 //! The endless sequence of training windows.
 
-use crate::DataError;
-use crate::cursor::Cursor;
-use crate::mixture::Mixture;
-use crate::permutation::Permutation;
-use crate::windows::Windows;
+use super::cursor::Cursor;
+use super::mixture::Mixture;
+use super::permutation::Permutation;
+use crate::dataset::Windows;
+use crate::error::DataError;
 
 /// Windows to draw from, and how often.
 #[derive(Debug, Clone)]

@@ -16,12 +16,12 @@ pub struct CorpusFile {
 /// State of the Union addresses from 1790 to 2021, in order of year.
 pub const STATE_OF_THE_UNION: CorpusFile = CorpusFile {
     name: "state-of-the-union.jsonl.zst",
-    bytes: include_bytes!("../corpus/state-of-the-union.jsonl.zst"),
+    bytes: include_bytes!("../../corpus/state-of-the-union.jsonl.zst"),
 };
 
 /// The chapters of Moby Dick, in order of the book.
 pub const MOBY_DICK: CorpusFile =
-    CorpusFile { name: "moby-dick.jsonl.zst", bytes: include_bytes!("../corpus/moby-dick.jsonl.zst") };
+    CorpusFile { name: "moby-dick.jsonl.zst", bytes: include_bytes!("../../corpus/moby-dick.jsonl.zst") };
 
 /// Every file of the corpus.
 pub const FILES: [CorpusFile; 2] = [STATE_OF_THE_UNION, MOBY_DICK];

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::digest::Digest;
-use crate::held_out::HeldOutWindows;
-use crate::manifest::{MANIFEST_FILE, Manifest, Split};
-use crate::shard::Shard;
-use crate::tokenizer::TOKENIZER_FILE;
-use crate::windows::Windows;
-use crate::{DataError, Tokenizer};
+use super::held_out::HeldOutWindows;
+use super::manifest::{MANIFEST_FILE, Manifest, Split};
+use super::shard::Shard;
+use super::windows::Windows;
+use crate::error::DataError;
+use crate::io::Digest;
+use crate::tokenizer::{TOKENIZER_FILE, Tokenizer};
 
 /// Shards that keep their file open. Systems allow about a thousand open files; shards beyond are opened for each read.
 const KEPT_OPEN: usize = 256;

@@ -3,9 +3,9 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::DataError;
-use crate::cursor::Cursor;
-use crate::sampler::Sampler;
+use super::cursor::Cursor;
+use super::window_sampler::Sampler;
+use crate::error::DataError;
 
 /// Windows for one step, and where the sampler stands behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]

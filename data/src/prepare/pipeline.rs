@@ -6,16 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::assembly::{Assembly, EncodedPart};
-use super::division::Division;
-use super::documents::{Documents, Position};
-use super::inputs::Inputs;
+use super::output_folder::{Assembly, EncodedPart};
 use super::progress::{Note, PrepareObserver, Progress};
-use super::state::State;
-use crate::atomic_file::{Disk, FileSystem};
-use crate::digest::Digest;
-use crate::manifest::{MANIFEST_FILE, Manifest};
-use crate::{DataError, Dataset, Tokenizer};
+use super::resume_state::State;
+use super::split::Division;
+use crate::dataset::{Dataset, MANIFEST_FILE, Manifest};
+use crate::error::DataError;
+use crate::io::{Digest, Disk, FileSystem};
+use crate::prepare::readers::{Documents, Inputs, Position};
+use crate::tokenizer::Tokenizer;
 
 /// Changes whenever the same inputs would give other shards, so that no state of an older program is continued.
 const RECIPE_VERSION: u32 = 1;

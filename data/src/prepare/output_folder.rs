@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::documents::Position;
+use super::resume_state::State;
 use super::shard_builder::ShardBuilder;
-use super::state::State;
-use crate::atomic_file::{Disk, write_bytes_atomically};
-use crate::digest::Digest;
-use crate::manifest::{MANIFEST_FILE, Manifest, Split, TokenType};
-use crate::{DataError, Tokenizer};
+use crate::dataset::{MANIFEST_FILE, Manifest, Split, TokenType};
+use crate::error::DataError;
+use crate::io::{Digest, Disk, write_bytes_atomically};
+use crate::prepare::readers::Position;
+use crate::tokenizer::Tokenizer;
 
 /// The tokens of a part of a document.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::documents::DocumentReader;
 use super::inputs::InputFile;
-use super::text_field::{TextField, text_field};
+use super::json_field::{TextField, text_field};
 use super::text_file::BYTE_ORDER_MARK;
-use crate::DataError;
+use crate::error::DataError;
 
 /// Reads one document a line; blank lines are passed over.
 pub(super) struct JsonLines {

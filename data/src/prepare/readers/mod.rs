@@ -1,0 +1,14 @@
+//! Documents out of text, JSON lines and Parquet files, compressed or not.
+
+mod documents;
+mod format;
+mod inputs;
+mod json_field;
+mod json_lines;
+mod parquet;
+mod text_file;
+
+pub use self::documents::Documents;
+pub(crate) use self::documents::Position;
+pub use self::format::KNOWN_EXTENSIONS;
+pub use self::inputs::Inputs;
