@@ -1,10 +1,12 @@
 //! Half-blocks of the benchmark model, forward and backward: fast kernels beside the composed ones, in one run.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use covey_model::kernels::{
-    Backward, BatchShape, BlockContext, ComposedKernels, CpuKernels, Head, HeadGradients, Kernels, Targets,
-};
-use covey_model::{Decoder, Initializer, ModelConfig, Rope, RopeTable, Weights};
+use covey_model::config::{ModelConfig, Rope, RopeTable};
+use covey_model::init::Initializer;
+use covey_model::kernels::burn::ComposedKernels;
+use covey_model::kernels::cpu::CpuKernels;
+use covey_model::kernels::{Backward, BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets};
+use covey_model::network::{Decoder, Weights};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const BATCH: BatchShape = BatchShape { sequences: 8, length: 256 };

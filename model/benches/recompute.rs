@@ -2,7 +2,9 @@
 //! beside them the network whose weights are not gathered at all.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use covey_model::{Decoder, Initializer, ModelConfig, Passes, Recompute, Residence, TokenBatch, Unit, Weights, preset};
+use covey_model::config::{ModelConfig, Recompute, preset};
+use covey_model::init::Initializer;
+use covey_model::network::{Decoder, Passes, Residence, TokenBatch, Unit, Weights};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SEQUENCES: usize = 8;

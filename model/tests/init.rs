@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built is a failed test")]
 
-use covey_model::{Initializer, ModelConfig, ParameterSpec, Role, preset};
+use covey_model::config::{ModelConfig, ParameterSpec, Role, preset};
+use covey_model::init::Initializer;
 
 fn config(tied: bool) -> ModelConfig {
     ModelConfig { hidden_size: 256, tied, ..preset("tiny").unwrap() }

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use covey_model::kernels::ComposedKernels;
-use covey_model::{Decoder, Generation, Initializer, ModelConfig, Rope, TokenBatch, Weights};
+use covey_model::config::{ModelConfig, Rope};
+use covey_model::generation::Generation;
+use covey_model::init::Initializer;
+use covey_model::kernels::burn::ComposedKernels;
+use covey_model::network::{Decoder, TokenBatch, Weights};
 use proptest::prelude::*;
 
 fn config(vocab_size: usize, heads: usize, group: usize, head_dim: usize, tied: bool) -> ModelConfig {

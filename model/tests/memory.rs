@@ -6,11 +6,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use burn::tensor::{Device, Tensor};
-use covey_model::kernels::ComposedKernels;
-use covey_model::{
-    Decoder, Initializer, ModelConfig, Passes, Precision, Recompute, Residence, StepMemory, StepShape, TokenBatch,
-    Unit, Weights, preset,
-};
+use covey_model::config::{ModelConfig, Precision, Recompute, preset};
+use covey_model::cost::{StepMemory, StepShape};
+use covey_model::init::Initializer;
+use covey_model::kernels::burn::ComposedKernels;
+use covey_model::network::{Decoder, Passes, Residence, TokenBatch, Unit, Weights};
 
 /// The system's allocator, counting bytes in use and the most there were.
 struct Counting;

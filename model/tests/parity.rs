@@ -10,9 +10,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use covey_model::config::Precision;
+use covey_model::generation::{Generation, Sampler, Sampling};
 use covey_model::hub::{ExportOptions, HubFolder, NumberFormat, SafetensorsFile, export};
-use covey_model::kernels::ComposedKernels;
-use covey_model::{Decoder, Generation, Precision, Sampler, Sampling, TokenBatch, Weights};
+use covey_model::kernels::burn::ComposedKernels;
+use covey_model::network::{Decoder, TokenBatch, Weights};
 
 const LOGITS: f32 = 1e-4;
 const LOSS: f64 = 1e-5;

@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use covey_model::{
-    Decoder, Initializer, ModelConfig, Passes, Precision, Recompute, Residence, Rope, TokenBatch, Unit, Weights, preset,
-};
+use covey_model::config::{ModelConfig, Precision, Recompute, Rope, preset};
+use covey_model::init::Initializer;
+use covey_model::network::{Decoder, Passes, Residence, TokenBatch, Unit, Weights};
 
 fn config(tied: bool) -> ModelConfig {
     ModelConfig {
@@ -240,7 +240,7 @@ fn the_loss_alone_is_that_of_the_whole_network() {
 #[test]
 fn units_are_announced_gathered_once_per_direction_and_reduced() {
     use Call::{Gather, Prefetch, Reduce};
-    use Unit::{Block, Embedding, Head};
+    use covey_model::network::Unit::{Block, Embedding, Head};
     let config = config(true);
     let decoder = Decoder::new(config.clone(), &Device::flex());
     let mut residence = InMemory::new(&decoder, 2);

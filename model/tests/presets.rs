@@ -1,6 +1,6 @@
 //! Presets have exactly the parameters that their names promise.
 
-use covey_model::{ModelConfig, ParameterSpec, preset, preset_names};
+use covey_model::config::{ModelConfig, ParameterSpec, preset, preset_names};
 
 #[test]
 fn counts_are_exact() {

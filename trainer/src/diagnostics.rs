@@ -11,7 +11,8 @@ use covey_comms::ledger::LedgerError;
 use covey_comms::primitives::IdentityError;
 use covey_comms::run::CommsError;
 use covey_data::error::DataError;
-use covey_model::{BatchError, HubError, SamplingError};
+use covey_model::error::{BatchError, HubError};
+use covey_model::generation::SamplingError;
 use covey_optim::codec::DecodeError;
 use covey_optim::fsdp::FsdpError;
 use covey_optim::{OptimError, SettingError};
@@ -115,7 +116,7 @@ type Cause<'a> = &'a (dyn Error + 'static);
 fn code_of(cause: Cause<'_>) -> Option<u8> {
     let usage = cause.is::<UsageError>()
         || cause.is::<ConfigError>()
-        || cause.is::<covey_model::ConfigError>()
+        || cause.is::<covey_model::error::ConfigError>()
         || cause.is::<SettingError>()
         || cause.is::<FsdpError>()
         || matches!(cause.downcast_ref(), Some(BucketError::InvalidUrl { .. } | BucketError::Misconfigured { .. }))

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use covey_data::dataset::{Dataset, HeldOutWindows};
 use covey_data::error::DataError;
-use covey_model::{BatchError, Decoder, TokenBatch, Weights};
+use covey_model::error::BatchError;
+use covey_model::network::{Decoder, TokenBatch, Weights};
 
 /// Losses over some held-out windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

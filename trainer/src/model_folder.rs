@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_data::tokenizer::Tokenizer;
+use covey_model::error::HubError;
 use covey_model::hub::{HubConfig, HubFolder};
-use covey_model::{Decoder, HubError, Weights};
+use covey_model::network::{Decoder, Weights};
 
 use crate::checkpoint::{Checkpoint, newest_intact};
 

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use covey_data::tokenizer::Tokenizer;
-use covey_model::{Decoder, Generation, Sampler, Weights};
+use covey_model::generation::{Generation, Sampler};
+use covey_model::network::{Decoder, Weights};
 
 use crate::diagnostics::UsageError;
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use covey::config::{Config, Layers, Purpose};
 use covey::learner::Learner;
 use covey::plan::{MemoryPlan, Needs};
-use covey_model::{Initializer, ModelConfig, preset};
+use covey_model::config::{ModelConfig, preset};
+use covey_model::init::Initializer;
 
 /// The system's allocator, counting bytes in use and the most there were.
 struct Counting;
@@ -76,7 +77,7 @@ fn config(device: &str, recompute: &str) -> Config {
 
 fn learner(model: &ModelConfig, config: &Config) -> Learner {
     let initializer = Initializer::new(1, model);
-    let fill = |spec: &covey_model::ParameterSpec, range: std::ops::Range<usize>| {
+    let fill = |spec: &covey_model::config::ParameterSpec, range: std::ops::Range<usize>| {
         let mut numbers = vec![0.0; range.len()];
         initializer.fill(spec, range.start as u64, &mut numbers);
         Ok(numbers)

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::number_format::NumberFormat;
+use super::dtype::NumberFormat;
 use super::rope_json::{RopeFields, unsupported};
 use crate::config::{ModelConfig, Rope};
 use crate::error::HubError;
@@ -23,7 +23,7 @@ pub struct TokenIds {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HubConfig {
     /// The network. If the file leaves `tie_word_embeddings` out, `tied` is false
-    /// until the weights tell (see [`HubFolder`](super::HubFolder)).
+    /// until the weights tell (see [`HubFolder`](super::import::HubFolder)).
     pub model: ModelConfig,
     /// Begin and end of a text.
     pub token_ids: TokenIds,

@@ -7,14 +7,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::atomic_folder::Staging;
 use super::config_json::{HubConfig, TokenIds};
-use super::number_format::NumberFormat;
+use super::dtype::NumberFormat;
+use super::file_names::{CONFIG, GENERATION_CONFIG, INDEX, WEIGHTS};
 use super::safetensors_file::{TensorHeader, write_safetensors};
-use super::staging::Staging;
-use super::{CONFIG, GENERATION_CONFIG, INDEX, WEIGHTS};
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, ParameterSpec};
 use crate::error::HubError;
-use crate::parameters::ParameterSpec;
 
 /// How weights are written.
 #[derive(Clone, Debug, PartialEq, Eq)]

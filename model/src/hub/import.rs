@@ -7,11 +7,11 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::config_json::HubConfig;
-use super::number_format::NumberFormat;
+use super::dtype::NumberFormat;
+use super::file_names::{CONFIG, INDEX, WEIGHTS};
 use super::safetensors_file::SafetensorsFile;
-use super::{CONFIG, INDEX, WEIGHTS};
+use crate::config::ParameterSpec;
 use crate::error::HubError;
-use crate::parameters::ParameterSpec;
 
 const HEAD: &str = "lm_head.weight";
 

@@ -16,7 +16,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value};
 
-use super::number_format::NumberFormat;
+use super::dtype::NumberFormat;
 use crate::error::HubError;
 
 /// Longest header that is read; the limit of the reference implementation.

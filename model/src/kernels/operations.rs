@@ -4,7 +4,7 @@
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
-use crate::rope::RopeTable;
+use crate::config::RopeTable;
 
 /// In fp32, for sums and functions that bf16 is too coarse for.
 pub(crate) fn fp32<const D: usize>(x: Tensor<D>) -> Tensor<D> {

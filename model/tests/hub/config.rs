@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use covey_model::config::{Llama3Scaling, ModelConfig, Rope, preset, preset_names};
+use covey_model::error::HubError;
 use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
-use covey_model::{HubError, Llama3Scaling, ModelConfig, Rope, preset, preset_names};
 use serde_json::{Value, json};
 
 fn parse(config: &Value) -> Result<HubConfig, HubError> {

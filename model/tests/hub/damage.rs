@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use covey_model::HubError;
+use covey_model::error::HubError;
 use covey_model::hub::{Dtype, HubFolder, NumberFormat, SafetensorsFile, TensorHeader, write_safetensors};
 use proptest::prelude::*;
 

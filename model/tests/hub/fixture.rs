@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
+use covey_model::config::{ModelConfig, ParameterSpec, preset};
 use covey_model::hub::{Dtype, ExportOptions, NumberFormat, TensorHeader, TokenIds, export, write_safetensors};
-use covey_model::{Initializer, ModelConfig, ParameterSpec, preset};
+use covey_model::init::Initializer;
 
 pub(crate) fn config(tied: bool) -> ModelConfig {
     ModelConfig {

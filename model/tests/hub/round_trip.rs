@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::{fs, io};
 
+use covey_model::config::ModelConfig;
+use covey_model::error::HubError;
 use covey_model::hub::{HubFolder, NumberFormat, SafetensorsFile, export};
-use covey_model::{HubError, Initializer, ModelConfig};
+use covey_model::init::Initializer;
 
 use crate::fixture::{config, contents, export_seeded, headers, model_folder, options, write_zeros};
 

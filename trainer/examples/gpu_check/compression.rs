@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use covey_model::preset;
+use covey_model::config::preset;
 use covey_optim::codec::Codec;
 use covey_optim::sparseloco::{Compressor, CpuSelect, Profile, Schema, Select, Share, TensorSpec};
 use serde_json::{Value, json};

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use covey_model::config::Precision;
 use covey_model::hub::{HubFolder, SafetensorsFile};
-use covey_model::{Decoder, Precision, TokenBatch, Weights};
+use covey_model::network::{Decoder, TokenBatch, Weights};
 use serde_json::{Value, json};
 
 /// How far results may be from the reference.

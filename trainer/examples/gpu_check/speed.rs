@@ -6,7 +6,9 @@ use anyhow::Context;
 use covey::config::{Config, Layers, Purpose, RecomputeKind};
 use covey::device::DeviceList;
 use covey::learner::Learner;
-use covey_model::{FlopsPerToken, Initializer, ModelConfig, Precision, preset};
+use covey_model::config::{ModelConfig, Precision, preset};
+use covey_model::cost::FlopsPerToken;
+use covey_model::init::Initializer;
 use serde_json::{Value, json};
 
 /// How much is trained.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use covey_model::HubError;
+use covey_model::error::HubError;
 use covey_model::hub::{NumberFormat, SafetensorsFile, TensorHeader, write_safetensors};
 
 use super::disk::Disk;

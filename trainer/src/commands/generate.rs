@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use covey_model::{Sampler, Sampling};
+use covey_model::generation::{Sampler, Sampling};
 
 use super::say;
 use crate::cli::GenerateArgs;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Context;
-use covey_model::{ModelConfig, Precision, preset};
+use covey_model::config::{ModelConfig, Precision, preset};
 
 use super::{config, print};
 use crate::cli::PlanArgs;

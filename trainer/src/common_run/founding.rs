@@ -11,7 +11,7 @@ use covey_comms::run::{Description, Rules, Run};
 use covey_data::dataset::{Dataset, Split};
 use covey_data::sampling::{Assignment, Source};
 use covey_data::tokenizer::Tokenizer;
-use covey_model::ModelConfig;
+use covey_model::config::ModelConfig;
 
 use super::connection::Connection;
 use super::replica::Replica;

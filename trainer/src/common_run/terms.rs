@@ -6,7 +6,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use covey_comms::run::Run;
 use covey_data::dataset::Dataset;
-use covey_model::ModelConfig;
+use covey_model::config::ModelConfig;
 use covey_model::hub::HubConfig;
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use bytes::Bytes;
-use covey_model::ModelConfig;
+use covey_model::config::ModelConfig;
 use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
 use safetensors::SafeTensors;
 
@@ -86,9 +86,9 @@ mod tests {
 
     #[test]
     fn weights_come_back_from_their_parts() {
-        let model = covey_model::preset("tiny").unwrap();
-        let initializer = covey_model::Initializer::new(1, &model);
-        let tensor = |spec: &covey_model::ParameterSpec| NamedTensor {
+        let model = covey_model::config::preset("tiny").unwrap();
+        let initializer = covey_model::init::Initializer::new(1, &model);
+        let tensor = |spec: &covey_model::config::ParameterSpec| NamedTensor {
             name: spec.name.clone(),
             shape: spec.shape.clone(),
             values: initializer.tensor(spec),

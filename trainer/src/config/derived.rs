@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use covey_model::Precision;
+use covey_model::config::Precision;
 
 use crate::device::DeviceList;
 

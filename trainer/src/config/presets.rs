@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use covey_model::ModelConfig;
+use covey_model::config::ModelConfig;
 
 use super::document::{self, Layer};
 use super::kind::one_of;
@@ -90,7 +90,7 @@ const TRAINING: &[(&str, &str)] = &[
 pub(crate) fn layer(name: &str) -> Option<Layer> {
     let (known, training) = TRAINING.iter().find(|(preset, _)| *preset == name)?;
     let origin = Origin::Preset((*known).to_owned());
-    let mut layer = shape_layer(&covey_model::preset(known)?, &origin);
+    let mut layer = shape_layer(&covey_model::config::preset(known)?, &origin);
     let mut problems = Vec::new();
     let training = document::layer(training, &|_| origin.clone(), &mut problems).expect("built-in presets are TOML");
     debug_assert!(problems.is_empty(), "built-in presets name known keys: {problems:?}");
@@ -158,7 +158,7 @@ pub fn preset_table() -> String {
         "preset", "parameters", "layers", "hidden", "sequence", "batch", "learning rate"
     );
     for name in names() {
-        let model = covey_model::preset(name).expect("every preset has a shape");
+        let model = covey_model::config::preset(name).expect("every preset has a shape");
         let row = Layers::new().flag("--preset", "model.preset", name).resolve(Purpose::Show);
         let Config { data, train, optim, .. } = row.expect("built-in presets are without problems").config;
         writeln!(
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_preset_of_the_model_has_training_defaults() {
-        assert_eq!(names(), covey_model::preset_names().collect::<Vec<_>>());
+        assert_eq!(names(), covey_model::config::preset_names().collect::<Vec<_>>());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use covey_comms::gauntlet::GauntletConfig;
-use covey_model::Precision;
+use covey_model::config::Precision;
 use covey_optim::sparseloco::{Clip, MeanOver, OuterRate, Profile};
 use serde::{Deserialize, Serialize};
 

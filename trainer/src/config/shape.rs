@@ -1,6 +1,6 @@
 //! The shape of the network, in the words of the Hub's `config.json`.
 
-use covey_model::{Llama3Scaling, ModelConfig, Rope};
+use covey_model::config::{Llama3Scaling, ModelConfig, Rope};
 use serde::{Deserialize, Serialize};
 
 /// Fields of the Hub's `config.json` that say what the network looks like.
@@ -51,8 +51,8 @@ impl Shape {
     /// A vocabulary that the config names itself wins over that of the data.
     ///
     /// # Errors
-    /// [`covey_model::ConfigError`] if the vocabulary is empty; all else was checked with the config.
-    pub fn model_config(&self, vocab_size: usize) -> Result<ModelConfig, covey_model::ConfigError> {
+    /// [`covey_model::error::ConfigError`] if the vocabulary is empty; all else was checked with the config.
+    pub fn model_config(&self, vocab_size: usize) -> Result<ModelConfig, covey_model::error::ConfigError> {
         ModelConfig {
             vocab_size: self.vocab_size.unwrap_or(vocab_size),
             hidden_size: self.hidden_size,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, FloatDType, Tensor};
-use covey_model::Precision;
+use covey_model::config::Precision;
 
 use crate::diagnostics::UsageError;
 

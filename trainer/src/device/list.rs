@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
-use covey_model::Precision;
+use covey_model::config::Precision;
 
 use super::survey;
 use crate::diagnostics::UsageError;

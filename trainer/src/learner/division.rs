@@ -1,6 +1,8 @@
 //! How a network is shared out among devices, and a batch among them.
 
-use covey_model::{BatchError, ModelConfig, ParameterSpec, TokenBatch};
+use covey_model::config::{ModelConfig, ParameterSpec};
+use covey_model::error::BatchError;
+use covey_model::network::TokenBatch;
 use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_grain};
 
 /// Who owns which rows of every parameter.
@@ -55,7 +57,7 @@ pub(super) fn together(batches: &[Vec<TokenBatch>], count: usize) -> impl Iterat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use covey_model::preset;
+    use covey_model::config::preset;
 
     fn sizes(windows: usize, members: usize, micro: usize) -> Vec<Vec<usize>> {
         let model = ModelConfig { vocab_size: 100, ..preset("tiny").unwrap() };

@@ -1,6 +1,6 @@
 //! Why a step could not be made.
 
-use covey_model::BatchError;
+use covey_model::error::BatchError;
 use covey_optim::OptimError;
 
 /// A step that could not be made; weights and moments are as before.

@@ -1,7 +1,8 @@
 //! The weights of a network on the devices of this process, as the network's passes ask for them.
 
 use burn::tensor::Tensor;
-use covey_model::{ModelConfig, Residence, Unit};
+use covey_model::config::ModelConfig;
+use covey_model::network::{Residence, Unit};
 use covey_optim::fsdp::Shards;
 
 /// The model's words for what the shards do: a unit of the network is a unit of the plan.

@@ -9,7 +9,9 @@ mod opening;
 use std::ops::Range;
 
 use burn::tensor::Device;
-use covey_model::{BatchError, ModelConfig, ParameterSpec, Passes, Precision, TokenBatch};
+use covey_model::config::{ModelConfig, ParameterSpec, Precision};
+use covey_model::error::BatchError;
+use covey_model::network::{Passes, TokenBatch};
 use covey_optim::fsdp::{FsdpError, ShardBytes, Shards};
 use covey_optim::sparseloco::Select;
 use covey_optim::{AdamWState, Moments, OptimError, Schedule, clip_scale};

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use covey_model::{Decoder, ModelConfig, ParameterSpec, Passes, Precision};
+use covey_model::config::{ModelConfig, ParameterSpec, Precision};
+use covey_model::network::{Decoder, Passes};
 use covey_optim::fsdp::{Plan, Shards};
 
 use super::compression::select_on;

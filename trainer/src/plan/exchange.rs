@@ -1,6 +1,6 @@
 //! What a round puts on the wire, and how long that takes.
 
-use covey_model::ModelConfig;
+use covey_model::config::ModelConfig;
 
 use crate::config::Config;
 
@@ -59,7 +59,7 @@ impl ExchangePlan {
 mod tests {
     use super::*;
     use crate::config::{Layers, Purpose};
-    use covey_model::preset;
+    use covey_model::config::preset;
 
     fn plan(setting: (&str, &str), train_seconds: Option<f64>) -> ExchangePlan {
         let config = Layers::new().flag("test", setting.0, setting.1).resolve(Purpose::Show).unwrap().config;

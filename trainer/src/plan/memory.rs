@@ -1,6 +1,7 @@
 //! Bytes that training holds at its peak: on every device, and in the memory of the machine.
 
-use covey_model::{ModelConfig, Precision, Recompute, StepMemory, StepShape};
+use covey_model::config::{ModelConfig, Precision, Recompute};
+use covey_model::cost::{StepMemory, StepShape};
 use covey_optim::fsdp::{FsdpError, Plan};
 
 use crate::config::{Config, RecomputeKind};

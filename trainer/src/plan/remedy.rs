@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use covey_model::{ModelConfig, Precision, Recompute};
+use covey_model::config::{ModelConfig, Precision, Recompute};
 
 use super::memory::{MemoryPlan, Needs};
 

@@ -1,6 +1,7 @@
 //! How long an optimizer step takes.
 
-use covey_model::{FlopsPerToken, ModelConfig};
+use covey_model::config::ModelConfig;
+use covey_model::cost::FlopsPerToken;
 
 use super::memory::Needs;
 use crate::config::{Config, RecomputeKind};

@@ -7,7 +7,7 @@ use covey_comms::participants::Member;
 use covey_comms::primitives::Identity;
 use covey_comms::run::Run;
 use covey_data::dataset::Dataset;
-use covey_model::ModelConfig;
+use covey_model::config::ModelConfig;
 use covey_optim::sparseloco::Compressor;
 
 use super::Peer;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use covey_data::dataset::{Dataset, Split};
 use covey_data::sampling::{Cursor, Sampler, Source};
 use covey_data::tokenizer::Tokenizer;
-use covey_model::ModelConfig;
+use covey_model::config::ModelConfig;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;

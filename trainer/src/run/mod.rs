@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use covey_data::sampling::{Cursor, Loader};
 use covey_data::tokenizer::Tokenizer;
+use covey_model::config::ModelConfig;
+use covey_model::cost::FlopsPerToken;
 use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
-use covey_model::{FlopsPerToken, ModelConfig};
 
 use self::clock::RunClock;
 use self::material::{check_fit, common_tokenizer, open_datasets, sampler};

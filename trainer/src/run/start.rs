@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use covey_data::tokenizer::Tokenizer;
+use covey_model::config::{ModelConfig, ParameterSpec};
 use covey_model::hub::HubConfig;
-use covey_model::{Initializer, ModelConfig, ParameterSpec};
+use covey_model::init::Initializer;
 
 use crate::checkpoint::{Checkpoint, NamedTensor};
 use crate::commands::say;

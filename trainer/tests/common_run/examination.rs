@@ -17,7 +17,8 @@ use covey_comms::objects::{Clip, Exclusion, MeanOver, OuterSettings};
 use covey_comms::primitives::{Identity, PeerId, Round, SystemClock};
 use covey_data::dataset::Dataset;
 use covey_data::sampling::Assignment;
-use covey_model::{Initializer, ModelConfig, ParameterSpec};
+use covey_model::config::{ModelConfig, ParameterSpec};
+use covey_model::init::Initializer;
 use covey_optim::sparseloco::Compressor;
 
 use crate::world::{INNER_STEPS, World};

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, FloatDType};
 use covey::learner::{Home, plan};
-use covey_model::{Decoder, Initializer, ModelConfig, Passes, Recompute, TokenBatch};
+use covey_model::config::{ModelConfig, Recompute};
+use covey_model::init::Initializer;
+use covey_model::network::{Decoder, Passes, TokenBatch};
 use covey_optim::AdamWConfig;
 use covey_optim::fsdp::{FsdpError, Shards};
 

@@ -2,7 +2,8 @@
 
 use covey::config::{Config, Layers, Purpose};
 use covey::learner::Learner;
-use covey_model::{Initializer, ModelConfig, preset};
+use covey_model::config::{ModelConfig, preset};
+use covey_model::init::Initializer;
 
 /// Tokens of a window, and windows of a batch; eight members have one each.
 pub(crate) const LENGTH: usize = 32;

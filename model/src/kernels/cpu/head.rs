@@ -3,10 +3,11 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
+use super::cpu_kernels::{CpuKernels, project, project_backward, rows_per_task};
 use super::matrix::{Matrix, MatrixMut, Write, multiply_parallel};
 use super::tensors::{Elements, change, into_elements};
-use super::{CpuKernels, project, project_backward, rows_per_task, vector};
-use crate::kernels::{BlockContext, Head, HeadGradients, MAX_LOGITS, Targets, logit_rows_at_once};
+use super::vector;
+use crate::kernels::kernels::{BlockContext, Head, HeadGradients, MAX_LOGITS, Targets, logit_rows_at_once};
 
 /// The head's weights as slices, with what the loops need to read them.
 struct Projection {

@@ -3,11 +3,12 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
+use super::cpu_kernels::{CpuKernels, project, project_backward, rows_per_task};
 use super::matrix::{Matrix, Write};
 use super::tensors::{Elements, into_elements};
-use super::{CpuKernels, project, project_backward, rows_per_task, vector};
-use crate::kernels::{Backward, BlockContext, MlpWeights, SavedMlp};
-use crate::parameters::MlpParameters;
+use super::vector;
+use crate::config::MlpParameters;
+use crate::kernels::kernels::{Backward, BlockContext, MlpWeights, SavedMlp};
 
 pub(super) fn forward(
     kernels: &CpuKernels,

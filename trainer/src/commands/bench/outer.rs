@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use covey_data::dataset::Dataset;
 use covey_data::sampling::{Assignment, Sampler};
-use covey_model::Initializer;
 use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
+use covey_model::init::Initializer;
 use covey_optim::outer::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
 use covey_optim::sparseloco::{Profile, Schema, SparseLocoConfig};
 use serde_json::json;
@@ -72,7 +72,7 @@ impl Bench {
         let shape = config.model.shape.as_ref().context("the preset has a shape")?;
         let model = shape.model_config(tokenizer.vocab_size())?;
         let initializer = Initializer::new(config.run.seed, &model);
-        let named = |spec: &covey_model::ParameterSpec| NamedTensor {
+        let named = |spec: &covey_model::config::ParameterSpec| NamedTensor {
             name: spec.name.clone(),
             shape: spec.shape.clone(),
             values: initializer.tensor(spec),

@@ -4,7 +4,9 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::Context;
-use covey_model::{Decoder, Initializer, ModelConfig, Rope, TokenBatch, Weights};
+use covey_model::config::{ModelConfig, Rope};
+use covey_model::init::Initializer;
+use covey_model::network::{Decoder, TokenBatch, Weights};
 use covey_optim::{AdamW, Schedule, clear, clip_scale, global_norm};
 use serde_json::json;
 

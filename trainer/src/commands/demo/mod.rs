@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use covey_data::prepare::readers::Inputs;
 use covey_data::prepare::{Preparation, PrepareOptions};
+use covey_model::generation::{Sampler, Sampling};
 use covey_model::hub::NumberFormat;
-use covey_model::{Sampler, Sampling};
 
 use super::train::{closing_words, refuse_taken, train};
 use super::{export, is_raised, prepare, say, tokenizer};

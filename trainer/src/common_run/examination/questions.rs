@@ -8,7 +8,7 @@ use covey_comms::gauntlet::scoring::Trial;
 use covey_comms::primitives::PeerId;
 use covey_data::error::DataError;
 use covey_data::sampling::Assignment;
-use covey_model::BatchError;
+use covey_model::error::BatchError;
 use covey_optim::fsdp::FsdpError;
 
 /// Why this machine could not measure.

@@ -3,15 +3,16 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::{TILE, Weights, Widths, rotary, window, windows_mut};
+use super::forward::{TILE, Weights, Widths, rotary, window, windows_mut};
+use crate::kernels::cpu::cpu_kernels::{CpuKernels, project_backward, rows_per_task};
 use crate::kernels::cpu::matrix::{Matrix, MatrixMut, Write, multiply};
 use crate::kernels::cpu::pool::Scratch;
 use crate::kernels::cpu::tensors::{Elements, into_elements};
-use crate::kernels::cpu::{CpuKernels, project_backward, rows_per_task, vector};
-use crate::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
+use crate::kernels::cpu::vector;
+use crate::kernels::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
 
-/// Backward of [`super::forward`].
-pub(in crate::kernels::cpu) fn backward(
+/// Backward of [`super::forward::forward`].
+pub(crate) fn backward(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
     start: Backward<'_, AttentionWeights, SavedAttention>,

@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use crate::decoder::Decoder;
+use super::decoder::Decoder;
+use crate::config::BlockParameters;
 use crate::kernels::{AttentionInputs, Backward, BatchShape, Kernels, SavedAttention, SavedMlp};
-use crate::parameters::BlockParameters;
 
 /// Weights of one block, or their gradients.
 pub(crate) type BlockWeights = BlockParameters<Tensor<1>>;
@@ -14,7 +14,7 @@ pub(crate) type BlockWeights = BlockParameters<Tensor<1>>;
 pub(crate) enum Keep {
     /// All that the backward pass reads.
     All,
-    /// What is not cheap to compute again: see [`crate::Recompute`].
+    /// What is not cheap to compute again: see [`crate::config::Recompute`].
     Narrow,
 }
 

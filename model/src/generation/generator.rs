@@ -2,11 +2,11 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::config::ModelConfig;
-use crate::decoder::{Decoder, Weights, head};
+use crate::config::{AttentionParameters, BlockParameters, MlpParameters, ModelConfig};
 use crate::error::BatchError;
-use crate::kernels::operations::{Angles, fp32, linear, repeat_heads, rms_norm};
-use crate::parameters::{AttentionParameters, BlockParameters, MlpParameters};
+use crate::kernels::{Angles, fp32, linear, repeat_heads, rms_norm};
+use crate::network::decoder::head;
+use crate::network::{Decoder, Weights};
 
 /// A text being written: the network, its weights, and what it remembers of the tokens so far.
 ///
@@ -46,7 +46,7 @@ impl<'a> Generation<'a> {
         if tokens.is_empty() {
             return Err(BatchError::Ragged { tokens: 0, sequences: 1 });
         }
-        crate::decoder::check_tokens(tokens, self.position + tokens.len(), config)?;
+        crate::network::decoder::check_tokens(tokens, self.position + tokens.len(), config)?;
         let mut hidden = self.embed(tokens);
         let half = config.head_dim / 2;
         let angles = Angles::new(self.decoder.rope(), half, self.position, tokens.len(), self.decoder.device());

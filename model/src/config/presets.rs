@@ -1,6 +1,6 @@
 //! Networks known by name.
 
-use crate::config::{ModelConfig, Rope};
+use super::model_config::{ModelConfig, Rope};
 
 /// Every preset, from small to large.
 ///

@@ -5,11 +5,12 @@
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
-use super::ComposedKernels;
+use super::burn_kernels::ComposedKernels;
+use crate::kernels::kernels::{BlockContext, Head, HeadGradients, Targets};
+use crate::kernels::losses::Losses;
 use crate::kernels::operations::{
     add, add_weight_gradient, fp32, linear, linear_backward, rms_norm, rms_norm_backward,
 };
-use crate::kernels::{BlockContext, Head, HeadGradients, Losses, Targets};
 
 pub(super) fn logits(context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: Tensor<2>) -> Tensor<2> {
     linear(rms_norm(input, weights.norm, context.config.norm_epsilon), weights.projection)

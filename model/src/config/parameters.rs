@@ -4,7 +4,7 @@
 //! names and shapes (`Parameters<ParameterSpec>`), or whatever else there is
 //! one of per parameter, so that nothing ever has to be looked up by string.
 
-use crate::config::ModelConfig;
+use super::model_config::ModelConfig;
 
 /// Name and shape of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::f32::consts::TAU;
 
-use crate::config::{Llama3Scaling, ModelConfig, Rope};
+use super::model_config::{Llama3Scaling, ModelConfig, Rope};
 
 /// Cosines and sines of every (position, pair), `[positions, head_dim / 2]` row-major.
 ///
@@ -71,7 +71,7 @@ impl Llama3Scaling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presets::preset;
+    use crate::config::presets::preset;
 
     fn assert_close(got: &[f32], expected: &[f64]) {
         assert_eq!(got.len(), expected.len());

@@ -8,7 +8,7 @@
 
 use multiversion::multiversion;
 
-use crate::draws::Draws;
+use super::counter_rng::Draws;
 
 /// Numbers made per pass; their intermediate values stay in the first-level cache.
 const BLOCK: usize = 512;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::ModelConfig;
-use crate::kernels::{ATTENTION_TILE, BatchShape, MAX_DEVICE_LOGITS, MAX_LOGITS, logit_rows_at_once, rows_per_task};
-use crate::precision::Precision;
-use crate::recompute::Recompute;
+use crate::config::{ModelConfig, Precision, Recompute};
+use crate::kernels::cpu::attention::TILE;
+use crate::kernels::cpu::rows_per_task;
+use crate::kernels::{BatchShape, MAX_DEVICE_LOGITS, MAX_LOGITS, logit_rows_at_once};
 
 /// What one member computes between the first gather of a step and the last reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl Walk<'_> {
     /// Tiles of scores on every thread that has one.
     fn score_scratch(&self, tiles: usize) -> Vec<usize> {
         let tasks = (self.shape.sequences * self.config.num_kv_heads).min(self.threads);
-        vec![ATTENTION_TILE * self.shape.length; tiles * tasks]
+        vec![TILE * self.shape.length; tiles * tasks]
     }
 
     fn forward(&mut self, layer: usize) {
@@ -248,7 +248,7 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presets::preset;
+    use crate::config::preset;
 
     fn shape(recompute: Recompute) -> StepShape {
         StepShape { sequences: 3, length: 100, together: 1, recompute }

@@ -7,12 +7,11 @@
 
 use burn::tensor::Tensor;
 
-use crate::block::{BlockWeights, Keep, SavedBlock};
-use crate::decoder::{Decoder, TokenBatch};
+use super::block::{BlockWeights, Keep, SavedBlock};
+use super::decoder::{Decoder, TokenBatch};
+use super::weight_source::{Residence, Unit};
+use crate::config::{BlockParameters, Recompute};
 use crate::kernels::{Head, HeadGradients, Losses, Targets};
-use crate::parameters::BlockParameters;
-use crate::recompute::Recompute;
-use crate::residence::{Residence, Unit};
 
 /// A network driven on several members at once; their weights come from a [`Residence`].
 ///

@@ -52,7 +52,7 @@ fn multiplied_weights(config: &ModelConfig) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presets::preset;
+    use crate::config::preset;
 
     fn small() -> ModelConfig {
         ModelConfig {

@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
 
+use crate::kernels::kernels::{Backward, BlockContext, MlpWeights, SavedMlp};
 use crate::kernels::operations::{add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward};
-use crate::kernels::{Backward, BlockContext, MlpWeights, SavedMlp};
 
 pub(super) fn forward(context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp) {
     let SavedMlp { gate, up } = inputs(context, weights, input);

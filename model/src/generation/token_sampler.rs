@@ -1,6 +1,6 @@
 //! The choice of the next token from its logits.
 
-use crate::draws::Draws;
+use crate::init::Draws;
 
 /// How adventurous the choice is.
 ///

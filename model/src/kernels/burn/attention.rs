@@ -2,12 +2,12 @@
 
 use burn::tensor::Tensor;
 
-use super::ComposedKernels;
 use super::attend::{merge_heads, split_heads};
+use super::burn_kernels::ComposedKernels;
+use crate::kernels::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
 use crate::kernels::operations::{
     Angles, add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward,
 };
-use crate::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
 
 pub(super) fn forward(
     kernels: &ComposedKernels,

@@ -5,10 +5,9 @@
 
 use rayon::prelude::*;
 
-use crate::config::ModelConfig;
-use crate::draws::Draws;
-use crate::normal::Normal;
-use crate::parameters::{ParameterSpec, Role};
+use super::counter_rng::Draws;
+use super::normal::Normal;
+use crate::config::{ModelConfig, ParameterSpec, Role};
 
 /// Elements per parallel task: small enough to share a matrix among cores, large enough to hide the sharing.
 const TASK: usize = 65_536;

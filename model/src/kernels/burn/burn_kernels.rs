@@ -6,25 +6,25 @@
 //!
 //! Shape suffixes: r rows, d hidden, b sequences, s tokens, h heads, k kv heads, e head width, v vocabulary.
 
-mod attend;
-mod attention;
-mod head;
-mod mlp;
-
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
-use self::attend::Attend;
-use super::operations::fp32;
-use super::{
-    AttentionInputs, AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, Losses, MlpWeights,
-    SavedAttention, SavedMlp, Targets, cpu, logit_rows_at_once,
+use super::attend::Attend;
+use crate::kernels::burn::attention;
+use crate::kernels::burn::head;
+use crate::kernels::burn::mlp;
+use crate::kernels::cpu;
+use crate::kernels::kernels::{
+    AttentionInputs, AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, MlpWeights,
+    SavedAttention, SavedMlp, Targets, logit_rows_at_once,
 };
+use crate::kernels::losses::Losses;
+use crate::kernels::operations::fp32;
 
 /// Plain tensor operations on one device.
 #[derive(Debug)]
 pub struct ComposedKernels {
-    device: Device,
-    attend: Attend,
+    pub(super) device: Device,
+    pub(super) attend: Attend,
     max_logits: usize,
 }
 
@@ -32,9 +32,9 @@ impl ComposedKernels {
     /// Kernels for tensors of `device`, with attention as Burn has it there; scores written out on the CPU.
     pub fn new(device: Device) -> Self {
         if cpu::is_cpu(&device) {
-            Self { device, attend: Attend::Scores, max_logits: super::MAX_LOGITS }
+            Self { device, attend: Attend::Scores, max_logits: crate::kernels::kernels::MAX_LOGITS }
         } else {
-            Self { device, attend: Attend::Burn, max_logits: super::MAX_DEVICE_LOGITS }
+            Self { device, attend: Attend::Burn, max_logits: crate::kernels::kernels::MAX_DEVICE_LOGITS }
         }
     }
 
@@ -43,13 +43,13 @@ impl ComposedKernels {
         Self { attend: Attend::Burn, ..Self::new(device) }
     }
 
-    fn tokens(&self, tokens: &[u32]) -> Tensor<1, Int> {
+    pub(super) fn tokens(&self, tokens: &[u32]) -> Tensor<1, Int> {
         let ids: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
         Tensor::from_data(TensorData::new(ids, [tokens.len()]), &self.device)
     }
 
     /// Runs of rows whose logits fit into memory together: (first row, number of rows).
-    fn row_runs(&self, context: BlockContext<'_>) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn row_runs(&self, context: BlockContext<'_>) -> impl Iterator<Item = (usize, usize)> {
         let rows = context.batch.rows();
         let at_once = logit_rows_at_once(self.max_logits, context.config.vocab_size);
         (0..rows).step_by(at_once).map(move |first| (first, at_once.min(rows - first)))

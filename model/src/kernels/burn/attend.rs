@@ -8,8 +8,8 @@ use burn::backend::ops::ModuleOps;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Tensor};
 
+use crate::kernels::kernels::{AttentionInputs, BlockContext, SavedAttention};
 use crate::kernels::operations::{fp32, repeat_heads, sum_heads};
-use crate::kernels::{AttentionInputs, BlockContext, SavedAttention};
 
 /// How attention is computed.
 #[derive(Clone, Copy, Debug)]

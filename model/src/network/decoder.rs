@@ -2,13 +2,11 @@
 
 use burn::tensor::{Device, Tensor};
 
-use crate::block::Keep;
-use crate::config::ModelConfig;
+use super::block::Keep;
+use crate::config::{ModelConfig, Parameters, Precision, RopeTable};
 use crate::error::BatchError;
-use crate::kernels::{BatchShape, BlockContext, ComposedKernels, Head, HeadGradients, Kernels, Targets, kernels_for};
-use crate::parameters::Parameters;
-use crate::precision::Precision;
-use crate::rope::RopeTable;
+use crate::kernels::burn::ComposedKernels;
+use crate::kernels::{BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets, kernels_for};
 
 /// Weights of a network, or anything shaped like them: one flat fp32 tensor per parameter.
 pub type Weights = Parameters<Tensor<1>>;

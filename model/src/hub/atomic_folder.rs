@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{CONFIG, INDEX, WEIGHTS};
+use super::file_names::{CONFIG, INDEX, WEIGHTS};
 use crate::error::HubError;
 
 /// New files of a model folder, under temporary names until [`Staging::commit`].

@@ -1,0 +1,7 @@
+//! What a step costs: FLOPs per token and bytes of activations.
+
+mod activation_memory;
+mod flops;
+
+pub use self::activation_memory::{StepMemory, StepShape};
+pub use self::flops::FlopsPerToken;

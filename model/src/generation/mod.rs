@@ -1,0 +1,7 @@
+//! Text from logits: sampling, and a generator with a key-value cache.
+
+mod generator;
+mod token_sampler;
+
+pub use self::generator::Generation;
+pub use self::token_sampler::{Sampler, Sampling, SamplingError};

@@ -1,0 +1,6 @@
+//! Names of the files in a model folder, as `transformers` writes them.
+
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
