@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use covey_optim::{AdamW, AdamWConfig, global_norm};
+use covey_optim::inner::{AdamW, AdamWConfig, global_norm};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Lengths as in a small decoder: a few large matrices and many small norms.

@@ -19,30 +19,9 @@
 //! Nothing here reads a clock, draws a random number or depends on the number of threads: the same inputs give the
 //! same bits on one CPU core and on many.
 
-#[cfg(feature = "burn")]
-pub mod adamw;
+pub mod baselines;
 pub mod codec;
-#[cfg(feature = "cube")]
-pub mod cube;
-#[cfg(feature = "burn")]
-mod elements;
 pub mod error;
 pub mod fsdp;
-#[cfg(feature = "burn")]
-pub mod gradient;
-#[cfg(feature = "burn")]
-mod moments;
-pub mod outer;
-pub mod schedule;
+pub mod inner;
 pub mod sparseloco;
-#[cfg(feature = "burn")]
-mod update;
-
-#[cfg(feature = "burn")]
-pub use adamw::{AdamW, AdamWConfig, AdamWState};
-pub use error::{OptimError, SettingError};
-#[cfg(feature = "burn")]
-pub use gradient::{clear, clip_scale, global_norm};
-#[cfg(feature = "burn")]
-pub use moments::Moments;
-pub use schedule::{Anneal, FlatWindow, Rewind, Schedule, Shape};

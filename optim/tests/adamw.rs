@@ -7,7 +7,8 @@
 )]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use covey_optim::{AdamW, AdamWConfig, AdamWState, OptimError, clear, clip_scale, global_norm};
+use covey_optim::error::OptimError;
+use covey_optim::inner::{AdamW, AdamWConfig, AdamWState, clear, clip_scale, global_norm};
 
 fn tensor(values: &[f32]) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &Device::flex())

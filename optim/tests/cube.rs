@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 use covey_optim::codec::Codec;
-use covey_optim::cube::CubeSelector;
-use covey_optim::sparseloco::selection::Selector;
-use covey_optim::sparseloco::{Compressor, Entry, Profile, Schema, Share, TensorSpec};
-use covey_optim::{AdamW, AdamWConfig};
+use covey_optim::inner::{AdamW, AdamWConfig};
+use covey_optim::sparseloco::top_k::{CubeSelector, Selector, Share};
+use covey_optim::sparseloco::{Compressor, Entry, Profile, Schema, TensorSpec};
 
 fn device() -> Device {
     Device::wgpu(DeviceKind::DefaultDevice)

@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
+use covey_optim::error::OptimError;
 use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, ShardBytes, Shards, slab_grain};
-use covey_optim::{AdamWConfig, AdamWState, OptimError, clip_scale};
+use covey_optim::inner::{AdamWConfig, AdamWState, clip_scale};
 
 /// An embedding, two blocks and a head of a small decoder, ragged on purpose.
 const UNITS: [&[&[usize]]; 4] = [

@@ -5,8 +5,9 @@ mod synthetic;
 
 use std::sync::Arc;
 
-use covey_optim::outer::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
-use covey_optim::sparseloco::{ChunkGrid, Profile, Schema, SparseLocoConfig, SparseLocoError};
+use covey_optim::baselines::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
+use covey_optim::sparseloco::chunks::ChunkGrid;
+use covey_optim::sparseloco::{Profile, Schema, SparseLocoConfig, SparseLocoError};
 use synthetic::heavy_tailed;
 
 const SHAPES: [(&str, &[usize]); 3] = [("embed", &[128, 64]), ("norm", &[96]), ("odd", &[20, 36])];

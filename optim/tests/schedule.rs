@@ -1,6 +1,6 @@
 //! Laws of the schedule, and the recipe of the Covenant-72B run in its own numbers.
 
-use covey_optim::{Anneal, FlatWindow, Rewind, Schedule, Shape};
+use covey_optim::inner::{Anneal, FlatWindow, Rewind, Schedule, Shape};
 use proptest::prelude::*;
 
 /// Warm-up, cosine and flat window of the 72B run: 2,740 rounds of 30 steps, then 450 rounds without decay.

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use covey_optim::codec::Codec;
 use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_grain};
-use covey_optim::sparseloco::{
-    Compressor, CpuSelect, Entry, Profile, Schema, Select, Share, SparseLocoError, TensorSpec,
-};
+use covey_optim::sparseloco::top_k::{CpuSelect, Select, Share};
+use covey_optim::sparseloco::{Compressor, Entry, Profile, Schema, SparseLocoError, TensorSpec};
 use synthetic::heavy_tailed;
 
 /// In canonical order, which is not that of names; a vector of several chunks, a ragged one, rows that 64 does not

@@ -14,8 +14,8 @@ use covey_data::error::DataError;
 use covey_model::error::{BatchError, HubError};
 use covey_model::generation::SamplingError;
 use covey_optim::codec::DecodeError;
+use covey_optim::error::{OptimError, SettingError};
 use covey_optim::fsdp::FsdpError;
-use covey_optim::{OptimError, SettingError};
 
 use crate::checkpoint::CheckpointError;
 use crate::common_run::replica::ReplicaError;

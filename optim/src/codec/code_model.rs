@@ -1,6 +1,7 @@
 //! How likely each 2-bit code of a tensor is.
 
-use super::rans::{self, Range};
+use super::rans;
+use super::rans::Range;
 use crate::sparseloco::Profile;
 
 /// Bits of a code's probability.

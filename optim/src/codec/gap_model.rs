@@ -9,7 +9,8 @@
 
 use std::sync::OnceLock;
 
-use super::rans::{self, Range};
+use super::rans;
+use super::rans::Range;
 
 /// Bits of a class's probability.
 pub(crate) const GAP_SCALE: u32 = 12;

@@ -1,10 +1,10 @@
 //! What a payload says of one tensor besides its entries.
 
+use super::byte_reader::Cursor;
 use super::code_model::CodeModel;
-use super::cursor::Cursor;
 use super::error::DecodeError;
-use crate::sparseloco::quantizer::{LEVEL_LIMIT, is_two_level, two_levels};
-use crate::sparseloco::{Profile, TensorSpec};
+use crate::sparseloco::quantizer::{is_two_level, two_levels};
+use crate::sparseloco::{LEVEL_LIMIT, Profile, TensorSpec};
 
 /// The probabilities and the levels of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]

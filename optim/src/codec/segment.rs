@@ -9,8 +9,7 @@ use super::bits::{BitReader, BitWriter};
 use super::code_model::{CODE_SCALE, CodeModel};
 use super::gap_model::{ClassCounts, GAP_SCALE, GapModel, class, class_range};
 use super::rans::{LOWER, Range, WordWriter, Words};
-use crate::sparseloco::delta::count_codes;
-use crate::sparseloco::{Entry, Schema, TensorSpec};
+use crate::sparseloco::{Entry, Schema, TensorSpec, count_codes};
 
 /// Entries after which a segment ends with its chunk.
 const SEGMENT_ENTRIES: usize = 32 * 1024;

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use super::cuts::cut;
+use super::balance::cut;
 use super::error::FsdpError;
-use crate::sparseloco::chunking::ChunkGrid;
+use crate::sparseloco::chunks::ChunkGrid;
 
 /// How large a parameter is, and where it may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterSize {
     /// Its elements.
     pub elements: usize,
-    /// Elements of a run that stays whole; the last run may be shorter. [`slab_grain`](super::slab_grain) knows it.
+    /// Elements of a run that stays whole; the last run may be shorter. [`slab_grain`](super::slab::slab_grain) knows it.
     pub grain: usize,
 }
 
@@ -161,7 +161,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`FsdpError::ChunkCut`] if a piece ends inside a slab; those of [`slab_grain`](super::slab_grain) never do.
+    /// [`FsdpError::ChunkCut`] if a piece ends inside a slab; those of [`slab_grain`](super::slab::slab_grain) never do.
     pub fn slabs(&self, parameter: usize, grid: &ChunkGrid) -> Result<Vec<(usize, Range<usize>)>, FsdpError> {
         let slab = grid.slab_len();
         let slabs = |piece: &Piece| match piece.range.start.is_multiple_of(slab) {

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::chunking::ChunkGrid;
+use super::config::{CHUNK_LIMIT, Clip, MeanOver, Profile};
 use super::delta::{Delta, Entry, TensorDelta};
 use super::error::SparseLocoError;
-use super::profile::{CHUNK_LIMIT, Clip, MeanOver, Profile};
 use super::schema::TensorSpec;
+use crate::sparseloco::chunks::ChunkGrid;
 
 /// Keeps the published clipping factor finite for a delta of zeros.
 const NORM_FLOOR: f64 = 1e-8;

@@ -8,10 +8,9 @@ use rayon::prelude::*;
 use super::delta::{Delta, Entry};
 use super::error::SparseLocoError;
 use super::quantizer::{Fit, LEVEL_LIMIT};
-use super::range::INPUT_LIMIT;
 use super::schema::{Schema, TensorSpec};
-use super::select::CpuSelect;
-use super::shares::{Share, check_shares, select};
+use crate::sparseloco::chunks::INPUT_LIMIT;
+use crate::sparseloco::top_k::{CpuSelect, Share, check_shares, select};
 
 /// Elements that are worth the hand-over to another thread.
 const GRAIN: usize = 16 * 1024;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use multiversion::multiversion;
 
+use super::config::{CHUNK_LIMIT, Profile};
 use super::error::SparseLocoError;
-use super::profile::{CHUNK_LIMIT, Profile};
-use super::quantizer::{self, LEVEL_LIMIT};
+use super::quantizer;
+use super::quantizer::LEVEL_LIMIT;
 use super::schema::{Schema, TensorSpec};
 
 /// One value sent: its position inside its chunk and its 2-bit code, in two bytes.

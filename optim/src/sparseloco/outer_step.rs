@@ -100,7 +100,7 @@ fn descend(weights: &mut [f32], step: &[f32], rate: f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sparseloco::Profile;
+    use crate::sparseloco::config::Profile;
 
     #[test]
     fn rates_hold_until_the_next_line() {

@@ -1,6 +1,6 @@
 //! What the two bits of a code stand for: four levels per tensor, fitted to the values that are sent.
 
-use super::profile::Profile;
+use super::config::Profile;
 
 /// Largest magnitude of a level. Sums over a thousand peers stay finite.
 pub const LEVEL_LIMIT: f32 = 1e30;

@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use super::chunking::ChunkGrid;
+use super::config::Profile;
 use super::error::SparseLocoError;
-use super::profile::Profile;
-use super::transform::BlockTransform;
+use crate::sparseloco::chunks::{BlockTransform, ChunkGrid};
 
 /// One tensor of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 use covey_model::config::preset;
 use covey_optim::codec::Codec;
-use covey_optim::sparseloco::{Compressor, CpuSelect, Profile, Schema, Select, Share, TensorSpec};
+use covey_optim::sparseloco::top_k::{CpuSelect, Select, Share};
+use covey_optim::sparseloco::{Compressor, Profile, Schema, TensorSpec};
 use serde_json::{Value, json};
 
 /// Values sent of a chunk of 4096, as the default run has it.
@@ -38,7 +39,7 @@ pub(crate) fn report(device: &Device) -> anyhow::Result<Value> {
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn selector(device: &Device) -> anyhow::Result<Box<dyn Select>> {
-    Ok(match covey_optim::cube::CubeSelector::new(device) {
+    Ok(match covey_optim::sparseloco::top_k::CubeSelector::new(device) {
         Some(selector) => Box::new(selector),
         None => Box::new(CpuSelect),
     })

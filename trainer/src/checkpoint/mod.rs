@@ -34,7 +34,7 @@ mod snapshot;
 mod tensor_files;
 mod writer;
 
-pub use covey_optim::Moments;
+pub use covey_optim::inner::Moments;
 pub use disk::{Disk, DiskFile, LocalDisk};
 pub use error::{CheckpointError, Damage};
 pub use newest::{Found, Skipped, has_checkpoints, newest_intact};

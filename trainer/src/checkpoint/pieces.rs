@@ -3,7 +3,7 @@
 //! A checkpoint is the same whoever holds what: pieces are written one behind the other, and read back in any other cut.
 //! So no device and no buffer ever holds more than its own piece, and a run may go on with more devices, or fewer.
 
-use covey_optim::Moments;
+use covey_optim::inner::Moments;
 
 use super::snapshot::NamedTensor;
 

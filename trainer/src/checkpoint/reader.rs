@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use covey_optim::Moments;
+use covey_optim::inner::Moments;
 use rayon::prelude::*;
 
 use super::error::{CheckpointError, Damage};

@@ -8,8 +8,8 @@
 use covey_comms::history::Position;
 use covey_comms::objects::{Lineage, Manifest};
 use covey_comms::primitives::{Round, RunId};
+use covey_optim::inner::{AdamWState, Moments};
 use covey_optim::sparseloco::Delta;
-use covey_optim::{AdamWState, Moments};
 use serde::{Deserialize, Serialize};
 
 use super::replica::Replica;

@@ -1,7 +1,7 @@
 //! The settings of the optimizer in the words of `covey-optim`.
 
+use covey_optim::inner::{AdamWConfig, Anneal, FlatWindow, Rewind, Schedule, Shape};
 use covey_optim::sparseloco::{OuterSchedule, SparseLocoConfig};
-use covey_optim::{AdamWConfig, Anneal, FlatWindow, Rewind, Schedule, Shape};
 
 use super::sections::{AnnealConfig, Config, ExchangeConfig, ScheduleConfig, ScheduleKind};
 

@@ -2,7 +2,8 @@
 
 use burn::tensor::Device;
 use covey_optim::fsdp::FsdpError;
-use covey_optim::sparseloco::{Compressor, CpuSelect, Delta, Schema, Select, Share};
+use covey_optim::sparseloco::top_k::{CpuSelect, Select, Share};
+use covey_optim::sparseloco::{Compressor, Delta, Schema};
 
 use super::Learner;
 
@@ -42,7 +43,7 @@ impl Learner {
 /// The kernels of a GPU where `device` is one that has them, else those of the CPU.
 pub(super) fn select_on(device: &Device) -> Box<dyn Select> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    if let Some(selector) = covey_optim::cube::CubeSelector::new(device) {
+    if let Some(selector) = covey_optim::sparseloco::top_k::CubeSelector::new(device) {
         return Box::new(selector);
     }
     let _ = device;

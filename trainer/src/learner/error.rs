@@ -1,7 +1,7 @@
 //! Why a step could not be made.
 
 use covey_model::error::BatchError;
-use covey_optim::OptimError;
+use covey_optim::error::OptimError;
 
 /// A step that could not be made; weights and moments are as before.
 #[derive(Debug, thiserror::Error)]

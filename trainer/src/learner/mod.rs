@@ -12,9 +12,10 @@ use burn::tensor::Device;
 use covey_model::config::{ModelConfig, ParameterSpec, Precision};
 use covey_model::error::BatchError;
 use covey_model::network::{Passes, TokenBatch};
+use covey_optim::error::OptimError;
 use covey_optim::fsdp::{FsdpError, ShardBytes, Shards};
-use covey_optim::sparseloco::Select;
-use covey_optim::{AdamWState, Moments, OptimError, Schedule, clip_scale};
+use covey_optim::inner::{AdamWState, Moments, Schedule, clip_scale};
+use covey_optim::sparseloco::top_k::Select;
 
 use self::division::{micro_batches, together};
 use crate::checkpoint::{NamedTensor, SavedMoments, SavedTensor};

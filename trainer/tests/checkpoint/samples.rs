@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use covey::checkpoint::{
-    Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, Moments, NamedTensor, SavedMoments, SavedTensor,
-    Snapshot, TrainingState, newest_intact,
+    Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot,
+    TrainingState, newest_intact,
 };
+use covey_optim::inner::Moments;
 use serde_json::json;
 
 use crate::faulty_disk::FaultyDisk;

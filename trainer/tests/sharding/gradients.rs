@@ -7,8 +7,8 @@ use covey::learner::{Home, plan};
 use covey_model::config::{ModelConfig, Recompute};
 use covey_model::init::Initializer;
 use covey_model::network::{Decoder, Passes, TokenBatch};
-use covey_optim::AdamWConfig;
 use covey_optim::fsdp::{FsdpError, Shards};
+use covey_optim::inner::AdamWConfig;
 
 use crate::lessons::{LENGTH, WINDOWS, tiny, tokens};
 

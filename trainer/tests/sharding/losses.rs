@@ -90,7 +90,7 @@ fn handed_over(from: &Learner, device: &str) -> Learner {
         let part = |pieces: &covey::checkpoint::Pieces| -> Vec<f32> {
             pieces.iter().flatten().copied().skip(range.start).take(range.len()).collect()
         };
-        Ok(Some(covey_optim::Moments { first: part(&own.first), second: part(&own.second) }))
+        Ok(Some(covey_optim::inner::Moments { first: part(&own.first), second: part(&own.second) }))
     })
     .unwrap()
 }

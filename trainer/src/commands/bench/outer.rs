@@ -13,7 +13,7 @@ use covey_data::dataset::Dataset;
 use covey_data::sampling::{Assignment, Sampler};
 use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
 use covey_model::init::Initializer;
-use covey_optim::outer::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
+use covey_optim::baselines::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
 use covey_optim::sparseloco::{Profile, Schema, SparseLocoConfig};
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use covey_model::config::{ModelConfig, Rope};
 use covey_model::init::Initializer;
 use covey_model::network::{Decoder, TokenBatch, Weights};
-use covey_optim::{AdamW, Schedule, clear, clip_scale, global_norm};
+use covey_optim::inner::{AdamW, Schedule, clear, clip_scale, global_norm};
 use serde_json::json;
 
 use crate::cli::BenchTrainArgs;

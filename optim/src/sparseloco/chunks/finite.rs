@@ -3,8 +3,8 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::error::SparseLocoError;
-use super::schema::Schema;
+use crate::sparseloco::error::SparseLocoError;
+use crate::sparseloco::schema::Schema;
 
 /// Largest magnitude of a pseudo-gradient. A frequency is at most 64 times the largest element, and with a decay of at
 /// most 0.999 the feedback is a thousand times a step, so that no sum can leave the levels' range.

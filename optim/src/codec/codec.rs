@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::byte_reader::Cursor;
 use super::code_model::{CODE_SCALE, CodeModel};
-use super::cursor::Cursor;
 use super::error::DecodeError;
 use super::gap_model::{GAP_SCALE, GapModels, NUM_CLASSES, class_range};
 use super::rans;

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::elements;
+use super::cpu_tensor;
 
 /// Running means for one parameter, flat and row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,7 +85,7 @@ impl Memory {
 
     /// Whether moving to host memory would free nothing.
     pub(crate) fn is_on_cpu(&self) -> bool {
-        self.tensors.iter().all(|own| elements::storage(&own.first).is_some())
+        self.tensors.iter().all(|own| cpu_tensor::storage(&own.first).is_some())
     }
 }
 

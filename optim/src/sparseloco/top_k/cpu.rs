@@ -2,8 +2,8 @@
 
 use multiversion::multiversion;
 
-use super::delta::Entry;
-use super::profile::CHUNK_LIMIT;
+use crate::sparseloco::config::CHUNK_LIMIT;
+use crate::sparseloco::delta::Entry;
 
 /// Elements that are compared at once.
 const LANES: usize = 16;

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::chunking::{ChunkGrid, SIDE_LIMIT};
-use super::profile::CHUNK_LIMIT;
+use super::grid::{ChunkGrid, SIDE_LIMIT};
+use crate::sparseloco::config::CHUNK_LIMIT;
 
 /// The transforms along sides of every length, worked out when first asked for.
 static AXES: [OnceLock<Axis>; SIDE_LIMIT + 1] = [const { OnceLock::new() }; SIDE_LIMIT + 1];
@@ -147,7 +147,7 @@ fn add_multiple(sums: &mut [f32], factor: f32, right: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sparseloco::Profile;
+    use crate::sparseloco::config::Profile;
 
     /// The definition, element by element, of one block.
     fn by_definition(rows: usize, columns: usize, block: &[f32]) -> Vec<f64> {

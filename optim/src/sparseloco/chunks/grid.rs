@@ -4,7 +4,7 @@
 //! alike; positions count along the rows of the block. Blocks are numbered along rows of blocks, and each row of blocks
 //! is one contiguous run of memory, a *slab*: the unit of parallel work. A vector is a column of slabs of one chunk.
 
-use super::profile::{CHUNK_LIMIT, Profile};
+use crate::sparseloco::config::{CHUNK_LIMIT, Profile};
 
 /// Longest side of a block.
 pub(crate) const SIDE_LIMIT: usize = 64;

@@ -8,7 +8,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
 
-use crate::update::Coefficients;
+use super::cpu::Coefficients;
 
 /// A parameter with its moments.
 pub(crate) struct Tensors<'a> {

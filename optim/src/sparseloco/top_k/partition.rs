@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::delta::Entry;
-use super::error::SparseLocoError;
-use super::profile::Profile;
-use super::schema::{Schema, TensorSpec};
-use super::select::{Select, Work};
+use super::selector::{Select, Work};
+use crate::sparseloco::config::Profile;
+use crate::sparseloco::delta::Entry;
+use crate::sparseloco::error::SparseLocoError;
+use crate::sparseloco::schema::{Schema, TensorSpec};
 
 /// Some slabs of a tensor, and who finds the largest values in them.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Share<'a> {
 }
 
 /// Holds shares against the slabs of every tensor.
-pub(super) fn check_shares(schema: &Schema, shares: &[Vec<Share<'_>>]) -> Result<(), SparseLocoError> {
+pub(crate) fn check_shares(schema: &Schema, shares: &[Vec<Share<'_>>]) -> Result<(), SparseLocoError> {
     let (expected, got) = (schema.tensors().len(), shares.len());
     if expected != got {
         return Err(SparseLocoError::TensorCount { expected, got });
@@ -38,7 +38,7 @@ pub(super) fn check_shares(schema: &Schema, shares: &[Vec<Share<'_>>]) -> Result
 
 /// Adds the pseudo-gradient to the decayed error, marks the entries and returns their values, chunk by chunk, in the
 /// order in which the profile's quantiser takes them.
-pub(super) fn select(
+pub(crate) fn select(
     profile: Profile,
     spec: &TensorSpec,
     decay: f32,

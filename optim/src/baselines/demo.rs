@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use super::method::{OuterMethod, check_peers, check_round, descend};
-use crate::sparseloco::selection::Selector;
-use crate::sparseloco::{BlockTransform, Entry, Profile, Schema, SparseLocoError, TensorSpec};
+use crate::sparseloco::chunks::BlockTransform;
+use crate::sparseloco::top_k::Selector;
+use crate::sparseloco::{Entry, Profile, Schema, SparseLocoError, TensorSpec};
 
 /// Bits of a value on the wire: fp32, and a position of 12 bits.
 const VALUE_BITS: u64 = 32 + 12;

@@ -4,9 +4,9 @@ use burn::tensor::{Device, Tensor};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::elements;
+use super::cpu::CHUNK;
+use super::cpu_tensor;
 use crate::error::OptimError;
-use crate::update::CHUNK;
 
 /// Independent sums per chunk; enough for the widest vector registers and their latency.
 const LANES: usize = 32;
@@ -40,10 +40,10 @@ pub fn clip_scale(norm: f64, max: f64) -> f32 {
 /// Sets gradients to zero in their own memory, ready to be added to.
 pub fn clear<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor<1>>) {
     for gradient in gradients {
-        match elements::take(gradient) {
+        match cpu_tensor::take(gradient) {
             Some(mut storage) => {
                 storage.storage_mut::<f32>().par_chunks_mut(CHUNK).for_each(|chunk| chunk.fill(0.0));
-                elements::put_back(gradient, storage);
+                cpu_tensor::put_back(gradient, storage);
             }
             None => *gradient = gradient.zeros_like(),
         }
@@ -61,7 +61,7 @@ struct Asked {
 fn sums_of_squares<'a>(gradients: impl IntoIterator<Item = &'a Tensor<1>>) -> Vec<f64> {
     let (mut sums, mut asked) = (Vec::new(), Vec::new());
     for (place, gradient) in gradients.into_iter().enumerate() {
-        let sum = elements::storage(gradient).map(|storage| slice_sum_of_squares(elements::slice(&storage)));
+        let sum = cpu_tensor::storage(gradient).map(|storage| slice_sum_of_squares(cpu_tensor::slice(&storage)));
         if sum.is_none() {
             ask(&mut asked, place, gradient);
         }

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use multiversion::multiversion;
 
-use super::delta::Entry;
-use super::profile::{CHUNK_LIMIT, Profile};
-use super::published_order::published_order;
-use super::schema::TensorSpec;
-use super::selection::Selector;
+use super::cpu::Selector;
+use super::torch_order::published_order;
+use crate::sparseloco::config::{CHUNK_LIMIT, Profile};
+use crate::sparseloco::delta::Entry;
+use crate::sparseloco::schema::TensorSpec;
 
 /// Elements that are worth the hand-over to another thread.
 const GRAIN: usize = 16 * 1024;

@@ -12,8 +12,9 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 use rayon::prelude::*;
 
-use crate::sparseloco::select::accumulate;
-use crate::sparseloco::{CpuSelect, Entry, Select, TensorSpec};
+use super::selector::{CpuSelect, Select, accumulate};
+use crate::sparseloco::delta::Entry;
+use crate::sparseloco::schema::TensorSpec;
 
 /// Elements that go to the device together: 64 MiB.
 const ELEMENTS_AT_ONCE: usize = 16 << 20;
@@ -25,7 +26,7 @@ const GRAIN: usize = 16 * 1024;
 const UNITS: usize = 256;
 
 /// Finds the values of largest magnitude of chunks on a GPU; the same as
-/// [`Selector`](crate::sparseloco::selection::Selector), bit for bit.
+/// [`Selector`](super::cpu::Selector), bit for bit.
 ///
 /// - Of equal magnitudes the one at the lower position goes first.
 /// - Positions come out ascending, chunk by chunk.

@@ -4,7 +4,7 @@
 //! 64 times `k` long, sorted by `std::partial_sort`), and then adds them up in `f32`. Sums over another order differ by
 //! some 1e-6. Only the reference profile cares: this file walks the same path as GNU's `nth_element`, pivot by pivot.
 
-use super::delta::Entry;
+use crate::sparseloco::delta::Entry;
 
 /// One value: magnitude as ordered bits, and the value.
 type Item = (u32, f32);
@@ -81,7 +81,7 @@ fn median(items: &[Item], a: usize, b: usize, c: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sparseloco::selection::Selector;
+    use crate::sparseloco::top_k::cpu::Selector;
 
     #[test]
     fn the_largest_come_first() {

@@ -3,10 +3,8 @@
 use std::ops::Range;
 
 use super::error::FsdpError;
-use super::shards::Shards;
-use crate::adamw::{AdamW, AdamWState};
-use crate::elements;
-use crate::moments::{MomentTensors, Moments, tensor, values};
+use super::sharded_parameters::Shards;
+use crate::inner::{AdamW, AdamWState, MomentTensors, Moments, cpu_tensor, tensor, values};
 
 /// Bytes that a member's tensors take up, apart from gathered units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +30,7 @@ impl Shards {
         self.weight_pieces(parameter).flatten().collect()
     }
 
-    /// Copies of a parameter's weights, one for each of its pieces ([`Plan::pieces`](super::Plan::pieces)), each made when
+    /// Copies of a parameter's weights, one for each of its pieces ([`Plan::pieces`](super::plan::Plan::pieces)), each made when
     /// it is asked for.
     pub fn weight_pieces(&self, parameter: usize) -> impl Iterator<Item = Vec<f32>> {
         self.weights[self.plan.piece_places(parameter)].iter().map(values)
@@ -155,10 +153,10 @@ impl Shards {
         places.fold(ShardBytes::default(), |sum, (place, _)| {
             let moments = self.optimizer.moment_tensors().get(place);
             ShardBytes {
-                weights: sum.weights + elements::bytes(&self.weights[place]),
-                gradients: sum.gradients + elements::bytes(&self.gradients[place]),
+                weights: sum.weights + cpu_tensor::bytes(&self.weights[place]),
+                gradients: sum.gradients + cpu_tensor::bytes(&self.gradients[place]),
                 moments: sum.moments
-                    + moments.map_or(0, |own| elements::bytes(&own.first) + elements::bytes(&own.second)),
+                    + moments.map_or(0, |own| cpu_tensor::bytes(&own.first) + cpu_tensor::bytes(&own.second)),
             }
         })
     }

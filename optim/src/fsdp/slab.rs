@@ -1,7 +1,7 @@
 //! Where a tensor may be cut: between slabs, so that no chunk of the compression lies on two members.
 
 use crate::sparseloco::Profile;
-use crate::sparseloco::chunking::ChunkGrid;
+use crate::sparseloco::chunks::ChunkGrid;
 
 /// Elements of the shortest run of a tensor of `shape` that cuts leave whole, whichever profile a run has.
 ///

@@ -8,9 +8,8 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 use super::collective;
 use super::error::FsdpError;
 use super::plan::Plan;
-use crate::adamw::{AdamW, AdamWConfig};
 use crate::error::OptimError;
-use crate::gradient::{clear, global_norm};
+use crate::inner::{AdamW, AdamWConfig, clear, global_norm};
 
 /// A model divided among members: fp32 masters, fp32 gradients and AdamW's moments, each piece on its owner's device.
 ///
@@ -239,8 +238,8 @@ fn add(sum: &mut Tensor<1>, part: Tensor<1>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elements;
-    use crate::fsdp::ParameterSize;
+    use crate::fsdp::plan::ParameterSize;
+    use crate::inner::cpu_tensor;
 
     fn shards(members: usize) -> Shards {
         let sizes = vec![vec![ParameterSize { elements: 60, grain: 10 }, ParameterSize { elements: 7, grain: 7 }]];
@@ -250,7 +249,7 @@ mod tests {
     }
 
     fn addresses(tensors: &[Tensor<1>]) -> Vec<*const f32> {
-        tensors.iter().map(|tensor| elements::slice(&elements::storage(tensor).unwrap()).as_ptr()).collect()
+        tensors.iter().map(|tensor| cpu_tensor::slice(&cpu_tensor::storage(tensor).unwrap()).as_ptr()).collect()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A round of many peers, whatever they exchange.
 
-use crate::sparseloco::range::INPUT_LIMIT;
+use crate::sparseloco::chunks::INPUT_LIMIT;
 use crate::sparseloco::{Aggregate, Schema, SparseLocoError, outer_step};
 
 /// What peers exchange once a round, and what everybody makes of it.

@@ -15,10 +15,10 @@ use burn::tensor::{DType, Device, Tensor};
 use burn_flex::FlexTensor;
 use serde::{Deserialize, Serialize};
 
-use crate::elements;
+use super::cpu::{Coefficients, Slices, update_all};
+use super::cpu_tensor;
+use super::state::{Memory, MomentTensors, Moments};
 use crate::error::{Findings, OptimError, SettingError};
-use crate::moments::{Memory, MomentTensors, Moments};
-use crate::update::{Coefficients, Slices, update_all};
 
 /// The constants of AdamW; the learning rate comes with every step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ impl AdamW {
 
     /// Moves every parameter along its gradient, which is multiplied by `gradient_scale` on the way.
     ///
-    /// The scale takes [`clip_scale`](crate::clip_scale) and the averaging over micro-batches, so neither needs a pass
+    /// The scale takes [`clip_scale`](super::clip::clip_scale) and the averaging over micro-batches, so neither needs a pass
     /// of its own. Tensors must be free of autodiff.
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl Taken {
             parameter: self.parameter.storage_mut(),
             first: self.first.storage_mut(),
             second: self.second.storage_mut(),
-            gradient: elements::slice(&self.gradient),
+            gradient: cpu_tensor::slice(&self.gradient),
         }
     }
 }
@@ -224,8 +224,8 @@ impl Taken {
 /// The update in one kernel; `false`, and nothing done, if the tensors are on no GPU that this build knows.
 #[cfg(feature = "cube")]
 fn update_on_gpu(parameter: &mut Tensor<1>, gradient: &Tensor<1>, own: &mut MomentTensors, c: Coefficients) -> bool {
-    let mut tensors = crate::cube::update::Tensors { parameter, first: &mut own.first, second: &mut own.second };
-    crate::cube::update::update(&mut tensors, gradient, c)
+    let mut tensors = super::cube::Tensors { parameter, first: &mut own.first, second: &mut own.second };
+    super::cube::update(&mut tensors, gradient, c)
 }
 
 #[cfg(not(feature = "cube"))]
@@ -254,24 +254,24 @@ fn update_in_place(
         update_all(taken.iter_mut().map(Taken::slices).collect(), coefficients);
     }
     for (((parameter, _), own), tensors) in pairs.iter_mut().zip(moments).zip(taken) {
-        elements::put_back(parameter, tensors.parameter);
-        elements::put_back(&mut own.first, tensors.first);
-        elements::put_back(&mut own.second, tensors.second);
+        cpu_tensor::put_back(parameter, tensors.parameter);
+        cpu_tensor::put_back(&mut own.first, tensors.first);
+        cpu_tensor::put_back(&mut own.second, tensors.second);
     }
     complete
 }
 
 /// Moves all four out, or none.
 fn take(parameter: &mut Tensor<1>, gradient: &Tensor<1>, moments: &mut MomentTensors) -> Option<Taken> {
-    let gradient = elements::storage(gradient)?;
-    let on_cpu = |tensor: &Tensor<1>| elements::storage(tensor).is_some();
+    let gradient = cpu_tensor::storage(gradient)?;
+    let on_cpu = |tensor: &Tensor<1>| cpu_tensor::storage(tensor).is_some();
     if !(on_cpu(parameter) && on_cpu(&moments.first) && on_cpu(&moments.second)) {
         return None;
     }
     Some(Taken {
-        parameter: elements::take(parameter)?,
-        first: elements::take(&mut moments.first)?,
-        second: elements::take(&mut moments.second)?,
+        parameter: cpu_tensor::take(parameter)?,
+        first: cpu_tensor::take(&mut moments.first)?,
+        second: cpu_tensor::take(&mut moments.second)?,
         gradient,
     })
 }
@@ -301,7 +301,7 @@ fn check_length(what: &'static str, index: usize, parameter: &Tensor<1>, tensor:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::moments::{tensor, values};
+    use crate::inner::state::{tensor, values};
 
     /// Values without a pattern that a formula could hide behind.
     fn wave(length: usize, seed: f32) -> Vec<f32> {
@@ -333,7 +333,7 @@ mod tests {
         let device = Device::flex();
         let mut parameter = tensor(wave(100, 0.1), &device);
         let gradient = tensor(wave(100, 0.2), &device);
-        let address = |tensor: &Tensor<1>| elements::slice(&elements::storage(tensor).unwrap()).as_ptr();
+        let address = |tensor: &Tensor<1>| slice(&storage(tensor).unwrap()).as_ptr();
         let before = address(&parameter);
         let mut optimizer = AdamW::new(AdamWConfig::default());
         optimizer.step([(&mut parameter, &gradient)], 0.1, 1.0).unwrap();
