@@ -9,12 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey::common_run::connection::{Connection, identity};
-use covey::common_run::founding::assignment;
-use covey::common_run::standing::Standing;
-use covey::common_run::terms::Terms;
-use covey::config::{Config, Layers, Purpose};
-use covey::learner::Learner;
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::Config;
+use covey::run::{Connection, Standing, Terms, assignment, identity};
+use covey::training::learner::Learner;
 use covey_comms::membership::Seat;
 use covey_comms::objects::Manifest;
 use covey_comms::participants::Member;
@@ -179,7 +177,7 @@ fn main() -> anyhow::Result<()> {
     let [bucket, kind, folder, seed] = arguments.as_slice() else {
         anyhow::bail!("usage: adversary BUCKET KIND FOLDER SEED");
     };
-    covey::device::use_threads(Some(1))?;
+    covey::system::device::use_threads(Some(1))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let (kind, seed) = (Kind::named(kind)?, seed.parse::<u64>()?.max(1));
     runtime.block_on(async { Adversary::enter(bucket, kind, PathBuf::from(folder), seed).await?.play().await })

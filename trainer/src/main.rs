@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use covey::cli::Cli;
-use covey::{commands, diagnostics};
+use covey::commands::error_report;
 
 fn main() -> ExitCode {
-    match commands::run(&Cli::parse()) {
+    match covey::commands::dispatch::run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has read enough, `covey generate … | head` for one.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => diagnostics::report(&error),
+        Err(error) => error_report::report(&error),
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use covey::config::{Config, Layers, Purpose};
-use covey::learner::Learner;
-use covey::model_folder::ModelFolder;
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::Config;
+use covey::training::ModelFolder;
+use covey::training::learner::Learner;
 use covey_model::hub::SafetensorsFile;
 
 fn reference(name: &str) -> (ModelFolder, SafetensorsFile) {

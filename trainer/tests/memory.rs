@@ -5,9 +5,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use covey::config::{Config, Layers, Purpose};
-use covey::learner::Learner;
-use covey::plan::{MemoryPlan, Needs};
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::Config;
+use covey::training::learner::Learner;
+use covey::training::plan::{MemoryPlan, Needs};
 use covey_model::config::{ModelConfig, preset};
 use covey_model::init::Initializer;
 

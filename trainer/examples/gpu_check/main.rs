@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
 use burn::tensor::Device;
-use covey::device::DeviceList;
+use covey::system::device::DeviceList;
 use covey_model::config::Precision;
 use serde_json::Value;
 

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use anyhow::Context;
-use covey::config::{Config, Layers, Purpose, RecomputeKind};
-use covey::device::DeviceList;
-use covey::learner::Learner;
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::{Config, RecomputeKind};
+use covey::system::device::DeviceList;
+use covey::training::learner::Learner;
 use covey_model::config::{ModelConfig, Precision, preset};
 use covey_model::cost::FlopsPerToken;
 use covey_model::init::Initializer;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use covey_comms::primitives::Digest;
 
-use super::common_run::RunArgs;
+use super::distributed::RunArgs;
 
 /// Where the ledger of a run is, and who pays for what is written to it.
 #[derive(Clone, Debug, Args)]

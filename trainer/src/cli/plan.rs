@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::ConfigArgs;
+use super::cli::ConfigArgs;
 
 /// Flags of `covey plan`.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "TOKENS")]
     pub vocab_size: Option<usize>,
     /// Memory of each device, in bytes: 80GB, 192GB. Asked of this machine without it.
-    #[arg(long, value_name = "BYTES", value_parser = super::byte_size)]
+    #[arg(long, value_name = "BYTES", value_parser = super::cli::byte_size)]
     pub device_memory: Option<u64>,
     /// Useful operations per second of one device: 400T. Measured without it, where the devices are on this machine.
     #[arg(long, value_name = "FLOPS", value_parser = amount)]

@@ -12,10 +12,10 @@ use covey_comms::bucket::server::auth::peer_credentials;
 use covey_comms::bucket::server::{Server, ServerOptions};
 use covey_comms::primitives::{Identity, PeerId};
 
-use super::{is_raised, on_runtime, print, say};
+use super::dispatch::{is_raised, on_runtime, print, say};
+use super::error_report::UsageError;
 use crate::cli::{BucketCommand, KeyArgs, ServeArgs};
-use crate::common_run::connection::nonce;
-use crate::diagnostics::UsageError;
+use crate::run::nonce;
 
 /// The access key id of whoever runs the server.
 const ADMIN: &str = "admin";

@@ -3,7 +3,7 @@
 use covey_optim::inner::{AdamWConfig, Anneal, FlatWindow, Rewind, Schedule, Shape};
 use covey_optim::sparseloco::{OuterSchedule, SparseLocoConfig};
 
-use super::sections::{AnnealConfig, Config, ExchangeConfig, ScheduleConfig, ScheduleKind};
+use crate::config::schema::{AnnealConfig, Config, ExchangeConfig, ScheduleConfig, ScheduleKind};
 
 impl Config {
     /// The learning rate over the run.
@@ -50,7 +50,8 @@ impl ScheduleConfig {
 
     /// The flat windows by their start, in whatever order they were written.
     fn sorted_windows(&self) -> Vec<FlatWindow> {
-        let window = |window: &super::FlatWindow| FlatWindow { start: window.start, length: window.length };
+        let window =
+            |window: &crate::config::schema::FlatWindow| FlatWindow { start: window.start, length: window.length };
         let mut windows: Vec<_> = self.flat_windows.iter().map(window).collect();
         windows.sort_by_key(|window| window.start);
         windows

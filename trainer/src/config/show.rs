@@ -3,11 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::error::ConfigError;
-use super::layers::{Layers, Purpose};
-use super::resolved::Resolved;
-use super::schema::{GROUPS, KEYS, Key};
-use super::sections::Config;
+use crate::config::checks::ConfigError;
+use crate::config::layers::{Layers, Purpose, Resolved};
+use crate::config::schema::{Config, GROUPS, KEYS, Key};
 
 impl Config {
     /// Every key with its value, as a file that reads back to the same config.

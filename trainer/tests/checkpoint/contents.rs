@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use covey::checkpoint::{
-    Checkpoint, CheckpointError, CheckpointOptions, CheckpointWriter, Pieces, SavedMoments, SavedTensor, Snapshot,
-    newest_intact, weights_digest,
+use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
+use covey::training::checkpoint::{
+    Checkpoint, CheckpointError, Pieces, SavedMoments, SavedTensor, Snapshot, newest_intact, weights_digest,
 };
 
 use crate::samples::{folder, keeping, save_all, snapshot};

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use covey::checkpoint::{CheckpointError, CheckpointOptions, CheckpointWriter};
+use covey::training::checkpoint::CheckpointError;
+use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 
 use crate::faulty_disk::{Fault, FaultyDisk};
 use crate::samples::{assert_all_whole, keeping, newest_step, save_all, shelf, snapshot};

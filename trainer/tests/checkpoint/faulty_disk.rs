@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use covey::checkpoint::{Disk, DiskFile, LocalDisk};
+use covey::training::checkpoint::{Disk, DiskFile, LocalDisk};
 
 /// How a disk fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use covey::checkpoint::{Checkpoint, CheckpointWriter, Pieces};
+use covey::training::checkpoint::write::CheckpointWriter;
+use covey::training::checkpoint::{Checkpoint, Pieces};
 
 use crate::samples::{folder, keeping, newest_step, save_all, shelf, snapshot};
 

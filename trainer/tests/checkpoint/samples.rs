@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use covey::checkpoint::{
-    Checkpoint, CheckpointOptions, CheckpointWriter, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot,
-    TrainingState, newest_intact,
+use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
+use covey::training::checkpoint::{
+    Checkpoint, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot, TrainingState, newest_intact,
 };
 use covey_optim::inner::Moments;
 use serde_json::json;

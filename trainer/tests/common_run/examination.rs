@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use covey::checkpoint::NamedTensor;
-use covey::common_run::examination::Examination;
-use covey::common_run::founding::assignment;
-use covey::common_run::replica::Replica;
-use covey::learner::Learner;
+use covey::run::validator::Examination;
+use covey::run::{Replica, assignment};
+use covey::training::checkpoint::NamedTensor;
+use covey::training::learner::Learner;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::checks::Sketch;
 use covey_comms::gauntlet::scoring::{Age, Examiner, Measurement, Trial};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use covey::round_loop::Ending;
+use covey::run::peer::Ending;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::decorators::{FaultRates, Faulty};
 use covey_comms::bucket::stores::MemoryBucket;

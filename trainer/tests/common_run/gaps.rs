@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey::round_loop::Ending;
+use covey::run::peer::Ending;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
 use covey_comms::objects::{Key, Prefix};

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey::common_run::examination::Examination;
-use covey::round_loop::Ending;
+use covey::run::peer::Ending;
+use covey::run::validator::Examination;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::agreement::{Certificate, Vote};
 use covey_comms::bucket::Bucket;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey::round_loop::Ending;
+use covey::run::peer::Ending;
 use covey_comms::bucket::location::{Access, Secret, open};
 use covey_comms::bucket::server::{Server, ServerOptions};
 use covey_comms::bucket::stores::MemoryBucket;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use covey::common_run::verification::{Depth, Finding};
-use covey::round_loop::Ending;
+use covey::run::peer::Ending;
+use covey::run::{Depth, Finding};
 use covey_comms::agreement::Certificate;
 use covey_comms::agreement::draw::RoundSecret;
 use covey_comms::bucket::Bucket;

@@ -9,18 +9,16 @@ use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use covey::checkpoint::newest_intact;
-use covey::common_run::connection::{Connection, Limits, OwnBucket};
-use covey::common_run::examination::Examination;
-use covey::common_run::founding::{Foundation, assignment};
-use covey::common_run::standing::Standing;
-use covey::common_run::terms::Terms;
-use covey::common_run::validation::{Validation, ValidatorSetup};
-use covey::common_run::verification::{Finding, Instruments, Verification};
-use covey::config::{Config, Layers, Purpose};
-use covey::learner::Learner;
-use covey::metrics::{Entry, MetricsLog, RoundReport};
-use covey::round_loop::{Ending, Peer, PeerSetup};
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::Config;
+use covey::run::peer::{Ending, Peer, PeerSetup};
+use covey::run::validator::{Examination, Validation, ValidatorSetup};
+use covey::run::{
+    Connection, Finding, Foundation, Instruments, Limits, OwnBucket, Standing, Terms, Verification, assignment,
+};
+use covey::training::checkpoint::newest_intact;
+use covey::training::learner::Learner;
+use covey::training::{Entry, MetricsLog, RoundReport};
 use covey_comms::agreement::Quorum;
 use covey_comms::bucket::{Bucket, BucketError};
 use covey_comms::primitives::{Clock, Identity};

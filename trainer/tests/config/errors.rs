@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use covey::config::{ConfigError, Layers, Purpose};
+use covey::config::checks::ConfigError;
+use covey::config::layers::{Layers, Purpose};
 use insta::assert_snapshot;
 
 use crate::{complaint, file, message, variables};

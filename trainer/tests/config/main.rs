@@ -9,7 +9,9 @@ mod values;
 use std::ffi::OsString;
 use std::path::Path;
 
-use covey::config::{Config, ConfigError, Layers, Purpose};
+use covey::config::checks::ConfigError;
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::Config;
 
 /// A file `run.toml` with this text.
 fn file(text: &str) -> Layers {

@@ -1,6 +1,6 @@
 //! Who wins when several places set the same key.
 
-use covey::config::{Layers, Origin, Purpose};
+use covey::config::layers::{Layers, Origin, Purpose};
 
 use crate::{file, meaning, variables};
 

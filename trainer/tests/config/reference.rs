@@ -2,7 +2,7 @@
 
 use std::{env, fs};
 
-use covey::config::{GROUPS, KEYS, key_list, markdown};
+use covey::config::schema::{GROUPS, KEYS, key_list, markdown};
 
 #[test]
 fn the_reference_is_up_to_date() {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use covey::config::{Config, Layers, Purpose};
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::Config;
 use insta::assert_snapshot;
 
 use crate::{file, meaning, variables};

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use covey::config::{FlatWindow, KEYS, Layers, Purpose, Rewind, ScheduleKind};
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::{FlatWindow, KEYS, Rewind, ScheduleKind};
 
 use crate::{file, meaning, variables};
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, FloatDType};
-use covey::learner::{Home, plan};
+use covey::training::learner::Home;
+use covey::training::plan::plan;
 use covey_model::config::{ModelConfig, Recompute};
 use covey_model::init::Initializer;
 use covey_model::network::{Decoder, Passes, TokenBatch};
@@ -18,7 +19,7 @@ fn whole(model: &ModelConfig, batch: &TokenBatch) -> Vec<Vec<f32>> {
     let initializer = Initializer::new(7, model);
     let weights = model.parameters().map(|spec| {
         let numbers = initializer.tensor(spec);
-        covey::model_folder::flat_tensor(numbers, &device)
+        covey::training::model_folder::flat_tensor(numbers, &device)
     });
     let decoder = Decoder::new(model.clone(), &device);
     let mut gradients = decoder.zeros();

@@ -1,7 +1,8 @@
 //! What is learned, and by whom.
 
-use covey::config::{Config, Layers, Purpose};
-use covey::learner::Learner;
+use covey::config::layers::{Layers, Purpose};
+use covey::config::schema::Config;
+use covey::training::learner::Learner;
 use covey_model::config::{ModelConfig, preset};
 use covey_model::init::Initializer;
 

@@ -17,14 +17,14 @@ use covey_optim::baselines::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
 use covey_optim::sparseloco::{Profile, Schema, SparseLocoConfig};
 use serde_json::json;
 
-use crate::checkpoint::NamedTensor;
 use crate::cli::{BenchOuterArgs, OuterMethodName};
-use crate::common_run::founding::assignment;
-use crate::common_run::replica::Replica;
-use crate::config::{Config, Layers, Purpose};
-use crate::device;
-use crate::evaluation::HeldOut;
-use crate::learner::Learner;
+use crate::config::layers::{Layers, Purpose};
+use crate::config::schema::Config;
+use crate::eval::HeldOut;
+use crate::run::{Replica, assignment};
+use crate::system::device;
+use crate::training::checkpoint::NamedTensor;
+use crate::training::learner::Learner;
 
 /// Rounds between two measurements.
 const MEASURE_EVERY: u64 = 4;

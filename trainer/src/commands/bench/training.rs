@@ -11,10 +11,11 @@ use covey_optim::inner::{AdamW, Schedule, clear, clip_scale, global_norm};
 use serde_json::json;
 
 use crate::cli::BenchTrainArgs;
-use crate::config::{Config, Layers, Purpose};
-use crate::device;
-use crate::learner::Learner;
-use crate::model_folder::flat_tensor;
+use crate::config::layers::{Layers, Purpose};
+use crate::config::schema::Config;
+use crate::system::device;
+use crate::training::learner::Learner;
+use crate::training::model_folder::flat_tensor;
 
 /// Windows of the benchmark and their length, in tokens.
 const SEQUENCES: usize = 8;

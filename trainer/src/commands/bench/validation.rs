@@ -16,9 +16,8 @@ use serde_json::{Value, json};
 
 use super::outer::{Bench, config};
 use crate::cli::BenchOuterArgs;
-use crate::common_run::examination::Examination;
-use crate::common_run::validation::settings;
-use crate::device;
+use crate::run::validator::{Examination, settings};
+use crate::system::device;
 
 const ROUND: Round = Round(1);
 

@@ -9,12 +9,11 @@ use std::time::Duration;
 use anyhow::Context;
 use covey_comms::agreement::Quorum;
 
-use super::Trained;
-use crate::commands::{is_raised, on_runtime, say};
-use crate::common_run::connection::{Connection, identity};
-use crate::common_run::founding::Foundation;
-use crate::config::Config;
-use crate::metrics::{Entry, EvalReport, MetricsLog};
+use super::demo::Trained;
+use crate::commands::dispatch::{is_raised, on_runtime, say};
+use crate::config::schema::Config;
+use crate::run::{Connection, Foundation, identity};
+use crate::training::{Entry, EvalReport, MetricsLog};
 
 /// How often it is looked whether a process has ended.
 const SLICE: Duration = Duration::from_millis(100);

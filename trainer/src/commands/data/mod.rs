@@ -1,0 +1,4 @@
+//! Commands on tokenizers and datasets.
+
+pub(crate) mod prepare;
+pub(crate) mod tokenizer;

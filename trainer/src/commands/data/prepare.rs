@@ -1,0 +1,69 @@
+//! `covey prepare`: text into shards of tokens.
+
+use std::sync::atomic::AtomicBool;
+
+use covey_data::dataset::Split;
+use covey_data::error::DataError;
+use covey_data::prepare::readers::Inputs;
+use covey_data::prepare::{Note, Preparation, PrepareObserver, PrepareOptions, Prepared, Progress};
+use covey_data::tokenizer::Tokenizer;
+
+use crate::cli::PrepareArgs;
+use crate::commands::dispatch::say;
+use crate::system::device;
+use crate::training::ByteProgress;
+
+pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    device::use_threads(arguments.threads)?;
+    let tokenizer = Tokenizer::load(&arguments.tokenizer)?;
+    let inputs = Inputs::find(&arguments.inputs, &arguments.text_field)?;
+    let options = PrepareOptions {
+        shard_tokens: arguments.shard_tokens as u64,
+        held_out_fraction: arguments.held_out,
+        ..PrepareOptions::default()
+    };
+    let preparation = Preparation { options, ..Preparation::new(&inputs, &tokenizer, &arguments.output) };
+    let again = "; the same command goes on from here";
+    match prepare(&preparation, interrupt) {
+        Err(error) if error.downcast_ref::<DataError>().is_some_and(|error| matches!(error, DataError::Cancelled)) => {
+            say(&format!("stopped{again}"));
+            Ok(())
+        }
+        outcome => outcome.map(|_| ()),
+    }
+}
+
+/// Prepares with a progress bar and says what came of it.
+pub(crate) fn prepare(preparation: &Preparation<'_>, interrupt: &AtomicBool) -> anyhow::Result<Prepared> {
+    let mut bar = Bar(ByteProgress::new("preparing", preparation.inputs.bytes()));
+    let prepared = preparation.run(&mut bar, interrupt)?;
+    bar.0.finish();
+    let total = |split| prepared.manifest.totals_of(split);
+    let (train, held_out) = (total(Split::Train), total(Split::HeldOut));
+    let folder = preparation.folder.display();
+    if !prepared.written {
+        say(&format!("nothing to do: {folder} was prepared from the same text before"));
+    }
+    say(&format!(
+        "{folder}: {} tokens of {} documents to train on, {} of {} held out",
+        train.tokens, train.documents, held_out.tokens, held_out.documents
+    ));
+    Ok(prepared)
+}
+
+/// Shows a preparation on a progress bar.
+struct Bar(ByteProgress);
+
+impl PrepareObserver for Bar {
+    fn progress(&mut self, progress: Progress) {
+        self.0.show(progress.bytes_done, progress.tokens);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.0.note(match note {
+            Note::Resumed { .. } => "going on where it was interrupted",
+            Note::StartedAgain => "the inputs have changed since it was interrupted: starting again",
+            _ => return,
+        });
+    }
+}

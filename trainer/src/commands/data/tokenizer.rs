@@ -1,0 +1,56 @@
+//! `covey tokenizer train`: a vocabulary from text.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use covey_data::error::DataError;
+use covey_data::prepare::readers::Inputs;
+use covey_data::tokenizer::Tokenizer;
+
+use crate::cli::TokenizerTrainArgs;
+use crate::commands::dispatch::{is_raised, say};
+use crate::commands::error_report::UsageError;
+use crate::training::Activity;
+
+pub(crate) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let folder = folder_of(&arguments.output)?;
+    let inputs = Inputs::find(&arguments.inputs, &arguments.text_field)?;
+    let activity = Activity::new("training the tokenizer");
+    let tokenizer = learn(&inputs, arguments.vocab_size, &activity, interrupt)?;
+    tokenizer.save(folder)?;
+    say(&format!("wrote {}", arguments.output.display()));
+    Ok(())
+}
+
+/// Learns a vocabulary from all documents, or stops between two of them with [`DataError::Cancelled`].
+pub(crate) fn learn(
+    inputs: &Inputs,
+    vocab_size: usize,
+    activity: &Activity,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<Tokenizer> {
+    let mut documents = 0;
+    let until_stopped =
+        inputs.documents().map(|text| if is_raised(interrupt) { Err(DataError::Cancelled) } else { text });
+    let with_text = until_stopped.filter(|text| text.as_ref().map_or(true, |text| !text.trim().is_empty()));
+    let counted = with_text.inspect(|_| {
+        documents += 1;
+        activity.show(&format!("{documents} documents"));
+    });
+    let tokenizer = Tokenizer::train(counted, vocab_size)?;
+    if documents == 0 {
+        let (files, skipped) = (inputs.num_files(), inputs.skipped());
+        return Err(DataError::EmptyCorpus { files, skipped }.into());
+    }
+    activity.finish(&format!("trained a tokenizer of {} tokens on {documents} documents", tokenizer.vocab_size()));
+    Ok(tokenizer)
+}
+
+/// The folder that gets `tokenizer.json` and the files beside it.
+fn folder_of(output: &Path) -> anyhow::Result<&Path> {
+    if output.file_name().is_none_or(|name| name != "tokenizer.json") {
+        let problem = UsageError::new(format!("{} is not called tokenizer.json", output.display()));
+        return Err(problem.with_hint("`transformers` finds a tokenizer by that name: end the path with it").into());
+    }
+    Ok(output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}

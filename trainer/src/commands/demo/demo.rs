@@ -1,0 +1,162 @@
+//! `covey demo`: the whole way from text to a model that writes, on text that comes with the program.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use covey_data::prepare::readers::Inputs;
+use covey_data::prepare::{Preparation, PrepareOptions};
+use covey_model::generation::{Sampler, Sampling};
+use covey_model::hub::NumberFormat;
+
+use crate::cli::DemoArgs;
+use crate::commands::data::{prepare, tokenizer};
+use crate::commands::demo::together;
+use crate::commands::dispatch::{is_raised, say};
+use crate::commands::error_report::UsageError;
+use crate::commands::model::export;
+use crate::commands::model::train::{closing_words, refuse_taken, train};
+use crate::config::layers::{Layers, Purpose, Resolved};
+use crate::generate::Writer;
+use crate::system::device;
+use crate::training::{Activity, EvalReport, ModelFolder};
+
+/// Tokens of the demo's vocabulary.
+const VOCAB_SIZE: usize = 4096;
+
+/// How the demo's model begins to write.
+const PROMPT: &str = "The people of the United States";
+
+/// Steps of each peer, and most steps between two exchanges.
+const STEPS_TOGETHER: u64 = 1500;
+const INNER_STEPS: u64 = 15;
+
+/// Windows that each delta is measured on: a validator who shares the machine is to cost little.
+const WINDOWS: u32 = 4;
+
+/// Tokens it writes.
+const SAMPLE_TOKENS: usize = 120;
+
+pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let folder = folder(arguments)?;
+    let data = folder.join("data");
+    let resolved = configuration(arguments, &folder, &data)?;
+    device::use_threads(resolved.config.run.threads)?;
+    say(&format!("training the `tiny` preset on State of the Union speeches and Moby Dick in {}", folder.display()));
+    match make_data(&data, interrupt) {
+        Err(_) if is_raised(interrupt) => {
+            say("stopped before training began");
+            return Ok(());
+        }
+        made => made?,
+    }
+    let trained = match arguments.alone {
+        true => alone(&resolved, &folder, interrupt)?,
+        false => together::train(&resolved.config, &folder, arguments.peers, interrupt)?,
+    };
+    let Some(trained) = trained else { return Ok(()) };
+    let (first, last) = (&trained.first, &trained.last);
+    anyhow::ensure!(last.loss < first.loss, "the held-out loss did not fall: {} to {}", first.loss, last.loss);
+    say(&format!(
+        "held-out text: {:.3} bits per byte before, {:.3} after training",
+        first.bits_per_byte, last.bits_per_byte
+    ));
+    write_sample(&trained.folder, resolved.config.run.seed, interrupt)?;
+    export::write(&trained.folder, &folder.join("export"), NumberFormat::Fp32, u64::MAX, interrupt)?;
+    let shown = trained.folder.display();
+    say(&format!("let it write more with `covey generate {shown} --prompt \"My fellow citizens\"`"));
+    Ok(())
+}
+
+/// A model that the demo has made.
+pub(super) struct Trained {
+    /// The folder of the run, or of one peer of it.
+    pub(super) folder: PathBuf,
+    pub(super) first: EvalReport,
+    pub(super) last: EvalReport,
+}
+
+/// One process on one machine; nothing, if it was interrupted.
+fn alone(resolved: &Resolved, folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<Option<Trained>> {
+    let outcome = train(resolved, None, interrupt)?;
+    say(&closing_words(folder, &outcome));
+    if !outcome.finished {
+        return Ok(None);
+    }
+    let nothing = "nothing was measured on held-out text";
+    let (first, last) = (outcome.first.context(nothing)?, outcome.last.context(nothing)?);
+    Ok(Some(Trained { folder: folder.to_owned(), first, last }))
+}
+
+/// The folder asked for, or the first free one of `runs/demo`, `runs/demo-2`, …
+fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &arguments.output {
+        refuse_taken(folder)?;
+        if folder.join("bucket").exists() {
+            let taken = UsageError::new(format!("{} already holds a demo", folder.display()));
+            return Err(taken.with_hint("choose another folder with `--output`").into());
+        }
+        return Ok(folder.clone());
+    }
+    let first = PathBuf::from("runs/demo");
+    let numbered = (2..).map(|number| PathBuf::from(format!("runs/demo-{number}")));
+    let mut candidates = std::iter::once(first).chain(numbered);
+    let is_free = |folder: &PathBuf| ["checkpoints", "bucket"].iter().all(|part| !folder.join(part).exists());
+    candidates.find(is_free).context("there is always a free number")
+}
+
+/// Tokenizer and shards from the text in the program.
+fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let inputs = Inputs::embedded();
+    let tokenizer = tokenizer::learn(&inputs, VOCAB_SIZE, &Activity::new("training a tokenizer"), interrupt)?;
+    let options = PrepareOptions { held_out_fraction: 0.02, ..PrepareOptions::default() };
+    let preparation = Preparation { options, ..Preparation::new(&inputs, &tokenizer, folder) };
+    prepare::prepare(&preparation, interrupt)?;
+    Ok(())
+}
+
+fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Result<Resolved> {
+    let mut layers = Layers::new()
+        .environment(std::env::vars_os())
+        .flag("demo", "model.preset", "tiny")
+        .flag("demo", "run.name", "demo")
+        .path_flag("--output", "run.output", folder)
+        .sources_flag("demo", &[data.to_owned()]);
+    if !arguments.alone {
+        let steps = arguments.steps.unwrap_or(STEPS_TOGETHER);
+        // Whole rounds, however few steps were asked for.
+        let inner_steps = (1..=INNER_STEPS).rev().find(|inner| steps.is_multiple_of(*inner)).unwrap_or(1);
+        layers = layers
+            .flag("demo", "train.steps", steps)
+            .flag("demo", "rounds.inner_steps", inner_steps)
+            .flag("demo", "rounds.min_peers", arguments.peers)
+            .flag("demo", "gauntlet.windows", WINDOWS)
+            .flag("demo", "comms.poll", 0.05);
+    }
+    let steps = ("--steps", "train.steps", arguments.steps.map(|steps| steps.to_string()));
+    let seed = ("--seed", "run.seed", arguments.seed.map(|seed| seed.to_string()));
+    let threads = ("--threads", "run.threads", arguments.threads.map(|threads| threads.to_string()));
+    for (flag, key, value) in [steps, seed, threads] {
+        if let Some(value) = value {
+            layers = layers.flag(flag, key, value);
+        }
+    }
+    Ok(layers.resolve(Purpose::Train)?)
+}
+
+fn write_sample(folder: &Path, seed: u64, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let model = ModelFolder::open(folder, |warning| say(&warning))?;
+    let tokenizer = model.tokenizer()?;
+    let (decoder, weights) = model.load(&device::open_one("cpu")?)?;
+    let sampler = Sampler::new(Sampling { temperature: 0.8, top_k: None, top_p: Some(0.95) }, seed)?;
+    let writer = Writer { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends: &[] };
+    let mut stdout = std::io::stdout().lock();
+    write!(stdout, "\n{PROMPT}")?;
+    writer.write(PROMPT, SAMPLE_TOKENS, interrupt, |text| {
+        stdout.write_all(text.as_bytes())?;
+        Ok(stdout.flush()?)
+    })?;
+    writeln!(stdout, "\n")?;
+    Ok(())
+}

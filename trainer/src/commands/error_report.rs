@@ -1,0 +1,212 @@
+//! Errors as the person at the keyboard sees them.
+
+use std::env;
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use covey_comms::bucket::BucketError;
+use covey_comms::bucket::server::ServerError;
+use covey_comms::ledger::LedgerError;
+use covey_comms::primitives::IdentityError;
+use covey_comms::run::CommsError;
+use covey_data::error::DataError;
+use covey_model::error::{BatchError, HubError};
+use covey_model::generation::SamplingError;
+use covey_optim::codec::DecodeError;
+use covey_optim::error::{OptimError, SettingError};
+use covey_optim::fsdp::FsdpError;
+
+use crate::config::checks::ConfigError;
+use crate::eval::EvaluationError;
+use crate::run::ReplicaError;
+use crate::training::checkpoint::CheckpointError;
+use crate::training::learner::LearnError;
+use crate::training::{MetricsError, ModelFolderError};
+
+/// Exit code when the command line or the configuration is to blame.
+const USAGE: u8 = 2;
+/// Exit code of every other failure.
+const FAILURE: u8 = 1;
+
+/// A command that contradicts itself or lacks something, noticed after the command line was read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct UsageError {
+    message: String,
+    hint: Option<String>,
+}
+
+impl UsageError {
+    /// An error that says `message`.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// What the person at the keyboard can do, if anything.
+    pub fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}
+
+/// Tells of `error` on stderr and returns the code to exit with.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    // With stderr closed, the exit code has to say it all.
+    let _ = io::stderr().write_all(render(error, stderr_has_colour()).as_bytes());
+    ExitCode::from(exit_code(error))
+}
+
+/// The lines that tell of `error`: what happened, what led to it where that adds something, what to do.
+///
+/// ```text
+/// error: no space left on device while writing runs/tiny/checkpoints/…
+///   caused by: …
+/// hint: free some space, …
+/// ```
+pub fn render(error: &anyhow::Error, colour: bool) -> String {
+    let mut texts = Vec::<String>::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some errors repeat what led to them, and wrappers repeat what they wrap.
+        if !texts.iter().any(|said| said.contains(&cause)) {
+            texts.push(cause);
+        }
+    }
+    let mut lines = String::new();
+    for (index, text) in texts.iter().enumerate() {
+        lines += &match index {
+            0 => format!("{} {text}\n", painted("error:", RED, colour)),
+            _ => format!("  caused by: {}\n", text.replace('\n', "\n    ")),
+        };
+    }
+    if let Some(hint) = error.chain().find_map(hint_of) {
+        lines += &format!("{} {hint}\n", painted("hint:", CYAN, colour));
+    }
+    lines
+}
+
+/// 2 for mistakes in the command line and the configuration, 1 for everything else.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of).unwrap_or(FAILURE)
+}
+
+/// Whether text on stderr may be coloured: it is a terminal, and `NO_COLOR` is not set.
+pub fn stderr_has_colour() -> bool {
+    io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+const RED: &str = "\x1b[1;31m";
+const CYAN: &str = "\x1b[1;36m";
+const PLAIN: &str = "\x1b[0m";
+
+fn painted(text: &str, paint: &str, colour: bool) -> String {
+    if colour { format!("{paint}{text}{PLAIN}") } else { text.to_owned() }
+}
+
+type Cause<'a> = &'a (dyn Error + 'static);
+
+/// The outermost error of a known type decides: a model folder with impossible
+/// numbers in it is no mistake of whoever typed the command.
+fn code_of(cause: Cause<'_>) -> Option<u8> {
+    let usage = cause.is::<UsageError>()
+        || cause.is::<ConfigError>()
+        || cause.is::<covey_model::error::ConfigError>()
+        || cause.is::<SettingError>()
+        || cause.is::<FsdpError>()
+        || matches!(cause.downcast_ref(), Some(BucketError::InvalidUrl { .. } | BucketError::Misconfigured { .. }))
+        || matches!(cause.downcast_ref(), Some(SamplingError::Setting { .. }))
+        || matches!(cause.downcast_ref(), Some(DataError::Setting { .. }));
+    let failure = cause.is::<HubError>() || cause.is::<CheckpointError>() || cause.is::<DataError>();
+    if usage { Some(USAGE) } else { failure.then_some(FAILURE) }
+}
+
+fn hint_of(cause: Cause<'_>) -> Option<String> {
+    advice(cause, UsageError::hint)
+        .or_else(|| advice(cause, ConfigError::hint))
+        .or_else(|| advice(cause, CheckpointError::hint))
+        .or_else(|| advice(cause, MetricsError::hint))
+        .or_else(|| advice(cause, DataError::hint))
+        .or_else(|| advice(cause, HubError::hint))
+        .or_else(|| advice(cause, ModelFolderError::hint))
+        .or_else(|| advice(cause, LearnError::hint))
+        .or_else(|| advice(cause, EvaluationError::hint))
+        .or_else(|| advice(cause, BatchError::hint))
+        .or_else(|| advice(cause, SamplingError::hint))
+        .or_else(|| advice(cause, OptimError::hint))
+        .or_else(|| advice(cause, FsdpError::hint))
+        .or_else(|| advice(cause, CommsError::hint))
+        .or_else(|| advice(cause, LedgerError::hint))
+        .or_else(|| advice(cause, BucketError::hint))
+        .or_else(|| advice(cause, IdentityError::hint))
+        .or_else(|| advice(cause, ServerError::hint))
+        .or_else(|| advice(cause, ReplicaError::hint))
+        .or_else(|| advice(cause, DecodeError::hint))
+}
+
+fn advice<E: Error + 'static>(cause: Cause<'_>, hint: impl FnOnce(&E) -> Option<String>) -> Option<String> {
+    cause.downcast_ref().and_then(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use anyhow::Context;
+
+    use super::*;
+
+    fn full_disk() -> CheckpointError {
+        let source = io::Error::new(io::ErrorKind::StorageFull, "No space left on device (os error 28)");
+        CheckpointError::NoSpace { path: PathBuf::from("runs/tiny/state.json"), source }
+    }
+
+    #[test]
+    fn an_error_is_what_then_why_then_what_to_do() {
+        let source = io::Error::new(io::ErrorKind::PermissionDenied, "permission denied");
+        let path = PathBuf::from("runs/tiny/metrics.jsonl");
+        let error = anyhow::Error::from(MetricsError { action: "write", path, source }).context("training stopped");
+        let expected = "error: training stopped\n  \
+                        caused by: cannot write runs/tiny/metrics.jsonl: permission denied\n\
+                        hint: choose a folder that you may write to with `--output`\n";
+        assert_eq!(render(&error, false), expected);
+    }
+
+    #[test]
+    fn a_cause_that_was_told_already_is_not_told_again() {
+        let error = Err::<(), _>(full_disk()).with_context(|| full_disk().to_string()).unwrap_err();
+        assert_eq!(render(&error, false).matches("no space left").count(), 1);
+    }
+
+    #[test]
+    fn lines_of_a_cause_stay_together() {
+        let error = anyhow::anyhow!("2 problems\n  first\n  second").context("cannot train");
+        let expected = "error: cannot train\n  caused by: 2 problems\n      first\n      second\n";
+        assert_eq!(render(&error, false), expected);
+    }
+
+    #[test]
+    fn only_mistakes_of_the_user_exit_with_2() {
+        let usage = UsageError::new("nothing to train on").with_hint("name a folder with `--data`");
+        assert_eq!(exit_code(&usage.into()), 2);
+        let config = ConfigError::NotFound { path: PathBuf::from("run.toml") };
+        assert_eq!(exit_code(&anyhow::Error::from(config).context("cannot start")), 2);
+        assert_eq!(exit_code(&full_disk().into()), 1);
+        assert_eq!(exit_code(&anyhow::anyhow!("something else")), 1);
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        let error = anyhow::Error::from(full_disk());
+        let coloured = render(&error, true);
+        assert_ne!(coloured, render(&error, false));
+        assert_eq!(
+            [RED, CYAN, PLAIN].iter().fold(coloured, |text, paint| text.replace(paint, "")),
+            render(&error, false)
+        );
+    }
+}

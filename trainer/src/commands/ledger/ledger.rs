@@ -1,0 +1,104 @@
+//! `covey ledger`: whether a ledger holds.
+
+use std::fmt::Write;
+
+use covey_comms::ledger::{Audit, Finding, audit};
+use serde_json::json;
+
+use super::peer::connect;
+use crate::cli::{LedgerCommand, VerifyLedgerArgs};
+use crate::commands::dispatch::{on_runtime, print};
+use crate::run::ledger;
+
+pub(crate) fn run(command: &LedgerCommand) -> anyhow::Result<()> {
+    match command {
+        LedgerCommand::Verify(arguments) => verify(arguments),
+        #[cfg(feature = "evm")]
+        LedgerCommand::Deploy(arguments) => deployment::run(arguments),
+    }
+}
+
+fn verify(arguments: &VerifyLedgerArgs) -> anyhow::Result<()> {
+    let audit = on_runtime(async {
+        let run = connect(&arguments.ledger.place).await?;
+        let ledger = ledger::open(&run, &arguments.ledger.ledger).await?;
+        Ok(audit(ledger.as_ref(), arguments.seen).await?)
+    })?;
+    print(&match arguments.json {
+        true => format!("{}\n", serde_json::to_string_pretty(&as_json(&audit))?),
+        false => as_text(&audit),
+    })?;
+    match audit.findings.iter().find(|finding| finding.is_damage()) {
+        None => Ok(()),
+        Some(first) => Err(anyhow::anyhow!("the ledger does not hold: {first}")),
+    }
+}
+
+fn as_text(audit: &Audit) -> String {
+    let council = audit.state.council();
+    let mut text = format!(
+        "entries     {}\nhead        {}\nmembers     {}\nvalidators  {} of {} must agree\n",
+        audit.lines,
+        audit.head.map_or_else(|| "none".to_owned(), |head| head.to_string()),
+        audit.state.members().count(),
+        council.threshold,
+        council.members.len(),
+    );
+    for finding in &audit.findings {
+        writeln!(text, "found       {finding}").expect("writing to a string cannot fail");
+    }
+    text
+}
+
+fn as_json(audit: &Audit) -> serde_json::Value {
+    let finding = |finding: &Finding| json!({ "entry": finding.number(), "damage": finding.is_damage(), "what": finding.to_string() });
+    json!({
+        "entries": audit.lines,
+        "head": audit.head.map(|head| head.to_string()),
+        "members": audit.state.members().map(|(peer, _)| peer.to_string()).collect::<Vec<_>>(),
+        "validators": audit.state.council().members,
+        "threshold": audit.state.council().threshold,
+        "findings": audit.findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(feature = "evm")]
+mod deployment {
+    //! `covey ledger deploy`.
+
+    use std::collections::BTreeMap;
+
+    use covey_comms::ledger::backends::evm::{Account, deploy};
+    use covey_comms::primitives::PeerId;
+
+    use crate::cli::DeployArgs;
+    use crate::commands::dispatch::{on_runtime, print, say};
+    use crate::commands::error_report::UsageError;
+    use crate::commands::ledger::peer::connect;
+    use crate::run::WALLET_VARIABLE;
+    use crate::run::ledger::{charter, evm};
+
+    pub(super) fn run(arguments: &DeployArgs) -> anyhow::Result<()> {
+        let accounts = arguments.validators.iter().map(|text| account(text)).collect::<Result<BTreeMap<_, _>, _>>()?;
+        let node = arguments.node.parse().map_err(|_| UsageError::new("`--node` is no address such as http://HOST"))?;
+        let missing = || {
+            let hint = format!("name a file with `--wallet`, or set {WALLET_VARIABLE}");
+            UsageError::new("there is no account that pays").with_hint(hint)
+        };
+        let wallet = evm::wallet(arguments.wallet.as_deref())?.ok_or_else(missing)?;
+        let deployed = on_runtime(async {
+            let run = connect(&arguments.place).await?;
+            Ok(deploy(&node, &wallet, &charter(&run)?, &accounts, arguments.stake, arguments.delay).await?)
+        })?;
+        say(&format!("the contract cost {} gas; give the line below as `--ledger`", deployed.gas));
+        let mut url = node;
+        url.query_pairs_mut().append_pair("contract", &deployed.contract.to_string());
+        print(&format!("evm:{url}\n"))
+    }
+
+    fn account(text: &str) -> Result<(PeerId, Account), UsageError> {
+        let parsed = text.split_once('=').and_then(|(peer, account)| Some((peer.parse().ok()?, account.parse().ok()?)));
+        let hint = "write the validator's id, =, and its account: 0x and 40 hexadecimal digits";
+        parsed.ok_or_else(|| UsageError::new(format!("`{text}` is no validator with its account")).with_hint(hint))
+    }
+}

@@ -1,0 +1,151 @@
+//! `covey peer`: a peer's words in the ledger, and what the ledger knows of peers.
+
+use std::path::PathBuf;
+
+use covey_comms::gauntlet::verdict::Verdict;
+use covey_comms::history::Follower;
+use covey_comms::ledger::Registry;
+use covey_comms::primitives::Identity;
+use covey_comms::run::Run;
+
+use super::scores;
+use crate::cli::{LeaveArgs, LedgerArgs, PeerCommand, RegisterArgs, RotateArgs, RunArgs, ScoresArgs};
+use crate::commands::dispatch::{on_runtime, print, say};
+use crate::commands::error_report::UsageError;
+use crate::commands::machine::config::own_layers;
+use crate::config::layers::Purpose;
+use crate::run::{Connection, Terms, identity, ledger};
+
+pub(crate) fn run(command: &PeerCommand) -> anyhow::Result<()> {
+    match command {
+        PeerCommand::Register(arguments) => register(arguments),
+        PeerCommand::Rotate(arguments) => rotate(arguments),
+        PeerCommand::Leave(arguments) => leave(arguments),
+        PeerCommand::Scores(arguments) => scores(arguments),
+    }
+}
+
+/// The run in a bucket.
+pub(super) async fn connect(place: &RunArgs) -> anyhow::Result<Run> {
+    let own = own_layers(&place.own).resolve(Purpose::Show)?.config;
+    let connection = Connection::open(&place.bucket, &own.comms)?;
+    Ok(Run::open(connection.bucket.clone(), connection.clock.clone(), place.run).await?)
+}
+
+/// The run and what its ledger amounts to now.
+async fn open(arguments: &LedgerArgs) -> anyhow::Result<(Run, Registry)> {
+    let run = connect(&arguments.place).await?;
+    let mut registry = Registry::new(ledger::open(&run, &arguments.ledger).await?);
+    registry.refresh().await?;
+    Ok((run, registry))
+}
+
+/// Where the peer's key is: as named, or where `covey join` has it.
+async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.clone()),
+        None => {
+            let terms = Terms::read(run).await?;
+            Ok(own_layers(&place.own).resolve_within(&terms.shared, Purpose::Show)?.config.comms.key)
+        }
+    }
+}
+
+/// A key that must be there already.
+async fn existing_key(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow::Result<Identity> {
+    let path = key_file(run, place, named).await?;
+    match path.exists() {
+        true => identity(&path),
+        false => {
+            let problem = UsageError::new(format!("there is no key in {}", path.display()));
+            Err(problem.with_hint("name the key that you registered with `--key`").into())
+        }
+    }
+}
+
+fn register(arguments: &RegisterArgs) -> anyhow::Result<()> {
+    let LedgerArgs { place, .. } = &arguments.ledger;
+    on_runtime(async {
+        let (run, mut registry) = open(&arguments.ledger).await?;
+        let peer = identity(&key_file(&run, place, arguments.key.as_ref()).await?)?;
+        let said = ledger::enter(&mut registry, &peer, arguments.own_bucket.clone()).await?;
+        say(&match said {
+            Some(number) => format!("entry {number}: {} takes part", peer.peer()),
+            None => format!("{} takes part already", peer.peer()),
+        });
+        print(&format!("{}\n", peer.peer()))
+    })
+}
+
+fn rotate(arguments: &RotateArgs) -> anyhow::Result<()> {
+    let LedgerArgs { place, .. } = &arguments.ledger;
+    on_runtime(async {
+        let (run, mut registry) = open(&arguments.ledger).await?;
+        let old = existing_key(&run, place, arguments.key.as_ref()).await?;
+        let new = identity(&arguments.new_key)?;
+        let number = registry.rotate(&old, &new).await?;
+        let path = arguments.new_key.display();
+        say(&format!("entry {number}: {} goes on as {}", old.peer(), new.peer()));
+        say(&format!("from now on, take part with `--set comms.key={path}`; the old key is of no use any more"));
+        print(&format!("{}\n", new.peer()))
+    })
+}
+
+fn leave(arguments: &LeaveArgs) -> anyhow::Result<()> {
+    if arguments.withdraw {
+        return withdraw(arguments);
+    }
+    let LedgerArgs { place, .. } = &arguments.ledger;
+    on_runtime(async {
+        let (run, mut registry) = open(&arguments.ledger).await?;
+        let peer = existing_key(&run, place, arguments.key.as_ref()).await?;
+        let number = registry.leave(&peer).await?;
+        say(&format!("entry {number}: {} takes part no longer", peer.peer()));
+        Ok(())
+    })
+}
+
+#[cfg(feature = "evm")]
+fn withdraw(arguments: &LeaveArgs) -> anyhow::Result<()> {
+    let LedgerArgs { place, ledger } = &arguments.ledger;
+    on_runtime(async {
+        let run = connect(place).await?;
+        let charter = ledger::charter(&run)?;
+        let contract = crate::run::ledger::evm::contract(
+            ledger.ledger.as_deref().unwrap_or_default(),
+            charter,
+            ledger.wallet.as_deref(),
+        )
+        .await?;
+        let gas = contract.withdraw().await?.gas;
+        say(&format!("the stake is back, for {gas} gas"));
+        Ok(())
+    })
+}
+
+#[cfg(not(feature = "evm"))]
+fn withdraw(_: &LeaveArgs) -> anyhow::Result<()> {
+    let problem = UsageError::new("only contracts hold stakes, and this build knows none");
+    Err(problem.with_hint("build it with `cargo build --release --features evm`").into())
+}
+
+fn scores(arguments: &ScoresArgs) -> anyhow::Result<()> {
+    on_runtime(async {
+        let (run, registry) = open(&arguments.ledger).await?;
+        let (state, newest) = (registry.state(), newest_verdict(&run).await?);
+        print(&match arguments.json {
+            true => format!("{}\n", serde_json::to_string_pretty(&scores::as_json(state, newest.as_ref()))?),
+            false => scores::as_text(state, arguments.rounds, newest.as_ref()),
+        })
+    })
+}
+
+/// The verdict of the newest round, by the manifests from genesis on.
+async fn newest_verdict(run: &Run) -> anyhow::Result<Option<Verdict>> {
+    let mut follower = Follower::genesis(run.clone());
+    while follower.poll().await?.is_some() {}
+    match follower.last() {
+        Some(manifest) => Ok(Some(run.verdict_of(manifest).await?)),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,63 @@
+//! `covey config`: what is configured, and what could be.
+
+use crate::cli::{ConfigArgs, ConfigCommand, OwnArgs};
+use crate::commands::dispatch::print;
+use crate::config::layers::{Layers, Purpose};
+use crate::config::schema::key_list;
+use crate::config::schema::presets::preset_table;
+
+/// Prints what was asked for on stdout.
+///
+/// # Errors
+/// A configuration with problems, or a stdout that cannot be written.
+pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<()> {
+    let text = match command {
+        ConfigCommand::Show(arguments) => layers(arguments).resolve(Purpose::Show)?.show(),
+        ConfigCommand::Presets => preset_table(),
+        ConfigCommand::Keys => key_list(),
+    };
+    print(&text)
+}
+
+/// What the command line and the environment of this process say.
+pub(crate) fn layers(arguments: &ConfigArgs) -> Layers {
+    let mut layers = own_layers(&arguments.own);
+    if let Some(file) = &arguments.file {
+        layers = layers.file(file);
+    }
+    if !arguments.data.is_empty() {
+        layers = layers.sources_flag("--data", &arguments.data);
+    }
+    if let Some(from) = &arguments.from {
+        layers = layers.path_flag("--from", "model.from", from);
+    }
+    with_flags(
+        layers,
+        [
+            ("--preset", "model.preset", arguments.preset.clone()),
+            ("--steps", "train.steps", arguments.steps.map(|steps| steps.to_string())),
+            ("--seed", "run.seed", arguments.seed.map(|seed| seed.to_string())),
+        ],
+    )
+}
+
+/// What a machine says of itself: on the command line and in the environment of this process.
+pub(crate) fn own_layers(own: &OwnArgs) -> Layers {
+    let mut layers = Layers::new().environment(std::env::vars_os());
+    if let Some(output) = &own.output {
+        layers = layers.path_flag("--output", "run.output", output);
+    }
+    let flags = [
+        ("--device", "run.device", own.device.clone()),
+        ("--threads", "run.threads", own.threads.map(|threads| threads.to_string())),
+    ];
+    own.set.iter().fold(with_flags(layers, flags), |layers, setting| layers.set(setting))
+}
+
+/// The flags that were given, on top of `layers`.
+fn with_flags<const COUNT: usize>(layers: Layers, flags: [(&str, &str, Option<String>); COUNT]) -> Layers {
+    flags.into_iter().fold(layers, |layers, (flag, key, value)| match value {
+        Some(value) => layers.flag(flag, key, value),
+        None => layers,
+    })
+}

@@ -1,0 +1,5 @@
+//! Commands that describe this machine and what it can do.
+
+pub(crate) mod config;
+pub(crate) mod devices;
+pub(crate) mod plan;

@@ -1,0 +1,176 @@
+//! `covey plan`: what a configuration needs, before any of it is spent.
+
+use std::fmt::Write;
+
+use anyhow::Context;
+use covey_model::config::{ModelConfig, Precision, preset};
+
+use super::config;
+use crate::cli::PlanArgs;
+use crate::commands::dispatch::print;
+use crate::config::layers::Purpose;
+use crate::config::schema::{Config, RecomputeKind};
+use crate::system::device::{DeviceKind, DeviceList, measured_peak};
+use crate::system::terminal::{bytes, grouped, span};
+use crate::training::ModelFolder;
+use crate::training::learner::{advice, devices, memory_limit, room};
+use crate::training::plan::{
+    ExchangePlan, HostMemory, Link, MemberMemory, MemoryPlan, Needs, Speeds, StepTime, remedy,
+};
+
+pub(crate) fn run(arguments: &PlanArgs) -> anyhow::Result<()> {
+    let config = config::layers(&arguments.config).resolve(Purpose::Show)?.config;
+    let sheet = Sheet::new(arguments, &config)?;
+    let mut text = sheet.head();
+    sheet.memory(&mut text)?;
+    let seconds = sheet.step(&mut text);
+    sheet.exchange(&mut text, seconds.map(|seconds| seconds * config.rounds.inner_steps as f64));
+    print(&text)
+}
+
+/// All that the calculation starts from.
+struct Sheet<'a> {
+    arguments: &'a PlanArgs,
+    config: &'a Config,
+    model: ModelConfig,
+    devices: DeviceList,
+    needs: Needs,
+}
+
+impl<'a> Sheet<'a> {
+    fn new(arguments: &'a PlanArgs, config: &'a Config) -> anyhow::Result<Self> {
+        let devices = devices(config)?;
+        let needs = Needs::of(config, &devices);
+        Ok(Self { arguments, config, model: network(arguments, config)?, devices, needs })
+    }
+
+    fn head(&self) -> String {
+        let Self { config, model, needs, .. } = self;
+        let recompute = match config.memory.recompute {
+            RecomputeKind::None => "nothing recomputed".to_owned(),
+            RecomputeKind::Blocks if config.memory.recompute_every == 1 => "every block recomputed".to_owned(),
+            RecomputeKind::Blocks => format!("one block of {} recomputed", config.memory.recompute_every),
+        };
+        format!(
+            "{} parameters on {}, {}, micro-batches of {} x {} tokens, {} at a time, {recompute}\n",
+            grouped(model.num_parameters()),
+            self.devices,
+            match needs.precision {
+                Precision::Fp32 => "fp32",
+                Precision::Bf16 => "bf16",
+            },
+            needs.micro_batch_size,
+            needs.length,
+            needs.gather_for,
+        )
+    }
+
+    fn memory(&self, text: &mut String) -> anyhow::Result<()> {
+        let plan = MemoryPlan::new(&self.model, self.needs)?;
+        let most = plan.members.iter().max_by_key(|member| member.peak()).context("there is at least one member")?;
+        let of_each = if plan.members.len() == 1 { "memory of the device" } else { "memory of each member, at most" };
+        section(text, of_each, &parts(most));
+        let limit = self.arguments.device_memory.or_else(|| memory_limit(self.config, &self.devices));
+        line(text, "fits", &self.verdict(&plan, limit));
+        let host = HostMemory::new(&self.model);
+        section(
+            text,
+            "memory of the machine, as a peer of a common run",
+            &[
+                ("shared weights", host.replica),
+                ("error feedback", host.error_feedback),
+                ("while a delta is made", host.exchange),
+                ("while a checkpoint is written", host.checkpoint),
+                ("peak", host.peak()),
+            ],
+        );
+        Ok(())
+    }
+
+    fn verdict(&self, plan: &MemoryPlan, limit: Option<u64>) -> String {
+        let Some(limit) = limit else { return "unknown: say `--device-memory`".into() };
+        let needed = plan.peak_of_devices(&self.devices);
+        if needed <= limit {
+            return format!("yes: {} of {}", bytes(needed as f64), bytes(limit as f64));
+        }
+        let advice = advice(remedy(&self.model, self.needs, room(&self.devices, limit)));
+        format!("no: {} of {}; {advice}", bytes(needed as f64), bytes(limit as f64))
+    }
+
+    /// Seconds of a step, if they can be told.
+    fn step(&self, text: &mut String) -> Option<f64> {
+        let speeds = Speeds { rate: self.rate(), between: self.arguments.between };
+        let time = StepTime::new(&self.model, self.config, self.needs, speeds);
+        text.push_str("\na step\n");
+        line(text, "arithmetic", &format!("{:.3e} FLOPs", time.flops));
+        line(text, "recomputed", &format!("{:.1} % more", time.recomputed / time.flops * 100.0));
+        line(text, "moved by each member", &bytes(time.moved));
+        let seconds = |known: Option<f64>, missing: &str| known.map_or_else(|| missing.to_owned(), span);
+        line(text, "compute", &seconds(time.compute, "unknown: say `--rate`"));
+        if time.moved > 0.0 {
+            line(text, "transfers, beside it", &seconds(time.transfer, "unknown: say `--between`"));
+        }
+        line(text, "whole step", &seconds(time.seconds(), "unknown"));
+        time.seconds()
+    }
+
+    /// As given; else as measured, where the devices are of this machine.
+    fn rate(&self) -> Option<f64> {
+        let measured = || {
+            let device = self.devices.first().open().ok()?.remove(0);
+            // Members on one CPU share its cores.
+            let sharers = if self.devices.kind() == DeviceKind::Cpu { self.devices.members() } else { 1 };
+            Some(measured_peak(&device, self.needs.precision) / sharers as f64)
+        };
+        self.arguments.rate.or_else(measured)
+    }
+
+    fn exchange(&self, text: &mut String, train_seconds: Option<f64>) {
+        let PlanArgs { peers, up, down, .. } = *self.arguments;
+        let plan = ExchangePlan::new(&self.model, self.config, peers, Link { up, down }, train_seconds);
+        let _ = write!(text, "\na round of {} steps, {peers} peers\n", self.config.rounds.inner_steps);
+        line(text, "delta", &bytes(plan.delta));
+        line(text, "sent and fetched", &format!("{}, {} deltas", bytes(plan.bytes()), plan.fetched + 1));
+        line(text, "exchange", &span(plan.seconds));
+        line(text, "hidden behind training", &format!("{:.0} %", plan.hidden * 100.0));
+        match train_seconds {
+            Some(seconds) => {
+                line(text, "training", &span(seconds));
+                line(text, "computing", &format!("{:.1} % of the time", plan.utilisation(seconds) * 100.0));
+            }
+            None => line(text, "training", "unknown: say `--rate`"),
+        }
+    }
+}
+
+fn network(arguments: &PlanArgs, config: &Config) -> anyhow::Result<ModelConfig> {
+    let Some(shape) = &config.model.shape else {
+        let folder = config.model.from.as_ref().context("a model is either a folder or a shape")?;
+        return Ok(ModelFolder::open(folder, |_| {})?.config().model.clone());
+    };
+    let usual = || preset(&config.model.preset).map(|model| model.vocab_size);
+    let vocabulary = arguments.vocab_size.or(shape.vocab_size).or_else(usual);
+    Ok(shape.model_config(vocabulary.context("the vocabulary is unknown: say `--vocab-size`")?)?)
+}
+
+fn parts(member: &MemberMemory) -> [(&'static str, u64); 8] {
+    [
+        ("weights, fp32", member.weights),
+        ("gradients, fp32", member.gradients),
+        ("moments, fp32", member.moments),
+        ("weights brought together", member.gathered),
+        ("gradients on their way", member.sums),
+        ("activations", member.activations),
+        ("working buffers", member.working),
+        ("peak", member.peak()),
+    ]
+}
+
+fn section(text: &mut String, title: &str, parts: &[(&str, u64)]) {
+    let _ = write!(text, "\n{title}\n");
+    parts.iter().for_each(|(name, size)| line(text, name, &bytes(*size as f64)));
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "  {name:<32} {value}");
+}

@@ -1,0 +1,50 @@
+//! `covey export`: a model as a folder that `transformers` loads.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use covey_model::hub::{ExportOptions, NumberFormat, export};
+
+use crate::cli::{ExportArgs, ExportType};
+use crate::commands::dispatch::{is_raised, say};
+use crate::commands::error_report::UsageError;
+use crate::training::ModelFolder;
+
+pub(crate) fn run(arguments: &ExportArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let format = match arguments.dtype {
+        ExportType::Fp32 => NumberFormat::Fp32,
+        ExportType::Bf16 => NumberFormat::Bf16,
+        ExportType::Fp16 => NumberFormat::Fp16,
+    };
+    write(&arguments.checkpoint, &arguments.output, format, arguments.max_shard_size, interrupt)
+}
+
+/// Writes the model in `source`, with its tokenizer if it has one, to `output`. Interrupted, it leaves `output` as it was.
+pub(crate) fn write(
+    source: &Path,
+    output: &Path,
+    format: NumberFormat,
+    max_shard_bytes: u64,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<()> {
+    let model = ModelFolder::open(source, |warning| say(&warning))?;
+    if output.canonicalize().is_ok_and(|output| model.path().canonicalize().is_ok_and(|path| path == output)) {
+        let problem = UsageError::new(format!("{} would be written over itself", output.display()));
+        return Err(problem.with_hint("choose another folder with `--output`").into());
+    }
+    let config = model.config();
+    let options = ExportOptions { format, max_shard_bytes, token_ids: config.token_ids.clone() };
+    export(output, &config.model, &options, |spec| {
+        if is_raised(interrupt) {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
+        }
+        model.hub().read(spec).map(Cow::Owned).map_err(io::Error::other)
+    })?;
+    if model.has_tokenizer() {
+        model.tokenizer()?.save(output)?;
+    }
+    say(&format!("exported {} to {}", model.path().display(), output.display()));
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! `covey generate`: a text continued by a model.
+
+use std::io::Write;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use covey_model::generation::{Sampler, Sampling};
+
+use crate::cli::GenerateArgs;
+use crate::commands::dispatch::say;
+use crate::generate::{Ending, Writer};
+use crate::system::device;
+use crate::training::ModelFolder;
+
+pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let sampler = Sampler::new(sampling(arguments), arguments.seed)?;
+    device::use_threads(arguments.device.threads)?;
+    let device = device::open_one(&arguments.device.device)?;
+    let model = ModelFolder::open(&arguments.model, |warning| say(&warning))?;
+    let tokenizer = model.tokenizer()?;
+    let (decoder, weights) = model.load(&device)?;
+    let ends = &model.config().token_ids.eos;
+    let writer = Writer { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends };
+
+    let mut stdout = std::io::stdout().lock();
+    // The prompt comes with the first of the text, so that nothing is written if it cannot be read.
+    let mut prompt = Some(arguments.prompt.as_str());
+    let ending = writer.write(&arguments.prompt, arguments.max_tokens, interrupt, |text| {
+        let prompt = prompt.take().unwrap_or_default();
+        let written = stdout.write_all(prompt.as_bytes()).and_then(|()| stdout.write_all(text.as_bytes()));
+        written.and_then(|()| stdout.flush()).context("cannot write the text")
+    })?;
+    stdout.write_all(b"\n").context("cannot write the text")?;
+    if ending == Ending::Positions {
+        say(&format!("the model has no more than {} positions", decoder.config().max_positions));
+    }
+    Ok(())
+}
+
+fn sampling(arguments: &GenerateArgs) -> Sampling {
+    let GenerateArgs { temperature, top_k, top_p, greedy, .. } = *arguments;
+    if greedy { Sampling::GREEDY } else { Sampling { temperature, top_k, top_p } }
+}

@@ -1,0 +1,6 @@
+//! Commands that train a model or use one.
+
+pub(crate) mod eval;
+pub(crate) mod export;
+pub(crate) mod generate;
+pub(crate) mod train;

@@ -1,0 +1,128 @@
+//! `covey verify`: a run's verdicts, held to everything that they follow from.
+
+use std::sync::atomic::AtomicBool;
+
+use covey_comms::gauntlet::verdict::Difference;
+use covey_comms::primitives::PeerId;
+use covey_comms::run::Run;
+use serde_json::json;
+
+use super::validate;
+use crate::cli::VerifyArgs;
+use crate::commands::dispatch::{is_raised, on_runtime, print, say};
+use crate::commands::error_report::UsageError;
+use crate::commands::machine::config::own_layers;
+use crate::config::layers::{Layers, Purpose};
+use crate::config::schema::Config;
+use crate::run::{Connection, Depth, Finding, Instruments, Terms, Verification, assignment, strangers};
+use crate::system::device;
+use crate::training::learner::Learner;
+
+pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let layers = own_layers(&arguments.place.own);
+    let layers = if arguments.data.is_empty() { layers } else { layers.sources_flag("--data", &arguments.data) };
+    let own = layers.clone().resolve(Purpose::Show)?.config;
+    device::use_threads(own.run.threads)?;
+    let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
+    let findings = on_runtime(async {
+        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
+        let run = run.with_opener(strangers(&arguments.place.bucket, &own.comms, connection.clock.clone())?);
+        let verification = begin(run, arguments, layers).await?;
+        walk(verification, arguments, interrupt).await
+    })?;
+    conclude(&findings)
+}
+
+async fn begin(run: Run, arguments: &VerifyArgs, layers: Layers) -> anyhow::Result<Verification> {
+    let terms = Terms::read(&run).await?;
+    let mut config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
+    let instruments = match arguments.quick {
+        true => None,
+        false => Some(instruments(&run, &terms, &mut config).await?),
+    };
+    Verification::begin(run, terms, instruments).await
+}
+
+async fn instruments(run: &Run, terms: &Terms, config: &mut Config) -> anyhow::Result<Instruments> {
+    let datasets = validate::datasets(run, terms, config).await?;
+    let reader = Learner::open(&terms.model, config, |_, range| Ok(vec![0.0; range.len()]))?;
+    Ok(Instruments { reader, assignment: assignment(config, &datasets)? })
+}
+
+/// Looks into the rounds that were asked for, and tells of each.
+async fn walk(
+    mut verification: Verification,
+    arguments: &VerifyArgs,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    while !is_raised(interrupt) {
+        let next = verification.next_round().0;
+        match arguments.round {
+            Some(wanted) if next > wanted => break,
+            Some(wanted) if next < wanted => {
+                if verification.skip().await?.is_none() {
+                    return Err(undecided(wanted, next).into());
+                }
+                continue;
+            }
+            _ => {}
+        }
+        let Some(finding) = verification.look().await? else {
+            if let Some(wanted) = arguments.round {
+                return Err(undecided(wanted, next).into());
+            }
+            break;
+        };
+        match arguments.json {
+            true => print(&format!("{}\n", as_json(&finding)))?,
+            false => print(&format!("{}\n", line(&finding)))?,
+        }
+        findings.push(finding);
+    }
+    Ok(findings)
+}
+
+fn undecided(wanted: u32, next: u32) -> UsageError {
+    UsageError::new(format!("round {wanted} has not been decided; the next one is round {next}"))
+}
+
+/// The end of it: an error if anything is not as it should be.
+fn conclude(findings: &[Finding]) -> anyhow::Result<()> {
+    let wrong: Vec<_> = findings.iter().filter(|finding| finding.difference.is_some()).collect();
+    if let Some(first) = wrong.first() {
+        anyhow::bail!("{} of {} rounds do not hold, the first is round {}", wrong.len(), findings.len(), first.round.0);
+    }
+    let deep = findings.iter().filter(|finding| finding.depth == Depth::Deltas).count();
+    say(&format!("{} rounds hold; losses and weights of {deep} of them were computed anew", findings.len()));
+    Ok(())
+}
+
+fn line(finding: &Finding) -> String {
+    let proposer = finding.proposer.map_or_else(|| "nobody".to_owned(), |peer| peer.short());
+    let depth = match finding.depth {
+        Depth::Documents => "documents only",
+        Depth::Deltas => "losses and weights too",
+    };
+    let said = format!("verdict of {proposer}, {} signatures", finding.signers.len());
+    match &finding.difference {
+        None => format!("round {}: holds ({said}; {depth})", finding.round.0),
+        Some(Difference { path, expected, got }) => {
+            format!("round {}: differs at {path}: expected {expected}, got {got} ({said})", finding.round.0)
+        }
+    }
+}
+
+fn as_json(finding: &Finding) -> serde_json::Value {
+    let difference = finding
+        .difference
+        .as_ref()
+        .map(|difference| json!({ "path": difference.path, "expected": difference.expected, "got": difference.got }));
+    json!({
+        "round": finding.round.0,
+        "proposer": finding.proposer.map(|peer| peer.to_string()),
+        "signers": finding.signers.iter().map(PeerId::to_string).collect::<Vec<_>>(),
+        "recomputed": finding.depth == Depth::Deltas,
+        "difference": difference,
+    })
+}

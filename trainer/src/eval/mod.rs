@@ -1,0 +1,5 @@
+//! Loss of a model on held-out data.
+
+mod held_out;
+
+pub use self::held_out::{EvaluationError, HeldOut, Reader, Score};

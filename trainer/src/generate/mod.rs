@@ -1,0 +1,5 @@
+//! Text of a model, streamed as it is generated.
+
+mod text_stream;
+
+pub use self::text_stream::{Ending, Writer};

@@ -1,0 +1,172 @@
+//! How a run comes into being: everything that its peers agree on, content-addressed, in a bucket.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use covey_comms::agreement::Quorum;
+use covey_comms::objects::Lineage;
+use covey_comms::primitives::{Digest, Identity, Round};
+use covey_comms::run::{Description, Rules, Run};
+use covey_data::dataset::{Dataset, Split};
+use covey_data::sampling::{Assignment, Source};
+use covey_data::tokenizer::Tokenizer;
+use covey_model::config::ModelConfig;
+
+use super::bucket::Connection;
+use super::replica::Replica;
+use super::spec::{DATA, MODEL_CONFIG, SharedSource, TOKENIZER, files_of};
+use super::weight_files::to_parts;
+use crate::commands::UsageError;
+use crate::config::SHARED_CONFIG;
+use crate::config::schema::{Config, ModelChoice, RoundsConfig, Shape};
+use crate::training::{Start, check_fit, common_tokenizer, hub_config, open_datasets};
+
+/// A run that could be founded: its description, the files that it names, its first weights.
+#[derive(Debug)]
+pub struct Foundation {
+    description: Description,
+    parts: BTreeMap<String, Bytes>,
+    genesis: Vec<(String, Bytes)>,
+}
+
+impl Foundation {
+    /// Works out the run that `config` describes; `with_data` puts the data into the bucket, too.
+    ///
+    /// # Errors
+    /// Whatever would stop `covey train` as well, and settings that do not suit a common run.
+    pub fn new(config: &Config, quorum: Quorum, with_data: bool) -> anyhow::Result<Self> {
+        check_rounds(config)?;
+        check_gauntlet(config)?;
+        let datasets = open_datasets(config)?;
+        let tokenizer = common_tokenizer(&datasets)?;
+        let start = Start::find(config, &tokenizer, None)?;
+        check_fit(&start.model, &tokenizer, config)?;
+        check_seats(config, &datasets)?;
+        let weights = start.named_weights(config)?;
+        let replica = Replica::new(weights, &config.sparseloco())?;
+        let parts = parts(config, &start.model, &tokenizer, &datasets, with_data)?;
+        let description = Description {
+            name: config.run.name.clone(),
+            quorum,
+            seed: config.run.seed,
+            genesis_weights: replica.digest(),
+            parts: parts.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect(),
+            rules: rules(&config.rounds, replica.codec().max_len() as u64),
+            gauntlet: config.gauntlet.clone(),
+        };
+        Ok(Self { description, parts, genesis: to_parts(&replica.weights().collect::<Vec<_>>())? })
+    }
+
+    /// Writes the run into the bucket: the files that its description names, the description, the first checkpoint.
+    ///
+    /// Cut short between the last two, it leaves a run that nobody can enter yet; the same call again completes it.
+    ///
+    /// # Errors
+    /// Another run that is there, a founder who is none of its validators, or a bucket that does not take it.
+    pub async fn publish(self, connection: &Connection, founder: &Identity) -> anyhow::Result<Run> {
+        let Connection { bucket, clock } = connection.clone();
+        let weights = self.description.genesis_weights;
+        let run = Run::found(bucket, clock, &self.description, &self.parts).await?;
+        let lineage = Lineage::genesis(run.id());
+        run.publish_checkpoint(founder, Round::FIRST, lineage, weights, 0, self.genesis).await?;
+        Ok(run)
+    }
+}
+
+fn check_rounds(config: &Config) -> Result<(), UsageError> {
+    let (steps, inner) = (config.train.steps, config.rounds.inner_steps);
+    if steps.is_multiple_of(inner) {
+        return Ok(());
+    }
+    let problem = UsageError::new(format!("rounds.inner_steps = {inner} does not divide train.steps = {steps}"));
+    let nearest = (steps / inner).max(1) * inner;
+    Err(problem.with_hint(format!("use whole rounds, such as `--steps {nearest}`")))
+}
+
+fn check_gauntlet(config: &Config) -> Result<(), UsageError> {
+    let refuse = |(field, got, reason)| UsageError::new(format!("gauntlet.{field} = {got}, but {reason}"));
+    config.gauntlet.check().map_err(refuse)
+}
+
+/// Peers of a round must not have to train on the same text.
+fn check_seats(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
+    let assignment = assignment(config, datasets)?;
+    let (seats, peers) = (assignment.disjoint_seats(), u64::from(config.rounds.max_included));
+    if seats >= peers {
+        return Ok(());
+    }
+    let problem = UsageError::new(format!(
+        "the data has windows for {seats} peers a round, {} each, but rounds.max_included = {peers}",
+        assignment.samples()
+    ));
+    let hint = match seats {
+        0 => "prepare more text, or lower rounds.inner_steps or train.batch_size".to_owned(),
+        seats => format!("prepare more text, or use `--set rounds.max_included={seats}`"),
+    };
+    Err(problem.with_hint(hint).into())
+}
+
+/// Who trains on what in the run that `config` describes.
+///
+/// # Errors
+/// Data without a window of the wanted length.
+pub fn assignment(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Assignment> {
+    let sources = datasets.iter().zip(&config.data.sources).map(|(dataset, source)| {
+        let windows = dataset.windows(Split::Train, config.data.sequence_length)?;
+        Ok(Source { windows, weight: source.weight })
+    });
+    let sources = sources.collect::<anyhow::Result<_>>()?;
+    let samples = config.rounds.inner_steps * config.train.batch_size as u64;
+    Ok(Assignment::new(sources, config.run.seed, samples))
+}
+
+fn rules(rounds: &RoundsConfig, max_delta: u64) -> Rules {
+    Rules {
+        max_delta,
+        min_peers: rounds.min_peers,
+        max_included: rounds.max_included,
+        deadline: milliseconds(rounds.deadline),
+        reveal: milliseconds(rounds.reveal_deadline),
+        takeover: milliseconds(rounds.takeover),
+        patience: rounds.patience,
+        checkpoint_every: rounds.checkpoint_every,
+        keep_checkpoints: rounds.keep_checkpoints,
+    }
+}
+
+fn milliseconds(seconds: f64) -> Duration {
+    Duration::from_millis((seconds * 1e3).round() as u64)
+}
+
+fn parts(
+    config: &Config,
+    model: &ModelConfig,
+    tokenizer: &Tokenizer,
+    datasets: &[Dataset],
+    with_data: bool,
+) -> anyhow::Result<BTreeMap<String, Bytes>> {
+    let mut parts = BTreeMap::new();
+    let mut sources = Vec::new();
+    for (index, (dataset, source)) in datasets.iter().zip(&config.data.sources).enumerate() {
+        let files = if with_data { files_of(dataset)? } else { Vec::new() };
+        sources.push(SharedSource {
+            digest: dataset.digest().to_string(),
+            weight: source.weight,
+            files: files.iter().map(|(name, _)| name.clone()).collect(),
+        });
+        parts.extend(files.into_iter().map(|(name, bytes)| (SharedSource::part(index, &name), bytes)));
+    }
+    let shared = Config { model: explicit(config, model), ..config.clone() };
+    parts.insert(SHARED_CONFIG.into(), shared.shared_toml().into());
+    parts.insert(MODEL_CONFIG.into(), hub_config(model, tokenizer).to_json().into());
+    parts.insert(DATA.into(), serde_json::to_string_pretty(&sources)?.into());
+    let files = tokenizer.files().into_iter();
+    parts.extend(files.map(|(name, bytes)| (format!("{TOKENIZER}{name}"), bytes.into())));
+    Ok(parts)
+}
+
+/// The network by its numbers, which peers can check, rather than by a folder or the data.
+fn explicit(config: &Config, model: &ModelConfig) -> ModelChoice {
+    ModelChoice { preset: config.model.preset.clone(), from: None, shape: Some(Shape::from(model)) }
+}

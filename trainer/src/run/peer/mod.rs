@@ -1,0 +1,14 @@
+//! A peer of a distributed run: its rounds, and its state on disk.
+
+mod exchange;
+mod inner_phase;
+mod overlap;
+mod recorder;
+mod resume_state;
+mod round_loop;
+mod round_metrics;
+mod start;
+
+pub use self::resume_state::{Kept, Resumed};
+pub use self::round_loop::{Ending, Peer};
+pub use self::start::PeerSetup;

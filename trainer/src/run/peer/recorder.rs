@@ -1,0 +1,139 @@
+//! What a peer writes down: checkpoints, metrics, and lines for whoever watches.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::inner_phase::StepLine;
+use super::resume_state::Present;
+use crate::config::schema::Config;
+use crate::run::spec::Terms;
+use crate::system::terminal::bytes;
+use crate::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
+use crate::training::{Entry, EvalReport, MetricsLog, RoundReport, StepReport, TrainProgress, resident_memory};
+
+/// The open books of a peer.
+pub(crate) struct Diary {
+    checkpoints: CheckpointWriter,
+    metrics: MetricsLog,
+    progress: TrainProgress,
+    run_toml: String,
+    log_every: u64,
+    before: Duration,
+    start: Instant,
+}
+
+/// Where a peer goes on writing.
+pub(crate) struct Bookmark {
+    /// Inner steps that it has made.
+    pub(crate) steps: u64,
+    /// The round whose decision comes next.
+    pub(crate) round: u32,
+    /// Time spent before this start.
+    pub(crate) elapsed: Duration,
+}
+
+impl Diary {
+    /// The books in the peer's folder; with a bookmark, whatever was written behind it is dropped.
+    pub(crate) fn open(config: &Config, shown: u64, bookmark: Option<&Bookmark>) -> anyhow::Result<Self> {
+        let folder: &Path = &config.run.output;
+        let keep = NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?;
+        let options = CheckpointOptions { keep, ..CheckpointOptions::default() };
+        let mut checkpoints = CheckpointWriter::open(folder, options)?;
+        let metrics = match bookmark {
+            Some(bookmark) => {
+                checkpoints.discard_after(bookmark.steps)?;
+                MetricsLog::resume_in_round(folder, bookmark.steps, bookmark.round)?
+            }
+            None => {
+                // None was worth going on from, and none shall be taken for newer than those to come.
+                checkpoints.discard_after(0)?;
+                MetricsLog::create(folder)?
+            }
+        };
+        Ok(Self {
+            checkpoints,
+            metrics,
+            progress: TrainProgress::new(config.train.steps, shown),
+            run_toml: config.to_toml(),
+            log_every: config.train.log_every,
+            before: bookmark.map_or(Duration::ZERO, |bookmark| bookmark.elapsed),
+            start: Instant::now(),
+        })
+    }
+
+    /// Time spent over all starts.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.before + self.start.elapsed()
+    }
+
+    /// Writes a checkpoint, and returns once it is on disk.
+    ///
+    /// Nobody may learn of a delta before: a round can be decided while its peer is dead, and then cannot be played again
+    /// by a peer that has forgotten what it said.
+    pub(crate) fn save(&mut self, present: Present<'_>, terms: &Terms) -> anyhow::Result<()> {
+        let snapshot = present.snapshot(terms, self.run_toml.clone())?;
+        self.checkpoints.save(snapshot)?;
+        self.checkpoints.wait()?;
+        Ok(())
+    }
+
+    /// Waits until everything is on disk.
+    pub(crate) fn close(&mut self) -> anyhow::Result<()> {
+        self.checkpoints.wait()?;
+        self.progress.finish();
+        Ok(())
+    }
+
+    /// A step of this peer.
+    pub(crate) fn step(&mut self, line: StepLine) -> anyhow::Result<()> {
+        let StepLine { outcome, own: (step, tokens), shown, tokens_per_second } = line;
+        let report = StepReport {
+            step,
+            tokens,
+            loss: outcome.loss,
+            grad_norm: outcome.grad_norm,
+            learning_rate: outcome.learning_rate,
+            tokens_per_second,
+            mfu: None,
+            elapsed: self.elapsed().as_secs_f64(),
+            memory: resident_memory(),
+        };
+        self.progress.step(&StepReport { step: shown, ..report.clone() });
+        if step == 1 || step.is_multiple_of(self.log_every) {
+            self.metrics.record(&Entry::Step(report))?;
+        }
+        Ok(())
+    }
+
+    /// A round that was decided and applied.
+    pub(crate) fn round(&mut self, report: RoundReport) -> anyhow::Result<()> {
+        let weights = report.weights.get(..8).unwrap_or_default();
+        self.progress.note(&format!(
+            "round {}: {} of {} deltas, ours {}; {} up, {} down; weights {weights}",
+            report.round,
+            report.included,
+            report.included + report.excluded,
+            report.own,
+            bytes(report.bytes_sent as f64),
+            bytes(report.bytes_received as f64),
+        ));
+        Ok(self.metrics.record(&Entry::Round(report))?)
+    }
+
+    /// A measurement on held-out text.
+    pub(crate) fn evaluation(&mut self, report: EvalReport, shown: u64) -> anyhow::Result<()> {
+        self.progress.note(&format!(
+            "step {shown}: held-out loss {:.4}, {:.4} bits per byte, perplexity {:.1}",
+            report.loss, report.bits_per_byte, report.perplexity
+        ));
+        Ok(self.metrics.record(&Entry::Eval(report))?)
+    }
+
+    /// A line for whoever watches.
+    pub(crate) fn note(&self, text: &str) {
+        self.progress.note(text);
+    }
+}

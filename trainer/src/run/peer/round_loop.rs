@@ -1,0 +1,230 @@
+//! What a peer does: round after round of Algorithm 1 of SparseLoCo (Equations 1 and 2 of the Covenant-72B paper), until
+//! the run is over or it leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Context;
+use covey_comms::history::Follower;
+use covey_comms::membership::Seat;
+use covey_comms::objects::Manifest;
+use covey_comms::participants::Member;
+use covey_comms::primitives::{PeerId, Round};
+use covey_comms::run::CommsError;
+use covey_data::sampling::Assignment;
+use covey_optim::sparseloco::Compressor;
+
+use super::exchange::Pending;
+use super::inner_phase::{Ahead, Stint};
+use super::recorder::Diary;
+use super::round_metrics::Laps;
+use crate::config::schema::Config;
+use crate::eval::HeldOut;
+use crate::run::replica::{Replica, check_weights};
+use crate::run::spec::Terms;
+use crate::run::sync::newest_checkpoint;
+use crate::training::learner::Learner;
+
+/// Why a learner cannot be away.
+pub(super) const AT_HOME: &str = "the learner is away between publication and the next round only";
+
+/// How a peer's part ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The run has made all its steps.
+    Finished,
+    /// The peer was asked to stop, and has told the others.
+    Left,
+}
+
+/// One peer of a common run.
+pub struct Peer {
+    pub(super) terms: Terms,
+    pub(super) config: Config,
+    pub(super) follower: Follower,
+    pub(super) member: Member,
+    /// Where others find its deltas, if not in the run's bucket.
+    pub(super) own_url: Option<String>,
+    /// The shared weights at the start of the round: theta.
+    pub(super) replica: Replica,
+    /// Away while it trains ahead.
+    pub(super) learner: Option<Learner>,
+    pub(super) ahead: Option<Ahead>,
+    /// Error feedback and what makes deltas of it.
+    pub(super) compressor: Compressor,
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) held_out: Option<HeldOut>,
+    /// The delta whose round has not been decided.
+    pub(super) pending: Option<Pending>,
+    /// A step whose weights are to be measured as soon as the learner is back.
+    pub(super) unmeasured: Option<u64>,
+    /// Inner steps of this peer, over all starts.
+    pub(super) steps: u64,
+    /// Its step from which the learning rate rises, if it joined late.
+    pub(super) warmup_from: Option<u64>,
+    pub(super) diary: Diary,
+    pub(super) laps: Laps,
+}
+
+impl Peer {
+    /// The name of this peer.
+    pub fn peer(&self) -> PeerId {
+        self.member.peer()
+    }
+
+    /// The shared weights as this peer holds them.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The history that this peer has verified.
+    pub fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// Plays rounds until the run is over or `interrupt` is raised; all is saved then.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on; a later start goes on from the last round.
+    pub async fn play(&mut self, interrupt: &AtomicBool) -> anyhow::Result<Ending> {
+        match &self.own_url {
+            Some(url) => self.member.hello_from(url).await?,
+            None => self.member.hello().await?,
+        }
+        if self.pending.is_some() {
+            let seat = self.follower.seat(self.member.peer());
+            self.exchange(seat, interrupt).await?;
+        }
+        loop {
+            self.catch_up().await?;
+            if self.follower.outer_steps() >= self.terms.outer_steps() {
+                return self.finish();
+            }
+            if interrupt.load(Ordering::SeqCst) {
+                return self.leave().await;
+            }
+            match self.follower.seat(self.member.peer()) {
+                Some(seat) => self.play_round(seat, interrupt).await?,
+                None => self.ask_for_a_seat(interrupt).await?,
+            }
+        }
+    }
+
+    /// One round.
+    async fn play_round(&mut self, seat: Seat, interrupt: &AtomicBool) -> anyhow::Result<()> {
+        let (round, base) = (self.follower.next(), self.follower.head());
+        self.member.heartbeat(round, base).await?;
+        let Some(pseudo_gradient) = self.inner_steps(round, seat, interrupt)? else { return Ok(()) };
+        let start = Instant::now();
+        let learner = self.learner.as_mut().expect(AT_HOME);
+        if self.config.memory.offload {
+            learner.rest();
+        }
+        self.pending = Some(Pending::new(learner.compress(&mut self.compressor, &pseudo_gradient)?));
+        self.save()?;
+        self.laps.exchange += start.elapsed();
+        self.exchange(Some(seat), interrupt).await
+    }
+
+    /// What H inner steps make of the shared weights: start minus end, in the order of the schema. Nothing, if this peer
+    /// was asked to stop in between.
+    fn inner_steps(
+        &mut self,
+        round: Round,
+        seat: Seat,
+        interrupt: &AtomicBool,
+    ) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
+        if let Some(ahead) = self.ahead.take() {
+            if ahead.stint.round == round {
+                return self.rejoin(ahead);
+            }
+            self.learner = Some(ahead.discard()?);
+        }
+        let start = Instant::now();
+        let stint = self.stint(round, seat, self.follower.outer_steps());
+        let Self { learner, replica, assignment, config, diary, .. } = self;
+        let learner = learner.as_mut().expect(AT_HOME);
+        learner.set_weights(replica.weights().map(|tensor| tensor.values.as_slice()))?;
+        if !stint.train(learner, assignment, config, interrupt, |line| diary.step(line))? {
+            return Ok(None);
+        }
+        let pseudo_gradient = replica.minus(&learner.named_weights());
+        self.steps += self.config.rounds.inner_steps;
+        self.laps.train = start.elapsed();
+        Ok(Some(pseudo_gradient))
+    }
+
+    pub(super) fn stint(&self, round: Round, seat: Seat, outer_steps: u64) -> Stint {
+        let schedule = outer_steps * self.config.rounds.inner_steps;
+        Stint { round, seat, schedule, own: self.steps, warmup_from: self.warmup_from }
+    }
+
+    /// A peer without a seat shows that it is there; the next manifest gives it one.
+    async fn ask_for_a_seat(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
+        self.member.heartbeat(self.follower.next(), self.follower.head()).await?;
+        self.await_decision(interrupt).await
+    }
+
+    /// Applies every round that has been decided meanwhile.
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        while let Some(manifest) = self.follower.poll().await? {
+            self.settle(&manifest).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies the decision that the follower has come to: the own delta comes back if it was left out; clip, average,
+    /// outer step. The weights must then be those that the validators agreed on.
+    pub(super) async fn settle(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let outer_steps = self.follower.outer_steps() - u64::from(!manifest.is_void());
+        let own = self.pending.take();
+        let is_in = manifest.included().contains_key(&self.member.peer());
+        if let Some(own) = own.as_ref().filter(|_| self.config.sparseloco.mass_return && !is_in) {
+            self.compressor.return_mass(&own.delta)?;
+        }
+        match self.follower.gather(manifest).await {
+            Ok(payloads) => {
+                let deltas = self.replica.decode(&payloads)?;
+                let skipped = self.replica.apply(manifest, &deltas)?;
+                self.warn_of(&skipped);
+            }
+            Err(error @ (CommsError::DeltaGone { .. } | CommsError::Away { .. })) => self.jump(error).await?,
+            Err(error) => return Err(error.into()),
+        }
+        let weights = self.replica.digest();
+        if let Some(last) = self.follower.last() {
+            check_weights(last, weights)?;
+        }
+        self.laps.exchange += start.elapsed();
+        self.record(own.is_some(), weights)?;
+        self.evaluate_if_due(outer_steps)
+    }
+
+    /// Leaves out rounds whose deltas are no longer kept or out of reach, by way of the newest checkpoint.
+    async fn jump(&mut self, reason: CommsError) -> anyhow::Result<()> {
+        let weights = newest_checkpoint(&mut self.follower, &self.terms).await?;
+        let weights = weights.ok_or(reason).context("there is no newer checkpoint to go on from")?;
+        self.diary.note(&format!("went on from the checkpoint of {}", self.follower.next()));
+        self.replica.replace(weights);
+        Ok(())
+    }
+
+    /// The run is over: the final weights stay in this peer's folder.
+    fn finish(&mut self) -> anyhow::Result<Ending> {
+        self.bring_home()?;
+        self.save()?;
+        self.diary.close()?;
+        Ok(Ending::Finished)
+    }
+
+    /// Tells the others not to wait. What was published still counts, what was only committed to counts as held back
+    /// unless this peer is back in time; a round that was under way is trained anew then.
+    async fn leave(&mut self) -> anyhow::Result<Ending> {
+        self.member.farewell(self.follower.next(), self.follower.head()).await?;
+        self.bring_home()?;
+        self.diary.close()?;
+        Ok(Ending::Left)
+    }
+}

@@ -1,0 +1,121 @@
+//! What a peer keeps account of: where the time of a round goes, how good the shared weights are, where it stands.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use covey_comms::primitives::Digest;
+
+use super::resume_state::Present;
+use super::round_loop::{AT_HOME, Peer};
+use crate::training::{EvalReport, RoundReport};
+
+/// What a round cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Laps {
+    pub(super) train: Duration,
+    pub(super) exchange: Duration,
+    pub(super) wait: Duration,
+    pub(super) bytes_sent: u64,
+}
+
+impl Peer {
+    pub(super) fn warn_of(&self, skipped: &[String]) {
+        for name in skipped {
+            self.diary.note(&format!("warning: {name} would no longer be finite and was left as it is"));
+        }
+    }
+
+    /// Writes down the last round that was decided: the shared weights are those after it, whichever way they came.
+    pub(super) fn record(&mut self, took_part: bool, weights: Digest) -> anyhow::Result<()> {
+        let Some(manifest) = self.follower.last() else { return Ok(()) };
+        let me = self.member.peer();
+        let own = match (manifest.included().get(&me), manifest.excluded().get(&me)) {
+            (Some(_), _) => "included".to_owned(),
+            (None, Some(reason)) => reason.to_string(),
+            (None, None) => "none".to_owned(),
+        };
+        let laps = std::mem::take(&mut self.laps);
+        self.diary.round(RoundReport {
+            step: self.steps,
+            round: manifest.round().0,
+            outer_steps: self.follower.outer_steps(),
+            lineage: self.follower.head().to_string(),
+            weights: weights.to_string(),
+            included: manifest.included().len(),
+            excluded: manifest.excluded().len(),
+            own,
+            bytes_sent: if took_part { laps.bytes_sent } else { 0 },
+            bytes_received: manifest.included().values().map(|inclusion| inclusion.length).sum(),
+            train_seconds: laps.train.as_secs_f64(),
+            exchange_seconds: laps.exchange.as_secs_f64(),
+            wait_seconds: laps.wait.as_secs_f64(),
+        })
+    }
+
+    /// Measures the shared weights when the run has passed a multiple of `train.eval_every` since it had made
+    /// `before` outer steps, and at its end.
+    pub(super) fn evaluate_if_due(&mut self, before: u64) -> anyhow::Result<()> {
+        let Some(every) = self.config.train.eval_every else { return Ok(()) };
+        let step = |outer_steps| outer_steps * self.config.rounds.inner_steps;
+        let (before, after) = (step(before), step(self.follower.outer_steps()));
+        match is_due(before, after, every, step(self.terms.outer_steps())) {
+            true => self.evaluate(after),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn evaluate(&mut self, shown: u64) -> anyhow::Result<()> {
+        let Some(held_out) = &self.held_out else { return Ok(()) };
+        let Some(learner) = &mut self.learner else {
+            self.unmeasured = Some(shown);
+            return Ok(());
+        };
+        learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
+        let score = held_out.score(learner, &AtomicBool::new(false), |_| {})?;
+        let report = EvalReport {
+            step: self.steps,
+            loss: score.loss(),
+            bits_per_byte: score.bits_per_byte(),
+            perplexity: score.perplexity(),
+        };
+        self.diary.evaluation(report, shown)
+    }
+
+    pub(super) fn save(&mut self) -> anyhow::Result<()> {
+        let learner = self.learner.as_ref().expect(AT_HOME);
+        let present = Present {
+            run: self.follower.run().id(),
+            position: self.follower.position(),
+            replica: &self.replica,
+            moments: learner.saved_moments(),
+            error_feedback: self.compressor.errors(),
+            delta: self.pending.as_ref().map(|pending| &pending.delta),
+            steps: self.steps,
+            tokens: learner.tokens(),
+            warmup_from: self.warmup_from,
+            elapsed: self.diary.elapsed(),
+        };
+        self.diary.save(present, &self.terms)
+    }
+}
+
+/// Whether weights are to be measured after a round that took the run from one step to another; void rounds take it
+/// nowhere.
+fn is_due(before: u64, after: u64, every: u64, total: u64) -> bool {
+    after > before && (after / every > before / every || after >= total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_measured_once_where_a_multiple_is_passed_and_at_the_end() {
+        let due = |before, after| is_due(before, after, 20, 50);
+        let rounds = [(0, 15), (15, 30), (30, 30), (30, 45), (45, 60), (60, 60)];
+        assert_eq!(rounds.map(|(before, after)| due(before, after)), [false, true, false, true, true, false]);
+        assert!(due(0, 45), "a jump passes what the rounds in between would have");
+        assert!(due(45, 50) && !due(50, 50), "the last one, once");
+        assert!(due(5, 20) && !due(20, 35), "a multiple belongs to the round that reaches it");
+    }
+}

@@ -1,0 +1,125 @@
+//! How a peer enters a run: with nothing, or with what it kept when it was stopped.
+
+use std::sync::Arc;
+
+use covey_comms::history::Follower;
+use covey_comms::participants::Member;
+use covey_comms::primitives::Identity;
+use covey_comms::run::Run;
+use covey_data::dataset::Dataset;
+use covey_model::config::ModelConfig;
+use covey_optim::sparseloco::Compressor;
+
+use super::exchange::Pending;
+use super::recorder::{Bookmark, Diary};
+use super::resume_state::{Kept, Resumed};
+use super::round_loop::Peer;
+use super::round_metrics::Laps;
+use crate::config::schema::Config;
+use crate::eval::HeldOut;
+use crate::run::bucket::OwnBucket;
+use crate::run::create::assignment;
+use crate::run::replica::Replica;
+use crate::run::spec::Terms;
+use crate::run::sync::Standing;
+use crate::training::checkpoint::Checkpoint;
+use crate::training::learner::Learner;
+
+/// What a peer is made of.
+#[derive(Debug)]
+pub struct PeerSetup {
+    /// The run, opened.
+    pub run: Run,
+    /// What its peers have agreed on.
+    pub terms: Terms,
+    /// The same with what this machine chooses for itself.
+    pub config: Config,
+    /// Who this peer is.
+    pub identity: Identity,
+    /// The bucket that it brings, if it does not use the run's.
+    pub own_bucket: Option<OwnBucket>,
+    /// The run's data sets, in its order.
+    pub datasets: Vec<Dataset>,
+}
+
+impl Peer {
+    /// Enters a run: from the newest checkpoint of the bucket, or from this peer's own.
+    ///
+    /// # Errors
+    /// A bucket or a history that cannot be trusted, data without windows, a folder that cannot be written.
+    pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
+        let PeerSetup { run, terms, config, identity, own_bucket, datasets } = setup;
+        let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &terms)).transpose()?;
+        let bookmark = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| Bookmark {
+            steps: resumed.kept.steps,
+            round: resumed.position.next.0,
+            elapsed: checkpoint.state().elapsed,
+        });
+        let learner = new_learner(&terms.model, &config)?;
+        let (Standing { follower, replica }, learner, kept) = match resumed {
+            Some(Resumed { position, weights, optimizer, tokens, kept }) => {
+                let follower = Follower::resume(run.clone(), position);
+                let replica = Replica::new(weights, &config.sparseloco())?;
+                (Standing { follower, replica }, learner.resume(0, tokens, &optimizer)?, Some(kept))
+            }
+            None => (Standing::enter(&run, &terms).await?, learner, None),
+        };
+        let shown = follower.outer_steps() * config.rounds.inner_steps;
+        let mut peer = Self {
+            diary: Diary::open(&config, shown, bookmark.as_ref())?,
+            learner: Some(learner),
+            ahead: None,
+            compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
+            assignment: Arc::new(assignment(&config, &datasets)?),
+            held_out: held_out(&config, &datasets)?,
+            member: member(run, identity, own_bucket.as_ref()),
+            own_url: own_bucket.map(|own| own.url),
+            // Whoever joins a run that has moved on brings empty moments along.
+            warmup_from: (follower.outer_steps() > 0).then_some(0),
+            pending: None,
+            unmeasured: None,
+            steps: 0,
+            laps: Laps::default(),
+            terms,
+            config,
+            follower,
+            replica,
+        };
+        match kept {
+            Some(kept) => peer.take_up(kept)?,
+            None => peer.evaluate(shown)?,
+        }
+        Ok(peer)
+    }
+
+    /// Puts back what this peer had when it was stopped.
+    fn take_up(&mut self, kept: Kept) -> anyhow::Result<()> {
+        if !kept.error_feedback.is_empty() {
+            self.compressor.restore(self.replica.to_schema(kept.error_feedback))?;
+        }
+        let pending = kept.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
+        self.pending = pending.map(Pending::new);
+        self.steps = kept.steps;
+        self.warmup_from = kept.warmup_from;
+        Ok(())
+    }
+}
+
+fn member(run: Run, identity: Identity, own_bucket: Option<&OwnBucket>) -> Member {
+    let member = Member::new(run, identity);
+    match own_bucket {
+        Some(own) => member.with_bucket(Arc::clone(&own.bucket)),
+        None => member,
+    }
+}
+
+/// A learner whose weights are still to be set.
+fn new_learner(model: &ModelConfig, config: &Config) -> anyhow::Result<Learner> {
+    Learner::open(model, config, |_, range| Ok(vec![0.0; range.len()]))
+}
+
+fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {
+    let (length, most) = (config.data.sequence_length, config.data.held_out_windows as u64);
+    let is_measured = config.train.eval_every.is_some();
+    Ok(is_measured.then(|| HeldOut::new(datasets, length, most, config.train.micro_batch_size)).transpose()?)
+}

@@ -1,0 +1,274 @@
+//! A run's verdicts, held by anybody to everything that they follow from: what was signed, what was pledged, what deltas
+//! do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use covey_comms::bucket::BucketError;
+use covey_comms::gauntlet::Gauntlet;
+use covey_comms::gauntlet::conduct::Book;
+use covey_comms::gauntlet::scoring::Examiner;
+use covey_comms::gauntlet::verdict::{Difference, Verdict};
+use covey_comms::history::Follower;
+use covey_comms::objects::Manifest;
+use covey_comms::participants::validator::{Audit, Audited};
+use covey_comms::primitives::{Digest, PeerId, Round};
+use covey_comms::run::{CommsError, Run};
+use covey_data::sampling::Assignment;
+
+use super::replica::{Replica, check_weights};
+use super::spec::Terms;
+use super::sync::weights_at;
+use crate::run::validator::{Examination, settings};
+use crate::training::learner::Learner;
+
+/// What it takes to measure deltas.
+#[derive(Debug)]
+pub struct Instruments {
+    /// A network to read with.
+    pub reader: Learner,
+    /// Who was to train on what.
+    pub assignment: Assignment,
+}
+
+/// How far a round could be looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Signatures, rolls, commitments, secret, and all that follows from what was observed.
+    Documents,
+    /// Losses and weights as well.
+    Deltas,
+}
+
+/// What came of looking into one round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The round.
+    pub round: Round,
+    /// Whose verdict it is, if that can be told.
+    pub proposer: Option<PeerId>,
+    /// Who signed it.
+    pub signers: Vec<PeerId>,
+    /// How far it was looked into.
+    pub depth: Depth,
+    /// The first thing that is not as it should be.
+    pub difference: Option<Difference>,
+}
+
+/// Goes through a run from its beginning, round by round.
+#[derive(Debug)]
+pub struct Verification {
+    terms: Terms,
+    follower: Follower,
+    gauntlet: Gauntlet,
+    /// Standings before the next round; nothing if the verdict that says them cannot be read.
+    book: Option<Book>,
+    /// The digest of the verdict before.
+    previous: Option<Digest>,
+    checkpoints: BTreeSet<Round>,
+    instruments: Option<Instruments>,
+    /// On the weights that the next round starts from, as long as they can be had.
+    examination: Option<Examination>,
+    is_broken: bool,
+}
+
+impl Verification {
+    /// Looks into `run` from its first round on; without instruments, not into losses and weights.
+    ///
+    /// # Errors
+    /// What the bucket says.
+    pub async fn begin(run: Run, terms: Terms, instruments: Option<Instruments>) -> anyhow::Result<Self> {
+        let description = run.description();
+        let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
+        let checkpoints = run.checkpoints().await?.into_iter().collect();
+        let follower = Follower::genesis(run);
+        Ok(Self {
+            terms,
+            follower,
+            gauntlet,
+            checkpoints,
+            instruments,
+            book: Some(Book::default()),
+            previous: None,
+            examination: None,
+            is_broken: false,
+        })
+    }
+
+    /// The round that comes next.
+    pub fn next_round(&self) -> Round {
+        self.follower.next()
+    }
+
+    /// Goes past a round without looking into it; nothing if it has not been decided.
+    ///
+    /// # Errors
+    /// What the bucket says, or a history that breaks.
+    pub async fn skip(&mut self) -> anyhow::Result<Option<Round>> {
+        self.take_weights().await?;
+        let Some(manifest) = self.follower.poll().await? else { return Ok(None) };
+        let verdict = self.follower.run().verdict_of(&manifest).await?;
+        self.move_on(&manifest, Some(&verdict)).await?;
+        Ok(Some(manifest.round()))
+    }
+
+    /// Looks into the next round; nothing if it has not been decided.
+    ///
+    /// # Errors
+    /// What the bucket says, or what keeps this machine from measuring; a round that is wrong is a finding.
+    pub async fn look(&mut self) -> anyhow::Result<Option<Finding>> {
+        if self.is_broken {
+            return Ok(None);
+        }
+        let (round, head, before) = (self.follower.next(), self.follower.head(), self.follower.position());
+        self.take_weights().await?;
+        let manifest = match self.follower.poll().await {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.is_broken = true;
+                return Ok(Some(Finding::unreadable(round, complaint("manifest", error)?)));
+            }
+        };
+        let run = self.follower.run().clone();
+        let signers = run.certificate(round, Some(head)).await?.signatures().keys().copied().collect();
+        let (verdict, audited) = match (run.verdict_of(&manifest).await, &self.book) {
+            (Ok(verdict), Some(book)) => {
+                let outer = settings(&self.terms.config.sparseloco(), before.outer_steps);
+                let audit = Audit {
+                    run: &run,
+                    gauntlet: &self.gauntlet,
+                    last: before.last.as_ref(),
+                    before: book,
+                    previous: self.previous,
+                    outer: Some(outer),
+                };
+                let examiner = self.examination.as_mut().map(|examination| examination as &mut dyn Examiner);
+                let audited = audit.of_manifest(&manifest, &verdict, examiner).await?;
+                (Some(verdict), audited)
+            }
+            (Ok(verdict), None) => (Some(verdict), refused(without_precedent())),
+            (Err(error), _) => (None, refused(complaint("verdict", error)?)),
+        };
+        let difference =
+            audited.difference.or_else(|| verdict.as_ref().and_then(|verdict| follows(&manifest, verdict)));
+        self.move_on(&manifest, verdict.as_ref()).await?;
+        let depth = if audited.is_complete { Depth::Deltas } else { Depth::Documents };
+        let proposer = Some(manifest.grounds().proposer);
+        Ok(Some(Finding { round, proposer, signers, depth, difference }))
+    }
+
+    /// Puts an examination on the weights of the next round, if a checkpoint has them and none is there yet.
+    async fn take_weights(&mut self) -> anyhow::Result<()> {
+        let round = self.follower.next();
+        if self.examination.is_some() || self.instruments.is_none() || !self.checkpoints.contains(&round) {
+            return Ok(());
+        }
+        let Some(weights) = weights_at(&self.follower, &self.terms).await? else { return Ok(()) };
+        let replica = Replica::new(weights, &self.terms.config.sparseloco())?;
+        if let Some(Instruments { reader, assignment }) = self.instruments.take() {
+            self.examination = Some(Examination::new(replica, reader, assignment));
+        }
+        Ok(())
+    }
+
+    /// Takes standings and weights to the next round.
+    async fn move_on(&mut self, manifest: &Manifest, verdict: Option<&Verdict>) -> anyhow::Result<()> {
+        self.previous = Some(manifest.grounds().verdict);
+        self.book = verdict.map(|verdict| verdict.outcome.book.clone());
+        let Some(mut examination) = self.examination.take() else { return Ok(()) };
+        let deltas = match self.follower.gather(manifest).await {
+            Ok(deltas) => Some(deltas),
+            Err(error) if is_without_deltas(&error) => None,
+            Err(error) => return Err(error.into()),
+        };
+        match deltas.is_some_and(|deltas| apply(&mut examination, manifest, &deltas)) {
+            true => self.examination = Some(examination),
+            // Another checkpoint may follow.
+            false => {
+                let (reader, assignment) = examination.into_instruments();
+                self.instruments = Some(Instruments { reader, assignment });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Finding {
+    fn unreadable(round: Round, difference: Difference) -> Self {
+        let (proposer, signers) = (None, Vec::new());
+        Self { round, proposer, signers, depth: Depth::Documents, difference: Some(difference) }
+    }
+}
+
+fn refused(difference: Difference) -> Audited {
+    Audited { difference: Some(difference), is_complete: false }
+}
+
+/// What follows from standings that nobody can read is anybody's guess.
+fn without_precedent() -> Difference {
+    let (expected, got) = ("the verdict of the round before".into(), "none that can be read".into());
+    Difference { path: "previous".into(), expected, got }
+}
+
+/// Whether the deltas that a manifest includes are gone, out of reach, or others than it names.
+fn is_without_deltas(error: &CommsError) -> bool {
+    matches!(
+        error,
+        CommsError::DeltaGone { .. }
+            | CommsError::Away { .. }
+            | CommsError::NoWay { .. }
+            | CommsError::Envelope(_)
+            | CommsError::WrongContent { .. }
+            | CommsError::WrongLength { .. }
+            | CommsError::Bucket(BucketError::TooLarge { .. })
+    )
+}
+
+/// Whether the weights after the round are those that its manifest names.
+fn apply(examination: &mut Examination, manifest: &Manifest, deltas: &BTreeMap<PeerId, Bytes>) -> bool {
+    examination.apply(manifest, deltas).is_ok_and(|weights| check_weights(manifest, weights).is_ok())
+}
+
+/// Holds a manifest to the verdict that it names.
+fn follows(manifest: &Manifest, verdict: &Verdict) -> Option<Difference> {
+    let outcome = &verdict.outcome;
+    let differ = |path: &str, expected: String, got: String| Some(Difference { path: path.into(), expected, got });
+    if *manifest.included() != outcome.included {
+        let names = |peers: &BTreeMap<PeerId, _>| peers.keys().map(PeerId::short).collect::<Vec<_>>().join(", ");
+        return differ("manifest.included", names(&outcome.included), names(manifest.included()));
+    }
+    if *manifest.excluded() != outcome.excluded {
+        let names = |excluded: &BTreeMap<PeerId, covey_comms::objects::Exclusion>| {
+            excluded.iter().map(|(peer, why)| format!("{} {why}", peer.short())).collect::<Vec<_>>().join(", ")
+        };
+        return differ("manifest.excluded", names(&outcome.excluded), names(manifest.excluded()));
+    }
+    if *manifest.outer() != verdict.inputs.outer {
+        let (expected, got) = (format!("{:?}", verdict.inputs.outer), format!("{:?}", manifest.outer()));
+        return differ("manifest.outer", expected, got);
+    }
+    if manifest.grounds().weights != verdict.weights {
+        let (expected, got) = (verdict.weights.to_string(), manifest.grounds().weights.to_string());
+        return differ("manifest.weights", expected, got);
+    }
+    None
+}
+
+/// What is wrong with a document, unless it is the bucket that fails.
+fn complaint(path: &str, error: CommsError) -> anyhow::Result<Difference> {
+    let is_documents_fault = matches!(
+        error,
+        CommsError::Envelope(_)
+            | CommsError::Manifest(_)
+            | CommsError::Chain(_)
+            | CommsError::Verdict { .. }
+            | CommsError::WrongContent { .. }
+            | CommsError::Bucket(BucketError::Missing { .. })
+    );
+    if !is_documents_fault {
+        return Err(error.into());
+    }
+    let got = format!("{:#}", anyhow::Error::from(error));
+    Ok(Difference { path: path.into(), expected: "what was signed".into(), got })
+}

@@ -1,0 +1,102 @@
+//! The shared weights as objects of the bucket: safetensors files of bounded size, named as on the Hub.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use bytes::Bytes;
+use covey_model::config::ModelConfig;
+use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
+use safetensors::SafeTensors;
+
+use crate::training::checkpoint::NamedTensor;
+
+/// Bytes of one part, unless a single tensor is larger: small enough for one request of every store.
+const PART_BYTES: usize = 256 << 20;
+
+const FORMAT: NumberFormat = NumberFormat::Fp32;
+
+/// The weights as files with their names.
+///
+/// # Errors
+/// None but those of the format.
+pub(super) fn to_parts(weights: &[&NamedTensor]) -> anyhow::Result<Vec<(String, Bytes)>> {
+    let groups = grouped(weights);
+    let total = groups.len();
+    let name = |index: usize| match total {
+        1 => "model.safetensors".to_owned(),
+        _ => format!("model-{:05}-of-{total:05}.safetensors", index + 1),
+    };
+    groups.iter().enumerate().map(|(index, group)| Ok((name(index), file(group)?))).collect()
+}
+
+/// Runs of tensors that fit into one part together.
+fn grouped<'a>(weights: &[&'a NamedTensor]) -> Vec<Vec<&'a NamedTensor>> {
+    let mut groups: Vec<Vec<&NamedTensor>> = Vec::new();
+    let mut bytes = usize::MAX;
+    for tensor in weights {
+        let length = 4 * tensor.values.len();
+        if bytes.saturating_add(length) > PART_BYTES {
+            groups.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += length;
+        groups.last_mut().expect("the first tensor opens a group").push(tensor);
+    }
+    groups
+}
+
+fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
+    let notes = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let header = |tensor: &&NamedTensor| TensorHeader {
+        name: tensor.name.clone(),
+        dtype: FORMAT.dtype(),
+        shape: tensor.shape.clone(),
+    };
+    let headers: Vec<_> = tensors.iter().map(header).collect();
+    let mut file = Vec::new();
+    write_safetensors(&mut file, &notes, &headers, |index, sink| FORMAT.write(&tensors[index].values, sink))?;
+    Ok(file.into())
+}
+
+/// The weights of `model` out of such files, in canonical order.
+///
+/// # Errors
+/// Files that are none, and tensors that are missing or of another form.
+pub(super) fn from_parts(model: &ModelConfig, parts: &[Bytes]) -> anyhow::Result<Vec<NamedTensor>> {
+    let files = parts.iter().map(|bytes| SafeTensors::deserialize(bytes)).collect::<Result<Vec<_>, _>>()?;
+    let read = |name: &str, shape: &[usize]| {
+        let tensor = files.iter().find_map(|file| file.tensor(name).ok());
+        let tensor = tensor.with_context(|| format!("the checkpoint has no tensor {name}"))?;
+        let is_fitting = tensor.dtype() == safetensors::Dtype::F32 && tensor.shape() == shape;
+        anyhow::ensure!(
+            is_fitting,
+            "tensor {name} of the checkpoint is {:?} of shape {:?}, expected F32 of shape {shape:?}",
+            tensor.dtype(),
+            tensor.shape()
+        );
+        let values = tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(NamedTensor { name: name.to_owned(), shape: shape.to_vec(), values })
+    };
+    model.parameters().iter().map(|spec| read(&spec.name, &spec.shape)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_come_back_from_their_parts() {
+        let model = covey_model::config::preset("tiny").unwrap();
+        let initializer = covey_model::init::Initializer::new(1, &model);
+        let tensor = |spec: &covey_model::config::ParameterSpec| NamedTensor {
+            name: spec.name.clone(),
+            shape: spec.shape.clone(),
+            values: initializer.tensor(spec),
+        };
+        let weights: Vec<_> = model.parameters().iter().map(tensor).collect();
+        let parts = to_parts(&weights.iter().collect::<Vec<_>>()).unwrap();
+        let bytes: Vec<_> = parts.into_iter().map(|(_, bytes)| bytes).collect();
+        assert_eq!(from_parts(&model, &bytes).unwrap(), weights);
+        assert!(from_parts(&model, &[]).unwrap_err().to_string().contains("no tensor"));
+    }
+}

@@ -1,0 +1,7 @@
+//! Progress bars and numbers for people.
+
+pub(crate) mod bar;
+mod numbers;
+
+pub(crate) use self::bar::Surface;
+pub(crate) use self::numbers::{bytes, duration, grouped, percent, short, span};

@@ -1,0 +1,89 @@
+//! How a network is shared out among devices, and a batch among them.
+
+use covey_model::config::{ModelConfig, ParameterSpec};
+use covey_model::error::BatchError;
+use covey_model::network::TokenBatch;
+use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_grain};
+
+/// Who owns which rows of every parameter.
+///
+/// # Errors
+/// [`FsdpError`] if there are more members than pieces that can be owned.
+pub fn plan(model: &ModelConfig, members: usize) -> Result<Plan, FsdpError> {
+    let size = |spec: &ParameterSpec| ParameterSize { elements: spec.num_elements(), grain: slab_grain(&spec.shape) };
+    let parameters = model.parameters();
+    let blocks = parameters.blocks.iter().map(|block| block.iter().map(size).collect());
+    let last = [&parameters.norm].into_iter().chain(&parameters.head).map(size).collect();
+    let units = [vec![size(&parameters.embedding)]].into_iter().chain(blocks).chain([last]).collect();
+    Plan::new(members, units)
+}
+
+/// Windows of `length` + 1 tokens for `members` members, in micro-batches of at most `micro_batch_size`.
+///
+/// Every member takes a run of the windows, in order; those of the first may be one window longer.
+///
+/// # Errors
+/// [`BatchError`] for tokens that are not windows, or that the network does not know.
+pub(crate) fn micro_batches(
+    tokens: &[u32],
+    length: usize,
+    members: usize,
+    micro_batch_size: usize,
+    model: &ModelConfig,
+) -> Result<Vec<Vec<TokenBatch>>, BatchError> {
+    let window = length + 1;
+    if tokens.is_empty() || !tokens.len().is_multiple_of(window) {
+        return Err(BatchError::Ragged { tokens: tokens.len(), sequences: tokens.len() / window });
+    }
+    let windows = tokens.len() / window;
+    let start = |member: usize| (windows * member).div_ceil(members) * window;
+    let batches = |member: usize| {
+        let own = &tokens[start(member)..start(member + 1)];
+        let micro = own.chunks(micro_batch_size * window);
+        micro.map(|tokens| TokenBatch::new(tokens, tokens.len() / window, model)).collect()
+    };
+    (0..members).map(batches).collect()
+}
+
+/// The micro-batches `count` at a time: what passes the network together.
+pub(crate) fn together(batches: &[Vec<TokenBatch>], count: usize) -> impl Iterator<Item = Vec<Vec<TokenBatch>>> {
+    let most = batches.iter().map(Vec::len).max().unwrap_or(0);
+    (0..most).step_by(count.max(1)).map(move |first| {
+        let part = |own: &Vec<TokenBatch>| own.iter().skip(first).take(count.max(1)).cloned().collect();
+        batches.iter().map(part).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use covey_model::config::preset;
+
+    fn sizes(windows: usize, members: usize, micro: usize) -> Vec<Vec<usize>> {
+        let model = ModelConfig { vocab_size: 100, ..preset("tiny").unwrap() };
+        let tokens: Vec<u32> = (0..windows as u32 * 5).map(|token| token % 100).collect();
+        let batches = micro_batches(&tokens, 4, members, micro, &model).unwrap();
+        batches.iter().map(|own| own.iter().map(|batch| batch.num_targets() / 4).collect()).collect()
+    }
+
+    #[test]
+    fn every_window_goes_to_one_member() {
+        assert_eq!(sizes(8, 1, 3), [vec![3, 3, 2]]);
+        assert_eq!(sizes(8, 2, 2), [vec![2, 2], vec![2, 2]]);
+        assert_eq!(sizes(5, 3, 8), [vec![2], vec![2], vec![1]]);
+        assert_eq!(sizes(2, 4, 8), [vec![1], vec![], vec![1], vec![]]);
+    }
+
+    #[test]
+    fn micro_batches_pass_in_order() {
+        let model = ModelConfig { vocab_size: 100, ..preset("tiny").unwrap() };
+        let tokens: Vec<u32> = (0..25).collect();
+        let batches = micro_batches(&tokens, 4, 2, 1, &model).unwrap();
+        let counts = |count| -> Vec<Vec<usize>> {
+            together(&batches, count).map(|part| part.iter().map(Vec::len).collect()).collect()
+        };
+        assert_eq!(counts(1), [vec![1, 1], vec![1, 1], vec![1, 0]]);
+        assert_eq!(counts(2), [vec![2, 2], vec![1, 0]]);
+        assert_eq!(counts(9), [vec![3, 2]]);
+    }
+}
