@@ -333,7 +333,7 @@ mod tests {
         let device = Device::flex();
         let mut parameter = tensor(wave(100, 0.1), &device);
         let gradient = tensor(wave(100, 0.2), &device);
-        let address = |tensor: &Tensor<1>| slice(&storage(tensor).unwrap()).as_ptr();
+        let address = |tensor: &Tensor<1>| cpu_tensor::slice(&cpu_tensor::storage(tensor).unwrap()).as_ptr();
         let before = address(&parameter);
         let mut optimizer = AdamW::new(AdamWConfig::default());
         optimizer.step([(&mut parameter, &gradient)], 0.1, 1.0).unwrap();
