@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use covey_comms::agreement::draw::{RoundSecret, Seed};
 use covey_comms::gauntlet::checks::Sketch;
-use covey_comms::gauntlet::conduct::{Book, Standing};
-use covey_comms::gauntlet::scoring::{Losses, Measurement};
+use covey_comms::gauntlet::conduct::{PeerRecord, PeerTable};
+use covey_comms::gauntlet::scoring::{Measurement, ProbeLosses};
 use covey_comms::gauntlet::verdict::Verdict;
-use covey_comms::gauntlet::{Gauntlet, GauntletConfig, Inputs, Presence, Seated};
-use covey_comms::membership::Seat;
-use covey_comms::objects::{Clip, Inclusion, Lineage, MeanOver, OuterSettings};
-use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
+use covey_comms::gauntlet::{ActivePeer, Gauntlet, GauntletConfig, Observations, Participation};
+use covey_comms::membership::Slot;
+use covey_comms::objects::{Clip, DeltaRef, Lineage, MeanOver, OuterSettings};
+use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 
 const ROUND: Round = Round(100);
 /// Positions of a chunk, and how many of them a delta moves.
@@ -70,25 +70,25 @@ fn timed<T>(work: impl Fn() -> T) -> (f64, T) {
 }
 
 /// Records of peers that have proven themselves.
-fn book(config: &GauntletConfig, peers: &BTreeSet<PeerId>) -> Book {
+fn book(config: &GauntletConfig, peers: &BTreeSet<PeerId>) -> PeerTable {
     let record = |(peer, number): (&PeerId, u32)| {
-        let standing = Standing::newcomer(config, Round(1));
+        let standing = PeerRecord::newcomer(config, Round(1));
         let last_evaluated = Round(ROUND.0 - 1 - number % 50);
         let score = 5.0 + f64::from(number % 97);
-        (*peer, Standing { bma: 0.8, score, evaluations: 20, last_evaluated, ..standing })
+        (*peer, PeerRecord { bma: 0.8, score, evaluations: 20, last_evaluated, ..standing })
     };
     peers.iter().zip(0..).map(record).collect()
 }
 
-fn inputs(peers: &BTreeSet<PeerId>) -> Inputs {
+fn inputs(peers: &BTreeSet<PeerId>) -> Observations {
     let run = RunId::of(b"a run");
-    let (base, validator) = (Lineage::genesis(run), Identity::from_secret(&[9; 32]));
+    let (base, validator) = (Lineage::genesis(run), Keypair::from_secret(&[9; 32]));
     let of = peers.len() as u32;
     let seated = |(peer, index): (&PeerId, u32)| {
-        let delta = Inclusion { digest: Digest::of(peer.as_bytes()), length: 1 << 20 };
-        (*peer, Seated { seat: Seat { index, of }, presence: Presence::Delivered(delta) })
+        let delta = DeltaRef { digest: Digest::of(peer.as_bytes()), length: 1 << 20 };
+        (*peer, ActivePeer { seat: Slot { index, of }, presence: Participation::Delivered(delta) })
     };
-    Inputs {
+    Observations {
         round: ROUND,
         base,
         outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
@@ -113,6 +113,6 @@ fn sketch(peer: PeerId) -> Sketch {
 
 fn measurement(peer: PeerId) -> Measurement {
     let gain = f64::from(peer.as_bytes()[0]) / 1e4;
-    let losses = |gain: f64| Losses { before: 3.0, after: 3.0 - gain, typical: 3.0 - 0.01 };
+    let losses = |gain: f64| ProbeLosses { before: 3.0, after: 3.0 - gain, typical: 3.0 - 0.01 };
     Measurement { own: losses(gain + 0.01), random: losses(gain + 0.005) }
 }

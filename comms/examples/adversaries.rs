@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use covey_comms::sim::adversary::{Cheat, Contest, ContestError, Disguise, Record};
+use covey_comms::sim::adversary::{Attack, Contest, ContestError, ContestReport, Evasion};
 
 const HEAD: &str = "\
 # What cheating does
@@ -28,7 +28,7 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 struct Row {
     name: String,
     harms: Vec<f64>,
-    records: Vec<Record>,
+    records: Vec<ContestReport>,
 }
 
 impl Row {
@@ -44,29 +44,29 @@ impl Row {
         Ok(row)
     }
 
-    fn mean(&self, value: impl Fn(&Record) -> f64) -> f64 {
+    fn mean(&self, value: impl Fn(&ContestReport) -> f64) -> f64 {
         self.records.iter().map(value).sum::<f64>() / self.records.len() as f64
     }
 
     fn print(&self) {
         let harm = self.harms.iter().sum::<f64>() / self.harms.len() as f64;
         let worst = self.harms.iter().copied().fold(f64::MIN, f64::max);
-        let last = self.records.iter().map(Record::rounds_until_excluded).max().unwrap_or_default();
+        let last = self.records.iter().map(ContestReport::rounds_until_excluded).max().unwrap_or_default();
         let percent = |share: f64| format!("{:.1}", 100.0 * share);
         println!(
             "| {} | {harm:+.2} | {worst:+.2} | {last} | {} | {} | {} | {} | {} |",
             self.name,
-            percent(self.mean(Record::inclusion_of_cheats)),
-            percent(self.mean(Record::mean_cheat_share)),
-            percent(self.mean(Record::strongest_cheat_share)),
-            percent(self.mean(Record::weakest_honest_share)),
+            percent(self.mean(ContestReport::inclusion_of_cheats)),
+            percent(self.mean(ContestReport::mean_cheat_share)),
+            percent(self.mean(ContestReport::strongest_cheat_share)),
+            percent(self.mean(ContestReport::weakest_honest_share)),
             self.reasons(),
         );
     }
 
     /// The commonest reasons of all.
     fn reasons(&self) -> String {
-        let mut reasons: Vec<_> = self.records.iter().flat_map(Record::reasons).collect();
+        let mut reasons: Vec<_> = self.records.iter().flat_map(ContestReport::reasons).collect();
         reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
         let mut names: Vec<String> = Vec::new();
         for name in reasons.into_iter().map(|(reason, _)| reason.to_string()) {
@@ -80,16 +80,16 @@ impl Row {
 
 fn main() -> Result<(), ContestError> {
     println!("{HEAD}");
-    for cheat in Cheat::KINDS.into_iter().chain([Cheat::Everything]) {
+    for cheat in Attack::KINDS.into_iter().chain([Attack::Everything]) {
         Row::of(cheat, |contest| Contest { cheats: vec![cheat; 3], ..contest })?.print();
     }
-    let mixture = [Cheat::Noise, Cheat::CopiesLeak(Disguise::Mixed), Cheat::FreeRider];
-    let burst: Vec<Cheat> = mixture.into_iter().cycle().take(30).collect();
+    let mixture = [Attack::Noise, Attack::CopiesLeak(Evasion::Mixed), Attack::FreeRider];
+    let burst: Vec<Attack> = mixture.into_iter().cycle().take(30).collect();
     Row::of("30 newcomers at once", |contest| Contest { burst: burst.clone(), ..contest })?.print();
     let early = Duration::from_secs(60);
     Row::of("the same at the start", |contest| Contest { burst: burst.clone(), burst_after: early, ..contest })?
         .print();
-    let all = Cheat::KINDS.to_vec();
+    let all = Attack::KINDS.to_vec();
     Row::of("one of each kind, 49 honest", |contest| Contest { honest: 49, cheats: all.clone(), ..contest })?.print();
     Ok(())
 }

@@ -7,18 +7,18 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use covey_comms::gauntlet::conduct::Offence;
-use covey_comms::sim::adversary::{Cheat, Contest, Disguise, Record};
+use covey_comms::sim::adversary::{Attack, Contest, ContestReport, Evasion};
 
 /// The most by which cheats may raise the final loss.
 const HARM: f64 = 0.01;
 
 /// The honest peers without the cheats.
-fn clean() -> &'static Record {
-    static CLEAN: OnceLock<Record> = OnceLock::new();
+fn clean() -> &'static ContestReport {
+    static CLEAN: OnceLock<ContestReport> = OnceLock::new();
     CLEAN.get_or_init(|| Contest::with(vec![], 1).play().unwrap())
 }
 
-fn play(cheat: Cheat) -> Record {
+fn play(cheat: Attack) -> ContestReport {
     let record = Contest::with(vec![cheat; 3], 1).play().unwrap();
     let harm = record.loss() / clean().loss() - 1.0;
     assert!(harm <= HARM, "{cheat:?} raise the loss by {harm}");
@@ -27,7 +27,7 @@ fn play(cheat: Cheat) -> Record {
 }
 
 /// Plays a kind of cheat, which must gain little and be out for good after some rounds.
-fn check(cheat: Cheat, rounds: usize) {
+fn check(cheat: Attack, rounds: usize) {
     let record = play(cheat);
     let (gained, honest) = (record.strongest_cheat_share(), record.weakest_honest_share());
     assert!(gained < honest, "{cheat:?} gain {gained}, an honest peer {honest}");
@@ -45,31 +45,31 @@ macro_rules! kinds {
 }
 
 kinds! {
-    noise_is_out: Cheat::Noise, 15;
-    flipped_signs_are_out: Cheat::SignFlip, 0;
-    a_hundred_times_as_much_is_out: Cheat::Scaled(100.0), 0;
-    a_thousandth_is_out: Cheat::Scaled(1e-3), 0;
-    copies_of_the_round_before_are_out: Cheat::CopiesPrevious(Disguise::Verbatim), 1;
-    recoded_copies_of_the_round_before_are_out: Cheat::CopiesPrevious(Disguise::Requantised), 1;
-    mixed_copies_of_the_round_before_are_out: Cheat::CopiesPrevious(Disguise::Mixed), 20;
-    copies_of_leaks_are_out: Cheat::CopiesLeak(Disguise::Verbatim), 0;
-    recoded_copies_of_leaks_are_out: Cheat::CopiesLeak(Disguise::Requantised), 0;
-    mixed_copies_of_leaks_are_out: Cheat::CopiesLeak(Disguise::Mixed), 20;
-    another_base_is_out: Cheat::WrongBase, 0;
-    other_data_is_out: Cheat::OtherData, 50;
-    free_riders_are_out: Cheat::FreeRider, 10;
-    the_late_are_out: Cheat::Late, 0;
-    who_withholds_is_out: Cheat::Withholds, 0;
-    alternating_good_and_bad_is_out: Cheat::Alternates, 10;
-    malformed_deltas_are_out: Cheat::Malformed, 0;
-    everything_in_turn_is_out: Cheat::Everything, 25;
-    permuted_copies_of_the_round_before_gain_nothing: Cheat::CopiesPrevious(Disguise::Permuted), 50;
-    permuted_copies_of_leaks_gain_nothing: Cheat::CopiesLeak(Disguise::Permuted), 50;
+    noise_is_out: Attack::Noise, 15;
+    flipped_signs_are_out: Attack::SignFlip, 0;
+    a_hundred_times_as_much_is_out: Attack::Scaled(100.0), 0;
+    a_thousandth_is_out: Attack::Scaled(1e-3), 0;
+    copies_of_the_round_before_are_out: Attack::CopiesPrevious(Evasion::Verbatim), 1;
+    recoded_copies_of_the_round_before_are_out: Attack::CopiesPrevious(Evasion::Requantised), 1;
+    mixed_copies_of_the_round_before_are_out: Attack::CopiesPrevious(Evasion::Mixed), 20;
+    copies_of_leaks_are_out: Attack::CopiesLeak(Evasion::Verbatim), 0;
+    recoded_copies_of_leaks_are_out: Attack::CopiesLeak(Evasion::Requantised), 0;
+    mixed_copies_of_leaks_are_out: Attack::CopiesLeak(Evasion::Mixed), 20;
+    another_base_is_out: Attack::WrongBase, 0;
+    other_data_is_out: Attack::OtherData, 50;
+    free_riders_are_out: Attack::FreeRider, 10;
+    the_late_are_out: Attack::Late, 0;
+    who_withholds_is_out: Attack::Withholds, 0;
+    alternating_good_and_bad_is_out: Attack::Alternates, 10;
+    malformed_deltas_are_out: Attack::Malformed, 0;
+    everything_in_turn_is_out: Attack::Everything, 25;
+    permuted_copies_of_the_round_before_gain_nothing: Attack::CopiesPrevious(Evasion::Permuted), 50;
+    permuted_copies_of_leaks_gain_nothing: Attack::CopiesLeak(Evasion::Permuted), 50;
 }
 
 #[test]
 fn of_a_gang_that_sends_one_delta_at_most_one_counts() {
-    let record = play(Cheat::Colludes);
+    let record = play(Attack::Colludes);
     assert!(record.rounds.iter().all(|round| round.included.intersection(&record.cheats).count() <= 1));
     let (gained, honest) = (record.mean_cheat_share(), record.weakest_honest_share());
     assert!(gained < honest, "the gang gains {gained} a head, an honest peer {honest}");
@@ -78,13 +78,13 @@ fn of_a_gang_that_sends_one_delta_at_most_one_counts() {
 /// It is work all the same, and may be worth what work is worth: an honest peer's share is a tenth.
 #[test]
 fn work_on_old_weights_does_no_harm() {
-    let record = play(Cheat::Stale(10));
+    let record = play(Attack::Stale(10));
     assert!(record.strongest_cheat_share() < 0.15, "{}", record.strongest_cheat_share());
 }
 
 /// Thirty newcomers at once, of three kinds.
-fn burst(burst_after: Duration) -> Record {
-    let mixture = [Cheat::Noise, Cheat::CopiesLeak(Disguise::Mixed), Cheat::FreeRider];
+fn burst(burst_after: Duration) -> ContestReport {
+    let mixture = [Attack::Noise, Attack::CopiesLeak(Evasion::Mixed), Attack::FreeRider];
     let burst = mixture.into_iter().cycle().take(30).collect();
     let record = Contest { burst, burst_after, ..Contest::with(vec![], 1) }.play().unwrap();
     let (gained, honest) = (record.strongest_cheat_share(), record.weakest_honest_share());
@@ -125,6 +125,6 @@ fn slow_peers_are_not_punished_beyond_the_rule() {
 #[test]
 fn the_same_contest_goes_the_same_way() {
     let [one, other] =
-        [(); 2].map(|()| Contest { rounds: 8, ..Contest::with(vec![Cheat::Noise; 3], 4) }.play().unwrap());
+        [(); 2].map(|()| Contest { rounds: 8, ..Contest::with(vec![Attack::Noise; 3], 4) }.play().unwrap());
     assert_eq!(one, other);
 }

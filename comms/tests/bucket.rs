@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use covey_comms::bucket::decorators::{
-    Bandwidth, BandwidthCap, ByteBudget, FaultRates, Faulty, Line, Purse, Retry, RetryPolicy,
+    Budgeted, ByteBudget, FaultRates, Faulty, RateLimit, RateLimited, RateLimiter, Retry, RetryPolicy,
 };
-use covey_comms::bucket::stores::{MemoryBucket, StoreBucket};
+use covey_comms::bucket::stores::{MemoryBucket, ObjectStoreBucket};
 use covey_comms::bucket::{
     Bucket, BucketError, Creation, Listed, MAX_SKEW, Probe, Put, check_conformance, probe, skew,
 };
@@ -39,14 +39,14 @@ fn memory_keeps_the_contract() {
 #[test]
 fn a_folder_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    let bucket = StoreBucket::folder(folder.path()).unwrap();
+    let bucket = ObjectStoreBucket::folder(folder.path()).unwrap();
     VirtualClock::default().run(check_conformance(&bucket)).unwrap().unwrap();
 }
 
 #[test]
 fn a_folder_keeps_the_contract_on_a_runtime() {
     let folder = tempfile::tempdir().unwrap();
-    let bucket = StoreBucket::folder(folder.path()).unwrap();
+    let bucket = ObjectStoreBucket::folder(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let retry = Retry::new(bucket, Arc::new(SystemClock), RetryPolicy::default(), 0);
     runtime.block_on(check_conformance(&retry)).unwrap();
@@ -55,7 +55,7 @@ fn a_folder_keeps_the_contract_on_a_runtime() {
 #[test]
 fn objects_that_are_no_keys_do_not_exist() {
     let folder = tempfile::tempdir().unwrap();
-    let bucket = StoreBucket::folder(folder.path()).unwrap();
+    let bucket = ObjectStoreBucket::folder(folder.path()).unwrap();
     let clock = VirtualClock::default();
     let put = clock.run(bucket.put_new(&key(1), body(b"x"))).unwrap().unwrap();
     assert_eq!(put, Put::Created);
@@ -79,8 +79,8 @@ fn wrapped_memory_keeps_the_contract_on_bad_days() {
             ..FaultRates::BAD_DAY
         };
         let faulty = Faulty::new(memory(&clock), shared.clone(), rates, seed);
-        let cap = BandwidthCap { up: NonZeroU64::new(1000), down: NonZeroU64::new(1000) };
-        let budget = ByteBudget::new(Bandwidth::new(faulty, shared.clone(), cap), u64::MAX);
+        let cap = RateLimit { up: NonZeroU64::new(1000), down: NonZeroU64::new(1000) };
+        let budget = Budgeted::new(RateLimited::new(faulty, shared.clone(), cap), u64::MAX);
         let policy = RetryPolicy { try_limit: SECOND * 2000, deadline: SECOND * 20_000, ..RetryPolicy::default() };
         let bucket = Retry::new(budget, shared, policy, seed);
         let outcome = clock.run(check_conformance(&bucket)).unwrap();
@@ -139,8 +139,8 @@ fn what_cannot_get_better_is_not_repeated() {
 #[test]
 fn the_average_stays_below_the_cap() {
     let clock = VirtualClock::default();
-    let cap = BandwidthCap { up: NonZeroU64::new(100), down: NonZeroU64::new(50) };
-    let bucket = Bandwidth::new(memory(&clock), Arc::new(clock.clone()), cap);
+    let cap = RateLimit { up: NonZeroU64::new(100), down: NonZeroU64::new(50) };
+    let bucket = RateLimited::new(memory(&clock), Arc::new(clock.clone()), cap);
     let transfers = async {
         let keys = [0, 1, 2, 3].map(key);
         futures_util::future::join_all(keys.iter().map(|key| bucket.put_new(key, Bytes::from(vec![7; 100])))).await;
@@ -157,8 +157,8 @@ fn the_average_stays_below_the_cap() {
 #[test]
 fn buckets_on_one_line_share_its_cap() {
     let clock = VirtualClock::default();
-    let line = Line::new(BandwidthCap { up: NonZeroU64::new(100), down: None });
-    let buckets = [0, 1, 2].map(|_| Bandwidth::on(memory(&clock), Arc::new(clock.clone()), line.clone()));
+    let line = RateLimiter::new(RateLimit { up: NonZeroU64::new(100), down: None });
+    let buckets = [0, 1, 2].map(|_| RateLimited::on(memory(&clock), Arc::new(clock.clone()), line.clone()));
     let first = key(0);
     let puts = buckets.iter().map(|bucket| bucket.put_new(&first, Bytes::from(vec![7; 100])));
     clock.run(futures_util::future::join_all(puts)).unwrap();
@@ -168,8 +168,8 @@ fn buckets_on_one_line_share_its_cap() {
 #[test]
 fn buckets_with_one_purse_share_its_budget() {
     let clock = VirtualClock::default();
-    let purse = Purse::new(25);
-    let [one, other] = [0, 1].map(|_| ByteBudget::sharing(memory(&clock), purse.clone()));
+    let purse = ByteBudget::new(25);
+    let [one, other] = [0, 1].map(|_| Budgeted::sharing(memory(&clock), purse.clone()));
     let put = clock.run(one.put_new(&key(0), Bytes::from(vec![7; 20]))).unwrap();
     assert_eq!(put.unwrap(), Put::Created);
     assert_eq!((one.left(), other.left()), (5, 5));
@@ -180,7 +180,7 @@ fn buckets_with_one_purse_share_its_budget() {
 #[test]
 fn a_budget_is_never_exceeded() {
     let clock = VirtualClock::default();
-    let bucket = ByteBudget::new(memory(&clock), 25);
+    let bucket = Budgeted::new(memory(&clock), 25);
     let put = |round, length| clock.run(bucket.put_new(&key(round), Bytes::from(vec![7; length]))).unwrap();
     let get = |round, limit| clock.run(bucket.get(&key(round), limit)).unwrap();
     assert_eq!(put(0, 10).unwrap(), Put::Created);
@@ -305,6 +305,6 @@ fn a_store_that_breaks_the_contract_does_not_pass() {
 #[test]
 fn a_store_that_overwrites_is_tamed_for_one_writer_by_looking_first() {
     let folder = tempfile::tempdir().unwrap();
-    let bucket = StoreBucket::folder(folder.path()).unwrap().looking_first();
+    let bucket = ObjectStoreBucket::folder(folder.path()).unwrap().looking_first();
     VirtualClock::default().run(check_conformance(&bucket)).unwrap().unwrap();
 }

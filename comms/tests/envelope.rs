@@ -8,13 +8,13 @@ use covey_comms::objects::Lineage;
 use covey_comms::objects::envelope::{
     Admission, Announcement, Author, Envelope, EnvelopeError, Expectation, Header, Kind, Seen, Subject,
 };
-use covey_comms::primitives::{Identity, PeerId, Round, RunId};
+use covey_comms::primitives::{Keypair, PeerId, Round, RunId};
 use proptest::prelude::*;
 
 const ROUND: Round = Round(3);
 
-fn author() -> Identity {
-    Identity::from_secret(&[7; 32])
+fn author() -> Keypair {
+    Keypair::from_secret(&[7; 32])
 }
 
 fn run() -> RunId {
@@ -75,7 +75,7 @@ fn what_belongs_elsewhere_is_refused_by_name() {
 #[test]
 fn only_members_and_only_under_their_own_key_are_heard() {
     let object = sealed(b"payload");
-    let stranger = Identity::from_secret(&[8; 32]).peer();
+    let stranger = Keypair::from_secret(&[8; 32]).peer();
     let error = refusal(&object, &Expectation { author: Author::Is(stranger), ..expectation() });
     assert_eq!(error, EnvelopeError::WrongPeer { expected: stranger, got: author().peer() });
     let members = BTreeSet::from([stranger]);
@@ -87,7 +87,7 @@ fn only_members_and_only_under_their_own_key_are_heard() {
 
 #[test]
 fn a_name_without_its_key_signs_nothing() {
-    let forger = Identity::from_secret(&[9; 32]);
+    let forger = Keypair::from_secret(&[9; 32]);
     let mut object = Envelope::seal(&forger, subject(), Bytes::from_static(b"payload")).to_bytes().to_vec();
     // The peer stands after magic, version, kind, run and round.
     object[44..76].copy_from_slice(author().peer().as_bytes());
@@ -173,7 +173,7 @@ proptest! {
         round: u32,
         payload in prop::collection::vec(any::<u8>(), 0..300),
     ) {
-        let author = Identity::from_secret(&secret);
+        let author = Keypair::from_secret(&secret);
         let subject = Subject { round: Round(round), ..subject() };
         let envelope = Envelope::seal(&author, subject, payload.into());
         let expectation =

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use covey_comms::primitives::{Identity, IdentityError};
+use covey_comms::primitives::{IdentityError, Keypair};
 
 const SECRET: [u8; 32] = [7; 32];
 
@@ -10,8 +10,8 @@ const SECRET: [u8; 32] = [7; 32];
 fn an_identity_comes_back_from_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    let created = Identity::create(&path, &SECRET).unwrap();
-    assert_eq!(Identity::load(&path).unwrap().peer(), created.peer());
+    let created = Keypair::create(&path, &SECRET).unwrap();
+    assert_eq!(Keypair::load(&path).unwrap().peer(), created.peer());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft stays behind");
 }
 
@@ -19,19 +19,19 @@ fn an_identity_comes_back_from_its_file() {
 fn an_existing_key_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    let first = Identity::create(&path, &SECRET).unwrap();
-    let error = Identity::create(&path, &[8; 32]).unwrap_err();
+    let first = Keypair::create(&path, &SECRET).unwrap();
+    let error = Keypair::create(&path, &[8; 32]).unwrap_err();
     assert!(matches!(error, IdentityError::Exists { .. }), "{error}");
-    assert_eq!(Identity::load_or_create(&path, &[8; 32]).unwrap().peer(), first.peer());
+    assert_eq!(Keypair::load_or_create(&path, &[8; 32]).unwrap().peer(), first.peer());
 }
 
 #[test]
 fn a_missing_key_is_created_on_request_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    assert!(matches!(Identity::load(&path), Err(IdentityError::Missing { .. })));
-    let created = Identity::load_or_create(&path, &SECRET).unwrap();
-    assert_eq!(created.peer(), Identity::from_secret(&SECRET).peer());
+    assert!(matches!(Keypair::load(&path), Err(IdentityError::Missing { .. })));
+    let created = Keypair::load_or_create(&path, &SECRET).unwrap();
+    assert_eq!(created.peer(), Keypair::from_secret(&SECRET).peer());
 }
 
 #[cfg(unix)]
@@ -41,11 +41,11 @@ fn a_key_is_private_and_refused_once_it_is_not() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    Identity::create(&path, &SECRET).unwrap();
+    Keypair::create(&path, &SECRET).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     for mode in [0o640, 0o604, 0o660] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let error = Identity::load(&path).unwrap_err();
+        let error = Keypair::load(&path).unwrap_err();
         assert!(matches!(error, IdentityError::Exposed { mode: seen, .. } if seen == mode), "{error}");
         assert!(error.hint().unwrap().contains("chmod 600"));
     }
@@ -55,20 +55,20 @@ fn a_key_is_private_and_refused_once_it_is_not() {
 fn files_that_hold_no_key_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    Identity::create(&path, &SECRET).unwrap();
+    Keypair::create(&path, &SECRET).unwrap();
     let line = fs::read(&path).unwrap();
     let long = [line.as_slice(), b"more"].concat();
     let binary = vec![0xff; line.len()];
     for damaged in [&[][..], &line[1..], &line[..line.len() - 2], &long, &binary] {
         // Written in place, so that the file keeps its mode.
         fs::write(&path, damaged).unwrap();
-        assert!(matches!(Identity::load(&path), Err(IdentityError::Malformed { .. })), "{damaged:?}");
+        assert!(matches!(Keypair::load(&path), Err(IdentityError::Malformed { .. })), "{damaged:?}");
     }
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Identity::create(&folder.path().join("absent/key"), &SECRET).unwrap_err();
+    let error = Keypair::create(&folder.path().join("absent/key"), &SECRET).unwrap_err();
     assert!(error.to_string().contains("absent"), "{error}");
 }

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use covey_comms::agreement::{BrokenChain, Certificate, Chain, Quorum};
+use covey_comms::agreement::{BrokenChain, Certificate, Chain, ValidatorSet};
 use covey_comms::objects::{
-    Clip, Exclusion, Grounds, Inclusion, Lineage, Manifest, ManifestError, MeanOver, OuterSettings,
+    Clip, DeltaRef, Exclusion, Lineage, Manifest, ManifestBasis, ManifestError, MeanOver, OuterSettings,
 };
-use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
+use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 use proptest::prelude::*;
 
 const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
@@ -18,22 +18,22 @@ fn run() -> RunId {
 }
 
 /// Three validators, of whom two must agree.
-fn validators() -> [Identity; 3] {
-    [1, 5, 6].map(|number| Identity::from_secret(&[number; 32]))
+fn validators() -> [Keypair; 3] {
+    [1, 5, 6].map(|number| Keypair::from_secret(&[number; 32]))
 }
 
-fn quorum() -> Quorum {
-    Quorum::new(validators().iter().map(Identity::peer).collect(), 2).unwrap()
+fn quorum() -> ValidatorSet {
+    ValidatorSet::new(validators().iter().map(Keypair::peer).collect(), 2).unwrap()
 }
 
-fn grounds() -> Grounds {
-    let proposer = Identity::from_secret(&[1; 32]).peer();
-    Grounds { proposer, verdict: Digest::of(b"verdict"), weights: Digest::of(b"weights") }
+fn grounds() -> ManifestBasis {
+    let proposer = Keypair::from_secret(&[1; 32]).peer();
+    ManifestBasis { proposer, verdict: Digest::of(b"verdict"), weights: Digest::of(b"weights") }
 }
 
 /// The object that is stored, signed by these.
-fn sealed(manifest: &Manifest, signers: &[Identity]) -> Bytes {
-    let sign = |signer: &Identity| (signer.peer(), Certificate::sign(manifest, run(), signer));
+fn sealed(manifest: &Manifest, signers: &[Keypair]) -> Bytes {
+    let sign = |signer: &Keypair| (signer.peer(), Certificate::sign(manifest, run(), signer));
     Certificate::new(manifest.clone(), signers.iter().map(sign).collect()).to_bytes()
 }
 
@@ -41,8 +41,8 @@ fn peer(number: u8) -> PeerId {
     PeerId::from_bytes([number; 32])
 }
 
-fn inclusion(content: u8) -> Inclusion {
-    Inclusion { digest: Digest::of(&[content]), length: 1 }
+fn inclusion(content: u8) -> DeltaRef {
+    DeltaRef { digest: Digest::of(&[content]), length: 1 }
 }
 
 fn manifest(round: u32, previous: Lineage) -> Manifest {
@@ -113,7 +113,7 @@ fn a_round_cannot_be_left_out_or_told_by_others() {
     assert!(matches!(error.source, ManifestError::WrongRound { .. }), "{error}");
     let [one, other, _] = validators();
     let first = manifest(0, Lineage::genesis(run()));
-    let usurped = sealed(&first, &[one.clone(), Identity::from_secret(&[2; 32])]);
+    let usurped = sealed(&first, &[one.clone(), Keypair::from_secret(&[2; 32])]);
     let error = chain().extend(&usurped).unwrap_err();
     assert!(matches!(error.source, ManifestError::Stranger { .. }), "{error}");
     let error = chain().extend(&sealed(&first, std::slice::from_ref(&one))).unwrap_err();
@@ -199,7 +199,7 @@ fn manifests() -> impl Strategy<Value = Manifest> {
     (any::<u32>(), any::<[u8; 32]>(), 0.0..100.0_f64, included, excluded).prop_map(
         |(round, previous, alpha, included, excluded)| {
             let included = included.into_iter().map(|(peer, (digest, length))| {
-                (PeerId::from_bytes(peer), Inclusion { digest: Digest::from_bytes(digest), length })
+                (PeerId::from_bytes(peer), DeltaRef { digest: Digest::from_bytes(digest), length })
             });
             let excluded = excluded.into_iter().map(|(peer, reason)| (PeerId::from_bytes(peer), reason));
             let previous = Lineage::from_digest(Digest::from_bytes(previous));

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use covey_comms::bucket::decorators::{Retry, RetryPolicy};
 use covey_comms::bucket::location::{Access, Location, Secret, open};
-use covey_comms::bucket::stores::StoreBucket;
+use covey_comms::bucket::stores::ObjectStoreBucket;
 use covey_comms::bucket::{Bucket, BucketError, Creation, Put, check_conformance, probe, skew};
 use covey_comms::ledger::backends::BucketLog;
-use covey_comms::ledger::state::Charter;
-use covey_comms::ledger::{Party, check_ledger_conformance};
+use covey_comms::ledger::state::Genesis;
+use covey_comms::ledger::{LedgerParty, check_ledger_conformance};
 use covey_comms::objects::{Key, Prefix};
-use covey_comms::primitives::{Clock, Digest, Identity, PeerId, Round, RunId, SystemClock};
+use covey_comms::primitives::{Clock, Digest, Keypair, PeerId, Round, RunId, SystemClock};
 use futures_util::future::{join_all, try_join_all};
 
 /// The part of the bucket for one test: they run at the same time.
@@ -40,9 +40,10 @@ fn bucket(test: &str) -> Arc<dyn Bucket> {
 }
 
 /// The same part of the bucket for somebody with other keys, or another bucket of that server.
-fn other(test: &str, name: Option<&str>, keys: Option<(String, Secret)>) -> StoreBucket {
+fn other(test: &str, name: Option<&str>, keys: Option<(String, Secret)>) -> ObjectStoreBucket {
     let Location::S3 { bucket, prefix, endpoint, region } = location(test) else { panic!("not S3") };
-    StoreBucket::s3(name.unwrap_or(&bucket), &prefix, &Access { endpoint, region, keys, ..Access::default() }).unwrap()
+    ObjectStoreBucket::s3(name.unwrap_or(&bucket), &prefix, &Access { endpoint, region, keys, ..Access::default() })
+        .unwrap()
 }
 
 /// Whether the server knows one client from another.
@@ -170,12 +171,12 @@ fn a_public_bucket_is_read_without_keys() {
 #[ignore = "needs a server"]
 fn a_server_keeps_the_ledger() {
     on_runtime(async {
-        let identity = |secret| Identity::from_secret(&[secret; 32]);
+        let identity = |secret| Keypair::from_secret(&[secret; 32]);
         let validators = [1, 2, 3].map(|secret| identity(secret).peer()).into();
-        let charter = Charter::new(RunId::of(b"a run on a server"), validators, 2).unwrap();
+        let charter = Genesis::new(RunId::of(b"a run on a server"), validators, 2).unwrap();
         let party = |secret: u8| {
             let log = BucketLog::new(bucket("ledger"), charter.clone(), Arc::new(SystemClock), secret.into());
-            Party { identity: identity(secret), ledger: Arc::new(log) }
+            LedgerParty { identity: identity(secret), ledger: Arc::new(log) }
         };
         let (validators, strangers) = ([1, 2, 3].map(party), [10, 11, 12].map(party));
         check_ledger_conformance(&validators, &strangers, &identity(20), None).await.unwrap();

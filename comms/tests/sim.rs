@@ -1,8 +1,8 @@
 //! Whole runs in simulated worlds.
 
 use covey_comms::primitives::Round;
-use covey_comms::run::Rules;
-use covey_comms::sim::{Actor, Problem, Sabotage, Scenario, run};
+use covey_comms::run::RoundParams;
+use covey_comms::sim::{Actor, FailureKind, InjectedFailure, Scenario, run};
 
 #[test]
 fn a_calm_run_learns() {
@@ -38,7 +38,7 @@ fn everybody_holds_the_same_weights_through_200_storms() {
 #[test]
 fn thirty_peers_come_through_while_all_that_can_be_removed_is() {
     let storm = Scenario::stormy(1);
-    let rules = Rules { max_included: 8, min_peers: 2, patience: 2, keep_checkpoints: 1, ..storm.rules };
+    let rules = RoundParams { max_included: 8, min_peers: 2, patience: 2, keep_checkpoints: 1, ..storm.rules };
     let scenario = Scenario { peers: 30, rounds: 40, time_limit: storm.time_limit * 3, rules, ..storm };
     let report = run(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(report.rounds, 40);
@@ -65,10 +65,10 @@ fn the_same_scenario_leaves_the_same_trace() {
 
 #[test]
 fn a_peer_that_applies_wrongly_is_caught() {
-    let sabotage = vec![Sabotage::ForgetsADelta { peer: 2, from: Round(4) }];
+    let sabotage = vec![InjectedFailure::ForgetsADelta { peer: 2, from: Round(4) }];
     let scenario = Scenario { sabotage, ..Scenario::calm(4, 8, 3) };
     let failure = run(&scenario).unwrap_err();
-    let Problem::Diverged { round, first, second, .. } = *failure.problem else { panic!("{failure}") };
+    let FailureKind::Diverged { round, first, second, .. } = *failure.problem else { panic!("{failure}") };
     assert_eq!(round, Round(5));
     assert!(first == Actor::Peer(2) || second == Actor::Peer(2));
     let printed = run(&scenario).unwrap_err().to_string();
@@ -78,8 +78,8 @@ fn a_peer_that_applies_wrongly_is_caught() {
 
 #[test]
 fn a_silent_and_a_lying_validator_stop_nobody() {
-    let silent = Sabotage::SilentValidator { validator: 0 };
-    let lying = Sabotage::LyingValidator { validator: 1 };
+    let silent = InjectedFailure::SilentValidator { validator: 0 };
+    let lying = InjectedFailure::LyingValidator { validator: 1 };
     for (validators, sabotage) in [((3, 2), vec![silent]), ((3, 2), vec![lying]), ((5, 3), vec![silent, lying])] {
         let scenario = Scenario { validators, sabotage, ..Scenario::calm(6, 12, 5) };
         let report = run(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
@@ -91,7 +91,7 @@ fn a_silent_and_a_lying_validator_stop_nobody() {
 #[test]
 fn a_run_that_cannot_go_on_is_reported() {
     let calm = Scenario::calm(3, 5, 1);
-    let scenario = Scenario { rules: Rules { min_peers: 4, ..calm.rules }, ..calm };
+    let scenario = Scenario { rules: RoundParams { min_peers: 4, ..calm.rules }, ..calm };
     let failure = run(&scenario).unwrap_err();
-    assert!(matches!(*failure.problem, Problem::TooSlow { reached: Round(0) }), "{failure}");
+    assert!(matches!(*failure.problem, FailureKind::TooSlow { reached: Round(0) }), "{failure}");
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::dataset::Split;
-use crate::io::Digest;
+use crate::io::FileDigest;
 
 /// The one error of this crate; each variant carries what its reader needs to act.
 #[derive(Debug, thiserror::Error)]
@@ -237,9 +237,9 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// From the manifest.
-        expected: Digest,
+        expected: FileDigest,
         /// Of the bytes on the disk.
-        got: Digest,
+        got: FileDigest,
     },
 
     /// A sequence that fits into no shard.

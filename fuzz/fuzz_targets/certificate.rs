@@ -1,7 +1,7 @@
 //! Any bytes are refused as a certificate, or are the one encoding of it; none of them is believed without signatures.
 #![no_main]
 
-use covey_comms::agreement::{Certificate, Quorum};
+use covey_comms::agreement::{Certificate, ValidatorSet};
 use covey_comms::objects::ManifestError;
 use covey_comms::primitives::{PeerId, RunId};
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 fn check(bytes: &[u8]) {
     let Ok(certificate) = Certificate::parse(bytes) else { return };
     assert_eq!(certificate.to_bytes(), bytes);
-    let quorum = Quorum::single(PeerId::from_bytes([7; 32]));
+    let quorum = ValidatorSet::single(PeerId::from_bytes([7; 32]));
     let round = certificate.manifest().round();
     assert!(Certificate::open(bytes, RunId::of(b"a run"), &quorum, round, None).is_err());
 }

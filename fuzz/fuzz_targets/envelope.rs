@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use covey_comms::objects::envelope::{Announcement, Author, Envelope, Expectation, Header, Kind, Subject};
-use covey_comms::primitives::{Identity, Round, RunId};
+use covey_comms::primitives::{Keypair, Round, RunId};
 use covey_comms::objects::Lineage;
 use libfuzzer_sys::fuzz_target;
 
@@ -15,12 +15,12 @@ const MAX_PAYLOAD: u64 = 64;
 static GOOD: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let run = RunId::of(b"a run");
     let subject = Subject { run, round: Round(3), kind: Kind::Delta, base: Lineage::genesis(run) };
-    Envelope::seal(&Identity::from_secret(&[7; 32]), subject, Bytes::from_static(b"payload")).to_bytes().to_vec()
+    Envelope::seal(&Keypair::from_secret(&[7; 32]), subject, Bytes::from_static(b"payload")).to_bytes().to_vec()
 });
 
 fn check(object: Bytes) {
     let run = RunId::of(b"a run");
-    let author = Author::Is(Identity::from_secret(&[7; 32]).peer());
+    let author = Author::Is(Keypair::from_secret(&[7; 32]).peer());
     let expectation =
         Expectation { run, kind: Kind::Delta, round: None, base: None, author, max_payload: MAX_PAYLOAD };
     let announced = Announcement::open(&object, &expectation);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use covey_comms::primitives::RunId;
-use covey_comms::ledger::{Entry, Place};
+use covey_comms::ledger::{Entry, EntryPosition};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,5 +12,5 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(opened, entry);
         }
     }
-    assert!(Entry::open(bytes, &Place::genesis(RunId::of(b"a run that nobody signed for"))).is_err());
+    assert!(Entry::open(bytes, &EntryPosition::genesis(RunId::of(b"a run that nobody signed for"))).is_err());
 });

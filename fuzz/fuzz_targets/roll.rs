@@ -1,12 +1,12 @@
 //! Any bytes are refused as a roll or a vote, or are the one encoding of it.
 #![no_main]
 
-use covey_comms::agreement::commitments::Roll;
+use covey_comms::agreement::commitments::CommitmentList;
 use covey_comms::agreement::Vote;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Some(roll) = Roll::parse(bytes) {
+    if let Some(roll) = CommitmentList::parse(bytes) {
         assert_eq!(roll.to_bytes(), bytes);
     }
     if let Some(vote) = Vote::parse(bytes) {

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_model::config::{ModelConfig, Rope, RopeTable};
 use covey_model::init::Initializer;
-use covey_model::kernels::burn::ComposedKernels;
+use covey_model::kernels::burn::BurnKernels;
 use covey_model::kernels::cpu::CpuKernels;
 use covey_model::kernels::{Backward, BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets};
 use covey_model::network::{Decoder, Weights};
@@ -93,7 +93,7 @@ type HalfBlock = fn(&mut Setting, &dyn Kernels);
 fn half_blocks(criterion: &mut Criterion) {
     let device = Device::flex();
     let fast = CpuKernels::new(device.clone());
-    let composed = ComposedKernels::new(device.clone());
+    let composed = BurnKernels::new(device.clone());
     let both: [(&str, &dyn Kernels); 2] = [("fast", &fast), ("composed", &composed)];
     let parts: [(&str, HalfBlock); 3] =
         [("attention", Setting::attention), ("feed-forward", Setting::mlp), ("head", Setting::head)];

@@ -2,9 +2,9 @@
 //! beside them the network whose weights are not gathered at all.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use covey_model::config::{ModelConfig, Recompute, preset};
+use covey_model::config::{ActivationCheckpointing, ModelConfig, preset};
 use covey_model::init::Initializer;
-use covey_model::network::{Decoder, Passes, Residence, TokenBatch, Unit, Weights};
+use covey_model::network::{Decoder, ForwardBackward, TokenBatch, Unit, WeightSource, Weights};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SEQUENCES: usize = 8;
@@ -29,7 +29,7 @@ impl Whole {
     }
 }
 
-impl Residence for Whole {
+impl WeightSource for Whole {
     fn prefetch(&mut self, _: Unit) {}
 
     fn gather(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>> {
@@ -74,10 +74,13 @@ fn steps(criterion: &mut Criterion) {
         bencher.iter(|| decoder.loss_backward(&whole, &batch, scale, &mut gradients));
     });
     let batches = [vec![batch.clone()]];
-    let choices =
-        [("all kept", Recompute::None), ("every second", Recompute::Every(2)), ("every", Recompute::Every(1))];
+    let choices = [
+        ("all kept", ActivationCheckpointing::None),
+        ("every second", ActivationCheckpointing::Every(2)),
+        ("every", ActivationCheckpointing::Every(1)),
+    ];
     for (name, recompute) in choices {
-        let passes = Passes::new(vec![Decoder::new(config.clone(), &device)], recompute);
+        let passes = ForwardBackward::new(vec![Decoder::new(config.clone(), &device)], recompute);
         let gradients = decoder.zeros().iter().cloned().collect();
         let mut residence =
             Whole { weights: whole.iter().cloned().collect(), gradients, num_layers: config.num_layers };

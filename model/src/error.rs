@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// A field of a model configuration that cannot be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} = {value} {rule}")]
-pub struct ConfigError {
+pub struct ModelConfigError {
     /// The field, named as in the Hub's `config.json`.
     pub field: &'static str,
     /// The value found.
@@ -16,7 +16,7 @@ pub struct ConfigError {
     pub rule: String,
 }
 
-impl ConfigError {
+impl ModelConfigError {
     pub(crate) fn new(field: &'static str, value: impl Display, rule: impl Into<String>) -> Self {
         Self { field, value: value.to_string(), rule: rule.into() }
     }
@@ -68,7 +68,7 @@ pub enum HubError {
         path: PathBuf,
         /// The field and the rule it breaks.
         #[source]
-        source: ConfigError,
+        source: ModelConfigError,
     },
 
     /// Neither `model.safetensors` nor an index of shards.

@@ -3,9 +3,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_model::config::{ModelConfig, Rope};
-use covey_model::generation::Generation;
+use covey_model::generation::Generator;
 use covey_model::init::Initializer;
-use covey_model::kernels::burn::ComposedKernels;
+use covey_model::kernels::burn::BurnKernels;
 use covey_model::network::{Decoder, TokenBatch, Weights};
 use proptest::prelude::*;
 
@@ -98,7 +98,7 @@ proptest! {
     ) {
         let device = Device::flex();
         let config = config(50, heads, group, 2 * half_head, false);
-        let kernels = Box::new(ComposedKernels::with_burn_attention(device.clone()));
+        let kernels = Box::new(BurnKernels::with_burn_attention(device.clone()));
         let burn = Decoder::with_kernels(config.clone(), &device, kernels);
         let (burn_loss, burn) = loss_and_gradients(&burn, sequences, length);
         let (loss, composed) = loss_and_gradients(&Decoder::composed(config.clone(), &device), sequences, length);
@@ -116,7 +116,7 @@ proptest! {
         let weights = weights(&config, &device);
         let tokens = tokens(60, 50);
         let whole = values(&decoder.logits(&weights, &tokens, 1).unwrap());
-        let mut generation = Generation::new(&decoder, &weights);
+        let mut generation = Generator::new(&decoder, &weights);
         generation.read(&tokens[..split]).unwrap();
         for position in split..60 {
             let logits = generation.read(&tokens[position..=position]).unwrap();

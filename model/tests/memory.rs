@@ -6,11 +6,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use burn::tensor::{Device, Tensor};
-use covey_model::config::{ModelConfig, Precision, Recompute, preset};
-use covey_model::cost::{StepMemory, StepShape};
+use covey_model::config::{ActivationCheckpointing, ModelConfig, Precision, preset};
+use covey_model::cost::{ActivationMemory, StepShape};
 use covey_model::init::Initializer;
-use covey_model::kernels::burn::ComposedKernels;
-use covey_model::network::{Decoder, Passes, Residence, TokenBatch, Unit, Weights};
+use covey_model::kernels::burn::BurnKernels;
+use covey_model::network::{Decoder, ForwardBackward, TokenBatch, Unit, WeightSource, Weights};
 
 /// The system's allocator, counting bytes in use and the most there were.
 struct Counting;
@@ -70,7 +70,7 @@ impl Whole {
     }
 }
 
-impl Residence for Whole {
+impl WeightSource for Whole {
     fn prefetch(&mut self, _: Unit) {}
 
     fn gather(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>> {
@@ -92,7 +92,7 @@ impl Residence for Whole {
 fn peak_of_step(decoder: Decoder, shape: &StepShape) -> usize {
     let config = decoder.config().clone();
     let mut residence = Whole::new(&config, decoder.device());
-    let passes = Passes::new(vec![decoder], shape.recompute);
+    let passes = ForwardBackward::new(vec![decoder], shape.recompute);
     let window = shape.length + 1;
     let tokens: Vec<u32> = (0..shape.sequences * window).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
     let batches = [vec![TokenBatch::new(&tokens, shape.sequences, &config).unwrap(); shape.together]];
@@ -128,19 +128,21 @@ fn compare_estimates() {
     let device = Device::flex();
     peak_of_step(
         Decoder::new(tiny.clone(), &device),
-        &StepShape { sequences: 1, length: 256, together: 1, recompute: Recompute::None },
+        &StepShape { sequences: 1, length: 256, together: 1, recompute: ActivationCheckpointing::None },
     );
     for (name, config, sequences) in [("tiny", tiny, 8), ("wide", wide.checked().unwrap(), 4)] {
-        for recompute in [Recompute::None, Recompute::Every(1), Recompute::Every(2)] {
+        for recompute in
+            [ActivationCheckpointing::None, ActivationCheckpointing::Every(1), ActivationCheckpointing::Every(2)]
+        {
             for together in [1, 2] {
                 let shape = StepShape { sequences, length: 256, together, recompute };
-                let estimate = StepMemory::fast(&config, &shape, THREADS);
+                let estimate = ActivationMemory::fast(&config, &shape, THREADS);
                 let measured = peak_of_step(Decoder::new(config.clone(), &device), &shape);
                 let ratio = measured as f64 / estimate.total() as f64;
                 assert!((ratio - 1.0).abs() <= 0.05, "{name}, {shape:?}: {ratio:.4} of {estimate:?}");
 
-                let estimate = StepMemory::composed(&config, &shape, Precision::Fp32);
-                let kernels = Box::new(ComposedKernels::with_burn_attention(device.clone()));
+                let estimate = ActivationMemory::composed(&config, &shape, Precision::Fp32);
+                let kernels = Box::new(BurnKernels::with_burn_attention(device.clone()));
                 let measured = peak_of_step(Decoder::with_kernels(config.clone(), &device, kernels), &shape);
                 let ratio = measured as f64 / estimate.total() as f64;
                 assert!((0.85..1.01).contains(&ratio), "{name}, composed, {shape:?}: {ratio:.4} of {estimate:?}");

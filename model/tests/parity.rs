@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_model::config::Precision;
-use covey_model::generation::{Generation, Sampler, Sampling};
-use covey_model::hub::{ExportOptions, HubFolder, NumberFormat, SafetensorsFile, export};
-use covey_model::kernels::burn::ComposedKernels;
+use covey_model::generation::{Generator, Sampling, TokenSampler};
+use covey_model::hub::{ExportOptions, FloatDtype, HubFolder, SafetensorsFile, export};
+use covey_model::kernels::burn::BurnKernels;
 use covey_model::network::{Decoder, TokenBatch, Weights};
 
 const LOGITS: f32 = 1e-4;
@@ -164,7 +164,7 @@ fn bf16_keeps_the_loss_and_the_direction_of_every_gradient() {
         let model = &reference.hub.config().model;
         let expected_loss = f64::from(reference.numbers("loss")[0]);
         let weights = reference.weights().map(|weight| weight.clone().cast(Precision::Bf16.dtype()));
-        let burn = Box::new(ComposedKernels::with_burn_attention(reference.device.clone()));
+        let burn = Box::new(BurnKernels::with_burn_attention(reference.device.clone()));
         let decoders = [
             ("written-out scores", Decoder::with_precision(model.clone(), &reference.device, Precision::Bf16)),
             ("attention of Burn", Decoder::with_kernels(model.clone(), &reference.device, burn)),
@@ -210,9 +210,9 @@ fn greedy_text_is_that_of_transformers() {
         let text = reference.integers("greedy");
         let (decoder, weights) =
             (Decoder::new(reference.hub.config().model.clone(), &reference.device), reference.weights());
-        let sampler = Sampler::new(Sampling::GREEDY, 0).unwrap();
+        let sampler = TokenSampler::new(Sampling::GREEDY, 0).unwrap();
         let mut written = text[..8].to_vec();
-        let mut generation = Generation::new(&decoder, &weights);
+        let mut generation = Generator::new(&decoder, &weights);
         let mut logits = generation.read(&written).unwrap();
         while written.len() < text.len() {
             written.push(sampler.choose(&logits, written.len() as u64).unwrap());
@@ -281,7 +281,7 @@ fn export_gives_back_the_imported_bytes() {
         let model = &reference.hub.config().model;
         let imported = weight_files(&reference.folder);
         let dtype = imported[0].tensors().values().next().unwrap().dtype;
-        let format = NumberFormat::from_dtype(dtype).unwrap();
+        let format = FloatDtype::from_dtype(dtype).unwrap();
         let options = ExportOptions { format, max_shard_bytes: 100_000_000, ..ExportOptions::default() };
         let folder = tempfile::tempdir().unwrap();
         export(folder.path(), model, &options, |spec| Ok(reference.hub.read(spec).unwrap().into())).unwrap();

@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use covey_model::config::{ModelConfig, Precision, Recompute, Rope, preset};
+use covey_model::config::{ActivationCheckpointing, ModelConfig, Precision, Rope, preset};
 use covey_model::init::Initializer;
-use covey_model::network::{Decoder, Passes, Residence, TokenBatch, Unit, Weights};
+use covey_model::network::{Decoder, ForwardBackward, TokenBatch, Unit, WeightSource, Weights};
 
 fn config(tied: bool) -> ModelConfig {
     ModelConfig {
@@ -79,7 +79,7 @@ fn of_unit(weights: &mut Weights, unit: Unit) -> Vec<&mut Tensor<1>> {
     weights.iter_mut().skip(range.start).take(range.len()).collect()
 }
 
-impl Residence for InMemory {
+impl WeightSource for InMemory {
     fn prefetch(&mut self, unit: Unit) {
         self.calls.push(Call::Prefetch(unit));
     }
@@ -126,15 +126,16 @@ fn whole(decoder: &Decoder, batches: &[TokenBatch], scale: f64) -> (f64, Vec<Vec
     (loss, all_values(&gradients))
 }
 
-fn passes(config: &ModelConfig, members: usize, recompute: Recompute) -> Passes {
+fn passes(config: &ModelConfig, members: usize, recompute: ActivationCheckpointing) -> ForwardBackward {
     let decoder = |_| Decoder::new(config.clone(), &Device::flex());
-    Passes::new((0..members).map(decoder).collect(), recompute)
+    ForwardBackward::new((0..members).map(decoder).collect(), recompute)
 }
 
 /// How a decoder is made.
 type Build = fn(ModelConfig, &Device) -> Decoder;
 
-const RECOMPUTE: [Recompute; 3] = [Recompute::None, Recompute::Every(1), Recompute::Every(2)];
+const RECOMPUTE: [ActivationCheckpointing; 3] =
+    [ActivationCheckpointing::None, ActivationCheckpointing::Every(1), ActivationCheckpointing::Every(2)];
 
 #[test]
 fn members_add_up_to_the_whole_network() {
@@ -186,14 +187,14 @@ fn recomputation_changes_no_bits() {
     let batches = [batches(&config, 2)];
     let run = |decoder: Decoder, precision, recompute| {
         let mut residence = InMemory { precision, ..InMemory::new(&decoder, 1) };
-        let loss = Passes::new(vec![decoder], recompute).loss_backward(&mut residence, &batches, 1e-2);
+        let loss = ForwardBackward::new(vec![decoder], recompute).loss_backward(&mut residence, &batches, 1e-2);
         (loss, all_values(&residence.gradients))
     };
     let kernels: [(Build, Precision); 3] =
         [(Decoder::new, Precision::Fp32), (Decoder::composed, Precision::Fp32), (Decoder::composed, Precision::Bf16)];
     for (build, precision) in kernels {
-        let kept = run(build(config.clone(), &device), precision, Recompute::None);
-        for recompute in [Recompute::Every(1), Recompute::Every(2)] {
+        let kept = run(build(config.clone(), &device), precision, ActivationCheckpointing::None);
+        for recompute in [ActivationCheckpointing::Every(1), ActivationCheckpointing::Every(2)] {
             assert!(run(build(config.clone(), &device), precision, recompute) == kept, "{precision:?}, {recompute:?}");
         }
     }
@@ -203,7 +204,7 @@ fn recomputation_changes_no_bits() {
 fn gradients_of_a_pass_in_bf16_are_sums_in_fp32() {
     let config = config(true);
     let decoder = |_| Decoder::with_precision(config.clone(), &Device::flex(), Precision::Bf16);
-    let passes = Passes::new((0..2).map(decoder).collect(), Recompute::Every(2));
+    let passes = ForwardBackward::new((0..2).map(decoder).collect(), ActivationCheckpointing::Every(2));
     let whole = Decoder::new(config.clone(), &Device::flex());
     let batches = batches(&config, 4);
     let (loss, gradients) = self::whole(&whole, &batches, 1e-2);
@@ -228,7 +229,7 @@ fn the_loss_alone_is_that_of_the_whole_network() {
         let mut residence = InMemory::new(&decoder, 3);
         let all = batches(&config, 3);
         let shares = vec![all[..1].to_vec(), Vec::new(), all[1..].to_vec()];
-        let losses = passes(&config, 3, Recompute::None).loss(&mut residence, &shares);
+        let losses = passes(&config, 3, ActivationCheckpointing::None).loss(&mut residence, &shares);
         let expected = |batches: &[TokenBatch]| -> f64 {
             batches.iter().map(|batch| decoder.loss(&residence.weights, batch)).sum()
         };
@@ -245,7 +246,7 @@ fn units_are_announced_gathered_once_per_direction_and_reduced() {
     let decoder = Decoder::new(config.clone(), &Device::flex());
     let mut residence = InMemory::new(&decoder, 2);
     let shares = [batches(&config, 2), batches(&config, 1)];
-    passes(&config, 2, Recompute::Every(1)).loss_backward(&mut residence, &shares, 1.0);
+    passes(&config, 2, ActivationCheckpointing::Every(1)).loss_backward(&mut residence, &shares, 1.0);
     let forward = [Gather(Embedding), Prefetch(Block(0)), Gather(Block(0)), Prefetch(Block(1)), Gather(Block(1))];
     let last = [Prefetch(Block(2)), Gather(Block(2)), Prefetch(Head), Prefetch(Embedding)];
     let head = [Gather(Head), Gather(Embedding), Reduce(Head), Reduce(Embedding)];

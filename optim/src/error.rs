@@ -22,9 +22,9 @@ impl SettingError {
 
 /// Collects the settings that break their rule.
 #[derive(Default)]
-pub(crate) struct Findings(pub(crate) Vec<SettingError>);
+pub(crate) struct SettingErrors(pub(crate) Vec<SettingError>);
 
-impl Findings {
+impl SettingErrors {
     /// Notes `key` unless its rule holds.
     pub(crate) fn require(&mut self, holds: bool, key: impl Into<String>, got: impl Display, rule: &str) {
         if !holds {

@@ -6,7 +6,7 @@ mod synthetic;
 use std::sync::Arc;
 
 use covey_optim::codec::{Codec, DecodeError};
-use covey_optim::sparseloco::{Compressor, Delta, Entry, Profile, Schema};
+use covey_optim::sparseloco::{CodedValue, Compressor, Delta, Profile, Schema};
 use proptest::prelude::*;
 use synthetic::{Noise, heavy_tailed};
 
@@ -58,7 +58,7 @@ fn arbitrary(schema: &Arc<Schema>, seed: u64) -> Delta {
             }
             positions.sort_unstable();
             let bias = below(&mut noise, 4) as u8;
-            entries.extend(positions.into_iter().map(|at| Entry::new(at, bias.max(below(&mut noise, 4) as u8))));
+            entries.extend(positions.into_iter().map(|at| CodedValue::new(at, bias.max(below(&mut noise, 4) as u8))));
         }
     }
     let levels = schema.tensors().iter().map(|_| [0.25, 0.5, -0.25, -0.5]).collect();
@@ -216,7 +216,7 @@ fn example(profile: Profile) -> Delta {
         Profile::Reference => vec![[-2.5, -1.0, 0.0, 2.5]; 2],
     };
     let positions = if profile == Profile::Covey { vec![1, 6, 0, 3, 4, 15] } else { vec![0, 1, 5, 7, 0, 3, 4, 15] };
-    let entries = (0..).zip(positions).map(|(index, position)| Entry::new(position, index % 4)).collect();
+    let entries = (0..).zip(positions).map(|(index, position)| CodedValue::new(position, index % 4)).collect();
     Delta::new(schema, entries, levels).unwrap()
 }
 

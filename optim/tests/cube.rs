@@ -6,8 +6,8 @@ use std::sync::Arc;
 use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 use covey_optim::codec::Codec;
 use covey_optim::inner::{AdamW, AdamWConfig};
-use covey_optim::sparseloco::top_k::{CubeSelector, Selector, Share};
-use covey_optim::sparseloco::{Compressor, Entry, Profile, Schema, TensorSpec};
+use covey_optim::sparseloco::top_k::{CubeTopK, Selector, Share};
+use covey_optim::sparseloco::{CodedValue, Compressor, Profile, Schema, TensorSpec};
 
 fn device() -> Device {
     Device::wgpu(DeviceKind::DefaultDevice)
@@ -44,7 +44,7 @@ fn on_the_cpu(spec: &TensorSpec, values: &[f32]) -> Vec<u32> {
         let (length, kept) =
             if last { (grid.last_chunk_len(), spec.kept_last()) } else { (grid.chunk_len(), spec.kept()) };
         let tile: Vec<f32> = (0..length).map(|position| values[grid.index(chunk, position)]).collect();
-        let mut entries = vec![Entry::default(); kept];
+        let mut entries = vec![CodedValue::default(); kept];
         Selector::default().select(&tile, &mut entries);
         positions.extend(entries.iter().map(|entry| entry.position() as u32));
     }
@@ -53,7 +53,7 @@ fn on_the_cpu(spec: &TensorSpec, values: &[f32]) -> Vec<u32> {
 
 #[test]
 fn positions_are_those_of_the_cpu() {
-    let selector = CubeSelector::new(&device()).unwrap();
+    let selector = CubeTopK::new(&device()).unwrap();
     for profile in [Profile::Reference, Profile::Covey] {
         for shape in [&[128, 192][..], &[100, 36], &[67, 64], &[192, 127], &[1, 1], &[96], &[4096], &[9001], &[1]] {
             let spec = spec(profile, shape);
@@ -66,7 +66,7 @@ fn positions_are_those_of_the_cpu() {
 
 #[test]
 fn lower_positions_win_ties() {
-    let selector = CubeSelector::new(&device()).unwrap();
+    let selector = CubeTopK::new(&device()).unwrap();
     let spec = spec(Profile::Covey, &[64, 128]);
     for value in [0.0, -1.5] {
         let positions = selector.positions(&spec, vec![value; 64 * 128]).unwrap();
@@ -76,7 +76,7 @@ fn lower_positions_win_ties() {
 
 #[test]
 fn slabs_are_taken_alone_as_well() {
-    let selector = CubeSelector::new(&device()).unwrap();
+    let selector = CubeTopK::new(&device()).unwrap();
     let spec = spec(Profile::Covey, &[256, 128]);
     let values = patterns(spec.grid().len(), 3);
     let whole = selector.positions(&spec, values.clone()).unwrap();
@@ -88,7 +88,7 @@ fn slabs_are_taken_alone_as_well() {
 
 #[test]
 fn more_chunks_than_fit_into_a_row_of_cubes() {
-    let selector = CubeSelector::new(&device()).unwrap();
+    let selector = CubeTopK::new(&device()).unwrap();
     // Blocks of 2 by 2: 69,169 chunks.
     let spec = spec(Profile::Covey, &[526, 526]);
     let values = patterns(spec.grid().len(), 5);
@@ -98,7 +98,7 @@ fn more_chunks_than_fit_into_a_row_of_cubes() {
 
 #[test]
 fn a_gpu_publishes_the_bytes_of_a_cpu() {
-    let selector = CubeSelector::new(&device()).unwrap();
+    let selector = CubeTopK::new(&device()).unwrap();
     let shapes = [("bias", &[5000][..]), ("down", &[192, 100]), ("up", &[256, 128])];
     for (profile, dct) in [(Profile::Reference, false), (Profile::Covey, false), (Profile::Covey, true)] {
         let schema = Arc::new(if dct { Schema::with_dct } else { Schema::new }(profile, 64, shapes).unwrap());
@@ -120,14 +120,14 @@ fn a_gpu_publishes_the_bytes_of_a_cpu() {
 }
 
 /// A tensor shared out between two.
-fn halves<'a>(spec: &TensorSpec, select: &'a CubeSelector) -> Vec<Share<'a>> {
+fn halves<'a>(spec: &TensorSpec, select: &'a CubeTopK) -> Vec<Share<'a>> {
     let middle = spec.num_slabs() / 2;
     [0..middle, middle..spec.num_slabs()].map(|slabs| Share { slabs, select }).into()
 }
 
 #[test]
 fn a_cpu_has_no_cube_selector() {
-    assert!(CubeSelector::new(&Device::flex()).is_none());
+    assert!(CubeTopK::new(&Device::flex()).is_none());
 }
 
 fn wave(length: usize, seed: f32) -> Vec<f32> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use covey_optim::error::OptimError;
-use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, ShardBytes, Shards, slab_grain};
+use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, ShardBytes, ShardedParameters, slab_grain};
 use covey_optim::inner::{AdamWConfig, AdamWState, clip_scale};
 
 /// An embedding, two blocks and a head of a small decoder, ragged on purpose.
@@ -34,12 +34,12 @@ fn weights(parameter: usize, range: Range<usize>) -> Vec<f32> {
     range.map(|element| weight(parameter, element)).collect()
 }
 
-fn shards_in(members: usize, compute: FloatDType) -> Shards {
+fn shards_in(members: usize, compute: FloatDType) -> ShardedParameters {
     let fill = |parameter, range| Ok::<_, FsdpError>(weights(parameter, range));
-    Shards::new(plan(members), vec![Device::flex(); members], compute, AdamWConfig::default(), fill).unwrap()
+    ShardedParameters::new(plan(members), vec![Device::flex(); members], compute, AdamWConfig::default(), fill).unwrap()
 }
 
-fn shards(members: usize) -> Shards {
+fn shards(members: usize) -> ShardedParameters {
     shards_in(members, FloatDType::F32)
 }
 
@@ -57,7 +57,7 @@ fn gradient(step: usize, parameter: usize, element: usize) -> f32 {
 }
 
 /// Adds a share of the gradients on every member, unit after unit, as a backward pass does.
-fn backward(shards: &mut Shards, step: usize) {
+fn backward(shards: &mut ShardedParameters, step: usize) {
     let plan = Arc::clone(shards.plan());
     for unit in (0..plan.num_units()).rev() {
         let mut sums = shards.gradients(unit);
@@ -76,7 +76,7 @@ fn backward(shards: &mut Shards, step: usize) {
     }
 }
 
-fn train(shards: &mut Shards, steps: Range<usize>) -> Vec<f64> {
+fn train(shards: &mut ShardedParameters, steps: Range<usize>) -> Vec<f64> {
     let step = |step| {
         shards.clear_gradients();
         backward(shards, step);
@@ -144,7 +144,7 @@ fn bf16_is_the_cast_of_the_masters() {
 
 /// Gradients of a parameter as one list, seen through the only step that shows them: without decay and with moments
 /// of one step, the first moment is a tenth of the gradient.
-fn gradients_seen(shards: &mut Shards, parameter: usize) -> Vec<f32> {
+fn gradients_seen(shards: &mut ShardedParameters, parameter: usize) -> Vec<f32> {
     shards.step(0.0, 1.0).unwrap();
     shards.moments(parameter).unwrap().first.iter().map(|value| value * 10.0).collect()
 }
@@ -187,7 +187,7 @@ fn training_does_not_depend_on_the_number_of_members() {
 }
 
 /// What a checkpoint holds, read piece by piece, and loaded by another number of members.
-fn resumed(from: &Shards, members: usize) -> Shards {
+fn resumed(from: &ShardedParameters, members: usize) -> ShardedParameters {
     let whole: Vec<Vec<f32>> =
         (0..num_parameters()).map(|parameter| from.weight_pieces(parameter).flatten().collect()).collect();
     let mut shards = shards(members);
@@ -259,9 +259,11 @@ fn the_parameter_with_the_infinity_is_named() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let fill = |_, _| Ok::<_, FsdpError>(Vec::new());
-    let few = Shards::new(plan(2), vec![Device::flex()], FloatDType::F32, AdamWConfig::default(), fill).unwrap_err();
+    let few = ShardedParameters::new(plan(2), vec![Device::flex()], FloatDType::F32, AdamWConfig::default(), fill)
+        .unwrap_err();
     assert_eq!(few, FsdpError::DeviceCount { expected: 2, got: 1 });
-    let short = Shards::new(plan(1), vec![Device::flex()], FloatDType::F32, AdamWConfig::default(), fill).unwrap_err();
+    let short = ShardedParameters::new(plan(1), vec![Device::flex()], FloatDType::F32, AdamWConfig::default(), fill)
+        .unwrap_err();
     assert_eq!(short, FsdpError::Length { what: "weights", parameter: 0, expected: 320 * 96, got: 0 });
 
     let mut shards = shards(2);

@@ -1,13 +1,13 @@
 //! Laws of the schedule, and the recipe of the Covenant-72B run in its own numbers.
 
-use covey_optim::inner::{Anneal, FlatWindow, Rewind, Schedule, Shape};
+use covey_optim::inner::{Anneal, FlatWindow, Rewind, Schedule, ScheduleShape};
 use proptest::prelude::*;
 
 /// Warm-up, cosine and flat window of the 72B run: 2,740 rounds of 30 steps, then 450 rounds without decay.
 fn covenant() -> Schedule {
     Schedule {
         peak: 1.2e-4,
-        shape: Shape::Cosine { decay_steps: 140_000, final_ratio: 0.1 },
+        shape: ScheduleShape::Cosine { decay_steps: 140_000, final_ratio: 0.1 },
         warmup_steps: 1_500,
         warmup_start_ratio: 1e-6,
         flat_windows: vec![FlatWindow { start: 82_200, length: 13_500 }],
@@ -83,7 +83,7 @@ fn anneal_rises_to_a_quarter_and_falls_to_nothing() {
 
 #[test]
 fn wsd_stays_then_falls_linearly() {
-    let shape = Shape::Wsd { stable_steps: 70, decay_steps: 20, final_ratio: 0.2 };
+    let shape = ScheduleShape::Wsd { stable_steps: 70, decay_steps: 20, final_ratio: 0.2 };
     let schedule = Schedule { shape, warmup_steps: 10, ..Schedule::constant(1.0) };
     for (step, expected) in [(5, 0.5), (10, 1.0), (80, 1.0), (85, 0.8), (90, 0.6), (100, 0.2), (101, 0.2)] {
         assert_close(schedule.learning_rate(step), expected);
@@ -109,7 +109,7 @@ fn check_names_every_setting_that_makes_no_sense() {
     assert_eq!(covenant().check(), []);
     let wrong = Schedule {
         peak: -1.0,
-        shape: Shape::Cosine { decay_steps: 10, final_ratio: 2.0 },
+        shape: ScheduleShape::Cosine { decay_steps: 10, final_ratio: 2.0 },
         warmup_start_ratio: f64::NAN,
         flat_windows: vec![FlatWindow { start: 10, length: 5 }, FlatWindow { start: 12, length: 5 }],
         rewinds: vec![Rewind { at: 30, steps: 15 }, Rewind { at: 40, steps: 16 }],
@@ -129,11 +129,12 @@ fn check_names_every_setting_that_makes_no_sense() {
     assert_eq!(wrong.check()[0].to_string(), "peak = -1 must be 0 or more, and finite");
 }
 
-fn shapes() -> impl Strategy<Value = Shape> {
+fn shapes() -> impl Strategy<Value = ScheduleShape> {
     prop_oneof![
-        Just(Shape::Constant),
-        (0..500u64, 0.0..=1.0).prop_map(|(decay_steps, final_ratio)| Shape::Cosine { decay_steps, final_ratio }),
-        (0..500u64, 0..500u64, 0.0..=1.0).prop_map(|(stable_steps, decay_steps, final_ratio)| Shape::Wsd {
+        Just(ScheduleShape::Constant),
+        (0..500u64, 0.0..=1.0)
+            .prop_map(|(decay_steps, final_ratio)| ScheduleShape::Cosine { decay_steps, final_ratio }),
+        (0..500u64, 0..500u64, 0.0..=1.0).prop_map(|(stable_steps, decay_steps, final_ratio)| ScheduleShape::Wsd {
             stable_steps,
             decay_steps,
             final_ratio
@@ -198,8 +199,8 @@ proptest! {
 
     #[test]
     fn rate_is_continuous_where_the_shape_is(decay in 100..500u64, ratio in 0.0..=1.0, step in 0..1_500u64) {
-        let cosine = Shape::Cosine { decay_steps: decay, final_ratio: ratio };
-        let wsd = Shape::Wsd { stable_steps: 50, decay_steps: decay, final_ratio: ratio };
+        let cosine = ScheduleShape::Cosine { decay_steps: decay, final_ratio: ratio };
+        let wsd = ScheduleShape::Wsd { stable_steps: 50, decay_steps: decay, final_ratio: ratio };
         for shape in [cosine, wsd] {
             let schedule = Schedule { shape, warmup_steps: 100, ..Schedule::constant(1.0) };
             let jump = (schedule.learning_rate(step + 1) - schedule.learning_rate(step)).abs();

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use covey_optim::codec::Codec;
 use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_grain};
-use covey_optim::sparseloco::top_k::{CpuSelect, Select, Share};
-use covey_optim::sparseloco::{Compressor, Entry, Profile, Schema, SparseLocoError, TensorSpec};
+use covey_optim::sparseloco::top_k::{CpuTopK, Share, TopK};
+use covey_optim::sparseloco::{CodedValue, Compressor, Profile, Schema, SparseLocoError, TensorSpec};
 use synthetic::heavy_tailed;
 
 /// In canonical order, which is not that of names; a vector of several chunks, a ragged one, rows that 64 does not
@@ -49,7 +49,7 @@ struct Counting {
     elements: AtomicUsize,
 }
 
-impl Select for Counting {
+impl TopK for Counting {
     fn select(
         &self,
         spec: &TensorSpec,
@@ -57,12 +57,12 @@ impl Select for Counting {
         decay: f32,
         error: &mut [f32],
         gradient: &[f32],
-        entries: &mut [Entry],
+        entries: &mut [CodedValue],
     ) {
         assert_eq!((error.len(), gradient.len()), (spec.elements_of(&slabs).len(), error.len()));
         assert_eq!(entries.len(), spec.entries_of(&slabs).len());
         self.elements.fetch_add(error.len(), Ordering::Relaxed);
-        CpuSelect.select(spec, slabs, decay, error, gradient, entries);
+        CpuTopK.select(spec, slabs, decay, error, gradient, entries);
     }
 }
 
@@ -112,7 +112,7 @@ fn shares_that_are_not_the_whole_are_refused() {
     let table = schema.position("table").unwrap();
     let refused = |compressor: &mut Compressor, wrong: &[(usize, usize)]| {
         let mut shares = sound.clone();
-        shares[table] = wrong.iter().map(|(start, end)| Share { slabs: *start..*end, select: &CpuSelect }).collect();
+        shares[table] = wrong.iter().map(|(start, end)| Share { slabs: *start..*end, select: &CpuTopK }).collect();
         compressor.compress_on(&slices, &shares).unwrap_err()
     };
     for wrong in [&[][..], &[(0, 7)], &[(0, 4), (5, 8)], &[(0, 4), (3, 8)], &[(0, 9)], &[(4, 8), (0, 4)]] {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use covey_optim::sparseloco::{
-    Clip, Compressor, Delta, Entry, MeanOver, Profile, Schema, SparseLocoError, aggregate, outer_step,
+    Clip, CodedValue, Compressor, Delta, MeanOver, Profile, Schema, SparseLocoError, aggregate, outer_step,
 };
 use synthetic::{Noise, heavy_tailed};
 
@@ -165,7 +165,7 @@ fn a_bad_pseudo_gradient_changes_nothing() {
 /// One vector of four elements, all sent: entry by entry what a peer says.
 fn says(codes: [u8; 4], small: f32, large: f32) -> Delta {
     let schema = Arc::new(Schema::new(Profile::Covey, 4096, [("a", &[4][..])]).unwrap());
-    let entries = codes.into_iter().enumerate().map(|(position, code)| Entry::new(position, code)).collect();
+    let entries = codes.into_iter().enumerate().map(|(position, code)| CodedValue::new(position, code)).collect();
     Delta::new(schema, entries, vec![[small, large, -small, -large]]).unwrap()
 }
 
@@ -187,7 +187,7 @@ fn a_peer_of_zeros_is_harmless() {
 fn means_over_senders_and_peers_differ_by_who_was_silent() {
     let schema = Arc::new(Schema::new(Profile::Covey, 2048, [("a", &[4][..])]).unwrap());
     let delta = |positions: [usize; 2]| {
-        let entries = positions.map(|position| Entry::new(position, 1)).to_vec();
+        let entries = positions.map(|position| CodedValue::new(position, 1)).to_vec();
         Delta::new(Arc::clone(&schema), entries, vec![[0.5, 1.0, -0.5, -1.0]]).unwrap()
     };
     let round = BTreeMap::from([(1, delta([0, 1])), (2, delta([1, 2]))]);
@@ -229,7 +229,7 @@ fn nothing_and_strangers_are_not_averaged() {
 fn impossible_deltas_cannot_be_made() {
     let schema = Arc::new(Schema::new(Profile::Covey, 2048, [("a", &[4][..])]).unwrap());
     let make = |positions: &[usize], levels: [f32; 4]| {
-        let entries = positions.iter().map(|position| Entry::new(*position, 0)).collect();
+        let entries = positions.iter().map(|position| CodedValue::new(*position, 0)).collect();
         Delta::new(Arc::clone(&schema), entries, vec![levels]).map(|_| ())
     };
     let sound = [0.5, 1.0, -0.5, -1.0];

@@ -11,11 +11,11 @@ use std::time::Duration;
 use anyhow::Context;
 use covey::config::layers::{Layers, Purpose};
 use covey::config::schema::Config;
-use covey::run::{Connection, Standing, Terms, assignment, identity};
+use covey::run::{Connection, RunSpec, SyncedState, assignment, identity};
 use covey::training::learner::Learner;
-use covey_comms::membership::Seat;
+use covey_comms::membership::Slot;
 use covey_comms::objects::Manifest;
-use covey_comms::participants::Member;
+use covey_comms::participants::PeerClient;
 use covey_comms::primitives::Clock;
 use covey_comms::run::Run;
 use covey_data::dataset::Dataset;
@@ -49,10 +49,10 @@ impl Kind {
 
 struct Adversary {
     kind: Kind,
-    terms: Terms,
+    terms: RunSpec,
     config: Config,
-    member: Member,
-    standing: Standing,
+    member: PeerClient,
+    standing: SyncedState,
     learner: Learner,
     assignment: Assignment,
     compressor: Compressor,
@@ -67,16 +67,16 @@ impl Adversary {
         let own = Layers::new().path_flag("adversary", "run.output", &folder).flag("adversary", "run.threads", 1);
         let connection = Connection::open(bucket, &own.clone().resolve(Purpose::Show)?.config.comms)?;
         let run = Run::open(connection.bucket.clone(), connection.clock.clone(), None).await?;
-        let terms = Terms::read(&run).await?;
+        let terms = RunSpec::read(&run).await?;
         let mut config = own.resolve_within(&terms.shared, Purpose::Show)?.config;
         config.data.sources = terms.data(&run, &[], &folder.join("data")).await?;
         let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path));
         let datasets = datasets.collect::<Result<Vec<_>, _>>()?;
-        let standing = Standing::enter(&run, &terms).await?;
+        let standing = SyncedState::enter(&run, &terms).await?;
         let schema = Arc::clone(standing.replica.schema());
         Ok(Self {
             kind,
-            member: Member::new(run, identity(&config.comms.key)?),
+            member: PeerClient::new(run, identity(&config.comms.key)?),
             learner: Learner::open(&terms.model, &config, |_, range| Ok(vec![0.0; range.len()]))?,
             assignment: assignment(&config, &datasets)?,
             compressor: Compressor::new(schema, config.sparseloco().decay),
@@ -133,7 +133,7 @@ impl Adversary {
     }
 
     /// What it claims to have learned.
-    fn gradient(&mut self, seat: Seat) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn gradient(&mut self, seat: Slot) -> anyhow::Result<Vec<Vec<f32>>> {
         let honest = match self.kind {
             Kind::Noise => return Ok(self.noise(self.usual)),
             Kind::Idle => return Ok(self.noise(1e-3 * self.usual)),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::validator_set::Quorum;
+use super::validator_set::ValidatorSet;
 use crate::objects::{Lineage, MAX_PEERS, Manifest, ManifestError};
-use crate::primitives::{Digest, Domain, Fields, Identity, PeerId, Round, RunId, Signature};
+use crate::primitives::{Digest, Domain, Fields, Keypair, PeerId, Round, RunId, Signature};
 
 const MAGIC: [u8; 4] = *b"CVCT";
 const VERSION: u16 = 1;
@@ -28,7 +28,7 @@ impl Certificate {
     }
 
     /// The agreement of one validator to a manifest.
-    pub fn sign(manifest: &Manifest, run: RunId, validator: &Identity) -> Signature {
+    pub fn sign(manifest: &Manifest, run: RunId, validator: &Keypair) -> Signature {
         validator.sign(Domain::Vote, &message(run, &manifest.to_bytes()))
     }
 
@@ -49,7 +49,7 @@ impl Certificate {
 
     /// The largest object that can be a certificate, in bytes.
     pub(crate) fn max_length() -> u64 {
-        Manifest::max_length(MAX_PEERS) + (10 + Quorum::MAX * SIGNATURE_LENGTH) as u64
+        Manifest::max_length(MAX_PEERS) + (10 + ValidatorSet::MAX * SIGNATURE_LENGTH) as u64
     }
 
     /// The object as it is stored.
@@ -77,7 +77,7 @@ impl Certificate {
             return Err(malformed("it is no certificate of a known version"));
         }
         let count = fields.u32().map_or(0, |count| count as usize);
-        if count > Quorum::MAX || fields.left() < count * SIGNATURE_LENGTH {
+        if count > ValidatorSet::MAX || fields.left() < count * SIGNATURE_LENGTH {
             return Err(malformed("its signatures are cut, or more than a run has validators"));
         }
         let signatures = signatures(&mut fields, count).ok_or(malformed("its signers are not in ascending order"))?;
@@ -93,7 +93,7 @@ impl Certificate {
     pub fn open(
         object: &[u8],
         run: RunId,
-        quorum: &Quorum,
+        quorum: &ValidatorSet,
         round: Round,
         previous: Option<Lineage>,
     ) -> Result<Self, ManifestError> {
@@ -112,7 +112,7 @@ impl Certificate {
     }
 
     /// Refuses strangers, what does not verify, and too few.
-    fn check_signatures(&self, run: RunId, quorum: &Quorum) -> Result<(), ManifestError> {
+    fn check_signatures(&self, run: RunId, quorum: &ValidatorSet) -> Result<(), ManifestError> {
         let (round, message) = (self.manifest.round(), message(run, &self.manifest.to_bytes()));
         for (signer, signature) in &self.signatures {
             let signer = *signer;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::certificate::Certificate;
-use super::validator_set::Quorum;
+use super::validator_set::ValidatorSet;
 use crate::objects::{Lineage, Manifest, ManifestError};
 use crate::primitives::{Round, RunId};
 
@@ -29,19 +29,19 @@ impl BrokenChain {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     run: RunId,
-    quorum: Quorum,
+    quorum: ValidatorSet,
     head: Lineage,
     next: Round,
 }
 
 impl Chain {
     /// The history of a run before its first round.
-    pub fn genesis(run: RunId, quorum: Quorum) -> Self {
+    pub fn genesis(run: RunId, quorum: ValidatorSet) -> Self {
         Self::resume(run, quorum, Lineage::genesis(run), Round::FIRST)
     }
 
     /// The history from a checkpoint on that is trusted: weights of lineage `head` at the start of round `next`.
-    pub fn resume(run: RunId, quorum: Quorum, head: Lineage, next: Round) -> Self {
+    pub fn resume(run: RunId, quorum: ValidatorSet, head: Lineage, next: Round) -> Self {
         Self { run, quorum, head, next }
     }
 

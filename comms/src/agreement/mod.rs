@@ -9,5 +9,5 @@ mod vote;
 
 pub use self::certificate::Certificate;
 pub use self::chain::{BrokenChain, Chain};
-pub use self::validator_set::Quorum;
+pub use self::validator_set::ValidatorSet;
 pub use self::vote::Vote;

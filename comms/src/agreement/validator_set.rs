@@ -8,16 +8,16 @@ use crate::primitives::{PeerId, Round};
 
 /// The validators of a run and how many of them sign what counts.
 ///
-/// - There are 1 to [`Quorum::MAX`] validators.
+/// - There are 1 to [`ValidatorSet::MAX`] validators.
 /// - More than half of them must agree, so that no two groups without a common member do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Quorum {
+pub struct ValidatorSet {
     validators: BTreeSet<PeerId>,
     threshold: u32,
 }
 
-impl Quorum {
+impl ValidatorSet {
     /// The most validators of one run.
     pub const MAX: usize = 64;
 
@@ -78,13 +78,13 @@ mod tests {
             [(1, 1, true), (3, 2, true), (3, 1, false), (4, 2, false), (4, 3, true), (2, 3, false), (0, 0, false)]
         {
             let validators = peers(&(0..count).collect::<Vec<_>>());
-            assert_eq!(Quorum::new(validators, threshold).is_some(), is_valid, "{threshold} of {count}");
+            assert_eq!(ValidatorSet::new(validators, threshold).is_some(), is_valid, "{threshold} of {count}");
         }
     }
 
     #[test]
     fn every_validator_has_the_first_turn_in_its_round() {
-        let quorum = Quorum::new(peers(&[1, 2, 3]), 2).unwrap();
+        let quorum = ValidatorSet::new(peers(&[1, 2, 3]), 2).unwrap();
         let turns = |round| quorum.turns(Round(round)).map(|peer| peer.as_bytes()[0]).collect::<Vec<_>>();
         assert_eq!([turns(0), turns(1), turns(2), turns(3)], [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]]);
         assert_eq!(quorum.spare(), 1);

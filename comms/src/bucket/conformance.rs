@@ -18,14 +18,14 @@ pub struct Violation {
     pub detail: String,
 }
 
-type Outcome = Result<(), Violation>;
+type BucketCheck = Result<(), Violation>;
 
 /// Holds an empty bucket to its contract and leaves it empty.
 ///
 /// # Errors
 /// The first promise that is broken. Errors of the store count: the contract is checked through a
 /// [`Retry`](crate::bucket::decorators::Retry) where requests may fail.
-pub async fn check_conformance(bucket: &dyn Bucket) -> Outcome {
+pub async fn check_conformance(bucket: &dyn Bucket) -> BucketCheck {
     what_is_written_is_read(bucket).await?;
     keys_are_written_once(bucket).await?;
     one_of_many_writers_wins(bucket).await?;
@@ -34,7 +34,7 @@ pub async fn check_conformance(bucket: &dyn Bucket) -> Outcome {
     removal_can_be_repeated(bucket).await
 }
 
-async fn what_is_written_is_read(bucket: &dyn Bucket) -> Outcome {
+async fn what_is_written_is_read(bucket: &dyn Bucket) -> BucketCheck {
     let law = "what is written is read";
     let key = Key::Manifest(Round(1));
     match bucket.get(&key, 100).await {
@@ -51,7 +51,7 @@ async fn what_is_written_is_read(bucket: &dyn Bucket) -> Outcome {
     Ok(())
 }
 
-async fn keys_are_written_once(bucket: &dyn Bucket) -> Outcome {
+async fn keys_are_written_once(bucket: &dyn Bucket) -> BucketCheck {
     let law = "keys are written once";
     let key = Key::RunDescription;
     expect_stored(law, bucket.put_new(&key, body(b"one")).await)?;
@@ -63,7 +63,7 @@ async fn keys_are_written_once(bucket: &dyn Bucket) -> Outcome {
     expect(law, bucket.delete(&key).await, ())
 }
 
-async fn one_of_many_writers_wins(bucket: &dyn Bucket) -> Outcome {
+async fn one_of_many_writers_wins(bucket: &dyn Bucket) -> BucketCheck {
     let law = "one of many writers wins";
     let key = Key::Manifest(Round(7));
     let bodies: Vec<Bytes> = (0..16_u8).map(|writer| Bytes::from(vec![writer; 100])).collect();
@@ -80,7 +80,7 @@ async fn one_of_many_writers_wins(bucket: &dyn Bucket) -> Outcome {
     expect(law, bucket.delete(&key).await, ())
 }
 
-async fn limits_hold(bucket: &dyn Bucket) -> Outcome {
+async fn limits_hold(bucket: &dyn Bucket) -> BucketCheck {
     let law = "limits hold";
     let key = Key::RunPart(Digest::of(b"part"));
     expect_stored(law, bucket.put_new(&key, body(b"12345")).await)?;
@@ -92,7 +92,7 @@ async fn limits_hold(bucket: &dyn Bucket) -> Outcome {
     expect(law, bucket.delete(&key).await, ())
 }
 
-async fn listings_are_complete_and_in_order(bucket: &dyn Bucket) -> Outcome {
+async fn listings_are_complete_and_in_order(bucket: &dyn Bucket) -> BucketCheck {
     let law = "listings are complete and in order";
     let here: Vec<_> = (1..=9).map(|peer| Key::Delta(Round(1), PeerId::from_bytes([peer; 32]))).collect();
     // Names that begin alike but lie elsewhere.
@@ -113,7 +113,7 @@ async fn listings_are_complete_and_in_order(bucket: &dyn Bucket) -> Outcome {
     expect(law, keys(bucket, Prefix::Rounds, None).await, Vec::new())
 }
 
-async fn removal_can_be_repeated(bucket: &dyn Bucket) -> Outcome {
+async fn removal_can_be_repeated(bucket: &dyn Bucket) -> BucketCheck {
     let law = "removal can be repeated";
     let key = Key::Hello(PeerId::from_bytes([1; 32]));
     expect_stored(law, bucket.put_new(&key, body(b"one")).await)?;
@@ -133,7 +133,7 @@ fn body(text: &'static [u8]) -> Bytes {
     Bytes::from_static(text)
 }
 
-fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, BucketError>, expected: T) -> Outcome {
+fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, BucketError>, expected: T) -> BucketCheck {
     match got {
         Ok(got) if got == expected => Ok(()),
         got => broken(law, format!("expected {expected:?}, got {got:?}")),
@@ -141,14 +141,14 @@ fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, Buck
 }
 
 /// Allows for a first try whose acknowledgement was lost, after which the second finds the key unchanged.
-fn expect_stored(law: &'static str, got: Result<Put, BucketError>) -> Outcome {
+fn expect_stored(law: &'static str, got: Result<Put, BucketError>) -> BucketCheck {
     match got {
         Ok(put) if put.is_stored() => Ok(()),
         got => broken(law, format!("writing to a free key gave {got:?}")),
     }
 }
 
-fn broken(law: &'static str, detail: String) -> Outcome {
+fn broken(law: &'static str, detail: String) -> BucketCheck {
     // Bodies print long.
     Err(Violation { law, detail: detail.chars().take(400).collect() })
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-type Source = Box<dyn Error + Send + Sync>;
+type BoxedError = Box<dyn Error + Send + Sync>;
 
 /// Why a bucket did not do what was asked; `what` is the key or the part of the bucket that it was asked of.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum BucketError {
     Denied {
         what: String,
         #[source]
-        source: Source,
+        source: BoxedError,
     },
 
     /// No space left where the bucket is kept.
@@ -39,7 +39,7 @@ pub enum BucketError {
     Full {
         what: String,
         #[source]
-        source: Source,
+        source: BoxedError,
     },
 
     /// The bucket itself is not there.
@@ -51,7 +51,7 @@ pub enum BucketError {
     Refused {
         what: String,
         #[source]
-        source: Source,
+        source: BoxedError,
     },
 
     /// The store did not answer, or with an error of its own that may pass.
@@ -59,7 +59,7 @@ pub enum BucketError {
     Unavailable {
         what: String,
         #[source]
-        source: Source,
+        source: BoxedError,
     },
 
     /// No answer within the time for one try.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::payouts::PayoutConfig;
-use crate::gauntlet::checks::OverlapConfig;
+use crate::gauntlet::checks::SimilarityConfig;
 use crate::gauntlet::conduct::PenaltyConfig;
 use crate::gauntlet::scoring::RatingConfig;
 
@@ -50,7 +50,7 @@ pub struct GauntletConfig {
     /// Constants of the ratings.
     pub rating: RatingConfig,
     /// When deltas are copies.
-    pub overlap: OverlapConfig,
+    pub overlap: SimilarityConfig,
     /// What costs how much.
     pub penalties: PenaltyConfig,
     /// How scores become shares of a reward.
@@ -77,7 +77,7 @@ impl Default for GauntletConfig {
             loss_tolerance: 1e-4,
             memory: 1000,
             rating: RatingConfig::default(),
-            overlap: OverlapConfig::default(),
+            overlap: SimilarityConfig::default(),
             penalties: PenaltyConfig::default(),
             payout: PayoutConfig::default(),
         }
@@ -85,14 +85,14 @@ impl Default for GauntletConfig {
 }
 
 /// A field, its value, and what is wrong with it.
-pub(crate) type Problem = (&'static str, String, &'static str);
+pub(crate) type FieldProblem = (&'static str, String, &'static str);
 
 impl GauntletConfig {
     /// Finds the first value that no run can have.
     ///
     /// # Errors
     /// The field, its value, and what it must be.
-    pub fn check(&self) -> Result<(), Problem> {
+    pub fn check(&self) -> Result<(), FieldProblem> {
         let counts = [
             ("evaluations", self.evaluations),
             ("bins", self.bins),
@@ -115,7 +115,7 @@ impl GauntletConfig {
         self.overlap.check()
     }
 
-    fn check_shares(&self) -> Result<(), Problem> {
+    fn check_shares(&self) -> Result<(), FieldProblem> {
         let shares = [
             ("exploration", self.exploration),
             ("bma_decay", self.bma_decay),
@@ -142,7 +142,7 @@ impl GauntletConfig {
         }
     }
 
-    fn check_positive(&self) -> Result<(), Problem> {
+    fn check_positive(&self) -> Result<(), FieldProblem> {
         let positive = [
             ("eval_rate", self.eval_rate),
             ("rating.mu", self.rating.mu),

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::config::GauntletConfig;
-use super::observations::{Inputs, Presence};
+use super::observations::{Observations, Participation};
 use super::selection::Selection;
 use super::shortlist::Shortlist;
-use crate::gauntlet::checks::Likeness;
-use crate::gauntlet::conduct::{Book, Conduct, Penalty, Standing};
+use crate::gauntlet::checks::Similarity;
+use crate::gauntlet::conduct::{Conduct, PeerRecord, PeerTable, Penalty};
 use crate::gauntlet::scoring::Evaluation;
-use crate::objects::{Exclusion, Inclusion};
+use crate::objects::{DeltaRef, Exclusion};
 use crate::primitives::PeerId;
 
 /// The rules of judgement: constants, and how many deltas a round takes.
@@ -24,13 +24,13 @@ pub struct Gauntlet {
 /// What a round leads to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Outcome {
+pub struct RoundOutcome {
     /// Whose deltas count.
-    pub included: BTreeMap<PeerId, Inclusion>,
+    pub included: BTreeMap<PeerId, DeltaRef>,
     /// Whose do not, and why.
     pub excluded: BTreeMap<PeerId, Exclusion>,
     /// What is remembered of everybody.
-    pub book: Book,
+    pub book: PeerTable,
     /// Who is punished for what, in ascending order of peers.
     pub penalties: Vec<Penalty>,
     /// Shares of the reward; together at most 1.
@@ -52,7 +52,7 @@ impl Gauntlet {
     ///
     /// Clipping makes a delta that is too long harmless, but it would be as good as an honest one. The median is that of the
     /// peers that have proven themselves, if there are at least three of them here.
-    pub fn outsized(&self, book: &Book, norms: &BTreeMap<PeerId, f64>) -> BTreeSet<PeerId> {
+    pub fn outsized(&self, book: &PeerTable, norms: &BTreeMap<PeerId, f64>) -> BTreeSet<PeerId> {
         let is_number = |norm: &f64| norm.is_finite() && *norm > 0.0;
         let is_known = |peer: PeerId| book.get(peer).is_some_and(|known| known.is_established(&self.config));
         let sorted = |of: &dyn Fn(PeerId) -> bool| {
@@ -71,7 +71,7 @@ impl Gauntlet {
     }
 
     /// The shortlist that the inputs of a round lead to; nobody is on it, if there is no chance in the round.
-    pub fn shortlist_of(&self, before: &Book, inputs: &Inputs) -> Shortlist {
+    pub fn shortlist_of(&self, before: &PeerTable, inputs: &Observations) -> Shortlist {
         let Some(seed) = inputs.seed() else { return Shortlist::default() };
         self.shortlist(before, inputs.round, &inputs.delivered().into_keys().collect(), &seed)
     }
@@ -79,7 +79,7 @@ impl Gauntlet {
     /// What follows from what was remembered and observed.
     ///
     /// Total, and the same bits on every machine: all sums run in the order of peers, no function is the platform's.
-    pub fn judge(&self, before: &Book, inputs: &Inputs) -> Outcome {
+    pub fn judge(&self, before: &PeerTable, inputs: &Observations) -> RoundOutcome {
         let shortlist = self.shortlist_of(before, inputs);
         let mut book = before.clone();
         for peer in inputs.seated.keys().chain(&inputs.newcomers) {
@@ -93,16 +93,16 @@ impl Gauntlet {
         let (included, excluded) = self.select(&selection);
         let payouts = self.payouts(&scores(&book, inputs));
         book.forget(&self.config, inputs.round);
-        Outcome { included, excluded, book, penalties, payouts }
+        RoundOutcome { included, excluded, book, penalties, payouts }
     }
 
     /// Carries out all penalties and computes all scores anew.
     fn hold_to_account(
         &self,
-        book: &mut Book,
-        inputs: &Inputs,
+        book: &mut PeerTable,
+        inputs: &Observations,
         evaluation: &Evaluation,
-        copies: &BTreeMap<PeerId, Likeness>,
+        copies: &BTreeMap<PeerId, Similarity>,
     ) -> Vec<Penalty> {
         let num_delivered = inputs.delivered().len() as f64;
         let is_outage = num_delivered < self.config.penalties.network * inputs.seated.len() as f64;
@@ -125,21 +125,21 @@ impl Gauntlet {
     fn conduct(
         &self,
         peer: PeerId,
-        presence: Presence,
+        presence: Participation,
         is_outage: bool,
-        inputs: &Inputs,
+        inputs: &Observations,
         evaluation: &Evaluation,
-        copies: &BTreeMap<PeerId, Likeness>,
+        copies: &BTreeMap<PeerId, Similarity>,
     ) -> Conduct {
         let refused = inputs.refused.get(&peer).copied();
         let silence = match presence {
-            Presence::Silent(reason) => Some(reason).filter(|_| !is_outage),
-            Presence::Delivered(_) => refused.filter(|reason| reason.is_silence()),
+            Participation::Silent(reason) => Some(reason).filter(|_| !is_outage),
+            Participation::Delivered(_) => refused.filter(|reason| reason.is_silence()),
         };
         let is_unusable = inputs.measurements.get(&peer).is_some_and(|measurement| !measurement.is_usable());
         Conduct {
             silence,
-            is_present: matches!(presence, Presence::Delivered(_)),
+            is_present: matches!(presence, Participation::Delivered(_)),
             is_invalid: is_unusable || refused.is_some_and(|reason| !reason.is_silence()),
             is_answerable: evaluation.scores.contains_key(&peer) && !evaluation.is_trouble,
             likeness: copies.get(&peer).copied(),
@@ -148,7 +148,7 @@ impl Gauntlet {
 }
 
 /// Remembers whether a delta came that is one.
-fn record(standing: &mut Standing, conduct: Conduct) {
+fn record(standing: &mut PeerRecord, conduct: Conduct) {
     match conduct.silence {
         Some(Exclusion::Missing) => standing.silences = standing.silences.saturating_add(1),
         Some(_) => {
@@ -164,7 +164,7 @@ fn record(standing: &mut Standing, conduct: Conduct) {
 }
 
 /// The scores of all peers with a seat.
-fn scores(book: &Book, inputs: &Inputs) -> BTreeMap<PeerId, f64> {
+fn scores(book: &PeerTable, inputs: &Observations) -> BTreeMap<PeerId, f64> {
     let score = |peer: &PeerId| book.get(*peer).map(|standing| (*peer, standing.score));
     inputs.seated.keys().filter_map(score).collect()
 }

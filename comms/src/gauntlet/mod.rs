@@ -12,7 +12,7 @@ mod shortlist;
 pub mod verdict;
 
 pub use self::config::GauntletConfig;
-pub use self::judge::{Gauntlet, Outcome};
-pub use self::observations::{Inputs, Presence, Seated};
+pub use self::judge::{Gauntlet, RoundOutcome};
+pub use self::observations::{ActivePeer, Observations, Participation};
 pub use self::payouts::{PayoutConfig, PayoutRule};
 pub use self::shortlist::Shortlist;

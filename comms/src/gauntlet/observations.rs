@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::draw::{RoundSecret, Seed};
-use crate::gauntlet::checks::Overlap;
+use crate::gauntlet::checks::SimilarPair;
 use crate::gauntlet::scoring::Measurement;
-use crate::membership::Seat;
-use crate::objects::{Exclusion, Inclusion, Lineage, OuterSettings};
+use crate::membership::Slot;
+use crate::objects::{DeltaRef, Exclusion, Lineage, OuterSettings};
 use crate::primitives::{Digest, PeerId, Round};
 
 /// What a peer with a seat did in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Presence {
+pub enum Participation {
     /// Committed in time, and revealed.
-    Delivered(Inclusion),
+    Delivered(DeltaRef),
     /// Did not, and why: a reason that [is a silence](Exclusion::is_silence).
     Silent(Exclusion),
 }
@@ -24,11 +24,11 @@ pub enum Presence {
 /// A peer with a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seated {
+pub struct ActivePeer {
     /// Its seat, which says what it was assigned.
-    pub seat: Seat,
+    pub seat: Slot,
     /// What it did.
-    pub presence: Presence,
+    pub presence: Participation,
 }
 
 /// What one round is judged by.
@@ -36,7 +36,7 @@ pub struct Seated {
 /// All of it is in signed objects that anybody can fetch, or can be measured again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Inputs {
+pub struct Observations {
     /// The round.
     pub round: Round,
     /// The lineage of the weights that it starts from.
@@ -48,7 +48,7 @@ pub struct Inputs {
     /// What the proposer had pledged itself to; nothing in round 0, which measures nothing.
     pub secret: Option<RoundSecret>,
     /// All that had a seat and keep it.
-    pub seated: BTreeMap<PeerId, Seated>,
+    pub seated: BTreeMap<PeerId, ActivePeer>,
     /// Who has a seat from the next round on.
     pub newcomers: BTreeSet<PeerId>,
     /// Who delivered without a seat.
@@ -58,22 +58,22 @@ pub struct Inputs {
     /// Whose deltas of the round before were compared, too.
     pub earlier: BTreeSet<PeerId>,
     /// Pairs of deltas that are alike, ascending.
-    pub overlaps: Vec<Overlap>,
+    pub overlaps: Vec<SimilarPair>,
     /// What the evaluated deltas did.
     pub measurements: BTreeMap<PeerId, Measurement>,
 }
 
-impl Inputs {
+impl Observations {
     /// The chance of the round, if there is any in it.
     pub fn seed(&self) -> Option<Seed> {
         self.secret.map(|secret| secret.seed(self.round, self.base, &self.rolls))
     }
 
     /// Who delivered, and what.
-    pub fn delivered(&self) -> BTreeMap<PeerId, Inclusion> {
-        let delivery = |(peer, seated): (&PeerId, &Seated)| match seated.presence {
-            Presence::Delivered(inclusion) => Some((*peer, inclusion)),
-            Presence::Silent(_) => None,
+    pub fn delivered(&self) -> BTreeMap<PeerId, DeltaRef> {
+        let delivery = |(peer, seated): (&PeerId, &ActivePeer)| match seated.presence {
+            Participation::Delivered(inclusion) => Some((*peer, inclusion)),
+            Participation::Silent(_) => None,
         };
         self.seated.iter().filter_map(delivery).collect()
     }

@@ -4,34 +4,34 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::judge::Gauntlet;
-use super::observations::{Inputs, Presence};
+use super::observations::{Observations, Participation};
 use super::shortlist::Shortlist;
-use crate::gauntlet::checks::Likeness;
-use crate::gauntlet::conduct::Book;
+use crate::gauntlet::checks::Similarity;
+use crate::gauntlet::conduct::PeerTable;
 use crate::gauntlet::scoring::Evaluation;
-use crate::objects::{Exclusion, Inclusion};
+use crate::objects::{DeltaRef, Exclusion};
 use crate::primitives::PeerId;
 
 /// What a round is selected by.
 pub(crate) struct Selection<'round> {
     /// What was remembered before.
-    pub(crate) before: &'round Book,
+    pub(crate) before: &'round PeerTable,
     /// What is remembered now.
-    pub(crate) book: &'round Book,
+    pub(crate) book: &'round PeerTable,
     /// What was observed.
-    pub(crate) inputs: &'round Inputs,
+    pub(crate) inputs: &'round Observations,
     /// Whose deltas were looked at.
     pub(crate) shortlist: &'round Shortlist,
     /// What came out for those who were measured.
     pub(crate) evaluation: &'round Evaluation,
     /// Whose deltas are like others.
-    pub(crate) copies: &'round BTreeMap<PeerId, Likeness>,
+    pub(crate) copies: &'round BTreeMap<PeerId, Similarity>,
 }
 
 /// A delta that might count.
 struct Candidate {
     peer: PeerId,
-    inclusion: Inclusion,
+    inclusion: DeltaRef,
     score: f64,
     /// What it did in this round, if it was measured.
     gain: f64,
@@ -50,7 +50,7 @@ impl Gauntlet {
     pub(crate) fn select(
         &self,
         selection: &Selection<'_>,
-    ) -> (BTreeMap<PeerId, Inclusion>, BTreeMap<PeerId, Exclusion>) {
+    ) -> (BTreeMap<PeerId, DeltaRef>, BTreeMap<PeerId, Exclusion>) {
         let inputs = selection.inputs;
         let mut excluded: BTreeMap<PeerId, Exclusion> = BTreeMap::new();
         excluded.extend(inputs.strangers.iter().map(|peer| (*peer, Exclusion::UnknownPeer)));
@@ -58,8 +58,8 @@ impl Gauntlet {
         let mut candidates = Vec::new();
         for (peer, seated) in &inputs.seated {
             let inclusion = match seated.presence {
-                Presence::Delivered(inclusion) => Ok(inclusion),
-                Presence::Silent(reason) => Err(reason),
+                Participation::Delivered(inclusion) => Ok(inclusion),
+                Participation::Silent(reason) => Err(reason),
             };
             match inclusion.and_then(|inclusion| self.candidate(selection, *peer, inclusion)) {
                 Ok(candidate) => candidates.push(candidate),
@@ -73,7 +73,7 @@ impl Gauntlet {
     }
 
     /// A delta that may count, or the first reason why it may not.
-    fn candidate(&self, selection: &Selection<'_>, peer: PeerId, inclusion: Inclusion) -> Result<Candidate, Exclusion> {
+    fn candidate(&self, selection: &Selection<'_>, peer: PeerId, inclusion: DeltaRef) -> Result<Candidate, Exclusion> {
         if selection.before.get(peer).is_some_and(|known| known.is_banned(selection.inputs.round)) {
             return Err(Exclusion::Banned);
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::judge::Gauntlet;
 use crate::agreement::draw::Seed;
-use crate::gauntlet::conduct::{Book, Standing};
+use crate::gauntlet::conduct::{PeerRecord, PeerTable};
 use crate::primitives::{PeerId, Round};
 
 /// Whose deltas are fetched.
@@ -20,7 +20,7 @@ pub struct Shortlist {
 }
 
 /// A peer that delivered, and what is known of it.
-type Candidate<'book> = (PeerId, &'book Standing);
+type ShortlistCandidate<'book> = (PeerId, &'book PeerRecord);
 
 impl Shortlist {
     /// Everybody on it.
@@ -31,16 +31,16 @@ impl Shortlist {
 
 impl Gauntlet {
     /// The shortlist of a round in which the peers of `delivered` committed and revealed.
-    pub fn shortlist(&self, book: &Book, round: Round, delivered: &BTreeSet<PeerId>, seed: &Seed) -> Shortlist {
-        let unknown = Standing::newcomer(&self.config, round);
+    pub fn shortlist(&self, book: &PeerTable, round: Round, delivered: &BTreeSet<PeerId>, seed: &Seed) -> Shortlist {
+        let unknown = PeerRecord::newcomer(&self.config, round);
         let known = |peer: &PeerId| (*peer, book.get(*peer).unwrap_or(&unknown));
-        let candidates: Vec<Candidate<'_>> =
+        let candidates: Vec<ShortlistCandidate<'_>> =
             delivered.iter().map(known).filter(|(_, standing)| !standing.is_banned(round)).collect();
         Shortlist { gathered: self.ranking(&candidates), evaluated: self.sample(candidates, round, seed) }
     }
 
     /// The best of those whose deltas need not be measured.
-    fn ranking(&self, candidates: &[Candidate<'_>]) -> Vec<PeerId> {
+    fn ranking(&self, candidates: &[ShortlistCandidate<'_>]) -> Vec<PeerId> {
         let mut ranked = candidates.to_vec();
         ranked.retain(|(_, standing)| standing.is_established(&self.config));
         ranked.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
@@ -49,7 +49,7 @@ impl Gauntlet {
     }
 
     /// Who is evaluated: all, if there are not too many; else some who are hardly known and some who were not for long.
-    fn sample(&self, mut candidates: Vec<Candidate<'_>>, round: Round, seed: &Seed) -> BTreeSet<PeerId> {
+    fn sample(&self, mut candidates: Vec<ShortlistCandidate<'_>>, round: Round, seed: &Seed) -> BTreeSet<PeerId> {
         let places = self.config.evaluations as usize;
         if candidates.len() <= places {
             return candidates.into_iter().map(|(peer, _)| peer).collect();
@@ -64,8 +64,12 @@ impl Gauntlet {
     }
 
     /// One of several groups of peers with ratings alike, so that they play against their like.
-    fn bin<'book>(&self, mut candidates: Vec<Candidate<'book>>, seed: &Seed) -> Vec<Candidate<'book>> {
-        let ordinal = |candidate: &Candidate<'_>| candidate.1.rating.ordinal();
+    fn bin<'book>(
+        &self,
+        mut candidates: Vec<ShortlistCandidate<'book>>,
+        seed: &Seed,
+    ) -> Vec<ShortlistCandidate<'book>> {
+        let ordinal = |candidate: &ShortlistCandidate<'_>| candidate.1.rating.ordinal();
         candidates.sort_by(|one, other| ordinal(one).total_cmp(&ordinal(other)).then(one.0.cmp(&other.0)));
         let num_bins = self.config.bins.max(1);
         let bin = seed.draw("bin", 1, num_bins.into()).first().map_or(0, |bin| *bin as usize);
@@ -77,8 +81,8 @@ impl Gauntlet {
     ///
     /// Those of whom nothing good is known weigh less: their deltas count only if they are measured, so that it is no loss
     /// not to measure them, and a crowd of them does not keep others from being measured.
-    fn draw(&self, candidates: Vec<Candidate<'_>>, count: usize, round: Round, seed: &Seed) -> Vec<PeerId> {
-        let key = |(peer, standing): Candidate<'_>| {
+    fn draw(&self, candidates: Vec<ShortlistCandidate<'_>>, count: usize, round: Round, seed: &Seed) -> Vec<PeerId> {
+        let key = |(peer, standing): ShortlistCandidate<'_>| {
             let waited = round.0.saturating_sub(standing.last_evaluated.0).max(1);
             let weight = f64::from(waited) * if standing.bma > 0.0 { 1.0 } else { self.config.doubt };
             let chance = (ticket(seed, "sample", peer) as f64 + 0.5) / (1_u64 << 53) as f64;
@@ -112,9 +116,9 @@ mod tests {
         let config = GauntletConfig::default();
         let gauntlet = Gauntlet::new(config.clone(), 20);
         let seed = Seed::from_bytes([1; 32]);
-        let few = gauntlet.shortlist(&Book::default(), Round(3), &peers(0..20), &seed);
+        let few = gauntlet.shortlist(&PeerTable::default(), Round(3), &peers(0..20), &seed);
         assert_eq!((few.evaluated, few.gathered), (peers(0..20), vec![]));
-        let mut book = Book::default();
+        let mut book = PeerTable::default();
         let mut seen = BTreeSet::new();
         for round in (1..=60).map(Round) {
             let seed = Seed::from_bytes([round.0 as u8; 32]);
@@ -136,14 +140,14 @@ mod tests {
         let config = GauntletConfig { evaluations: 2, reserves: 1, ..GauntletConfig::default() };
         let gauntlet = Gauntlet::new(config.clone(), 2);
         let proven = |(peer, score): (PeerId, f64)| {
-            let standing = Standing::newcomer(&config, Round(0));
-            (peer, Standing { score, bma: 0.5, evaluations: 50, ..standing })
+            let standing = PeerRecord::newcomer(&config, Round(0));
+            (peer, PeerRecord { score, bma: 0.5, evaluations: 50, ..standing })
         };
         let scores = [5.0, 7.0, 6.0, 0.0, 9.0];
-        let mut book: Vec<(PeerId, Standing)> = peers(0..5).into_iter().zip(scores).map(proven).collect();
+        let mut book: Vec<(PeerId, PeerRecord)> = peers(0..5).into_iter().zip(scores).map(proven).collect();
         book[4].1.banned_until = Some(Round(31));
         let names: Vec<PeerId> = book.iter().map(|(peer, _)| *peer).collect();
-        let book: Book = book.into_iter().collect();
+        let book: PeerTable = book.into_iter().collect();
         let at = |round| gauntlet.shortlist(&book, Round(round), &peers(0..5), &Seed::from_bytes([9; 32]));
         assert_eq!(at(30).gathered, [names[1], names[2], names[0]]);
         assert!(!at(30).peers().contains(&names[4]));

@@ -7,15 +7,15 @@ use bytes::Bytes;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use crate::agreement::{Certificate, Chain};
-use crate::membership::Seat;
+use crate::membership::Slot;
 use crate::objects::envelope::Header;
-use crate::objects::{CheckpointDescription, Inclusion, Key, Lineage, Manifest};
+use crate::objects::{CheckpointDescription, DeltaRef, Key, Lineage, Manifest};
 use crate::primitives::{Digest, PeerId, Round, Timestamp};
 use crate::run::{CONCURRENCY, CommsError, Run};
 
 /// How far a follower has come, to be kept beside the weights.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Position {
+pub struct LightClientState {
     /// The round that starts from these weights.
     pub next: Round,
     /// Their lineage.
@@ -28,23 +28,23 @@ pub struct Position {
 
 /// Reads a run round by round and believes nothing that does not follow from what it knows.
 #[derive(Clone, Debug)]
-pub struct Follower {
+pub struct LightClient {
     run: Run,
     chain: Chain,
     outer_steps: u64,
     last: Option<Manifest>,
 }
 
-impl Follower {
+impl LightClient {
     /// Starts before round 0.
     pub fn genesis(run: Run) -> Self {
         let head = Lineage::genesis(run.id());
-        Self::resume(run, Position { next: Round::FIRST, head, outer_steps: 0, last: None })
+        Self::resume(run, LightClientState { next: Round::FIRST, head, outer_steps: 0, last: None })
     }
 
     /// Goes on from a position that was verified before.
-    pub fn resume(run: Run, position: Position) -> Self {
-        let Position { next, head, outer_steps, last } = position;
+    pub fn resume(run: Run, position: LightClientState) -> Self {
+        let LightClientState { next, head, outer_steps, last } = position;
         let chain = Chain::resume(run.id(), run.description().quorum.clone(), head, next);
         Self { run, chain, outer_steps, last }
     }
@@ -59,12 +59,17 @@ impl Follower {
             Some(round) => Some(run.manifest_leading_to(round, head).await?),
             None => None,
         };
-        Ok(Self::resume(run, Position { next, head, outer_steps, last }))
+        Ok(Self::resume(run, LightClientState { next, head, outer_steps, last }))
     }
 
     /// Where the follower stands.
-    pub fn position(&self) -> Position {
-        Position { next: self.next(), head: self.head(), outer_steps: self.outer_steps, last: self.last.clone() }
+    pub fn position(&self) -> LightClientState {
+        LightClientState {
+            next: self.next(),
+            head: self.head(),
+            outer_steps: self.outer_steps,
+            last: self.last.clone(),
+        }
     }
 
     /// The run that is followed.
@@ -93,8 +98,8 @@ impl Follower {
     }
 
     /// Where `peer` sits in the next round, if it has a seat.
-    pub fn seat(&self, peer: PeerId) -> Option<Seat> {
-        Seat::of(peer, self.last()?)
+    pub fn seat(&self, peer: PeerId) -> Option<Slot> {
+        Slot::of(peer, self.last()?)
     }
 
     /// The manifest of the next round, if it is there; the follower then stands after that round.
@@ -148,7 +153,7 @@ impl Follower {
 }
 
 impl Run {
-    /// See [`Follower::gather`].
+    /// See [`LightClient::gather`].
     pub(crate) async fn gather(&self, manifest: &Manifest) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
         let round = manifest.round();
         let deltas = manifest.included().iter().map(|(peer, inclusion)| (*peer, *inclusion));
@@ -156,7 +161,7 @@ impl Run {
         iter(fetches).buffer_unordered(CONCURRENCY).try_collect().await
     }
 
-    async fn delta(&self, round: Round, peer: PeerId, inclusion: Inclusion) -> Result<(PeerId, Bytes), CommsError> {
+    async fn delta(&self, round: Round, peer: PeerId, inclusion: DeltaRef) -> Result<(PeerId, Bytes), CommsError> {
         let limit = inclusion.length.saturating_add(Header::LENGTH as u64);
         let check = |object: Bytes| payload_of(&object, limit, inclusion.digest, round, peer);
         match self.fetch_delta(round, peer, limit, check).await {

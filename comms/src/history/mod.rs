@@ -3,4 +3,4 @@
 mod light_client;
 mod retention;
 
-pub use self::light_client::{Follower, Position};
+pub use self::light_client::{LightClient, LightClientState};

@@ -4,27 +4,27 @@ use std::fmt;
 
 use super::error::LedgerError;
 use super::ledger::Ledger;
-use super::rejection::Refusal;
-use crate::ledger::state::State;
+use super::rejection::Rejection;
+use crate::ledger::state::LedgerState;
 use crate::primitives::Digest;
 
 /// Something in a ledger that does not hold, or has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Finding {
+pub enum AuditFinding {
     /// An object or event that is no entry, or not one for its place: written by a stranger, or tampered with.
     Invalid {
         /// Its number.
         number: u64,
         /// The first thing that is wrong with it.
-        refusal: Refusal,
+        refusal: Rejection,
     },
     /// A signed entry that says what its author could not say at that moment.
     WithoutEffect {
         /// Its number.
         number: u64,
         /// Why not.
-        refusal: Refusal,
+        refusal: Rejection,
     },
     /// An entry was taken out, or something was written beyond the end.
     Gap {
@@ -40,7 +40,7 @@ pub enum Finding {
     },
 }
 
-impl Finding {
+impl AuditFinding {
     /// Whether entries were lost: nonsense that is skipped is a nuisance only.
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::Gap { .. } | Self::Rewritten { .. })
@@ -61,7 +61,7 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for AuditFinding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid { number, refusal } => write!(formatter, "entry {number} is invalid: {refusal}"),
@@ -76,16 +76,16 @@ impl fmt::Display for Finding {
 
 /// What reading all of a ledger gave.
 #[derive(Clone, Debug)]
-pub struct Audit {
+pub struct LedgerAudit {
     /// How many numbers are taken.
     pub lines: u64,
     /// The digest of the last entry that verifies, if there is one: whoever keeps it notices later whether the ledger was
     /// rewritten.
     pub head: Option<Digest>,
     /// What the ledger amounts to.
-    pub state: State,
+    pub state: LedgerState,
     /// What is wrong, in the order of the ledger.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<AuditFinding>,
 }
 
 /// Reads a ledger from its beginning and checks every entry; `seen` is the head of an earlier audit, which must still be
@@ -93,8 +93,8 @@ pub struct Audit {
 ///
 /// # Errors
 /// What the keeper says; whatever is wrong in the ledger is a finding.
-pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<Audit, LedgerError> {
-    let mut state = State::genesis(ledger.charter());
+pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<LedgerAudit, LedgerError> {
+    let mut state = LedgerState::genesis(ledger.charter());
     let (mut findings, mut head, mut is_seen) = (Vec::new(), None, false);
     for line in ledger.read(0).await? {
         let number = line.number;
@@ -105,15 +105,15 @@ pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<Audit, L
         }
         match (state.apply(&line), line.entry) {
             (Ok(()), _) => {}
-            (Err(refusal), Err(_)) => findings.push(Finding::Invalid { number, refusal }),
-            (Err(refusal), Ok(_)) => findings.push(Finding::WithoutEffect { number, refusal }),
+            (Err(refusal), Err(_)) => findings.push(AuditFinding::Invalid { number, refusal }),
+            (Err(refusal), Ok(_)) => findings.push(AuditFinding::WithoutEffect { number, refusal }),
         }
     }
     if let Some((missing, next)) = ledger.gap().await? {
-        findings.push(Finding::Gap { missing, next });
+        findings.push(AuditFinding::Gap { missing, next });
     }
     if let Some(expected) = seen.filter(|_| !is_seen) {
-        findings.push(Finding::Rewritten { expected });
+        findings.push(AuditFinding::Rewritten { expected });
     }
-    Ok(Audit { lines: state.next(), head, state, findings })
+    Ok(LedgerAudit { lines: state.next(), head, state, findings })
 }

@@ -5,29 +5,29 @@ use std::sync::Arc;
 
 use super::error::LedgerError;
 use super::ledger::Ledger;
-use super::operation::{CheckpointDigest, Scores, Statement};
-use super::rejection::Refusal;
-use crate::ledger::state::{Council, State};
-use crate::primitives::{Digest, Identity, PeerId};
+use super::operation::{CheckpointDigest, Operation, Scores};
+use super::rejection::Rejection;
+use crate::ledger::state::{LedgerState, ValidatorSetChange};
+use crate::primitives::{Digest, Keypair, PeerId};
 
 /// One reader's view of a ledger, and its pen.
 ///
 /// What would have no effect is refused before it is written.
 #[derive(Debug)]
-pub struct Registry {
+pub struct LedgerClient {
     ledger: Arc<dyn Ledger>,
-    state: State,
+    state: LedgerState,
 }
 
-impl Registry {
+impl LedgerClient {
     /// Nothing read yet.
     pub fn new(ledger: Arc<dyn Ledger>) -> Self {
-        let state = State::genesis(ledger.charter());
+        let state = LedgerState::genesis(ledger.charter());
         Self { ledger, state }
     }
 
     /// The state as of the last [`refresh`](Self::refresh).
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &LedgerState {
         &self.state
     }
 
@@ -40,7 +40,7 @@ impl Registry {
     }
 
     /// The same, telling why the line of number `watched` has no effect, if it has none.
-    async fn refresh_watching(&mut self, watched: Option<u64>) -> Result<(usize, Option<Refusal>), LedgerError> {
+    async fn refresh_watching(&mut self, watched: Option<u64>) -> Result<(usize, Option<Rejection>), LedgerError> {
         let lines = self.ledger.read(self.state.next()).await?;
         let mut refusal = None;
         for line in &lines {
@@ -59,9 +59,9 @@ impl Registry {
     /// what the keeper says.
     pub async fn submit(
         &mut self,
-        author: &Identity,
-        statement: Statement,
-        successor: Option<&Identity>,
+        author: &Keypair,
+        statement: Operation,
+        successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         self.refresh().await?;
         self.state.permits(author.peer(), &statement)?;
@@ -75,69 +75,69 @@ impl Registry {
     /// Takes part from now on, with deltas in the run's bucket or in the one at `bucket`.
     ///
     /// # Errors
-    /// As for [`Registry::submit`].
-    pub async fn register(&mut self, peer: &Identity, bucket: Option<String>) -> Result<u64, LedgerError> {
-        self.submit(peer, Statement::Register { bucket }, None).await
+    /// As for [`LedgerClient::submit`].
+    pub async fn register(&mut self, peer: &Keypair, bucket: Option<String>) -> Result<u64, LedgerError> {
+        self.submit(peer, Operation::Register { bucket }, None).await
     }
 
     /// Moves a member's deltas.
     ///
     /// # Errors
-    /// As for [`Registry::submit`].
-    pub async fn announce(&mut self, peer: &Identity, bucket: Option<String>) -> Result<u64, LedgerError> {
-        self.submit(peer, Statement::Announce { bucket }, None).await
+    /// As for [`LedgerClient::submit`].
+    pub async fn announce(&mut self, peer: &Keypair, bucket: Option<String>) -> Result<u64, LedgerError> {
+        self.submit(peer, Operation::Announce { bucket }, None).await
     }
 
     /// Goes on under another key.
     ///
     /// # Errors
-    /// As for [`Registry::submit`].
-    pub async fn rotate(&mut self, old: &Identity, new: &Identity) -> Result<u64, LedgerError> {
-        self.submit(old, Statement::Rotate { to: new.peer() }, Some(new)).await
+    /// As for [`LedgerClient::submit`].
+    pub async fn rotate(&mut self, old: &Keypair, new: &Keypair) -> Result<u64, LedgerError> {
+        self.submit(old, Operation::Rotate { to: new.peer() }, Some(new)).await
     }
 
     /// Takes part no longer.
     ///
     /// # Errors
-    /// As for [`Registry::submit`].
-    pub async fn leave(&mut self, peer: &Identity) -> Result<u64, LedgerError> {
-        self.submit(peer, Statement::Leave {}, None).await
+    /// As for [`LedgerClient::submit`].
+    pub async fn leave(&mut self, peer: &Keypair) -> Result<u64, LedgerError> {
+        self.submit(peer, Operation::Leave {}, None).await
     }
 
     /// Names the verdict on a round.
     ///
     /// # Errors
-    /// As for [`Registry::submit`].
-    pub async fn post_scores(&mut self, validator: &Identity, scores: Scores) -> Result<u64, LedgerError> {
-        self.submit(validator, Statement::Scores(scores), None).await
+    /// As for [`LedgerClient::submit`].
+    pub async fn post_scores(&mut self, validator: &Keypair, scores: Scores) -> Result<u64, LedgerError> {
+        self.submit(validator, Operation::Scores(scores), None).await
     }
 
     /// Names the weights at the start of a round.
     ///
     /// # Errors
-    /// As for [`Registry::submit`].
+    /// As for [`LedgerClient::submit`].
     pub async fn post_checkpoint(
         &mut self,
-        validator: &Identity,
+        validator: &Keypair,
         checkpoint: CheckpointDigest,
     ) -> Result<u64, LedgerError> {
-        self.submit(validator, Statement::Checkpoint(checkpoint), None).await
+        self.submit(validator, Operation::Checkpoint(checkpoint), None).await
     }
 
     /// Votes for other validators.
     ///
     /// # Errors
-    /// As for [`Registry::submit`].
+    /// As for [`LedgerClient::submit`].
     pub async fn vote(
         &mut self,
-        validator: &Identity,
+        validator: &Keypair,
         members: BTreeSet<PeerId>,
         threshold: u32,
         accounts: Option<Digest>,
     ) -> Result<u64, LedgerError> {
         self.refresh().await?;
         let generation = self.state.council().generation.saturating_add(1);
-        let council = Council { generation, members, threshold, accounts };
-        self.submit(validator, Statement::Validators(council), None).await
+        let council = ValidatorSetChange { generation, members, threshold, accounts };
+        self.submit(validator, Operation::Validators(council), None).await
     }
 }

@@ -5,36 +5,36 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::audit::audit;
-use super::client::Registry;
+use super::client::LedgerClient;
 use super::error::LedgerError;
 use super::ledger::Ledger;
-use super::operation::{CheckpointDigest, Scores, Statement};
-use super::rejection::Refusal;
+use super::operation::{CheckpointDigest, Operation, Scores};
+use super::rejection::Rejection;
 use crate::bucket::Violation;
-use crate::ledger::state::{Membership, State};
+use crate::ledger::state::{LedgerState, Membership};
 use crate::objects::Lineage;
-use crate::primitives::{Digest, Identity, PeerId, Round};
+use crate::primitives::{Digest, Keypair, PeerId, Round};
 
 /// Somebody with a way of his own to one ledger that all share.
 #[derive(Clone, Debug)]
-pub struct Party {
+pub struct LedgerParty {
     /// Who it is.
-    pub identity: Identity,
+    pub identity: Keypair,
     /// His way to the ledger.
     pub ledger: Arc<dyn Ledger>,
 }
 
-impl Party {
+impl LedgerParty {
     fn peer(&self) -> PeerId {
         self.identity.peer()
     }
 
-    fn registry(&self) -> Registry {
-        Registry::new(self.ledger.clone())
+    fn registry(&self) -> LedgerClient {
+        LedgerClient::new(self.ledger.clone())
     }
 }
 
-type Outcome = Result<(), Violation>;
+type LedgerCheck = Result<(), Violation>;
 
 /// Holds an empty ledger to its contract.
 ///
@@ -45,11 +45,11 @@ type Outcome = Result<(), Violation>;
 /// # Errors
 /// The first promise that is broken; errors of the keeper count.
 pub async fn check_ledger_conformance(
-    validators: &[Party; 3],
-    strangers: &[Party; 3],
-    spare: &Identity,
+    validators: &[LedgerParty; 3],
+    strangers: &[LedgerParty; 3],
+    spare: &Keypair,
     accounts: Option<Digest>,
-) -> Outcome {
+) -> LedgerCheck {
     a_new_ledger_is_its_charter(validators).await?;
     anybody_registers(strangers).await?;
     secrets_are_refused(strangers).await?;
@@ -62,19 +62,19 @@ pub async fn check_ledger_conformance(
     state_is_a_fold(validators, strangers).await
 }
 
-async fn a_new_ledger_is_its_charter(validators: &[Party; 3]) -> Outcome {
+async fn a_new_ledger_is_its_charter(validators: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "a new ledger is its charter";
     for party in validators {
         expect(law, party.ledger.read(0).await, Vec::new())?;
         let council = &party.ledger.charter().council;
-        let members = validators.iter().map(Party::peer).collect();
+        let members = validators.iter().map(LedgerParty::peer).collect();
         require(law, council.members == members && council.threshold == 2, || format!("the charter has {council:?}"))?;
     }
     Ok(())
 }
 
 /// All at once, so that they race for places.
-async fn anybody_registers(strangers: &[Party; 3]) -> Outcome {
+async fn anybody_registers(strangers: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "anybody registers, in one order for all";
     let numbers = join_all(strangers.iter().map(async |party| {
         let mut registry = party.registry();
@@ -87,20 +87,20 @@ async fn anybody_registers(strangers: &[Party; 3]) -> Outcome {
     let state = state(law, &strangers[0]).await?;
     for party in strangers {
         require(law, state.is_member(party.peer()), || format!("{} is no member", party.peer()))?;
-        let refusal = Refusal::AlreadyMember { peer: party.peer() };
+        let refusal = Rejection::AlreadyMember { peer: party.peer() };
         refuses(law, party.registry().register(&party.identity, None).await, &refusal)?;
     }
     Ok(())
 }
 
-async fn secrets_are_refused(strangers: &[Party; 3]) -> Outcome {
+async fn secrets_are_refused(strangers: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "secrets never enter a ledger";
     let party = &strangers[0];
     for url in ["s3://key:secret@bucket/prefix", "s3://bucket?secret=word", "memory://", "https://key@host/"] {
         let before = party.ledger.read(0).await.map_err(|error| violation(law, error))?;
-        let statement = Statement::Announce { bucket: Some(url.into()) };
+        let statement = Operation::Announce { bucket: Some(url.into()) };
         match party.ledger.append(&party.identity, statement, None).await {
-            Err(LedgerError::Refused(Refusal::Bucket { .. })) => {}
+            Err(LedgerError::Refused(Rejection::Bucket { .. })) => {}
             other => return broken(law, format!("announcing {url} gave {other:?}")),
         }
         expect(law, party.ledger.read(0).await, before)?;
@@ -108,7 +108,7 @@ async fn secrets_are_refused(strangers: &[Party; 3]) -> Outcome {
     Ok(())
 }
 
-async fn buckets_are_announced(strangers: &[Party; 3]) -> Outcome {
+async fn buckets_are_announced(strangers: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "buckets are announced";
     let party = &strangers[1];
     let url = "s3://bucket/mine?endpoint=https://host.example&region=eu".to_owned();
@@ -122,15 +122,15 @@ async fn buckets_are_announced(strangers: &[Party; 3]) -> Outcome {
     Ok(())
 }
 
-async fn a_key_rotates_with_its_own_consent(strangers: &[Party; 3], spare: &Identity) -> Outcome {
+async fn a_key_rotates_with_its_own_consent(strangers: &[LedgerParty; 3], spare: &Keypair) -> LedgerCheck {
     let law = "a key rotates with its own consent, and never comes back";
     let (party, other) = (&strangers[0], &strangers[1]);
-    let to = Statement::Rotate { to: spare.peer() };
+    let to = Operation::Rotate { to: spare.peer() };
     match party.ledger.append(&party.identity, to, Some(&other.identity)).await {
-        Err(LedgerError::Refused(Refusal::NoConsent)) => {}
+        Err(LedgerError::Refused(Rejection::NoConsent)) => {}
         outcome => return broken(law, format!("rotating without consent gave {outcome:?}")),
     }
-    let in_use = Refusal::KeyInUse { peer: other.peer() };
+    let in_use = Rejection::KeyInUse { peer: other.peer() };
     refuses(law, party.registry().rotate(&party.identity, &other.identity).await, &in_use)?;
     let number = party.registry().rotate(&party.identity, spare).await.map_err(|error| violation(law, error))?;
     let state = state(law, other).await?;
@@ -139,28 +139,28 @@ async fn a_key_rotates_with_its_own_consent(strangers: &[Party; 3], spare: &Iden
     let rotated = Membership::Rotated { at: number, to: spare.peer() };
     require(law, old == Some(rotated), || format!("the old key is {old:?}"))?;
     require(law, state.current_key(party.peer()) == spare.peer(), || "the old key does not lead to the new".into())?;
-    let given_up = Refusal::GivenUp { peer: party.peer() };
+    let given_up = Rejection::GivenUp { peer: party.peer() };
     refuses(law, party.registry().register(&party.identity, None).await, &given_up)?;
-    let no_member = Refusal::NotMember { peer: party.peer() };
+    let no_member = Rejection::NotMember { peer: party.peer() };
     refuses(law, party.registry().leave(&party.identity).await, &no_member)
 }
 
-async fn a_member_leaves_and_returns(strangers: &[Party; 3]) -> Outcome {
+async fn a_member_leaves_and_returns(strangers: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "a member leaves and may return";
     let party = &strangers[2];
     party.registry().leave(&party.identity).await.map_err(|error| violation(law, error))?;
     require(law, !state(law, party).await?.is_member(party.peer()), || "it is still a member".into())?;
-    let no_member = Refusal::NotMember { peer: party.peer() };
+    let no_member = Rejection::NotMember { peer: party.peer() };
     refuses(law, party.registry().leave(&party.identity).await, &no_member)?;
     party.registry().register(&party.identity, None).await.map_err(|error| violation(law, error))?;
     require(law, state(law, party).await?.is_member(party.peer()), || "it did not return".into())
 }
 
-async fn validators_and_nobody_else_post(validators: &[Party; 3], strangers: &[Party; 3]) -> Outcome {
+async fn validators_and_nobody_else_post(validators: &[LedgerParty; 3], strangers: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "validators post scores, once each, and enough of them agree";
     let scores = |text: &str| Scores { round: Round(4), verdict: Digest::of(text.as_bytes()), payouts: None };
     let stranger = &strangers[1];
-    let refusal = Refusal::NotValidator { peer: stranger.peer() };
+    let refusal = Rejection::NotValidator { peer: stranger.peer() };
     refuses(law, stranger.registry().post_scores(&stranger.identity, scores("right")).await, &refusal)?;
     for (validator, text, agreed) in [
         (&validators[0], "right", None),
@@ -176,11 +176,11 @@ async fn validators_and_nobody_else_post(validators: &[Party; 3], strangers: &[P
         require(law, got == agreed, || format!("agreed is {got:?}, not {agreed:?}"))?;
     }
     let validator = &validators[1];
-    let refusal = Refusal::AlreadySaid { validator: validator.peer(), round: Round(4) };
+    let refusal = Rejection::AlreadySaid { validator: validator.peer(), round: Round(4) };
     refuses(law, validator.registry().post_scores(&validator.identity, scores("right")).await, &refusal)
 }
 
-async fn checkpoints_are_agreed_on(validators: &[Party; 3]) -> Outcome {
+async fn checkpoints_are_agreed_on(validators: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "checkpoints are agreed on";
     let lineage = Lineage::from_digest(Digest::of(b"lineage"));
     let checkpoint = CheckpointDigest { round: Round(5), lineage, weights: Digest::of(b"weights") };
@@ -192,7 +192,7 @@ async fn checkpoints_are_agreed_on(validators: &[Party; 3]) -> Outcome {
     require(law, newest == Some((Round(5), checkpoint)), || format!("newest is {newest:?}"))
 }
 
-async fn enough_votes_change_the_validators(validators: &[Party; 3], accounts: Option<Digest>) -> Outcome {
+async fn enough_votes_change_the_validators(validators: &[LedgerParty; 3], accounts: Option<Digest>) -> LedgerCheck {
     let law = "enough votes change the validators";
     let [first, second, third] = validators;
     let members = [first.peer(), second.peer()];
@@ -204,11 +204,11 @@ async fn enough_votes_change_the_validators(validators: &[Party; 3], accounts: O
     }
     let council = state(law, first).await?.council().clone();
     require(law, council.members == members.into(), || format!("validators are {council:?}"))?;
-    let refusal = Refusal::NotValidator { peer: third.peer() };
+    let refusal = Rejection::NotValidator { peer: third.peer() };
     refuses(law, third.registry().vote(&third.identity, members.into(), 2, accounts).await, &refusal)
 }
 
-async fn state_is_a_fold(validators: &[Party; 3], strangers: &[Party; 3]) -> Outcome {
+async fn state_is_a_fold(validators: &[LedgerParty; 3], strangers: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "all readers fold the same lines to the same state";
     let first = audit(strangers[0].ledger.as_ref(), None).await.map_err(|error| violation(law, error))?;
     require(law, first.findings.is_empty(), || format!("{:?}", first.findings))?;
@@ -225,31 +225,31 @@ async fn state_is_a_fold(validators: &[Party; 3], strangers: &[Party; 3]) -> Out
     Ok(())
 }
 
-async fn state(law: &'static str, party: &Party) -> Result<State, Violation> {
+async fn state(law: &'static str, party: &LedgerParty) -> Result<LedgerState, Violation> {
     let mut registry = party.registry();
     registry.refresh().await.map_err(|error| violation(law, error))?;
     Ok(registry.state().clone())
 }
 
-fn refuses(law: &'static str, got: Result<u64, LedgerError>, expected: &Refusal) -> Outcome {
+fn refuses(law: &'static str, got: Result<u64, LedgerError>, expected: &Rejection) -> LedgerCheck {
     match got {
         Err(LedgerError::Refused(refusal)) if refusal == *expected => Ok(()),
         got => broken(law, format!("expected `{expected}`, got {got:?}")),
     }
 }
 
-fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, LedgerError>, expected: T) -> Outcome {
+fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, LedgerError>, expected: T) -> LedgerCheck {
     match got {
         Ok(got) if got == expected => Ok(()),
         got => broken(law, format!("expected {expected:?}, got {got:?}")),
     }
 }
 
-fn require(law: &'static str, holds: bool, detail: impl FnOnce() -> String) -> Outcome {
+fn require(law: &'static str, holds: bool, detail: impl FnOnce() -> String) -> LedgerCheck {
     if holds { Ok(()) } else { broken(law, detail()) }
 }
 
-fn broken(law: &'static str, detail: String) -> Outcome {
+fn broken(law: &'static str, detail: String) -> LedgerCheck {
     // Entries print long.
     Err(Violation { law, detail: detail.chars().take(400).collect() })
 }

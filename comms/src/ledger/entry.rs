@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::operation::Statement;
-use super::rejection::Refusal;
-use crate::primitives::{Digest, Domain, Identity, PeerId, RunId, Signature};
+use super::operation::Operation;
+use super::rejection::Rejection;
+use crate::primitives::{Digest, Domain, Keypair, PeerId, RunId, Signature};
 
 const VERSION: u16 = 1;
 
 /// Where an entry stands; it is signed, so that an entry counts there and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct EntryPosition {
     /// The run.
     pub run: RunId,
     /// Its number: in a bucket that of the object, in a contract how many entries its account made before.
@@ -19,7 +19,7 @@ pub struct Place {
     pub after: Digest,
 }
 
-impl Place {
+impl EntryPosition {
     /// The first place of a run's log, which stands on the run itself.
     pub fn genesis(run: RunId) -> Self {
         Self { run, number: 0, after: *run.digest() }
@@ -33,9 +33,9 @@ impl Place {
 /// - Its encoding has at most [`Entry::MAX_LENGTH`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    place: Place,
+    place: EntryPosition,
     author: PeerId,
-    statement: Statement,
+    statement: Operation,
     signature: Signature,
     consent: Option<Signature>,
 }
@@ -49,13 +49,13 @@ struct Signed {
     number: u64,
     after: Digest,
     author: PeerId,
-    statement: Statement,
+    statement: Operation,
 }
 
 /// The object as it is written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct EntryDocument {
     entry: Signed,
     signature: SignatureText,
     consent: Option<SignatureText>,
@@ -64,11 +64,11 @@ struct Document {
 /// The only field that is read of an entry of an unknown version.
 #[derive(Deserialize)]
 struct Versioned {
-    entry: Version,
+    entry: EntryVersion,
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct EntryVersion {
     version: u16,
 }
 
@@ -102,18 +102,18 @@ impl Entry {
     /// Signs a statement for one place; `successor` is the new key of a rotation.
     ///
     /// # Errors
-    /// [`Refusal::NoConsent`] if the successor is not who the statement names, or what
-    /// [the statement itself](Statement::check) is refused for.
+    /// [`Rejection::NoConsent`] if the successor is not who the statement names, or what
+    /// [the statement itself](Operation::check) is refused for.
     pub fn seal(
-        author: &Identity,
-        place: Place,
-        statement: Statement,
-        successor: Option<&Identity>,
-    ) -> Result<Self, Refusal> {
+        author: &Keypair,
+        place: EntryPosition,
+        statement: Operation,
+        successor: Option<&Keypair>,
+    ) -> Result<Self, Rejection> {
         statement.check()?;
-        let expected = if let Statement::Rotate { to } = &statement { Some(*to) } else { None };
-        if successor.map(Identity::peer) != expected {
-            return Err(Refusal::NoConsent);
+        let expected = if let Operation::Rotate { to } = &statement { Some(*to) } else { None };
+        if successor.map(Keypair::peer) != expected {
+            return Err(Rejection::NoConsent);
         }
         let message = message(&place, author.peer(), &statement);
         let signature = author.sign(Domain::Ledger, &message);
@@ -126,12 +126,12 @@ impl Entry {
     /// # Errors
     /// As for [`Entry::parse`], as far as the parts can be wrong.
     pub fn assemble(
-        place: Place,
+        place: EntryPosition,
         author: PeerId,
-        statement: Statement,
+        statement: Operation,
         signature: Signature,
         consent: Option<Signature>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let entry = Self { place, author, statement, signature, consent };
         entry.check_signatures()?;
         Ok(entry)
@@ -141,17 +141,17 @@ impl Entry {
     ///
     /// # Errors
     /// The first thing that is wrong with it, cheapest check first, signatures last.
-    pub fn open(bytes: &[u8], place: &Place) -> Result<Self, Refusal> {
+    pub fn open(bytes: &[u8], place: &EntryPosition) -> Result<Self, Rejection> {
         let entry = Self::parse(bytes)?;
-        let Place { run, number, after } = entry.place;
+        let EntryPosition { run, number, after } = entry.place;
         if run != place.run {
-            return Err(Refusal::OtherRun { expected: place.run, got: run });
+            return Err(Rejection::OtherRun { expected: place.run, got: run });
         }
         if number != place.number {
-            return Err(Refusal::WrongNumber { expected: place.number, got: number });
+            return Err(Rejection::WrongNumber { expected: place.number, got: number });
         }
         if after != place.after {
-            return Err(Refusal::WrongPredecessor { expected: place.after, got: after });
+            return Err(Rejection::WrongPredecessor { expected: place.after, got: after });
         }
         entry.check_signatures()?;
         Ok(entry)
@@ -160,18 +160,19 @@ impl Entry {
     /// Reads the encoding of any entry; its signatures are not checked.
     ///
     /// # Errors
-    /// [`Refusal::TooLarge`], [`Refusal::NotReadable`], [`Refusal::UnknownVersion`] or [`Refusal::NotCanonical`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+    /// [`Rejection::TooLarge`], [`Rejection::NotReadable`], [`Rejection::UnknownVersion`] or [`Rejection::NotCanonical`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, Rejection> {
         if bytes.len() > Self::MAX_LENGTH {
-            return Err(Refusal::TooLarge { got: bytes.len() as u64, limit: Self::MAX_LENGTH as u64 });
+            return Err(Rejection::TooLarge { got: bytes.len() as u64, limit: Self::MAX_LENGTH as u64 });
         }
-        let Versioned { entry: Version { version: got } } = serde_json::from_slice(bytes).map_err(not_readable)?;
+        let Versioned { entry: EntryVersion { version: got } } = serde_json::from_slice(bytes).map_err(not_readable)?;
         if got != VERSION {
-            return Err(Refusal::UnknownVersion { expected: VERSION, got });
+            return Err(Rejection::UnknownVersion { expected: VERSION, got });
         }
-        let Document { entry: signed, signature, consent } = serde_json::from_slice(bytes).map_err(not_readable)?;
+        let EntryDocument { entry: signed, signature, consent } =
+            serde_json::from_slice(bytes).map_err(not_readable)?;
         let entry = Self {
-            place: Place { run: signed.run, number: signed.number, after: signed.after },
+            place: EntryPosition { run: signed.run, number: signed.number, after: signed.after },
             author: signed.author,
             statement: signed.statement,
             signature: signature.0,
@@ -179,23 +180,23 @@ impl Entry {
         };
         match entry.to_bytes() == bytes {
             true => Ok(entry),
-            false => Err(Refusal::NotCanonical),
+            false => Err(Rejection::NotCanonical),
         }
     }
 
-    fn check_signatures(&self) -> Result<(), Refusal> {
+    fn check_signatures(&self) -> Result<(), Rejection> {
         let message = message(&self.place, self.author, &self.statement);
         if !self.author.verify(Domain::Ledger, &message, &self.signature) {
-            return Err(Refusal::BadSignature { author: self.author });
+            return Err(Rejection::BadSignature { author: self.author });
         }
         let agrees = match (&self.statement, &self.consent) {
-            (Statement::Rotate { to }, Some(consent)) => to.verify(Domain::Ledger, &message, consent),
-            (Statement::Rotate { .. }, None) | (_, Some(_)) => false,
+            (Operation::Rotate { to }, Some(consent)) => to.verify(Domain::Ledger, &message, consent),
+            (Operation::Rotate { .. }, None) | (_, Some(_)) => false,
             (_, None) => true,
         };
         match agrees {
             true => self.statement.check(),
-            false => Err(Refusal::NoConsent),
+            false => Err(Rejection::NoConsent),
         }
     }
 
@@ -203,7 +204,7 @@ impl Entry {
     pub fn to_bytes(&self) -> Vec<u8> {
         let entry = signed(&self.place, self.author, &self.statement);
         let consent = self.consent.map(SignatureText);
-        let mut bytes = to_json(&Document { entry, signature: SignatureText(self.signature), consent });
+        let mut bytes = to_json(&EntryDocument { entry, signature: SignatureText(self.signature), consent });
         bytes.push(b'\n');
         bytes
     }
@@ -214,7 +215,7 @@ impl Entry {
     }
 
     /// Where it stands.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &EntryPosition {
         &self.place
     }
 
@@ -224,7 +225,7 @@ impl Entry {
     }
 
     /// What is said.
-    pub fn statement(&self) -> &Statement {
+    pub fn statement(&self) -> &Operation {
         &self.statement
     }
 
@@ -239,13 +240,13 @@ impl Entry {
     }
 }
 
-fn signed(place: &Place, author: PeerId, statement: &Statement) -> Signed {
-    let Place { run, number, after } = *place;
+fn signed(place: &EntryPosition, author: PeerId, statement: &Operation) -> Signed {
+    let EntryPosition { run, number, after } = *place;
     Signed { version: VERSION, run, number, after, author, statement: statement.clone() }
 }
 
 /// What is signed: the value of `entry`, byte for byte as it stands in the object.
-fn message(place: &Place, author: PeerId, statement: &Statement) -> Vec<u8> {
+fn message(place: &EntryPosition, author: PeerId, statement: &Operation) -> Vec<u8> {
     to_json(&signed(place, author, statement))
 }
 
@@ -253,7 +254,7 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("numbers, texts and lists of them are JSON")
 }
 
-fn not_readable(error: serde_json::Error) -> Refusal {
+fn not_readable(error: serde_json::Error) -> Rejection {
     // Names that a stranger chose may be long.
-    Refusal::NotReadable { reason: error.to_string().chars().take(200).collect() }
+    Rejection::NotReadable { reason: error.to_string().chars().take(200).collect() }
 }

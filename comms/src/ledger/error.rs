@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::rejection::Refusal;
+use super::rejection::Rejection;
 use crate::bucket::BucketError;
 
 /// Why a ledger did not do what was asked.
@@ -15,10 +15,10 @@ pub enum LedgerError {
     Bucket(#[from] BucketError),
     /// What was to be said would have no effect, and was not written.
     #[error("the ledger would not count it: {0}")]
-    Refused(#[from] Refusal),
+    Refused(#[from] Rejection),
     /// Written, but something that came before it took its effect away.
     #[error("entry {number} was written, but has no effect: {refusal}")]
-    Overtaken { number: u64, refusal: Refusal },
+    Overtaken { number: u64, refusal: Rejection },
     /// Others wrote every time before us.
     #[error("{attempts} others wrote before us, one after the other")]
     Crowded { attempts: u32 },

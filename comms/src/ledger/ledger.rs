@@ -7,18 +7,18 @@ use async_trait::async_trait;
 
 use super::entry::Entry;
 use super::error::LedgerError;
-use super::operation::Statement;
-use super::rejection::Refusal;
-use crate::ledger::state::Charter;
-use crate::primitives::Identity;
+use super::operation::Operation;
+use super::rejection::Rejection;
+use crate::ledger::state::Genesis;
+use crate::primitives::Keypair;
 
 /// What stands under one number: an entry whose signatures and place hold, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct NumberedEntry {
     /// Its number in the ledger's order.
     pub number: u64,
     /// The entry.
-    pub entry: Result<Entry, Refusal>,
+    pub entry: Result<Entry, Rejection>,
 }
 
 /// A list of entries that anyone may add to and nobody may change.
@@ -30,13 +30,13 @@ pub struct Line {
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync {
     /// What the ledger began with.
-    fn charter(&self) -> &Charter;
+    fn charter(&self) -> &Genesis;
 
     /// The lines from number `since` on.
     ///
     /// # Errors
     /// What the keeper says; nothing that a stranger writes is an error.
-    async fn read(&self, since: u64) -> Result<Vec<Line>, LedgerError>;
+    async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError>;
 
     /// Signs a statement in the author's name, and in that of `successor` if it is a rotation, and adds it; gives its
     /// number.
@@ -47,9 +47,9 @@ pub trait Ledger: Debug + Send + Sync {
     /// [`LedgerError::Refused`] for what could not be signed, [`LedgerError::Crowded`], or what the keeper says.
     async fn append(
         &self,
-        author: &Identity,
-        statement: Statement,
-        successor: Option<&Identity>,
+        author: &Keypair,
+        statement: Operation,
+        successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError>;
 
     /// The first number that is missing, and one beyond it that is there, if somebody took entries out.
@@ -63,19 +63,19 @@ pub trait Ledger: Debug + Send + Sync {
 
 #[async_trait]
 impl<L: Ledger + ?Sized> Ledger for Arc<L> {
-    fn charter(&self) -> &Charter {
+    fn charter(&self) -> &Genesis {
         self.as_ref().charter()
     }
 
-    async fn read(&self, since: u64) -> Result<Vec<Line>, LedgerError> {
+    async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
         self.as_ref().read(since).await
     }
 
     async fn append(
         &self,
-        author: &Identity,
-        statement: Statement,
-        successor: Option<&Identity>,
+        author: &Keypair,
+        statement: Operation,
+        successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         self.as_ref().append(author, statement, successor).await
     }

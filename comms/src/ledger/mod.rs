@@ -11,11 +11,11 @@ mod operation;
 mod rejection;
 pub mod state;
 
-pub use self::audit::{Audit, Finding, audit};
-pub use self::client::Registry;
-pub use self::conformance::{Party, check_ledger_conformance};
-pub use self::entry::{Entry, Place};
+pub use self::audit::{AuditFinding, LedgerAudit, audit};
+pub use self::client::LedgerClient;
+pub use self::conformance::{LedgerParty, check_ledger_conformance};
+pub use self::entry::{Entry, EntryPosition};
 pub use self::error::LedgerError;
-pub use self::ledger::{Ledger, Line};
-pub use self::operation::{CheckpointDigest, Scores, Statement};
-pub use self::rejection::Refusal;
+pub use self::ledger::{Ledger, NumberedEntry};
+pub use self::operation::{CheckpointDigest, Operation, Scores};
+pub use self::rejection::Rejection;

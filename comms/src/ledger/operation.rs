@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rejection::Refusal;
-use crate::ledger::state::Council;
+use super::rejection::Rejection;
+use crate::ledger::state::ValidatorSetChange;
 use crate::objects::Lineage;
 use crate::primitives::{Digest, PeerId, Round};
-use crate::run::Residence;
+use crate::run::DeltaLocation;
 
 /// One thing that one peer or validator says; whether it takes effect is up to the [`State`](crate::ledger::state::State) it meets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
-pub enum Statement {
+pub enum Operation {
     /// The author takes part from now on; nobody has to approve.
     Register {
         /// Where it keeps its deltas, if not in the run's bucket.
@@ -35,7 +35,7 @@ pub enum Statement {
     /// A validator names the weights at the start of a round.
     Checkpoint(CheckpointDigest),
     /// A validator votes for other validators; the vote of as many as the threshold asks for makes it so.
-    Validators(Council),
+    Validators(ValidatorSetChange),
 }
 
 /// The outcome of a round, by digest: what peers earned stands in the verdict itself, in the bucket.
@@ -62,7 +62,7 @@ pub struct CheckpointDigest {
     pub weights: Digest,
 }
 
-impl Statement {
+impl Operation {
     /// A word for people.
     pub fn name(&self) -> &'static str {
         match self {
@@ -79,11 +79,13 @@ impl Statement {
     /// Refuses what no state could accept: buckets that others cannot reach or that hold keys, impossible councils.
     ///
     /// # Errors
-    /// [`Refusal::Bucket`] or [`Refusal::Council`].
-    pub fn check(&self) -> Result<(), Refusal> {
+    /// [`Rejection::Bucket`] or [`Rejection::ValidatorSetChange`].
+    pub fn check(&self) -> Result<(), Rejection> {
         match self {
-            Self::Register { bucket: Some(url) } | Self::Announce { bucket: Some(url) } => Residence::check_url(url)
-                .map_err(|error| Refusal::Bucket { reason: error.to_string().chars().take(200).collect() }),
+            Self::Register { bucket: Some(url) } | Self::Announce { bucket: Some(url) } => {
+                DeltaLocation::check_url(url)
+                    .map_err(|error| Rejection::Bucket { reason: error.to_string().chars().take(200).collect() })
+            }
             Self::Validators(council) => council.check(),
             _ => Ok(()),
         }

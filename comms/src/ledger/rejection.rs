@@ -8,7 +8,7 @@ use crate::primitives::{Digest, PeerId, Round, RunId};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message names its fields")]
-pub enum Refusal {
+pub enum Rejection {
     /// Larger than any entry; nothing was downloaded. In bytes.
     #[error("it has {got} bytes, limit is {limit}")]
     TooLarge { got: u64, limit: u64 },
@@ -69,7 +69,7 @@ pub enum Refusal {
     WrongGeneration { expected: u64, got: u64 },
 }
 
-impl Refusal {
+impl Rejection {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         let text = match self {

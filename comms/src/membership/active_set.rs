@@ -8,13 +8,13 @@ use crate::primitives::{PeerId, Round};
 
 /// The newest signs of life of one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Presence {
+pub(crate) struct Liveness {
     pub(crate) said_hello: bool,
     pub(crate) heartbeat: Option<Round>,
     pub(crate) farewell: Option<Round>,
 }
 
-impl Presence {
+impl Liveness {
     /// Whether the peer said farewell and was not heard of since.
     fn has_left(&self) -> bool {
         self.farewell.is_some() && self.farewell >= self.heartbeat
@@ -23,7 +23,7 @@ impl Presence {
 
 /// The newest signs of life of everybody, as far as listings have shown them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Attendance(BTreeMap<PeerId, Presence>);
+pub(crate) struct Attendance(BTreeMap<PeerId, Liveness>);
 
 impl Attendance {
     /// Learns from a listing of all peers; what was seen before is not forgotten if the listing is stale.
@@ -40,18 +40,18 @@ impl Attendance {
         }
     }
 
-    fn of(&self, peer: PeerId) -> Presence {
+    fn of(&self, peer: PeerId) -> Liveness {
         self.0.get(&peer).copied().unwrap_or_default()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerId, Presence)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerId, Liveness)> {
         self.0.iter().map(|(peer, presence)| (*peer, *presence))
     }
 }
 
 /// The view of one round, from all that can be known before its deltas are looked at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Roster<'known> {
+pub(crate) struct ActiveSet<'known> {
     /// The round.
     pub(crate) round: Round,
     /// The manifests before it, the newest last: `patience` of them, if there were so many.
@@ -62,7 +62,7 @@ pub(crate) struct Roster<'known> {
     pub(crate) patience: u32,
 }
 
-impl Roster<'_> {
+impl ActiveSet<'_> {
     /// Whether the round waits for a peer that has a seat.
     ///
     /// For those who delivered in the round before or are new in this one; for those who were refused, if they are there
@@ -90,7 +90,7 @@ impl Roster<'_> {
     ///
     /// A hello alone counts once: if it is all that was ever heard of the peer. Later a heartbeat has to ask.
     pub(crate) fn applicants(&self, seated: &BTreeSet<PeerId>) -> Vec<PeerId> {
-        let asks = |(peer, presence): &(PeerId, Presence)| {
+        let asks = |(peer, presence): &(PeerId, Liveness)| {
             let is_there = match presence.heartbeat {
                 Some(heartbeat) => heartbeat.next() >= Some(self.round),
                 None => !self.history.iter().any(|manifest| is_named(manifest, *peer)),

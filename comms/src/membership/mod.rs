@@ -3,5 +3,5 @@
 mod active_set;
 mod slot;
 
-pub(crate) use self::active_set::{Attendance, Roster};
-pub use self::slot::Seat;
+pub(crate) use self::active_set::{ActiveSet, Attendance};
+pub use self::slot::Slot;

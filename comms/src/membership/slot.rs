@@ -10,14 +10,14 @@ use crate::primitives::PeerId;
 /// The place of one peer among all that may contribute to a round; it decides what data the peer trains on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seat {
+pub struct Slot {
     /// The peer's rank, from 0.
     pub index: u32,
     /// The number of seats.
     pub of: u32,
 }
 
-impl Seat {
+impl Slot {
     /// The seat of `peer` in the round after the one that `last` decided.
     ///
     /// Seats belong to all peers that `last` names, in ascending order, but those excluded as unknown.

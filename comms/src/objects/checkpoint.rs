@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::key::{Key, Prefix};
 use super::lineage::Lineage;
 use crate::objects::envelope::{Author, Envelope, Expectation, Kind, Subject};
-use crate::primitives::{Digest, Identity, Round, part_name};
+use crate::primitives::{Digest, Keypair, Round, part_name};
 use crate::run::{CommsError, Run, check_content, put_parts};
 
 /// Why the content of a checkpoint's description is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CheckpointError {
+pub enum CheckpointFormatError {
     /// Not JSON, or not of the right form.
     #[error("description of the checkpoint cannot be read")]
     NotReadable(#[source] serde_json::Error),
@@ -48,7 +48,7 @@ pub enum CheckpointError {
     },
 }
 
-impl CheckpointError {
+impl CheckpointFormatError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
@@ -111,24 +111,24 @@ impl CheckpointDescription {
     /// Reads the encoding back; round and lineage come from the envelope.
     ///
     /// # Errors
-    /// [`CheckpointError`] with the first thing that is wrong.
-    pub fn parse(payload: &[u8], round: Round, lineage: Lineage) -> Result<Self, CheckpointError> {
+    /// [`CheckpointFormatError`] with the first thing that is wrong.
+    pub fn parse(payload: &[u8], round: Round, lineage: Lineage) -> Result<Self, CheckpointFormatError> {
         let Payload { weights, outer_steps, parts } =
-            serde_json::from_slice(payload).map_err(CheckpointError::NotReadable)?;
+            serde_json::from_slice(payload).map_err(CheckpointFormatError::NotReadable)?;
         let description = Self { round, lineage, weights, outer_steps, parts };
         description.check()?;
         match description.to_payload() == payload {
             true => Ok(description),
-            false => Err(CheckpointError::NotCanonical),
+            false => Err(CheckpointFormatError::NotCanonical),
         }
     }
 
-    fn check(&self) -> Result<(), CheckpointError> {
+    fn check(&self) -> Result<(), CheckpointFormatError> {
         let mut names = BTreeSet::new();
         for CheckpointPart { name, .. } in &self.parts {
             let repeated = (!names.insert(name)).then_some("its name is used twice");
             if let Some(reason) = part_name::problem(name).or(repeated) {
-                return Err(CheckpointError::Part { name: name.clone(), reason });
+                return Err(CheckpointFormatError::Part { name: name.clone(), reason });
             }
         }
         Ok(())
@@ -141,11 +141,11 @@ impl Run {
     /// A checkpoint of the same weights that is there already is left as it is and returned.
     ///
     /// # Errors
-    /// [`CommsError::NotValidator`]; [`CheckpointError::OtherWeights`] if the round's checkpoint is another;
-    /// [`CheckpointError::Part`]; or what the bucket says.
+    /// [`CommsError::NotValidator`]; [`CheckpointFormatError::OtherWeights`] if the round's checkpoint is another;
+    /// [`CheckpointFormatError::Part`]; or what the bucket says.
     pub async fn publish_checkpoint(
         &self,
-        validator: &Identity,
+        validator: &Keypair,
         round: Round,
         lineage: Lineage,
         weights: Digest,
@@ -170,7 +170,7 @@ impl Run {
 
     async fn put_description(
         &self,
-        validator: &Identity,
+        validator: &Keypair,
         description: CheckpointDescription,
     ) -> Result<CheckpointDescription, CommsError> {
         let CheckpointDescription { round, lineage, weights: expected, .. } = description;
@@ -182,7 +182,7 @@ impl Run {
         let stored = self.checkpoint(round).await?;
         match stored.lineage == lineage && stored.weights == expected {
             true => Ok(stored),
-            false => Err(CheckpointError::OtherWeights { round, expected, got: stored.weights }.into()),
+            false => Err(CheckpointFormatError::OtherWeights { round, expected, got: stored.weights }.into()),
         }
     }
 
@@ -236,7 +236,7 @@ impl Run {
     }
 
     /// Refuses an identity whose manifests and checkpoints nobody would believe.
-    pub(crate) fn check_validator(&self, identity: &Identity) -> Result<(), CommsError> {
+    pub(crate) fn check_validator(&self, identity: &Keypair) -> Result<(), CommsError> {
         match identity.peer() {
             got if self.description().quorum.contains(got) => Ok(()),
             got => Err(CommsError::NotValidator { got }),

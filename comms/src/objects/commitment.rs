@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 
-use super::manifest::Inclusion;
+use super::manifest::DeltaRef;
 use crate::primitives::{Digest, Fields};
 
 /// Digest and length of a delta that its peer still keeps back: the payload of an envelope of kind
 /// [`Kind::Commitment`](crate::objects::envelope::Kind::Commitment).
 ///
 /// Whoever has committed cannot change its delta any more; whoever has not cannot copy what is revealed later.
-pub(crate) type Commitment = Inclusion;
+pub(crate) type Commitment = DeltaRef;
 
-impl Inclusion {
+impl DeltaRef {
     /// Length on the wire.
     pub(crate) const LENGTH: usize = 32 + 8;
 

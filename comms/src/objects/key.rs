@@ -86,13 +86,13 @@ impl Key {
 }
 
 /// What texts of keys are compared by, step by step: folder, number or peer, folder within it, and what is left.
-type Place<'key> = (u8, u64, &'key [u8; 32], u8, u32, &'key [u8; 32], &'key [u8; 32]);
+type KeyOrder<'key> = (u8, u64, &'key [u8; 32], u8, u32, &'key [u8; 32], &'key [u8; 32]);
 
 impl Key {
     const NOBODY: &'static [u8; 32] = &[0; 32];
 
     /// Sorts as the text does, without writing it.
-    fn place(&self) -> Place<'_> {
+    fn place(&self) -> KeyOrder<'_> {
         let none = Self::NOBODY;
         match self {
             Self::CheckpointDescription(round) => (0, round.0.into(), none, 0, 0, none, none),

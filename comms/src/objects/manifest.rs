@@ -19,7 +19,7 @@ const VERSION: u16 = 2;
 
 /// Bytes of everything but the two lists.
 const FIXED_LENGTH: usize = 4 + 2 + 4 + 32 + 3 * 32 + OuterSettings::LENGTH + 4 + 4 + 32;
-const INCLUSION_LENGTH: usize = 32 + Inclusion::LENGTH;
+const INCLUSION_LENGTH: usize = 32 + DeltaRef::LENGTH;
 const EXCLUSION_LENGTH: usize = 32 + 1;
 
 /// The most peers that one manifest speaks of, included and excluded together.
@@ -28,7 +28,7 @@ pub const MAX_PEERS: usize = 65_536;
 /// What a delta is known by: all that is said of one without looking at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Inclusion {
+pub struct DeltaRef {
     /// The digest of the delta: of the payload, without its envelope.
     pub digest: Digest,
     /// The length of the delta in bytes.
@@ -37,7 +37,7 @@ pub struct Inclusion {
 
 /// Where a manifest comes from and what it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grounds {
+pub struct ManifestBasis {
     /// The validator whose verdict this is.
     pub proposer: PeerId,
     /// The digest of the verdict's bytes: everything that was measured, and why who is in.
@@ -140,9 +140,9 @@ impl ManifestError {
 pub struct Manifest {
     round: Round,
     previous: Lineage,
-    grounds: Grounds,
+    grounds: ManifestBasis,
     outer: OuterSettings,
-    included: Arc<BTreeMap<PeerId, Inclusion>>,
+    included: Arc<BTreeMap<PeerId, DeltaRef>>,
     excluded: Arc<BTreeMap<PeerId, Exclusion>>,
 }
 
@@ -154,9 +154,9 @@ impl Manifest {
     pub fn new(
         round: Round,
         previous: Lineage,
-        grounds: Grounds,
+        grounds: ManifestBasis,
         outer: OuterSettings,
-        included: BTreeMap<PeerId, Inclusion>,
+        included: BTreeMap<PeerId, DeltaRef>,
         excluded: BTreeMap<PeerId, Exclusion>,
     ) -> Result<Self, ManifestError> {
         let malformed = |reason| Err(ManifestError::Malformed { reason });
@@ -183,7 +183,7 @@ impl Manifest {
     }
 
     /// Whose verdict it follows from, and which weights it leads to.
-    pub fn grounds(&self) -> &Grounds {
+    pub fn grounds(&self) -> &ManifestBasis {
         &self.grounds
     }
 
@@ -193,7 +193,7 @@ impl Manifest {
     }
 
     /// The deltas that count, in the order in which they are summed.
-    pub fn included(&self) -> &BTreeMap<PeerId, Inclusion> {
+    pub fn included(&self) -> &BTreeMap<PeerId, DeltaRef> {
         &self.included
     }
 
@@ -250,7 +250,7 @@ impl Manifest {
     /// [`ManifestError::Malformed`] or [`ManifestError::WrongLineage`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let mut fields = Fields::of(bytes);
-        let (manifest, got) = Decoder { fields: &mut fields }.manifest()?;
+        let (manifest, got) = ManifestDecoder { fields: &mut fields }.manifest()?;
         match manifest.lineage() {
             expected if expected == got => Ok(manifest),
             expected => Err(ManifestError::WrongLineage { round: manifest.round, expected, got }),
@@ -259,14 +259,14 @@ impl Manifest {
 }
 
 /// Who is in and who is not.
-type Lists = (BTreeMap<PeerId, Inclusion>, BTreeMap<PeerId, Exclusion>);
+type ManifestLists = (BTreeMap<PeerId, DeltaRef>, BTreeMap<PeerId, Exclusion>);
 
 /// Cuts a manifest out of bytes, field by field.
-struct Decoder<'fields, 'bytes> {
+struct ManifestDecoder<'fields, 'bytes> {
     fields: &'fields mut Fields<'bytes>,
 }
 
-impl Decoder<'_, '_> {
+impl ManifestDecoder<'_, '_> {
     /// The manifest and the lineage that it claims.
     fn manifest(mut self) -> Result<(Manifest, Lineage), ManifestError> {
         if self.fields.take() != Some(MAGIC) {
@@ -278,7 +278,7 @@ impl Decoder<'_, '_> {
         let round = Round(self.or_cut(|fields| fields.u32())?);
         let previous = self.lineage()?;
         let proposer = PeerId::from_bytes(self.or_cut(|fields| fields.take())?);
-        let grounds = Grounds { proposer, verdict: self.digest()?, weights: self.digest()? };
+        let grounds = ManifestBasis { proposer, verdict: self.digest()?, weights: self.digest()? };
         let outer = OuterSettings::parse(self.fields)
             .ok_or(ManifestError::Malformed { reason: "its outer settings are invalid" })?;
         let (included, excluded) = self.lists()?;
@@ -286,7 +286,7 @@ impl Decoder<'_, '_> {
         Ok((Manifest::new(round, previous, grounds, outer, included, excluded)?, claimed))
     }
 
-    fn lists(&mut self) -> Result<Lists, ManifestError> {
+    fn lists(&mut self) -> Result<ManifestLists, ManifestError> {
         let num_included = self.or_cut(|fields| fields.u32())? as usize;
         let num_excluded = self.or_cut(|fields| fields.u32())? as usize;
         if num_included.saturating_add(num_excluded) > MAX_PEERS {
@@ -317,8 +317,8 @@ impl Decoder<'_, '_> {
         Ok(list.into_iter().collect())
     }
 
-    fn inclusion(&mut self) -> Result<Inclusion, ManifestError> {
-        self.or_cut(Inclusion::cut)
+    fn inclusion(&mut self) -> Result<DeltaRef, ManifestError> {
+        self.or_cut(DeltaRef::cut)
     }
 
     fn exclusion(&mut self) -> Result<Exclusion, ManifestError> {

@@ -9,10 +9,10 @@ mod lineage;
 mod manifest;
 mod outer_settings;
 
-pub use self::checkpoint::{CheckpointDescription, CheckpointError, CheckpointPart};
+pub use self::checkpoint::{CheckpointDescription, CheckpointFormatError, CheckpointPart};
 pub(crate) use self::commitment::Commitment;
 pub use self::exclusion::{Exclusion, UnknownReason};
 pub use self::key::{Key, Prefix, UnknownKey};
 pub use self::lineage::Lineage;
-pub use self::manifest::{Grounds, Inclusion, MAX_PEERS, Manifest, ManifestError};
+pub use self::manifest::{DeltaRef, MAX_PEERS, Manifest, ManifestBasis, ManifestError};
 pub use self::outer_settings::{Clip, MeanOver, OuterSettings};

@@ -3,4 +3,4 @@
 mod peer;
 pub mod validator;
 
-pub use self::peer::{Member, Published};
+pub use self::peer::{PeerClient, Published};

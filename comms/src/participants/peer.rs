@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::agreement::commitments::Rolls;
+use crate::agreement::commitments::CommitmentLists;
 use crate::bucket::Bucket;
 use crate::objects::envelope::{Author, Envelope, Expectation, Kind, Subject};
-use crate::objects::{Inclusion, Key, Lineage};
-use crate::primitives::{Identity, PeerId, Round};
-use crate::run::{CommsError, Residence, Run, fetch};
+use crate::objects::{DeltaRef, Key, Lineage};
+use crate::primitives::{Keypair, PeerId, Round};
+use crate::run::{CommsError, DeltaLocation, Run, fetch};
 
 /// Writes what one peer has to say, each thing once.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct PeerClient {
     run: Run,
-    identity: Identity,
+    identity: Keypair,
     /// Where deltas go, if not into the run's bucket.
     own: Option<Arc<dyn Bucket>>,
 }
@@ -30,9 +30,9 @@ pub enum Published {
     Occupied(Bytes),
 }
 
-impl Member {
+impl PeerClient {
     /// Speaks in the name of `identity`.
-    pub fn new(run: Run, identity: Identity) -> Self {
+    pub fn new(run: Run, identity: Keypair) -> Self {
         Self { run, identity, own: None }
     }
 
@@ -70,7 +70,7 @@ impl Member {
     /// [`BucketError::InvalidUrl`](crate::bucket::BucketError::InvalidUrl) for no bucket that others could reach, one of more than
     /// 512 bytes, or one with keys in it; else those of [`hello`](Self::hello).
     pub async fn hello_from(&self, url: &str) -> Result<(), CommsError> {
-        Residence::check_url(url)?;
+        DeltaLocation::check_url(url)?;
         self.greet(Bytes::copy_from_slice(url.as_bytes())).await
     }
 
@@ -107,8 +107,8 @@ impl Member {
     ///
     /// # Errors
     /// What is wrong with an object that lies there already, or what the bucket says.
-    pub async fn commit(&self, round: Round, base: Lineage, payload: &[u8]) -> Result<Inclusion, CommsError> {
-        let commitment = Inclusion::of(payload);
+    pub async fn commit(&self, round: Round, base: Lineage, payload: &[u8]) -> Result<DeltaRef, CommsError> {
+        let commitment = DeltaRef::of(payload);
         let key = Key::Commitment(round, self.peer());
         match self.put(&key, Kind::Commitment, round, base, commitment.to_bytes()).await? {
             true => Ok(commitment),
@@ -121,7 +121,7 @@ impl Member {
     /// # Errors
     /// What the bucket says.
     pub async fn may_reveal(&self, round: Round, base: Lineage) -> Result<bool, CommsError> {
-        let mut rolls = Rolls::default();
+        let mut rolls = CommitmentLists::default();
         self.run.look_for_rolls(round, base, &mut rolls).await?;
         Ok(rolls.are_enough(&self.run.description().quorum))
     }

@@ -123,11 +123,11 @@ impl fmt::Debug for Signature {
 ///
 /// The secret half is wiped from memory on drop and printed as `[redacted]`.
 #[derive(Clone)]
-pub struct Identity {
+pub struct Keypair {
     key: SigningKey,
 }
 
-impl Identity {
+impl Keypair {
     /// The identity of a secret; whoever calls brings 32 bytes that nobody can guess.
     pub fn from_secret(secret: &[u8; 32]) -> Self {
         Self { key: SigningKey::from_bytes(secret) }
@@ -156,7 +156,7 @@ impl Identity {
     /// Reads the identity at `path`, or creates it there from `secret` if there is none.
     ///
     /// # Errors
-    /// Those of [`Identity::load`] and [`Identity::create`].
+    /// Those of [`Keypair::load`] and [`Keypair::create`].
     pub fn load_or_create(path: &Path, secret: &[u8; 32]) -> Result<Self, IdentityError> {
         match Self::load(path) {
             Err(IdentityError::Missing { .. }) => match Self::create(path, secret) {
@@ -186,7 +186,7 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for Keypair {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Identity").field("peer", &self.peer()).field("secret", &"[redacted]").finish()
     }
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_signature_holds_for_its_message_domain_and_peer_only() {
-        let [ours, theirs] = [1, 2].map(|byte| Identity::from_secret(&[byte; 32]));
+        let [ours, theirs] = [1, 2].map(|byte| Keypair::from_secret(&[byte; 32]));
         let signature = ours.sign(Domain::Envelope, b"message");
         assert!(ours.peer().verify(Domain::Envelope, b"message", &signature));
         assert!(!ours.peer().verify(Domain::Envelope, b"massage", &signature));
@@ -211,13 +211,13 @@ mod tests {
         // RFC 8032, section 7.1, test 1.
         let secret = hex::parse_32("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
         let name = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-        assert_eq!(Identity::from_secret(&secret).peer().to_string(), name);
+        assert_eq!(Keypair::from_secret(&secret).peer().to_string(), name);
         assert_eq!(name.parse::<PeerId>().unwrap().short(), "d75a9801");
     }
 
     #[test]
     fn names_that_are_no_keys_verify_nothing() {
-        let signature = Identity::from_secret(&[1; 32]).sign(Domain::Envelope, b"");
+        let signature = Keypair::from_secret(&[1; 32]).sign(Domain::Envelope, b"");
         for byte in [0, 1, 2, 255] {
             assert!(!PeerId::from_bytes([byte; 32]).verify(Domain::Envelope, b"", &signature));
         }
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_printed() {
-        let printed = format!("{:?}", Identity::from_secret(&[0xab; 32]));
+        let printed = format!("{:?}", Keypair::from_secret(&[0xab; 32]));
         assert!(printed.contains("[redacted]"), "{printed}");
         assert!(!printed.contains("abab"), "{printed}");
     }

@@ -2,11 +2,11 @@
 
 /// A stream of numbers that its seed determines (SplitMix64, Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
-pub(crate) struct Seeded {
+pub(crate) struct SeededRng {
     state: u64,
 }
 
-impl Seeded {
+impl SeededRng {
     /// The stream of `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed }

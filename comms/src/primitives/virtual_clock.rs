@@ -17,11 +17,11 @@ use super::clock::{Clock, Timestamp};
 /// Sleepers that are due at the same instant wake in the order in which they fell asleep.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualClock {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ClockState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ClockState {
     now: Timestamp,
     next_ticket: u64,
     sleepers: BTreeMap<(Timestamp, u64), Waker>,
@@ -30,7 +30,7 @@ struct State {
 impl VirtualClock {
     /// A clock that shows `now`.
     pub fn starting_at(now: Timestamp) -> Self {
-        Self { state: Arc::new(Mutex::new(State { now, ..State::default() })) }
+        Self { state: Arc::new(Mutex::new(ClockState { now, ..ClockState::default() })) }
     }
 
     /// Lets time pass and wakes whoever is due.
@@ -71,7 +71,7 @@ impl VirtualClock {
         due.into_iter().for_each(Waker::wake);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ClockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

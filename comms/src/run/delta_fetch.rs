@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use super::error::CommsError;
-use super::peer_buckets::Residence;
+use super::peer_buckets::DeltaLocation;
 use super::run::{CONCURRENCY, Run};
 use super::verified_get::fetch;
 use crate::bucket::{Bucket, BucketError, Listed};
@@ -30,7 +30,7 @@ const VISITS: usize = 64;
 
 impl Run {
     /// Where `peer` keeps its deltas; nothing unless there is a hello of this run that the peer itself wrote.
-    pub(crate) async fn residence(&self, peer: PeerId) -> Result<Option<Residence>, CommsError> {
+    pub(crate) async fn residence(&self, peer: PeerId) -> Result<Option<DeltaLocation>, CommsError> {
         if let Some(known) = self.residences().get(peer) {
             return Ok(Some(known));
         }
@@ -39,16 +39,16 @@ impl Run {
         Ok(residence)
     }
 
-    async fn read_hello(&self, peer: PeerId) -> Result<Option<Residence>, CommsError> {
+    async fn read_hello(&self, peer: PeerId) -> Result<Option<DeltaLocation>, CommsError> {
         let expectation = Expectation {
             run: self.id(),
             kind: Kind::Hello,
             round: Some(Round::FIRST),
             base: Some(Lineage::genesis(self.id())),
             author: Author::Is(peer),
-            max_payload: Residence::MAX_URL as u64,
+            max_payload: DeltaLocation::MAX_URL as u64,
         };
-        let check = |object| Ok(Residence::parse(Envelope::open(&object, &expectation)?.payload()));
+        let check = |object| Ok(DeltaLocation::parse(Envelope::open(&object, &expectation)?.payload()));
         match self.fetch(&Key::Hello(peer), expectation.max_object(), check).await {
             Err(CommsError::Envelope(_) | CommsError::Bucket(BucketError::TooLarge { .. })) => Ok(None),
             Err(error) if error.is_absence() => Ok(None),
@@ -62,13 +62,13 @@ impl Run {
     /// [`CommsError::NoWay`] without an opener, [`CommsError::Away`] if that refuses, or what the run's bucket says.
     pub(crate) async fn bucket_of(&self, peer: PeerId) -> Result<Arc<dyn Bucket>, CommsError> {
         match self.residence(peer).await? {
-            Some(Residence::Own(url)) => self.residences().open(peer, &url),
-            Some(Residence::Shared) | None => Ok(self.bucket().clone()),
+            Some(DeltaLocation::Own(url)) => self.residences().open(peer, &url),
+            Some(DeltaLocation::Shared) | None => Ok(self.bucket().clone()),
         }
     }
 
     async fn has_own_bucket(&self, peer: PeerId) -> Result<bool, CommsError> {
-        Ok(matches!(self.residence(peer).await?, Some(Residence::Own(_))))
+        Ok(matches!(self.residence(peer).await?, Some(DeltaLocation::Own(_))))
     }
 
     /// What `check` makes of a delta, wherever it lies.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::round_params::Rules;
-use crate::agreement::Quorum;
+use super::round_params::RoundParams;
+use crate::agreement::ValidatorSet;
 use crate::gauntlet::GauntletConfig;
 use crate::primitives::{Digest, RunId, part_name};
 
@@ -15,7 +15,7 @@ const VERSION: u16 = 2;
 ///
 /// - The name has 1 to 100 characters, none of them a control character.
 /// - The names of parts are relative paths that lead nowhere but down.
-/// - Validators, rules and the Gauntlet's constants hold what [`Quorum`], [`Rules`] and [`GauntletConfig`] promise.
+/// - Validators, rules and the Gauntlet's constants hold what [`ValidatorSet`], [`RoundParams`] and [`GauntletConfig`] promise.
 /// - Its encoding has at most [`Description::MAX_LENGTH`] bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +23,7 @@ pub struct Description {
     /// What people call the run.
     pub name: String,
     /// Whose manifests and checkpoints count, and how many must agree.
-    pub quorum: Quorum,
+    pub quorum: ValidatorSet,
     /// What all randomness of the run comes from.
     pub seed: u64,
     /// The digest of the weights before round 0.
@@ -31,7 +31,7 @@ pub struct Description {
     /// Digests of what belongs to the run, by name: config, tokenizer, data.
     pub parts: BTreeMap<String, Digest>,
     /// How rounds are played.
-    pub rules: Rules,
+    pub rules: RoundParams,
     /// How deltas are judged.
     pub gauntlet: GauntletConfig,
 }
@@ -94,14 +94,14 @@ impl DescriptionError {
 /// The document as it is stored.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document<D> {
+struct DescriptionDocument<D> {
     version: u16,
     run: D,
 }
 
 /// The only field that is read of a document of an unknown version.
 #[derive(Deserialize)]
-struct Version {
+struct DescriptionVersion {
     version: u16,
 }
 
@@ -111,7 +111,7 @@ impl Description {
 
     /// The one encoding of this description: indented JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let document = Document { version: VERSION, run: self };
+        let document = DescriptionDocument { version: VERSION, run: self };
         let mut bytes = serde_json::to_vec_pretty(&document).expect("names, numbers and maps by text are JSON");
         bytes.push(b'\n');
         bytes
@@ -125,11 +125,13 @@ impl Description {
         if bytes.len() > Self::MAX_LENGTH {
             return Err(DescriptionError::TooLong { limit: Self::MAX_LENGTH, got: bytes.len() });
         }
-        let Version { version: got } = serde_json::from_slice(bytes).map_err(DescriptionError::NotReadable)?;
+        let DescriptionVersion { version: got } =
+            serde_json::from_slice(bytes).map_err(DescriptionError::NotReadable)?;
         if got != VERSION {
             return Err(DescriptionError::UnknownVersion { expected: VERSION, got });
         }
-        let document: Document<Self> = serde_json::from_slice(bytes).map_err(DescriptionError::NotReadable)?;
+        let document: DescriptionDocument<Self> =
+            serde_json::from_slice(bytes).map_err(DescriptionError::NotReadable)?;
         document.run.check()?;
         match document.run.to_bytes() == bytes {
             true => Ok(document.run),

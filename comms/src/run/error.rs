@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::description::DescriptionError;
 use crate::agreement::BrokenChain;
 use crate::bucket::BucketError;
-use crate::gauntlet::scoring::ExaminerError;
+use crate::gauntlet::scoring::EvaluatorError;
 use crate::objects::envelope::EnvelopeError;
-use crate::objects::{CheckpointError, ManifestError, UnknownKey};
+use crate::objects::{CheckpointFormatError, ManifestError, UnknownKey};
 use crate::primitives::{Digest, IdentityError, PeerId, Round, RunId, Timestamp};
 
 /// Whatever can go wrong between peers; each kind keeps its own message and its own reasons.
@@ -38,7 +38,7 @@ pub enum CommsError {
     Description(#[from] DescriptionError),
     /// A checkpoint is refused.
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(#[from] CheckpointFormatError),
 
     /// An empty bucket, or one for something else.
     #[error("bucket holds no run")]
@@ -85,7 +85,7 @@ pub enum CommsError {
     Verdict { round: Round, reason: String },
     /// A delta could not be measured on this machine.
     #[error("deltas of {round} cannot be measured on this machine")]
-    Examination { round: Round, source: ExaminerError },
+    Examination { round: Round, source: EvaluatorError },
     /// Two clocks that are too far apart.
     #[error("our clock and the store's are {} s apart, limit is {} s", apart(ours, theirs).as_secs(), limit.as_secs())]
     ClockSkew { ours: Timestamp, theirs: Timestamp, limit: Duration },

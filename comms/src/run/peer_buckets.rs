@@ -18,14 +18,14 @@ pub type Opener = dyn Fn(&str) -> Result<Arc<dyn Bucket>, BucketError> + Send + 
 
 /// What a hello says of where its peer keeps its deltas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Residence {
+pub(crate) enum DeltaLocation {
     /// In the run's bucket: the payload is empty.
     Shared,
     /// In its own: the payload is the bucket's URL.
     Own(Arc<str>),
 }
 
-impl Residence {
+impl DeltaLocation {
     /// The longest URL in bytes.
     pub(crate) const MAX_URL: usize = 512;
 
@@ -52,24 +52,24 @@ impl Residence {
 
 /// What one reader knows of where peers keep their deltas, each hello read and each bucket opened once.
 #[derive(Default)]
-pub(crate) struct Residences {
+pub(crate) struct PeerBuckets {
     opener: Option<Arc<Opener>>,
-    known: Mutex<BTreeMap<PeerId, Residence>>,
+    known: Mutex<BTreeMap<PeerId, DeltaLocation>>,
     open: Mutex<BTreeMap<PeerId, Arc<dyn Bucket>>>,
 }
 
-impl Residences {
+impl PeerBuckets {
     /// Nothing known yet, and a way to buckets of peers.
     pub(crate) fn with_opener(opener: Arc<Opener>) -> Self {
         Self { opener: Some(opener), ..Self::default() }
     }
 
-    pub(crate) fn get(&self, peer: PeerId) -> Option<Residence> {
+    pub(crate) fn get(&self, peer: PeerId) -> Option<DeltaLocation> {
         lock(&self.known).get(&peer).cloned()
     }
 
     /// Remembers what a hello says, which never changes.
-    pub(crate) fn note(&self, peer: PeerId, residence: &Residence) {
+    pub(crate) fn note(&self, peer: PeerId, residence: &DeltaLocation) {
         lock(&self.known).insert(peer, residence.clone());
     }
 
@@ -85,7 +85,7 @@ impl Residences {
     }
 }
 
-impl fmt::Debug for Residences {
+impl fmt::Debug for PeerBuckets {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (has_opener, known) = (self.opener.is_some(), lock(&self.known).len());
         formatter.debug_struct("Residences").field("has_opener", &has_opener).field("known", &known).finish()
@@ -102,16 +102,16 @@ mod tests {
 
     #[test]
     fn a_hello_is_empty_or_names_a_bucket_that_others_may_reach() {
-        assert_eq!(Residence::parse(b""), Some(Residence::Shared));
-        let longest = format!("s3://{}", "a".repeat(Residence::MAX_URL - 5));
+        assert_eq!(DeltaLocation::parse(b""), Some(DeltaLocation::Shared));
+        let longest = format!("s3://{}", "a".repeat(DeltaLocation::MAX_URL - 5));
         for url in ["s3://bkt/mine?endpoint=https://host&region=eu", &longest] {
-            assert_eq!(Residence::parse(url.as_bytes()), Some(Residence::Own(url.into())));
+            assert_eq!(DeltaLocation::parse(url.as_bytes()), Some(DeltaLocation::Own(url.into())));
         }
         let too_long = format!("{longest}a");
         let refused: [&[u8]; 5] =
             [b"s3://bkt/\xff", too_long.as_bytes(), b"memory://", b"http://h", b"s3://me:key@bkt"];
         for payload in refused {
-            assert_eq!(Residence::parse(payload), None, "{}", String::from_utf8_lossy(payload));
+            assert_eq!(DeltaLocation::parse(payload), None, "{}", String::from_utf8_lossy(payload));
         }
     }
 }

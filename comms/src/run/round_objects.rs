@@ -8,11 +8,11 @@ use futures_util::stream::{StreamExt, iter};
 use super::error::CommsError;
 use super::run::{CONCURRENCY, Run};
 use crate::agreement::Vote;
-use crate::agreement::commitments::{Roll, Rolls};
+use crate::agreement::commitments::{CommitmentList, CommitmentLists};
 use crate::bucket::BucketError;
 use crate::gauntlet::verdict::Verdict;
 use crate::objects::envelope::{Author, Envelope, Expectation, Kind};
-use crate::objects::{Commitment, Inclusion, Key, Lineage, Manifest, Prefix};
+use crate::objects::{Commitment, DeltaRef, Key, Lineage, Manifest, Prefix};
 use crate::primitives::{Digest, PeerId, Round};
 
 impl Run {
@@ -20,7 +20,7 @@ impl Run {
     ///
     /// # Errors
     /// What is wrong with the object, or what the bucket says.
-    pub async fn commitment(&self, round: Round, base: Lineage, peer: PeerId) -> Result<Inclusion, CommsError> {
+    pub async fn commitment(&self, round: Round, base: Lineage, peer: PeerId) -> Result<DeltaRef, CommsError> {
         let max_payload = Commitment::LENGTH as u64;
         let payload = self.said(Kind::Commitment, (round, base), &Key::Commitment(round, peer), max_payload).await?;
         Commitment::parse(&payload).ok_or_else(|| unreadable(round, "commitment", peer))
@@ -31,7 +31,12 @@ impl Run {
     ///
     /// # Errors
     /// What the bucket says.
-    pub async fn look_for_rolls(&self, round: Round, base: Lineage, rolls: &mut Rolls) -> Result<(), CommsError> {
+    pub async fn look_for_rolls(
+        &self,
+        round: Round,
+        base: Lineage,
+        rolls: &mut CommitmentLists,
+    ) -> Result<(), CommsError> {
         let listing = self.bucket().list(&Prefix::Rolls(round), None).await?;
         let validators = listing.iter().filter_map(|listed| listed.key.owner());
         let quorum = &self.description().quorum;
@@ -50,9 +55,15 @@ impl Run {
     ///
     /// # Errors
     /// What is wrong with the object, or what the bucket says.
-    pub async fn roll(&self, round: Round, base: Lineage, validator: PeerId) -> Result<(Digest, Roll), CommsError> {
-        let payload = self.said(Kind::Roll, (round, base), &Key::Roll(round, validator), Roll::MAX_LENGTH).await?;
-        let roll = Roll::parse(&payload).ok_or_else(|| unreadable(round, "roll", validator))?;
+    pub async fn roll(
+        &self,
+        round: Round,
+        base: Lineage,
+        validator: PeerId,
+    ) -> Result<(Digest, CommitmentList), CommsError> {
+        let payload =
+            self.said(Kind::Roll, (round, base), &Key::Roll(round, validator), CommitmentList::MAX_LENGTH).await?;
+        let roll = CommitmentList::parse(&payload).ok_or_else(|| unreadable(round, "roll", validator))?;
         Ok((Digest::of(&payload), roll))
     }
 

@@ -13,7 +13,7 @@ use crate::objects::MAX_PEERS;
 /// - `max_delta`, `patience`, `checkpoint_every` and `keep_checkpoints` are at least 1, `patience` at most 1,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rules {
+pub struct RoundParams {
     /// The longest payload of a delta in bytes.
     pub max_delta: u64,
     /// Peers that must say hello before round 0 ends, and that later rounds wait for until their deadline.
@@ -38,13 +38,13 @@ pub struct Rules {
 }
 
 /// A field, its value, and what is wrong with it.
-type Problem = (&'static str, String, &'static str);
+type RuleProblem = (&'static str, String, &'static str);
 
-impl Rules {
+impl RoundParams {
     const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
     /// Finds the first value that no run can have.
-    pub(crate) fn check(&self) -> Result<(), Problem> {
+    pub(crate) fn check(&self) -> Result<(), RuleProblem> {
         self.check_peers()?;
         for (field, duration) in [("deadline", self.deadline), ("reveal", self.reveal), ("takeover", self.takeover)] {
             let is_whole = duration.subsec_nanos().is_multiple_of(1_000_000);
@@ -68,7 +68,7 @@ impl Rules {
         }
     }
 
-    fn check_peers(&self) -> Result<(), Problem> {
+    fn check_peers(&self) -> Result<(), RuleProblem> {
         if self.max_included == 0 || self.max_included as usize > MAX_PEERS {
             return Err(("max_included", self.max_included.to_string(), "it must be from 1 to 65536"));
         }

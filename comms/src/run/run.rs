@@ -8,7 +8,7 @@ use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use super::description::Description;
 use super::error::CommsError;
-use super::peer_buckets::{Opener, Residences};
+use super::peer_buckets::{Opener, PeerBuckets};
 use super::verified_get::fetch;
 use crate::agreement::Certificate;
 use crate::bucket::Bucket;
@@ -22,7 +22,7 @@ pub(crate) const CONCURRENCY: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Run {
     shared: Arc<Shared>,
-    residences: Arc<Residences>,
+    residences: Arc<PeerBuckets>,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Run {
     /// Without one, the deltas of such peers are missing for a coordinator, and nobody can gather them.
     #[must_use]
     pub fn with_opener(self, opener: Arc<Opener>) -> Self {
-        Self { residences: Arc::new(Residences::with_opener(opener)), ..self }
+        Self { residences: Arc::new(PeerBuckets::with_opener(opener)), ..self }
     }
 
     /// The run's name.
@@ -120,7 +120,7 @@ impl Run {
     }
 
     /// What is known of where peers keep their deltas.
-    pub(crate) fn residences(&self) -> &Residences {
+    pub(crate) fn residences(&self) -> &PeerBuckets {
         &self.residences
     }
 

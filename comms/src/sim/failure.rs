@@ -10,7 +10,7 @@ use crate::run::CommsError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message names its fields")]
-pub enum Problem {
+pub enum FailureKind {
     /// Two actors hold different weights at the start of a round.
     #[error("{second} holds {got:?} at the start of {round}, {first} held {expected:?}")]
     Diverged { round: Round, first: Actor, expected: (Lineage, Digest), second: Actor, got: (Lineage, Digest) },
@@ -46,7 +46,7 @@ pub enum Problem {
 pub struct Failure {
     /// What went wrong.
     #[source]
-    pub problem: Box<Problem>,
+    pub problem: Box<FailureKind>,
     /// What was played.
     pub scenario: Box<Scenario>,
     /// What happened.

@@ -8,7 +8,7 @@ mod scenario;
 mod simulation;
 mod trace;
 
-pub use self::failure::{Failure, Problem};
-pub use self::scenario::{Sabotage, Scenario};
+pub use self::failure::{Failure, FailureKind};
+pub use self::scenario::{InjectedFailure, Scenario};
 pub use self::simulation::{Report, run};
 pub use self::trace::{Actor, Trace};

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::trace::Actor;
-use crate::bucket::decorators::{BandwidthCap, FaultRates};
+use crate::bucket::decorators::{FaultRates, RateLimit};
 use crate::primitives::Round;
-use crate::run::Rules;
+use crate::run::RoundParams;
 use crate::sim::network::Outages;
 
 /// A world to be played; equal scenarios go the same way, event by event.
@@ -20,7 +20,7 @@ pub struct Scenario {
     /// Rounds after which the run is over.
     pub rounds: u32,
     /// How rounds are played.
-    pub rules: Rules,
+    pub rules: RoundParams,
     /// The shortest and the longest time that a peer trains in a round.
     pub training: (Duration, Duration),
     /// How often everybody looks for news.
@@ -34,7 +34,7 @@ pub struct Scenario {
     /// The shortest and the longest time that a request takes.
     pub latency: (Duration, Duration),
     /// What each actor's line can carry.
-    pub bandwidth: BandwidthCap,
+    pub bandwidth: RateLimit,
     /// When each actor is cut off from the bucket.
     pub partitions: Outages,
     /// When each actor is killed, and for how long it is away.
@@ -46,13 +46,13 @@ pub struct Scenario {
     /// The virtual time within which everybody must have reached the end.
     pub time_limit: Duration,
     /// Breaks of the protocol, to see that they are noticed or do no harm.
-    pub sabotage: Vec<Sabotage>,
+    pub sabotage: Vec<InjectedFailure>,
 }
 
 /// A break of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Sabotage {
+pub enum InjectedFailure {
     /// A peer leaves one delta out when it applies a round.
     ForgetsADelta {
         /// The peer's number.
@@ -80,7 +80,7 @@ impl Scenario {
             peers,
             validators: (1, 1),
             rounds,
-            rules: Rules {
+            rules: RoundParams {
                 max_delta: 1 << 10,
                 min_peers: peers.clamp(1, 20),
                 max_included: 20,
@@ -97,7 +97,7 @@ impl Scenario {
             nonsense: 0.0,
             faults: FaultRates::default(),
             latency: (Duration::from_millis(20), Duration::from_millis(200)),
-            bandwidth: BandwidthCap::default(),
+            bandwidth: RateLimit::default(),
             partitions: Outages::NEVER,
             crashes: Outages::NEVER,
             disk_losses: 0.0,
@@ -110,14 +110,14 @@ impl Scenario {
     /// Whether an actor tells something else than it finds.
     pub(crate) fn lies(&self, actor: Actor) -> bool {
         self.sabotage.iter().any(
-            |sabotage| matches!(sabotage, Sabotage::LyingValidator { validator } if actor == Actor::Validator(*validator)),
+            |sabotage| matches!(sabotage, InjectedFailure::LyingValidator { validator } if actor == Actor::Validator(*validator)),
         )
     }
 
     /// Whether an actor never begins.
     pub(crate) fn is_absent(&self, actor: Actor) -> bool {
         self.sabotage.iter().any(
-            |sabotage| matches!(sabotage, Sabotage::SilentValidator { validator } if actor == Actor::Validator(*validator)),
+            |sabotage| matches!(sabotage, InjectedFailure::SilentValidator { validator } if actor == Actor::Validator(*validator)),
         )
     }
 
@@ -126,11 +126,11 @@ impl Scenario {
         let calm = Self::calm(4, 20, seed);
         Self {
             validators: (3, 2),
-            rules: Rules { min_peers: 1, max_included: 3, ..calm.rules },
+            rules: RoundParams { min_peers: 1, max_included: 3, ..calm.rules },
             arrival: Duration::from_secs(900),
             nonsense: 0.05,
             faults: FaultRates::BAD_DAY,
-            bandwidth: BandwidthCap { up: std::num::NonZeroU64::new(1000), down: std::num::NonZeroU64::new(10_000) },
+            bandwidth: RateLimit { up: std::num::NonZeroU64::new(1000), down: std::num::NonZeroU64::new(10_000) },
             partitions: Outages { mean_between: Duration::from_secs(1200), longest: Duration::from_secs(300) },
             crashes: Outages { mean_between: Duration::from_secs(1200), longest: Duration::from_secs(600) },
             disk_losses: 0.3,

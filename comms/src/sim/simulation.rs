@@ -8,16 +8,16 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 
-use super::failure::{Failure, Problem};
+use super::failure::{Failure, FailureKind};
 use super::scenario::Scenario;
 use super::trace::{Actor, Event, Trace};
-use crate::agreement::Quorum;
+use crate::agreement::ValidatorSet;
 use crate::bucket::stores::MemoryBucket;
 use crate::gauntlet::GauntletConfig;
 use crate::objects::Lineage;
-use crate::primitives::{Clock, Digest, Round, RunId, Seeded, Timestamp, VirtualClock, within};
+use crate::primitives::{Clock, Digest, Round, RunId, SeededRng, Timestamp, VirtualClock, within};
 use crate::run::{CommsError, Description, Run};
-use crate::sim::actors::{Home, Interruption, Model, identity, peer, validator};
+use crate::sim::actors::{ActorContext, Interruption, ToyModel, identity, peer, validator};
 
 /// When simulations begin: late enough for clocks that are behind.
 const START: Timestamp = Timestamp::from_micros(1 << 50);
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// What everybody shares, and what watches over them.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Simulation {
     pub(crate) scenario: Scenario,
     pub(crate) clock: VirtualClock,
     pub(crate) bucket: MemoryBucket,
@@ -72,13 +72,13 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     let clock = VirtualClock::starting_at(START);
     let bucket = MemoryBucket::new(Arc::new(clock.clone()));
     let failed =
-        |problem: Problem, trace| Failure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace };
+        |problem: FailureKind, trace| Failure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace };
     let founded = clock.run(found(scenario, &clock, &bucket)).unwrap_or(Err(CommsError::NoRun));
     let founder = Actor::Validator(0);
     let id =
-        founded.map_err(|source| failed(Problem::Died { actor: founder, source }, Trace::starting_at(START)))?.id();
+        founded.map_err(|source| failed(FailureKind::Died { actor: founder, source }, Trace::starting_at(START)))?.id();
     let records = Records { trace: Trace::starting_at(START), weights: BTreeMap::new(), distance: f32::MAX };
-    let world = World { scenario: scenario.clone(), clock, bucket, id, records: Mutex::new(records) };
+    let world = Simulation { scenario: scenario.clone(), clock, bucket, id, records: Mutex::new(records) };
     let outcome = world.clock.run(within(&world.clock, scenario.time_limit, world.play()));
     let elapsed = world.clock.now().since(START);
     let Records { trace, weights, distance } = world.records.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -94,20 +94,20 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
             trace,
         }),
         Some(Some(Err(problem))) => Err(failed(problem, trace)),
-        Some(None) => Err(failed(Problem::TooSlow { reached }, trace)),
-        None => Err(failed(Problem::Stuck, trace)),
+        Some(None) => Err(failed(FailureKind::TooSlow { reached }, trace)),
+        None => Err(failed(FailureKind::Stuck, trace)),
     }
 }
 
 async fn found(scenario: &Scenario, clock: &VirtualClock, bucket: &MemoryBucket) -> Result<Run, CommsError> {
     let (validators, threshold) = scenario.validators;
     let validators = (0..validators).map(|number| identity(scenario.seed, Actor::Validator(number)).peer()).collect();
-    let quorum = Quorum::new(validators, threshold).ok_or(CommsError::NoRun)?;
+    let quorum = ValidatorSet::new(validators, threshold).ok_or(CommsError::NoRun)?;
     let description = Description {
         name: "simulation".into(),
         quorum,
         seed: scenario.seed,
-        genesis_weights: Model::genesis().digest(),
+        genesis_weights: ToyModel::genesis().digest(),
         parts: BTreeMap::new(),
         rules: scenario.rules,
         gauntlet: GauntletConfig::default(),
@@ -115,25 +115,25 @@ async fn found(scenario: &Scenario, clock: &VirtualClock, bucket: &MemoryBucket)
     Run::found(Arc::new(bucket.clone()), Arc::new(clock.clone()), &description, &BTreeMap::new()).await
 }
 
-impl World {
+impl Simulation {
     /// Everybody's whole course; only those who are woken are looked at.
-    async fn play(&self) -> Result<(), Problem> {
+    async fn play(&self) -> Result<(), FailureKind> {
         let validators = (0..self.scenario.validators.0).map(Actor::Validator);
         let actors = validators
             .filter(|actor| !self.scenario.is_absent(*actor))
             .chain((0..self.scenario.peers).map(Actor::Peer));
-        let courses: FuturesUnordered<_> = actors.map(|actor| self.inhabit(Home::new(self, actor))).collect();
+        let courses: FuturesUnordered<_> = actors.map(|actor| self.inhabit(ActorContext::new(self, actor))).collect();
         courses.try_collect().await
     }
 
     /// All lives of one actor.
-    async fn inhabit(&self, mut home: Home) -> Result<(), Problem> {
+    async fn inhabit(&self, mut home: ActorContext) -> Result<(), FailureKind> {
         let actor = home.actor;
         if let Actor::Peer(_) = actor {
             let delay = self.scenario.arrival.mul_f64(home.dice.fraction());
             home.sleep(delay).await;
         }
-        let dice = Seeded::new(home.dice.bits());
+        let dice = SeededRng::new(home.dice.bits());
         let mut crashes = self.scenario.crashes.after(self.clock.now(), dice);
         let mut crash = crashes.next();
         loop {
@@ -167,15 +167,15 @@ impl World {
     }
 
     /// Stays down for a while after an error that may pass.
-    async fn stumble(&self, home: &mut Home, interruption: Interruption) -> Result<(), Problem> {
+    async fn stumble(&self, home: &mut ActorContext, interruption: Interruption) -> Result<(), FailureKind> {
         let error = match interruption {
-            Interruption::Problem(problem) => return Err(*problem),
+            Interruption::FailureKind(problem) => return Err(*problem),
             Interruption::Comms(error) => error,
         };
         if matches!(error, CommsError::DeltaGone { .. }) {
             home.saved = None;
         } else if !error.is_passing() {
-            return Err(Problem::Died { actor: home.actor, source: error });
+            return Err(FailureKind::Died { actor: home.actor, source: error });
         }
         self.note(home.actor, Event::Stumbled(error.to_string()));
         home.sleep(PAUSE).await;
@@ -194,7 +194,7 @@ impl World {
         actor: Actor,
         round: Round,
         lineage: Lineage,
-        model: &Model,
+        model: &ToyModel,
     ) -> Result<(), Interruption> {
         let got = (lineage, model.digest());
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,7 +204,7 @@ impl World {
         let (first, expected) = *records.weights.entry(round).or_insert((actor, got));
         match expected == got {
             true => Ok(()),
-            false => Err(Problem::Diverged { round, first, expected, second: actor, got }.into()),
+            false => Err(FailureKind::Diverged { round, first, expected, second: actor, got }.into()),
         }
     }
 }

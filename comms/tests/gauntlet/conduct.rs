@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use covey_comms::gauntlet::GauntletConfig;
-use covey_comms::gauntlet::checks::{Overlap, Sketch};
+use covey_comms::gauntlet::checks::{SimilarPair, Sketch};
 use covey_comms::gauntlet::conduct::{Effect, Offence};
 use covey_comms::gauntlet::scoring::Age;
 use covey_comms::objects::Exclusion;
@@ -122,11 +122,11 @@ fn who_learns_from_other_data_is_out_after_his_probation() {
     assert_eq!(world.book.get(peer(4)).unwrap().score, 0.0);
 }
 
-fn copy(first: Option<PeerId>, shared: u64, age: Age) -> Overlap {
-    Overlap { one: peer(1), other: peer(2), age, shared, total: 100, first }
+fn copy(first: Option<PeerId>, shared: u64, age: Age) -> SimilarPair {
+    SimilarPair { one: peer(1), other: peer(2), age, shared, total: 100, first }
 }
 
-fn excluded_for(overlap: Overlap) -> BTreeMap<PeerId, Exclusion> {
+fn excluded_for(overlap: SimilarPair) -> BTreeMap<PeerId, Exclusion> {
     let mut world = settled();
     let mut inputs = world.inputs(&all(4, GOOD));
     inputs.earlier = (1..5).map(peer).collect();
@@ -209,7 +209,7 @@ proptest! {
         let gauntlet = World::new(config).gauntlet;
         let named: BTreeMap<PeerId, Sketch> = (1..).map(peer).zip(sketches).collect();
         let overlaps = gauntlet.overlaps(&named, &named, |one, _| Some(one));
-        let place = |overlap: &Overlap| (overlap.one, overlap.other, overlap.age);
+        let place = |overlap: &SimilarPair| (overlap.one, overlap.other, overlap.age);
         prop_assert!(overlaps.is_sorted_by(|one, other| place(one) < place(other)));
         for overlap in &overlaps {
             let chunks = |peer: PeerId| named[&peer].chunks().iter();
@@ -217,7 +217,7 @@ proptest! {
             let shared: usize = pairs.map(|(one, other)| one.iter().filter(|place| other.contains(place)).count()).sum();
             prop_assert_eq!((overlap.shared, overlap.total), (shared as u64, 32));
         }
-        let itself = |overlap: &&Overlap| overlap.one == overlap.other && overlap.age == Age::Previous;
+        let itself = |overlap: &&SimilarPair| overlap.one == overlap.other && overlap.age == Age::Previous;
         prop_assert_eq!(overlaps.iter().filter(itself).count(), named.len());
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use covey_comms::agreement::draw::Seed;
-use covey_comms::gauntlet::checks::Overlap;
-use covey_comms::gauntlet::conduct::Book;
+use covey_comms::gauntlet::checks::SimilarPair;
+use covey_comms::gauntlet::conduct::PeerTable;
 use covey_comms::gauntlet::scoring::Age;
 use covey_comms::gauntlet::verdict::{Difference, Verdict};
 use covey_comms::objects::Exclusion;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::world::{Act, World, all, gains, peer};
 
 /// A run of some rounds in which everything happens; its last verdict, the records before it, and the world after it.
-fn eventful(seed: u8, rounds: u32) -> (World, Book, Verdict) {
+fn eventful(seed: u8, rounds: u32) -> (World, PeerTable, Verdict) {
     let mut world = World::new(Default::default());
     let mut last = None;
     for round in 0..rounds {
@@ -27,8 +27,8 @@ fn eventful(seed: u8, rounds: u32) -> (World, Book, Verdict) {
         let admitted: Vec<PeerId> = inputs.measurements.keys().copied().collect();
         if let [one, .., other] = admitted[..] {
             inputs.earlier = [other].into();
-            let overlap = Overlap { one, other, age: Age::Current, shared: 45, total: 100, first: Some(one) };
-            inputs.overlaps = vec![overlap, Overlap { age: Age::Previous, first: Some(other), ..overlap }];
+            let overlap = SimilarPair { one, other, age: Age::Current, shared: 45, total: 100, first: Some(one) };
+            inputs.overlaps = vec![overlap, SimilarPair { age: Age::Previous, first: Some(other), ..overlap }];
         }
         last = Some((before, world.judge(inputs)));
     }
@@ -151,8 +151,8 @@ fn a_round_that_enlists_measures_nobody() {
     assert_eq!((outcome.book.len(), outcome.payouts.len()), (3, 0));
     let seated = World::new(Default::default()).inputs(&all(1, Act::Fails(Exclusion::Late))).seated;
     let mut verdict = eventful(1, 1).2;
-    verdict.inputs = covey_comms::gauntlet::Inputs { seated, ..inputs };
-    assert_eq!(verdict.check(&world.gauntlet, &Book::default()).unwrap_err().path, "inputs.seated");
+    verdict.inputs = covey_comms::gauntlet::Observations { seated, ..inputs };
+    assert_eq!(verdict.check(&world.gauntlet, &PeerTable::default()).unwrap_err().path, "inputs.seated");
 }
 
 proptest! {
@@ -164,7 +164,7 @@ proptest! {
         let bytes = verdict.to_bytes();
         let read = Verdict::parse(&bytes).unwrap();
         prop_assert_eq!(&read, &verdict);
-        let book: Book = serde_json::from_slice(&serde_json::to_vec(&before).unwrap()).unwrap();
+        let book: PeerTable = serde_json::from_slice(&serde_json::to_vec(&before).unwrap()).unwrap();
         prop_assert_eq!(world.gauntlet.judge(&book, &read.inputs), verdict.outcome);
     }
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use covey_comms::agreement::draw::RoundSecret;
-use covey_comms::gauntlet::conduct::Book;
-use covey_comms::gauntlet::scoring::{Losses, Measurement};
+use covey_comms::gauntlet::conduct::PeerTable;
+use covey_comms::gauntlet::scoring::{Measurement, ProbeLosses};
 use covey_comms::gauntlet::verdict::Verdict;
-use covey_comms::gauntlet::{Gauntlet, GauntletConfig, Inputs, Outcome, Presence, Seated};
-use covey_comms::membership::Seat;
-use covey_comms::objects::{Clip, Exclusion, Inclusion, Lineage, MeanOver, OuterSettings};
-use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
+use covey_comms::gauntlet::{ActivePeer, Gauntlet, GauntletConfig, Observations, Participation, RoundOutcome};
+use covey_comms::membership::Slot;
+use covey_comms::objects::{Clip, DeltaRef, Exclusion, Lineage, MeanOver, OuterSettings};
+use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 
 pub(crate) fn peer(number: u8) -> PeerId {
     PeerId::from_bytes([number; 32])
@@ -17,7 +17,7 @@ pub(crate) fn peer(number: u8) -> PeerId {
 
 /// A measurement with these relative gains.
 pub(crate) fn gains(own: f64, random: f64) -> Measurement {
-    let losses = |gain: f64| Losses { before: 2.0, after: 2.0 * (1.0 - gain), typical: 2.0 };
+    let losses = |gain: f64| ProbeLosses { before: 2.0, after: 2.0 * (1.0 - gain), typical: 2.0 };
     Measurement { own: losses(own), random: losses(random) }
 }
 
@@ -34,14 +34,14 @@ pub(crate) enum Act {
 
 /// A delta that does good.
 pub(crate) const GOOD: Act = Act::Delivers(Measurement {
-    own: Losses { before: 2.0, after: 1.9, typical: 2.0 },
-    random: Losses { before: 2.0, after: 1.92, typical: 2.0 },
+    own: ProbeLosses { before: 2.0, after: 1.9, typical: 2.0 },
+    random: ProbeLosses { before: 2.0, after: 1.92, typical: 2.0 },
 });
 
 /// A run of a few peers.
 pub(crate) struct World {
     pub(crate) gauntlet: Gauntlet,
-    pub(crate) book: Book,
+    pub(crate) book: PeerTable,
     pub(crate) round: Round,
     pub(crate) previous: Option<Digest>,
 }
@@ -49,14 +49,14 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(config: GauntletConfig) -> Self {
         let gauntlet = Gauntlet::new(config, 20);
-        Self { gauntlet, book: Book::default(), round: Round(1), previous: None }
+        Self { gauntlet, book: PeerTable::default(), round: Round(1), previous: None }
     }
 
     /// The inputs of the next round, without overlaps.
-    pub(crate) fn inputs(&self, acts: &BTreeMap<PeerId, Act>) -> Inputs {
+    pub(crate) fn inputs(&self, acts: &BTreeMap<PeerId, Act>) -> Observations {
         let run = RunId::of(b"a run");
-        let (base, validator) = (Lineage::genesis(run), Identity::from_secret(&[9; 32]));
-        let mut inputs = Inputs {
+        let (base, validator) = (Lineage::genesis(run), Keypair::from_secret(&[9; 32]));
+        let mut inputs = Observations {
             round: self.round,
             base,
             outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// Judges a round and goes on to the next.
-    pub(crate) fn judge(&mut self, inputs: Inputs) -> Verdict {
+    pub(crate) fn judge(&mut self, inputs: Observations) -> Verdict {
         let outcome = self.gauntlet.judge(&self.book, &inputs);
         let verdict = Verdict { previous: self.previous, inputs, outcome, weights: Digest::of(b"weights") };
         assert_eq!(verdict.check(&self.gauntlet, &self.book), Ok(()));
@@ -108,17 +108,17 @@ impl World {
     }
 
     /// Plays a round in which nobody copies.
-    pub(crate) fn play(&mut self, acts: &BTreeMap<PeerId, Act>) -> Outcome {
+    pub(crate) fn play(&mut self, acts: &BTreeMap<PeerId, Act>) -> RoundOutcome {
         self.judge(self.inputs(acts)).outcome
     }
 }
 
-fn seated(peer: PeerId, act: &Act, index: u32, acts: &BTreeMap<PeerId, Act>) -> Seated {
+fn seated(peer: PeerId, act: &Act, index: u32, acts: &BTreeMap<PeerId, Act>) -> ActivePeer {
     let presence = match act {
-        Act::Fails(reason) => Presence::Silent(*reason),
-        _ => Presence::Delivered(Inclusion { digest: Digest::of(peer.as_bytes()), length: 100 }),
+        Act::Fails(reason) => Participation::Silent(*reason),
+        _ => Participation::Delivered(DeltaRef { digest: Digest::of(peer.as_bytes()), length: 100 }),
     };
-    Seated { seat: Seat { index, of: acts.len() as u32 }, presence }
+    ActivePeer { seat: Slot { index, of: acts.len() as u32 }, presence }
 }
 
 /// Everybody from 1 to `count` does the same.

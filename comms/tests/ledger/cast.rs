@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use covey_comms::bucket::Bucket;
 use covey_comms::ledger::backends::BucketLog;
-use covey_comms::ledger::state::Charter;
-use covey_comms::ledger::{Ledger, Party};
-use covey_comms::primitives::{Clock, Identity, RunId, VirtualClock};
+use covey_comms::ledger::state::Genesis;
+use covey_comms::ledger::{Ledger, LedgerParty};
+use covey_comms::primitives::{Clock, Keypair, RunId, VirtualClock};
 
 /// The identity of one secret byte.
-pub(crate) fn identity(secret: u8) -> Identity {
-    Identity::from_secret(&[secret; 32])
+pub(crate) fn identity(secret: u8) -> Keypair {
+    Keypair::from_secret(&[secret; 32])
 }
 
 /// The run of all tests.
@@ -19,8 +19,8 @@ pub(crate) fn run() -> RunId {
 }
 
 /// Three validators, of whom two must agree.
-pub(crate) fn charter() -> Charter {
-    Charter::new(run(), [1, 2, 3].map(|secret| identity(secret).peer()).into(), 2).unwrap()
+pub(crate) fn charter() -> Genesis {
+    Genesis::new(run(), [1, 2, 3].map(|secret| identity(secret).peer()).into(), 2).unwrap()
 }
 
 /// A way to the log in `bucket`, different for each seed.
@@ -29,8 +29,8 @@ pub(crate) fn log(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, seed: u64) -
 }
 
 /// Three people of consecutive secrets, each with a way of his own.
-pub(crate) fn parties(first: u8, ledger: impl Fn(u8) -> Arc<dyn Ledger>) -> [Party; 3] {
-    [0, 1, 2].map(|index| Party { identity: identity(first + index), ledger: ledger(first + index) })
+pub(crate) fn parties(first: u8, ledger: impl Fn(u8) -> Arc<dyn Ledger>) -> [LedgerParty; 3] {
+    [0, 1, 2].map(|index| LedgerParty { identity: identity(first + index), ledger: ledger(first + index) })
 }
 
 /// A clock that is its own time and one that is shared.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::stores::MemoryBucket;
-use covey_comms::ledger::{Entry, Place, Statement, audit};
+use covey_comms::ledger::{Entry, EntryPosition, Operation, audit};
 use covey_comms::objects::Key;
 
 use crate::cast::{clock, identity, log, run};
@@ -17,15 +17,15 @@ fn reading_is_linear_in_the_entries() {
     for count in [1_000, 10_000] {
         let (clock, shared) = clock();
         let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(shared.clone()));
-        let mut place = Place::genesis(run());
+        let mut place = EntryPosition::genesis(run());
         let mut bytes = 0;
         for number in 0..count {
             place.number = number;
             let peer = identity((number % 200) as u8);
             let statement = if number < 200 {
-                Statement::Register { bucket: None }
+                Operation::Register { bucket: None }
             } else {
-                Statement::Announce { bucket: Some(format!("s3://bucket/{number}?endpoint=https://host.example")) }
+                Operation::Announce { bucket: Some(format!("s3://bucket/{number}?endpoint=https://host.example")) }
             };
             let entry = Entry::seal(&peer, place, statement, None).unwrap();
             place.after = entry.digest();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::stores::MemoryBucket;
-use covey_comms::ledger::{Audit, Entry, Finding, Ledger, Place, Refusal, Registry, Statement, audit};
+use covey_comms::ledger::{
+    AuditFinding, Entry, EntryPosition, Ledger, LedgerAudit, LedgerClient, Operation, Rejection, audit,
+};
 use covey_comms::objects::Key;
 use covey_comms::primitives::{Clock, Digest, RunId, VirtualClock};
 
@@ -34,7 +36,7 @@ impl Scene {
     }
 
     fn register(&self, secret: u8) -> u64 {
-        let mut registry = Registry::new(self.reader());
+        let mut registry = LedgerClient::new(self.reader());
         self.clock.run(registry.register(&identity(secret), None)).unwrap().unwrap()
     }
 
@@ -53,21 +55,21 @@ impl Scene {
         );
     }
 
-    fn audit(&self, seen: Option<Digest>) -> Audit {
+    fn audit(&self, seen: Option<Digest>) -> LedgerAudit {
         self.clock.run(audit(self.reader().as_ref(), seen)).unwrap().unwrap()
     }
 
     /// The place of the next entry.
-    fn end(&self) -> Place {
-        let Audit { lines: number, head, .. } = self.audit(None);
-        Place { run: run(), number, after: head.unwrap() }
+    fn end(&self) -> EntryPosition {
+        let LedgerAudit { lines: number, head, .. } = self.audit(None);
+        EntryPosition { run: run(), number, after: head.unwrap() }
     }
 
     /// The numbers of lines that do not verify, and why the first does not.
-    fn invalid(&self) -> (Vec<u64>, Refusal) {
+    fn invalid(&self) -> (Vec<u64>, Rejection) {
         let findings = self.audit(None).findings;
-        let invalid = |finding: &Finding| match finding {
-            Finding::Invalid { number, refusal } => Some((*number, refusal.clone())),
+        let invalid = |finding: &AuditFinding| match finding {
+            AuditFinding::Invalid { number, refusal } => Some((*number, refusal.clone())),
             _ => None,
         };
         let (numbers, refusals): (Vec<_>, Vec<_>) = findings.iter().filter_map(invalid).unzip();
@@ -89,7 +91,7 @@ fn a_tampered_entry_is_named_and_takes_those_after_it_along() {
     let text = String::from_utf8(scene.object(2).to_vec()).unwrap();
     scene.replace(2, text.replace("null}}", "\"s3://thief\"}}"));
     let (numbers, refusal) = scene.invalid();
-    assert_eq!((numbers, refusal), (vec![2, 3, 4], Refusal::BadSignature { author: identity(12).peer() }));
+    assert_eq!((numbers, refusal), (vec![2, 3, 4], Rejection::BadSignature { author: identity(12).peer() }));
     scene.goes_on();
 }
 
@@ -100,7 +102,7 @@ fn reordered_entries_are_named() {
     scene.replace(2, fourth);
     scene.replace(3, third);
     let (numbers, refusal) = scene.invalid();
-    assert_eq!((numbers, refusal), (vec![2, 3, 4], Refusal::WrongNumber { expected: 2, got: 3 }));
+    assert_eq!((numbers, refusal), (vec![2, 3, 4], Rejection::WrongNumber { expected: 2, got: 3 }));
     scene.goes_on();
 }
 
@@ -108,18 +110,18 @@ fn reordered_entries_are_named() {
 fn a_dropped_entry_is_named_by_everybody() {
     let scene = Scene::new();
     scene.remove(2);
-    assert_eq!(scene.audit(None).findings, [Finding::Gap { missing: 2, next: 3 }]);
+    assert_eq!(scene.audit(None).findings, [AuditFinding::Gap { missing: 2, next: 3 }]);
     // The next writer fills the gap, and what had followed the lost entry still shows that it is gone.
     scene.register(30);
     let expected = Entry::open(&scene.object(2), &scene.place_of(2)).unwrap().digest();
     let (numbers, refusal) = scene.invalid();
     assert_eq!(numbers, [3, 4]);
-    assert!(matches!(refusal, Refusal::WrongPredecessor { expected: now, .. } if now == expected), "{refusal}");
+    assert!(matches!(refusal, Rejection::WrongPredecessor { expected: now, .. } if now == expected), "{refusal}");
     scene.goes_on_after(31);
 }
 
 impl Scene {
-    fn place_of(&self, number: u64) -> Place {
+    fn place_of(&self, number: u64) -> EntryPosition {
         Entry::parse(&self.object(number)).map(|entry| *entry.place()).unwrap()
     }
 
@@ -137,7 +139,7 @@ fn entries_taken_off_the_end_are_missed_by_whoever_saw_them() {
     scene.remove(4);
     assert_eq!(scene.audit(None).findings, []);
     let findings = scene.audit(Some(head)).findings;
-    assert_eq!(findings, [Finding::Rewritten { expected: head }]);
+    assert_eq!(findings, [AuditFinding::Rewritten { expected: head }]);
     assert!(findings[0].is_loss());
 }
 
@@ -145,7 +147,7 @@ fn entries_taken_off_the_end_are_missed_by_whoever_saw_them() {
 fn a_replayed_entry_is_named() {
     let scene = Scene::new();
     scene.replace(5, scene.object(1));
-    assert_eq!(scene.invalid(), (vec![5], Refusal::WrongNumber { expected: 5, got: 1 }));
+    assert_eq!(scene.invalid(), (vec![5], Rejection::WrongNumber { expected: 5, got: 1 }));
     scene.goes_on();
 }
 
@@ -153,22 +155,22 @@ fn a_replayed_entry_is_named() {
 fn an_entry_of_another_run_is_named() {
     let scene = Scene::new();
     let other = RunId::of(b"another run");
-    let place = Place { run: other, ..scene.end() };
-    let foreign = Entry::seal(&identity(20), place, Statement::Register { bucket: None }, None).unwrap();
+    let place = EntryPosition { run: other, ..scene.end() };
+    let foreign = Entry::seal(&identity(20), place, Operation::Register { bucket: None }, None).unwrap();
     scene.replace(5, foreign.to_bytes());
-    assert_eq!(scene.invalid(), (vec![5], Refusal::OtherRun { expected: run(), got: other }));
+    assert_eq!(scene.invalid(), (vec![5], Rejection::OtherRun { expected: run(), got: other }));
     scene.goes_on();
 }
 
 #[test]
 fn an_entry_made_for_another_history_is_named() {
     let scene = Scene::new();
-    let place = Place { after: Digest::of(b"another history"), ..scene.end() };
-    let entry = Entry::seal(&identity(20), place, Statement::Register { bucket: None }, None).unwrap();
+    let place = EntryPosition { after: Digest::of(b"another history"), ..scene.end() };
+    let entry = Entry::seal(&identity(20), place, Operation::Register { bucket: None }, None).unwrap();
     scene.replace(5, entry.to_bytes());
     let (numbers, refusal) = scene.invalid();
     assert_eq!(numbers, [5]);
-    assert!(matches!(refusal, Refusal::WrongPredecessor { .. }), "{refusal}");
+    assert!(matches!(refusal, Rejection::WrongPredecessor { .. }), "{refusal}");
     scene.goes_on();
 }
 
@@ -182,16 +184,16 @@ fn nonsense_is_named_and_skipped() {
     }
     let findings = scene.audit(None).findings;
     let refusal = |finding| match finding {
-        Finding::Invalid { number, refusal } => (number, refusal),
+        AuditFinding::Invalid { number, refusal } => (number, refusal),
         other => panic!("{other:?}"),
     };
     let refusals: Vec<_> = findings.into_iter().map(refusal).collect();
-    assert!(matches!(refusals[0], (5, Refusal::NotReadable { .. })), "{refusals:?}");
-    assert!(matches!(refusals[1], (6, Refusal::NotReadable { .. })), "{refusals:?}");
-    assert!(matches!(refusals[2], (7, Refusal::NotReadable { .. })), "{refusals:?}");
-    assert_eq!(refusals[3], (8, Refusal::NotCanonical));
+    assert!(matches!(refusals[0], (5, Rejection::NotReadable { .. })), "{refusals:?}");
+    assert!(matches!(refusals[1], (6, Rejection::NotReadable { .. })), "{refusals:?}");
+    assert!(matches!(refusals[2], (7, Rejection::NotReadable { .. })), "{refusals:?}");
+    assert_eq!(refusals[3], (8, Rejection::NotCanonical));
     let (limit, got) = (Entry::MAX_LENGTH as u64, Entry::MAX_LENGTH as u64 + 1);
-    assert_eq!(refusals[4], (9, Refusal::TooLarge { got, limit }));
+    assert_eq!(refusals[4], (9, Rejection::TooLarge { got, limit }));
     scene.goes_on();
 }
 
@@ -200,7 +202,7 @@ fn something_far_beyond_the_end_stops_nobody() {
     let scene = Scene::new();
     scene.replace(u64::MAX, b"nonsense".to_vec());
     scene.replace(6, b"nonsense".to_vec());
-    assert_eq!(scene.audit(None).findings, [Finding::Gap { missing: 5, next: 6 }]);
+    assert_eq!(scene.audit(None).findings, [AuditFinding::Gap { missing: 5, next: 6 }]);
     scene.goes_on_after(30);
     scene.goes_on_after(31);
     assert_eq!(scene.audit(None).lines, 8);
@@ -211,11 +213,11 @@ fn what_its_author_could_not_say_has_no_effect() {
     let scene = Scene::new();
     let reader = scene.reader();
     let stranger = identity(99);
-    let leave = reader.append(&stranger, Statement::Leave {}, None);
+    let leave = reader.append(&stranger, Operation::Leave {}, None);
     assert_eq!(scene.clock.run(leave).unwrap().unwrap(), 5);
     let before = scene.audit(None);
-    let refusal = Refusal::NotMember { peer: stranger.peer() };
-    assert_eq!(before.findings, [Finding::WithoutEffect { number: 5, refusal }]);
+    let refusal = Rejection::NotMember { peer: stranger.peer() };
+    assert_eq!(before.findings, [AuditFinding::WithoutEffect { number: 5, refusal }]);
     assert!(!before.findings[0].is_loss());
     assert_eq!(before.state.members().count(), 5);
     assert_eq!(before.state.council(), &charter().council);

@@ -2,42 +2,43 @@
 
 use std::collections::BTreeSet;
 
-use covey_comms::ledger::state::{Council, MAX_VALIDATORS};
-use covey_comms::ledger::{CheckpointDigest, Entry, Place, Refusal, Scores, Statement};
+use covey_comms::ledger::state::{MAX_VALIDATORS, ValidatorSetChange};
+use covey_comms::ledger::{CheckpointDigest, Entry, EntryPosition, Operation, Rejection, Scores};
 use covey_comms::objects::Lineage;
-use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
+use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 use proptest::prelude::*;
 
 use crate::cast::{identity, run};
 
-fn place() -> Place {
-    Place { run: run(), number: 7, after: Digest::of(b"the entry before") }
+fn place() -> EntryPosition {
+    EntryPosition { run: run(), number: 7, after: Digest::of(b"the entry before") }
 }
 
 /// One of each kind.
-fn statements() -> Vec<Statement> {
+fn statements() -> Vec<Operation> {
     let digest = Digest::of(b"some digest");
-    let council = Council { generation: 1, members: [identity(3).peer()].into(), threshold: 1, accounts: None };
+    let council =
+        ValidatorSetChange { generation: 1, members: [identity(3).peer()].into(), threshold: 1, accounts: None };
     vec![
-        Statement::Register { bucket: None },
-        Statement::Register { bucket: Some("s3://mine?endpoint=https://host".into()) },
-        Statement::Announce { bucket: Some("file:///shared/mine".into()) },
-        Statement::Rotate { to: identity(2).peer() },
-        Statement::Leave {},
-        Statement::Scores(Scores { round: Round(3), verdict: digest, payouts: None }),
-        Statement::Scores(Scores { round: Round(3), verdict: digest, payouts: Some(digest) }),
-        Statement::Checkpoint(CheckpointDigest {
+        Operation::Register { bucket: None },
+        Operation::Register { bucket: Some("s3://mine?endpoint=https://host".into()) },
+        Operation::Announce { bucket: Some("file:///shared/mine".into()) },
+        Operation::Rotate { to: identity(2).peer() },
+        Operation::Leave {},
+        Operation::Scores(Scores { round: Round(3), verdict: digest, payouts: None }),
+        Operation::Scores(Scores { round: Round(3), verdict: digest, payouts: Some(digest) }),
+        Operation::Checkpoint(CheckpointDigest {
             round: Round(3),
             lineage: Lineage::from_digest(digest),
             weights: digest,
         }),
-        Statement::Validators(council.clone()),
-        Statement::Validators(Council { accounts: Some(digest), ..council }),
+        Operation::Validators(council.clone()),
+        Operation::Validators(ValidatorSetChange { accounts: Some(digest), ..council }),
     ]
 }
 
-fn seal(statement: Statement) -> Entry {
-    let successor = matches!(statement, Statement::Rotate { .. }).then(|| identity(2));
+fn seal(statement: Operation) -> Entry {
+    let successor = matches!(statement, Operation::Rotate { .. }).then(|| identity(2));
     Entry::seal(&identity(1), place(), statement, successor.as_ref()).unwrap()
 }
 
@@ -55,9 +56,9 @@ fn every_entry_comes_back_from_its_bytes() {
 /// The bytes that `docs/ledger.md` shows.
 #[test]
 fn the_published_entry_has_its_published_bytes() {
-    let place = Place::genesis(RunId::of(b"covey"));
-    let statement = Statement::Register { bucket: Some("s3://mine".into()) };
-    let entry = Entry::seal(&Identity::from_secret(&[1; 32]), place, statement, None).unwrap();
+    let place = EntryPosition::genesis(RunId::of(b"covey"));
+    let statement = Operation::Register { bucket: Some("s3://mine".into()) };
+    let entry = Entry::seal(&Keypair::from_secret(&[1; 32]), place, statement, None).unwrap();
     let document = include_str!("../../../docs/ledger.md");
     let text = String::from_utf8(entry.to_bytes()).unwrap();
     assert!(document.contains(&text), "{text}");
@@ -66,14 +67,14 @@ fn the_published_entry_has_its_published_bytes() {
 
 #[test]
 fn an_entry_counts_in_its_place_only() {
-    let bytes = seal(Statement::Leave {}).to_bytes();
+    let bytes = seal(Operation::Leave {}).to_bytes();
     let other = RunId::of(b"another run");
     for (elsewhere, refusal) in [
-        (Place { run: other, ..place() }, Refusal::OtherRun { expected: other, got: run() }),
-        (Place { number: 8, ..place() }, Refusal::WrongNumber { expected: 8, got: 7 }),
+        (EntryPosition { run: other, ..place() }, Rejection::OtherRun { expected: other, got: run() }),
+        (EntryPosition { number: 8, ..place() }, Rejection::WrongNumber { expected: 8, got: 7 }),
         (
-            Place { after: Digest::of(b"x"), ..place() },
-            Refusal::WrongPredecessor { expected: Digest::of(b"x"), got: place().after },
+            EntryPosition { after: Digest::of(b"x"), ..place() },
+            Rejection::WrongPredecessor { expected: Digest::of(b"x"), got: place().after },
         ),
     ] {
         assert_eq!(Entry::open(&bytes, &elsewhere), Err(refusal));
@@ -82,31 +83,32 @@ fn an_entry_counts_in_its_place_only() {
 
 #[test]
 fn consent_belongs_to_rotations_and_to_their_new_key() {
-    let rotate = Statement::Rotate { to: identity(2).peer() };
+    let rotate = Operation::Rotate { to: identity(2).peer() };
     for successor in [None, Some(identity(1)), Some(identity(3))] {
-        assert_eq!(Entry::seal(&identity(1), place(), rotate.clone(), successor.as_ref()), Err(Refusal::NoConsent));
+        assert_eq!(Entry::seal(&identity(1), place(), rotate.clone(), successor.as_ref()), Err(Rejection::NoConsent));
     }
-    assert_eq!(Entry::seal(&identity(1), place(), Statement::Leave {}, Some(&identity(2))), Err(Refusal::NoConsent));
+    assert_eq!(Entry::seal(&identity(1), place(), Operation::Leave {}, Some(&identity(2))), Err(Rejection::NoConsent));
     let entry = seal(rotate.clone());
     let assemble =
         |statement, consent| Entry::assemble(place(), entry.author(), statement, *entry.signature(), consent);
-    assert_eq!(assemble(rotate.clone(), None), Err(Refusal::NoConsent));
-    assert_eq!(assemble(rotate, Some(*entry.signature())), Err(Refusal::NoConsent));
-    let leave = seal(Statement::Leave {});
+    assert_eq!(assemble(rotate.clone(), None), Err(Rejection::NoConsent));
+    assert_eq!(assemble(rotate, Some(*entry.signature())), Err(Rejection::NoConsent));
+    let leave = seal(Operation::Leave {});
     let smuggled =
-        Entry::assemble(place(), leave.author(), Statement::Leave {}, *leave.signature(), Some(*leave.signature()));
-    assert_eq!(smuggled, Err(Refusal::NoConsent));
+        Entry::assemble(place(), leave.author(), Operation::Leave {}, *leave.signature(), Some(*leave.signature()));
+    assert_eq!(smuggled, Err(Rejection::NoConsent));
 }
 
 #[test]
 fn impossible_councils_are_refused() {
     let peers = |count: usize| (0..count).map(|index| PeerId::from_bytes([index as u8; 32])).collect::<BTreeSet<_>>();
-    let council = |count, threshold| Council { generation: 1, members: peers(count), threshold, accounts: None };
+    let council =
+        |count, threshold| ValidatorSetChange { generation: 1, members: peers(count), threshold, accounts: None };
     for (count, threshold) in [(0, 0), (1, 0), (1, 2), (2, 1), (3, 1), (3, 4), (4, 2), (MAX_VALIDATORS + 1, 40)] {
-        assert!(matches!(council(count, threshold).check(), Err(Refusal::Council { .. })), "{threshold} of {count}");
+        assert!(matches!(council(count, threshold).check(), Err(Rejection::Council { .. })), "{threshold} of {count}");
     }
     for (count, threshold) in [(1, 1), (2, 2), (3, 2), (4, 3), (MAX_VALIDATORS, 33)] {
-        let statement = Statement::Validators(council(count, threshold));
+        let statement = Operation::Validators(council(count, threshold));
         let entry = Entry::seal(&identity(1), place(), statement, None).unwrap();
         assert!(entry.to_bytes().len() <= Entry::MAX_LENGTH / 2);
         assert_eq!(Entry::open(&entry.to_bytes(), &place()), Ok(entry));

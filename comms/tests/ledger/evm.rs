@@ -12,13 +12,13 @@ use alloy::primitives::{B256, U256};
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::signers::local::PrivateKeySigner;
 use covey_comms::ledger::backends::evm::{Account, EvmAddress, EvmLedger, Wallet, accounts_digest, deploy};
-use covey_comms::ledger::state::{Charter, Council};
+use covey_comms::ledger::state::{Genesis, ValidatorSetChange};
 use covey_comms::ledger::{
-    CheckpointDigest, Entry, Finding, Ledger, LedgerError, Party, Place, Refusal, Registry, Scores, Statement, audit,
-    check_ledger_conformance,
+    AuditFinding, CheckpointDigest, Entry, EntryPosition, Ledger, LedgerClient, LedgerError, LedgerParty, Operation,
+    Rejection, Scores, audit, check_ledger_conformance,
 };
 use covey_comms::objects::Lineage;
-use covey_comms::primitives::{Digest, Identity, PeerId, Round, RunId};
+use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 
 use url::Url;
 
@@ -42,22 +42,22 @@ fn accounts(secrets: &[u8]) -> BTreeMap<PeerId, Account> {
 }
 
 /// A new contract, with a stake that comes back after some seconds.
-async fn contract(charter: &Charter, delay: u64) -> EvmAddress {
+async fn contract(charter: &Genesis, delay: u64) -> EvmAddress {
     let node = node().parse().unwrap();
     let deployed = deploy(&node, &wallet(7), charter, &accounts(&[1, 2, 3]), STAKE, delay).await.unwrap();
     EvmAddress { node, contract: deployed.contract, confirmations: 0 }
 }
 
-async fn ledger(address: &EvmAddress, charter: &Charter, index: usize) -> Arc<EvmLedger> {
+async fn ledger(address: &EvmAddress, charter: &Genesis, index: usize) -> Arc<EvmLedger> {
     Arc::new(EvmLedger::open(address.clone(), charter.clone(), Some(wallet(index))).await.unwrap())
 }
 
-async fn parties(address: &EvmAddress, secrets: [u8; 3], first_wallet: usize) -> [Party; 3] {
+async fn parties(address: &EvmAddress, secrets: [u8; 3], first_wallet: usize) -> [LedgerParty; 3] {
     let mut parties = Vec::new();
     for (index, secret) in secrets.into_iter().enumerate() {
         let ledger = ledger(address, &charter(), first_wallet + index).await;
         ledger.remember(accounts(&[1, 2]));
-        parties.push(Party { identity: identity(secret), ledger });
+        parties.push(LedgerParty { identity: identity(secret), ledger });
     }
     parties.try_into().unwrap()
 }
@@ -87,9 +87,9 @@ fn somebody_elses_key_costs_the_stake_and_has_no_effect() {
         copy_registration(&address, &identity(10), &wallet(4), &wallet(3)).await;
         let author = identity(10).peer();
         let found = audit(owner.as_ref(), None).await.unwrap();
-        assert_eq!(found.findings, [Finding::Invalid { number: 0, refusal: Refusal::BadSignature { author } }]);
+        assert_eq!(found.findings, [AuditFinding::Invalid { number: 0, refusal: Rejection::BadSignature { author } }]);
         assert!(!found.state.is_member(author));
-        Registry::new(owner.clone()).register(&identity(10), None).await.unwrap();
+        LedgerClient::new(owner.clone()).register(&identity(10), None).await.unwrap();
         assert!(audit(thief.as_ref(), None).await.unwrap().state.is_member(author));
     });
 }
@@ -102,13 +102,13 @@ alloy::sol! {
 }
 
 /// Sends from one wallet what a peer signed for another: a call that was copied out of the queue.
-async fn copy_registration(address: &EvmAddress, peer: &Identity, owner: &Wallet, thief: &Wallet) {
+async fn copy_registration(address: &EvmAddress, peer: &Keypair, owner: &Wallet, thief: &Wallet) {
     let provider = connect(&address.node, thief);
     let mut hasher = blake3::Hasher::new_derive_key("covey ledger 1 account");
     hasher.update(&provider.get_chain_id().await.unwrap().to_le_bytes());
     hasher.update(address.contract.as_slice()).update(owner.account().as_slice());
-    let place = Place { run: charter().run, number: 0, after: Digest::from_bytes(hasher.finalize().into()) };
-    let entry = Entry::seal(peer, place, Statement::Register { bucket: None }, None).unwrap();
+    let place = EntryPosition { run: charter().run, number: 0, after: Digest::from_bytes(hasher.finalize().into()) };
+    let entry = Entry::seal(peer, place, Operation::Register { bucket: None }, None).unwrap();
     let [first, second] = [0, 32].map(|at| B256::from_slice(&entry.signature().as_bytes()[at..at + 32]));
     let key = B256::from(*peer.peer().as_bytes());
     let contract = Registering::new(address.contract, provider);
@@ -130,7 +130,7 @@ fn the_stake_comes_back_after_leaving_and_not_before() {
         let address = contract(&charter(), 2).await;
         let ledger = ledger(&address, &charter(), 3).await;
         assert_eq!(ledger.stake().await.unwrap(), STAKE);
-        let mut registry = Registry::new(ledger.clone());
+        let mut registry = LedgerClient::new(ledger.clone());
         assert!(ledger.withdraw().await.is_err(), "withdrew what was never paid");
         registry.register(&identity(10), None).await.unwrap();
         let error = ledger.withdraw().await.unwrap_err().to_string();
@@ -149,14 +149,14 @@ fn the_stake_comes_back_after_leaving_and_not_before() {
 fn a_contract_is_held_to_the_run_and_written_to_with_a_wallet() {
     on_runtime(async {
         let address = contract(&charter(), 0).await;
-        let other = Charter::new(RunId::of(b"another"), charter().council.members, 2).unwrap();
+        let other = Genesis::new(RunId::of(b"another"), charter().council.members, 2).unwrap();
         let error = EvmLedger::open(address.clone(), other, None).await.unwrap_err();
         assert!(matches!(error, LedgerError::OtherLedger { .. }), "{error}");
-        let other = Charter::new(charter().run, charter().council.members, 3).unwrap();
+        let other = Genesis::new(charter().run, charter().council.members, 3).unwrap();
         let error = EvmLedger::open(address.clone(), other, None).await.unwrap_err();
         assert!(matches!(error, LedgerError::OtherLedger { .. }), "{error}");
         let reader = EvmLedger::open(address.clone(), charter(), None).await.unwrap();
-        let error = reader.append(&identity(10), Statement::Register { bucket: None }, None).await.unwrap_err();
+        let error = reader.append(&identity(10), Operation::Register { bucket: None }, None).await.unwrap_err();
         assert!(matches!(error, LedgerError::NoWallet { .. }), "{error}");
         let nowhere = EvmAddress { contract: wallet(0).account(), ..address };
         assert!(EvmLedger::open(nowhere, charter(), None).await.is_err());
@@ -171,12 +171,12 @@ fn every_call_costs_what_is_published() {
         let address = contract(&charter(), 0).await;
         let peer = ledger(&address, &charter(), 3).await;
         let url = "s3://bucket/prefix?endpoint=https://host.example:9000&region=eu-1".to_owned();
-        let (one, two): (Identity, Identity) = (identity(10), identity(11));
+        let (one, two): (Keypair, Keypair) = (identity(10), identity(11));
         let says = [
-            (&one, Statement::Register { bucket: None }, None),
-            (&one, Statement::Announce { bucket: Some(url) }, None),
-            (&one, Statement::Rotate { to: two.peer() }, Some(&two)),
-            (&two, Statement::Leave {}, None),
+            (&one, Operation::Register { bucket: None }, None),
+            (&one, Operation::Announce { bucket: Some(url) }, None),
+            (&one, Operation::Rotate { to: two.peer() }, Some(&two)),
+            (&two, Operation::Leave {}, None),
         ];
         for (author, statement, successor) in says {
             print_gas(&peer, author, statement, successor).await;
@@ -187,16 +187,16 @@ fn every_call_costs_what_is_published() {
             let accounts = Some(validator.remember(accounts(&[1, 2])));
             let author = identity(u8::try_from(secret).unwrap());
             let lineage = Lineage::from_digest(digest);
-            let council = Council {
+            let council = ValidatorSetChange {
                 generation: 1,
                 members: [1, 2].map(|secret| identity(secret).peer()).into(),
                 threshold: 2,
                 accounts,
             };
             for statement in [
-                Statement::Scores(Scores { round: Round(1), verdict: digest, payouts: Some(digest) }),
-                Statement::Checkpoint(CheckpointDigest { round: Round(1), lineage, weights: digest }),
-                Statement::Validators(council),
+                Operation::Scores(Scores { round: Round(1), verdict: digest, payouts: Some(digest) }),
+                Operation::Checkpoint(CheckpointDigest { round: Round(1), lineage, weights: digest }),
+                Operation::Validators(council),
             ] {
                 print_gas(&validator, &author, statement, None).await;
             }
@@ -207,7 +207,7 @@ fn every_call_costs_what_is_published() {
 
 /// Fails if a call costs far more than is published.
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
-async fn print_gas(ledger: &EvmLedger, author: &Identity, statement: Statement, successor: Option<&Identity>) {
+async fn print_gas(ledger: &EvmLedger, author: &Keypair, statement: Operation, successor: Option<&Keypair>) {
     let name = statement.name();
     let receipt = ledger.call(author, statement, successor).await.unwrap();
     println!("{name}: {} gas", receipt.gas);

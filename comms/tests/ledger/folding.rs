@@ -2,54 +2,59 @@
 
 use std::collections::BTreeSet;
 
-use covey_comms::ledger::state::{Council, Membership, State};
-use covey_comms::ledger::{CheckpointDigest, Entry, Line, Place, Refusal, Scores, Statement};
+use covey_comms::ledger::state::{LedgerState, Membership, ValidatorSetChange};
+use covey_comms::ledger::{CheckpointDigest, Entry, EntryPosition, NumberedEntry, Operation, Rejection, Scores};
 use covey_comms::objects::Lineage;
-use covey_comms::primitives::{Digest, Identity, PeerId, Round};
+use covey_comms::primitives::{Digest, Keypair, PeerId, Round};
 use proptest::prelude::*;
 
 use crate::cast::{charter, identity, run};
 
 /// A line that says something in the name of `author`.
-fn line(number: u64, author: &Identity, statement: Statement, successor: Option<&Identity>) -> Line {
-    let place = Place { run: run(), number, after: Digest::of(b"not looked at here") };
-    Line { number, entry: Entry::seal(author, place, statement, successor) }
+fn line(number: u64, author: &Keypair, statement: Operation, successor: Option<&Keypair>) -> NumberedEntry {
+    let place = EntryPosition { run: run(), number, after: Digest::of(b"not looked at here") };
+    NumberedEntry { number, entry: Entry::seal(author, place, statement, successor) }
 }
 
 /// Something that one of eight people says about another.
-fn said(kind: u8, author: u8, other: u8, round: u32) -> (u8, Statement, Option<u8>) {
+fn said(kind: u8, author: u8, other: u8, round: u32) -> (u8, Operation, Option<u8>) {
     let digest = Digest::of(&[other]);
     let statement = match kind {
-        0 => Statement::Register { bucket: None },
-        1 => Statement::Announce { bucket: Some(format!("s3://bucket-{other}")) },
-        2 => return (author, Statement::Rotate { to: identity(other).peer() }, Some(other)),
-        3 => Statement::Leave {},
-        4 => Statement::Scores(Scores { round: Round(round), verdict: digest, payouts: None }),
+        0 => Operation::Register { bucket: None },
+        1 => Operation::Announce { bucket: Some(format!("s3://bucket-{other}")) },
+        2 => return (author, Operation::Rotate { to: identity(other).peer() }, Some(other)),
+        3 => Operation::Leave {},
+        4 => Operation::Scores(Scores { round: Round(round), verdict: digest, payouts: None }),
         5 => {
             let lineage = Lineage::from_digest(digest);
-            Statement::Checkpoint(CheckpointDigest { round: Round(round), lineage, weights: digest })
+            Operation::Checkpoint(CheckpointDigest { round: Round(round), lineage, weights: digest })
         }
         _ => {
             let members: BTreeSet<PeerId> = [1, 2, other].map(|secret| identity(secret).peer()).into();
             let threshold = members.len() as u32 / 2 + 1;
-            Statement::Validators(Council { generation: u64::from(round), members, threshold, accounts: None })
+            Operation::Validators(ValidatorSetChange {
+                generation: u64::from(round),
+                members,
+                threshold,
+                accounts: None,
+            })
         }
     };
     (author, statement, None)
 }
 
-fn history() -> impl Strategy<Value = Vec<Line>> {
+fn history() -> impl Strategy<Value = Vec<NumberedEntry>> {
     let said =
         (0..7_u8, 1..9_u8, 1..9_u8, 0..3_u32).prop_map(|(kind, author, other, round)| said(kind, author, other, round));
     proptest::collection::vec(said, 0..40).prop_map(|history| {
-        let number = |(number, (author, statement, successor)): (u64, (u8, Statement, Option<u8>))| {
+        let number = |(number, (author, statement, successor)): (u64, (u8, Operation, Option<u8>))| {
             line(number, &identity(author), statement, successor.map(identity).as_ref())
         };
         (0..).zip(history).map(number).collect()
     })
 }
 
-fn fold(mut state: State, lines: &[Line]) -> State {
+fn fold(mut state: LedgerState, lines: &[NumberedEntry]) -> LedgerState {
     for line in lines {
         let before = state.clone();
         if state.apply(line).is_err() {
@@ -70,9 +75,9 @@ proptest! {
 
     #[test]
     fn state_is_a_pure_fold(lines in history(), cut in any::<prop::sample::Index>()) {
-        let whole = fold(State::genesis(&charter()), &lines);
+        let whole = fold(LedgerState::genesis(&charter()), &lines);
         let (first, second) = lines.split_at(cut.index(lines.len() + 1));
-        prop_assert_eq!(&fold(fold(State::genesis(&charter()), first), second), &whole);
+        prop_assert_eq!(&fold(fold(LedgerState::genesis(&charter()), first), second), &whole);
         whole.council().check().unwrap();
         for (peer, record) in whole.peers() {
             prop_assert_eq!(whole.is_member(*peer), record.membership == Membership::Active);
@@ -90,49 +95,50 @@ proptest! {
 
 #[test]
 fn one_of_three_validators_changes_nothing() {
-    let mut state = State::genesis(&charter());
-    let thieves = Council { generation: 1, members: [identity(9).peer()].into(), threshold: 1, accounts: None };
-    state.apply(&line(0, &identity(1), Statement::Validators(thieves.clone()), None)).unwrap();
+    let mut state = LedgerState::genesis(&charter());
+    let thieves =
+        ValidatorSetChange { generation: 1, members: [identity(9).peer()].into(), threshold: 1, accounts: None };
+    state.apply(&line(0, &identity(1), Operation::Validators(thieves.clone()), None)).unwrap();
     // Voting again does not count twice, nor does the vote of the one whom it would make validator.
-    state.apply(&line(1, &identity(1), Statement::Validators(thieves.clone()), None)).unwrap();
-    let refused = state.apply(&line(2, &identity(9), Statement::Validators(thieves.clone()), None));
-    assert_eq!(refused, Err(Refusal::NotValidator { peer: identity(9).peer() }));
+    state.apply(&line(1, &identity(1), Operation::Validators(thieves.clone()), None)).unwrap();
+    let refused = state.apply(&line(2, &identity(9), Operation::Validators(thieves.clone()), None));
+    assert_eq!(refused, Err(Rejection::NotValidator { peer: identity(9).peer() }));
     assert_eq!(state.council(), &charter().council);
     // A changed mind takes the first vote back.
-    let others = Council { members: [identity(2).peer()].into(), ..thieves.clone() };
-    state.apply(&line(3, &identity(1), Statement::Validators(others.clone()), None)).unwrap();
-    state.apply(&line(4, &identity(3), Statement::Validators(thieves), None)).unwrap();
+    let others = ValidatorSetChange { members: [identity(2).peer()].into(), ..thieves.clone() };
+    state.apply(&line(3, &identity(1), Operation::Validators(others.clone()), None)).unwrap();
+    state.apply(&line(4, &identity(3), Operation::Validators(thieves), None)).unwrap();
     assert_eq!(state.council(), &charter().council);
-    state.apply(&line(5, &identity(2), Statement::Validators(others.clone()), None)).unwrap();
+    state.apply(&line(5, &identity(2), Operation::Validators(others.clone()), None)).unwrap();
     assert_eq!(state.council(), &others);
 }
 
 #[test]
 fn what_was_agreed_on_stays_agreed() {
-    let mut state = State::genesis(&charter());
+    let mut state = LedgerState::genesis(&charter());
     let scores = Scores { round: Round(1), verdict: Digest::of(b"verdict"), payouts: None };
     for (number, secret) in [(0, 1), (1, 2)] {
-        state.apply(&line(number, &identity(secret), Statement::Scores(scores), None)).unwrap();
+        state.apply(&line(number, &identity(secret), Operation::Scores(scores), None)).unwrap();
     }
-    let next = Council { generation: 1, members: [identity(3).peer()].into(), threshold: 1, accounts: None };
+    let next = ValidatorSetChange { generation: 1, members: [identity(3).peer()].into(), threshold: 1, accounts: None };
     for (number, secret) in [(2, 1), (3, 2)] {
-        state.apply(&line(number, &identity(secret), Statement::Validators(next.clone()), None)).unwrap();
+        state.apply(&line(number, &identity(secret), Operation::Validators(next.clone()), None)).unwrap();
     }
     let wrong = Scores { verdict: Digest::of(b"another"), ..scores };
-    state.apply(&line(4, &identity(3), Statement::Scores(wrong), None)).unwrap();
+    state.apply(&line(4, &identity(3), Operation::Scores(wrong), None)).unwrap();
     assert_eq!(state.scores().agreed(Round(1)), Some(scores));
     assert_eq!(state.scores().newest(), Some((Round(1), scores)));
 }
 
 #[test]
 fn validators_keys_do_not_rotate() {
-    let mut state = State::genesis(&charter());
+    let mut state = LedgerState::genesis(&charter());
     for (number, secret) in [(0, 1), (1, 10)] {
-        state.apply(&line(number, &identity(secret), Statement::Register { bucket: None }, None)).unwrap();
+        state.apply(&line(number, &identity(secret), Operation::Register { bucket: None }, None)).unwrap();
     }
     for (from, to) in [(1, 11), (10, 2)] {
-        let statement = Statement::Rotate { to: identity(to).peer() };
+        let statement = Operation::Rotate { to: identity(to).peer() };
         let outcome = state.apply(&line(state.next(), &identity(from), statement, Some(&identity(to))));
-        assert!(matches!(outcome, Err(Refusal::ValidatorKey { .. })), "{outcome:?}");
+        assert!(matches!(outcome, Err(Rejection::ValidatorKey { .. })), "{outcome:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::decorators::{FaultRates, Faulty, Retry, RetryPolicy};
-use covey_comms::bucket::stores::{MemoryBucket, StoreBucket};
+use covey_comms::bucket::stores::{MemoryBucket, ObjectStoreBucket};
 use covey_comms::ledger::backends::MemoryLedger;
 use covey_comms::ledger::check_ledger_conformance;
 use covey_comms::primitives::SystemClock;
@@ -31,7 +31,7 @@ fn a_bucket_keeps_the_contract() {
 #[test]
 fn a_folder_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    let bucket: Arc<dyn Bucket> = Arc::new(StoreBucket::folder(folder.path()).unwrap());
+    let bucket: Arc<dyn Bucket> = Arc::new(ObjectStoreBucket::folder(folder.path()).unwrap());
     let (_, parties) = ((), |first| parties(first, |seed| log(&bucket, &(Arc::new(SystemClock) as _), seed.into())));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None)).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::decorators::{FaultRates, Faulty, Retry, RetryPolicy};
 use covey_comms::bucket::stores::MemoryBucket;
-use covey_comms::ledger::{Registry, audit};
+use covey_comms::ledger::{LedgerClient, audit};
 use futures_util::future::join_all;
 
 use crate::cast::{clock, identity, log};
@@ -29,7 +29,7 @@ fn writers_at_the_same_instant_make_one_order_that_all_read() {
             })
             .collect();
         let writers = ways.iter().map(async |(peer, ledger)| {
-            let mut registry = Registry::new(ledger.clone());
+            let mut registry = LedgerClient::new(ledger.clone());
             let number = registry.register(peer, None).await.unwrap();
             registry.announce(peer, Some("s3://mine".into())).await.unwrap();
             number

@@ -4,10 +4,10 @@ use covey_comms::agreement::Certificate;
 use covey_comms::agreement::draw::RoundSecret;
 use covey_comms::bucket::Bucket;
 use covey_comms::gauntlet::verdict::Verdict;
-use covey_comms::gauntlet::{Gauntlet, Presence};
+use covey_comms::gauntlet::{Gauntlet, Participation};
 use covey_comms::objects::envelope::{Envelope, Kind, Subject};
-use covey_comms::objects::{Exclusion, Grounds, Inclusion, Key, Manifest};
-use covey_comms::participants::validator::{Audit, Audited};
+use covey_comms::objects::{DeltaRef, Exclusion, Key, Manifest, ManifestBasis};
+use covey_comms::participants::validator::{VerdictVerifier, VerifiedRound};
 use covey_comms::primitives::{Digest, Round};
 
 use crate::village::{OUTER, RULES, Scales, Village, mayor, peer};
@@ -18,7 +18,7 @@ fn history() -> (Village, Vec<(Manifest, Verdict)>) {
     for _ in 0..3 {
         village.round(&mut validator, &[1, 2, 3, 4]);
     }
-    let mut follower = covey_comms::history::Follower::genesis(village.run.clone());
+    let mut follower = covey_comms::history::LightClient::genesis(village.run.clone());
     let mut rounds = Vec::new();
     while let Some(manifest) = village.play(follower.poll()).unwrap() {
         let verdict = village.play(village.run.verdict_of(&manifest)).unwrap();
@@ -28,13 +28,13 @@ fn history() -> (Village, Vec<(Manifest, Verdict)>) {
 }
 
 /// Audits the verdict of a round, as if `verdict` were it.
-fn audit(village: &Village, rounds: &[(Manifest, Verdict)], verdict: &Verdict) -> Audited {
+fn audit(village: &Village, rounds: &[(Manifest, Verdict)], verdict: &Verdict) -> VerifiedRound {
     let at = verdict.inputs.round.0 as usize;
     let description = village.run.description();
     let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
     let before = at.checked_sub(1).map(|before| &rounds[before]);
     let book = before.map(|(_, verdict)| verdict.outcome.book.clone()).unwrap_or_default();
-    let audit = Audit {
+    let audit = VerdictVerifier {
         run: &village.run,
         gauntlet: &gauntlet,
         last: before.map(|(manifest, _)| manifest),
@@ -61,7 +61,7 @@ fn every_round_of_an_honest_run_is_confirmed() {
     assert_eq!(rounds.len(), 4);
     for (_, verdict) in &rounds {
         let audited = audit(&village, &rounds, verdict);
-        assert_eq!(audited, Audited { difference: None, is_complete: true }, "{}", verdict.inputs.round);
+        assert_eq!(audited, VerifiedRound { difference: None, is_complete: true }, "{}", verdict.inputs.round);
     }
 }
 
@@ -71,7 +71,7 @@ fn without_deltas_all_else_is_still_checked() {
     let key = Key::Delta(Round(2), peer(1));
     village.play(village.bucket.delete(&key)).unwrap();
     let audited = audit(&village, &rounds, &rounds[2].1);
-    assert_eq!(audited, Audited { difference: None, is_complete: false });
+    assert_eq!(audited, VerifiedRound { difference: None, is_complete: false });
     let mut forged = rounds[2].1.clone();
     forged.inputs.newcomers.insert(peer(9));
     assert!(audit(&village, &rounds, &forged).difference.is_some());
@@ -102,7 +102,7 @@ fn an_omitted_peer_is_found() {
     });
     assert_eq!(path, format!("inputs.seated.{}", peer(2)));
     let path = found(|_, verdict| {
-        verdict.inputs.seated.get_mut(&peer(2)).unwrap().presence = Presence::Silent(Exclusion::Missing);
+        verdict.inputs.seated.get_mut(&peer(2)).unwrap().presence = Participation::Silent(Exclusion::Missing);
     });
     assert_eq!(path, format!("inputs.seated.{}", peer(2)));
 }
@@ -127,7 +127,7 @@ fn swapped_peers_are_found() {
 #[test]
 fn a_foreign_delta_is_found() {
     let path = found(|_, verdict| {
-        let foreign = Presence::Delivered(Inclusion::of(b"foreign"));
+        let foreign = Participation::Delivered(DeltaRef::of(b"foreign"));
         verdict.inputs.seated.get_mut(&peer(3)).unwrap().presence = foreign;
     });
     assert_eq!(path, format!("inputs.seated.{}", peer(3)));
@@ -168,7 +168,7 @@ fn a_verdict_that_the_manifest_does_not_name_is_refused() {
     assert!(village.play(village.bucket.put_new(&key, object)).unwrap().is_stored());
     assert!(village.play(village.run.verdict_of(manifest)).is_err());
     // Nor can a manifest that was not signed be put in the place of the one that was.
-    let grounds = Grounds { weights: Digest::of(b"other"), ..*manifest.grounds() };
+    let grounds = ManifestBasis { weights: Digest::of(b"other"), ..*manifest.grounds() };
     let included = manifest.included().clone();
     let forged =
         Manifest::new(manifest.round(), manifest.previous(), grounds, OUTER, included, manifest.excluded().clone());

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use covey_comms::bucket::decorators::{FaultRates, Faulty, Retry, RetryPolicy};
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::{Exclusion, Key, Manifest, Prefix};
 use covey_comms::participants::validator::Validator;
 use covey_comms::primitives::{Clock, Round, VirtualClock, within};
-use covey_comms::run::Rules;
+use covey_comms::run::RoundParams;
 use futures_util::future::{join, join3};
 
 use crate::village::{RULES, SECOND, Village, close, delta, excluded, included, mayor, peer, say};
@@ -56,7 +56,7 @@ fn the_deadline_counts_from_the_first_heartbeat() {
     let beat = async {
         village.sleep(SECOND * 5000).await;
         let follower = village.run.clone();
-        let mut follower = Follower::genesis(follower);
+        let mut follower = LightClient::genesis(follower);
         follower.poll().await.unwrap().unwrap();
         village.member(1).heartbeat(follower.next(), follower.head()).await.unwrap();
     };
@@ -121,7 +121,7 @@ impl Bucket for Slow {
 impl Village {
     fn slowly(&self, delay: Duration) -> Validator {
         let bucket = Slow { inner: self.bucket.clone(), clock: self.clock.clone(), delay };
-        let follower = Follower::resume(self.through(bucket), self.follower().position());
+        let follower = LightClient::resume(self.through(bucket), self.follower().position());
         self.play(Validator::open(follower, mayor())).unwrap()
     }
 }
@@ -146,7 +146,7 @@ fn what_arrives_while_the_round_is_being_closed_is_late() {
 
 /// Plays a round in which peers deliver now and then, by a validator that is replaced after `lives` seconds each.
 fn play_with_lives(lives: u64) -> Manifest {
-    let (village, _) = Village::inhabited(Rules { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
+    let (village, _) = Village::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
     village.begin(&[1, 2, 3, 4]);
     let follower = village.follower();
     let deliveries = async {
@@ -157,7 +157,7 @@ fn play_with_lives(lives: u64) -> Manifest {
     };
     let validators = async {
         loop {
-            let follower = Follower::resume(village.run.clone(), follower.position());
+            let follower = LightClient::resume(village.run.clone(), follower.position());
             let mut validator = Validator::open(follower, mayor()).await.unwrap();
             if let Some(closed) = within(&village.clock, SECOND * lives as u32, close(&mut validator)).await {
                 return closed.manifest;
@@ -183,7 +183,7 @@ fn a_validator_that_starts_from_nothing_goes_on_where_the_run_is() {
     let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3]);
     village.round(&mut validator, &[1, 2, 3]);
     village.round(&mut validator, &[1, 2]);
-    let mut fresh = village.play(Validator::open(Follower::genesis(village.run.clone()), mayor())).unwrap();
+    let mut fresh = village.play(Validator::open(LightClient::genesis(village.run.clone()), mayor())).unwrap();
     let rounds: Vec<_> = (0..3).map(|_| village.close(&mut fresh)).collect();
     assert_eq!(rounds[1].deltas.len(), 3);
     assert_eq!(fresh.follower().position(), validator.follower().position());
@@ -195,7 +195,7 @@ fn a_validator_that_starts_from_nothing_goes_on_where_the_run_is() {
 
 #[test]
 fn two_validators_agree() {
-    let (village, mut first) = Village::inhabited(Rules { max_included: 2, ..RULES }, &[1, 2, 3]);
+    let (village, mut first) = Village::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3]);
     let mut second = village.slowly(SECOND);
     for _ in 0..4 {
         let follower = village.follower();
@@ -217,7 +217,7 @@ fn two_validators_agree() {
 #[test]
 fn who_is_surplus_does_not_depend_on_who_was_first() {
     let play = |order: &[u8]| {
-        let (village, mut validator) = Village::inhabited(Rules { max_included: 2, ..RULES }, &[1, 2, 3, 4, 5]);
+        let (village, mut validator) = Village::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4, 5]);
         village.begin(order);
         let looks = order.iter().map(|number| {
             village.deliver(&[*number]);
@@ -236,7 +236,7 @@ fn who_is_surplus_does_not_depend_on_who_was_first() {
 
 #[test]
 fn surplus_peers_are_waited_for_in_the_next_round() {
-    let (village, mut validator) = Village::inhabited(Rules { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
+    let (village, mut validator) = Village::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
     let manifest = village.round(&mut validator, &[1, 2, 3, 4]);
     let included = included(&manifest);
     village.begin(&included);
@@ -251,7 +251,7 @@ fn rounds_close_on_bad_days() {
         let clock = std::sync::Arc::new(village.clock.clone());
         let faulty = Faulty::new(village.bucket.clone(), clock.clone(), FaultRates::BAD_DAY, seed);
         let run = village.through(Retry::new(faulty, clock, RetryPolicy::default(), seed));
-        let follower = Follower::resume(run, village.follower().position());
+        let follower = LightClient::resume(run, village.follower().position());
         let mut validator = village.play(Validator::open(follower, mayor())).unwrap();
         assert_eq!(included(&village.round(&mut validator, &[1, 2, 3])), [1, 2, 3], "seed {seed}");
     }

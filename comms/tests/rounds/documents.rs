@@ -8,9 +8,9 @@ use bytes::Bytes;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::decorators::{FaultRates, Faulty};
 use covey_comms::bucket::stores::MemoryBucket;
-use covey_comms::objects::{CheckpointDescription, CheckpointError, CheckpointPart, Key, Lineage};
-use covey_comms::primitives::{Digest, Identity, Round, RunId, VirtualClock};
-use covey_comms::run::{CommsError, Description, DescriptionError, Rules, Run};
+use covey_comms::objects::{CheckpointDescription, CheckpointFormatError, CheckpointPart, Key, Lineage};
+use covey_comms::primitives::{Digest, Keypair, Round, RunId, VirtualClock};
+use covey_comms::run::{CommsError, Description, DescriptionError, RoundParams, Run};
 
 use crate::village::{RULES, Village, description, identity, mayor, parts, peer};
 
@@ -50,19 +50,19 @@ fn a_description_has_no_second_spelling() {
 #[test]
 fn impossible_values_are_refused_by_name() {
     let rules = [
-        ("rules.max_delta", Rules { max_delta: 0, ..RULES }),
-        ("rules.min_peers", Rules { min_peers: 0, ..RULES }),
-        ("rules.min_peers", Rules { min_peers: 11, ..RULES }),
-        ("rules.max_included", Rules { max_included: 0, ..RULES }),
-        ("rules.max_included", Rules { max_included: 65_537, ..RULES }),
-        ("rules.deadline", Rules { deadline: Duration::ZERO, ..RULES }),
-        ("rules.deadline", Rules { deadline: Duration::from_micros(1500), ..RULES }),
-        ("rules.reveal", Rules { reveal: Duration::ZERO, ..RULES }),
-        ("rules.takeover", Rules { takeover: Duration::from_secs(31 * 24 * 3600), ..RULES }),
-        ("rules.patience", Rules { patience: 0, ..RULES }),
-        ("rules.patience", Rules { patience: 1001, ..RULES }),
-        ("rules.checkpoint_every", Rules { checkpoint_every: 0, ..RULES }),
-        ("rules.keep_checkpoints", Rules { keep_checkpoints: 0, ..RULES }),
+        ("rules.max_delta", RoundParams { max_delta: 0, ..RULES }),
+        ("rules.min_peers", RoundParams { min_peers: 0, ..RULES }),
+        ("rules.min_peers", RoundParams { min_peers: 11, ..RULES }),
+        ("rules.max_included", RoundParams { max_included: 0, ..RULES }),
+        ("rules.max_included", RoundParams { max_included: 65_537, ..RULES }),
+        ("rules.deadline", RoundParams { deadline: Duration::ZERO, ..RULES }),
+        ("rules.deadline", RoundParams { deadline: Duration::from_micros(1500), ..RULES }),
+        ("rules.reveal", RoundParams { reveal: Duration::ZERO, ..RULES }),
+        ("rules.takeover", RoundParams { takeover: Duration::from_secs(31 * 24 * 3600), ..RULES }),
+        ("rules.patience", RoundParams { patience: 0, ..RULES }),
+        ("rules.patience", RoundParams { patience: 1001, ..RULES }),
+        ("rules.checkpoint_every", RoundParams { checkpoint_every: 0, ..RULES }),
+        ("rules.keep_checkpoints", RoundParams { keep_checkpoints: 0, ..RULES }),
     ];
     let mut cases: Vec<_> = rules.map(|(field, rules)| (field, description(rules))).into();
     for name in ["", "two\nlines", &"x".repeat(101)] {
@@ -133,7 +133,7 @@ fn parts_are_held_to_their_digests_and_fetched_again() {
     assert!(matches!(village.play(village.run.part("config")), Err(CommsError::WrongContent { .. })));
 }
 
-fn publish(village: &Village, author: &Identity, weights: &[u8]) -> Result<CheckpointDescription, CommsError> {
+fn publish(village: &Village, author: &Keypair, weights: &[u8]) -> Result<CheckpointDescription, CommsError> {
     let lineage = Lineage::genesis(village.run.id());
     let parts = vec![("model/0".to_string(), Bytes::copy_from_slice(weights)), ("model/1".into(), Bytes::new())];
     village.play(village.run.publish_checkpoint(author, Round(4), lineage, Digest::of(weights), 3, parts))
@@ -162,7 +162,7 @@ fn a_checkpoint_is_a_validators_and_says_one_thing() {
     let first = publish(&village, &mayor(), b"weights").unwrap();
     assert_eq!(publish(&village, &mayor(), b"weights").unwrap(), first);
     let error = publish(&village, &mayor(), b"other").unwrap_err();
-    assert!(matches!(error, CommsError::Checkpoint(CheckpointError::OtherWeights { .. })), "{error}");
+    assert!(matches!(error, CommsError::Checkpoint(CheckpointFormatError::OtherWeights { .. })), "{error}");
 }
 
 #[test]
@@ -175,9 +175,9 @@ fn a_description_of_a_checkpoint_has_no_second_spelling() {
     let good = of(vec![part("b"), part("a")]);
     let payload = good.to_payload();
     assert_eq!(parse(&payload).unwrap(), good);
-    assert!(matches!(parse(&[&payload[..], b"\n"].concat()), Err(CheckpointError::NotCanonical)));
-    assert!(matches!(parse(&payload[1..]), Err(CheckpointError::NotReadable(_))));
+    assert!(matches!(parse(&[&payload[..], b"\n"].concat()), Err(CheckpointFormatError::NotCanonical)));
+    assert!(matches!(parse(&payload[1..]), Err(CheckpointFormatError::NotReadable(_))));
     for parts in [vec![part("a"), part("a")], vec![part("/a")], vec![part("")]] {
-        assert!(matches!(parse(&of(parts).to_payload()), Err(CheckpointError::Part { .. })));
+        assert!(matches!(parse(&of(parts).to_payload()), Err(CheckpointFormatError::Part { .. })));
     }
 }

@@ -1,7 +1,7 @@
 //! Round 0.
 
 use covey_comms::bucket::Bucket;
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::envelope::{Kind, Subject};
 use covey_comms::objects::{Exclusion, Key, Lineage};
 use covey_comms::participants::validator::Validator;
@@ -34,14 +34,14 @@ fn all_readers_see_the_same_seats_in_ascending_order() {
     let (village, validator) = Village::inhabited(RULES, &[1, 2, 3, 4]);
     let mut peers = [1, 2, 3, 4].map(peer);
     peers.sort();
-    let resumed = Follower::resume(village.run.clone(), village.follower().position());
+    let resumed = LightClient::resume(village.run.clone(), village.follower().position());
     for reader in [&village.follower(), validator.follower(), &resumed] {
         let seats = peers.map(|peer| reader.seat(peer).unwrap());
         assert_eq!(seats.map(|seat| (seat.index, seat.of)), [(0, 4), (1, 4), (2, 4), (3, 4)]);
         assert_eq!(reader.seat(peer(5)), None);
         assert_eq!(reader.seat(mayor().peer()), None);
     }
-    assert_eq!(Follower::genesis(village.run.clone()).seat(peer(1)), None);
+    assert_eq!(LightClient::genesis(village.run.clone()).seat(peer(1)), None);
 }
 
 #[test]

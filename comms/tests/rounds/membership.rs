@@ -1,11 +1,11 @@
 //! Who gains and who loses a seat.
 
 use bytes::Bytes;
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::Exclusion;
 use covey_comms::participants::Published;
 use covey_comms::primitives::Digest;
-use covey_comms::run::{CommsError, Rules};
+use covey_comms::run::{CommsError, RoundParams};
 
 use crate::village::{RULES, Village, delta, excluded, included, mayor, peer};
 
@@ -57,7 +57,7 @@ fn a_run_that_everybody_left_goes_on_with_whoever_comes() {
 
 #[test]
 fn who_is_silent_too_often_loses_its_seat_and_a_heartbeat_regains_it() {
-    let (village, mut validator) = Village::inhabited(Rules { patience: 3, ..RULES }, &[1, 2, 3]);
+    let (village, mut validator) = Village::inhabited(RoundParams { patience: 3, ..RULES }, &[1, 2, 3]);
     village.round(&mut validator, &[1, 2, 3]);
     for _ in 0..2 {
         assert_eq!(excluded(&village.round(&mut validator, &[1, 2])), [(3, Exclusion::Missing)]);
@@ -105,12 +105,12 @@ fn seats_are_the_same_from_a_checkpoint() {
     let publish =
         village.run.publish_checkpoint(&mayor, known.next(), known.head(), weights, known.outer_steps(), vec![]);
     let checkpoint = village.play(publish).unwrap();
-    let joiner = village.play(Follower::from_checkpoint(village.run.clone(), &checkpoint)).unwrap();
+    let joiner = village.play(LightClient::from_checkpoint(village.run.clone(), &checkpoint)).unwrap();
     assert_eq!(joiner.position(), known.position());
     let forged = covey_comms::objects::CheckpointDescription {
-        lineage: Follower::genesis(village.run.clone()).head(),
+        lineage: LightClient::genesis(village.run.clone()).head(),
         ..checkpoint
     };
-    let error = village.play(Follower::from_checkpoint(village.run.clone(), &forged)).unwrap_err();
+    let error = village.play(LightClient::from_checkpoint(village.run.clone(), &forged)).unwrap_err();
     assert!(matches!(error, CommsError::Manifest(_)), "{error}");
 }

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey_comms::agreement::{Quorum, Vote};
+use covey_comms::agreement::{ValidatorSet, Vote};
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::{Key, Manifest, Prefix};
 use covey_comms::participants::validator::{Closed, Validator};
-use covey_comms::primitives::{Identity, Round, within};
+use covey_comms::primitives::{Keypair, Round, within};
 use futures_util::future::{join, join3, select};
 
 use crate::village::{OUTER, RULES, SECOND, Scales, Village, close, description, included, peer, say};
 
 /// Three validators, of whom two must agree.
-fn validators() -> [Identity; 3] {
-    [91, 92, 93].map(|number| Identity::from_secret(&[number; 32]))
+fn validators() -> [Keypair; 3] {
+    [91, 92, 93].map(|number| Keypair::from_secret(&[number; 32]))
 }
 
 /// A run of three validators, ordered as they take turns in round 1, with three peers in it and round 1 open.
 fn settle() -> (Village, Vec<Validator>) {
-    let quorum = Quorum::new(validators().iter().map(Identity::peer).collect(), 2).unwrap();
+    let quorum = ValidatorSet::new(validators().iter().map(Keypair::peer).collect(), 2).unwrap();
     let village = Village::found(&covey_comms::run::Description { quorum: quorum.clone(), ..description(RULES) });
     [1, 2, 3].into_iter().for_each(|number| village.play(village.member(number).hello()).unwrap());
     let mut all: Vec<Validator> = quorum.turns(Round(1)).map(|turn| village.validator_named(turn)).collect();
@@ -50,8 +50,8 @@ async fn contribute(village: &Village, numbers: &[u8]) {
 }
 
 impl Village {
-    async fn follower_now(&self) -> Follower {
-        let mut follower = Follower::genesis(self.run.clone());
+    async fn follower_now(&self) -> LightClient {
+        let mut follower = LightClient::genesis(self.run.clone());
         while follower.poll().await.unwrap().is_some() {}
         follower
     }
@@ -157,7 +157,7 @@ fn a_proposer_that_denies_a_delta_which_others_saw_is_refused() {
     let hidden = Key::Delta(Round(1), peer(3));
     let run = village.through(Blind { inner: village.bucket.clone(), hidden });
     let identity = validators().into_iter().find(|identity| identity.peer() == leader).unwrap();
-    let follower = Follower::resume(run, village.follower().position());
+    let follower = LightClient::resume(run, village.follower().position());
     let mut blind = village.play(Validator::open(follower, identity)).unwrap();
     village.play(contribute(&village, &[1, 2, 3]));
     let [_, other, third] = all.as_mut_slice() else { panic!("there are three") };

@@ -5,11 +5,11 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::decorators::{FaultRates, Faulty};
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::envelope::{Envelope, Kind, Subject};
 use covey_comms::objects::{Exclusion, Key, Lineage};
 use covey_comms::participants::validator::Validator;
-use covey_comms::primitives::{Identity, Round, RunId, within};
+use covey_comms::primitives::{Keypair, Round, RunId, within};
 use futures_util::future::join;
 
 use crate::village::{OUTER, RULES, SECOND, Scales, Village, delta, excluded, identity, included, mayor, peer, say};
@@ -19,7 +19,7 @@ fn put(village: &Village, key: Key, object: Bytes) {
 }
 
 /// What the manifest says of an object under the key of peer 3, made from what would be right.
-fn verdict(spoil: impl Fn(Subject, Identity) -> Bytes) -> Option<Exclusion> {
+fn verdict(spoil: impl Fn(Subject, Keypair) -> Bytes) -> Option<Exclusion> {
     let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3]);
     village.begin(&[1, 2, 3]);
     village.deliver(&[1, 2]);
@@ -34,7 +34,7 @@ fn verdict(spoil: impl Fn(Subject, Identity) -> Bytes) -> Option<Exclusion> {
     manifest.excluded().get(&peer(3)).copied()
 }
 
-fn sealed(subject: Subject, author: &Identity) -> Bytes {
+fn sealed(subject: Subject, author: &Keypair) -> Bytes {
     Envelope::seal(author, subject, delta(3)).to_bytes()
 }
 
@@ -59,9 +59,9 @@ fn every_bad_delta_has_its_own_reason() {
 
 #[test]
 fn damage_has_its_own_reason() {
-    let cut = |length: usize| move |subject, author: Identity| sealed(subject, &author).slice(..length);
+    let cut = |length: usize| move |subject, author: Keypair| sealed(subject, &author).slice(..length);
     let flip = |place: usize| {
-        move |subject, author: Identity| {
+        move |subject, author: Keypair| {
             let mut object = sealed(subject, &author).to_vec();
             object[place] ^= 1;
             Bytes::from(object)
@@ -75,13 +75,13 @@ fn damage_has_its_own_reason() {
     assert_eq!(verdict(flip(4)), Some(Exclusion::Malformed));
     assert_eq!(verdict(flip(116)), Some(Exclusion::BadSignature));
     assert_eq!(verdict(flip(150)), Some(Exclusion::BadSignature));
-    let trailing = |subject, author: Identity| [&sealed(subject, &author)[..], b"more"].concat().into();
+    let trailing = |subject, author: Keypair| [&sealed(subject, &author)[..], b"more"].concat().into();
     assert_eq!(verdict(trailing), Some(Exclusion::Damaged));
 }
 
 #[test]
 fn another_delta_than_was_committed_is_no_delta() {
-    let other = |subject, author: Identity| Envelope::seal(&author, subject, delta(4)).to_bytes();
+    let other = |subject, author: Keypair| Envelope::seal(&author, subject, delta(4)).to_bytes();
     assert_eq!(verdict(other), Some(Exclusion::Mismatched));
 }
 
@@ -97,7 +97,7 @@ fn a_delta_beyond_the_limit_is_refused_by_its_length() {
         assert_eq!(manifest.excluded().get(&peer(3)).copied(), expected, "{length}");
     }
     let announced =
-        |subject, author: Identity| Envelope::seal(&author, subject, Bytes::from(vec![1; 101])).to_bytes().slice(..250);
+        |subject, author: Keypair| Envelope::seal(&author, subject, Bytes::from(vec![1; 101])).to_bytes().slice(..250);
     assert_eq!(verdict(announced), Some(Exclusion::TooLarge));
 }
 
@@ -192,7 +192,7 @@ fn damage_on_the_way_is_not_the_peers_fault() {
         let (village, _) = Village::inhabited(RULES, &[1, 2, 3]);
         let rates = FaultRates { truncated_bodies: 0.2, ..FaultRates::default() };
         let faulty = Faulty::new(village.bucket.clone(), std::sync::Arc::new(village.clock.clone()), rates, seed);
-        let follower = Follower::resume(village.through(faulty), village.follower().position());
+        let follower = LightClient::resume(village.through(faulty), village.follower().position());
         let mut validator = village.play(Validator::open(follower, mayor())).unwrap();
         assert_eq!(included(&village.round(&mut validator, &[1, 2, 3])), [1, 2, 3], "seed {seed}");
     }

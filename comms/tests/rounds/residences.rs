@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::envelope::{Envelope, Kind, Subject};
 use covey_comms::objects::{Exclusion, Key, Lineage, Prefix};
-use covey_comms::participants::Member;
+use covey_comms::participants::PeerClient;
 use covey_comms::participants::validator::{Closed, Validator};
 use covey_comms::primitives::Round;
 use covey_comms::run::{CommsError, Run};
@@ -42,7 +42,7 @@ fn memory(village: &Village) -> Arc<dyn Bucket> {
 /// Delivers to the open round through a bucket of the peer's choice.
 fn deliver(village: &Village, number: u8, own: &Arc<dyn Bucket>) {
     let follower = village.follower();
-    let member: Member = village.member(number).with_bucket(own.clone());
+    let member: PeerClient = village.member(number).with_bucket(own.clone());
     village.play(say(&member, &follower, delta(number)));
 }
 
@@ -61,7 +61,7 @@ fn who_brings_a_bucket_is_one_of_all() {
         let Closed { manifest, deltas, .. } = village.close(&mut validator);
         assert_eq!(included(&manifest), [1, 2, 3]);
         assert_eq!(deltas, [1, 2, 3].map(|number| (peer(number), delta(number))).into());
-        let genesis = Follower::genesis(village.run.clone());
+        let genesis = LightClient::genesis(village.run.clone());
         assert_eq!(village.play(genesis.gather(&manifest)).unwrap(), deltas);
         let theirs = Key::Delta(Round(round), peer(3));
         assert!(keys(&village, own.as_ref()).contains(&theirs) && !keys(&village, &village.bucket).contains(&theirs));

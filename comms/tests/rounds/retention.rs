@@ -1,7 +1,7 @@
 //! What is removed, and that nobody misses it.
 
 use covey_comms::bucket::Bucket;
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::{Exclusion, Key, Prefix};
 use covey_comms::participants::validator::Validator;
 use covey_comms::primitives::{Digest, Round};
@@ -44,7 +44,7 @@ fn a_joiner_finds_all_it_needs() {
     for round in checkpoints {
         let description = village.play(village.run.checkpoint(round)).unwrap();
         assert_eq!(village.play(village.run.checkpoint_part(round, &description.parts[0])).unwrap().len(), 64);
-        let mut follower = village.play(Follower::from_checkpoint(village.run.clone(), &description)).unwrap();
+        let mut follower = village.play(LightClient::from_checkpoint(village.run.clone(), &description)).unwrap();
         while let Some(manifest) = village.play(follower.poll()).unwrap() {
             assert_eq!(village.play(follower.gather(&manifest)).unwrap().len(), 2);
         }
@@ -62,7 +62,7 @@ fn what_is_not_needed_is_gone_and_said_to_be() {
     assert_eq!(keys(&village, Prefix::Peers).len(), 2 * (1 + 4), "a hello and the newest heartbeats each");
     let error = village.play(village.run.checkpoint(Round(3))).unwrap_err();
     assert!(matches!(error, CommsError::CheckpointGone { round: Round(3) }) && error.is_passing(), "{error}");
-    let mut follower = Follower::genesis(village.run.clone());
+    let mut follower = LightClient::genesis(village.run.clone());
     village.play(follower.poll()).unwrap().unwrap();
     let manifest = village.play(follower.poll()).unwrap().unwrap();
     let error = village.play(follower.gather(&manifest)).unwrap_err();

@@ -6,23 +6,23 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey_comms::agreement::Quorum;
+use covey_comms::agreement::ValidatorSet;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::gauntlet::GauntletConfig;
 use covey_comms::gauntlet::checks::Sketch;
-use covey_comms::gauntlet::scoring::{Age, Examiner, ExaminerError, Losses, Measurement, Trial};
-use covey_comms::history::Follower;
-use covey_comms::objects::{Clip, Exclusion, Inclusion, Manifest, MeanOver, OuterSettings};
+use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses};
+use covey_comms::history::LightClient;
+use covey_comms::objects::{Clip, DeltaRef, Exclusion, Manifest, MeanOver, OuterSettings};
 use covey_comms::participants::validator::{Closed, Validator};
-use covey_comms::participants::{Member, Published};
-use covey_comms::primitives::{Clock, Digest, Identity, PeerId, Timestamp, VirtualClock};
-use covey_comms::run::{Description, Rules, Run};
+use covey_comms::participants::{PeerClient, Published};
+use covey_comms::primitives::{Clock, Digest, Keypair, PeerId, Timestamp, VirtualClock};
+use covey_comms::run::{Description, RoundParams, Run};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
-pub(crate) const RULES: Rules = Rules {
+pub(crate) const RULES: RoundParams = RoundParams {
     max_delta: 100,
     min_peers: 2,
     max_included: 10,
@@ -41,22 +41,22 @@ pub(crate) struct Village {
 }
 
 /// The validator's identity.
-pub(crate) fn mayor() -> Identity {
-    Identity::from_secret(&[99; 32])
+pub(crate) fn mayor() -> Keypair {
+    Keypair::from_secret(&[99; 32])
 }
 
-pub(crate) fn identity(number: u8) -> Identity {
-    Identity::from_secret(&[number; 32])
+pub(crate) fn identity(number: u8) -> Keypair {
+    Keypair::from_secret(&[number; 32])
 }
 
 pub(crate) fn peer(number: u8) -> PeerId {
     identity(number).peer()
 }
 
-pub(crate) fn description(rules: Rules) -> Description {
+pub(crate) fn description(rules: RoundParams) -> Description {
     Description {
         name: "village".into(),
-        quorum: Quorum::single(mayor().peer()),
+        quorum: ValidatorSet::single(mayor().peer()),
         seed: 7,
         genesis_weights: Digest::of(b"weights"),
         parts: [("config".to_string(), Digest::of(b"a config"))].into(),
@@ -71,7 +71,7 @@ pub(crate) fn parts() -> BTreeMap<String, Bytes> {
 
 impl Village {
     /// A run that was just founded.
-    pub(crate) fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: RoundParams) -> Self {
         Self::found(&description(rules))
     }
 
@@ -85,7 +85,7 @@ impl Village {
     }
 
     /// A run with the peers of some numbers in it, its validator, and round 1 open.
-    pub(crate) fn inhabited(rules: Rules, numbers: &[u8]) -> (Self, Validator) {
+    pub(crate) fn inhabited(rules: RoundParams, numbers: &[u8]) -> (Self, Validator) {
         let village = Self::new(rules);
         numbers.iter().for_each(|number| village.play(village.member(*number).hello()).unwrap());
         let mut validator = village.validator();
@@ -111,13 +111,13 @@ impl Village {
         self.clock.sleep_until(self.clock.now() + duration).await;
     }
 
-    pub(crate) fn member(&self, number: u8) -> Member {
-        Member::new(self.run.clone(), identity(number))
+    pub(crate) fn member(&self, number: u8) -> PeerClient {
+        PeerClient::new(self.run.clone(), identity(number))
     }
 
     /// A follower that has read all that there is.
-    pub(crate) fn follower(&self) -> Follower {
-        let mut follower = Follower::genesis(self.run.clone());
+    pub(crate) fn follower(&self) -> LightClient {
+        let mut follower = LightClient::genesis(self.run.clone());
         while self.play(follower.poll()).unwrap().is_some() {}
         follower
     }
@@ -161,9 +161,9 @@ pub(crate) fn delta(number: u8) -> Bytes {
 }
 
 /// Commits and reveals in one breath, as nobody should: whoever sees it in time could copy it.
-pub(crate) async fn say(member: &Member, follower: &Follower, payload: Bytes) {
+pub(crate) async fn say(member: &PeerClient, follower: &LightClient, payload: Bytes) {
     let (round, base) = (follower.next(), follower.head());
-    assert_eq!(member.commit(round, base, &payload).await.unwrap(), Inclusion::of(&payload));
+    assert_eq!(member.commit(round, base, &payload).await.unwrap(), DeltaRef::of(&payload));
     assert_eq!(member.publish(round, base, payload).await.unwrap(), Published::Stored);
 }
 
@@ -180,7 +180,7 @@ pub(crate) struct Scales {
     pub(crate) bias: f64,
 }
 
-impl Examiner for Scales {
+impl Evaluator for Scales {
     fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion> {
         if age == Age::Current {
             self.admitted.push(peer);
@@ -195,13 +195,13 @@ impl Examiner for Scales {
         None
     }
 
-    fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError> {
-        let own = Losses { before: 2.0, after: 1.8 + self.bias, typical: 2.0 };
-        let random = Losses { before: 2.0, after: 1.9 + self.bias, typical: 2.0 };
+    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
+        let own = ProbeLosses { before: 2.0, after: 1.8 + self.bias, typical: 2.0 };
+        let random = ProbeLosses { before: 2.0, after: 1.9 + self.bias, typical: 2.0 };
         Ok(trial.evaluated.keys().map(|peer| (*peer, Measurement { own, random })).collect())
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, _: &OuterSettings) -> Result<Digest, ExaminerError> {
+    fn weights_after(&mut self, included: &BTreeSet<PeerId>, _: &OuterSettings) -> Result<Digest, EvaluatorError> {
         Ok(Digest::of(format!("{included:?}").as_bytes()))
     }
 

@@ -8,7 +8,7 @@ use covey_comms::bucket::BucketError;
 use covey_comms::bucket::location::{Access, Secret};
 use covey_comms::bucket::server::auth::peer_credentials;
 use covey_comms::bucket::server::{Server, ServerError, ServerOptions};
-use covey_comms::bucket::stores::StoreBucket;
+use covey_comms::bucket::stores::ObjectStoreBucket;
 use covey_comms::primitives::PeerId;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ClientOptions, RetryConfig};
@@ -58,9 +58,9 @@ pub(crate) fn serve<F: Future<Output = ()>>(server: Result<Server, ServerError>,
     });
 }
 
-pub(crate) fn bucket(address: SocketAddr, keys: Keys) -> StoreBucket {
+pub(crate) fn bucket(address: SocketAddr, keys: Keys) -> ObjectStoreBucket {
     let access = Access { endpoint: Some(format!("http://{address}")), keys, ..Access::default() };
-    StoreBucket::s3(NAME, "runs/one", &access).unwrap()
+    ObjectStoreBucket::s3(NAME, "runs/one", &access).unwrap()
 }
 
 /// A client that knows nothing of Covey.

@@ -2,7 +2,7 @@
 
 use covey_comms::bucket::location::{Access, Secret};
 use covey_comms::bucket::server::{Server, ServerOptions};
-use covey_comms::bucket::stores::StoreBucket;
+use covey_comms::bucket::stores::ObjectStoreBucket;
 use covey_comms::bucket::{Bucket, BucketError, Creation, Put, probe};
 use covey_comms::objects::{Key, Prefix};
 use covey_comms::primitives::{Digest, Round};
@@ -131,7 +131,7 @@ fn strangers_and_wrong_secrets_are_refused() {
 fn another_bucket_is_missing() {
     serve(Server::memory(options()), |address| async move {
         let access = Access { endpoint: Some(format!("http://{address}")), keys: admin(), ..Access::default() };
-        let other = StoreBucket::s3("covey-other", "", &access).unwrap();
+        let other = ObjectStoreBucket::s3("covey-other", "", &access).unwrap();
         for error in [
             other.get(&Key::RunDescription, 10).await.unwrap_err(),
             other.list(&Prefix::Run, None).await.unwrap_err(),

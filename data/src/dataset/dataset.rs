@@ -6,11 +6,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::held_out::HeldOutWindows;
-use super::manifest::{MANIFEST_FILE, Manifest, Split};
+use super::manifest::{DatasetManifest, MANIFEST_FILE, Split};
 use super::shard::Shard;
 use super::windows::Windows;
 use crate::error::DataError;
-use crate::io::Digest;
+use crate::io::FileDigest;
 use crate::tokenizer::{TOKENIZER_FILE, Tokenizer};
 
 /// Shards that keep their file open. Systems allow about a thousand open files; shards beyond are opened for each read.
@@ -23,16 +23,16 @@ const KEPT_OPEN: usize = 256;
 #[derive(Debug)]
 pub struct Dataset {
     folder: PathBuf,
-    manifest: Manifest,
-    digest: Digest,
+    manifest: DatasetManifest,
+    digest: FileDigest,
     shards: Vec<(Split, Arc<Shard>)>,
 }
 
 impl Dataset {
     /// Opens a folder that [`crate::prepare`] has finished.
     pub fn open(folder: &Path) -> Result<Self, DataError> {
-        let bytes = Manifest::read_bytes(folder)?;
-        let manifest = Manifest::parse(&folder.join(MANIFEST_FILE), &bytes)?;
+        let bytes = DatasetManifest::read_bytes(folder)?;
+        let manifest = DatasetManifest::parse(&folder.join(MANIFEST_FILE), &bytes)?;
         let shards: Result<Vec<_>, DataError> = manifest
             .shards
             .iter()
@@ -43,16 +43,16 @@ impl Dataset {
                 Ok((record.split, Arc::new(shard)))
             })
             .collect();
-        Ok(Self { folder: folder.into(), digest: Digest::of(&bytes), shards: shards?, manifest })
+        Ok(Self { folder: folder.into(), digest: FileDigest::of(&bytes), shards: shards?, manifest })
     }
 
     /// What the folder says about itself.
-    pub fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &DatasetManifest {
         &self.manifest
     }
 
     /// BLAKE3 of the manifest, and so of everything it lists: the identity of the dataset.
-    pub fn digest(&self) -> Digest {
+    pub fn digest(&self) -> FileDigest {
         self.digest
     }
 
@@ -83,7 +83,7 @@ impl Dataset {
         self.tokenizer()?;
         self.manifest.shards.par_iter().filter(|record| wanted(record.split)).try_for_each(|record| {
             let path = self.folder.join(&record.file);
-            let got = Digest::of_file(&path)?;
+            let got = FileDigest::of_file(&path)?;
             same_digest(path, record.digest, got)
         })
     }
@@ -120,7 +120,7 @@ impl Dataset {
     }
 }
 
-fn same_digest(path: PathBuf, expected: Digest, got: Digest) -> Result<(), DataError> {
+fn same_digest(path: PathBuf, expected: FileDigest, got: FileDigest) -> Result<(), DataError> {
     match expected == got {
         true => Ok(()),
         false => Err(DataError::DigestMismatch { path, expected, got }),

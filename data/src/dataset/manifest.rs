@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::DataError;
-use crate::io::Digest;
+use crate::io::FileDigest;
 
 /// The file that makes a folder a dataset; it is written last.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -89,11 +89,11 @@ impl TokenType {
 /// - Every id of the vocabulary fits the token type.
 /// - Totals are the sums over the shards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct DatasetManifest {
     format: String,
     version: u64,
     /// BLAKE3 of the `tokenizer.json` in the folder.
-    pub tokenizer: Digest,
+    pub tokenizer: FileDigest,
     /// The highest token id plus one.
     pub vocab_size: usize,
     /// How tokens are stored.
@@ -101,11 +101,11 @@ pub struct Manifest {
     /// The token behind every document, if the vocabulary has one.
     pub end_of_text: Option<u32>,
     /// Digest of all inputs and of every setting that shapes the shards.
-    pub recipe: Digest,
+    pub recipe: FileDigest,
     /// The shards of both splits, each split in order.
     pub shards: Vec<ShardRecord>,
     /// Sums by split.
-    pub totals: BTreeMap<Split, Totals>,
+    pub totals: BTreeMap<Split, SplitTotals>,
 }
 
 /// One shard.
@@ -124,12 +124,12 @@ pub struct ShardRecord {
     /// Size of the file.
     pub bytes: u64,
     /// BLAKE3 of the file.
-    pub digest: Digest,
+    pub digest: FileDigest,
 }
 
 /// Sums over the shards of one split.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
+pub struct SplitTotals {
     /// Number of shards.
     pub shards: u64,
     /// Tokens, ends of text included.
@@ -140,9 +140,9 @@ pub struct Totals {
     pub text_bytes: u64,
 }
 
-impl Manifest {
+impl DatasetManifest {
     /// Describes finished shards; totals are computed.
-    pub(crate) fn new(tokenizer: &crate::tokenizer::Tokenizer, recipe: Digest, shards: Vec<ShardRecord>) -> Self {
+    pub(crate) fn new(tokenizer: &crate::tokenizer::Tokenizer, recipe: FileDigest, shards: Vec<ShardRecord>) -> Self {
         Self {
             format: FORMAT.to_string(),
             version: VERSION,
@@ -200,7 +200,7 @@ impl Manifest {
     }
 
     /// The sums of one split.
-    pub fn totals_of(&self, split: Split) -> Totals {
+    pub fn totals_of(&self, split: Split) -> SplitTotals {
         self.totals.get(&split).copied().unwrap_or_default()
     }
 
@@ -235,8 +235,9 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
 }
 
-fn totals(shards: &[ShardRecord]) -> BTreeMap<Split, Totals> {
-    let mut totals: BTreeMap<Split, Totals> = Split::ALL.into_iter().map(|split| (split, Totals::default())).collect();
+fn totals(shards: &[ShardRecord]) -> BTreeMap<Split, SplitTotals> {
+    let mut totals: BTreeMap<Split, SplitTotals> =
+        Split::ALL.into_iter().map(|split| (split, SplitTotals::default())).collect();
     for shard in shards {
         let total = totals.entry(shard.split).or_default();
         total.shards += 1;

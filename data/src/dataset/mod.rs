@@ -9,6 +9,6 @@ mod windows;
 pub use self::dataset::Dataset;
 pub use self::held_out::HeldOutWindows;
 pub(crate) use self::manifest::is_plain_name;
-pub use self::manifest::{MANIFEST_FILE, Manifest, ShardRecord, Split, TokenType, Totals};
+pub use self::manifest::{DatasetManifest, MANIFEST_FILE, ShardRecord, Split, SplitTotals, TokenType};
 pub(crate) use self::shard::{Shard, header};
 pub use self::windows::Windows;

@@ -14,13 +14,19 @@ use serde_json::json;
 
 use super::manifest::{ShardRecord, TokenType};
 use crate::error::DataError;
-use crate::io::Digest;
+use crate::io::FileDigest;
 
 /// Headers are a few hundred bytes; anything near this is no shard of ours.
 const LONGEST_HEADER: u64 = 1 << 16;
 
 /// The first bytes of a shard: length and JSON, as safetensors wants them.
-pub(crate) fn header(tokens: u64, documents: u64, token_type: TokenType, split: &str, tokenizer: Digest) -> Vec<u8> {
+pub(crate) fn header(
+    tokens: u64,
+    documents: u64,
+    token_type: TokenType,
+    split: &str,
+    tokenizer: FileDigest,
+) -> Vec<u8> {
     let documents_end = documents * 8;
     let tokens_end = documents_end + tokens * token_type.bytes();
     let header = json!({

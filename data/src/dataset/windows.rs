@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::shard::Shard;
 use crate::error::DataError;
-use crate::io::Digest;
+use crate::io::FileDigest;
 
 /// The windows of one split: `length` tokens each and the one that follows, numbered through all shards.
 ///
@@ -15,11 +15,11 @@ pub struct Windows {
     shards: Arc<[(u64, Arc<Shard>)]>,
     length: usize,
     count: u64,
-    dataset: Digest,
+    dataset: FileDigest,
 }
 
 impl Windows {
-    pub(crate) fn new(shards: Vec<Arc<Shard>>, length: usize, dataset: Digest) -> Self {
+    pub(crate) fn new(shards: Vec<Arc<Shard>>, length: usize, dataset: FileDigest) -> Self {
         let mut count = 0;
         let numbered = shards.into_iter().map(|shard| {
             let first = count;
@@ -40,7 +40,7 @@ impl Windows {
     }
 
     /// Digest of the dataset they come from.
-    pub fn dataset(&self) -> Digest {
+    pub fn dataset(&self) -> FileDigest {
         self.dataset
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::DataError;
 
 /// Where files are written: the file system, or in tests one that fills up.
-pub trait Disk: Send + Sync {
+pub trait WriteTarget: Send + Sync {
     /// Opens an empty file for writing.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DurableWrite>>;
 }
@@ -28,7 +28,7 @@ impl DurableWrite for File {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FileSystem;
 
-impl Disk for FileSystem {
+impl WriteTarget for FileSystem {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DurableWrite>> {
         Ok(Box::new(File::create(path)?))
     }
@@ -39,7 +39,7 @@ impl Disk for FileSystem {
 /// Whatever happens, `path` afterwards holds its old contents or all of the new ones. After an error the temporary
 /// file is removed.
 pub fn write_atomically(
-    disk: &dyn Disk,
+    disk: &dyn WriteTarget,
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), DataError> {
@@ -53,12 +53,12 @@ pub fn write_atomically(
 }
 
 /// Writes bytes that are already in memory; see [`write_atomically`].
-pub fn write_bytes_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+pub fn write_bytes_atomically(disk: &dyn WriteTarget, path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     write_atomically(disk, path, |writer| writer.write_all(bytes))
 }
 
 fn write_and_rename(
-    disk: &dyn Disk,
+    disk: &dyn WriteTarget,
     temporary: &Path,
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,

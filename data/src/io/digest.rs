@@ -13,9 +13,9 @@ use crate::error::DataError;
 /// BLAKE3 of some bytes; written as 64 hexadecimal digits everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct Digest([u8; 32]);
+pub struct FileDigest([u8; 32]);
 
-impl Digest {
+impl FileDigest {
     /// The digest of bytes in memory.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
@@ -41,31 +41,31 @@ impl Digest {
     }
 }
 
-impl fmt::Display for Digest {
+impl fmt::Display for FileDigest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
     }
 }
 
-impl fmt::Debug for Digest {
+impl fmt::Debug for FileDigest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
 }
 
-impl From<blake3::Hash> for Digest {
+impl From<blake3::Hash> for FileDigest {
     fn from(hash: blake3::Hash) -> Self {
         Self(*hash.as_bytes())
     }
 }
 
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
+impl From<FileDigest> for String {
+    fn from(digest: FileDigest) -> Self {
         digest.to_string()
     }
 }
 
-impl FromStr for Digest {
+impl FromStr for FileDigest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -74,7 +74,7 @@ impl FromStr for Digest {
     }
 }
 
-impl TryFrom<String> for Digest {
+impl TryFrom<String> for FileDigest {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn text_form_round_trips() {
-        let digest = Digest::of(b"covey");
+        let digest = FileDigest::of(b"covey");
         assert_eq!(digest.to_string().parse(), Ok(digest));
-        assert!("xyz".parse::<Digest>().is_err());
+        assert!("xyz".parse::<FileDigest>().is_err());
     }
 }

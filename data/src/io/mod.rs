@@ -3,5 +3,5 @@
 mod atomic_file;
 mod digest;
 
-pub use self::atomic_file::{Disk, DurableWrite, FileSystem, write_atomically, write_bytes_atomically};
-pub use self::digest::Digest;
+pub use self::atomic_file::{DurableWrite, FileSystem, WriteTarget, write_atomically, write_bytes_atomically};
+pub use self::digest::FileDigest;

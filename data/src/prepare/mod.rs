@@ -10,5 +10,5 @@ mod shard_builder;
 mod split;
 
 pub use self::builtin_corpus::{CorpusDocument, CorpusFile, FILES, MOBY_DICK, STATE_OF_THE_UNION};
-pub use self::pipeline::{Preparation, PrepareOptions, Prepared};
+pub use self::pipeline::{Pipeline, PrepareOptions, Prepared};
 pub use self::progress::{Note, PrepareObserver, Progress};

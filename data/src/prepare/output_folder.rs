@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::resume_state::State;
+use super::resume_state::ResumeState;
 use super::shard_builder::ShardBuilder;
-use crate::dataset::{MANIFEST_FILE, Manifest, Split, TokenType};
+use crate::dataset::{DatasetManifest, MANIFEST_FILE, Split, TokenType};
 use crate::error::DataError;
-use crate::io::{Digest, Disk, write_bytes_atomically};
-use crate::prepare::readers::Position;
+use crate::io::{FileDigest, WriteTarget, write_bytes_atomically};
+use crate::prepare::readers::DocumentPosition;
 use crate::tokenizer::Tokenizer;
 
 /// The tokens of a part of a document.
@@ -22,23 +22,23 @@ pub(super) struct EncodedPart {
 ///
 /// A shard is finished by the document that fills it, so documents are never divided. With every finished shard the
 /// whole state goes to the disk.
-pub(super) struct Assembly<'a> {
-    disk: &'a dyn Disk,
+pub(super) struct OutputFolder<'a> {
+    disk: &'a dyn WriteTarget,
     folder: &'a Path,
     tokenizer: &'a Tokenizer,
     shard_tokens: u64,
     growing: Vec<ShardBuilder>,
-    state: State,
+    state: ResumeState,
 }
 
-impl<'a> Assembly<'a> {
+impl<'a> OutputFolder<'a> {
     /// Continues from a state, which may be that of a beginning.
     pub(super) fn restore(
-        disk: &'a dyn Disk,
+        disk: &'a dyn WriteTarget,
         folder: &'a Path,
         tokenizer: &'a Tokenizer,
         shard_tokens: u64,
-        state: State,
+        state: ResumeState,
     ) -> Result<Self, DataError> {
         let token_type = TokenType::for_vocabulary(tokenizer.vocab_size());
         let restored = |split| match state.unfinished.iter().find(|record| record.split == split) {
@@ -50,7 +50,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Where to read on.
-    pub(super) fn position(&self) -> Position {
+    pub(super) fn position(&self) -> DocumentPosition {
         self.state.position
     }
 
@@ -66,7 +66,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// Takes a document with all its parts; `behind` is the place in the inputs after it.
-    pub(super) fn add(&mut self, parts: &[EncodedPart], behind: Position) -> Result<(), DataError> {
+    pub(super) fn add(&mut self, parts: &[EncodedPart], behind: DocumentPosition) -> Result<(), DataError> {
         let end_of_text = self.tokenizer.end_of_text();
         for part in parts {
             for shard in self.growing.iter_mut().filter(|shard| shard.split() == part.split) {
@@ -83,13 +83,13 @@ impl<'a> Assembly<'a> {
     }
 
     /// Writes what is left, then the manifest, and removes the traces of the work.
-    pub(super) fn finish(mut self, recipe: Digest) -> Result<Manifest, DataError> {
+    pub(super) fn finish(mut self, recipe: FileDigest) -> Result<DatasetManifest, DataError> {
         self.finish_shards(1)?;
         let mut shards = self.state.shards;
         shards.sort_by_key(|shard| shard.split);
-        let manifest = Manifest::new(self.tokenizer, recipe, shards);
+        let manifest = DatasetManifest::new(self.tokenizer, recipe, shards);
         write_bytes_atomically(self.disk, &self.folder.join(MANIFEST_FILE), &manifest.to_bytes())?;
-        State::clear(self.folder)?;
+        ResumeState::clear(self.folder)?;
         Ok(manifest)
     }
 

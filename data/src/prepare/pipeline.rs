@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::output_folder::{Assembly, EncodedPart};
+use super::output_folder::{EncodedPart, OutputFolder};
 use super::progress::{Note, PrepareObserver, Progress};
-use super::resume_state::State;
-use super::split::Division;
-use crate::dataset::{Dataset, MANIFEST_FILE, Manifest};
+use super::resume_state::ResumeState;
+use super::split::TokenSplit;
+use crate::dataset::{Dataset, DatasetManifest, MANIFEST_FILE};
 use crate::error::DataError;
-use crate::io::{Digest, Disk, FileSystem};
-use crate::prepare::readers::{Documents, Inputs, Position};
+use crate::io::{FileDigest, FileSystem, WriteTarget};
+use crate::prepare::readers::{DocumentPosition, Documents, InputFiles};
 use crate::tokenizer::Tokenizer;
 
 /// Changes whenever the same inputs would give other shards, so that no state of an older program is continued.
@@ -41,9 +41,9 @@ impl Default for PrepareOptions {
 }
 
 /// What to prepare, how, and where.
-pub struct Preparation<'a> {
+pub struct Pipeline<'a> {
     /// The text.
-    pub inputs: &'a Inputs,
+    pub inputs: &'a InputFiles,
     /// Makes tokens of it; a copy goes into the folder.
     pub tokenizer: &'a Tokenizer,
     /// Made if it is not there. Files in it that are not ours are left alone.
@@ -51,14 +51,14 @@ pub struct Preparation<'a> {
     /// Settings that shape the shards.
     pub options: PrepareOptions,
     /// Where files are written; tests use one that fills up.
-    pub disk: &'a dyn Disk,
+    pub disk: &'a dyn WriteTarget,
 }
 
 /// The outcome of a preparation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
     /// What the folder holds.
-    pub manifest: Manifest,
+    pub manifest: DatasetManifest,
     /// False when the folder was finished before and nothing had to be done.
     pub written: bool,
 }
@@ -67,13 +67,13 @@ pub struct Prepared {
 struct Document {
     text: String,
     /// The place in the inputs after it.
-    behind: Position,
+    behind: DocumentPosition,
     bytes_done: u64,
 }
 
-impl<'a> Preparation<'a> {
+impl<'a> Pipeline<'a> {
     /// A preparation with default options on the file system.
-    pub fn new(inputs: &'a Inputs, tokenizer: &'a Tokenizer, folder: &'a Path) -> Self {
+    pub fn new(inputs: &'a InputFiles, tokenizer: &'a Tokenizer, folder: &'a Path) -> Self {
         Self { inputs, tokenizer, folder, options: PrepareOptions::default(), disk: &FileSystem }
     }
 
@@ -93,13 +93,14 @@ impl<'a> Preparation<'a> {
         fs::create_dir_all(self.folder).map_err(|source| DataError::write(self.folder, source))?;
         self.tokenizer.save_on(self.disk, self.folder)?;
         let state = self.state(recipe, observer)?;
-        let mut assembly = Assembly::restore(self.disk, self.folder, self.tokenizer, self.options.shard_tokens, state)?;
+        let mut assembly =
+            OutputFolder::restore(self.disk, self.folder, self.tokenizer, self.options.shard_tokens, state)?;
         self.assemble(&mut assembly, &division, observer, stop)?;
         Ok(Prepared { manifest: assembly.finish(recipe)?, written: true })
     }
 
     /// Digest of everything that shapes the result.
-    fn recipe(&self) -> Result<Digest, DataError> {
+    fn recipe(&self) -> Result<FileDigest, DataError> {
         let PrepareOptions { shard_tokens, held_out_fraction, seed } = self.options;
         let description = format!(
             "version {RECIPE_VERSION}\ntokenizer {}\ninputs {}\nshard tokens {shard_tokens}\nheld out {:016x}\nseed {seed}\n",
@@ -107,17 +108,17 @@ impl<'a> Preparation<'a> {
             self.inputs.digest()?,
             held_out_fraction.to_bits(),
         );
-        Ok(Digest::of(description.as_bytes()))
+        Ok(FileDigest::of(description.as_bytes()))
     }
 
     /// The manifest, if the folder already holds exactly this; an error if it holds something else.
-    fn finished_before(&self, recipe: Digest) -> Result<Option<Manifest>, DataError> {
+    fn finished_before(&self, recipe: FileDigest) -> Result<Option<DatasetManifest>, DataError> {
         if !self.folder.join(MANIFEST_FILE).exists() {
             return Ok(None);
         }
-        let manifest = Manifest::read(self.folder)?;
+        let manifest = DatasetManifest::read(self.folder)?;
         if manifest.recipe == recipe {
-            State::clear(self.folder)?;
+            ResumeState::clear(self.folder)?;
             return Ok(Some(Dataset::open(self.folder)?.manifest().clone()));
         }
         let difference = match manifest.tokenizer == self.tokenizer.digest() {
@@ -127,18 +128,18 @@ impl<'a> Preparation<'a> {
         Err(DataError::FolderTaken { folder: self.folder.into(), difference: difference.to_string() })
     }
 
-    fn division(&self) -> Result<Division, DataError> {
+    fn division(&self) -> Result<TokenSplit, DataError> {
         let with_text = || self.inputs.documents().filter(|text| text.as_ref().map_or(true, |text| has_text(text)));
         if with_text().next().transpose()?.is_none() {
             let (files, skipped) = (self.inputs.num_files(), self.inputs.skipped());
             return Err(DataError::EmptyCorpus { files, skipped });
         }
-        Division::plan(with_text(), self.options.held_out_fraction, self.options.seed)
+        TokenSplit::plan(with_text(), self.options.held_out_fraction, self.options.seed)
     }
 
     /// Where to begin: after the last finished shard of this recipe, or at the beginning.
-    fn state(&self, recipe: Digest, observer: &mut dyn PrepareObserver) -> Result<State, DataError> {
-        match State::read(self.folder) {
+    fn state(&self, recipe: FileDigest, observer: &mut dyn PrepareObserver) -> Result<ResumeState, DataError> {
+        match ResumeState::read(self.folder) {
             None => {}
             Some(Ok(state)) if state.recipe == recipe && state.is_intact(self.folder) => {
                 observer.note(Note::Resumed { shards: state.shards.len() });
@@ -150,17 +151,17 @@ impl<'a> Preparation<'a> {
             }
             Some(Err(_)) => {
                 observer.note(Note::StartedAgain);
-                State::clear(self.folder)?;
+                ResumeState::clear(self.folder)?;
             }
         }
-        Ok(State::new(recipe))
+        Ok(ResumeState::new(recipe))
     }
 
     /// Encodes one batch while the next one is read.
     fn assemble(
         &self,
-        assembly: &mut Assembly<'_>,
-        division: &Division,
+        assembly: &mut OutputFolder<'_>,
+        division: &TokenSplit,
         observer: &mut dyn PrepareObserver,
         stop: &AtomicBool,
     ) -> Result<(), DataError> {
@@ -186,7 +187,7 @@ impl<'a> Preparation<'a> {
         &self,
         batch: &[Document],
         first: u64,
-        division: &Division,
+        division: &TokenSplit,
         stop: &AtomicBool,
     ) -> Result<Vec<Vec<EncodedPart>>, DataError> {
         let encode_document = |(index, document): (usize, &Document)| {

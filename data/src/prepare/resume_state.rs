@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{ShardRecord, is_plain_name};
 use crate::error::DataError;
-use crate::io::{Digest, Disk, write_bytes_atomically};
-use crate::prepare::readers::Position;
+use crate::io::{FileDigest, WriteTarget, write_bytes_atomically};
+use crate::prepare::readers::DocumentPosition;
 
 const STATE_FILE: &str = "prepare-state.json";
 const VERSION: u32 = 1;
@@ -18,12 +18,12 @@ const UNFINISHED: &str = "partial-";
 
 /// Everything that is on the disk when a shard has been finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct State {
+pub(super) struct ResumeState {
     version: u32,
     /// Digest of the inputs and settings; a state of another recipe is of no use.
-    pub(super) recipe: Digest,
+    pub(super) recipe: FileDigest,
     /// Behind the last document that is in a shard or in an unfinished one.
-    pub(super) position: Position,
+    pub(super) position: DocumentPosition,
     /// Documents with text before that.
     pub(super) documents: u64,
     /// Finished shards, in the order of finishing.
@@ -32,11 +32,11 @@ pub(super) struct State {
     pub(super) unfinished: Vec<ShardRecord>,
 }
 
-impl State {
+impl ResumeState {
     /// Nothing done yet.
-    pub(super) fn new(recipe: Digest) -> Self {
+    pub(super) fn new(recipe: FileDigest) -> Self {
         let (shards, unfinished) = (Vec::new(), Vec::new());
-        Self { version: VERSION, recipe, position: Position::default(), documents: 0, shards, unfinished }
+        Self { version: VERSION, recipe, position: DocumentPosition::default(), documents: 0, shards, unfinished }
     }
 
     /// Reads the state in a folder: nothing if there is none, an error if it is damaged.
@@ -48,12 +48,12 @@ impl State {
 
     /// Whether all files it lists are there, bit for bit.
     pub(super) fn is_intact(&self, folder: &Path) -> bool {
-        let intact = |record: &ShardRecord| Digest::of_file(&folder.join(&record.file)).ok() == Some(record.digest);
+        let intact = |record: &ShardRecord| FileDigest::of_file(&folder.join(&record.file)).ok() == Some(record.digest);
         self.shards.iter().chain(&self.unfinished).all(intact)
     }
 
     /// Replaces the state in the folder, then removes the unfinished shards that only the old one listed.
-    pub(super) fn write(&self, disk: &dyn Disk, folder: &Path) -> Result<(), DataError> {
+    pub(super) fn write(&self, disk: &dyn WriteTarget, folder: &Path) -> Result<(), DataError> {
         let bytes = serde_json::to_vec_pretty(self).expect("a tree of strings and numbers is always JSON");
         write_bytes_atomically(disk, &folder.join(STATE_FILE), &bytes)?;
         remove_files(folder, |name| name.starts_with(UNFINISHED) && !self.lists(name))

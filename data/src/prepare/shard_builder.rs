@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::dataset::{Shard, ShardRecord, Split, TokenType, header};
 use crate::error::DataError;
-use crate::io::{Digest, Disk, write_atomically};
+use crate::io::{FileDigest, WriteTarget, write_atomically};
 
 /// Tokens of whole documents, as bytes in the order of the file.
 #[derive(Debug)]
@@ -58,10 +58,10 @@ impl ShardBuilder {
     /// Writes the shard and describes it for the manifest.
     pub(super) fn write(
         &self,
-        disk: &dyn Disk,
+        disk: &dyn WriteTarget,
         folder: &Path,
         file: String,
-        tokenizer: Digest,
+        tokenizer: FileDigest,
     ) -> Result<ShardRecord, DataError> {
         let (tokens, documents) = (self.num_tokens(), self.document_ends.len() as u64);
         let header = header(tokens, documents, self.token_type, self.split.name(), tokenizer);
@@ -92,10 +92,10 @@ fn write_all(writer: &mut dyn Write, parts: &[&[u8]]) -> io::Result<()> {
     parts.iter().try_for_each(|part| writer.write_all(part))
 }
 
-fn digest(parts: &[&[u8]]) -> Digest {
+fn digest(parts: &[&[u8]]) -> FileDigest {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         hasher.update(part);
     }
-    Digest::from(hasher.finalize())
+    FileDigest::from(hasher.finalize())
 }

@@ -13,7 +13,7 @@ const FEW_DOCUMENTS: usize = 20;
 
 /// The rule that sends text to one split or the other.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Division {
+pub(super) enum TokenSplit {
     /// Everything is for training.
     TrainOnly,
     /// The last part of each document is held out.
@@ -22,7 +22,7 @@ pub(super) enum Division {
     Documents { fraction: f64, seed: u64, held_out: u64, train: u64 },
 }
 
-impl Division {
+impl TokenSplit {
     /// Looks at the first documents, which must be those with text, and settles the rule.
     pub(super) fn plan(
         documents: impl Iterator<Item = Result<String, DataError>>,
@@ -91,14 +91,14 @@ mod tests {
         (0..count).map(|number| format!("document {number}")).collect()
     }
 
-    fn plan(texts: &[String], fraction: f64) -> Division {
-        Division::plan(texts.iter().cloned().map(Ok), fraction, 7).unwrap()
+    fn plan(texts: &[String], fraction: f64) -> TokenSplit {
+        TokenSplit::plan(texts.iter().cloned().map(Ok), fraction, 7).unwrap()
     }
 
     proptest! {
         #[test]
         fn tails_lose_nothing(text in "\\PC{1,60}", fraction in 0.001f64..0.5) {
-            let parts = Division::Tails { fraction }.divide(0, &text);
+            let parts = TokenSplit::Tails { fraction }.divide(0, &text);
             prop_assert_eq!(parts.iter().map(|(_, part)| *part).collect::<String>(), text);
         }
     }

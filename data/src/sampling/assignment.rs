@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::window_sampler::{Sampler, Source};
+use super::window_sampler::{WindowSampler, WindowSource};
 use crate::error::DataError;
 
 /// Domain of the seeds of rounds, so that no other use of the run's seed sees the same orders.
@@ -18,25 +18,25 @@ const MIXTURE_SLACK: u64 = 64;
 /// - Seats below [`Assignment::disjoint_seats`] share no window within a round.
 #[derive(Debug, Clone)]
 pub struct Assignment {
-    sources: Vec<Source>,
+    sources: Vec<WindowSource>,
     seed: u64,
     samples: u64,
 }
 
 impl Assignment {
     /// The assignment of a run of this seed in which a peer learns from `samples` windows a round, at least one.
-    pub fn new(sources: Vec<Source>, seed: u64, samples: u64) -> Self {
+    pub fn new(sources: Vec<WindowSource>, seed: u64, samples: u64) -> Self {
         Self { sources, seed, samples: samples.max(1) }
     }
 
     /// The samples of one seat in one round, in the order in which they are trained on; the first `samples` count.
-    pub fn of(&self, round: u32, seat: u32) -> Result<Sampler, DataError> {
-        Sampler::at(self.sources.clone(), round_seed(self.seed, round), u64::from(seat) * self.samples)
+    pub fn of(&self, round: u32, seat: u32) -> Result<WindowSampler, DataError> {
+        WindowSampler::at(self.sources.clone(), round_seed(self.seed, round), u64::from(seat) * self.samples)
     }
 
     /// Appends the tokens of one sample of a round, counted through all seats: seat s has those from `s * samples` on.
     pub fn read(&self, round: u32, sample: u64, tokens: &mut Vec<u32>) -> Result<(), DataError> {
-        Sampler::at(self.sources.clone(), round_seed(self.seed, round), sample)?.draw(tokens)
+        WindowSampler::at(self.sources.clone(), round_seed(self.seed, round), sample)?.draw(tokens)
     }
 
     /// Windows that a peer learns from in a round.

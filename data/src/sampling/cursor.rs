@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::mixture::Mixture;
 use crate::dataset::Windows;
 use crate::error::DataError;
-use crate::io::Digest;
+use crate::io::FileDigest;
 
 /// Version of the form below; another one is refused.
 const VERSION: u32 = 1;
@@ -32,7 +32,7 @@ pub struct Cursor {
 #[serde(deny_unknown_fields)]
 pub struct SourceCursor {
     /// Digest of the dataset's manifest.
-    pub dataset: Digest,
+    pub dataset: FileDigest,
     /// Windows in one epoch.
     pub windows: u64,
     /// How often the source has been used up.

@@ -11,5 +11,5 @@ pub use self::assignment::Assignment;
 pub use self::cursor::{Cursor, SourceCursor};
 pub use self::mixture::Mixture;
 pub use self::permutation::Permutation;
-pub use self::prefetch::{Batch, Loader};
-pub use self::window_sampler::{Sampler, Source};
+pub use self::prefetch::{Batch, PrefetchLoader};
+pub use self::window_sampler::{WindowSampler, WindowSource};

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::cursor::Cursor;
-use super::window_sampler::Sampler;
+use super::window_sampler::WindowSampler;
 use crate::error::DataError;
 
 /// Windows for one step, and where the sampler stands behind them.
@@ -25,15 +25,15 @@ pub struct Batch {
 /// Dropping the loader ends the thread and waits for it. Batches that nobody took are lost, which is harmless: the
 /// cursor to keep is that of the last batch used.
 #[derive(Debug)]
-pub struct Loader {
+pub struct PrefetchLoader {
     /// Emptied first on drop, which makes the thread's next delivery fail.
     batches: Option<Receiver<Result<Batch, DataError>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Loader {
+impl PrefetchLoader {
     /// Starts to draw batches of `rows` windows, at most `ahead` of them before they are wanted.
-    pub fn start(sampler: Sampler, rows: usize, ahead: usize) -> Result<Self, DataError> {
+    pub fn start(sampler: WindowSampler, rows: usize, ahead: usize) -> Result<Self, DataError> {
         if rows == 0 {
             let expected = "at least 1".to_string();
             return Err(DataError::Setting { name: "rows of a batch", got: "0".to_string(), expected });
@@ -53,7 +53,7 @@ impl Loader {
     }
 }
 
-impl Drop for Loader {
+impl Drop for PrefetchLoader {
     fn drop(&mut self) {
         self.batches.take();
         if let Some(thread) = self.thread.take() {
@@ -63,7 +63,7 @@ impl Drop for Loader {
     }
 }
 
-fn deliver(mut sampler: Sampler, rows: usize, sender: &SyncSender<Result<Batch, DataError>>) {
+fn deliver(mut sampler: WindowSampler, rows: usize, sender: &SyncSender<Result<Batch, DataError>>) {
     loop {
         let batch = next_batch(&mut sampler, rows);
         let is_last = batch.is_err();
@@ -73,7 +73,7 @@ fn deliver(mut sampler: Sampler, rows: usize, sender: &SyncSender<Result<Batch, 
     }
 }
 
-fn next_batch(sampler: &mut Sampler, rows: usize) -> Result<Batch, DataError> {
+fn next_batch(sampler: &mut WindowSampler, rows: usize) -> Result<Batch, DataError> {
     let length = sampler.length();
     let mut tokens = Vec::with_capacity(rows * (length + 1));
     for _ in 0..rows {

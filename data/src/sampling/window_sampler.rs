@@ -8,7 +8,7 @@ use crate::error::DataError;
 
 /// Windows to draw from, and how often.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct WindowSource {
     /// Its windows; all sources of a sampler have the same length.
     pub windows: Windows,
     /// Its share of the samples relative to the other sources.
@@ -20,22 +20,22 @@ pub struct Source {
 /// - Sample number i is a pure function of the sources, their weights, the seed and i.
 /// - Within an epoch every window of a source comes once.
 #[derive(Debug, Clone)]
-pub struct Sampler {
-    sources: Vec<Source>,
+pub struct WindowSampler {
+    sources: Vec<WindowSource>,
     mixture: Mixture,
     /// The order of each source in its current epoch.
     orders: Vec<Permutation>,
     cursor: Cursor,
 }
 
-impl Sampler {
+impl WindowSampler {
     /// Starts at the first sample.
-    pub fn new(sources: Vec<Source>, seed: u64) -> Result<Self, DataError> {
+    pub fn new(sources: Vec<WindowSource>, seed: u64) -> Result<Self, DataError> {
         Self::at(sources, seed, 0)
     }
 
     /// Starts at any sample, as if all before it had been drawn.
-    pub fn at(sources: Vec<Source>, seed: u64, sample: u64) -> Result<Self, DataError> {
+    pub fn at(sources: Vec<WindowSource>, seed: u64, sample: u64) -> Result<Self, DataError> {
         let mixture = mixture(&sources, seed)?;
         let length = sources.first().map_or(0, |source| source.windows.length());
         let windows = sources.iter().map(|source| &source.windows);
@@ -44,7 +44,7 @@ impl Sampler {
     }
 
     /// Continues where a cursor stands; refuses a cursor made for other data or another length.
-    pub fn resume(sources: Vec<Source>, cursor: Cursor) -> Result<Self, DataError> {
+    pub fn resume(sources: Vec<WindowSource>, cursor: Cursor) -> Result<Self, DataError> {
         cursor.check(sources.iter().map(|source| &source.windows))?;
         let mixture = mixture(&sources, cursor.seed)?;
         let orders = (0..sources.len()).map(|source| order(&cursor, source)).collect();
@@ -83,7 +83,7 @@ impl Sampler {
     }
 }
 
-fn mixture(sources: &[Source], seed: u64) -> Result<Mixture, DataError> {
+fn mixture(sources: &[WindowSource], seed: u64) -> Result<Mixture, DataError> {
     let weights: Vec<f64> = sources.iter().map(|source| source.weight).collect();
     Mixture::new(&weights, seed)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::tokenizer::Tokenizer;
 use crate::error::DataError;
-use crate::io::{Disk, FileSystem, write_bytes_atomically};
+use crate::io::{FileSystem, WriteTarget, write_bytes_atomically};
 
 /// The file that describes a tokenizer completely.
 pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -53,7 +53,7 @@ impl Tokenizer {
         self.save_on(&FileSystem, folder)
     }
 
-    pub(crate) fn save_on(&self, disk: &dyn Disk, folder: &Path) -> Result<(), DataError> {
+    pub(crate) fn save_on(&self, disk: &dyn WriteTarget, folder: &Path) -> Result<(), DataError> {
         fs::create_dir_all(folder).map_err(|source| DataError::write(folder, source))?;
         self.files().iter().try_for_each(|(name, bytes)| write_bytes_atomically(disk, &folder.join(name), bytes))
     }

@@ -11,16 +11,16 @@ const SEARCHED_BYTES: usize = 1 << 12;
 
 /// Cuts a text before a single white space between two words, where byte-level BPE cuts as well, so that the tokens are
 /// those of the whole. Only a text without such a place for four kilobytes is cut between any two characters.
-pub(super) fn pieces(text: &str) -> Pieces<'_> {
-    Pieces { rest: text }
+pub(super) fn pieces(text: &str) -> TextChunks<'_> {
+    TextChunks { rest: text }
 }
 
 /// The pieces of one text, in order.
-pub(super) struct Pieces<'a> {
+pub(super) struct TextChunks<'a> {
     rest: &'a str,
 }
 
-impl<'a> Iterator for Pieces<'a> {
+impl<'a> Iterator for TextChunks<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {

@@ -11,7 +11,7 @@ use super::files::Companions;
 use super::text_chunks::pieces;
 use super::training::END_OF_TEXT;
 use crate::error::DataError;
-use crate::io::Digest;
+use crate::io::FileDigest;
 
 /// Names under which vocabularies keep their end of text, most specific first.
 const END_OF_TEXT_NAMES: [&str; 4] = [END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>"];
@@ -27,7 +27,7 @@ pub struct Tokenizer {
     library: tokenizers::Tokenizer,
     json: Vec<u8>,
     companions: Companions,
-    digest: Digest,
+    digest: FileDigest,
     vocab_size: usize,
     end_of_text: Option<u32>,
 }
@@ -47,7 +47,7 @@ impl Tokenizer {
         let highest = library.get_vocab(true).into_values().max();
         let highest = highest.ok_or_else(|| unusable("its vocabulary is empty".to_string()))?;
         let end_of_text = end_of_text(&library, &companions);
-        let digest = Digest::of(&json);
+        let digest = FileDigest::of(&json);
         Ok(Self { library, json, companions, digest, vocab_size: highest as usize + 1, end_of_text })
     }
 
@@ -108,7 +108,7 @@ impl Tokenizer {
     }
 
     /// BLAKE3 of the `tokenizer.json`: equal digests encode equally.
-    pub fn digest(&self) -> Digest {
+    pub fn digest(&self) -> FileDigest {
         self.digest
     }
 

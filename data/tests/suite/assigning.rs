@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use covey_data::dataset::{Dataset, Split};
-use covey_data::sampling::{Assignment, Source};
+use covey_data::sampling::{Assignment, WindowSource};
 
 use crate::fixture::opened_dataset;
 
@@ -12,7 +12,7 @@ const SAMPLES: u64 = 3;
 
 fn assignment(dataset: &Dataset, seed: u64) -> Assignment {
     let windows = dataset.windows(Split::Train, LENGTH).unwrap();
-    Assignment::new(vec![Source { windows, weight: 1.0 }], seed, SAMPLES)
+    Assignment::new(vec![WindowSource { windows, weight: 1.0 }], seed, SAMPLES)
 }
 
 fn windows_of(assignment: &Assignment, round: u32, seat: u32) -> Vec<Vec<u32>> {
@@ -65,8 +65,8 @@ fn seats_of_a_mixture_stay_within_one_pass_over_each_source() {
     let (_home, dataset) = opened_dataset();
     let windows = |split| dataset.windows(split, 1).unwrap();
     let sources = vec![
-        Source { windows: windows(Split::Train), weight: 3.0 },
-        Source { windows: windows(Split::HeldOut), weight: 1.0 },
+        WindowSource { windows: windows(Split::Train), weight: 3.0 },
+        WindowSource { windows: windows(Split::HeldOut), weight: 1.0 },
     ];
     let assignment = Assignment::new(sources, 1, 5);
     let seats = u32::try_from(assignment.disjoint_seats()).unwrap();

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use covey_data::dataset::Dataset;
 use covey_data::error::DataError;
-use covey_data::io::{Disk, DurableWrite, FileSystem};
-use covey_data::prepare::Preparation;
-use covey_data::prepare::readers::Inputs;
+use covey_data::io::{DurableWrite, FileSystem, WriteTarget};
+use covey_data::prepare::Pipeline;
+use covey_data::prepare::readers::InputFiles;
 
 use crate::fixture::{GO_ON, TOKENIZER, contents, documents, message, small_shards, write_json_lines};
 
@@ -24,7 +24,7 @@ struct SmallFile {
     left: Arc<AtomicI64>,
 }
 
-impl Disk for SmallDisk {
+impl WriteTarget for SmallDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DurableWrite>> {
         Ok(Box::new(SmallFile { file: File::create(path)?, left: self.left.clone() }))
     }
@@ -54,10 +54,9 @@ fn a_full_disk_is_named_and_nothing_looks_finished() {
     let home = tempfile::tempdir().unwrap();
     let input = home.path().join("in.jsonl");
     write_json_lines(&input, &documents(100));
-    let inputs = Inputs::find(&[input], "text").unwrap();
-    let run = |folder: &Path, disk: &dyn Disk| {
-        let preparation =
-            Preparation { options: small_shards(), disk, ..Preparation::new(&inputs, &TOKENIZER, folder) };
+    let inputs = InputFiles::find(&[input], "text").unwrap();
+    let run = |folder: &Path, disk: &dyn WriteTarget| {
+        let preparation = Pipeline { options: small_shards(), disk, ..Pipeline::new(&inputs, &TOKENIZER, folder) };
         preparation.run(&mut (), &GO_ON)
     };
     let straight = home.path().join("straight");

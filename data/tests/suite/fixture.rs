@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use covey_data::dataset::Dataset;
 use covey_data::error::DataError;
-use covey_data::prepare::readers::Inputs;
-use covey_data::prepare::{Preparation, PrepareOptions, Prepared, builtin_corpus};
+use covey_data::prepare::readers::InputFiles;
+use covey_data::prepare::{Pipeline, PrepareOptions, Prepared, builtin_corpus};
 use covey_data::tokenizer::Tokenizer;
 use tempfile::TempDir;
 
@@ -36,8 +36,8 @@ pub(crate) fn write_json_lines(path: &Path, documents: &[String]) {
 
 /// Prepares one input path.
 pub(crate) fn prepare(input: &Path, folder: &Path, options: PrepareOptions) -> Result<Prepared, DataError> {
-    let inputs = Inputs::find(&[input.to_path_buf()], "text")?;
-    Preparation { options, ..Preparation::new(&inputs, &TOKENIZER, folder) }.run(&mut (), &GO_ON)
+    let inputs = InputFiles::find(&[input.to_path_buf()], "text")?;
+    Pipeline { options, ..Pipeline::new(&inputs, &TOKENIZER, folder) }.run(&mut (), &GO_ON)
 }
 
 /// Options with shards so small that there are several.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use covey_data::error::DataError;
-use covey_data::prepare::readers::Inputs;
+use covey_data::prepare::readers::InputFiles;
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -34,7 +34,7 @@ impl Corpus {
     }
 
     fn read(&self, name: &str) -> Result<Vec<String>, DataError> {
-        Inputs::find(&[self.path(name)], "text")?.documents().collect()
+        InputFiles::find(&[self.path(name)], "text")?.documents().collect()
     }
 
     fn refusal(&self, name: &str) -> String {
@@ -97,7 +97,7 @@ fn folders_are_walked_in_order_and_strangers_counted() {
         .with("in/a/b.txt", "first")
         .with("in/README.md", "not read")
         .with("in/.hidden.txt", "not read");
-    let inputs = Inputs::find(&[corpus.path("in")], "text").unwrap();
+    let inputs = InputFiles::find(&[corpus.path("in")], "text").unwrap();
     let documents: Result<Vec<_>, _> = inputs.documents().collect();
     assert_eq!(documents.unwrap(), ["first", "second", "third"]);
     assert_eq!((inputs.num_files(), inputs.skipped(), inputs.bytes()), (3, 2, 16));
@@ -106,7 +106,7 @@ fn folders_are_walked_in_order_and_strangers_counted() {
 #[test]
 fn embedded_prose_is_an_input() {
     assert_eq!(
-        Inputs::embedded().documents().map(|text| text.unwrap().len()).filter(|length| *length > 0).count(),
+        InputFiles::embedded().documents().map(|text| text.unwrap().len()).filter(|length| *length > 0).count(),
         371
     );
 }
@@ -115,7 +115,7 @@ fn embedded_prose_is_an_input() {
 fn bytes_read_grow_to_the_size_of_the_inputs() {
     let corpus = Corpus::new();
     write_json_lines(&corpus.path("a.jsonl"), &documents(50));
-    let inputs = Inputs::find(&[corpus.path("a.jsonl")], "text").unwrap();
+    let inputs = InputFiles::find(&[corpus.path("a.jsonl")], "text").unwrap();
     let mut reader = inputs.documents();
     assert!(reader.by_ref().all(|text| text.is_ok()));
     assert_eq!(reader.bytes_read(), inputs.bytes());
@@ -150,7 +150,7 @@ fn parquet_refusals_name_the_columns() {
     let path = corpus.path("a.parquet");
     write_parquet(&path, &[Some("one")]);
     let refusal = |column: &str| {
-        let inputs = Inputs::find(std::slice::from_ref(&path), column).unwrap();
+        let inputs = InputFiles::find(std::slice::from_ref(&path), column).unwrap();
         let error = inputs.documents().next().unwrap().unwrap_err();
         assert!(error.hint().is_some());
         message(&error, corpus.home.path())

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use covey_data::error::DataError;
-use covey_data::prepare::readers::Inputs;
-use covey_data::prepare::{Note, Preparation, PrepareObserver, PrepareOptions, Progress, builtin_corpus};
+use covey_data::prepare::readers::InputFiles;
+use covey_data::prepare::{Note, Pipeline, PrepareObserver, PrepareOptions, Progress, builtin_corpus};
 use tempfile::TempDir;
 
 use crate::fixture::{GO_ON, TOKENIZER, contents, write_json_lines};
@@ -27,10 +27,10 @@ struct Watched<'a> {
 }
 
 impl Interruption {
-    fn run(after: usize, inputs: &Inputs, folder: &Path, options: PrepareOptions) -> (Self, Result<(), DataError>) {
+    fn run(after: usize, inputs: &InputFiles, folder: &Path, options: PrepareOptions) -> (Self, Result<(), DataError>) {
         let stop = AtomicBool::new(false);
         let mut watched = Watched { after, stop: &stop, calls: Vec::new(), notes: Vec::new() };
-        let preparation = Preparation { options, ..Preparation::new(inputs, &TOKENIZER, folder) };
+        let preparation = Pipeline { options, ..Pipeline::new(inputs, &TOKENIZER, folder) };
         let result = preparation.run(&mut watched, &stop).map(|_| ());
         let Watched { calls, notes, .. } = watched;
         (Self { after, stop, calls, notes }, result)
@@ -49,13 +49,13 @@ impl PrepareObserver for Watched<'_> {
 }
 
 /// Speeches in two files, enough for several batches.
-fn speeches() -> (TempDir, Inputs) {
+fn speeches() -> (TempDir, InputFiles) {
     let home = tempfile::tempdir().unwrap();
     let speeches: Vec<String> = builtin_corpus::documents().take(60).map(|document| document.text).collect();
     let paths = [home.path().join("a.jsonl"), home.path().join("b.jsonl")];
     write_json_lines(&paths[0], &speeches[..25]);
     write_json_lines(&paths[1], &speeches[25..]);
-    let inputs = Inputs::find(&paths, "text").unwrap();
+    let inputs = InputFiles::find(&paths, "text").unwrap();
     (home, inputs)
 }
 
@@ -125,7 +125,7 @@ fn threads_do_not_matter() {
     let (home, inputs) = speeches();
     let (many, one) = (home.path().join("many"), home.path().join("one"));
     let prepare = |folder: &Path| {
-        let preparation = Preparation { options: options(), ..Preparation::new(&inputs, &TOKENIZER, folder) };
+        let preparation = Pipeline { options: options(), ..Pipeline::new(&inputs, &TOKENIZER, folder) };
         preparation.run(&mut (), &GO_ON).map(|_| ())
     };
     prepare(&many).unwrap();

@@ -4,19 +4,20 @@ use std::fs;
 
 use covey_data::dataset::{Dataset, Split};
 use covey_data::error::DataError;
-use covey_data::sampling::{Loader, Sampler, Source};
+use covey_data::sampling::{PrefetchLoader, WindowSampler, WindowSource};
 
 use crate::fixture::{dataset, opened_dataset};
 
-fn sampler(dataset: &Dataset) -> Sampler {
-    Sampler::new(vec![Source { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }], 2).unwrap()
+fn sampler(dataset: &Dataset) -> WindowSampler {
+    WindowSampler::new(vec![WindowSource { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }], 2)
+        .unwrap()
 }
 
 #[test]
 fn batches_are_the_samples_in_order() {
     let (_home, dataset) = opened_dataset();
     let mut direct = sampler(&dataset);
-    let mut loader = Loader::start(sampler(&dataset), 3, 2).unwrap();
+    let mut loader = PrefetchLoader::start(sampler(&dataset), 3, 2).unwrap();
     for _ in 0..10 {
         let batch = loader.next_batch().unwrap();
         let mut expected = Vec::new();
@@ -29,12 +30,12 @@ fn batches_are_the_samples_in_order() {
 #[test]
 fn resume_from_any_batch_is_invisible() {
     let (_home, dataset) = opened_dataset();
-    let mut loader = Loader::start(sampler(&dataset), 4, 3).unwrap();
+    let mut loader = PrefetchLoader::start(sampler(&dataset), 4, 3).unwrap();
     let batches: Vec<_> = (0..30).map(|_| loader.next_batch().unwrap()).collect();
     for (index, batch) in batches.iter().enumerate().take(29) {
-        let sources = vec![Source { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }];
-        let resumed = Sampler::resume(sources, batch.cursor.clone()).unwrap();
-        assert_eq!(Loader::start(resumed, 4, 0).unwrap().next_batch().unwrap(), batches[index + 1]);
+        let sources = vec![WindowSource { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }];
+        let resumed = WindowSampler::resume(sources, batch.cursor.clone()).unwrap();
+        assert_eq!(PrefetchLoader::start(resumed, 4, 0).unwrap().next_batch().unwrap(), batches[index + 1]);
     }
 }
 
@@ -42,11 +43,11 @@ fn resume_from_any_batch_is_invisible() {
 fn dropping_ends_the_thread() {
     let (_home, dataset) = opened_dataset();
     for ahead in [0, 1, 8] {
-        let mut loader = Loader::start(sampler(&dataset), 2, ahead).unwrap();
+        let mut loader = PrefetchLoader::start(sampler(&dataset), 2, ahead).unwrap();
         loader.next_batch().unwrap();
         // Would wait for ever if the thread did not notice.
         drop(loader);
-        drop(Loader::start(sampler(&dataset), 2, ahead).unwrap());
+        drop(PrefetchLoader::start(sampler(&dataset), 2, ahead).unwrap());
     }
 }
 
@@ -59,7 +60,7 @@ fn errors_arrive_and_stay() {
     for shard in shards {
         fs::OpenOptions::new().write(true).open(shard).unwrap().set_len(300).unwrap();
     }
-    let mut loader = Loader::start(sampler, 8, 2).unwrap();
+    let mut loader = PrefetchLoader::start(sampler, 8, 2).unwrap();
     assert!(matches!(loader.next_batch(), Err(DataError::Read { .. })));
     assert!(matches!(loader.next_batch(), Err(DataError::LoaderStopped)));
 }
@@ -67,5 +68,5 @@ fn errors_arrive_and_stay() {
 #[test]
 fn a_batch_has_rows() {
     let (_home, dataset) = opened_dataset();
-    assert!(matches!(Loader::start(sampler(&dataset), 0, 1), Err(DataError::Setting { .. })));
+    assert!(matches!(PrefetchLoader::start(sampler(&dataset), 0, 1), Err(DataError::Setting { .. })));
 }

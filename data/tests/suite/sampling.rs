@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 
 use covey_data::dataset::{Dataset, Split};
 use covey_data::error::DataError;
-use covey_data::sampling::{Cursor, Sampler, Source};
+use covey_data::sampling::{Cursor, WindowSampler, WindowSource};
 use proptest::prelude::*;
 
 use crate::fixture::{message, opened_dataset};
 
 const LENGTH: usize = 32;
 
-fn sources(dataset: &Dataset) -> Vec<Source> {
+fn sources(dataset: &Dataset) -> Vec<WindowSource> {
     let windows = |split| dataset.windows(split, LENGTH).unwrap();
     vec![
-        Source { windows: windows(Split::Train), weight: 3.0 },
-        Source { windows: windows(Split::HeldOut), weight: 1.0 },
+        WindowSource { windows: windows(Split::Train), weight: 3.0 },
+        WindowSource { windows: windows(Split::HeldOut), weight: 1.0 },
     ]
 }
 
-fn draw(sampler: &mut Sampler, count: usize) -> Vec<u32> {
+fn draw(sampler: &mut WindowSampler, count: usize) -> Vec<u32> {
     let mut tokens = Vec::new();
     (0..count).for_each(|_| sampler.draw(&mut tokens).unwrap());
     tokens
@@ -56,7 +56,7 @@ fn every_window_comes_once_per_epoch() {
     let (_home, dataset) = opened_dataset();
     let windows = dataset.windows(Split::Train, LENGTH).unwrap();
     let count = windows.count() as usize;
-    let mut sampler = Sampler::new(vec![Source { windows: windows.clone(), weight: 1.0 }], 5).unwrap();
+    let mut sampler = WindowSampler::new(vec![WindowSource { windows: windows.clone(), weight: 1.0 }], 5).unwrap();
     let mut expected = Vec::new();
     (0..count).for_each(|index| windows.read(index as u64, &mut expected).unwrap());
     let sorted = |tokens: &[u32]| {
@@ -78,13 +78,13 @@ proptest! {
     #[test]
     fn resume_is_invisible(seed: u64, before in 0usize..300, after in 1usize..50) {
         let (_home, dataset) = opened_dataset();
-        let mut whole = Sampler::new(sources(&dataset), seed).unwrap();
+        let mut whole = WindowSampler::new(sources(&dataset), seed).unwrap();
         draw(&mut whole, before);
         let saved = serde_json::to_string(whole.cursor()).unwrap();
         let cursor: Cursor = serde_json::from_str(&saved).unwrap();
         let expected = draw(&mut whole, after);
-        prop_assert_eq!(draw(&mut Sampler::resume(sources(&dataset), cursor).unwrap(), after), expected.clone());
-        let mut computed = Sampler::at(sources(&dataset), seed, before as u64).unwrap();
+        prop_assert_eq!(draw(&mut WindowSampler::resume(sources(&dataset), cursor).unwrap(), after), expected.clone());
+        let mut computed = WindowSampler::at(sources(&dataset), seed, before as u64).unwrap();
         prop_assert_eq!(draw(&mut computed, after), expected);
         prop_assert_eq!(computed.cursor(), whole.cursor());
     }
@@ -93,7 +93,7 @@ proptest! {
 #[test]
 fn sources_get_their_shares() {
     let (_home, dataset) = opened_dataset();
-    let mut sampler = Sampler::new(sources(&dataset), 9).unwrap();
+    let mut sampler = WindowSampler::new(sources(&dataset), 9).unwrap();
     draw(&mut sampler, 1000);
     let drawn: Vec<u64> =
         sampler.cursor().sources.iter().map(|source| source.epoch * source.windows + source.position).collect();
@@ -103,18 +103,18 @@ fn sources_get_their_shares() {
 #[test]
 fn cursors_of_other_data_are_refused() {
     let (_home, dataset) = opened_dataset();
-    let cursor = Sampler::new(sources(&dataset), 1).unwrap().cursor().clone();
+    let cursor = WindowSampler::new(sources(&dataset), 1).unwrap().cursor().clone();
     let one = sources(&dataset).split_off(1);
-    let error = Sampler::resume(one, cursor.clone()).unwrap_err();
+    let error = WindowSampler::resume(one, cursor.clone()).unwrap_err();
     assert_eq!(error.to_string(), "the cursor does not fit the data: it counts in 2 sources, there are 1");
     let mut swapped = sources(&dataset);
     swapped.reverse();
-    assert!(matches!(Sampler::resume(swapped, cursor.clone()), Err(DataError::CursorMismatch { .. })));
-    let longer = Split::ALL.map(|split| Source { windows: dataset.windows(split, 33).unwrap(), weight: 1.0 });
-    assert!(matches!(Sampler::resume(longer.to_vec(), cursor.clone()), Err(DataError::CursorMismatch { .. })));
+    assert!(matches!(WindowSampler::resume(swapped, cursor.clone()), Err(DataError::CursorMismatch { .. })));
+    let longer = Split::ALL.map(|split| WindowSource { windows: dataset.windows(split, 33).unwrap(), weight: 1.0 });
+    assert!(matches!(WindowSampler::resume(longer.to_vec(), cursor.clone()), Err(DataError::CursorMismatch { .. })));
     let later = serde_json::to_string(&cursor).unwrap().replace("\"version\":1", "\"version\":2");
     let later: Cursor = serde_json::from_str(&later).unwrap();
-    let error = Sampler::resume(sources(&dataset), later).unwrap_err();
+    let error = WindowSampler::resume(sources(&dataset), later).unwrap_err();
     assert!(error.to_string().ends_with("it has version 2, this program reads version 1"));
 }
 

@@ -8,7 +8,7 @@
 /// with the square of the length, and the projections back to the residual are never run twice. On the CPU, what is
 /// computed twice has the same bits twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Recompute {
+pub enum ActivationCheckpointing {
     /// Everything is kept.
     #[default]
     None,
@@ -16,7 +16,7 @@ pub enum Recompute {
     Every(usize),
 }
 
-impl Recompute {
+impl ActivationCheckpointing {
     /// Whether block `layer` is computed again.
     pub fn includes(self, layer: usize) -> bool {
         match self {
@@ -37,8 +37,13 @@ mod tests {
 
     #[test]
     fn every_second_block_is_half_of_them_rounded_up() {
-        let counts =
-            [Recompute::None, Recompute::Every(1), Recompute::Every(2), Recompute::Every(3)].map(|r| r.count(5));
+        let counts = [
+            ActivationCheckpointing::None,
+            ActivationCheckpointing::Every(1),
+            ActivationCheckpointing::Every(2),
+            ActivationCheckpointing::Every(3),
+        ]
+        .map(|r| r.count(5));
         assert_eq!(counts, [0, 5, 3, 2]);
     }
 }

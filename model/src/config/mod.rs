@@ -7,7 +7,7 @@ mod precision;
 mod presets;
 mod rope;
 
-pub use self::activation_checkpointing::Recompute;
+pub use self::activation_checkpointing::ActivationCheckpointing;
 pub use self::model_config::{Llama3Scaling, ModelConfig, Rope};
 pub use self::parameters::{AttentionParameters, BlockParameters, MlpParameters, ParameterSpec, Parameters, Role};
 pub use self::precision::Precision;

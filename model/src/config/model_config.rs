@@ -1,6 +1,6 @@
 //! What a network looks like, checked once and trusted afterwards.
 
-use crate::error::ConfigError;
+use crate::error::ModelConfigError;
 
 /// Largest value of any count: larger than every model known, small enough that products of two never overflow.
 const MAX_COUNT: usize = 1 << 24;
@@ -66,22 +66,22 @@ impl ModelConfig {
     /// Checks the invariants of the type and hands the config back.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first field that breaks one, its value, and what it must be.
-    pub fn checked(self) -> Result<Self, ConfigError> {
+    /// [`ModelConfigError`] names the first field that breaks one, its value, and what it must be.
+    pub fn checked(self) -> Result<Self, ModelConfigError> {
         self.check_counts()?;
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
-            return Err(ConfigError::new(
+            return Err(ModelConfigError::new(
                 "num_key_value_heads",
                 self.num_kv_heads,
                 format!("must divide num_attention_heads = {}", self.num_heads),
             ));
         }
         if !self.head_dim.is_multiple_of(2) {
-            return Err(ConfigError::new("head_dim", self.head_dim, "must be even, rotary positions turn pairs"));
+            return Err(ModelConfigError::new("head_dim", self.head_dim, "must be even, rotary positions turn pairs"));
         }
         for (field, value) in [("rms_norm_eps", self.norm_epsilon), ("rope_theta", self.rope.theta)] {
             if !(value.is_finite() && value > 0.0) {
-                return Err(ConfigError::new(field, value, "must be a positive number"));
+                return Err(ModelConfigError::new(field, value, "must be a positive number"));
             }
         }
         if let Some(scaling) = &self.rope.scaling {
@@ -90,7 +90,7 @@ impl ModelConfig {
         Ok(self)
     }
 
-    fn check_counts(&self) -> Result<(), ConfigError> {
+    fn check_counts(&self) -> Result<(), ModelConfigError> {
         let counts = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -103,11 +103,11 @@ impl ModelConfig {
         ];
         for (field, value) in counts {
             if value == 0 {
-                return Err(ConfigError::new(field, value, "must be at least 1"));
+                return Err(ModelConfigError::new(field, value, "must be at least 1"));
             }
             let limit = if field == "num_hidden_layers" { MAX_LAYERS } else { MAX_COUNT };
             if value > limit {
-                return Err(ConfigError::new(field, value, format!("must be at most {limit}")));
+                return Err(ModelConfigError::new(field, value, format!("must be at most {limit}")));
             }
         }
         Ok(())
@@ -125,21 +125,21 @@ impl ModelConfig {
 }
 
 impl Llama3Scaling {
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), ModelConfigError> {
         let Self { factor, low_freq_factor: low, high_freq_factor: high, original_max_positions } = *self;
         if !(factor.is_finite() && factor >= 1.0) {
-            return Err(ConfigError::new("rope_scaling.factor", factor, "must be at least 1"));
+            return Err(ModelConfigError::new("rope_scaling.factor", factor, "must be at least 1"));
         }
         if !(low.is_finite() && low > 0.0) {
-            return Err(ConfigError::new("rope_scaling.low_freq_factor", low, "must be a positive number"));
+            return Err(ModelConfigError::new("rope_scaling.low_freq_factor", low, "must be a positive number"));
         }
         if !(high.is_finite() && high > low) {
             let rule = format!("must be above low_freq_factor = {low}");
-            return Err(ConfigError::new("rope_scaling.high_freq_factor", high, rule));
+            return Err(ModelConfigError::new("rope_scaling.high_freq_factor", high, rule));
         }
         if original_max_positions == 0 {
             let field = "rope_scaling.original_max_position_embeddings";
-            return Err(ConfigError::new(field, original_max_positions, "must be at least 1"));
+            return Err(ModelConfigError::new(field, original_max_positions, "must be at least 1"));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{ModelConfig, Precision, Recompute};
+use crate::config::{ActivationCheckpointing, ModelConfig, Precision};
 use crate::kernels::cpu::attention::TILE;
 use crate::kernels::cpu::rows_per_task;
 use crate::kernels::{BatchShape, MAX_DEVICE_LOGITS, MAX_LOGITS, logit_rows_at_once};
@@ -17,7 +17,7 @@ pub struct StepShape {
     /// Micro-batches handled together: all of them keep their activations at the same time.
     pub together: usize,
     /// Which blocks are computed again.
-    pub recompute: Recompute,
+    pub recompute: ActivationCheckpointing,
 }
 
 impl StepShape {
@@ -35,7 +35,7 @@ impl StepShape {
 /// The fast kernels' buffers are counted by going through a step as the kernels do, taking and giving back what they
 /// take and give back: their pool keeps every buffer, so its size is, length by length, the most that were ever in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepMemory {
+pub struct ActivationMemory {
     /// What is kept from the forward to the backward pass, and the residual stream itself.
     pub kept: u64,
     /// Logits of the rows that are held at once; their gradient takes their place.
@@ -45,7 +45,7 @@ pub struct StepMemory {
     pub working: u64,
 }
 
-impl StepMemory {
+impl ActivationMemory {
     /// What the fast kernels of the CPU hold, in fp32, on so many threads.
     pub fn fast(config: &ModelConfig, shape: &StepShape, threads: usize) -> Self {
         let walk = Walk { config, shape: *shape, threads, pool: PoolCount::default() };
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
     use crate::config::preset;
 
-    fn shape(recompute: Recompute) -> StepShape {
+    fn shape(recompute: ActivationCheckpointing) -> StepShape {
         StepShape { sequences: 3, length: 100, together: 1, recompute }
     }
 
@@ -259,19 +259,20 @@ mod tests {
         let config = preset("tiny").unwrap();
         // Input 128, middle 128, attention's output 128, log-sum-exp 4; 128 + 64 + 64 projections, gate and up 352 each.
         let (narrow, wide) = (388, 256 + 704);
-        let kept = |recompute| StepMemory::fast(&config, &shape(recompute), 2).kept;
-        assert_eq!(kept(Recompute::None), 4 * 300 * (4 * (narrow + wide) + 128));
-        assert_eq!(kept(Recompute::Every(1)), 4 * 300 * (4 * narrow + 128));
-        assert_eq!(kept(Recompute::Every(2)), 4 * 300 * (4 * narrow + 2 * wide + 128));
-        let bf16 = StepMemory::composed(&config, &shape(Recompute::None), Precision::Bf16).kept;
+        let kept = |recompute| ActivationMemory::fast(&config, &shape(recompute), 2).kept;
+        assert_eq!(kept(ActivationCheckpointing::None), 4 * 300 * (4 * (narrow + wide) + 128));
+        assert_eq!(kept(ActivationCheckpointing::Every(1)), 4 * 300 * (4 * narrow + 128));
+        assert_eq!(kept(ActivationCheckpointing::Every(2)), 4 * 300 * (4 * narrow + 2 * wide + 128));
+        let bf16 = ActivationMemory::composed(&config, &shape(ActivationCheckpointing::None), Precision::Bf16).kept;
         assert_eq!(bf16, 300 * (2 * (4 * (narrow + wide) + 128) + 2 * 4 * 4));
     }
 
     #[test]
     fn micro_batches_handled_together_share_working_memory() {
         let config = preset("tiny").unwrap();
-        let one = StepMemory::fast(&config, &shape(Recompute::None), 2);
-        let three = StepMemory::fast(&config, &StepShape { together: 3, ..shape(Recompute::None) }, 2);
+        let one = ActivationMemory::fast(&config, &shape(ActivationCheckpointing::None), 2);
+        let three =
+            ActivationMemory::fast(&config, &StepShape { together: 3, ..shape(ActivationCheckpointing::None) }, 2);
         assert_eq!(three.kept, 3 * one.kept);
         assert_eq!(three.logits, one.logits);
         assert!(three.working <= one.working, "{three:?} and {one:?}");

@@ -3,5 +3,5 @@
 mod activation_memory;
 mod flops;
 
-pub use self::activation_memory::{StepMemory, StepShape};
+pub use self::activation_memory::{ActivationMemory, StepShape};
 pub use self::flops::FlopsPerToken;

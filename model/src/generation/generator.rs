@@ -12,7 +12,7 @@ use crate::network::{Decoder, Weights};
 ///
 /// Works in plain tensor operations on any device: one token at a time leaves nothing to fuse.
 #[derive(Debug)]
-pub struct Generation<'a> {
+pub struct Generator<'a> {
     decoder: &'a Decoder,
     weights: &'a Weights,
     past: Vec<Past>,
@@ -26,7 +26,7 @@ struct Past {
     value: Option<Tensor<4>>,
 }
 
-impl<'a> Generation<'a> {
+impl<'a> Generator<'a> {
     /// Starts with no tokens read.
     pub fn new(decoder: &'a Decoder, weights: &'a Weights) -> Self {
         Self { decoder, weights, past: vec![Past::default(); weights.blocks.len()], position: 0 }

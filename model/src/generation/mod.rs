@@ -3,5 +3,5 @@
 mod generator;
 mod token_sampler;
 
-pub use self::generator::Generation;
-pub use self::token_sampler::{Sampler, Sampling, SamplingError};
+pub use self::generator::Generator;
+pub use self::token_sampler::{Sampling, SamplingError, TokenSampler};

@@ -1,6 +1,6 @@
 //! The choice of the next token from its logits.
 
-use crate::init::Draws;
+use crate::init::CounterRng;
 
 /// How adventurous the choice is.
 ///
@@ -8,7 +8,7 @@ use crate::init::Draws;
 /// - `top_k`, if any, is at least 1.
 /// - `top_p`, if any, is above 0 and at most 1.
 ///
-/// Checked by [`Sampler::new`].
+/// Checked by [`TokenSampler::new`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// Logits are divided by it: below 1 sharpens, above 1 flattens.
@@ -62,12 +62,12 @@ impl SamplingError {
 /// order, and choosing twice for the same position gives the same token.
 /// Probabilities use the platform's `exp`, so texts repeat on one machine.
 #[derive(Clone, Copy, Debug)]
-pub struct Sampler {
+pub struct TokenSampler {
     sampling: Sampling,
-    draws: Draws,
+    draws: CounterRng,
 }
 
-impl Sampler {
+impl TokenSampler {
     /// The chooser with those settings and seed.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Sampler {
         {
             return refuse("top_p", top_p, "must be above 0 and at most 1");
         }
-        Ok(Self { sampling, draws: Draws::new(seed, "sampler") })
+        Ok(Self { sampling, draws: CounterRng::new(seed, "sampler") })
     }
 
     /// The token for `position` of the text. Logits that are no number count as minus infinity.
@@ -108,23 +108,23 @@ impl Sampler {
     }
 
     /// Unnormalised probabilities of the tokens that top-k leaves.
-    fn candidates(&self, logits: &[f32], largest: f32) -> Vec<Candidate> {
+    fn candidates(&self, logits: &[f32], largest: f32) -> Vec<TokenCandidate> {
         let weigh = |logit: f32| (f64::from(logit - largest) / self.sampling.temperature).exp();
         let tokens = logits.iter().enumerate().filter(|(_, logit)| **logit > f32::NEG_INFINITY);
         let mut candidates: Vec<_> = tokens
-            .map(|(token, logit)| Candidate { token: token as u32, logit: *logit, weight: weigh(*logit) })
+            .map(|(token, logit)| TokenCandidate { token: token as u32, logit: *logit, weight: weigh(*logit) })
             .collect();
         if let Some(count) = self.sampling.top_k
             && count < candidates.len()
         {
-            candidates.select_nth_unstable_by(count - 1, Candidate::rank);
+            candidates.select_nth_unstable_by(count - 1, TokenCandidate::rank);
             candidates.truncate(count);
         }
         candidates
     }
 
     /// The candidates that top-p leaves, in an order that only logits decide.
-    fn nucleus<'a>(&self, candidates: &'a mut [Candidate]) -> &'a [Candidate] {
+    fn nucleus<'a>(&self, candidates: &'a mut [TokenCandidate]) -> &'a [TokenCandidate] {
         let Some(share) = self.sampling.top_p.filter(|share| *share < 1.0) else {
             candidates.sort_unstable_by_key(|candidate| candidate.token);
             return candidates;
@@ -147,13 +147,13 @@ impl Sampler {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Candidate {
+struct TokenCandidate {
     token: u32,
     logit: f32,
     weight: f64,
 }
 
-impl Candidate {
+impl TokenCandidate {
     /// Likelier first, then lower token id.
     fn rank(&self, other: &Self) -> std::cmp::Ordering {
         other.logit.total_cmp(&self.logit).then(self.token.cmp(&other.token))
@@ -161,15 +161,15 @@ impl Candidate {
 }
 
 /// Brings the `count` likeliest candidates to the front, in order.
-fn sort_front(candidates: &mut [Candidate], count: usize) {
+fn sort_front(candidates: &mut [TokenCandidate], count: usize) {
     if count < candidates.len() {
-        candidates.select_nth_unstable_by(count, Candidate::rank);
+        candidates.select_nth_unstable_by(count, TokenCandidate::rank);
     }
-    candidates[..count].sort_unstable_by(Candidate::rank);
+    candidates[..count].sort_unstable_by(TokenCandidate::rank);
 }
 
 /// Length of the shortest prefix whose weights reach `needed`.
-fn smallest_prefix(sorted: &[Candidate], needed: f64) -> Option<usize> {
+fn smallest_prefix(sorted: &[TokenCandidate], needed: f64) -> Option<usize> {
     let mut sum = 0.0;
     let last = sorted.iter().position(|candidate| {
         sum += candidate.weight;
@@ -179,7 +179,7 @@ fn smallest_prefix(sorted: &[Candidate], needed: f64) -> Option<usize> {
 }
 
 /// The candidate at which the running weight passes `unit` of the whole.
-fn draw(candidates: &[Candidate], unit: f64) -> u32 {
+fn draw(candidates: &[TokenCandidate], unit: f64) -> u32 {
     let mut left = unit * candidates.iter().map(|candidate| candidate.weight).sum::<f64>();
     let chosen = candidates.iter().find(|candidate| {
         left -= candidate.weight;
@@ -193,12 +193,12 @@ fn draw(candidates: &[Candidate], unit: f64) -> u32 {
 mod tests {
     use super::*;
 
-    fn sampler(temperature: f64, top_k: Option<usize>, top_p: Option<f64>) -> Sampler {
-        Sampler::new(Sampling { temperature, top_k, top_p }, 9).unwrap()
+    fn sampler(temperature: f64, top_k: Option<usize>, top_p: Option<f64>) -> TokenSampler {
+        TokenSampler::new(Sampling { temperature, top_k, top_p }, 9).unwrap()
     }
 
     /// How often each of `logits` is chosen over `count` positions.
-    fn counts(sampler: &Sampler, logits: &[f32], count: u64) -> Vec<f64> {
+    fn counts(sampler: &TokenSampler, logits: &[f32], count: u64) -> Vec<f64> {
         let mut counts = vec![0.0; logits.len()];
         for position in 0..count {
             counts[sampler.choose(logits, position).unwrap() as usize] += 1.0;
@@ -259,7 +259,7 @@ mod tests {
     fn seeds_reproduce_and_differ() {
         let logits = [0.0; 50];
         let choose = |seed| {
-            let sampler = Sampler::new(Sampling { temperature: 1.0, ..Sampling::GREEDY }, seed).unwrap();
+            let sampler = TokenSampler::new(Sampling { temperature: 1.0, ..Sampling::GREEDY }, seed).unwrap();
             (0..20).map(|position| sampler.choose(&logits, position).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(choose(1), choose(1));
@@ -285,7 +285,7 @@ mod tests {
             (1.0, None, Some(1.1)),
         ];
         let named = bad.map(|(temperature, top_k, top_p)| {
-            match Sampler::new(Sampling { temperature, top_k, top_p }, 0).unwrap_err() {
+            match TokenSampler::new(Sampling { temperature, top_k, top_p }, 0).unwrap_err() {
                 SamplingError::Setting { setting, .. } => setting,
                 other => panic!("{other}"),
             }

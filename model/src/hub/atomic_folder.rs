@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use super::file_names::{CONFIG, INDEX, WEIGHTS};
 use crate::error::HubError;
 
-/// New files of a model folder, under temporary names until [`Staging::commit`].
+/// New files of a model folder, under temporary names until [`AtomicFolder::commit`].
 ///
 /// A folder without `config.json` is no model to any reader. So the old config
 /// goes first, the new one comes last, and a crash in between leaves a folder
 /// that nobody takes for whole. Dropped without commit, the files vanish and
 /// the folder is as it was.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(super) struct AtomicFolder {
     folder: PathBuf,
     /// Final names, in order of writing.
     names: Vec<String>,
 }
 
-impl Staging {
+impl AtomicFolder {
     /// Makes the folder if need be.
     pub(super) fn new(folder: &Path) -> Result<Self, HubError> {
         fs::create_dir_all(folder).map_err(HubError::io(folder, "write"))?;
@@ -67,7 +67,7 @@ impl Staging {
     }
 }
 
-impl Drop for Staging {
+impl Drop for AtomicFolder {
     fn drop(&mut self) {
         for name in &self.names {
             // Nothing better can be done about a temporary file that refuses to go.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::dtype::NumberFormat;
+use super::dtype::FloatDtype;
 use super::rope_json::{RopeFields, unsupported};
 use crate::config::{ModelConfig, Rope};
 use crate::error::HubError;
@@ -28,7 +28,7 @@ pub struct HubConfig {
     /// Begin and end of a text.
     pub token_ids: TokenIds,
     /// Number format of the weights, if stated and known.
-    pub format: Option<NumberFormat>,
+    pub format: Option<FloatDtype>,
     /// Whether the file itself says if the head is tied.
     pub tying_is_stated: bool,
 }
@@ -47,7 +47,7 @@ impl HubConfig {
         let model = wire.model(rope).checked();
         Ok(Self {
             model: model.map_err(|source| HubError::Config { path: path.to_owned(), source })?,
-            format: wire.dtype.as_deref().or(wire.torch_dtype.as_deref()).and_then(NumberFormat::from_torch_name),
+            format: wire.dtype.as_deref().or(wire.torch_dtype.as_deref()).and_then(FloatDtype::from_torch_name),
             tying_is_stated: wire.tie_word_embeddings.is_some(),
             token_ids: TokenIds {
                 bos: wire.bos_token_id,
@@ -59,7 +59,7 @@ impl HubConfig {
     /// The text of a `config.json` that `transformers` of any age reads.
     pub fn to_json(&self) -> String {
         let model = &self.model;
-        let format = self.format.unwrap_or(NumberFormat::Fp32).torch_name();
+        let format = self.format.unwrap_or(FloatDtype::Fp32).torch_name();
         let mut fields = vec![
             ("architectures", json!(["LlamaForCausalLM"])),
             ("attention_bias", json!(false)),

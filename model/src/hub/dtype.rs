@@ -12,7 +12,7 @@ const CHUNK: usize = 65_536;
 
 /// How one number of a weight is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NumberFormat {
+pub enum FloatDtype {
     /// IEEE 754 single precision, what training itself uses.
     Fp32,
     /// Upper half of an fp32: its range, 8 bits of precision.
@@ -21,7 +21,7 @@ pub enum NumberFormat {
     Fp16,
 }
 
-impl NumberFormat {
+impl FloatDtype {
     /// Every format.
     pub const ALL: [Self; 3] = [Self::Fp32, Self::Bf16, Self::Fp16];
 
@@ -101,7 +101,7 @@ impl NumberFormat {
 }
 
 /// The short names of the command line: `fp32`, `bf16`, `fp16`.
-impl FromStr for NumberFormat {
+impl FromStr for FloatDtype {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -157,7 +157,7 @@ fn read_halves(source: &mut dyn Read, numbers: &mut [f32], convert: impl Fn(&[u1
 mod tests {
     use super::*;
 
-    fn through(format: NumberFormat, numbers: &[f32]) -> Vec<f32> {
+    fn through(format: FloatDtype, numbers: &[f32]) -> Vec<f32> {
         let mut bytes = Vec::new();
         format.write(numbers, &mut bytes).unwrap();
         assert_eq!(bytes.len(), numbers.len() * format.width());
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn every_half_survives_the_way_through_f32() {
         let halves: Vec<u16> = (0..=u16::MAX).collect();
-        for format in [NumberFormat::Bf16, NumberFormat::Fp16] {
+        for format in [FloatDtype::Bf16, FloatDtype::Fp16] {
             let mut numbers = vec![0.0f32; halves.len()];
             format.read(&mut bytemuck::cast_slice(&halves), &mut numbers).unwrap();
             let mut bytes = Vec::new();
@@ -184,17 +184,17 @@ mod tests {
     fn rounding_is_to_nearest_even() {
         let step = 2f32.powi(-7);
         let between = [1.0 + step / 2.0, 1.0 + 1.5 * step, 1.0 + 0.6 * step, -1.0 - step / 2.0];
-        assert_eq!(through(NumberFormat::Bf16, &between), [1.0, 1.0 + 2.0 * step, 1.0 + step, -1.0]);
+        assert_eq!(through(FloatDtype::Bf16, &between), [1.0, 1.0 + 2.0 * step, 1.0 + step, -1.0]);
         let step = 2f32.powi(-10);
         let between = [1.0 + step / 2.0, 1.0 + 1.5 * step, 1.0 + 0.6 * step, 65_519.0, 65_520.0];
-        assert_eq!(through(NumberFormat::Fp16, &between), [1.0, 1.0 + 2.0 * step, 1.0 + step, 65_504.0, f32::INFINITY]);
+        assert_eq!(through(FloatDtype::Fp16, &between), [1.0, 1.0 + 2.0 * step, 1.0 + step, 65_504.0, f32::INFINITY]);
     }
 
     #[test]
     fn fp32_is_bit_exact_across_chunk_borders() {
         let numbers: Vec<f32> =
             (0..CHUNK as u32 + 17).map(|bits| f32::from_bits(bits.wrapping_mul(2_654_435_761))).collect();
-        let same = through(NumberFormat::Fp32, &numbers).iter().zip(&numbers).all(|(a, b)| a.to_bits() == b.to_bits());
+        let same = through(FloatDtype::Fp32, &numbers).iter().zip(&numbers).all(|(a, b)| a.to_bits() == b.to_bits());
         assert!(same);
     }
 }

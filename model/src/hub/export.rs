@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::atomic_folder::Staging;
+use super::atomic_folder::AtomicFolder;
 use super::config_json::{HubConfig, TokenIds};
-use super::dtype::NumberFormat;
+use super::dtype::FloatDtype;
 use super::file_names::{CONFIG, GENERATION_CONFIG, INDEX, WEIGHTS};
 use super::safetensors_file::{TensorHeader, write_safetensors};
 use crate::config::{ModelConfig, ParameterSpec};
@@ -19,7 +19,7 @@ use crate::error::HubError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportOptions {
     /// Number format; halves are rounded to nearest even.
-    pub format: NumberFormat,
+    pub format: FloatDtype,
     /// Bytes of tensors per file, above which weights are split; a single larger tensor has a file to itself.
     pub max_shard_bytes: u64,
     /// Begin and end of a text.
@@ -29,7 +29,7 @@ pub struct ExportOptions {
 impl Default for ExportOptions {
     /// fp32 in files of 5 GB, the Hub's own habit.
     fn default() -> Self {
-        Self { format: NumberFormat::Fp32, max_shard_bytes: 5_000_000_000, token_ids: TokenIds::default() }
+        Self { format: FloatDtype::Fp32, max_shard_bytes: 5_000_000_000, token_ids: TokenIds::default() }
     }
 }
 
@@ -50,7 +50,7 @@ pub fn export<'a>(
     let parameters = config.parameters();
     let specs: Vec<&ParameterSpec> = parameters.iter().collect();
     let shards = shards(&specs, options);
-    let mut staging = Staging::new(folder)?;
+    let mut staging = AtomicFolder::new(folder)?;
     for (index, shard) in shards.iter().enumerate() {
         let name = shard_name(index, shards.len());
         staging.write(&name, |sink| {
@@ -81,7 +81,7 @@ fn metadata() -> BTreeMap<String, String> {
     BTreeMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
-fn headers(shard: &[&ParameterSpec], format: NumberFormat) -> Vec<TensorHeader> {
+fn headers(shard: &[&ParameterSpec], format: FloatDtype) -> Vec<TensorHeader> {
     let header = |spec: &&ParameterSpec| TensorHeader {
         name: spec.name.clone(),
         dtype: format.dtype(),
@@ -90,7 +90,7 @@ fn headers(shard: &[&ParameterSpec], format: NumberFormat) -> Vec<TensorHeader> 
     shard.iter().map(header).collect()
 }
 
-fn num_bytes(spec: &ParameterSpec, format: NumberFormat) -> u64 {
+fn num_bytes(spec: &ParameterSpec, format: FloatDtype) -> u64 {
     spec.num_elements() as u64 * format.width() as u64
 }
 
@@ -117,7 +117,7 @@ fn shard_name(index: usize, count: usize) -> String {
     }
 }
 
-fn index_json(shards: &[Vec<&ParameterSpec>], format: NumberFormat) -> String {
+fn index_json(shards: &[Vec<&ParameterSpec>], format: FloatDtype) -> String {
     let total: u64 = shards.iter().flatten().map(|spec| num_bytes(spec, format)).sum();
     let named = shards.iter().enumerate().map(|(index, shard)| (shard_name(index, shards.len()), shard));
     let map: Map<String, Value> = named

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::config_json::HubConfig;
-use super::dtype::NumberFormat;
+use super::dtype::FloatDtype;
 use super::file_names::{CONFIG, INDEX, WEIGHTS};
 use super::safetensors_file::SafetensorsFile;
 use crate::config::ParameterSpec;
@@ -120,7 +120,7 @@ impl HubFolder {
 
 fn check_dtype(file: &SafetensorsFile, name: &str) -> Result<(), HubError> {
     let dtype = file.tensor(name)?.dtype;
-    match NumberFormat::from_dtype(dtype) {
+    match FloatDtype::from_dtype(dtype) {
         Some(_) => Ok(()),
         None => Err(HubError::UnknownDtype {
             path: file.path().to_owned(),

@@ -10,7 +10,7 @@ mod rope_json;
 mod safetensors_file;
 
 pub use self::config_json::{HubConfig, TokenIds};
-pub use self::dtype::NumberFormat;
+pub use self::dtype::FloatDtype;
 pub use self::export::{ExportOptions, export};
 pub use self::import::HubFolder;
 pub use self::safetensors_file::{SafetensorsFile, TensorHeader, write_safetensors};

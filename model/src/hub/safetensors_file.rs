@@ -16,7 +16,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value};
 
-use super::dtype::NumberFormat;
+use super::dtype::FloatDtype;
 use crate::error::HubError;
 
 /// Longest header that is read; the limit of the reference implementation.
@@ -177,7 +177,7 @@ impl SafetensorsFile {
     /// [`HubError::Io`] when the file has changed since it was opened.
     pub fn read_numbers(&self, name: &str, first_index: usize, numbers: &mut [f32]) -> Result<(), HubError> {
         let info = self.tensor(name)?;
-        let format = NumberFormat::from_dtype(info.dtype)
+        let format = FloatDtype::from_dtype(info.dtype)
             .ok_or_else(|| unknown_dtype(&self.path, name, &info.dtype.to_string()))?;
         let elements = element_range(name, info, first_index, numbers.len())?;
         let mut source = self.source_at(info, elements.start * format.width())?;
@@ -232,9 +232,9 @@ fn read_header(path: &Path, file: &mut File, length: u64) -> Result<Vec<u8>, Hub
     Ok(header)
 }
 
-type Header = (BTreeMap<String, String>, BTreeMap<String, TensorInfo>);
+type SafetensorsHeader = (BTreeMap<String, String>, BTreeMap<String, TensorInfo>);
 
-fn parse_header(path: &Path, header: &[u8]) -> Result<Header, HubError> {
+fn parse_header(path: &Path, header: &[u8]) -> Result<SafetensorsHeader, HubError> {
     let mut entries: Map<String, Value> = serde_json::from_slice(header)
         .map_err(|error| HubError::damaged(path, format!("its header is no JSON: {error}")))?;
     let metadata = match entries.remove("__metadata__") {

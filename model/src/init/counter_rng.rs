@@ -9,12 +9,12 @@ const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// One unbounded row of random numbers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Draws {
+pub(crate) struct CounterRng {
     start: u64,
     twist: u64,
 }
 
-impl Draws {
+impl CounterRng {
     /// The row of that seed and label.
     pub(crate) fn new(seed: u64, label: &str) -> Self {
         let label = fnv_1a(label.as_bytes());
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn draws_are_frozen() {
         assert_eq!(fnv_1a(b"foobar"), 0x8594_4171_F739_67E8, "published FNV-1a vector");
-        let draws = Draws::new(42, "model.norm.weight");
+        let draws = CounterRng::new(42, "model.norm.weight");
         // Computed by an independent implementation in Python.
         let expected = [0x9714_856C_3DA6_D80A, 0x1B0F_3C16_9E2E_1231, 0x7BA2_C68E_10AA_1DA6];
         assert_eq!([0, 1, u64::MAX].map(|index| draws.bits(index)), expected);
@@ -62,8 +62,9 @@ mod tests {
 
     #[test]
     fn seed_label_and_index_all_matter() {
-        let reference = Draws::new(1, "a").bits(0);
-        for other in [Draws::new(2, "a").bits(0), Draws::new(1, "b").bits(0), Draws::new(1, "a").bits(1)] {
+        let reference = CounterRng::new(1, "a").bits(0);
+        for other in [CounterRng::new(2, "a").bits(0), CounterRng::new(1, "b").bits(0), CounterRng::new(1, "a").bits(1)]
+        {
             let differing = (reference ^ other).count_ones();
             assert!((16..=48).contains(&differing), "{differing} of 64 bits differ");
         }
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn units_stay_inside_and_fill_evenly() {
-        let draws = Draws::new(7, "units");
+        let draws = CounterRng::new(7, "units");
         let mut bins = [0u32; 64];
         for index in 0..640_000 {
             let unit = draws.unit(index);

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::counter_rng::Draws;
+use super::counter_rng::CounterRng;
 use super::normal::Normal;
 use crate::config::{ModelConfig, ParameterSpec, Role};
 
@@ -52,7 +52,7 @@ impl Initializer {
             numbers.fill(1.0);
             return;
         };
-        let draws = Draws::new(self.seed, &spec.name);
+        let draws = CounterRng::new(self.seed, &spec.name);
         numbers.par_chunks_mut(TASK).enumerate().for_each(|(task, numbers)| {
             normal.fill(draws, first_index + (task * TASK) as u64, numbers);
         });

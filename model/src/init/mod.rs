@@ -4,5 +4,5 @@ mod counter_rng;
 mod initializer;
 mod normal;
 
-pub(crate) use self::counter_rng::Draws;
+pub(crate) use self::counter_rng::CounterRng;
 pub use self::initializer::Initializer;

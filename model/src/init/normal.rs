@@ -8,7 +8,7 @@
 
 use multiversion::multiversion;
 
-use super::counter_rng::Draws;
+use super::counter_rng::CounterRng;
 
 /// Numbers made per pass; their intermediate values stay in the first-level cache.
 const BLOCK: usize = 512;
@@ -39,7 +39,7 @@ impl Normal {
     }
 
     /// Fills `numbers` with the draws from `first_index` on.
-    pub(crate) fn fill(self, draws: Draws, first_index: u64, numbers: &mut [f32]) {
+    pub(crate) fn fill(self, draws: CounterRng, first_index: u64, numbers: &mut [f32]) {
         let mut first = first_index;
         for block in numbers.chunks_mut(BLOCK) {
             fill_block(self, draws, first, block);
@@ -50,7 +50,7 @@ impl Normal {
 
 // No `fma` among the features: not that the compiler would fuse, but so that it never could.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
-fn fill_block(normal: Normal, draws: Draws, first: u64, numbers: &mut [f32]) {
+fn fill_block(normal: Normal, draws: CounterRng, first: u64, numbers: &mut [f32]) {
     let mut offsets = [0.0f64; BLOCK];
     let mut sigmas = [0.0f64; BLOCK];
     let offsets = &mut offsets[..numbers.len()];
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn blocks_and_single_numbers_agree() {
-        let draws = Draws::new(3, "blocks");
+        let draws = CounterRng::new(3, "blocks");
         for normal in [Normal::uncut(0.5), Normal::within_three_sigma(2.0)] {
             let mut together = vec![0.0; 3 * BLOCK + 5];
             normal.fill(draws, 11, &mut together);

@@ -4,7 +4,7 @@
 //! forward per block, the loss at the head, and the two halves backward. Each
 //! is one call here, so that an implementation may fuse across norms,
 //! projections and residuals, choose what to keep for the backward pass, and
-//! reuse its buffers. [`ComposedKernels`] writes the same mathematics with
+//! reuse its buffers. [`BurnKernels`] writes the same mathematics with
 //! Burn's tensor operations and runs on every device; [`CpuKernels`] works on
 //! slices and is several times faster. Tests hold the one against the other.
 
@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::config::{AttentionParameters, MlpParameters, ModelConfig, RopeTable};
 use crate::kernels::Losses;
-use crate::kernels::burn::ComposedKernels;
+use crate::kernels::burn::BurnKernels;
 use crate::kernels::cpu;
 use crate::kernels::cpu::CpuKernels;
 
@@ -209,6 +209,6 @@ pub fn kernels_for(device: &Device) -> Box<dyn Kernels> {
     if cpu::is_cpu(device) {
         Box::new(CpuKernels::new(device.clone()))
     } else {
-        Box::new(ComposedKernels::new(device.clone()))
+        Box::new(BurnKernels::new(device.clone()))
     }
 }

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::block::Keep;
 use crate::config::{ModelConfig, Parameters, Precision, RopeTable};
 use crate::error::BatchError;
-use crate::kernels::burn::ComposedKernels;
+use crate::kernels::burn::BurnKernels;
 use crate::kernels::{BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets, kernels_for};
 
 /// Weights of a network, or anything shaped like them: one flat fp32 tensor per parameter.
@@ -98,7 +98,7 @@ impl Decoder {
 
     /// The same network in plain tensor operations, which compute in the dtype of the weights they get.
     pub fn composed(config: ModelConfig, device: &Device) -> Self {
-        Self::with_kernels(config, device, Box::new(ComposedKernels::new(device.clone())))
+        Self::with_kernels(config, device, Box::new(BurnKernels::new(device.clone())))
     }
 
     /// The same network with kernels of the caller's choice, made for `device`.

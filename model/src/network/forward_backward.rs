@@ -9,18 +9,18 @@ use burn::tensor::Tensor;
 
 use super::block::{BlockWeights, Keep, SavedBlock};
 use super::decoder::{Decoder, TokenBatch};
-use super::weight_source::{Residence, Unit};
-use crate::config::{BlockParameters, Recompute};
+use super::weight_source::{Unit, WeightSource};
+use crate::config::{ActivationCheckpointing, BlockParameters};
 use crate::kernels::{Head, HeadGradients, Losses, Targets};
 
-/// A network driven on several members at once; their weights come from a [`Residence`].
+/// A network driven on several members at once; their weights come from a [`WeightSource`].
 ///
 /// Losses and gradients of one member are added in the order of its micro-batches. One member with one micro-batch at a
 /// time computes what [`Decoder::loss_backward`] computes, to the last bit, and so does recomputation on the CPU.
 #[derive(Debug)]
-pub struct Passes {
+pub struct ForwardBackward {
     decoders: Vec<Decoder>,
-    recompute: Recompute,
+    recompute: ActivationCheckpointing,
 }
 
 /// One micro-batch on its way through the network and back.
@@ -36,14 +36,14 @@ struct Stream<'a> {
 type Streams<'a> = Vec<Vec<Stream<'a>>>;
 
 /// Of every member, the flat tensors of a unit.
-type Lists = Vec<Vec<Tensor<1>>>;
+type MemberTensors = Vec<Vec<Tensor<1>>>;
 
-impl Passes {
+impl ForwardBackward {
     /// One decoder per member, all of the same shape.
     ///
     /// # Panics
     /// If there is none, or if their shapes differ.
-    pub fn new(decoders: Vec<Decoder>, recompute: Recompute) -> Self {
+    pub fn new(decoders: Vec<Decoder>, recompute: ActivationCheckpointing) -> Self {
         let first = decoders.first().expect("a network runs on at least one member");
         assert!(decoders.iter().all(|decoder| decoder.config() == first.config()), "members run the same network");
         Self { decoders, recompute }
@@ -55,7 +55,7 @@ impl Passes {
     }
 
     /// Which blocks are computed again in the backward pass.
-    pub fn recompute(&self) -> Recompute {
+    pub fn recompute(&self) -> ActivationCheckpointing {
         self.recompute
     }
 
@@ -63,7 +63,7 @@ impl Passes {
     ///
     /// # Panics
     /// Unless `batches` has one list, empty or not, for each member.
-    pub fn loss(&self, residence: &mut dyn Residence, batches: &[Vec<TokenBatch>]) -> Vec<f64> {
+    pub fn loss(&self, residence: &mut dyn WeightSource, batches: &[Vec<TokenBatch>]) -> Vec<f64> {
         let (streams, last) = self.forward(residence, batches, None);
         drop(last);
         let mut heads = self.gather_head(residence);
@@ -83,13 +83,13 @@ impl Passes {
         streams.into_iter().zip(&self.decoders).map(sums).collect()
     }
 
-    /// The sum of all members' [`Passes::loss`], adding the gradient of `scale` times it to the residence's gradients.
+    /// The sum of all members' [`ForwardBackward::loss`], adding the gradient of `scale` times it to the residence's gradients.
     ///
     /// With `scale` = 1 / (targets of all members and micro-batches of a step), they add up to those of the mean loss.
     ///
     /// # Panics
     /// Unless `batches` has one list, empty or not, for each member.
-    pub fn loss_backward(&self, residence: &mut dyn Residence, batches: &[Vec<TokenBatch>], scale: f64) -> f64 {
+    pub fn loss_backward(&self, residence: &mut dyn WeightSource, batches: &[Vec<TokenBatch>], scale: f64) -> f64 {
         let (streams, last) = self.forward(residence, batches, Some(self.recompute));
         let streams = self.head_backward(residence, streams, scale as f32);
         let streams = self.blocks_backward(residence, streams, last);
@@ -122,9 +122,9 @@ impl Passes {
     /// All streams after the last block, whose weights come along: the way back begins with them.
     fn forward<'a>(
         &self,
-        residence: &mut dyn Residence,
+        residence: &mut dyn WeightSource,
         batches: &'a [Vec<TokenBatch>],
-        training: Option<Recompute>,
+        training: Option<ActivationCheckpointing>,
     ) -> (Streams<'a>, Vec<BlockWeights>) {
         let mut streams = self.embed(residence, batches);
         let mut weights = Vec::new();
@@ -146,7 +146,7 @@ impl Passes {
         (streams, weights)
     }
 
-    fn embed<'a>(&self, residence: &mut dyn Residence, batches: &'a [Vec<TokenBatch>]) -> Streams<'a> {
+    fn embed<'a>(&self, residence: &mut dyn WeightSource, batches: &'a [Vec<TokenBatch>]) -> Streams<'a> {
         assert_eq!(batches.len(), self.decoders.len(), "every member has its list of micro-batches");
         let tables = residence.gather(Unit::Embedding);
         residence.prefetch(Unit::Block(0));
@@ -165,7 +165,7 @@ impl Passes {
     }
 
     /// Announces what follows block `layer` on the way forward.
-    fn prefetch_after(&self, residence: &mut dyn Residence, layer: usize) {
+    fn prefetch_after(&self, residence: &mut dyn WeightSource, layer: usize) {
         if layer + 1 < self.num_layers() {
             return residence.prefetch(Unit::Block(layer + 1));
         }
@@ -175,14 +175,14 @@ impl Passes {
         }
     }
 
-    fn gather_head(&self, residence: &mut dyn Residence) -> Vec<Head<Tensor<1>>> {
+    fn gather_head(&self, residence: &mut dyn WeightSource) -> Vec<Head<Tensor<1>>> {
         let heads = residence.gather(Unit::Head);
         let tables = if self.is_tied() { residence.gather(Unit::Embedding) } else { vec![Vec::new(); heads.len()] };
         head_parts(heads, tables)
     }
 
     /// Losses, and the gradient of the residual stream after the last block.
-    fn head_backward<'a>(&self, residence: &mut dyn Residence, streams: Streams<'a>, scale: f32) -> Streams<'a> {
+    fn head_backward<'a>(&self, residence: &mut dyn WeightSource, streams: Streams<'a>, scale: f32) -> Streams<'a> {
         let weights = self.gather_head(residence);
         let gradients = residence.gradients(Unit::Head);
         let tables =
@@ -201,7 +201,7 @@ impl Passes {
         streams
     }
 
-    fn reduce_head(&self, residence: &mut dyn Residence, gradients: Vec<Head<Tensor<1>>>) {
+    fn reduce_head(&self, residence: &mut dyn WeightSource, gradients: Vec<Head<Tensor<1>>>) {
         if self.is_tied() {
             let (norms, tables) = gradients.into_iter().map(|head| (vec![head.norm], vec![head.projection])).unzip();
             residence.reduce(Unit::Head, norms);
@@ -213,7 +213,7 @@ impl Passes {
 
     fn blocks_backward<'a>(
         &self,
-        residence: &mut dyn Residence,
+        residence: &mut dyn WeightSource,
         mut streams: Streams<'a>,
         last: Vec<BlockWeights>,
     ) -> Streams<'a> {
@@ -231,13 +231,14 @@ impl Passes {
                 let residual = decoder.block_backward(shape, weights, saved, stream.residual, gradients);
                 Stream { residual, ..stream }
             });
-            let gradients: Lists = parts.into_iter().map(|(_, gradients)| <[_; 9]>::from(gradients).into()).collect();
+            let gradients: MemberTensors =
+                parts.into_iter().map(|(_, gradients)| <[_; 9]>::from(gradients).into()).collect();
             residence.reduce(Unit::Block(layer), gradients);
         }
         streams
     }
 
-    fn embedding_backward(&self, residence: &mut dyn Residence, streams: Streams<'_>) -> Vec<Losses> {
+    fn embedding_backward(&self, residence: &mut dyn WeightSource, streams: Streams<'_>) -> Vec<Losses> {
         let mut tables = residence.gradients(Unit::Embedding);
         let members = streams.into_iter().zip(&self.decoders).zip(&mut tables);
         let mut losses = Vec::new();
@@ -253,13 +254,13 @@ impl Passes {
 }
 
 /// A block's tensors by name.
-fn blocks(lists: Lists) -> Vec<BlockWeights> {
+fn blocks(lists: MemberTensors) -> Vec<BlockWeights> {
     let block = |list: Vec<Tensor<1>>| <[Tensor<1>; 9]>::try_from(list).expect("a block has nine parameters");
     lists.into_iter().map(|list| BlockParameters::from(block(list))).collect()
 }
 
 /// The head's tensors by name, of its own unit and, if it is tied, of the embedding's.
-fn head_parts(heads: Lists, tables: Lists) -> Vec<Head<Tensor<1>>> {
+fn head_parts(heads: MemberTensors, tables: MemberTensors) -> Vec<Head<Tensor<1>>> {
     let head = |(mut head, table): (Vec<Tensor<1>>, Vec<Tensor<1>>)| {
         head.extend(table);
         let [norm, projection] = head.try_into().expect("a head has a norm and a projection");

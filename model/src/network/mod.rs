@@ -6,5 +6,5 @@ mod forward_backward;
 mod weight_source;
 
 pub use self::decoder::{Decoder, TokenBatch, Weights};
-pub use self::forward_backward::Passes;
-pub use self::weight_source::{Residence, Unit};
+pub use self::forward_backward::ForwardBackward;
+pub use self::weight_source::{Unit, WeightSource};

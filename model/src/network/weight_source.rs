@@ -1,7 +1,7 @@
 //! Where the weights of a network live between the moments in which they are needed.
 //!
 //! The passes over a network need a block's weights twice in a step, for milliseconds. Between those moments they may
-//! lie in pieces on several devices, which is the business of whoever implements [`Residence`]; the passes only say what
+//! lie in pieces on several devices, which is the business of whoever implements [`WeightSource`]; the passes only say what
 //! they need now and what they will need next.
 
 use burn::tensor::Tensor;
@@ -33,7 +33,7 @@ impl Unit {
 /// - Lists have one entry per member, in the same order everywhere; each is one flat tensor per parameter of the unit,
 ///   in canonical order, on the member's device.
 /// - A unit's weights stay the same from the first gather of a pass to its end.
-pub trait Residence {
+pub trait WeightSource {
     /// Says that `unit` will be gathered next, so that its transfer can begin.
     fn prefetch(&mut self, unit: Unit);
 
@@ -42,7 +42,7 @@ pub trait Residence {
 
     /// fp32 sums of the same shapes, per member, which the backward pass adds to.
     ///
-    /// They may hold what was reduced before, or zeros: only what [`Residence::reduce`] gets back counts. Handles that
+    /// They may hold what was reduced before, or zeros: only what [`WeightSource::reduce`] gets back counts. Handles that
     /// nobody shares are added to in place.
     fn gradients(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>>;
 

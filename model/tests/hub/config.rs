@@ -4,7 +4,7 @@ use std::path::Path;
 
 use covey_model::config::{Llama3Scaling, ModelConfig, Rope, preset, preset_names};
 use covey_model::error::HubError;
-use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
+use covey_model::hub::{FloatDtype, HubConfig, TokenIds};
 use serde_json::{Value, json};
 
 fn parse(config: &Value) -> Result<HubConfig, HubError> {
@@ -64,10 +64,10 @@ fn what_is_stated_is_read() {
     .unwrap();
     let ModelConfig { num_kv_heads, head_dim, max_positions, norm_epsilon, tied, .. } = parsed.model;
     assert_eq!((num_kv_heads, head_dim, max_positions, norm_epsilon, tied), (2, 32, 128, 1e-5, true));
-    assert_eq!((parsed.format, parsed.tying_is_stated), (Some(NumberFormat::Bf16), true));
+    assert_eq!((parsed.format, parsed.tying_is_stated), (Some(FloatDtype::Bf16), true));
     assert_eq!(parsed.token_ids, TokenIds { bos: Some(1), eos: vec![2, 7] });
     let old = parse(&with(json!({ "torch_dtype": "float16" }))).unwrap();
-    assert_eq!(old.format, Some(NumberFormat::Fp16));
+    assert_eq!(old.format, Some(FloatDtype::Fp16));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn written_configs_read_back() {
     for model in preset_names().map(|name| preset(name).unwrap()).chain([scaled]) {
         let ids =
             [TokenIds::default(), TokenIds { bos: Some(0), eos: vec![3] }, TokenIds { bos: None, eos: vec![1, 5] }];
-        for (format, token_ids) in NumberFormat::ALL.into_iter().zip(ids) {
+        for (format, token_ids) in FloatDtype::ALL.into_iter().zip(ids) {
             let written = HubConfig { model: model.clone(), token_ids, format: Some(format), tying_is_stated: true };
             let read = HubConfig::parse(&written.to_json(), Path::new("config.json")).unwrap();
             assert_eq!(read, written);

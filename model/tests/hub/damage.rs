@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use covey_model::error::HubError;
-use covey_model::hub::{Dtype, HubFolder, NumberFormat, SafetensorsFile, TensorHeader, write_safetensors};
+use covey_model::hub::{Dtype, FloatDtype, HubFolder, SafetensorsFile, TensorHeader, write_safetensors};
 use proptest::prelude::*;
 
 use crate::fixture::{config, export_seeded, headers, model_folder, options, write_zeros};
@@ -126,7 +126,7 @@ fn replace_in_header(folder: &Path, from: &str, to: &str) {
 fn shards_must_hold_what_the_index_promises() {
     let sharded = || {
         let folder = tempfile::tempdir().unwrap();
-        export_seeded(folder.path(), &config(false), &options(NumberFormat::Fp32, 3000));
+        export_seeded(folder.path(), &config(false), &options(FloatDtype::Fp32, 3000));
         let index = folder.path().join("model.safetensors.index.json");
         let text = fs::read_to_string(&index).unwrap();
         (folder, index, text)

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use covey_model::config::{ModelConfig, ParameterSpec, preset};
-use covey_model::hub::{Dtype, ExportOptions, NumberFormat, TensorHeader, TokenIds, export, write_safetensors};
+use covey_model::hub::{Dtype, ExportOptions, FloatDtype, TensorHeader, TokenIds, export, write_safetensors};
 use covey_model::init::Initializer;
 
 pub(crate) fn config(tied: bool) -> ModelConfig {
@@ -24,7 +24,7 @@ pub(crate) fn config(tied: bool) -> ModelConfig {
     }
 }
 
-pub(crate) fn options(format: NumberFormat, max_shard_bytes: u64) -> ExportOptions {
+pub(crate) fn options(format: FloatDtype, max_shard_bytes: u64) -> ExportOptions {
     ExportOptions { format, max_shard_bytes, token_ids: TokenIds { bos: Some(1), eos: vec![2] } }
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn export_seeded(folder: &Path, config: &ModelConfig, options: &Expor
 /// A whole fp32 model in one file.
 pub(crate) fn model_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    export_seeded(folder.path(), &config(false), &options(NumberFormat::Fp32, u64::MAX));
+    export_seeded(folder.path(), &config(false), &options(FloatDtype::Fp32, u64::MAX));
     folder
 }
 

@@ -5,14 +5,14 @@ use std::{fs, io};
 
 use covey_model::config::ModelConfig;
 use covey_model::error::HubError;
-use covey_model::hub::{HubFolder, NumberFormat, SafetensorsFile, export};
+use covey_model::hub::{FloatDtype, HubFolder, SafetensorsFile, export};
 use covey_model::init::Initializer;
 
 use crate::fixture::{config, contents, export_seeded, headers, model_folder, options, write_zeros};
 
 #[test]
 fn import_of_export_is_byte_equal() {
-    for format in NumberFormat::ALL {
+    for format in FloatDtype::ALL {
         for (tied, max_shard_bytes) in [(false, u64::MAX), (true, u64::MAX), (false, 3000), (true, 1)] {
             let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             let (config, options) = (config(tied), options(format, max_shard_bytes));
@@ -40,7 +40,7 @@ fn fp32_keeps_every_bit() {
 
 #[test]
 fn halves_are_rounded_once() {
-    for (format, precision) in [(NumberFormat::Bf16, 8), (NumberFormat::Fp16, 11)] {
+    for (format, precision) in [(FloatDtype::Bf16, 8), (FloatDtype::Fp16, 11)] {
         let temporary = tempfile::tempdir().unwrap();
         export_seeded(temporary.path(), &config(false), &options(format, u64::MAX));
         let embedding = config(false).parameters().embedding;
@@ -54,7 +54,7 @@ fn halves_are_rounded_once() {
 #[test]
 fn shards_respect_the_limit_and_the_index_names_them() {
     let temporary = tempfile::tempdir().unwrap();
-    export_seeded(temporary.path(), &config(false), &options(NumberFormat::Fp32, 3000));
+    export_seeded(temporary.path(), &config(false), &options(FloatDtype::Fp32, 3000));
     let files = contents(temporary.path());
     let shards: Vec<_> = files.keys().filter(|name| name.ends_with(".safetensors")).collect();
     assert_eq!(*shards[0], format!("model-00001-of-{:05}.safetensors", shards.len()));
@@ -73,7 +73,7 @@ fn shards_respect_the_limit_and_the_index_names_them() {
 
 #[test]
 fn ranges_agree_with_the_whole() {
-    for format in NumberFormat::ALL {
+    for format in FloatDtype::ALL {
         let temporary = tempfile::tempdir().unwrap();
         export_seeded(temporary.path(), &config(false), &options(format, u64::MAX));
         let folder = HubFolder::open(temporary.path()).unwrap();
@@ -93,8 +93,8 @@ fn ranges_agree_with_the_whole() {
 fn a_new_export_leaves_nothing_of_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
-    export_seeded(folder.path(), &config(false), &options(NumberFormat::Fp32, 3000));
-    export_seeded(folder.path(), &config(true), &options(NumberFormat::Bf16, u64::MAX));
+    export_seeded(folder.path(), &config(false), &options(FloatDtype::Fp32, 3000));
+    export_seeded(folder.path(), &config(true), &options(FloatDtype::Bf16, u64::MAX));
     let names: Vec<_> = contents(folder.path()).into_keys().collect();
     assert_eq!(names, ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"]);
     assert!(HubFolder::open(folder.path()).unwrap().config().model.tied);
@@ -106,7 +106,7 @@ fn an_export_that_fails_changes_nothing() {
     let before = contents(folder.path());
     for stop_at in 0..config(false).parameters().iter().count() {
         let mut tensors = 0;
-        let error = export(folder.path(), &config(false), &options(NumberFormat::Bf16, 2000), |spec| {
+        let error = export(folder.path(), &config(false), &options(FloatDtype::Bf16, 2000), |spec| {
             tensors += 1;
             match tensors > stop_at {
                 true => Err(io::Error::from(io::ErrorKind::StorageFull)),
@@ -122,7 +122,7 @@ fn an_export_that_fails_changes_nothing() {
 #[test]
 fn numbers_of_the_wrong_length_are_not_written() {
     let folder = tempfile::tempdir().unwrap();
-    let options = options(NumberFormat::Fp32, u64::MAX);
+    let options = options(FloatDtype::Fp32, u64::MAX);
     let error = export(folder.path(), &config(false), &options, |_| Ok(Cow::from(vec![0.0; 3]))).unwrap_err();
     assert!(matches!(error, HubError::Io { .. }), "{error:?}");
     assert!(contents(folder.path()).is_empty());
@@ -132,7 +132,7 @@ fn numbers_of_the_wrong_length_are_not_written() {
 fn an_absent_head_means_tied_when_the_config_is_silent() {
     for tied in [false, true] {
         let folder = tempfile::tempdir().unwrap();
-        export_seeded(folder.path(), &config(tied), &options(NumberFormat::Fp32, u64::MAX));
+        export_seeded(folder.path(), &config(tied), &options(FloatDtype::Fp32, u64::MAX));
         remove_config_field(folder.path(), "tie_word_embeddings");
         assert_eq!(HubFolder::open(folder.path()).unwrap().config().model, config(tied));
     }
@@ -148,7 +148,7 @@ fn remove_config_field(folder: &std::path::Path, field: &str) {
 #[test]
 fn harmless_extras_are_tolerated() {
     let folder = tempfile::tempdir().unwrap();
-    export_seeded(folder.path(), &config(true), &options(NumberFormat::Fp32, u64::MAX));
+    export_seeded(folder.path(), &config(true), &options(FloatDtype::Fp32, u64::MAX));
     let mut tensors = headers(&ModelConfig { tied: false, ..config(true) });
     let frequencies = "model.layers.0.self_attn.rotary_emb.inv_freq";
     tensors.push(covey_model::hub::TensorHeader { name: frequencies.into(), shape: vec![3], ..tensors[0].clone() });

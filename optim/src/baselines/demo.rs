@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::method::{OuterMethod, check_peers, check_round, descend};
-use crate::sparseloco::chunks::BlockTransform;
+use crate::sparseloco::chunks::Dct;
 use crate::sparseloco::top_k::Selector;
-use crate::sparseloco::{Entry, Profile, Schema, SparseLocoError, TensorSpec};
+use crate::sparseloco::{CodedValue, Profile, Schema, SparseLocoError, TensorSpec};
 
 /// Bits of a value on the wire: fp32, and a position of 12 bits.
 const VALUE_BITS: u64 = 32 + 12;
@@ -93,7 +93,7 @@ fn mean_of_largest<'a>(
     momenta: &mut [Vec<f32>],
     pseudo_gradients: impl Iterator<Item = &'a [f32]>,
 ) -> Vec<f32> {
-    let transform = BlockTransform::new(spec.grid()).expect("chunks of the reference profile are even and short");
+    let transform = Dct::new(spec.grid()).expect("chunks of the reference profile are even and short");
     let mut sums = vec![0.0; spec.grid().len()];
     let mut senders = vec![0_u32; spec.grid().len()];
     for (momentum, pseudo_gradient) in momenta.iter_mut().zip(pseudo_gradients) {
@@ -118,7 +118,7 @@ fn mean_of_largest<'a>(
 fn largest(spec: &TensorSpec, tensor: &[f32]) -> Vec<usize> {
     let grid = spec.grid();
     let mut tile = vec![0.0; grid.chunk_len()];
-    let mut entries = vec![Entry::default(); spec.kept()];
+    let mut entries = vec![CodedValue::default(); spec.kept()];
     let mut selector = Selector::default();
     let mut indices = Vec::with_capacity(spec.entries().len());
     for chunk in 0..grid.num_chunks() {

@@ -3,11 +3,11 @@
 use super::error::DecodeError;
 
 /// Bytes not yet read.
-pub(crate) struct Cursor<'a> {
+pub(crate) struct ByteReader<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> ByteReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::byte_reader::Cursor;
+use super::byte_reader::ByteReader;
 use super::code_model::{CODE_SCALE, CodeModel};
 use super::error::DecodeError;
 use super::gap_model::{GAP_SCALE, GapModels, NUM_CLASSES, class_range};
 use super::rans;
 use super::record::{Record, record_bytes};
-use super::segment::{Coded, Counts, Model, STATE_BYTES, Segment, SegmentError, segments};
-use crate::sparseloco::{Delta, Entry, Profile, Schema, SparseLocoError, TensorSpec};
+use super::segment::{Coded, Counts, STATE_BYTES, Segment, SegmentError, SegmentModel, segments};
+use crate::sparseloco::{CodedValue, Delta, Profile, Schema, SparseLocoError, TensorSpec};
 
 /// First bytes of every payload.
 const MAGIC: [u8; 4] = *b"CVYD";
@@ -57,7 +57,7 @@ pub struct Statistics {
 
 /// Sums of [`Counts`] over a tensor.
 #[derive(Clone, Copy)]
-struct Totals {
+struct CountTotals {
     classes: [u64; NUM_CLASSES],
     codes: [u64; 4],
 }
@@ -99,7 +99,8 @@ impl Codec {
     /// A delta of another schema.
     pub fn encode(&self, delta: &Delta) -> Result<Vec<u8>, SparseLocoError> {
         let records = self.records(delta)?;
-        let models: Vec<Vec<Model<'_>>> = self.segments.iter().map(|segment| self.models(segment, &records)).collect();
+        let models: Vec<Vec<SegmentModel<'_>>> =
+            self.segments.iter().map(|segment| self.models(segment, &records)).collect();
         let segments = self.segments.par_iter().zip(&models);
         let coded: Vec<Coded> = segments.map(|(segment, models)| segment.encode(delta.entries(), models)).collect();
         let mut bytes = self.header();
@@ -125,12 +126,12 @@ impl Codec {
         if bytes.len() > self.max_len() {
             return Err(DecodeError::TooLong { limit: self.max_len(), got: bytes.len() });
         }
-        let mut rest = Cursor::new(bytes);
+        let mut rest = ByteReader::new(bytes);
         self.check_header(&mut rest)?;
         let records = self.read_records(&mut rest)?;
         let bodies = self.read_bodies(&mut rest)?;
         rest.check_end()?;
-        let mut entries = vec![Entry::default(); self.schema.num_entries()];
+        let mut entries = vec![CodedValue::default(); self.schema.num_entries()];
         let counts = self.decode_segments(&records, &bodies, &mut entries)?;
         self.check_models(&records, &counts)?;
         let levels = records.iter().map(|record| record.levels).collect();
@@ -167,7 +168,7 @@ impl Codec {
         }
         let totals = self.totals(&self.count(delta.entries()));
         let tensors = totals.iter().zip(&self.gap_models).zip(delta.levels());
-        let record = |((totals, models), levels): ((&Totals, &Arc<GapModels>), &[f32; 4])| Record {
+        let record = |((totals, models), levels): ((&CountTotals, &Arc<GapModels>), &[f32; 4])| Record {
             gap_model: models.choose(&totals.classes),
             codes: CodeModel::choose(self.schema.profile(), totals.codes),
             levels: *levels,
@@ -176,14 +177,14 @@ impl Codec {
     }
 
     /// Counts of each part of each segment.
-    fn count(&self, entries: &[Entry]) -> Vec<Vec<Counts>> {
+    fn count(&self, entries: &[CodedValue]) -> Vec<Vec<Counts>> {
         let count = |segment: &Segment| segment.parts.iter().map(|part| part.count(part.of(entries))).collect();
         self.segments.par_iter().map(count).collect()
     }
 
     /// Counts of each tensor.
-    fn totals(&self, counts: &[Vec<Counts>]) -> Vec<Totals> {
-        let mut totals = vec![Totals { classes: [0; NUM_CLASSES], codes: [0; 4] }; self.gap_models.len()];
+    fn totals(&self, counts: &[Vec<Counts>]) -> Vec<CountTotals> {
+        let mut totals = vec![CountTotals { classes: [0; NUM_CLASSES], codes: [0; 4] }; self.gap_models.len()];
         let parts = self.segments.iter().zip(counts).flat_map(|(segment, counts)| segment.parts.iter().zip(counts));
         for (part, counts) in parts {
             let totals = &mut totals[part.tensor];
@@ -194,10 +195,10 @@ impl Codec {
     }
 
     /// The model of each part of a segment.
-    fn models<'a>(&'a self, segment: &Segment, records: &[Record]) -> Vec<Model<'a>> {
+    fn models<'a>(&'a self, segment: &Segment, records: &[Record]) -> Vec<SegmentModel<'a>> {
         let model = |tensor: usize| {
             let gaps = self.gap_models[tensor].get(records[tensor].gap_model);
-            Model { gaps: gaps.expect("numbers were chosen or checked"), codes: records[tensor].codes }
+            SegmentModel { gaps: gaps.expect("numbers were chosen or checked"), codes: records[tensor].codes }
         };
         segment.parts.iter().map(|part| model(part.tensor)).collect()
     }
@@ -211,7 +212,7 @@ impl Codec {
         bytes
     }
 
-    fn check_header(&self, rest: &mut Cursor<'_>) -> Result<(), DecodeError> {
+    fn check_header(&self, rest: &mut ByteReader<'_>) -> Result<(), DecodeError> {
         if rest.array::<4>("header")? != MAGIC {
             return Err(DecodeError::Magic);
         }
@@ -234,15 +235,15 @@ impl Codec {
         Ok(())
     }
 
-    fn read_records(&self, rest: &mut Cursor<'_>) -> Result<Vec<Record>, DecodeError> {
+    fn read_records(&self, rest: &mut ByteReader<'_>) -> Result<Vec<Record>, DecodeError> {
         let profile = self.schema.profile();
         let mut read = |spec: &TensorSpec| Record::read(profile, rest.take(record_bytes(profile), "records")?, spec);
         self.schema.tensors().iter().map(&mut read).collect()
     }
 
     /// States, words and bits of each segment.
-    fn read_bodies<'a>(&self, rest: &mut Cursor<'a>) -> Result<Vec<Body<'a>>, DecodeError> {
-        let mut lines = Cursor::new(rest.take(LINE_BYTES * self.segments.len(), "segment lengths")?);
+    fn read_bodies<'a>(&self, rest: &mut ByteReader<'a>) -> Result<Vec<Body<'a>>, DecodeError> {
+        let mut lines = ByteReader::new(rest.take(LINE_BYTES * self.segments.len(), "segment lengths")?);
         let mut body = |_| {
             let (words, bits) = (lines.number("segment lengths")?, lines.number("segment lengths")?);
             let states = rest.take(STATE_BYTES, "a segment")?;
@@ -256,10 +257,10 @@ impl Codec {
         &self,
         records: &[Record],
         bodies: &[Body<'_>],
-        entries: &mut [Entry],
+        entries: &mut [CodedValue],
     ) -> Result<Vec<Vec<Counts>>, DecodeError> {
         let work: Vec<_> = self.split(entries).into_iter().zip(self.segments.iter().zip(bodies)).collect();
-        let decode = |(entries, (segment, body)): (&mut [Entry], (&Segment, &Body<'_>))| {
+        let decode = |(entries, (segment, body)): (&mut [CodedValue], (&Segment, &Body<'_>))| {
             let words: Vec<u16> = body.words.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes)).collect();
             segment.decode(&self.schema, &self.models(segment, records), (body.states(), &words, body.bits), entries)
         };
@@ -270,7 +271,7 @@ impl Codec {
     }
 
     /// One mutable slice of entries per segment.
-    fn split<'a>(&self, mut entries: &'a mut [Entry]) -> Vec<&'a mut [Entry]> {
+    fn split<'a>(&self, mut entries: &'a mut [CodedValue]) -> Vec<&'a mut [CodedValue]> {
         let mut next = |segment: &Segment| {
             let (part, rest) = std::mem::take(&mut entries).split_at_mut(segment.num_entries());
             entries = rest;

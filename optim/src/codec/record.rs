@@ -1,6 +1,6 @@
 //! What a payload says of one tensor besides its entries.
 
-use super::byte_reader::Cursor;
+use super::byte_reader::ByteReader;
 use super::code_model::CodeModel;
 use super::error::DecodeError;
 use crate::sparseloco::quantizer::{is_two_level, two_levels};
@@ -31,7 +31,7 @@ impl Record {
     /// Reads and checks the record of a tensor.
     pub(crate) fn read(profile: Profile, bytes: &[u8], spec: &TensorSpec) -> Result<Self, DecodeError> {
         let tensor = || spec.name().to_owned();
-        let mut rest = Cursor::new(bytes);
+        let mut rest = ByteReader::new(bytes);
         let [gap_model] = rest.array("records")?;
         if gap_model >= 16 {
             return Err(DecodeError::Model { what: "gap model", tensor: tensor() });

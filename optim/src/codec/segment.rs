@@ -9,7 +9,7 @@ use super::bits::{BitReader, BitWriter};
 use super::code_model::{CODE_SCALE, CodeModel};
 use super::gap_model::{ClassCounts, GAP_SCALE, GapModel, class, class_range};
 use super::rans::{LOWER, Range, WordWriter, Words};
-use crate::sparseloco::{Entry, Schema, TensorSpec, count_codes};
+use crate::sparseloco::{CodedValue, Schema, TensorSpec, count_codes};
 
 /// Entries after which a segment ends with its chunk.
 const SEGMENT_ENTRIES: usize = 32 * 1024;
@@ -19,7 +19,7 @@ pub(crate) const STATE_BYTES: usize = 16;
 
 /// Chunks in a row of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct ChunkRun {
     /// Place of the tensor in the schema.
     pub(crate) tensor: usize,
     first_chunk: usize,
@@ -31,12 +31,12 @@ pub(crate) struct Part {
 /// Parts in a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Segment {
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<ChunkRun>,
 }
 
 /// The probabilities of one tensor.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Model<'a> {
+pub(crate) struct SegmentModel<'a> {
     pub(crate) gaps: &'a GapModel,
     pub(crate) codes: CodeModel,
 }
@@ -87,20 +87,20 @@ pub(crate) fn segments(schema: &Schema) -> Vec<Segment> {
 }
 
 /// As many chunks as it takes to reach `room` entries, or the rest of the tensor.
-fn part(spec: &TensorSpec, tensor: usize, first_chunk: usize, room: usize) -> Part {
+fn part(spec: &TensorSpec, tensor: usize, first_chunk: usize, room: usize) -> ChunkRun {
     let start = spec.entries().start + first_chunk * spec.kept();
     let end = spec.entries().end.min(start + room.div_ceil(spec.kept()) * spec.kept());
-    Part { tensor, first_chunk, kept: spec.kept(), entries: start..end }
+    ChunkRun { tensor, first_chunk, kept: spec.kept(), entries: start..end }
 }
 
-impl Part {
+impl ChunkRun {
     /// Its entries out of those of its segment's delta.
-    pub(crate) fn of<'a>(&self, entries: &'a [Entry]) -> &'a [Entry] {
+    pub(crate) fn of<'a>(&self, entries: &'a [CodedValue]) -> &'a [CodedValue] {
         &entries[self.entries.clone()]
     }
 
     /// Counts the symbols that code these entries.
-    pub(crate) fn count(&self, entries: &[Entry]) -> Counts {
+    pub(crate) fn count(&self, entries: &[CodedValue]) -> Counts {
         let mut classes = [0; 64];
         entries.chunks(self.kept).flat_map(gaps).for_each(|gap| classes[class(gap)] += 1);
         Counts { classes, codes: count_codes(entries) }
@@ -113,7 +113,7 @@ impl Segment {
     }
 
     /// Codes its part of all entries of a delta; one model per part.
-    pub(crate) fn encode(&self, entries: &[Entry], models: &[Model<'_>]) -> Coded {
+    pub(crate) fn encode(&self, entries: &[CodedValue], models: &[SegmentModel<'_>]) -> Coded {
         let mut bits = BitWriter::new(self.num_entries());
         let mut classes = vec![0; self.num_entries()];
         let mut places = classes.as_mut_slice();
@@ -134,7 +134,12 @@ impl Segment {
     }
 
     /// Walks backwards, so that the decoder can walk forwards.
-    fn encode_symbols(&self, entries: &[Entry], models: &[Model<'_>], mut classes: &[u8]) -> ([u32; 4], Vec<u16>) {
+    fn encode_symbols(
+        &self,
+        entries: &[CodedValue],
+        models: &[SegmentModel<'_>],
+        mut classes: &[u8],
+    ) -> ([u32; 4], Vec<u16>) {
         let mut lanes = EncodingLanes { states: [LOWER; 4], words: WordWriter::new(2 * self.num_entries()) };
         for (part, model) in self.parts.iter().zip(models).rev() {
             let (gaps, codes) = (model.gaps.ranges(), model.codes.ranges());
@@ -159,9 +164,9 @@ impl Segment {
     pub(crate) fn decode(
         &self,
         schema: &Schema,
-        models: &[Model<'_>],
+        models: &[SegmentModel<'_>],
         (states, words, bits): ([u32; 4], &[u16], &[u8]),
-        mut entries: &mut [Entry],
+        mut entries: &mut [CodedValue],
     ) -> Result<Vec<Counts>, SegmentError> {
         if states.iter().any(|state| *state < LOWER) {
             return Err(SegmentError::End("first state"));
@@ -180,7 +185,7 @@ impl Segment {
 }
 
 /// The gaps before the entries of one chunk: how many positions lie between one and the one before.
-fn gaps(chunk: &[Entry]) -> impl Iterator<Item = u32> + '_ {
+fn gaps(chunk: &[CodedValue]) -> impl Iterator<Item = u32> + '_ {
     let mut least = 0;
     chunk.iter().map(move |entry| {
         let gap = entry.position() as u32 - least;
@@ -198,7 +203,7 @@ struct EncodingLanes {
 
 impl EncodingLanes {
     #[inline(always)]
-    fn encode<const LANE: usize>(&mut self, entry: Entry, class: u8, gaps: &[Range; 64], codes: &[Range; 4]) {
+    fn encode<const LANE: usize>(&mut self, entry: CodedValue, class: u8, gaps: &[Range; 64], codes: &[Range; 4]) {
         self.words.push(&mut self.states[2 + LANE], &codes[entry.code()], CODE_SCALE);
         self.words.push(&mut self.states[LANE], &gaps[usize::from(class & 63)], GAP_SCALE);
     }
@@ -217,10 +222,10 @@ impl Lanes<'_> {
     /// Decodes the chunks of one part; the error is the chunk whose positions run out of it.
     fn decode_part(
         &mut self,
-        part: &Part,
+        part: &ChunkRun,
         spec: &TensorSpec,
-        model: &Model<'_>,
-        all: &mut [Entry],
+        model: &SegmentModel<'_>,
+        all: &mut [CodedValue],
     ) -> Result<Counts, usize> {
         // A copy that nobody else can see stays in registers.
         let mut lanes = *self;
@@ -252,7 +257,7 @@ impl Lanes<'_> {
         codes: &[u32; 1 << CODE_SCALE],
         end: &mut u32,
         classes: &mut ClassCounts,
-    ) -> Entry {
+    ) -> CodedValue {
         let state = self.states[LANE];
         let slot = slots[(state & 0xfff) as usize];
         self.states[LANE] = self.words.pop(state, slot & 0xfff, (slot >> 12 & 0xfff) + 1, GAP_SCALE);
@@ -266,7 +271,7 @@ impl Lanes<'_> {
         self.states[2 + LANE] = self.words.pop(state, code & 0x1ff, (code >> 9 & 0x1ff) + 1, CODE_SCALE);
 
         classes[(class & 63) as usize] += 1;
-        Entry::new(position as usize, (code >> 18) as u8)
+        CodedValue::new(position as usize, (code >> 18) as u8)
     }
 
     /// Everything was taken, and the encoder began where the decoder ended.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::error::FsdpError;
-use super::sharded_parameters::Shards;
+use super::sharded_parameters::ShardedParameters;
 use crate::inner::{AdamW, AdamWState, MomentTensors, Moments, cpu_tensor, tensor, values};
 
 /// Bytes that a member's tensors take up, apart from gathered units.
@@ -24,7 +24,7 @@ impl ShardBytes {
     }
 }
 
-impl Shards {
+impl ShardedParameters {
     /// A copy of a parameter's weights.
     pub fn weight(&self, parameter: usize) -> Vec<f32> {
         self.weight_pieces(parameter).flatten().collect()

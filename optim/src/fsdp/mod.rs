@@ -16,5 +16,5 @@ pub use self::access::ShardBytes;
 pub use self::error::FsdpError;
 pub use self::plan::{ParameterSize, Piece, Plan};
 #[cfg(feature = "burn")]
-pub use self::sharded_parameters::Shards;
+pub use self::sharded_parameters::ShardedParameters;
 pub use self::slab::slab_grain;

@@ -20,7 +20,7 @@ use crate::inner::{AdamW, AdamWConfig, clear, global_norm};
 /// - Pieces have no other holder between a unit's use and the next, so that a step on the CPU changes them in place.
 /// - What it holds of a parameter can be read and set piece by piece, on the host nothing is larger than a piece.
 #[derive(Debug)]
-pub struct Shards {
+pub struct ShardedParameters {
     pub(super) plan: Arc<Plan>,
     pub(super) devices: Vec<Device>,
     compute: DType,
@@ -32,7 +32,7 @@ pub struct Shards {
     ahead: Vec<Option<Vec<Tensor<1>>>>,
 }
 
-impl Shards {
+impl ShardedParameters {
     /// Fills every piece with the weights that `fill` gives for a range of a parameter, in the order of parameters.
     ///
     /// Members compute in the precision `compute`. Moments begin at zero.
@@ -241,11 +241,12 @@ mod tests {
     use crate::fsdp::plan::ParameterSize;
     use crate::inner::cpu_tensor;
 
-    fn shards(members: usize) -> Shards {
+    fn shards(members: usize) -> ShardedParameters {
         let sizes = vec![vec![ParameterSize { elements: 60, grain: 10 }, ParameterSize { elements: 7, grain: 7 }]];
         let plan = Arc::new(Plan::new(members, sizes).unwrap());
         let fill = |_, range: Range<usize>| Ok::<_, FsdpError>(vec![0.5; range.len()]);
-        Shards::new(plan, vec![Device::flex(); members], FloatDType::F32, AdamWConfig::default(), fill).unwrap()
+        ShardedParameters::new(plan, vec![Device::flex(); members], FloatDType::F32, AdamWConfig::default(), fill)
+            .unwrap()
     }
 
     fn addresses(tensors: &[Tensor<1>]) -> Vec<*const f32> {

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cpu::{Coefficients, Slices, update_all};
 use super::cpu_tensor;
-use super::state::{Memory, MomentTensors, Moments};
-use crate::error::{Findings, OptimError, SettingError};
+use super::state::{MomentMemory, MomentTensors, Moments};
+use crate::error::{OptimError, SettingError, SettingErrors};
 
 /// The constants of AdamW; the learning rate comes with every step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl Default for AdamWConfig {
 impl AdamWConfig {
     /// Every constant that makes no sense; empty for a sound config.
     pub fn check(&self) -> Vec<SettingError> {
-        let mut findings = Findings::default();
+        let mut findings = SettingErrors::default();
         for (key, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             findings.require((0.0..1.0).contains(&beta), key, beta, "must be at least 0 and below 1");
         }
@@ -84,7 +84,7 @@ impl AdamWConfig {
 pub struct AdamW {
     config: AdamWConfig,
     steps: u64,
-    memory: Memory,
+    memory: MomentMemory,
 }
 
 /// All that an optimizer remembers, for checkpoints.
@@ -99,7 +99,7 @@ pub struct AdamWState {
 impl AdamW {
     /// An optimizer that has made no step.
     pub fn new(config: AdamWConfig) -> Self {
-        Self { config, steps: 0, memory: Memory::default() }
+        Self { config, steps: 0, memory: MomentMemory::default() }
     }
 
     /// The optimizer that [`state`](Self::state) was taken from: it goes on bit for bit. Moments go to `device`.
@@ -110,7 +110,7 @@ impl AdamW {
 
     /// An optimizer that has made `steps` steps and remembers these moments.
     pub(crate) fn continued(config: AdamWConfig, steps: u64, moments: Vec<MomentTensors>) -> Self {
-        Self { config, steps, memory: Memory::on_devices(moments) }
+        Self { config, steps, memory: MomentMemory::on_devices(moments) }
     }
 
     /// A copy of everything that this optimizer remembers.
@@ -169,7 +169,7 @@ impl AdamW {
         self.reload();
         self.check(&pairs)?;
         if self.memory.len() == 0 {
-            self.memory = Memory::on_devices(pairs.iter().map(|(own, _)| MomentTensors::zeros(own)).collect());
+            self.memory = MomentMemory::on_devices(pairs.iter().map(|(own, _)| MomentTensors::zeros(own)).collect());
         }
         self.steps += 1;
         let coefficients = self.config.coefficients(self.steps, learning_rate, gradient_scale);

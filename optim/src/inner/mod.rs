@@ -18,7 +18,7 @@ mod state;
 pub use self::adamw::{AdamW, AdamWConfig, AdamWState};
 #[cfg(feature = "burn")]
 pub use self::clip::{clear, clip_scale, global_norm};
-pub use self::schedule::{Anneal, FlatWindow, Rewind, Schedule, Shape};
+pub use self::schedule::{Anneal, FlatWindow, Rewind, Schedule, ScheduleShape};
 #[cfg(feature = "burn")]
 pub use self::state::Moments;
 #[cfg(feature = "burn")]

@@ -14,7 +14,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Findings, SettingError};
+use crate::error::{SettingError, SettingErrors};
 
 /// How the learning rate moves over a run.
 ///
@@ -28,7 +28,7 @@ pub struct Schedule {
     pub peak: f64,
     /// What follows the warm-up.
     #[serde(default)]
-    pub shape: Shape,
+    pub shape: ScheduleShape,
     /// Clock steps of the linear warm-up; 0 for none.
     #[serde(default)]
     pub warmup_steps: u64,
@@ -49,7 +49,7 @@ pub struct Schedule {
 /// The learning rate after the warm-up, as a ratio of the peak; t counts clock steps since the end of the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Shape {
+pub enum ScheduleShape {
     /// 1 for ever.
     #[default]
     Constant,
@@ -113,7 +113,7 @@ impl Schedule {
     pub fn constant(peak: f64) -> Self {
         Self {
             peak,
-            shape: Shape::Constant,
+            shape: ScheduleShape::Constant,
             warmup_steps: 0,
             warmup_start_ratio: 0.0,
             flat_windows: Vec::new(),
@@ -139,7 +139,7 @@ impl Schedule {
 
     /// Every setting that makes no sense, in the order of the fields; empty for a sound schedule.
     pub fn check(&self) -> Vec<SettingError> {
-        let mut findings = Findings::default();
+        let mut findings = SettingErrors::default();
         findings.require(self.peak.is_finite() && self.peak >= 0.0, "peak", self.peak, "must be 0 or more, and finite");
         self.shape.check(&mut findings);
         findings.ratio("warmup_start_ratio", self.warmup_start_ratio);
@@ -160,7 +160,7 @@ impl Schedule {
         }
     }
 
-    fn check_flat_windows(&self, findings: &mut Findings) {
+    fn check_flat_windows(&self, findings: &mut SettingErrors) {
         for (index, pair) in self.flat_windows.windows(2).enumerate() {
             let [before, after] = pair else { continue };
             let fits = after.start >= before.start.saturating_add(before.length);
@@ -170,7 +170,7 @@ impl Schedule {
     }
 
     /// The clock has no time before 0 to be set back to.
-    fn check_rewinds(&self, findings: &mut Findings) {
+    fn check_rewinds(&self, findings: &mut SettingErrors) {
         for (index, rewind) in self.rewinds.iter().enumerate() {
             let others = self.rewinds.iter().enumerate().filter(|(other, _)| *other != index);
             let others = others.map(|(_, other)| *other).filter(|other| other.at <= rewind.at).collect();
@@ -181,7 +181,7 @@ impl Schedule {
     }
 }
 
-impl Shape {
+impl ScheduleShape {
     /// Ratio of the peak, `time` clock steps after the warm-up.
     fn ratio(&self, time: u64) -> f64 {
         match *self {
@@ -198,7 +198,7 @@ impl Shape {
         }
     }
 
-    fn check(&self, findings: &mut Findings) {
+    fn check(&self, findings: &mut SettingErrors) {
         match *self {
             Self::Constant => {}
             Self::Cosine { final_ratio, .. } | Self::Wsd { final_ratio, .. } => {

@@ -39,12 +39,12 @@ impl MomentTensors {
 ///
 /// They are on the devices or in host memory, so one of the two lists is empty. Both are before the first step.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct MomentMemory {
     tensors: Vec<MomentTensors>,
     host: Vec<(Moments, Device)>,
 }
 
-impl Memory {
+impl MomentMemory {
     /// Moments on the devices they are for.
     pub(crate) fn on_devices(tensors: Vec<MomentTensors>) -> Self {
         Self { tensors, host: Vec::new() }
@@ -66,7 +66,7 @@ impl Memory {
         &self.tensors
     }
 
-    /// As [`Memory::tensors`].
+    /// As [`MomentMemory::tensors`].
     pub(crate) fn tensors_mut(&mut self) -> &mut [MomentTensors] {
         &mut self.tensors
     }
@@ -109,8 +109,9 @@ mod tests {
         let device = Device::flex();
         let moments = |seed: f32| Moments { first: vec![seed, -1.5, 0.0], second: vec![2.0, seed, 1e-30] };
         let all = [moments(0.1), moments(0.2)];
-        let mut memory = Memory::on_devices(all.iter().map(|own| MomentTensors::on(&device, own.clone())).collect());
-        let kept = |memory: &Memory| [memory.get(0), memory.get(1), memory.get(2)];
+        let mut memory =
+            MomentMemory::on_devices(all.iter().map(|own| MomentTensors::on(&device, own.clone())).collect());
+        let kept = |memory: &MomentMemory| [memory.get(0), memory.get(1), memory.get(2)];
         let expected = [Some(all[0].clone()), Some(all[1].clone()), None];
         memory.offload();
         memory.offload();

@@ -7,7 +7,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::config::{CHUNK_LIMIT, Clip, MeanOver, Profile};
-use super::delta::{Delta, Entry, TensorDelta};
+use super::delta::{CodedValue, Delta, TensorDelta};
 use super::error::SparseLocoError;
 use super::schema::TensorSpec;
 use crate::sparseloco::chunks::ChunkGrid;
@@ -53,13 +53,13 @@ pub fn aggregate<P: Ord>(
 /// All must be deltas of the same tensor of one schema, in the order of the peers' ids.
 pub fn aggregate_tensor(deltas: &[TensorDelta<'_>], mean_over: MeanOver, clip: Clip) -> Vec<f32> {
     let Some(spec) = deltas.first().map(|delta| delta.spec) else { return Vec::new() };
-    let parts: Vec<Part<'_>> = match clip {
+    let parts: Vec<PeerPart<'_>> = match clip {
         Clip::MedianNorm => clipped(deltas),
-        Clip::Off => deltas.iter().map(|delta| Part { entries: delta.entries, levels: delta.levels }).collect(),
+        Clip::Off => deltas.iter().map(|delta| PeerPart { entries: delta.entries, levels: delta.levels }).collect(),
     };
     let mut mean = vec![0.0; spec.grid().len()];
     let slabs = mean.par_chunks_mut(spec.grid().slab_len()).enumerate();
-    slabs.for_each_init(Tile::new, |tile, (slab, mean)| {
+    slabs.for_each_init(ChunkSums::new, |tile, (slab, mean)| {
         for column in 0..spec.grid().chunks_per_slab() {
             tile.sum(spec, slab * spec.grid().chunks_per_slab() + column, &parts);
             match mean_over {
@@ -75,8 +75,8 @@ pub fn aggregate_tensor(deltas: &[TensorDelta<'_>], mean_over: MeanOver, clip: C
 }
 
 /// One peer's part in a tensor: entries, and levels after clipping.
-struct Part<'a> {
-    entries: &'a [Entry],
+struct PeerPart<'a> {
+    entries: &'a [CodedValue],
     levels: [f32; 4],
 }
 
@@ -90,8 +90,8 @@ pub fn clip_scales(deltas: &[TensorDelta<'_>]) -> Vec<f32> {
     deltas.iter().zip(norms).map(scale).collect()
 }
 
-fn clipped<'a>(deltas: &[TensorDelta<'a>]) -> Vec<Part<'a>> {
-    let part = |(delta, scale): (&TensorDelta<'a>, f32)| Part {
+fn clipped<'a>(deltas: &[TensorDelta<'a>]) -> Vec<PeerPart<'a>> {
+    let part = |(delta, scale): (&TensorDelta<'a>, f32)| PeerPart {
         entries: delta.entries,
         levels: delta.levels.map(|level| level * scale),
     };
@@ -108,17 +108,17 @@ fn clip_scale(profile: Profile, norm: f64, median: f64) -> f64 {
 }
 
 /// Sums of one chunk and how many peers sent each coordinate.
-struct Tile {
+struct ChunkSums {
     sums: [f32; CHUNK_LIMIT],
     senders: [u32; CHUNK_LIMIT],
 }
 
-impl Tile {
+impl ChunkSums {
     fn new() -> Self {
         Self { sums: [0.0; CHUNK_LIMIT], senders: [0; CHUNK_LIMIT] }
     }
 
-    fn sum(&mut self, spec: &TensorSpec, chunk: usize, parts: &[Part<'_>]) {
+    fn sum(&mut self, spec: &TensorSpec, chunk: usize, parts: &[PeerPart<'_>]) {
         let length = spec.chunk_len(chunk);
         self.sums[..length].fill(0.0);
         self.senders[..length].fill(0);
@@ -133,7 +133,7 @@ impl Tile {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn write_senders(grid: &ChunkGrid, column: usize, tile: &Tile, mean: &mut [f32]) {
+fn write_senders(grid: &ChunkGrid, column: usize, tile: &ChunkSums, mean: &mut [f32]) {
     let columns = grid.block_columns().min(mean.len());
     let tiles = tile.sums.chunks(columns).zip(tile.senders.chunks(columns));
     for (row, (sums, senders)) in mean.chunks_mut(grid.row_stride()).zip(tiles) {
@@ -145,7 +145,7 @@ fn write_senders(grid: &ChunkGrid, column: usize, tile: &Tile, mean: &mut [f32])
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn write_peers(grid: &ChunkGrid, column: usize, tile: &Tile, peers: f32, mean: &mut [f32]) {
+fn write_peers(grid: &ChunkGrid, column: usize, tile: &ChunkSums, peers: f32, mean: &mut [f32]) {
     let columns = grid.block_columns().min(mean.len());
     for (row, sums) in mean.chunks_mut(grid.row_stride()).zip(tile.sums.chunks(columns)) {
         let row = &mut row[column * columns..][..columns];

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::delta::{Delta, Entry};
+use super::delta::{CodedValue, Delta};
 use super::error::SparseLocoError;
 use super::quantizer::{Fit, LEVEL_LIMIT};
 use super::schema::{Schema, TensorSpec};
 use crate::sparseloco::chunks::INPUT_LIMIT;
-use crate::sparseloco::top_k::{CpuSelect, Share, check_shares, select};
+use crate::sparseloco::top_k::{CpuTopK, Share, check_shares, select};
 
 /// Elements that are worth the hand-over to another thread.
 const GRAIN: usize = 16 * 1024;
@@ -74,7 +74,7 @@ impl Compressor {
     ///
     /// Tensors of another form, or numbers that are not finite or beyond 1e25; the state stays as it was.
     pub fn compress(&mut self, pseudo_gradient: &[&[f32]]) -> Result<Delta, SparseLocoError> {
-        let whole = |spec: &TensorSpec| vec![Share { slabs: 0..spec.num_slabs(), select: &CpuSelect }];
+        let whole = |spec: &TensorSpec| vec![Share { slabs: 0..spec.num_slabs(), select: &CpuTopK }];
         let shares: Vec<_> = self.schema.tensors().iter().map(whole).collect();
         self.compress_on(pseudo_gradient, &shares)
     }
@@ -94,7 +94,7 @@ impl Compressor {
         self.schema.check_lengths(what, pseudo_gradient.iter().map(|tensor| tensor.len()))?;
         self.schema.check_range(what, INPUT_LIMIT, pseudo_gradient.iter().copied())?;
         check_shares(&self.schema, shares)?;
-        let mut entries = vec![Entry::default(); self.schema.num_entries()];
+        let mut entries = vec![CodedValue::default(); self.schema.num_entries()];
         let parts = split_by_tensor(&self.schema, &mut entries);
         let (profile, decay) = (self.schema.profile(), self.decay);
         let inputs = self.schema.tensors().par_iter().zip(pseudo_gradient).zip(shares);
@@ -141,7 +141,7 @@ impl Compressor {
 }
 
 /// One mutable slice of entries per tensor.
-fn split_by_tensor<'a>(schema: &Schema, mut entries: &'a mut [Entry]) -> Vec<&'a mut [Entry]> {
+fn split_by_tensor<'a>(schema: &Schema, mut entries: &'a mut [CodedValue]) -> Vec<&'a mut [CodedValue]> {
     let mut split = |spec: &TensorSpec| {
         let (part, rest) = std::mem::take(&mut entries).split_at_mut(spec.entries().len());
         entries = rest;
@@ -159,7 +159,7 @@ fn in_the_form_sent<'a>(spec: &TensorSpec, gradient: &'a [f32]) -> Cow<'a, [f32]
 }
 
 /// Gives every entry its code and takes what it says out of the error.
-fn quantise(spec: &TensorSpec, fit: &Fit, error: &mut [f32], entries: &mut [Entry]) {
+fn quantise(spec: &TensorSpec, fit: &Fit, error: &mut [f32], entries: &mut [CodedValue]) {
     let (slab, sent, levels) = (spec.grid().slab_len(), spec.entries_per_slab(), fit.levels());
     let slabs = error.par_chunks_mut(slab).zip(entries.par_chunks_mut(sent));
     slabs.with_min_len(GRAIN.div_ceil(slab)).for_each(|(error, entries)| {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::error::SparseLocoError;
 use super::outer_step::OuterSchedule;
 use super::schema::Schema;
-use crate::error::{Findings, SettingError};
+use crate::error::{SettingError, SettingErrors};
 
 /// Elements of a chunk at most, in both profiles: a 64 x 64 block.
 pub const CHUNK_LIMIT: usize = 4096;
@@ -85,7 +85,7 @@ impl Default for SparseLocoConfig {
 impl SparseLocoConfig {
     /// Every setting that breaks its rule.
     pub fn check(&self) -> Vec<SettingError> {
-        let mut findings = Findings::default();
+        let mut findings = SettingErrors::default();
         let least = if self.profile == Profile::Reference { 2 } else { 1 };
         let rule = "must be between 1 (reference profile: 2) and 4096";
         findings.require((least..=CHUNK_LIMIT).contains(&self.k), "k", self.k, rule);

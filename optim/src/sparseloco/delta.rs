@@ -12,9 +12,9 @@ use super::schema::{Schema, TensorSpec};
 
 /// One value sent: its position inside its chunk and its 2-bit code, in two bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Entry(u16);
+pub struct CodedValue(u16);
 
-impl Entry {
+impl CodedValue {
     /// An entry of a position below 4096 and a code below 4; higher bits of both are dropped.
     pub fn new(position: usize, code: u8) -> Self {
         Self((position as u16 & 0xfff) | u16::from(code) << 14)
@@ -43,7 +43,7 @@ impl Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delta {
     schema: Arc<Schema>,
-    entries: Vec<Entry>,
+    entries: Vec<CodedValue>,
     levels: Vec<[f32; 4]>,
 }
 
@@ -53,7 +53,7 @@ pub struct TensorDelta<'a> {
     /// Its shape and chunks.
     pub spec: &'a TensorSpec,
     /// Its entries, chunk by chunk.
-    pub entries: &'a [Entry],
+    pub entries: &'a [CodedValue],
     /// What the four codes stand for.
     pub levels: [f32; 4],
     /// Whose arithmetic norms follow.
@@ -66,7 +66,7 @@ impl Delta {
     /// # Errors
     ///
     /// Whatever breaks an invariant of this type.
-    pub fn new(schema: Arc<Schema>, entries: Vec<Entry>, levels: Vec<[f32; 4]>) -> Result<Self, SparseLocoError> {
+    pub fn new(schema: Arc<Schema>, entries: Vec<CodedValue>, levels: Vec<[f32; 4]>) -> Result<Self, SparseLocoError> {
         if levels.len() != schema.tensors().len() {
             return Err(SparseLocoError::TensorCount { expected: schema.tensors().len(), got: levels.len() });
         }
@@ -79,7 +79,7 @@ impl Delta {
     }
 
     /// Trusts its caller to have made or checked every entry and level.
-    pub(crate) fn trusted(schema: Arc<Schema>, entries: Vec<Entry>, levels: Vec<[f32; 4]>) -> Self {
+    pub(crate) fn trusted(schema: Arc<Schema>, entries: Vec<CodedValue>, levels: Vec<[f32; 4]>) -> Self {
         debug_assert_eq!((entries.len(), levels.len()), (schema.num_entries(), schema.tensors().len()));
         Self { schema, entries, levels }
     }
@@ -90,7 +90,7 @@ impl Delta {
     }
 
     /// All entries, in canonical order.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[CodedValue] {
         &self.entries
     }
 
@@ -118,7 +118,7 @@ impl Delta {
 
 impl<'a> TensorDelta<'a> {
     /// Entries of each chunk, in order.
-    pub fn chunks(&self) -> impl Iterator<Item = &'a [Entry]> + use<'a> {
+    pub fn chunks(&self) -> impl Iterator<Item = &'a [CodedValue]> + use<'a> {
         self.entries.chunks(self.spec.kept())
     }
 
@@ -208,7 +208,7 @@ impl<'a> TensorDelta<'a> {
 
 /// How many entries have each code.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-pub(crate) fn count_codes(entries: &[Entry]) -> [u64; 4] {
+pub(crate) fn count_codes(entries: &[CodedValue]) -> [u64; 4] {
     let mut counts = [0; 4];
     // Sums of 16 bits hold this many ones, and are what there are most of in a register.
     for part in entries.chunks(usize::from(u16::MAX)) {

@@ -15,7 +15,7 @@ pub use self::aggregate::{Aggregate, aggregate, aggregate_tensor, clip_scales};
 pub use self::compressor::Compressor;
 pub use self::config::{CHUNK_LIMIT, Clip, MeanOver, Profile, SparseLocoConfig};
 pub(crate) use self::delta::count_codes;
-pub use self::delta::{Delta, Entry, TensorDelta};
+pub use self::delta::{CodedValue, Delta, TensorDelta};
 pub use self::error::SparseLocoError;
 pub use self::outer_step::{OuterRate, OuterSchedule, outer_step};
 pub use self::quantizer::{LEVEL_LIMIT, ReferenceFit, TwoLevelFit};

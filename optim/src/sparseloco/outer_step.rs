@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::aggregate::Aggregate;
 use super::error::SparseLocoError;
 use super::schema::Schema;
-use crate::error::Findings;
+use crate::error::SettingErrors;
 
 /// Elements that one thread works on at a time.
 const GRAIN: usize = 16 * 1024;
@@ -41,7 +41,7 @@ impl OuterSchedule {
         self.0.iter().rev().find(|line| line.from_round <= round).map_or(0.0, |line| line.rate)
     }
 
-    pub(crate) fn check(&self, findings: &mut Findings) {
+    pub(crate) fn check(&self, findings: &mut SettingErrors) {
         let key = "outer_learning_rate";
         let starts = self.0.first().is_some_and(|line| line.from_round == 0);
         findings.require(starts, key, self.0.len(), "lines must begin with round 0");
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn broken_schedules_are_named() {
-        let mut findings = Findings::default();
+        let mut findings = SettingErrors::default();
         let lines = [(1, 1.0), (1, f64::NAN)].map(|(from_round, rate)| OuterRate { from_round, rate });
         OuterSchedule(lines.to_vec()).check(&mut findings);
         assert_eq!(findings.0.len(), 3);

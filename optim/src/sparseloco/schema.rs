@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::config::Profile;
 use super::error::SparseLocoError;
-use crate::sparseloco::chunks::{BlockTransform, ChunkGrid};
+use crate::sparseloco::chunks::{ChunkGrid, Dct};
 
 /// One tensor of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ impl TensorSpec {
     }
 
     /// What turns elements into the frequencies that are sent, if the schema asks for it and this is a matrix.
-    pub fn transform(&self) -> Option<BlockTransform<'_>> {
-        BlockTransform::new(&self.grid).filter(|_| self.dct && self.shape.len() == 2)
+    pub fn transform(&self) -> Option<Dct<'_>> {
+        Dct::new(&self.grid).filter(|_| self.dct && self.shape.len() == 2)
     }
 
     /// Its slabs.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use covey_model::config::preset;
 use covey_optim::codec::Codec;
-use covey_optim::sparseloco::top_k::{CpuSelect, Select, Share};
+use covey_optim::sparseloco::top_k::{CpuTopK, Share, TopK};
 use covey_optim::sparseloco::{Compressor, Profile, Schema, TensorSpec};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub(crate) fn report(device: &Device) -> anyhow::Result<Value> {
     let codec = Codec::new(Arc::new(Schema::new(Profile::Covey, K, shapes)?));
     let gradients: Vec<Vec<Vec<f32>>> = (0..ROUNDS).map(|round| pseudo_gradient(codec.schema(), round)).collect();
 
-    let cpu = rounds(&codec, &gradients, &CpuSelect)?;
+    let cpu = rounds(&codec, &gradients, &CpuTopK)?;
     let gpu = rounds(&codec, &gradients, selector(device)?.as_ref())?;
     let megabytes = 4e-6 * codec.schema().num_elements() as f64;
     Ok(json!({
@@ -38,16 +38,16 @@ pub(crate) fn report(device: &Device) -> anyhow::Result<Value> {
 }
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn selector(device: &Device) -> anyhow::Result<Box<dyn Select>> {
-    Ok(match covey_optim::sparseloco::top_k::CubeSelector::new(device) {
+fn selector(device: &Device) -> anyhow::Result<Box<dyn TopK>> {
+    Ok(match covey_optim::sparseloco::top_k::CubeTopK::new(device) {
         Some(selector) => Box::new(selector),
-        None => Box::new(CpuSelect),
+        None => Box::new(CpuTopK),
     })
 }
 
 #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
-fn selector(_: &Device) -> anyhow::Result<Box<dyn Select>> {
-    Ok(Box::new(CpuSelect))
+fn selector(_: &Device) -> anyhow::Result<Box<dyn TopK>> {
+    Ok(Box::new(CpuTopK))
 }
 
 /// What one peer publishes, and the seconds of its fastest round.
@@ -56,7 +56,7 @@ struct Rounds {
     fastest: f64,
 }
 
-fn rounds(codec: &Codec, gradients: &[Vec<Vec<f32>>], select: &dyn Select) -> anyhow::Result<Rounds> {
+fn rounds(codec: &Codec, gradients: &[Vec<Vec<f32>>], select: &dyn TopK) -> anyhow::Result<Rounds> {
     let whole = |spec: &TensorSpec| vec![Share { slabs: 0..spec.num_slabs(), select }];
     let shares: Vec<Vec<Share<'_>>> = codec.schema().tensors().iter().map(whole).collect();
     let mut compressor = Compressor::new(Arc::clone(codec.schema()), 0.95);

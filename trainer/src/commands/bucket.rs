@@ -10,7 +10,7 @@ use anyhow::Context;
 use covey_comms::bucket::location::Secret;
 use covey_comms::bucket::server::auth::peer_credentials;
 use covey_comms::bucket::server::{Server, ServerOptions};
-use covey_comms::primitives::{Identity, PeerId};
+use covey_comms::primitives::{Keypair, PeerId};
 
 use super::dispatch::{is_raised, on_runtime, print, say};
 use super::error_report::UsageError;
@@ -91,7 +91,7 @@ fn peer_of(text: &str) -> anyhow::Result<PeerId> {
             let problem = UsageError::new(format!("`{text}` is neither the id of a peer nor its key file"));
             Err(problem.with_hint("`covey join` tells a peer its id when it is not let in").into())
         }
-        Err(_) => Ok(Identity::load(Path::new(text))?.peer()),
+        Err(_) => Ok(Keypair::load(Path::new(text))?.peer()),
     }
 }
 

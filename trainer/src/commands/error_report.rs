@@ -115,7 +115,7 @@ type Cause<'a> = &'a (dyn Error + 'static);
 fn code_of(cause: Cause<'_>) -> Option<u8> {
     let usage = cause.is::<UsageError>()
         || cause.is::<ConfigError>()
-        || cause.is::<covey_model::error::ConfigError>()
+        || cause.is::<covey_model::error::ModelConfigError>()
         || cause.is::<SettingError>()
         || cause.is::<FsdpError>()
         || matches!(cause.downcast_ref(), Some(BucketError::InvalidUrl { .. } | BucketError::Misconfigured { .. }))

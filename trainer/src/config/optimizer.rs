@@ -1,6 +1,6 @@
 //! The settings of the optimizer in the words of `covey-optim`.
 
-use covey_optim::inner::{AdamWConfig, Anneal, FlatWindow, Rewind, Schedule, Shape};
+use covey_optim::inner::{AdamWConfig, Anneal, FlatWindow, Rewind, Schedule, ScheduleShape};
 use covey_optim::sparseloco::{OuterSchedule, SparseLocoConfig};
 
 use crate::config::schema::{AnnealConfig, Config, ExchangeConfig, ScheduleConfig, ScheduleKind};
@@ -39,19 +39,21 @@ impl Config {
 }
 
 impl ScheduleConfig {
-    fn shape(&self) -> Shape {
+    fn shape(&self) -> ScheduleShape {
         let Self { kind, final_ratio, decay_steps, stable_steps, .. } = *self;
         match kind {
-            ScheduleKind::Constant => Shape::Constant,
-            ScheduleKind::Cosine => Shape::Cosine { decay_steps, final_ratio },
-            ScheduleKind::Wsd => Shape::Wsd { stable_steps, decay_steps, final_ratio },
+            ScheduleKind::Constant => ScheduleShape::Constant,
+            ScheduleKind::Cosine => ScheduleShape::Cosine { decay_steps, final_ratio },
+            ScheduleKind::Wsd => ScheduleShape::Wsd { stable_steps, decay_steps, final_ratio },
         }
     }
 
     /// The flat windows by their start, in whatever order they were written.
     fn sorted_windows(&self) -> Vec<FlatWindow> {
-        let window =
-            |window: &crate::config::schema::FlatWindow| FlatWindow { start: window.start, length: window.length };
+        let window = |window: &crate::config::schema::FlatWindowConfig| FlatWindow {
+            start: window.start,
+            length: window.length,
+        };
         let mut windows: Vec<_> = self.flat_windows.iter().map(window).collect();
         windows.sort_by_key(|window| window.start);
         windows

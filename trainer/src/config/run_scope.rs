@@ -4,7 +4,7 @@ use super::show;
 use crate::commands::UsageError;
 use crate::config::checks::ConfigError;
 use crate::config::layers::{Layers, Purpose, Resolved};
-use crate::config::schema::{Config, KEYS, Key};
+use crate::config::schema::{Config, ConfigKey, KEYS};
 
 /// Keys that each machine chooses for itself; the run fixes all others.
 const OWN: &[&str] = &[
@@ -35,7 +35,7 @@ const OWN: &[&str] = &[
 /// What a run's description calls the file of the common configuration.
 pub const SHARED_CONFIG: &str = "config.toml";
 
-impl Key {
+impl ConfigKey {
     /// Whether all peers of a run have the same value.
     pub fn is_shared(&self) -> bool {
         !OWN.contains(&self.path)
@@ -45,7 +45,7 @@ impl Key {
 impl Config {
     /// The keys that all peers of a run have in common, as a file.
     pub fn shared_toml(&self) -> String {
-        show::document_of(self, Key::is_shared)
+        show::document_of(self, ConfigKey::is_shared)
     }
 }
 
@@ -59,8 +59,9 @@ impl Layers {
         let common = Self::new().text(shared, path).resolve(Purpose::Show)?.config;
         let resolved: Result<Resolved, ConfigError> = self.text(shared, path).resolve(purpose);
         let resolved = resolved?;
-        let differs =
-            |key: &&Key| key.is_shared() && show::value(&common, key.path) != show::value(&resolved.config, key.path);
+        let differs = |key: &&ConfigKey| {
+            key.is_shared() && show::value(&common, key.path) != show::value(&resolved.config, key.path)
+        };
         match KEYS.iter().find(differs) {
             None => Ok(resolved),
             Some(key) => Err(fixed_by_the_run(key, &common, &resolved.config).into()),
@@ -68,7 +69,7 @@ impl Layers {
     }
 }
 
-fn fixed_by_the_run(key: &Key, common: &Config, own: &Config) -> UsageError {
+fn fixed_by_the_run(key: &ConfigKey, common: &Config, own: &Config) -> UsageError {
     let (path, own, common) = (key.path, show::value(own, key.path), show::value(common, key.path));
     UsageError::new(format!("{path} = {own}, but the run has {common}"))
         .with_hint(format!("leave `{path}` out; all peers of a run train with the same value"))

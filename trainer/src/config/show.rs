@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::config::checks::ConfigError;
 use crate::config::layers::{Layers, Purpose, Resolved};
-use crate::config::schema::{Config, GROUPS, KEYS, Key};
+use crate::config::schema::{Config, ConfigKey, GROUPS, KEYS};
 
 impl Config {
     /// Every key with its value, as a file that reads back to the same config.
@@ -36,11 +36,11 @@ impl Resolved {
 /// The value of the key `path` as TOML.
 pub(crate) fn value(config: &Config, path: &str) -> String {
     let table = config.table();
-    Key::named(path).and_then(|key| value_of(&table, key)).unwrap_or_default()
+    ConfigKey::named(path).and_then(|key| value_of(&table, key)).unwrap_or_default()
 }
 
 /// The value of a key, or the word for having none; nothing for shapes that a folder fixes.
-fn value_of(table: &toml::Table, key: &Key) -> Option<String> {
+fn value_of(table: &toml::Table, key: &ConfigKey) -> Option<String> {
     let (group, name) = key.parts();
     let group = table.get(group)?;
     match group.get(name) {
@@ -51,11 +51,15 @@ fn value_of(table: &toml::Table, key: &Key) -> Option<String> {
 }
 
 /// The keys that are `wanted`, as a file.
-pub(crate) fn document_of(config: &Config, wanted: impl Fn(&Key) -> bool) -> String {
+pub(crate) fn document_of(config: &Config, wanted: impl Fn(&ConfigKey) -> bool) -> String {
     document(config, wanted, |_| None)
 }
 
-fn document(config: &Config, wanted: impl Fn(&Key) -> bool, comment: impl Fn(&Key) -> Option<String>) -> String {
+fn document(
+    config: &Config,
+    wanted: impl Fn(&ConfigKey) -> bool,
+    comment: impl Fn(&ConfigKey) -> Option<String>,
+) -> String {
     let table = config.table();
     let mut document = String::new();
     for (group, _) in GROUPS {

@@ -72,7 +72,7 @@ impl EvaluationError {
 }
 
 /// A network that can be told what comes next.
-pub trait Reader {
+pub trait LanguageModel {
     /// How many parts of the windows it reads side by side.
     fn members(&self) -> usize;
 
@@ -85,7 +85,7 @@ pub trait Reader {
 }
 
 /// A whole network on one device.
-impl Reader for (&Decoder, &Weights) {
+impl LanguageModel for (&Decoder, &Weights) {
     fn members(&self) -> usize {
         1
     }
@@ -135,7 +135,7 @@ impl HeldOut {
     /// [`EvaluationError`] if one cannot be read, or `interrupt` is raised.
     pub fn score(
         &self,
-        reader: &mut impl Reader,
+        reader: &mut impl LanguageModel,
         interrupt: &AtomicBool,
         mut progress: impl FnMut(u64),
     ) -> Result<Score, EvaluationError> {
@@ -163,7 +163,7 @@ impl HeldOut {
     fn score_batch(
         &self,
         windows: &[Vec<u32>],
-        reader: &mut impl Reader,
+        reader: &mut impl LanguageModel,
         score: &mut Score,
     ) -> Result<(), EvaluationError> {
         score.total += reader.loss(&windows.concat(), windows.len())?;

@@ -2,4 +2,4 @@
 
 mod held_out;
 
-pub use self::held_out::{EvaluationError, HeldOut, Reader, Score};
+pub use self::held_out::{EvaluationError, HeldOut, LanguageModel, Score};

@@ -2,4 +2,4 @@
 
 mod text_stream;
 
-pub use self::text_stream::{Ending, Writer};
+pub use self::text_stream::{StopReason, TextStream};

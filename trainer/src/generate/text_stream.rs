@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use covey_data::tokenizer::Tokenizer;
-use covey_model::generation::{Generation, Sampler};
+use covey_model::generation::{Generator, TokenSampler};
 use covey_model::network::{Decoder, Weights};
 
 use crate::commands::UsageError;
 
 /// A model that writes.
 #[derive(Debug)]
-pub struct Writer<'a> {
+pub struct TextStream<'a> {
     /// The network.
     pub decoder: &'a Decoder,
     /// Its weights.
@@ -19,14 +19,14 @@ pub struct Writer<'a> {
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// How the next token is chosen.
-    pub sampler: Sampler,
+    pub sampler: TokenSampler,
     /// Tokens that end a text, besides the tokenizer's own.
     pub ends: &'a [u32],
 }
 
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum StopReason {
     /// The model ended it.
     EndOfText,
     /// It has as many tokens as were asked for.
@@ -37,7 +37,7 @@ pub enum Ending {
     Interrupted,
 }
 
-impl Writer<'_> {
+impl TextStream<'_> {
     /// Continues `prompt` by at most `max_tokens` tokens, handing each piece of text to `emit` as soon as it is whole.
     ///
     /// An empty prompt stands for the beginning of a text.
@@ -50,24 +50,24 @@ impl Writer<'_> {
         max_tokens: usize,
         interrupt: &AtomicBool,
         mut emit: impl FnMut(&str) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Ending> {
+    ) -> anyhow::Result<StopReason> {
         let mut tokens = self.prompt_tokens(prompt)?;
-        let mut generation = Generation::new(self.decoder, self.weights);
+        let mut generation = Generator::new(self.decoder, self.weights);
         let mut stream = self.tokenizer.decode_stream();
-        let mut ending = Ending::Length;
+        let mut ending = StopReason::Length;
         for _ in 0..max_tokens {
             if interrupt.load(Ordering::SeqCst) {
-                ending = Ending::Interrupted;
+                ending = StopReason::Interrupted;
                 break;
             }
             if generation.position() > 0 && generation.position() == self.decoder.config().max_positions {
-                ending = Ending::Positions;
+                ending = StopReason::Positions;
                 break;
             }
             let logits = generation.read(&tokens).context("the model cannot read the text")?;
             let next = self.sampler.choose(&logits, generation.position() as u64)?;
             if self.ends.contains(&next) || self.tokenizer.end_of_text() == Some(next) {
-                ending = Ending::EndOfText;
+                ending = StopReason::EndOfText;
                 break;
             }
             emit(&stream.push(next)?)?;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::bucket::decorators::{Bandwidth, BandwidthCap, ByteBudget, Line, Purse, Retry, RetryPolicy};
+use covey_comms::bucket::decorators::{Budgeted, ByteBudget, RateLimit, RateLimited, RateLimiter, Retry, RetryPolicy};
 use covey_comms::bucket::location::{Access, Location, open};
 use covey_comms::bucket::{Bucket, BucketError, Creation, probe, skew};
-use covey_comms::primitives::{Clock, Digest, Identity, SystemClock};
+use covey_comms::primitives::{Clock, Digest, Keypair, SystemClock};
 use covey_comms::run::Opener;
 
 use crate::config::schema::CommsConfig;
@@ -106,30 +106,30 @@ pub fn strangers(home: &str, comms: &CommsConfig, clock: Arc<dyn Clock>) -> anyh
 pub struct Limits {
     clock: Arc<dyn Clock>,
     retry: RetryPolicy,
-    line: Line,
-    purse: Purse,
+    line: RateLimiter,
+    purse: ByteBudget,
 }
 
 impl Limits {
     /// The limits that this machine is configured with, nothing spent.
     pub fn new(comms: &CommsConfig, clock: &Arc<dyn Clock>) -> Self {
-        let cap = BandwidthCap {
+        let cap = RateLimit {
             up: comms.upload_limit.and_then(NonZeroU64::new),
             down: comms.download_limit.and_then(NonZeroU64::new),
         };
         Self {
             clock: Arc::clone(clock),
             retry: RetryPolicy { deadline: Duration::from_secs_f64(comms.retry), ..RetryPolicy::default() },
-            line: Line::new(cap),
-            purse: Purse::new(comms.byte_budget.unwrap_or(u64::MAX)),
+            line: RateLimiter::new(cap),
+            purse: ByteBudget::new(comms.byte_budget.unwrap_or(u64::MAX)),
         }
     }
 
     /// A bucket that tries again, and stays within these limits together with all others that were put within them.
     pub fn around(&self, store: Arc<dyn Bucket>, jitter_seed: u64) -> Arc<dyn Bucket> {
-        let budgeted = ByteBudget::sharing(store, self.purse.clone());
+        let budgeted = Budgeted::sharing(store, self.purse.clone());
         let patient = Retry::new(budgeted, Arc::clone(&self.clock), self.retry, jitter_seed);
-        Arc::new(Bandwidth::on(patient, Arc::clone(&self.clock), self.line.clone()))
+        Arc::new(RateLimited::on(patient, Arc::clone(&self.clock), self.line.clone()))
     }
 }
 
@@ -137,11 +137,11 @@ impl Limits {
 ///
 /// # Errors
 /// A file that is no key, that others may read, or that cannot be written.
-pub fn identity(path: &Path) -> anyhow::Result<Identity> {
+pub fn identity(path: &Path) -> anyhow::Result<Keypair> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    Ok(Identity::load_or_create(path, &random_bytes()?)?)
+    Ok(Keypair::load_or_create(path, &random_bytes()?)?)
 }
 
 /// A name that nobody has used before.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey_comms::agreement::Quorum;
+use covey_comms::agreement::ValidatorSet;
 use covey_comms::objects::Lineage;
-use covey_comms::primitives::{Digest, Identity, Round};
-use covey_comms::run::{Description, Rules, Run};
+use covey_comms::primitives::{Digest, Keypair, Round};
+use covey_comms::run::{Description, RoundParams, Run};
 use covey_data::dataset::{Dataset, Split};
-use covey_data::sampling::{Assignment, Source};
+use covey_data::sampling::{Assignment, WindowSource};
 use covey_data::tokenizer::Tokenizer;
 use covey_model::config::ModelConfig;
 
@@ -19,7 +19,7 @@ use super::spec::{DATA, MODEL_CONFIG, SharedSource, TOKENIZER, files_of};
 use super::weight_files::to_parts;
 use crate::commands::UsageError;
 use crate::config::SHARED_CONFIG;
-use crate::config::schema::{Config, ModelChoice, RoundsConfig, Shape};
+use crate::config::schema::{Config, ModelChoice, NetworkShape, RoundsConfig};
 use crate::training::{Start, check_fit, common_tokenizer, hub_config, open_datasets};
 
 /// A run that could be founded: its description, the files that it names, its first weights.
@@ -35,7 +35,7 @@ impl Foundation {
     ///
     /// # Errors
     /// Whatever would stop `covey train` as well, and settings that do not suit a common run.
-    pub fn new(config: &Config, quorum: Quorum, with_data: bool) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, quorum: ValidatorSet, with_data: bool) -> anyhow::Result<Self> {
         check_rounds(config)?;
         check_gauntlet(config)?;
         let datasets = open_datasets(config)?;
@@ -64,7 +64,7 @@ impl Foundation {
     ///
     /// # Errors
     /// Another run that is there, a founder who is none of its validators, or a bucket that does not take it.
-    pub async fn publish(self, connection: &Connection, founder: &Identity) -> anyhow::Result<Run> {
+    pub async fn publish(self, connection: &Connection, founder: &Keypair) -> anyhow::Result<Run> {
         let Connection { bucket, clock } = connection.clone();
         let weights = self.description.genesis_weights;
         let run = Run::found(bucket, clock, &self.description, &self.parts).await?;
@@ -114,15 +114,15 @@ fn check_seats(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
 pub fn assignment(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Assignment> {
     let sources = datasets.iter().zip(&config.data.sources).map(|(dataset, source)| {
         let windows = dataset.windows(Split::Train, config.data.sequence_length)?;
-        Ok(Source { windows, weight: source.weight })
+        Ok(WindowSource { windows, weight: source.weight })
     });
     let sources = sources.collect::<anyhow::Result<_>>()?;
     let samples = config.rounds.inner_steps * config.train.batch_size as u64;
     Ok(Assignment::new(sources, config.run.seed, samples))
 }
 
-fn rules(rounds: &RoundsConfig, max_delta: u64) -> Rules {
-    Rules {
+fn rules(rounds: &RoundsConfig, max_delta: u64) -> RoundParams {
+    RoundParams {
         max_delta,
         min_peers: rounds.min_peers,
         max_included: rounds.max_included,
@@ -168,5 +168,5 @@ fn parts(
 
 /// The network by its numbers, which peers can check, rather than by a folder or the data.
 fn explicit(config: &Config, model: &ModelConfig) -> ModelChoice {
-    ModelChoice { preset: config.model.preset.clone(), from: None, shape: Some(Shape::from(model)) }
+    ModelChoice { preset: config.model.preset.clone(), from: None, shape: Some(NetworkShape::from(model)) }
 }

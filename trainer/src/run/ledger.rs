@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use covey_comms::ledger::backends::BucketLog;
-use covey_comms::ledger::state::Charter;
-use covey_comms::ledger::{CheckpointDigest, Ledger, LedgerError, Registry, Scores};
-use covey_comms::primitives::{Clock, Identity, PeerId};
+use covey_comms::ledger::state::Genesis;
+use covey_comms::ledger::{CheckpointDigest, Ledger, LedgerClient, LedgerError, Scores};
+use covey_comms::primitives::{Clock, Keypair, PeerId};
 use covey_comms::run::Run;
 use futures_util::future::{Either, select};
 
@@ -25,10 +25,10 @@ pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
 ///
 /// # Errors
 /// Validators that cannot be, which a description is never accepted with.
-pub fn charter(run: &Run) -> anyhow::Result<Charter> {
+pub fn charter(run: &Run) -> anyhow::Result<Genesis> {
     let quorum = &run.description().quorum;
     let threshold = u32::try_from(quorum.threshold()).context("a threshold beyond all numbers")?;
-    Ok(Charter::new(run.id(), quorum.validators().clone(), threshold)?)
+    Ok(Genesis::new(run.id(), quorum.validators().clone(), threshold)?)
 }
 
 /// The ledger of `run` that `flags` name.
@@ -72,7 +72,7 @@ pub mod evm {
     use crate::commands::UsageError;
     use covey_comms::ledger::Ledger;
     use covey_comms::ledger::backends::evm::{EvmLedger, Wallet};
-    use covey_comms::ledger::state::Charter;
+    use covey_comms::ledger::state::Genesis;
 
     /// The wallet that pays, if there is one.
     ///
@@ -82,7 +82,7 @@ pub mod evm {
         Ok(wallet_key(file)?.map(|text| text.parse()).transpose()?)
     }
 
-    pub(super) async fn open(url: &str, charter: Charter, file: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
+    pub(super) async fn open(url: &str, charter: Genesis, file: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
         Ok(Arc::new(contract(url, charter, file).await?))
     }
 
@@ -90,7 +90,7 @@ pub mod evm {
     ///
     /// # Errors
     /// As for opening any ledger.
-    pub async fn contract(url: &str, charter: Charter, file: Option<&Path>) -> anyhow::Result<EvmLedger> {
+    pub async fn contract(url: &str, charter: Genesis, file: Option<&Path>) -> anyhow::Result<EvmLedger> {
         let address = url.parse().map_err(|error| UsageError::new(format!("`--ledger`: {error}")))?;
         Ok(EvmLedger::open(address, charter, wallet(file)?).await?)
     }
@@ -101,9 +101,9 @@ mod evm {
     use super::{Arc, Path};
     use crate::commands::UsageError;
     use covey_comms::ledger::Ledger;
-    use covey_comms::ledger::state::Charter;
+    use covey_comms::ledger::state::Genesis;
 
-    pub(super) async fn open(_: &str, _: Charter, _: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
+    pub(super) async fn open(_: &str, _: Genesis, _: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
         let problem = UsageError::new("this build keeps no ledger in a contract");
         Err(problem.with_hint("build it with `cargo build --release --features evm`").into())
     }
@@ -114,8 +114,8 @@ mod evm {
 /// # Errors
 /// A key that was given up, an address that holds keys, or what the ledger's keeper says.
 pub async fn enter(
-    registry: &mut Registry,
-    peer: &Identity,
+    registry: &mut LedgerClient,
+    peer: &Keypair,
     bucket: Option<String>,
 ) -> Result<Option<u64>, LedgerError> {
     registry.refresh().await?;
@@ -133,18 +133,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Who takes part, kept up to date while rounds are closed.
 #[derive(Debug)]
-pub struct Membership {
-    registry: Registry,
+pub struct RegisteredPeers {
+    registry: LedgerClient,
     members: Arc<RwLock<BTreeSet<PeerId>>>,
 }
 
-impl Membership {
+impl RegisteredPeers {
     /// The members by now.
     ///
     /// # Errors
     /// What the ledger's keeper says.
     pub async fn open(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
-        let mut membership = Self { registry: Registry::new(ledger), members: Arc::default() };
+        let mut membership = Self { registry: LedgerClient::new(ledger), members: Arc::default() };
         membership.refresh().await?;
         Ok(membership)
     }
@@ -196,7 +196,7 @@ impl Membership {
     /// What the ledger's keeper says.
     pub async fn post(
         &mut self,
-        validator: &Identity,
+        validator: &Keypair,
         scores: Scores,
         checkpoint: Option<CheckpointDigest>,
     ) -> Result<(), LedgerError> {

@@ -13,8 +13,8 @@ mod weight_files;
 
 pub use self::bucket::{Connection, Limits, OwnBucket, identity, nonce, own_bucket, strangers};
 pub use self::create::{Foundation, assignment};
-pub use self::ledger::{Membership, WALLET_VARIABLE};
+pub use self::ledger::{RegisteredPeers, WALLET_VARIABLE};
 pub use self::replica::{Replica, ReplicaError, check_weights, exclusion};
-pub use self::spec::{SharedSource, Terms};
-pub use self::sync::{Standing, newest_checkpoint};
-pub use self::verify::{Depth, Finding, Instruments, Verification};
+pub use self::spec::{RunSpec, SharedSource};
+pub use self::sync::{SyncedState, newest_checkpoint};
+pub use self::verify::{Depth, Instruments, RoundVerification, Verification};

@@ -44,7 +44,7 @@ impl SharedSource {
 
 /// Everything that peers agree on, checked.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct RunSpec {
     /// The keys of the configuration that the run fixes, as TOML.
     pub shared: String,
     /// The same with defaults for all other keys.
@@ -59,7 +59,7 @@ pub struct Terms {
     pub sources: Vec<SharedSource>,
 }
 
-impl Terms {
+impl RunSpec {
     /// Reads them from the bucket.
     ///
     /// # Errors

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::CheckpointDescription;
 use covey_comms::primitives::Round;
 use covey_comms::run::{CommsError, Run};
 
 use super::replica::Replica;
-use super::spec::Terms;
+use super::spec::RunSpec;
 use super::weight_files::from_parts;
 use crate::training::checkpoint::{NamedTensor, weights_digest};
 
@@ -20,20 +20,20 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
 /// A replica together with the history that it has followed.
 #[derive(Debug)]
-pub struct Standing {
+pub struct SyncedState {
     /// The verified history.
-    pub follower: Follower,
+    pub follower: LightClient,
     /// The weights that it led to.
     pub replica: Replica,
 }
 
-impl Standing {
+impl SyncedState {
     /// Joins a run: the newest checkpoint of the bucket, held to the history from genesis on.
     ///
     /// # Errors
     /// A history that breaks, a checkpoint that does not belong to it, or a bucket that fails.
-    pub async fn enter(run: &Run, terms: &Terms) -> anyhow::Result<Self> {
-        let mut follower = Follower::genesis(run.clone());
+    pub async fn enter(run: &Run, terms: &RunSpec) -> anyhow::Result<Self> {
+        let mut follower = LightClient::genesis(run.clone());
         let weights = newest_checkpoint(&mut follower, terms).await?;
         let weights = weights.context("the run has no checkpoint, not even of its beginning")?;
         let replica = Replica::new(weights, &terms.config.sparseloco())?;
@@ -46,7 +46,10 @@ impl Standing {
 ///
 /// # Errors
 /// A history that breaks, or a checkpoint that does not belong to it.
-pub async fn newest_checkpoint(follower: &mut Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+pub async fn newest_checkpoint(
+    follower: &mut LightClient,
+    terms: &RunSpec,
+) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let clock = Arc::clone(follower.run().clock());
     for _ in 0..LOOKS {
         match look(follower, terms).await {
@@ -63,7 +66,7 @@ pub async fn newest_checkpoint(follower: &mut Follower, terms: &Terms) -> anyhow
 /// Takes `follower` to the newest checkpoint in the listing that belongs to its history, if it is not behind it.
 ///
 /// One validator alone writes a checkpoint, and it may lie: others before it may still be good.
-async fn look(follower: &mut Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+async fn look(follower: &mut LightClient, terms: &RunSpec) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let rounds = follower.run().checkpoints().await?;
     let mut first_refusal = None;
     for round in rounds.into_iter().rev().filter(|round| *round >= follower.next()) {
@@ -86,7 +89,7 @@ async fn look(follower: &mut Follower, terms: &Terms) -> anyhow::Result<Option<V
 ///
 /// # Errors
 /// What the bucket says.
-pub(super) async fn weights_at(follower: &Follower, terms: &Terms) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+pub(super) async fn weights_at(follower: &LightClient, terms: &RunSpec) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let description = match follower.run().checkpoint(follower.next()).await {
         Ok(description) => description,
         Err(CommsError::CheckpointGone { .. } | CommsError::Envelope(_) | CommsError::Checkpoint(_)) => {
@@ -105,7 +108,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(CommsError::CheckpointGone { .. }))
 }
 
-async fn weights(run: &Run, description: &CheckpointDescription, terms: &Terms) -> anyhow::Result<Vec<NamedTensor>> {
+async fn weights(run: &Run, description: &CheckpointDescription, terms: &RunSpec) -> anyhow::Result<Vec<NamedTensor>> {
     let mut parts = Vec::new();
     for part in &description.parts {
         parts.push(run.checkpoint_part(description.round, part).await?);
@@ -122,7 +125,7 @@ async fn weights(run: &Run, description: &CheckpointDescription, terms: &Terms) 
 }
 
 /// Follows the manifests up to the start of `round`, without applying them.
-async fn walk(follower: &mut Follower, round: Round) -> anyhow::Result<()> {
+async fn walk(follower: &mut LightClient, round: Round) -> anyhow::Result<()> {
     while follower.next() < round {
         let next = follower.next();
         let manifest = follower.poll().await?;
@@ -131,7 +134,7 @@ async fn walk(follower: &mut Follower, round: Round) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_history(description: &CheckpointDescription, follower: &Follower) -> anyhow::Result<()> {
+fn check_history(description: &CheckpointDescription, follower: &LightClient) -> anyhow::Result<()> {
     let round = description.round;
     anyhow::ensure!(
         description.lineage == follower.head(),

@@ -6,20 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use covey_comms::bucket::BucketError;
 use covey_comms::gauntlet::Gauntlet;
-use covey_comms::gauntlet::conduct::Book;
-use covey_comms::gauntlet::scoring::Examiner;
+use covey_comms::gauntlet::conduct::PeerTable;
+use covey_comms::gauntlet::scoring::Evaluator;
 use covey_comms::gauntlet::verdict::{Difference, Verdict};
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::objects::Manifest;
-use covey_comms::participants::validator::{Audit, Audited};
+use covey_comms::participants::validator::{VerdictVerifier, VerifiedRound};
 use covey_comms::primitives::{Digest, PeerId, Round};
 use covey_comms::run::{CommsError, Run};
 use covey_data::sampling::Assignment;
 
 use super::replica::{Replica, check_weights};
-use super::spec::Terms;
+use super::spec::RunSpec;
 use super::sync::weights_at;
-use crate::run::validator::{Examination, settings};
+use crate::run::validator::{DeltaEvaluator, settings};
 use crate::training::learner::Learner;
 
 /// What it takes to measure deltas.
@@ -42,7 +42,7 @@ pub enum Depth {
 
 /// What came of looking into one round.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Finding {
+pub struct RoundVerification {
     /// The round.
     pub round: Round,
     /// Whose verdict it is, if that can be told.
@@ -58,17 +58,17 @@ pub struct Finding {
 /// Goes through a run from its beginning, round by round.
 #[derive(Debug)]
 pub struct Verification {
-    terms: Terms,
-    follower: Follower,
+    terms: RunSpec,
+    follower: LightClient,
     gauntlet: Gauntlet,
     /// Standings before the next round; nothing if the verdict that says them cannot be read.
-    book: Option<Book>,
+    book: Option<PeerTable>,
     /// The digest of the verdict before.
     previous: Option<Digest>,
     checkpoints: BTreeSet<Round>,
     instruments: Option<Instruments>,
     /// On the weights that the next round starts from, as long as they can be had.
-    examination: Option<Examination>,
+    examination: Option<DeltaEvaluator>,
     is_broken: bool,
 }
 
@@ -77,18 +77,18 @@ impl Verification {
     ///
     /// # Errors
     /// What the bucket says.
-    pub async fn begin(run: Run, terms: Terms, instruments: Option<Instruments>) -> anyhow::Result<Self> {
+    pub async fn begin(run: Run, terms: RunSpec, instruments: Option<Instruments>) -> anyhow::Result<Self> {
         let description = run.description();
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
         let checkpoints = run.checkpoints().await?.into_iter().collect();
-        let follower = Follower::genesis(run);
+        let follower = LightClient::genesis(run);
         Ok(Self {
             terms,
             follower,
             gauntlet,
             checkpoints,
             instruments,
-            book: Some(Book::default()),
+            book: Some(PeerTable::default()),
             previous: None,
             examination: None,
             is_broken: false,
@@ -116,7 +116,7 @@ impl Verification {
     ///
     /// # Errors
     /// What the bucket says, or what keeps this machine from measuring; a round that is wrong is a finding.
-    pub async fn look(&mut self) -> anyhow::Result<Option<Finding>> {
+    pub async fn look(&mut self) -> anyhow::Result<Option<RoundVerification>> {
         if self.is_broken {
             return Ok(None);
         }
@@ -127,7 +127,7 @@ impl Verification {
             Ok(None) => return Ok(None),
             Err(error) => {
                 self.is_broken = true;
-                return Ok(Some(Finding::unreadable(round, complaint("manifest", error)?)));
+                return Ok(Some(RoundVerification::unreadable(round, complaint("manifest", error)?)));
             }
         };
         let run = self.follower.run().clone();
@@ -135,7 +135,7 @@ impl Verification {
         let (verdict, audited) = match (run.verdict_of(&manifest).await, &self.book) {
             (Ok(verdict), Some(book)) => {
                 let outer = settings(&self.terms.config.sparseloco(), before.outer_steps);
-                let audit = Audit {
+                let audit = VerdictVerifier {
                     run: &run,
                     gauntlet: &self.gauntlet,
                     last: before.last.as_ref(),
@@ -143,7 +143,7 @@ impl Verification {
                     previous: self.previous,
                     outer: Some(outer),
                 };
-                let examiner = self.examination.as_mut().map(|examination| examination as &mut dyn Examiner);
+                let examiner = self.examination.as_mut().map(|examination| examination as &mut dyn Evaluator);
                 let audited = audit.of_manifest(&manifest, &verdict, examiner).await?;
                 (Some(verdict), audited)
             }
@@ -155,7 +155,7 @@ impl Verification {
         self.move_on(&manifest, verdict.as_ref()).await?;
         let depth = if audited.is_complete { Depth::Deltas } else { Depth::Documents };
         let proposer = Some(manifest.grounds().proposer);
-        Ok(Some(Finding { round, proposer, signers, depth, difference }))
+        Ok(Some(RoundVerification { round, proposer, signers, depth, difference }))
     }
 
     /// Puts an examination on the weights of the next round, if a checkpoint has them and none is there yet.
@@ -167,7 +167,7 @@ impl Verification {
         let Some(weights) = weights_at(&self.follower, &self.terms).await? else { return Ok(()) };
         let replica = Replica::new(weights, &self.terms.config.sparseloco())?;
         if let Some(Instruments { reader, assignment }) = self.instruments.take() {
-            self.examination = Some(Examination::new(replica, reader, assignment));
+            self.examination = Some(DeltaEvaluator::new(replica, reader, assignment));
         }
         Ok(())
     }
@@ -194,15 +194,15 @@ impl Verification {
     }
 }
 
-impl Finding {
+impl RoundVerification {
     fn unreadable(round: Round, difference: Difference) -> Self {
         let (proposer, signers) = (None, Vec::new());
         Self { round, proposer, signers, depth: Depth::Documents, difference: Some(difference) }
     }
 }
 
-fn refused(difference: Difference) -> Audited {
-    Audited { difference: Some(difference), is_complete: false }
+fn refused(difference: Difference) -> VerifiedRound {
+    VerifiedRound { difference: Some(difference), is_complete: false }
 }
 
 /// What follows from standings that nobody can read is anybody's guess.
@@ -226,7 +226,7 @@ fn is_without_deltas(error: &CommsError) -> bool {
 }
 
 /// Whether the weights after the round are those that its manifest names.
-fn apply(examination: &mut Examination, manifest: &Manifest, deltas: &BTreeMap<PeerId, Bytes>) -> bool {
+fn apply(examination: &mut DeltaEvaluator, manifest: &Manifest, deltas: &BTreeMap<PeerId, Bytes>) -> bool {
     examination.apply(manifest, deltas).is_ok_and(|weights| check_weights(manifest, weights).is_ok())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use bytes::Bytes;
 use covey_model::config::ModelConfig;
-use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
+use covey_model::hub::{FloatDtype, TensorHeader, write_safetensors};
 use safetensors::SafeTensors;
 
 use crate::training::checkpoint::NamedTensor;
@@ -13,7 +13,7 @@ use crate::training::checkpoint::NamedTensor;
 /// Bytes of one part, unless a single tensor is larger: small enough for one request of every store.
 const PART_BYTES: usize = 256 << 20;
 
-const FORMAT: NumberFormat = NumberFormat::Fp32;
+const FORMAT: FloatDtype = FloatDtype::Fp32;
 
 /// The weights as files with their names.
 ///

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use covey_data::dataset::{Dataset, Split};
-use covey_data::sampling::{Cursor, Sampler, Source};
+use covey_data::sampling::{Cursor, WindowSampler, WindowSource};
 use covey_data::tokenizer::Tokenizer;
 use covey_model::config::ModelConfig;
 
@@ -54,13 +54,17 @@ pub(crate) fn check_fit(model: &ModelConfig, tokenizer: &Tokenizer, config: &Con
 }
 
 /// The windows in the run's order, from the beginning or from where a checkpoint stands.
-pub(crate) fn sampler(config: &Config, datasets: &[Dataset], from: Option<&Checkpoint>) -> anyhow::Result<Sampler> {
+pub(crate) fn sampler(
+    config: &Config,
+    datasets: &[Dataset],
+    from: Option<&Checkpoint>,
+) -> anyhow::Result<WindowSampler> {
     let sources = datasets.iter().zip(&config.data.sources).map(|(dataset, source)| {
         let windows = dataset.windows(Split::Train, config.data.sequence_length)?;
-        Ok(Source { windows, weight: source.weight })
+        Ok(WindowSource { windows, weight: source.weight })
     });
     let sources = sources.collect::<anyhow::Result<Vec<_>>>()?;
-    let Some(checkpoint) = from else { return Ok(Sampler::new(sources, config.run.seed)?) };
+    let Some(checkpoint) = from else { return Ok(WindowSampler::new(sources, config.run.seed)?) };
     let cursor: Cursor = serde_json::from_value(checkpoint.state().cursor.clone())
         .with_context(|| format!("the data cursor of {} cannot be read", checkpoint.path().display()))?;
     if cursor.seed != config.run.seed {
@@ -68,5 +72,5 @@ pub(crate) fn sampler(config: &Config, datasets: &[Dataset], from: Option<&Check
             UsageError::new(format!("run.seed = {}, but the run began with {}", config.run.seed, cursor.seed));
         return Err(problem.with_hint("leave the seed out to go on with the run's own").into());
     }
-    Ok(Sampler::resume(sources, cursor)?)
+    Ok(WindowSampler::resume(sources, cursor)?)
 }

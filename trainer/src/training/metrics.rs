@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Entry {
+pub enum MetricsEntry {
     /// A training step was made.
     Step(StepReport),
     /// The model was measured on held-out text.
@@ -165,7 +165,7 @@ impl MetricsLog {
         Self::resume_where(run, |line| line.step <= step && line.round.is_none_or(|decided| decided < round))
     }
 
-    fn resume_where(run: &Path, stays: impl Fn(&Place) -> bool) -> Result<Self, MetricsError> {
+    fn resume_where(run: &Path, stays: impl Fn(&LinePosition) -> bool) -> Result<Self, MetricsError> {
         let path = Self::path_in(run);
         let failed = |action| {
             let path = path.clone();
@@ -183,7 +183,7 @@ impl MetricsLog {
     ///
     /// # Errors
     /// If it could not be written.
-    pub fn record(&mut self, entry: &Entry) -> Result<(), MetricsError> {
+    pub fn record(&mut self, entry: &MetricsEntry) -> Result<(), MetricsError> {
         let mut line = serde_json::to_string(entry).expect("plain data always has a JSON form");
         line.push('\n');
         let written = self.file.write_all(line.as_bytes());
@@ -193,13 +193,13 @@ impl MetricsLog {
 
 /// The part of a line that decides whether it stays when a run goes on.
 #[derive(Deserialize)]
-struct Place {
+struct LinePosition {
     step: u64,
     round: Option<u32>,
 }
 
 /// Bytes of the longest run of whole lines from the start that stay.
-fn length_while(file: &File, stays: impl Fn(&Place) -> bool) -> io::Result<u64> {
+fn length_while(file: &File, stays: impl Fn(&LinePosition) -> bool) -> io::Result<u64> {
     let mut reader = BufReader::new(file);
     let (mut line, mut length) = (Vec::new(), 0);
     while reader.read_until(b'\n', &mut line)? > 0 {
@@ -223,8 +223,8 @@ pub fn resident_memory() -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn step(step: u64) -> Entry {
-        Entry::Step(StepReport { step, loss: 1.0 / step as f64, mfu: Some(0.1 + 0.2), ..StepReport::default() })
+    fn step(step: u64) -> MetricsEntry {
+        MetricsEntry::Step(StepReport { step, loss: 1.0 / step as f64, mfu: Some(0.1 + 0.2), ..StepReport::default() })
     }
 
     fn record(log: &mut MetricsLog, steps: impl Iterator<Item = u64>) {
@@ -263,10 +263,11 @@ mod tests {
     fn entries_read_back_bit_for_bit() {
         let run = tempfile::tempdir().unwrap();
         let eval = EvalReport { step: 3, loss: 2.0 / 3.0, bits_per_byte: 1.1, perplexity: 1e300 };
-        let entries = [step(3), Entry::Eval(eval)];
+        let entries = [step(3), MetricsEntry::Eval(eval)];
         let mut log = MetricsLog::resume(run.path(), 0).unwrap();
         entries.iter().for_each(|entry| log.record(entry).unwrap());
-        let read: Vec<Entry> = text(run.path()).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let read: Vec<MetricsEntry> =
+            text(run.path()).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read, entries);
     }
 
@@ -274,7 +275,7 @@ mod tests {
     fn a_number_that_is_not_finite_is_null() {
         let run = tempfile::tempdir().unwrap();
         let diverged = StepReport { step: 1, loss: f64::NAN, ..StepReport::default() };
-        MetricsLog::create(run.path()).unwrap().record(&Entry::Step(diverged)).unwrap();
+        MetricsLog::create(run.path()).unwrap().record(&MetricsEntry::Step(diverged)).unwrap();
         assert!(text(run.path()).contains("\"loss\":null"));
         MetricsLog::resume(run.path(), 1).unwrap();
         assert_eq!(text(run.path()).lines().count(), 1);

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use covey_data::sampling::{Cursor, Loader};
+use covey_data::sampling::{Cursor, PrefetchLoader};
 use covey_data::tokenizer::Tokenizer;
 use covey_model::config::ModelConfig;
 use covey_model::cost::FlopsPerToken;
-use covey_model::hub::{HubConfig, NumberFormat, TokenIds};
+use covey_model::hub::{FloatDtype, HubConfig, TokenIds};
 
 use super::datasets::{check_fit, common_tokenizer, open_datasets, sampler};
 use super::initial_weights::Start;
-use super::metrics::{Entry, EvalReport, MetricsLog, StepReport, resident_memory};
+use super::metrics::{EvalReport, MetricsEntry, MetricsLog, StepReport, resident_memory};
 use super::progress::TrainProgress;
 use super::throughput::RunClock;
 use crate::config::layers::Resolved;
@@ -26,7 +26,7 @@ use crate::training::learner::{Learner, StepOutcome};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct TrainingOutcome {
     /// Steps done.
     pub step: u64,
     /// Whether these are all; if not, it was interrupted.
@@ -40,13 +40,13 @@ pub struct Outcome {
 }
 
 /// A run that is ready to go on.
-pub struct Run {
+pub struct TrainingLoop {
     config: Config,
     run_toml: String,
     learner: Learner,
     /// Whether this start is the first, so that the untrained model is still to be measured.
     begins: bool,
-    loader: Loader,
+    loader: PrefetchLoader,
     cursor: Cursor,
     /// What it is measured on; nothing if it never is.
     held_out: Option<HeldOut>,
@@ -58,7 +58,7 @@ pub struct Run {
     peak: f64,
 }
 
-impl Run {
+impl TrainingLoop {
     /// Opens the run that `resolved` describes; from its beginning, or from a checkpoint of it.
     ///
     /// Everything that can be wrong with data, model or folder is found here, before any work is done.
@@ -97,7 +97,7 @@ impl Run {
             run_toml: config.to_toml(),
             begins: from.is_none(),
             cursor: sampler.cursor().clone(),
-            loader: Loader::start(sampler, config.train.batch_size, config.data.prefetch)?,
+            loader: PrefetchLoader::start(sampler, config.train.batch_size, config.data.prefetch)?,
             flops_per_token: FlopsPerToken::new(learner.model(), length).total(),
             peak: learner.measured_peak(),
             clock: RunClock::new(before, learner.tokens()),
@@ -124,10 +124,10 @@ impl Run {
     ///
     /// # Errors
     /// A batch that cannot be read, numbers that are no longer finite, or a disk that cannot be written.
-    pub fn train(mut self, interrupt: &AtomicBool) -> anyhow::Result<Outcome> {
+    pub fn train(mut self, interrupt: &AtomicBool) -> anyhow::Result<TrainingOutcome> {
         let total = self.config.train.steps;
         let progress = TrainProgress::new(total, self.learner.steps());
-        let mut outcome = Outcome { step: 0, finished: false, first: None, last: None, checkpoint: None };
+        let mut outcome = TrainingOutcome { step: 0, finished: false, first: None, last: None, checkpoint: None };
         if self.begins {
             self.evaluate(&progress, &mut outcome)?;
         }
@@ -168,7 +168,7 @@ impl Run {
         progress.step(&report);
         // The first step too: it is what the others are to be compared with.
         if report.step == 1 || self.is_due(Some(self.config.train.log_every), report.step) {
-            self.metrics.record(&Entry::Step(report))?;
+            self.metrics.record(&MetricsEntry::Step(report))?;
             self.clock.report(self.learner.tokens());
         }
         Ok(())
@@ -190,7 +190,7 @@ impl Run {
         }
     }
 
-    fn evaluate(&mut self, progress: &TrainProgress, outcome: &mut Outcome) -> anyhow::Result<()> {
+    fn evaluate(&mut self, progress: &TrainProgress, outcome: &mut TrainingOutcome) -> anyhow::Result<()> {
         let Some(held_out) = &self.held_out else { return Ok(()) };
         let start = Instant::now();
         let score = held_out.score(&mut self.learner, &AtomicBool::new(false), |_| {})?;
@@ -200,7 +200,7 @@ impl Run {
             bits_per_byte: score.bits_per_byte(),
             perplexity: score.perplexity(),
         };
-        self.metrics.record(&Entry::Eval(report.clone()))?;
+        self.metrics.record(&MetricsEntry::Eval(report.clone()))?;
         progress.note(&format!(
             "step {}: held-out loss {:.4}, {:.4} bits per byte, perplexity {:.1}",
             report.step, report.loss, report.bits_per_byte, report.perplexity
@@ -246,7 +246,7 @@ pub fn hub_config(model: &ModelConfig, tokenizer: &Tokenizer) -> HubConfig {
     HubConfig {
         model: model.clone(),
         token_ids: TokenIds { bos: end, eos: end.into_iter().collect() },
-        format: Some(NumberFormat::Fp32),
+        format: Some(FloatDtype::Fp32),
         tying_is_stated: true,
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 use covey::training::checkpoint::{
-    Checkpoint, CheckpointError, Pieces, SavedMoments, SavedTensor, Snapshot, newest_intact, weights_digest,
+    Checkpoint, CheckpointError, SavedMoments, SavedTensor, ShardedTensor, Snapshot, newest_intact, weights_digest,
 };
 
 use crate::samples::{folder, keeping, save_all, snapshot};
@@ -36,7 +36,7 @@ fn what_was_saved_is_read_back() {
 }
 
 /// The same numbers in two pieces each.
-fn cut_in_two(whole: &Pieces) -> Pieces {
+fn cut_in_two(whole: &ShardedTensor) -> ShardedTensor {
     let numbers: Vec<f32> = whole.iter().flatten().copied().collect();
     let (left, right) = numbers.split_at(numbers.len() / 3);
     [left.to_vec(), right.to_vec()].into_iter().collect()
@@ -134,7 +134,7 @@ fn a_snapshot_that_contradicts_itself_is_not_saved() {
         |snapshot| snapshot.weights[0].shape = vec![8, 5],
         |snapshot| snapshot.weights[1].name = "lm_head.weight".into(),
         |snapshot| snapshot.moments.truncate(2),
-        |snapshot| snapshot.moments[2].second = Pieces::from(vec![0.0]),
+        |snapshot| snapshot.moments[2].second = ShardedTensor::from(vec![0.0]),
         |snapshot| snapshot.extra_files[0].name = "../../escape".into(),
         |snapshot| snapshot.extra_files[0].name = "manifest.json".into(),
     ];

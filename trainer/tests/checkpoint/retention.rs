@@ -3,7 +3,7 @@
 use std::fs;
 
 use covey::training::checkpoint::write::CheckpointWriter;
-use covey::training::checkpoint::{Checkpoint, Pieces};
+use covey::training::checkpoint::{Checkpoint, ShardedTensor};
 
 use crate::samples::{folder, keeping, newest_step, save_all, shelf, snapshot};
 
@@ -59,7 +59,7 @@ fn another_state_of_the_same_step_replaces_the_first() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [10], keeping(1));
     let mut other = snapshot(10);
-    other.weights[0].values = Pieces::from(vec![7.0; 32]);
+    other.weights[0].values = ShardedTensor::from(vec![7.0; 32]);
     let mut writer = CheckpointWriter::open(run.path(), keeping(1)).unwrap();
     writer.save(other.clone()).unwrap();
     writer.wait().unwrap();

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use covey::run::validator::Examination;
+use covey::run::validator::DeltaEvaluator;
 use covey::run::{Replica, assignment};
 use covey::training::checkpoint::NamedTensor;
 use covey::training::learner::Learner;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::checks::Sketch;
-use covey_comms::gauntlet::scoring::{Age, Examiner, Measurement, Trial};
-use covey_comms::membership::Seat;
+use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, Measurement};
+use covey_comms::membership::Slot;
 use covey_comms::objects::{Clip, Exclusion, MeanOver, OuterSettings};
-use covey_comms::primitives::{Identity, PeerId, Round, SystemClock};
+use covey_comms::primitives::{Keypair, PeerId, Round, SystemClock};
 use covey_data::dataset::Dataset;
 use covey_data::sampling::Assignment;
 use covey_model::config::{ModelConfig, ParameterSpec};
@@ -50,7 +50,7 @@ impl Class {
 
     /// The peers in the order of their seats, which is that of their names.
     fn peer(&self, number: u8) -> PeerId {
-        let mut peers: Vec<PeerId> = (0..8).map(|key| Identity::from_secret(&[key + 1; 32]).peer()).collect();
+        let mut peers: Vec<PeerId> = (0..8).map(|key| Keypair::from_secret(&[key + 1; 32]).peer()).collect();
         peers.sort();
         peers[usize::from(number)]
     }
@@ -89,19 +89,19 @@ impl Class {
     }
 
     /// An examination that has read all deltas.
-    fn examination(&self) -> Examination {
-        let mut examination = Examination::new(self.replica(), self.learner(), self.assignment.clone());
+    fn examination(&self) -> DeltaEvaluator {
+        let mut examination = DeltaEvaluator::new(self.replica(), self.learner(), self.assignment.clone());
         for (peer, payload) in &self.payloads {
             examination.admit(Age::Current, *peer, payload).unwrap();
         }
         examination
     }
 
-    fn measure(&self, examination: &mut Examination, windows: u32) -> BTreeMap<PeerId, Measurement> {
+    fn measure(&self, examination: &mut DeltaEvaluator, windows: u32) -> BTreeMap<PeerId, Measurement> {
         let of = self.payloads.len() as u32;
-        let seats = self.payloads.keys().zip(0..).map(|(peer, index)| (*peer, Seat { index, of }));
+        let seats = self.payloads.keys().zip(0..).map(|(peer, index)| (*peer, Slot { index, of }));
         let (admitted, evaluated) = (self.payloads.keys().copied().collect(), seats.collect());
-        let trial = Trial {
+        let trial = EvaluationRequest {
             round: ROUND,
             seed: &SEED,
             outer: &OUTER,
@@ -122,7 +122,8 @@ fn training_helps_and_helps_most_where_it_was_done() {
     for Measurement { own, random } in measured.values() {
         assert!(own.after < own.before && random.after < random.before, "{measured:?}");
         assert!(own.typical < own.before && random.typical < random.before, "{measured:?}");
-        let gain = |losses: &covey_comms::gauntlet::scoring::Losses| (losses.typical - losses.after) / losses.before;
+        let gain =
+            |losses: &covey_comms::gauntlet::scoring::ProbeLosses| (losses.typical - losses.after) / losses.before;
         assert!(gain(own) > gain(random), "{measured:?}");
     }
     let first = measured.values().next().unwrap().random;
@@ -182,7 +183,7 @@ fn sketches_tell_copies_from_work_of_ones_own() {
 #[test]
 fn what_is_no_delta_is_refused_and_never_measured() {
     let class = Class::new(2);
-    let mut examination = Examination::new(class.replica(), class.learner(), class.assignment.clone());
+    let mut examination = DeltaEvaluator::new(class.replica(), class.learner(), class.assignment.clone());
     let cut = class.payloads[&class.peer(0)].slice(..40);
     assert_eq!(examination.admit(Age::Current, class.peer(0), &cut), Err(Exclusion::Malformed));
     let too_long = Bytes::from(vec![0; examination.replica().codec().max_len() + 1]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use covey::run::peer::Ending;
+use covey::run::peer::RunEnd;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::decorators::{FaultRates, Faulty};
 use covey_comms::bucket::stores::MemoryBucket;
@@ -31,7 +31,7 @@ fn twenty_rounds_on_a_bad_day_end_with_the_same_bits() {
             join(world.validate(view(99)), join_all((1..=PEERS).map(peer))).await.1
         };
         let endings = clock.run(all).expect("somebody waits for what nobody will do");
-        assert_eq!(endings, [Ending::Finished; PEERS as usize]);
+        assert_eq!(endings, [RunEnd::Finished; PEERS as usize]);
         world.assert_same_bits(&(1..=PEERS).collect::<Vec<_>>());
         let last = world.rounds_of(1).into_values().next_back().unwrap();
         assert_eq!(last.outer_steps, ROUNDS);

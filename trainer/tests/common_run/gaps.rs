@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey::run::peer::Ending;
+use covey::run::peer::RunEnd;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
 use covey_comms::objects::{Key, Prefix};
-use covey_comms::primitives::{Identity, Round, VirtualClock};
+use covey_comms::primitives::{Keypair, Round, VirtualClock};
 use futures_util::future::{Either, join, join4, select};
 
 use crate::same_bits::{ONE, THREE, TWO, until};
@@ -55,7 +55,7 @@ fn rounds_whose_deltas_are_gone_are_left_out() {
     let world = world.adjusted(|config| config.rounds.keep_checkpoints = 1);
     let bucket = memory(&clock);
     let absent = async {
-        let victim = Identity::from_secret(&[TWO.number; 32]).peer();
+        let victim = Keypair::from_secret(&[TWO.number; 32]).peer();
         let delivered = until(&bucket, &world.clock, Key::Delta(Round(2), victim));
         match select(Box::pin(world.peer(Arc::clone(&bucket), TWO)), Box::pin(delivered)).await {
             Either::Left(_) => panic!("the run was over before the peer could be killed"),
@@ -71,7 +71,7 @@ fn rounds_whose_deltas_are_gone_are_left_out() {
         join4(world.validate(Arc::clone(&bucket)), one, absent, three).await
     };
     let ((), one, two, three) = clock.run(all).expect("somebody waits for what nobody will do");
-    assert_eq!([one, two, three], [Ending::Finished; 3]);
+    assert_eq!([one, two, three], [RunEnd::Finished; 3]);
     world.assert_same_bits(&[1, 2, 3]);
     let rounds: Vec<_> = world.rounds_of(TWO.number).into_keys().collect();
     assert_eq!(rounds, [0, 1, 5, 6, 7], "the weights of a checkpoint are those after the round before it");
@@ -89,7 +89,7 @@ fn a_bucket_that_one_peer_cannot_reach_keeps_it_from_nothing() {
         join4(world.validate(Arc::clone(&bucket)), one, two, three).await
     };
     let ((), one, two, three) = clock.run(all).expect("somebody waits for what nobody will do");
-    assert_eq!([one, two, three], [Ending::Finished; 3]);
+    assert_eq!([one, two, three], [RunEnd::Finished; 3]);
     world.assert_same_bits(&[1, 2, 3]);
     let included: Vec<_> =
         world.rounds_of(TWO.number).into_values().map(|round| (round.round, round.included)).collect();
@@ -120,5 +120,5 @@ fn a_checkpoint_that_a_killed_validator_owes_is_made_up_for() {
         // Whoever comes now checks it against the history, and takes its weights.
         world.peer(Arc::clone(&bucket), THREE).await
     };
-    assert_eq!(clock.run(all), Some(Ending::Finished));
+    assert_eq!(clock.run(all), Some(RunEnd::Finished));
 }

@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use covey::run::peer::Ending;
-use covey::run::validator::Examination;
+use covey::run::peer::RunEnd;
+use covey::run::validator::DeltaEvaluator;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::agreement::{Certificate, Vote};
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::gauntlet::checks::Sketch;
-use covey_comms::gauntlet::scoring::{Age, Examiner, ExaminerError, Measurement, Trial};
-use covey_comms::history::Follower;
+use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement};
+use covey_comms::history::LightClient;
 use covey_comms::objects::{Clip, Exclusion, Key, MeanOver, OuterSettings};
 use covey_comms::participants::validator::Validator;
 use covey_comms::primitives::{Digest, PeerId, Round, VirtualClock};
@@ -29,9 +29,9 @@ const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Se
 const ODD: u8 = VALIDATOR + 2;
 
 /// Finds all deltas to be much worse than they are.
-struct Liar(Examination);
+struct Liar(DeltaEvaluator);
 
-impl Examiner for Liar {
+impl Evaluator for Liar {
     fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion> {
         self.0.admit(age, peer, payload)
     }
@@ -44,13 +44,13 @@ impl Examiner for Liar {
         self.0.norm(age, peer)
     }
 
-    fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError> {
+    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
         let mut measurements = self.0.measure(trial)?;
         measurements.values_mut().for_each(|measurement| measurement.random.after *= 2.0);
         Ok(measurements)
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, ExaminerError> {
+    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError> {
         self.0.weights_after(included, outer)
     }
 
@@ -70,7 +70,7 @@ async fn play(world: &World, bucket: &Arc<dyn Bucket>) {
     let [one, two] = [ONE, TWO].map(|choice| world.peer(Arc::clone(bucket), choice));
     let [first, second] = [VALIDATOR, VALIDATOR + 1].map(|number| world.validate_as(Arc::clone(bucket), number));
     let ((), (), one, two) = join4(first, second, one, two).await;
-    assert_eq!([one, two], [Ending::Finished; 2]);
+    assert_eq!([one, two], [RunEnd::Finished; 2]);
 }
 
 fn check(world: &World) {
@@ -103,7 +103,7 @@ fn a_validator_that_is_silent_holds_nobody_up_for_long() {
 /// Plays a validator's part with another examiner.
 async fn lie(world: &World, bucket: &Arc<dyn Bucket>) {
     let (run, terms, examination) = world.liars_tools(Arc::clone(bucket), ODD).await;
-    let mut validator = Validator::open(Follower::genesis(run), identity(ODD)).await.unwrap();
+    let mut validator = Validator::open(LightClient::genesis(run), identity(ODD)).await.unwrap();
     let (mut liar, every) = (Liar(examination), Duration::from_millis(20));
     while validator.follower().outer_steps() < terms.outer_steps() {
         let closed = validator.close_round(OUTER, every, &mut liar, &AtomicBool::new(false)).await.unwrap().unwrap();
@@ -119,7 +119,7 @@ fn a_validator_that_lies_is_refused_for_all_to_see() {
         world.found(Arc::clone(&bucket)).await;
         join(lie(&world, &bucket), play(&world, &bucket)).await;
         let (run, ..) = world.liars_tools(Arc::clone(&bucket), VALIDATOR).await;
-        let (mut follower, mut refusals) = (Follower::genesis(run.clone()), Vec::new());
+        let (mut follower, mut refusals) = (LightClient::genesis(run.clone()), Vec::new());
         while let Some(manifest) = follower.poll().await.unwrap() {
             if manifest.round() > Round::FIRST {
                 assert_ne!(manifest.grounds().proposer, identity(ODD).peer(), "{}", manifest.round());

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use covey::run::peer::Ending;
+use covey::run::peer::RunEnd;
 use covey_comms::bucket::location::{Access, Secret, open};
 use covey_comms::bucket::server::{Server, ServerOptions};
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
 use covey_comms::objects::{Key, Prefix};
-use covey_comms::primitives::{Clock, Identity, Round, SystemClock, VirtualClock};
+use covey_comms::primitives::{Clock, Keypair, Round, SystemClock, VirtualClock};
 use futures_util::future::{Either, join3, join5, select};
 
 use crate::world::{Choice, World};
@@ -66,10 +66,10 @@ pub(crate) async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key:
 /// one joins when round 3 is over; the validator finds a delta damaged in round 5.
 async fn play(world: &World, bucket: Arc<dyn Bucket>) {
     world.found(Arc::clone(&bucket)).await;
-    let unlucky = Identity::from_secret(&[FOUR.number; 32]).peer();
+    let unlucky = Keypair::from_secret(&[FOUR.number; 32]).peer();
     let damaged: Arc<dyn Bucket> = Arc::new(Damaged { inner: Arc::clone(&bucket), key: Key::Delta(Round(5), unlucky) });
     let killed = async {
-        let victim = Identity::from_secret(&[TWO.number; 32]).peer();
+        let victim = Keypair::from_secret(&[TWO.number; 32]).peer();
         let delivered = until(&bucket, &world.clock, Key::Delta(Round(2), victim));
         match select(Box::pin(world.peer(Arc::clone(&bucket), TWO)), Box::pin(delivered)).await {
             Either::Left(_) => panic!("the run was over before the peer could be killed"),
@@ -83,7 +83,7 @@ async fn play(world: &World, bucket: Arc<dyn Bucket>) {
     };
     let (one, four) = (world.peer(Arc::clone(&bucket), ONE), world.peer(Arc::clone(&bucket), FOUR));
     let ((), one, two, three, four) = join5(world.validate(damaged), one, killed, late, four).await;
-    assert_eq!([one, two, three, four], [Ending::Finished; 4]);
+    assert_eq!([one, two, three, four], [RunEnd::Finished; 4]);
 }
 
 fn check(world: &World) {
@@ -174,7 +174,7 @@ fn weights_of(overlap: bool, kills: bool) -> Vec<(u32, String)> {
         world.found(Arc::clone(&bucket)).await;
         let two = async {
             if kills {
-                let victim = Identity::from_secret(&[TWO.number; 32]).peer();
+                let victim = Keypair::from_secret(&[TWO.number; 32]).peer();
                 let delivered = until(&bucket, &world.clock, Key::Delta(Round(2), victim));
                 let _ = select(Box::pin(world.peer(Arc::clone(&bucket), TWO)), Box::pin(delivered)).await;
             }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use covey::run::peer::Ending;
-use covey::run::{Depth, Finding};
+use covey::run::peer::RunEnd;
+use covey::run::{Depth, RoundVerification};
 use covey_comms::agreement::Certificate;
 use covey_comms::agreement::draw::RoundSecret;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::gauntlet::verdict::Verdict;
-use covey_comms::gauntlet::{Gauntlet, Inputs};
+use covey_comms::gauntlet::{Gauntlet, Observations};
 use covey_comms::objects::envelope::{Author, Envelope, Expectation, Kind};
-use covey_comms::objects::{Grounds, Key, Manifest, Prefix};
+use covey_comms::objects::{Key, Manifest, ManifestBasis, Prefix};
 use covey_comms::primitives::{Digest, Round, RunId, VirtualClock};
 use futures_util::future::join3;
 
@@ -44,12 +44,12 @@ impl Past {
             })
         };
         let ((), one, two) = on_threads(1, play).expect("somebody waits for what nobody will do");
-        assert_eq!([one, two], [Ending::Finished; 2]);
+        assert_eq!([one, two], [RunEnd::Finished; 2]);
         Self { clock, world, bucket }
     }
 
     /// What a machine with another number of threads finds.
-    fn findings(&self) -> Vec<Finding> {
+    fn findings(&self) -> Vec<RoundVerification> {
         on_threads(2, || self.clock.run(self.world.verify(Arc::clone(&self.bucket)))).unwrap()
     }
 
@@ -86,7 +86,7 @@ impl Past {
 
     /// Has the validator sign another verdict on the last round, with the manifest that follows from it. What follows from
     /// forged inputs is computed as it should be, unless `forge` has the last word on it.
-    fn forge(&self, forge_inputs: impl FnOnce(&mut Inputs), forge: impl FnOnce(&mut Verdict)) {
+    fn forge(&self, forge_inputs: impl FnOnce(&mut Observations), forge: impl FnOnce(&mut Verdict)) {
         let (round, validator) = (LAST, identity(VALIDATOR));
         let rules = self.world.config();
         let gauntlet = Gauntlet::new(rules.gauntlet.clone(), rules.rounds.max_included);
@@ -102,7 +102,7 @@ impl Past {
         self.replace(key, Envelope::seal(&validator, subject, payload).to_bytes());
 
         let manifest = Certificate::parse(&self.get(Key::Manifest(round))).unwrap().manifest().clone();
-        let grounds = Grounds { proposer: validator.peer(), verdict: digest, weights: verdict.weights };
+        let grounds = ManifestBasis { proposer: validator.peer(), verdict: digest, weights: verdict.weights };
         let Verdict { inputs, outcome, .. } = verdict;
         let (previous, outer) = (manifest.previous(), inputs.outer);
         let manifest = Manifest::new(round, previous, grounds, outer, outcome.included, outcome.excluded).unwrap();
@@ -147,7 +147,7 @@ fn what_is_gone_is_not_computed_anew_and_nothing_is_claimed_of_it() {
 }
 
 /// The path at which a forgery of the last round is caught.
-fn caught_at(forge_inputs: impl FnOnce(&Past, &mut Inputs), forge: impl FnOnce(&mut Verdict)) -> String {
+fn caught_at(forge_inputs: impl FnOnce(&Past, &mut Observations), forge: impl FnOnce(&mut Verdict)) -> String {
     let past = Past::play();
     past.forge(|inputs| forge_inputs(&past, inputs), forge);
     let (round, path) = past.first_difference().expect("nothing was found");

@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use covey::config::layers::{Layers, Purpose};
 use covey::config::schema::Config;
-use covey::run::peer::{Ending, Peer, PeerSetup};
-use covey::run::validator::{Examination, Validation, ValidatorSetup};
+use covey::run::peer::{PeerSetup, RoundLoop, RunEnd};
+use covey::run::validator::{DeltaEvaluator, Validation, ValidatorSetup};
 use covey::run::{
-    Connection, Finding, Foundation, Instruments, Limits, OwnBucket, Standing, Terms, Verification, assignment,
+    Connection, Foundation, Instruments, Limits, OwnBucket, RoundVerification, RunSpec, SyncedState, Verification,
+    assignment,
 };
 use covey::training::checkpoint::newest_intact;
 use covey::training::learner::Learner;
-use covey::training::{Entry, MetricsLog, RoundReport};
-use covey_comms::agreement::Quorum;
+use covey::training::{MetricsEntry, MetricsLog, RoundReport};
+use covey_comms::agreement::ValidatorSet;
 use covey_comms::bucket::{Bucket, BucketError};
-use covey_comms::primitives::{Clock, Identity};
+use covey_comms::primitives::{Clock, Keypair};
 use covey_comms::run::{Opener, Run};
 use covey_data::dataset::Dataset;
 use rayon::ThreadPool;
@@ -118,7 +119,7 @@ impl World {
     pub(crate) async fn found(&self, bucket: Arc<dyn Bucket>) {
         let (count, threshold) = self.quorum;
         let validators = (VALIDATOR..VALIDATOR + count).map(|number| identity(number).peer()).collect();
-        let quorum = Quorum::new(validators, threshold).unwrap();
+        let quorum = ValidatorSet::new(validators, threshold).unwrap();
         let foundation = Foundation::new(&self.config, quorum, true).unwrap();
         let connection = Connection { bucket: self.limited(bucket, 0), clock: Arc::clone(&self.clock) };
         foundation.publish(&connection, &identity(VALIDATOR)).await.unwrap();
@@ -141,17 +142,17 @@ impl World {
     }
 
     /// The first look of a validator into a run: to play it otherwise than the program does.
-    pub(crate) async fn liars_tools(&self, bucket: Arc<dyn Bucket>, number: u8) -> (Run, Terms, Examination) {
+    pub(crate) async fn liars_tools(&self, bucket: Arc<dyn Bucket>, number: u8) -> (Run, RunSpec, DeltaEvaluator) {
         let run = self.open(bucket, number).await;
         let (terms, config, datasets) = self.settle_in(&run, number, 4).await;
-        let replica = Standing::enter(&run, &terms).await.unwrap().replica;
+        let replica = SyncedState::enter(&run, &terms).await.unwrap().replica;
         let reader = Learner::open(&terms.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
-        let examination = Examination::new(replica, reader, assignment(&config, &datasets).unwrap());
+        let examination = DeltaEvaluator::new(replica, reader, assignment(&config, &datasets).unwrap());
         (run, terms, examination)
     }
 
     /// Looks into every round, as anybody could.
-    pub(crate) async fn verify(&self, bucket: Arc<dyn Bucket>) -> Vec<Finding> {
+    pub(crate) async fn verify(&self, bucket: Arc<dyn Bucket>) -> Vec<RoundVerification> {
         const ANYBODY: u8 = 150;
         let run = self.open(bucket, ANYBODY).await;
         let (terms, config, datasets) = self.settle_in(&run, ANYBODY, 2).await;
@@ -166,8 +167,8 @@ impl World {
     }
 
     /// What a machine knows and has before it does anything in a run.
-    async fn settle_in(&self, run: &Run, number: u8, micro_batch: usize) -> (Terms, Config, Vec<Dataset>) {
-        let terms = Terms::read(run).await.unwrap();
+    async fn settle_in(&self, run: &Run, number: u8, micro_batch: usize) -> (RunSpec, Config, Vec<Dataset>) {
+        let terms = RunSpec::read(run).await.unwrap();
         let folder = self.folder(number);
         let own = Layers::new()
             .path_flag("test", "run.output", &folder)
@@ -181,7 +182,7 @@ impl World {
     }
 
     /// Takes part from the newest checkpoint of its own, or of the bucket, to the end of the run.
-    pub(crate) async fn take_part(&self, bucket: Arc<dyn Bucket>, choice: Choice) -> Ending {
+    pub(crate) async fn take_part(&self, bucket: Arc<dyn Bucket>, choice: Choice) -> RunEnd {
         let run = self.open(bucket, choice.number).await;
         let (terms, mut config, datasets) = self.settle_in(&run, choice.number, choice.micro_batch).await;
         config.run.device = choice.device.to_owned();
@@ -191,12 +192,12 @@ impl World {
         let url = format!("s3://peer-{}", choice.number);
         let own_bucket = self.own_buckets.get(&choice.number).map(|own| OwnBucket { url, bucket: Arc::clone(own) });
         let setup = PeerSetup { run, terms, config, identity, own_bucket, datasets };
-        let mut peer = Peer::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await.unwrap();
+        let mut peer = RoundLoop::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await.unwrap();
         peer.play(&AtomicBool::new(false)).await.unwrap()
     }
 
     /// The same with threads of its own.
-    pub(crate) fn peer<'a>(&'a self, bucket: Arc<dyn Bucket>, choice: Choice) -> impl Future<Output = Ending> + 'a {
+    pub(crate) fn peer<'a>(&'a self, bucket: Arc<dyn Bucket>, choice: Choice) -> impl Future<Output = RunEnd> + 'a {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(choice.threads).build().unwrap();
         Pooled { pool, future: Box::pin(self.take_part(bucket, choice)) }
     }
@@ -229,7 +230,7 @@ impl World {
     pub(crate) fn rounds_of(&self, number: u8) -> BTreeMap<u32, RoundReport> {
         let text = std::fs::read_to_string(MetricsLog::path_in(&self.folder(number))).unwrap();
         let reports = text.lines().filter_map(|line| match serde_json::from_str(line).unwrap() {
-            Entry::Round(report) => Some((report.round, report)),
+            MetricsEntry::Round(report) => Some((report.round, report)),
             _ => None,
         });
         reports.collect()
@@ -254,8 +255,8 @@ impl World {
 }
 
 /// The key of a peer or validator.
-pub(crate) fn identity(number: u8) -> Identity {
-    Identity::from_secret(&[number; 32])
+pub(crate) fn identity(number: u8) -> Keypair {
+    Keypair::from_secret(&[number; 32])
 }
 
 /// A future that computes on threads of its own.

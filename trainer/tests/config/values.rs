@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use covey::config::layers::{Layers, Purpose};
-use covey::config::schema::{FlatWindow, KEYS, Rewind, ScheduleKind};
+use covey::config::schema::{FlatWindowConfig, KEYS, RewindConfig, ScheduleKind};
 
 use crate::{file, meaning, variables};
 
@@ -18,8 +18,8 @@ fn the_covenant_recipe_is_the_published_one() {
     assert_eq!((config.data.sequence_length, config.train.batch_size), (2048, 192));
     assert_eq!((schedule.kind, schedule.warmup_steps, schedule.decay_steps), (ScheduleKind::Cosine, 1500, 140_000));
     assert_eq!((schedule.warmup_start_ratio, schedule.final_ratio), (1e-6, 0.1));
-    assert_eq!(schedule.flat_windows, [FlatWindow { start: 82_200, length: 13_500 }]);
-    assert_eq!(schedule.rewind, [Rewind { at: 121_200, steps: 20_000 }]);
+    assert_eq!(schedule.flat_windows, [FlatWindowConfig { start: 82_200, length: 13_500 }]);
+    assert_eq!(schedule.rewind, [RewindConfig { at: 121_200, steps: 20_000 }]);
     let anneal = schedule.anneal.expect("anneals");
     assert_eq!((anneal.start, anneal.warmup_steps, anneal.decay_steps), (183_000, 100, 4500));
     assert_eq!(anneal.peak_ratio, 0.25);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, FloatDType};
-use covey::training::learner::Home;
+use covey::training::learner::LearnerWeights;
 use covey::training::plan::plan;
-use covey_model::config::{ModelConfig, Recompute};
+use covey_model::config::{ActivationCheckpointing, ModelConfig};
 use covey_model::init::Initializer;
-use covey_model::network::{Decoder, Passes, TokenBatch};
-use covey_optim::fsdp::{FsdpError, Shards};
+use covey_model::network::{Decoder, ForwardBackward, TokenBatch};
+use covey_optim::fsdp::{FsdpError, ShardedParameters};
 use covey_optim::inner::AdamWConfig;
 
 use crate::lessons::{LENGTH, WINDOWS, tiny, tokens};
@@ -27,7 +27,7 @@ fn whole(model: &ModelConfig, batch: &TokenBatch) -> Vec<Vec<f32>> {
     gradients.iter().map(|gradient| gradient.clone().into_data().try_into_vec().unwrap()).collect()
 }
 
-fn shared(model: &ModelConfig, tokens: &[u32], members: usize, recompute: Recompute) -> Vec<Vec<f32>> {
+fn shared(model: &ModelConfig, tokens: &[u32], members: usize, recompute: ActivationCheckpointing) -> Vec<Vec<f32>> {
     let initializer = Initializer::new(7, model);
     let specs: Vec<_> = model.parameters().iter().cloned().collect();
     let devices = vec![Device::flex(); members];
@@ -38,14 +38,14 @@ fn shared(model: &ModelConfig, tokens: &[u32], members: usize, recompute: Recomp
         initializer.fill(&specs[parameter], range.start as u64, &mut numbers);
         Ok(numbers)
     };
-    let mut shards = Shards::new(plan, devices, FloatDType::F32, AdamWConfig::default(), fill).unwrap();
+    let mut shards = ShardedParameters::new(plan, devices, FloatDType::F32, AdamWConfig::default(), fill).unwrap();
     let windows: Vec<_> = tokens.chunks(LENGTH + 1).collect();
     let share = windows.len().div_ceil(members);
     let mut batches: Vec<Vec<TokenBatch>> =
         windows.chunks(share).map(|own| vec![TokenBatch::new(&own.concat(), own.len(), model).unwrap()]).collect();
     batches.resize_with(members, Vec::new);
-    let passes = Passes::new(decoders, recompute);
-    passes.loss_backward(&mut Home::of(&mut shards, model), &batches, 1.0 / (windows.len() * LENGTH) as f64);
+    let passes = ForwardBackward::new(decoders, recompute);
+    passes.loss_backward(&mut LearnerWeights::of(&mut shards, model), &batches, 1.0 / (windows.len() * LENGTH) as f64);
     (0..specs.len()).map(|parameter| shards.gradient(parameter)).collect()
 }
 
@@ -57,7 +57,7 @@ fn gradients_are_those_of_the_whole_network() {
         let tokens = tokens(3, model.vocab_size);
         let whole = whole(&model, &TokenBatch::new(&tokens, WINDOWS, &model).unwrap());
         for members in [1, 2, 3, 4, 8] {
-            for recompute in [Recompute::None, Recompute::Every(1)] {
+            for recompute in [ActivationCheckpointing::None, ActivationCheckpointing::Every(1)] {
                 let shared = shared(&model, &tokens, members, recompute);
                 for (parameter, (own, whole)) in shared.iter().zip(&whole).enumerate() {
                     let largest = whole.iter().fold(0f32, |most, value| most.max(value.abs()));

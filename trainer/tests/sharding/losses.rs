@@ -87,7 +87,7 @@ fn handed_over(from: &Learner, device: &str) -> Learner {
     let names: Vec<String> = weights.into_iter().map(|weight| weight.name).collect();
     to.at(from.steps(), from.tokens(), updates, |spec, range| {
         let own = &moments[names.iter().position(|name| *name == spec.name).unwrap()];
-        let part = |pieces: &covey::training::checkpoint::Pieces| -> Vec<f32> {
+        let part = |pieces: &covey::training::checkpoint::ShardedTensor| -> Vec<f32> {
             pieces.iter().flatten().copied().skip(range.start).take(range.len()).collect()
         };
         Ok(Some(covey_optim::inner::Moments { first: part(&own.first), second: part(&own.second) }))

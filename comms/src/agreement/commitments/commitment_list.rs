@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::agreement::validator_set::Quorum;
-use crate::objects::{Commitment, Inclusion, MAX_PEERS};
+use crate::agreement::validator_set::ValidatorSet;
+use crate::objects::{Commitment, DeltaRef, MAX_PEERS};
 use crate::primitives::{Digest, Fields, PeerId};
 
 const MAGIC: [u8; 4] = *b"CVRL";
@@ -17,26 +17,26 @@ const ENTRY_LENGTH: usize = 32 + 4 + Commitment::LENGTH;
 
 /// A commitment as one validator came to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Called {
+pub struct ListedCommitment {
     /// In which of its looks at the bucket the validator first saw it, counted from 1.
     pub look: u32,
     /// What the peer bound itself to.
-    pub commitment: Inclusion,
+    pub commitment: DeltaRef,
 }
 
 /// One validator's list of the commitments of a round: the payload of an envelope of kind
-/// [`Kind::Roll`](crate::objects::envelope::Kind::Roll).
+/// [`Kind::CommitmentList`](crate::objects::envelope::Kind::CommitmentList).
 ///
 /// Names at most [`MAX_PEERS`](crate::objects::MAX_PEERS) peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roll {
+pub struct CommitmentList {
     /// Binds the validator to the secret that it reveals with its verdict.
     pub pledge: Digest,
     /// Who committed.
-    pub entries: BTreeMap<PeerId, Called>,
+    pub entries: BTreeMap<PeerId, ListedCommitment>,
 }
 
-impl Roll {
+impl CommitmentList {
     /// The longest payload of a roll in bytes.
     pub(crate) const MAX_LENGTH: u64 = (FIXED_LENGTH + MAX_PEERS * ENTRY_LENGTH) as u64;
 
@@ -70,7 +70,7 @@ impl Roll {
             if entries.last().is_some_and(|(last, _)| *last >= peer) {
                 return None;
             }
-            entries.push((peer, Called { look: fields.u32()?, commitment: Commitment::cut(&mut fields)? }));
+            entries.push((peer, ListedCommitment { look: fields.u32()?, commitment: Commitment::cut(&mut fields)? }));
         }
         Some(Self { pledge, entries: entries.into_iter().collect() })
     }
@@ -78,11 +78,11 @@ impl Roll {
 
 /// The rolls of one round as far as they are known, each with the digest of its payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rolls(pub(crate) BTreeMap<PeerId, (Digest, Roll)>);
+pub struct CommitmentLists(pub(crate) BTreeMap<PeerId, (Digest, CommitmentList)>);
 
-impl Rolls {
+impl CommitmentLists {
     /// Whether so many validators called the roll that commitments are closed.
-    pub fn are_enough(&self, quorum: &Quorum) -> bool {
+    pub fn are_enough(&self, quorum: &ValidatorSet) -> bool {
         self.0.len() >= quorum.threshold()
     }
 
@@ -92,7 +92,7 @@ impl Rolls {
     }
 
     /// The roll of one validator.
-    pub fn of(&self, validator: PeerId) -> Option<&Roll> {
+    pub fn of(&self, validator: PeerId) -> Option<&CommitmentList> {
         self.0.get(&validator).map(|(_, roll)| roll)
     }
 
@@ -100,9 +100,9 @@ impl Rolls {
     ///
     /// So a validator that lies can neither leave somebody out nor let somebody in by itself. A peer that shows different
     /// commitments to different validators is not in time unless one of them is listed often enough and more often.
-    pub fn timely(&self, quorum: &Quorum) -> BTreeMap<PeerId, Inclusion> {
+    pub fn timely(&self, quorum: &ValidatorSet) -> BTreeMap<PeerId, DeltaRef> {
         let needed = self.0.len().saturating_sub(quorum.spare()).max(1);
-        let mut counts: BTreeMap<PeerId, Vec<(Inclusion, usize)>> = BTreeMap::new();
+        let mut counts: BTreeMap<PeerId, Vec<(DeltaRef, usize)>> = BTreeMap::new();
         for (peer, called) in self.0.values().flat_map(|(_, roll)| &roll.entries) {
             let seen = counts.entry(*peer).or_default();
             match seen.iter_mut().find(|(commitment, _)| *commitment == called.commitment) {
@@ -110,7 +110,7 @@ impl Rolls {
                 None => seen.push((called.commitment, 1)),
             }
         }
-        let best = |seen: Vec<(Inclusion, usize)>| {
+        let best = |seen: Vec<(DeltaRef, usize)>| {
             let most = seen.iter().map(|(_, count)| *count).max().filter(|most| *most >= needed)?;
             let mut first = seen.into_iter().filter(|(_, count)| *count == most);
             let (commitment, _) = first.next()?;
@@ -147,23 +147,23 @@ mod tests {
         PeerId::from_bytes([number; 32])
     }
 
-    fn called(look: u32, content: u8) -> Called {
-        Called { look, commitment: Inclusion::of(&[content]) }
+    fn called(look: u32, content: u8) -> ListedCommitment {
+        ListedCommitment { look, commitment: DeltaRef::of(&[content]) }
     }
 
     /// Rolls of validators 101, 102, …
-    fn rolls(lists: &[&[(u8, u32, u8)]]) -> Rolls {
-        let roll = |list: &[(u8, u32, u8)]| Roll {
+    fn rolls(lists: &[&[(u8, u32, u8)]]) -> CommitmentLists {
+        let roll = |list: &[(u8, u32, u8)]| CommitmentList {
             pledge: Digest::of(b"secret"),
             entries: list.iter().map(|(number, look, content)| (peer(*number), called(*look, *content))).collect(),
         };
-        let signed = |roll: Roll| (Digest::of(&roll.to_bytes()), roll);
+        let signed = |roll: CommitmentList| (Digest::of(&roll.to_bytes()), roll);
         let all = lists.iter().zip(101..).map(|(list, number)| (peer(number), signed(roll(list))));
-        Rolls(all.collect())
+        CommitmentLists(all.collect())
     }
 
-    fn two_of_three() -> Quorum {
-        Quorum::new((101..104).map(peer).collect(), 2).unwrap()
+    fn two_of_three() -> ValidatorSet {
+        ValidatorSet::new((101..104).map(peer).collect(), 2).unwrap()
     }
 
     fn timely(lists: &[&[(u8, u32, u8)]]) -> Vec<u8> {
@@ -184,7 +184,7 @@ mod tests {
         let (one, other): (&[_], &[_]) = (&[(1, 1, 1)], &[(1, 1, 2)]);
         assert_eq!(timely(&[one, other]), Vec::<u8>::new());
         let rolls = rolls(&[one, other, other]);
-        assert_eq!(rolls.timely(&two_of_three())[&peer(1)], Inclusion::of(&[2]));
+        assert_eq!(rolls.timely(&two_of_three())[&peer(1)], DeltaRef::of(&[2]));
     }
 
     #[test]
@@ -200,12 +200,12 @@ mod tests {
         let all = rolls(&[&[(1, 1, 1), (2, 2, 2)]]);
         let roll = all.of(peer(101)).unwrap();
         let bytes = roll.to_bytes();
-        assert_eq!(Roll::parse(&bytes).as_ref(), Some(roll));
-        assert_eq!(Roll::parse(&bytes[..bytes.len() - 1]), None);
-        assert_eq!(Roll::parse(&[&bytes[..], &[0]].concat()), None);
+        assert_eq!(CommitmentList::parse(&bytes).as_ref(), Some(roll));
+        assert_eq!(CommitmentList::parse(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(CommitmentList::parse(&[&bytes[..], &[0]].concat()), None);
         let mut unsorted = bytes.to_vec();
         unsorted[FIXED_LENGTH..].rotate_left(ENTRY_LENGTH);
-        assert_eq!(Roll::parse(&unsorted), None);
+        assert_eq!(CommitmentList::parse(&unsorted), None);
         let names: BTreeSet<_> = roll.entries.keys().collect();
         assert_eq!(names.len(), 2);
     }

@@ -2,4 +2,4 @@
 
 mod commitment_list;
 
-pub use self::commitment_list::{Called, Roll, Rolls};
+pub use self::commitment_list::{CommitmentList, CommitmentLists, ListedCommitment};

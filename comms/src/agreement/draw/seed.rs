@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::objects::Lineage;
-use crate::primitives::{Digest, Identity, NotHex, PeerId, Round, RunId, hex};
+use crate::primitives::{Digest, Keypair, NotHex, PeerId, Round, RunId, hex};
 
 /// What a validator keeps to itself until a round is judged.
 ///
@@ -13,7 +13,7 @@ pub struct RoundSecret([u8; 32]);
 
 impl RoundSecret {
     /// The secret of `validator` for a round that starts from `base`.
-    pub fn of(validator: &Identity, run: RunId, round: Round, base: Lineage) -> Self {
+    pub fn of(validator: &Keypair, run: RunId, round: Round, base: Lineage) -> Self {
         let message = [run.digest().as_bytes(), base.digest().as_bytes(), round.0.to_le_bytes().as_slice()].concat();
         Self(validator.derive("covey round secret 1", &message))
     }
@@ -100,7 +100,7 @@ mod tests {
     fn secrets_come_back_and_differ_by_validator_round_and_base() {
         let run = RunId::of(b"a run");
         let base = Lineage::genesis(run);
-        let secret = |key: u8, round| RoundSecret::of(&Identity::from_secret(&[key; 32]), run, Round(round), base);
+        let secret = |key: u8, round| RoundSecret::of(&Keypair::from_secret(&[key; 32]), run, Round(round), base);
         assert_eq!(secret(1, 1), secret(1, 1));
         let all = [secret(1, 1), secret(2, 1), secret(1, 2)];
         assert!(all.iter().enumerate().all(|(at, one)| !all[..at].contains(one)));

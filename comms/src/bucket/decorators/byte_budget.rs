@@ -11,12 +11,12 @@ use crate::objects::{Key, Prefix};
 
 /// Bytes that may still pass to and from one bucket or several: clones of it spend the same.
 #[derive(Clone, Debug)]
-pub struct Purse {
+pub struct ByteBudget {
     budget: u64,
     left: Arc<Mutex<u64>>,
 }
 
-impl Purse {
+impl ByteBudget {
     /// A purse with `budget` bytes in it.
     pub fn new(budget: u64) -> Self {
         Self { budget, left: Arc::new(Mutex::new(budget)) }
@@ -40,19 +40,19 @@ impl Purse {
 /// Bodies count, also those of failed writes; headers and listings do not. A write that does not fit is not begun, and
 /// what concurrent reads may bring is set aside first, so the budget is never exceeded.
 #[derive(Debug)]
-pub struct ByteBudget<B> {
+pub struct Budgeted<B> {
     inner: B,
-    purse: Purse,
+    purse: ByteBudget,
 }
 
-impl<B: Bucket> ByteBudget<B> {
+impl<B: Bucket> Budgeted<B> {
     /// Lets `budget` bytes pass to and from `inner`.
     pub fn new(inner: B, budget: u64) -> Self {
-        Self::sharing(inner, Purse::new(budget))
+        Self::sharing(inner, ByteBudget::new(budget))
     }
 
     /// Lets pass to and from `inner` what it and all other buckets with the same purse leave in it.
-    pub fn sharing(inner: B, purse: Purse) -> Self {
+    pub fn sharing(inner: B, purse: ByteBudget) -> Self {
         Self { inner, purse }
     }
 
@@ -68,7 +68,7 @@ impl<B: Bucket> ByteBudget<B> {
 
 /// Bytes set aside for a read; what it does not spend goes back when it ends, however it ends.
 struct Reserve<'purse> {
-    purse: &'purse Purse,
+    purse: &'purse ByteBudget,
     bytes: u64,
 }
 
@@ -79,7 +79,7 @@ impl Drop for Reserve<'_> {
 }
 
 #[async_trait]
-impl<B: Bucket> Bucket for ByteBudget<B> {
+impl<B: Bucket> Bucket for Budgeted<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         let mut reserve = self.purse.set_aside(limit);
         match self.inner.get(key, reserve.bytes).await {

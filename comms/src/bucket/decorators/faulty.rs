@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::bucket::bucket::{Bucket, Listed, Put};
 use crate::bucket::error::BucketError;
 use crate::objects::{Key, Prefix};
-use crate::primitives::{Clock, Seeded};
+use crate::primitives::{Clock, SeededRng};
 
 /// How often requests go wrong, each from 0 (never) to 1 (always).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -53,12 +53,12 @@ pub struct Faulty<B> {
     clock: Arc<dyn Clock>,
     rates: FaultRates,
     seed: u64,
-    memory: Mutex<Memory>,
+    memory: Mutex<FaultHistory>,
 }
 
 /// What the layer knows of the past.
 #[derive(Debug, Default)]
-struct Memory {
+struct FaultHistory {
     num_requests: BTreeMap<String, u64>,
     listings: BTreeMap<String, Vec<Listed>>,
 }
@@ -75,9 +75,9 @@ impl<B: Bucket> Faulty<B> {
     }
 
     /// Begins a request: stalls and fails as its fate wants it.
-    async fn begin(&self, verb: &str, what: &(dyn Display + Sync)) -> Result<Fate, BucketError> {
+    async fn begin(&self, verb: &str, what: &(dyn Display + Sync)) -> Result<InjectedFault, BucketError> {
         if self.is_harmless() {
-            return Ok(Fate::default());
+            return Ok(InjectedFault::default());
         }
         let fate = self.fate(verb, what);
         if fate.stalls {
@@ -94,7 +94,7 @@ impl<B: Bucket> Faulty<B> {
         self.rates == FaultRates { stall: self.rates.stall, ..FaultRates::default() }
     }
 
-    fn fate(&self, verb: &str, what: &dyn Display) -> Fate {
+    fn fate(&self, verb: &str, what: &dyn Display) -> InjectedFault {
         let name = format!("{verb} {what}");
         let count = {
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,10 +102,10 @@ impl<B: Bucket> Faulty<B> {
             *count += 1;
             *count
         };
-        let mut dice = Seeded::named(self.seed, &name, count);
+        let mut dice = SeededRng::named(self.seed, &name, count);
         // One draw for each, always in this order, so that one rate does not move the others' faults.
         let mut strikes = |rate: f64| dice.fraction() < rate;
-        Fate {
+        InjectedFault {
             stalls: strikes(self.rates.stalls),
             fails: strikes(self.rates.errors),
             loses_acknowledgement: strikes(self.rates.lost_acknowledgements),
@@ -124,7 +124,7 @@ impl<B: Bucket> Faulty<B> {
 
 /// What befalls one request.
 #[derive(Default)]
-struct Fate {
+struct InjectedFault {
     stalls: bool,
     fails: bool,
     loses_acknowledgement: bool,
@@ -134,7 +134,7 @@ struct Fate {
     cut: f64,
 }
 
-impl Fate {
+impl InjectedFault {
     fn acknowledge<T>(&self, what: &dyn Display, outcome: T) -> Result<T, BucketError> {
         match self.loses_acknowledgement {
             true => Err(spoilt(what, "injected loss of the acknowledgement")),

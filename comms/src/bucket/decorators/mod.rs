@@ -5,7 +5,7 @@ mod faulty;
 mod rate_limit;
 mod retry;
 
-pub use self::byte_budget::{ByteBudget, Purse};
+pub use self::byte_budget::{Budgeted, ByteBudget};
 pub use self::faulty::{FaultRates, Faulty};
-pub use self::rate_limit::{Bandwidth, BandwidthCap, Line};
+pub use self::rate_limit::{RateLimit, RateLimited, RateLimiter};
 pub use self::retry::{Retry, RetryPolicy};

@@ -14,7 +14,7 @@ use crate::primitives::{Clock, Timestamp};
 
 /// The most that may be transferred, in bytes per second; nothing means as much as there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BandwidthCap {
+pub struct RateLimit {
     /// To the bucket.
     pub up: Option<NonZeroU64>,
     /// From the bucket.
@@ -23,14 +23,14 @@ pub struct BandwidthCap {
 
 /// The line to one bucket or to several: clones of it queue behind each other.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct RateLimiter {
     up: Arc<Lane>,
     down: Arc<Lane>,
 }
 
-impl Line {
+impl RateLimiter {
     /// A line with nothing on it.
-    pub fn new(cap: BandwidthCap) -> Self {
+    pub fn new(cap: RateLimit) -> Self {
         Self { up: Arc::new(Lane::new(cap.up)), down: Arc::new(Lane::new(cap.down)) }
     }
 }
@@ -40,20 +40,20 @@ impl Line {
 /// An object travels at the speed of the line; then the line rests as long as the object is worth. Objects that come in
 /// together queue. Headers and listings are not counted.
 #[derive(Debug)]
-pub struct Bandwidth<B> {
+pub struct RateLimited<B> {
     inner: B,
     clock: Arc<dyn Clock>,
-    line: Line,
+    line: RateLimiter,
 }
 
-impl<B: Bucket> Bandwidth<B> {
+impl<B: Bucket> RateLimited<B> {
     /// Caps transfers with `inner`.
-    pub fn new(inner: B, clock: Arc<dyn Clock>, cap: BandwidthCap) -> Self {
-        Self::on(inner, clock, Line::new(cap))
+    pub fn new(inner: B, clock: Arc<dyn Clock>, cap: RateLimit) -> Self {
+        Self::on(inner, clock, RateLimiter::new(cap))
     }
 
     /// Caps transfers with `inner` and with all other buckets on the same line together.
-    pub fn on(inner: B, clock: Arc<dyn Clock>, line: Line) -> Self {
+    pub fn on(inner: B, clock: Arc<dyn Clock>, line: RateLimiter) -> Self {
         Self { inner, clock, line }
     }
 
@@ -88,7 +88,7 @@ impl Lane {
 }
 
 #[async_trait]
-impl<B: Bucket> Bucket for Bandwidth<B> {
+impl<B: Bucket> Bucket for RateLimited<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         let body = self.inner.get(key, limit).await?;
         self.pay(&self.line.down, body.len() as u64).await;

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use crate::bucket::bucket::{Bucket, Listed, Put};
 use crate::bucket::error::BucketError;
 use crate::objects::{Key, Prefix};
-use crate::primitives::{Clock, Seeded, Timestamp, within};
+use crate::primitives::{Clock, SeededRng, Timestamp, within};
 
 /// How patiently requests are repeated.
 ///
@@ -56,13 +56,13 @@ pub struct Retry<B> {
     inner: B,
     clock: Arc<dyn Clock>,
     policy: RetryPolicy,
-    jitter: Mutex<Seeded>,
+    jitter: Mutex<SeededRng>,
 }
 
 impl<B: Bucket> Retry<B> {
     /// Repeats requests to `inner`; peers should bring different seeds.
     pub fn new(inner: B, clock: Arc<dyn Clock>, policy: RetryPolicy, jitter_seed: u64) -> Self {
-        Self { inner, clock, policy, jitter: Mutex::new(Seeded::new(jitter_seed)) }
+        Self { inner, clock, policy, jitter: Mutex::new(SeededRng::new(jitter_seed)) }
     }
 
     async fn persist<'a, T>(

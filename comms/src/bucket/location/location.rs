@@ -15,7 +15,7 @@ use super::address_policy;
 use super::credentials::Access;
 use crate::bucket::bucket::Bucket;
 use crate::bucket::error::BucketError;
-use crate::bucket::stores::{MemoryBucket, StoreBucket};
+use crate::bucket::stores::{MemoryBucket, ObjectStoreBucket};
 use crate::primitives::Clock;
 
 /// How long a store may take to accept a connection.
@@ -169,7 +169,7 @@ pub fn open(location: &Location, access: &Access, clock: Arc<dyn Clock>) -> Resu
     }
 }
 
-impl StoreBucket {
+impl ObjectStoreBucket {
     /// The bucket in a folder that exists.
     ///
     /// # Errors
@@ -187,16 +187,16 @@ impl StoreBucket {
     }
 }
 
-fn open_folder(path: &Path) -> Result<StoreBucket, BucketError> {
+fn open_folder(path: &Path) -> Result<ObjectStoreBucket, BucketError> {
     if !path.is_dir() {
         return Err(BucketError::Missing { location: path.display().to_string() });
     }
     // Synchronised, because an object that is written once must not be half there after a power cut.
     let store = LocalFileSystem::new_with_prefix(path).map_err(misconfigured)?.with_fsync(true);
-    Ok(StoreBucket::new(Arc::new(store), object_store::path::Path::default()))
+    Ok(ObjectStoreBucket::new(Arc::new(store), object_store::path::Path::default()))
 }
 
-fn open_s3(bucket: &str, prefix: &str, access: &Access) -> Result<StoreBucket, BucketError> {
+fn open_s3(bucket: &str, prefix: &str, access: &Access) -> Result<ObjectStoreBucket, BucketError> {
     // Once per process; whoever came first chose the same or knows better.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = ClientOptions::new()
@@ -221,7 +221,7 @@ fn open_s3(bucket: &str, prefix: &str, access: &Access) -> Result<StoreBucket, B
         builder = builder.with_token(token.reveal());
     }
     let store = builder.build().map_err(misconfigured)?;
-    Ok(StoreBucket::new(Arc::new(store), prefix.into()))
+    Ok(ObjectStoreBucket::new(Arc::new(store), prefix.into()))
 }
 
 fn misconfigured(error: object_store::Error) -> BucketError {
@@ -325,7 +325,7 @@ mod tests {
     fn a_folder_that_is_not_there_is_not_created() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("absent");
-        assert!(matches!(StoreBucket::folder(&path), Err(BucketError::Missing { .. })));
+        assert!(matches!(ObjectStoreBucket::folder(&path), Err(BucketError::Missing { .. })));
         assert!(!path.exists());
     }
 
@@ -333,7 +333,7 @@ mod tests {
     fn a_bucket_behind_s3_opens_with_keys_and_without() {
         let keys = Some(("us".into(), crate::bucket::location::credentials::Secret::new("hush")));
         for access in [Access::default(), Access { keys, ..Access::default() }] {
-            let bucket = StoreBucket::s3("bkt", "prefix", &access).unwrap();
+            let bucket = ObjectStoreBucket::s3("bkt", "prefix", &access).unwrap();
             assert!(!format!("{bucket:?}").contains("hush"), "{bucket:?}");
         }
     }

@@ -12,13 +12,13 @@ use tokio::time::{Instant, Sleep};
 ///
 /// Covers clients that stop within a header or a body, those that stop reading an answer, and those that went away
 /// without a word; each would hold a connection, and perhaps a half-written body, for ever.
-pub(super) struct Patience<S> {
+pub(super) struct IdleTimeout<S> {
     stream: S,
     limit: Duration,
     alarm: Pin<Box<Sleep>>,
 }
 
-impl<S: Unpin> Patience<S> {
+impl<S: Unpin> IdleTimeout<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, alarm: Box::pin(tokio::time::sleep(limit)) }
     }
@@ -40,13 +40,13 @@ impl<S: Unpin> Patience<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.wait(context, |stream, context| stream.poll_read(context, buffer))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.wait(context, |stream, context| stream.poll_write(context, bytes))
     }
@@ -87,7 +87,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let limit = Duration::from_millis(200);
-            let mut server = Patience::new(listener.accept().await.unwrap().0, limit);
+            let mut server = IdleTimeout::new(listener.accept().await.unwrap().0, limit);
             let (mut bytes, begun) = ([0; 8], Instant::now());
             for _ in 0..3 {
                 tokio::time::sleep(limit * 3 / 4).await;

@@ -21,10 +21,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::error::ServerError;
-use super::idle_timeout::Patience;
+use super::idle_timeout::IdleTimeout;
 use super::options::ServerOptions;
-use crate::bucket::server::auth::{Gate, Keyring};
-use crate::bucket::server::files::{Depot, staging};
+use crate::bucket::server::auth::{Authorizer, Keyring};
+use crate::bucket::server::files::{ObjectFiles, staging};
 use crate::bucket::server::http::exchange;
 use crate::bucket::server::routes::{Operations, Uploads};
 use crate::primitives::{Clock, SystemClock};
@@ -80,11 +80,11 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Bind`].
-    pub async fn bind(self, address: SocketAddr) -> Result<Bound, ServerError> {
+    pub async fn bind(self, address: SocketAddr) -> Result<BoundServer, ServerError> {
         let broken = |source| ServerError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(broken)?;
         let address = listener.local_addr().map_err(broken)?;
-        Ok(Bound { server: self, listener, address })
+        Ok(BoundServer { server: self, listener, address })
     }
 }
 
@@ -92,10 +92,10 @@ fn service(store: Arc<dyn ObjectStore>, options: ServerOptions) -> S3Service {
     let ServerOptions { bucket, admin, master, peers, validators, public_read, max_object } = options;
     let mut builder = S3ServiceBuilder::new(Operations {
         bucket: bucket.clone(),
-        depot: Depot::new(store, max_object),
+        depot: ObjectFiles::new(store, max_object),
         uploads: Uploads::new(SystemClock.now(), max_object),
     });
-    builder.set_access(Gate { bucket, admin: admin.0.clone(), validators, public_read });
+    builder.set_access(Authorizer { bucket, admin: admin.0.clone(), validators, public_read });
     builder.set_auth(Keyring { admin, master, peers });
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits()))));
     builder.build()
@@ -114,13 +114,13 @@ fn limits() -> S3Config {
 }
 
 /// A server at its address, which lets clients connect from now on and answers them once it [serves](Self::serve).
-pub struct Bound {
+pub struct BoundServer {
     server: Server,
     listener: TcpListener,
     address: SocketAddr,
 }
 
-impl Bound {
+impl BoundServer {
     /// Where it listens, with the port that was found.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -164,7 +164,7 @@ impl Bound {
 async fn converse(stream: TcpStream, service: S3Service, watcher: Watcher) {
     // Answers are short, and somebody waits for them.
     let _ = stream.set_nodelay(true);
-    let stream = TokioIo::new(Patience::new(stream, SILENCE));
+    let stream = TokioIo::new(IdleTimeout::new(stream, SILENCE));
     let answer = service_fn(move |request| exchange(service.clone(), request));
     let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(stream, answer);
     // However it ended, there is nobody left to tell.

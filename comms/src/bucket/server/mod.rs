@@ -10,5 +10,5 @@ mod options;
 pub(crate) mod routes;
 
 pub use self::error::ServerError;
-pub use self::listener::{Bound, Server};
+pub use self::listener::{BoundServer, Server};
 pub use self::options::ServerOptions;

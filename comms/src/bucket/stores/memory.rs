@@ -17,11 +17,11 @@ use crate::primitives::{Clock, Timestamp};
 #[derive(Clone, Debug)]
 pub struct MemoryBucket {
     clock: Arc<dyn Clock>,
-    objects: Arc<Mutex<BTreeMap<Key, Object>>>,
+    objects: Arc<Mutex<BTreeMap<Key, StoredObject>>>,
 }
 
 #[derive(Debug)]
-struct Object {
+struct StoredObject {
     body: Bytes,
     modified: Timestamp,
 }
@@ -32,7 +32,7 @@ impl MemoryBucket {
         Self { clock, objects: Arc::default() }
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, Object>> {
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, StoredObject>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,7 +55,7 @@ impl Bucket for MemoryBucket {
             Entry::Occupied(entry) if entry.get().body == body => Ok(Put::Unchanged),
             Entry::Occupied(_) => Ok(Put::Occupied),
             Entry::Vacant(place) => {
-                place.insert(Object { body, modified });
+                place.insert(StoredObject { body, modified });
                 Ok(Put::Created)
             }
         }

@@ -4,4 +4,4 @@ mod memory;
 mod object_store;
 
 pub use self::memory::MemoryBucket;
-pub use self::object_store::StoreBucket;
+pub use self::object_store::ObjectStoreBucket;

@@ -24,13 +24,13 @@ const MAX_LISTING: usize = 1_000_000;
 
 /// The part of an object store below a path.
 #[derive(Clone, Debug)]
-pub struct StoreBucket {
+pub struct ObjectStoreBucket {
     store: Arc<dyn ObjectStore>,
     root: Path,
     looks_first: bool,
 }
 
-impl StoreBucket {
+impl ObjectStoreBucket {
     /// The part of `store` below `root`, for stores that no URL reaches.
     pub fn new(store: Arc<dyn ObjectStore>, root: Path) -> Self {
         Self { store, root, looks_first: false }
@@ -83,7 +83,7 @@ impl StoreBucket {
 }
 
 #[async_trait]
-impl Bucket for StoreBucket {
+impl Bucket for ObjectStoreBucket {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         let answer = self.store.get(&self.path(key)).await.map_err(|error| meaning(key, error))?;
         let announced = answer.meta.size;

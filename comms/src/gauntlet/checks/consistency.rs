@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use super::similarity::Overlap;
-use crate::gauntlet::conduct::Book;
+use super::similarity::SimilarPair;
+use crate::gauntlet::conduct::PeerTable;
 use crate::gauntlet::judge::Gauntlet;
-use crate::gauntlet::observations::{Inputs, Presence};
+use crate::gauntlet::observations::{Observations, Participation};
 use crate::gauntlet::scoring::Age;
 use crate::gauntlet::shortlist::Shortlist;
 use crate::gauntlet::verdict::Difference;
@@ -14,7 +14,7 @@ use crate::primitives::{PeerId, Round};
 
 impl Gauntlet {
     /// Finds the first input that cannot be.
-    pub(crate) fn check_inputs(&self, before: &Book, inputs: &Inputs) -> Result<(), Difference> {
+    pub(crate) fn check_inputs(&self, before: &PeerTable, inputs: &Observations) -> Result<(), Difference> {
         inputs.check_chance()?;
         inputs.check_peers()?;
         let shortlist = self.shortlist_of(before, inputs);
@@ -37,7 +37,7 @@ impl Gauntlet {
     }
 }
 
-impl Inputs {
+impl Observations {
     /// Round 0 enlists and knows no chance; all others have a secret.
     fn check_chance(&self) -> Result<(), Difference> {
         if !self.outer.are_valid() {
@@ -64,7 +64,7 @@ impl Inputs {
             return Err(strange("strangers", "nobody who has a seat or asks for one", peer));
         }
         for (peer, seated) in &self.seated {
-            if let Presence::Silent(reason) = seated.presence
+            if let Participation::Silent(reason) = seated.presence
                 && !reason.is_silence()
             {
                 return Err(strange(&format!("seated.{peer}.presence.silent"), "a silence", &reason));
@@ -94,8 +94,8 @@ impl Inputs {
 }
 
 /// Whether two deltas can overlap so.
-fn is_possible(overlap: &Overlap, admitted: &BTreeSet<PeerId>, earlier: &BTreeSet<PeerId>) -> bool {
-    let Overlap { one, other, age, shared, total, first } = *overlap;
+fn is_possible(overlap: &SimilarPair, admitted: &BTreeSet<PeerId>, earlier: &BTreeSet<PeerId>) -> bool {
+    let SimilarPair { one, other, age, shared, total, first } = *overlap;
     let are_there = match age {
         Age::Current => {
             one < other && admitted.contains(&other) && first.is_none_or(|first| first == one || first == other)

@@ -4,6 +4,6 @@ mod consistency;
 mod similarity;
 mod sketch;
 
-pub(crate) use self::similarity::Likeness;
-pub use self::similarity::{Overlap, OverlapConfig};
+pub(crate) use self::similarity::Similarity;
+pub use self::similarity::{SimilarPair, SimilarityConfig};
 pub use self::sketch::Sketch;

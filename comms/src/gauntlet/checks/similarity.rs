@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::sketch::Sketch;
-use crate::gauntlet::config::Problem;
+use crate::gauntlet::config::FieldProblem;
 use crate::gauntlet::judge::Gauntlet;
-use crate::gauntlet::observations::Inputs;
+use crate::gauntlet::observations::Observations;
 use crate::gauntlet::scoring::Age;
 use crate::primitives::{PeerId, Round};
 
 /// From which share of common places on two deltas are too much alike; each level is at least the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct OverlapConfig {
+pub struct SimilarityConfig {
     /// Suspicious.
     pub high: f64,
     /// Surely no chance.
@@ -30,7 +30,7 @@ pub struct OverlapConfig {
     pub settled: u32,
 }
 
-impl Default for OverlapConfig {
+impl Default for SimilarityConfig {
     fn default() -> Self {
         Self { high: 0.4, max: 0.5, mega: 0.6, verbatim: 0.9, settled: 20 }
     }
@@ -38,7 +38,7 @@ impl Default for OverlapConfig {
 
 /// How much alike two deltas are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Likeness {
+pub(crate) enum Similarity {
     /// Suspicious.
     High,
     /// Surely no chance.
@@ -47,8 +47,8 @@ pub(crate) enum Likeness {
     Mega,
 }
 
-impl OverlapConfig {
-    pub(crate) fn check(&self) -> Result<(), Problem> {
+impl SimilarityConfig {
+    pub(crate) fn check(&self) -> Result<(), FieldProblem> {
         let levels = [0.0, self.high, self.max, self.mega, self.verbatim, 1.0];
         match levels.is_sorted() && self.high > 0.0 {
             true => Ok(()),
@@ -59,14 +59,14 @@ impl OverlapConfig {
     /// What an overlap means for a peer in a round; nothing, if it may be chance.
     ///
     /// In the first rounds a delta that is much like another one is suspicious if its peer did not learn it from its own data.
-    fn likeness(&self, round: Round, overlap: &Overlap, is_author: Option<bool>) -> Option<Likeness> {
+    fn likeness(&self, round: Round, overlap: &SimilarPair, is_author: Option<bool>) -> Option<Similarity> {
         let share = overlap.share();
         if round.0 < self.settled || overlap.one == overlap.other {
             let is_suspicious = share >= self.mega && is_author == Some(false);
-            let is_copy = (share >= self.verbatim).then_some(Likeness::Mega);
-            return is_copy.or(is_suspicious.then_some(Likeness::High));
+            let is_copy = (share >= self.verbatim).then_some(Similarity::Mega);
+            return is_copy.or(is_suspicious.then_some(Similarity::High));
         }
-        let levels = [(self.mega, Likeness::Mega), (self.max, Likeness::Max), (self.high, Likeness::High)];
+        let levels = [(self.mega, Similarity::Mega), (self.max, Similarity::Max), (self.high, Similarity::High)];
         levels.into_iter().find(|(level, _)| share >= *level).map(|(_, likeness)| likeness)
     }
 }
@@ -74,7 +74,7 @@ impl OverlapConfig {
 /// Two deltas that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Overlap {
+pub struct SimilarPair {
     /// Whose delta of the round it is.
     pub one: PeerId,
     /// Whose delta is like it: the higher id, if both are of the round.
@@ -89,7 +89,7 @@ pub struct Overlap {
     pub first: Option<PeerId>,
 }
 
-impl Overlap {
+impl SimilarPair {
     /// What of two deltas is the same, from 0 to 1.
     pub fn share(&self) -> f64 {
         if self.total == 0 { 0.0 } else { self.shared as f64 / self.total as f64 }
@@ -127,19 +127,19 @@ impl Gauntlet {
         current: &BTreeMap<PeerId, Sketch>,
         earlier: &BTreeMap<PeerId, Sketch>,
         first: impl Fn(PeerId, PeerId) -> Option<PeerId>,
-    ) -> Vec<Overlap> {
+    ) -> Vec<SimilarPair> {
         let lowest = self.config.overlap.high;
         let mut all = Vec::new();
         for (one, sketch) in current {
             let alike = |(other, theirs): (&PeerId, &Sketch)| {
-                Overlap::between(sketch, theirs, lowest).map(|(shared, total)| (*other, shared, total))
+                SimilarPair::between(sketch, theirs, lowest).map(|(shared, total)| (*other, shared, total))
             };
             let later = current.range(*one..).filter(|(other, _)| *other != one);
             all.extend(later.filter_map(alike).map(|(other, shared, total)| {
                 let first = first(*one, other);
-                Overlap { one: *one, other, age: Age::Current, shared, total, first }
+                SimilarPair { one: *one, other, age: Age::Current, shared, total, first }
             }));
-            all.extend(earlier.iter().filter_map(alike).map(|(other, shared, total)| Overlap {
+            all.extend(earlier.iter().filter_map(alike).map(|(other, shared, total)| SimilarPair {
                 one: *one,
                 other,
                 age: Age::Previous,
@@ -148,12 +148,12 @@ impl Gauntlet {
                 first: Some(other),
             }));
         }
-        all.sort_by_key(Overlap::place);
+        all.sort_by_key(SimilarPair::place);
         all
     }
 
     /// Who copied, and how much at the most.
-    pub(crate) fn copies(&self, inputs: &Inputs) -> BTreeMap<PeerId, Likeness> {
+    pub(crate) fn copies(&self, inputs: &Observations) -> BTreeMap<PeerId, Similarity> {
         let mut copies = BTreeMap::new();
         for overlap in &inputs.overlaps {
             for peer in offenders(overlap, inputs) {
@@ -167,7 +167,7 @@ impl Gauntlet {
     }
 }
 
-impl Overlap {
+impl SimilarPair {
     /// Where it stands in a list.
     pub(crate) fn place(&self) -> (PeerId, PeerId, Age) {
         (self.one, self.other, self.age)
@@ -175,8 +175,8 @@ impl Overlap {
 }
 
 /// Whoever was not first. If they came together, who did not learn it from his own data; if that says nothing, both.
-fn offenders(overlap: &Overlap, inputs: &Inputs) -> Vec<PeerId> {
-    let Overlap { one, other, .. } = *overlap;
+fn offenders(overlap: &SimilarPair, inputs: &Observations) -> Vec<PeerId> {
+    let SimilarPair { one, other, .. } = *overlap;
     if overlap.age == Age::Previous {
         return vec![one];
     }
@@ -191,6 +191,6 @@ fn offenders(overlap: &Overlap, inputs: &Inputs) -> Vec<PeerId> {
 }
 
 /// Whether a peer learned its delta from its own data, if that was measured.
-fn is_author(peer: PeerId, inputs: &Inputs) -> Option<bool> {
+fn is_author(peer: PeerId, inputs: &Observations) -> Option<bool> {
     inputs.measurements.get(&peer).map(|measurement| measurement.favours_own())
 }

@@ -7,7 +7,7 @@ use crate::primitives::hex;
 
 /// Up to eight outcomes, written oldest first: `+` for what went well, `-` for what did not.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Recent {
+pub struct OutcomeWindow {
     /// One bit for each outcome, the newest lowest; set if it did not go well.
     failures: u8,
     length: u8,
@@ -18,7 +18,7 @@ pub struct Recent {
 #[error("not up to eight of + and -")]
 pub struct NotOutcomes;
 
-impl Recent {
+impl OutcomeWindow {
     /// Outcomes that are remembered at most.
     pub const LENGTH: u32 = u8::BITS;
 
@@ -39,20 +39,20 @@ impl Recent {
     }
 }
 
-impl fmt::Display for Recent {
+impl fmt::Display for OutcomeWindow {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut outcomes = (0..self.length).rev().map(|place| self.failures >> place & 1);
         outcomes.try_for_each(|failure| formatter.write_str(if failure == 1 { "-" } else { "+" }))
     }
 }
 
-impl fmt::Debug for Recent {
+impl fmt::Debug for OutcomeWindow {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
 }
 
-impl FromStr for Recent {
+impl FromStr for OutcomeWindow {
     type Err = NotOutcomes;
 
     fn from_str(text: &str) -> Result<Self, NotOutcomes> {
@@ -65,7 +65,7 @@ impl FromStr for Recent {
     }
 }
 
-hex::written_as_text!(Recent);
+hex::written_as_text!(OutcomeWindow);
 
 #[cfg(test)]
 mod tests {
@@ -73,13 +73,13 @@ mod tests {
 
     #[test]
     fn the_last_eight_are_remembered_and_come_back_from_text() {
-        let mut recent = Recent::default();
+        let mut recent = OutcomeWindow::default();
         for outcome in [false, true, true, true, false, true, true, false, false] {
             recent.push(outcome);
             assert_eq!(recent.to_string().parse(), Ok(recent));
         }
         assert_eq!(recent.to_string(), "+++-++--");
         assert_eq!((recent.failures(), recent.failures_in_a_row()), (3, 2));
-        assert!("+".repeat(9).parse::<Recent>().is_err() && "x".parse::<Recent>().is_err());
+        assert!("+".repeat(9).parse::<OutcomeWindow>().is_err() && "x".parse::<OutcomeWindow>().is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome_window::Recent;
+use super::outcome_window::OutcomeWindow;
 use crate::gauntlet::config::GauntletConfig;
 use crate::gauntlet::scoring::Rating;
 use crate::primitives::{PeerId, Round};
@@ -12,7 +12,7 @@ use crate::primitives::{PeerId, Round};
 /// One peer's record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Standing {
+pub struct PeerRecord {
     /// How its deltas compare with those of others.
     pub rating: Rating,
     /// Moving average, from -1 to 1, of whether its deltas help more on the windows that it was assigned than on others.
@@ -28,9 +28,9 @@ pub struct Standing {
     /// When it had a seat or asked for one last.
     pub last_seen: Round,
     /// Its last evaluations: whether its deltas helped.
-    pub evaluated: Recent,
+    pub evaluated: OutcomeWindow,
     /// Its last tries to deliver: whether a delta that can be read was there in time.
-    pub delivered: Recent,
+    pub delivered: OutcomeWindow,
     /// Rounds in a row in which nothing came.
     pub silences: u32,
     /// How often it was banned.
@@ -39,7 +39,7 @@ pub struct Standing {
     pub banned_until: Option<Round>,
 }
 
-impl Standing {
+impl PeerRecord {
     /// The record of somebody who is first heard of in `round`.
     pub fn newcomer(config: &GauntletConfig, round: Round) -> Self {
         Self {
@@ -50,8 +50,8 @@ impl Standing {
             evaluations: 0,
             last_evaluated: round,
             last_seen: round,
-            evaluated: Recent::default(),
-            delivered: Recent::default(),
+            evaluated: OutcomeWindow::default(),
+            delivered: OutcomeWindow::default(),
             silences: 0,
             bans: 0,
             banned_until: None,
@@ -102,16 +102,16 @@ impl Standing {
 
 /// The records of everybody who is known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Book(BTreeMap<PeerId, Standing>);
+pub struct PeerTable(BTreeMap<PeerId, PeerRecord>);
 
-impl Book {
+impl PeerTable {
     /// The record of a peer.
-    pub fn get(&self, peer: PeerId) -> Option<&Standing> {
+    pub fn get(&self, peer: PeerId) -> Option<&PeerRecord> {
         self.0.get(&peer)
     }
 
     /// All records in ascending order of peers.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (PeerId, &Standing)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (PeerId, &PeerRecord)> {
         self.0.iter().map(|(peer, standing)| (*peer, standing))
     }
 
@@ -126,21 +126,21 @@ impl Book {
     }
 
     /// The record of a peer that was seen in `round`, a new one if need be.
-    pub(crate) fn seen(&mut self, config: &GauntletConfig, peer: PeerId, round: Round) -> &mut Standing {
-        let standing = self.0.entry(peer).or_insert_with(|| Standing::newcomer(config, round));
+    pub(crate) fn seen(&mut self, config: &GauntletConfig, peer: PeerId, round: Round) -> &mut PeerRecord {
+        let standing = self.0.entry(peer).or_insert_with(|| PeerRecord::newcomer(config, round));
         standing.last_seen = round;
         standing
     }
 
     /// Forgets those who have been away for long and have done their time.
     pub(crate) fn forget(&mut self, config: &GauntletConfig, round: Round) {
-        let is_recent = |standing: &Standing| round.0.saturating_sub(standing.last_seen.0) <= config.memory;
+        let is_recent = |standing: &PeerRecord| round.0.saturating_sub(standing.last_seen.0) <= config.memory;
         self.0.retain(|_, standing| is_recent(standing) || standing.is_banned(round));
     }
 }
 
-impl FromIterator<(PeerId, Standing)> for Book {
-    fn from_iter<T: IntoIterator<Item = (PeerId, Standing)>>(records: T) -> Self {
+impl FromIterator<(PeerId, PeerRecord)> for PeerTable {
+    fn from_iter<T: IntoIterator<Item = (PeerId, PeerRecord)>>(records: T) -> Self {
         Self(records.into_iter().collect())
     }
 }

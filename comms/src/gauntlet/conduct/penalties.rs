@@ -7,9 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome_window::Recent;
-use super::peer_record::Standing;
-use crate::gauntlet::checks::Likeness;
+use super::outcome_window::OutcomeWindow;
+use super::peer_record::PeerRecord;
+use crate::gauntlet::checks::Similarity;
 use crate::gauntlet::config::GauntletConfig;
 use crate::objects::Exclusion;
 use crate::primitives::{PeerId, Round};
@@ -129,12 +129,12 @@ pub(crate) struct Conduct {
     /// It was measured, or could not be, and nobody else is to blame for what came out.
     pub(crate) is_answerable: bool,
     /// It is like another one.
-    pub(crate) likeness: Option<Likeness>,
+    pub(crate) likeness: Option<Similarity>,
 }
 
 impl GauntletConfig {
     /// All penalties for a peer's conduct, in the order in which they are carried out.
-    pub(crate) fn penalties(&self, standing: &Standing, conduct: Conduct, round: Round) -> Vec<(Offence, Effect)> {
+    pub(crate) fn penalties(&self, standing: &PeerRecord, conduct: Conduct, round: Round) -> Vec<(Offence, Effect)> {
         let ban = Effect::BannedUntil(self.ban_end(standing, round));
         let for_silence = match conduct.silence {
             Some(Exclusion::Missing) if standing.silences > self.penalties.inactive_rounds => {
@@ -147,18 +147,18 @@ impl GauntletConfig {
         let for_delta = conduct.is_invalid.then_some((Offence::Invalid, Effect::Cut(0.0)));
         let has_failed = conduct.is_invalid || conduct.silence.is_some_and(|reason| reason != Exclusion::Missing);
         let is_unreliable = has_failed && standing.delivered.failures() >= self.penalties.unreliable;
-        let is_negative = conduct.is_answerable && standing.evaluated.failures() > Recent::LENGTH / 2;
+        let is_negative = conduct.is_answerable && standing.evaluated.failures() > OutcomeWindow::LENGTH / 2;
         let for_copy = conduct.likeness.map(|likeness| match likeness {
-            Likeness::High => (Offence::Similar, Effect::Cut(self.penalties.similar)),
-            Likeness::Max => (Offence::Copied, Effect::Reset),
-            Likeness::Mega => (Offence::Plagiarised, ban),
+            Similarity::High => (Offence::Similar, Effect::Cut(self.penalties.similar)),
+            Similarity::Max => (Offence::Copied, Effect::Reset),
+            Similarity::Mega => (Offence::Plagiarised, ban),
         });
         let for_harm = is_negative.then_some((Offence::Negative, Effect::Cut(self.penalties.negative)));
         let for_all = is_unreliable.then_some((Offence::Unreliable, ban));
         [for_silence, for_delta, for_harm, for_all, for_copy].into_iter().flatten().collect()
     }
 
-    fn undelivered(&self, standing: &Standing) -> f64 {
+    fn undelivered(&self, standing: &PeerRecord) -> f64 {
         let [first, second, further] = self.penalties.undelivered;
         match standing.delivered.failures_in_a_row() {
             0 | 1 => first,
@@ -168,13 +168,13 @@ impl GauntletConfig {
     }
 
     /// A ban begins with the round after this one.
-    fn ban_end(&self, standing: &Standing, round: Round) -> Round {
+    fn ban_end(&self, standing: &PeerRecord, round: Round) -> Round {
         let times = 1_u32.checked_shl(standing.bans.min(16)).unwrap_or(u32::MAX);
         Round(round.0.saturating_add(1).saturating_add(self.penalties.ban_rounds.saturating_mul(times)))
     }
 
     /// Carries a penalty out.
-    pub(crate) fn punish(&self, standing: &mut Standing, effect: Effect) {
+    pub(crate) fn punish(&self, standing: &mut PeerRecord, effect: Effect) {
         match effect {
             Effect::Cut(factor) => {
                 let left = standing.trust * factor;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::evaluator::Measurement;
 use super::rating::Rating;
-use crate::gauntlet::conduct::{Book, Standing};
+use crate::gauntlet::conduct::{PeerRecord, PeerTable};
 use crate::gauntlet::judge::Gauntlet;
-use crate::gauntlet::observations::Inputs;
+use crate::gauntlet::observations::Observations;
 use crate::primitives::{PeerId, Round};
 
 /// What came out for everybody who was evaluated.
@@ -22,7 +22,12 @@ pub(crate) struct Evaluation {
 
 impl Gauntlet {
     /// Rates all evaluated peers.
-    pub(crate) fn evaluate(&self, book: &mut Book, inputs: &Inputs, evaluated: &BTreeSet<PeerId>) -> Evaluation {
+    pub(crate) fn evaluate(
+        &self,
+        book: &mut PeerTable,
+        inputs: &Observations,
+        evaluated: &BTreeSet<PeerId>,
+    ) -> Evaluation {
         let usable = |peer: &PeerId| inputs.measurements.get(peer).filter(|measurement| measurement.is_usable());
         let is_invalid = |peer: &PeerId| inputs.refused.contains_key(peer) || inputs.measurements.contains_key(peer);
         let score = |peer: &PeerId| match usable(peer) {
@@ -49,7 +54,7 @@ impl Gauntlet {
     ///
     /// Deltas that are about as good as good ones draw: else chance decides among the honest, and a third of them would
     /// have no score for long, because a rating only says who is better than whom.
-    fn ratings(&self, book: &Book, scores: &BTreeMap<PeerId, f64>, good: f64) -> Vec<Rating> {
+    fn ratings(&self, book: &PeerTable, scores: &BTreeMap<PeerId, f64>, good: f64) -> Vec<Rating> {
         let rating = |peer: &PeerId| book.get(*peer).map_or(self.config.rating.newcomer(), |standing| standing.rating);
         let players: Vec<Rating> = scores.keys().map(rating).collect();
         let draw = Some(good * self.config.draw_share).filter(|draw| *draw > 0.0).unwrap_or(f64::MAX);
@@ -59,7 +64,7 @@ impl Gauntlet {
     }
 
     /// Takes one evaluation into a peer's moving average; trust comes back as slowly as an average.
-    fn learn(&self, standing: &mut Standing, is_credit: bool, round: Round) {
+    fn learn(&self, standing: &mut PeerRecord, is_credit: bool, round: Round) {
         let decay = self.config.bma_decay;
         let indicator = if is_credit { 1.0 } else { -1.0 };
         standing.bma = decay * standing.bma + (1.0 - decay) * indicator;

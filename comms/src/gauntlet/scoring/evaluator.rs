@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::agreement::draw::Seed;
 use crate::gauntlet::checks::Sketch;
-use crate::membership::Seat;
+use crate::membership::Slot;
 use crate::objects::{Exclusion, OuterSettings};
 use crate::primitives::{Digest, PeerId, Round};
 
 /// Why an examination could not be made; nobody is to blame for it but the machine.
-pub type ExaminerError = Box<dyn std::error::Error + Send + Sync>;
+pub type EvaluatorError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Mean losses on the same windows without a delta, with it, and with what is common to all, in nats per token.
 ///
@@ -21,7 +21,7 @@ pub type ExaminerError = Box<dyn std::error::Error + Send + Sync>;
 /// that, so it tells of far fewer windows whether a peer has learned from them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Losses {
+pub struct ProbeLosses {
     /// With the weights as the round found them.
     pub before: f64,
     /// With the weights as the delta would move them.
@@ -30,7 +30,7 @@ pub struct Losses {
     pub typical: f64,
 }
 
-impl Losses {
+impl ProbeLosses {
     /// By how much the loss falls, relative to what it was; negative if it rises.
     ///
     /// A loss that was zero already can only rise: by how much, then, is all that there is to say.
@@ -57,9 +57,9 @@ impl Losses {
 #[serde(deny_unknown_fields)]
 pub struct Measurement {
     /// On windows that its peer was assigned.
-    pub own: Losses,
+    pub own: ProbeLosses,
     /// On windows that nobody was assigned, the same for all peers of the round.
-    pub random: Losses,
+    pub random: ProbeLosses,
 }
 
 impl Measurement {
@@ -82,7 +82,7 @@ impl Measurement {
 
 /// Deltas whose effect is to be measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Trial<'round> {
+pub struct EvaluationRequest<'round> {
     /// The round.
     pub round: Round,
     /// What windows are drawn from.
@@ -96,7 +96,7 @@ pub struct Trial<'round> {
     /// Everybody whose delta may be read; norms are clipped to their median.
     pub admitted: &'round BTreeSet<PeerId>,
     /// Whose deltas to measure, all of them admitted, and where they sit: that decides what they were assigned.
-    pub evaluated: &'round BTreeMap<PeerId, Seat>,
+    pub evaluated: &'round BTreeMap<PeerId, Slot>,
 }
 
 /// Which round a delta is of.
@@ -110,7 +110,7 @@ pub enum Age {
 }
 
 /// Reads deltas and tries them on the weights that the round starts from, which it holds.
-pub trait Examiner {
+pub trait Evaluator {
     /// Reads a delta and keeps it for the calls below.
     ///
     /// # Errors
@@ -132,13 +132,13 @@ pub trait Examiner {
     ///
     /// # Errors
     /// Whatever keeps this machine from measuring.
-    fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError>;
+    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError>;
 
     /// The digest of the weights as they are after the round, if it is applied with the deltas of `included`.
     ///
     /// # Errors
     /// Whatever keeps this machine from computing it.
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, ExaminerError>;
+    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError>;
 
     /// Forgets all deltas.
     fn clear(&mut self);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::difference::Difference;
-use crate::gauntlet::conduct::Book;
-use crate::gauntlet::judge::{Gauntlet, Outcome};
-use crate::gauntlet::observations::Inputs;
-use crate::gauntlet::scoring::{Losses, Measurement};
+use crate::gauntlet::conduct::PeerTable;
+use crate::gauntlet::judge::{Gauntlet, RoundOutcome};
+use crate::gauntlet::observations::Observations;
+use crate::gauntlet::scoring::{Measurement, ProbeLosses};
 use crate::primitives::{Digest, PeerId};
 
 const VERSION: u16 = 1;
@@ -23,9 +23,9 @@ pub struct Verdict {
     /// The digest of the verdict that the round before ended with; nothing in round 0.
     pub previous: Option<Digest>,
     /// What was observed.
-    pub inputs: Inputs,
+    pub inputs: Observations,
     /// What follows from it.
-    pub outcome: Outcome,
+    pub outcome: RoundOutcome,
     /// The digest of the weights after the round.
     pub weights: Digest,
 }
@@ -74,14 +74,14 @@ impl VerdictError {
 /// The document as it is stored.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document<V> {
+struct VerdictDocument<V> {
     version: u16,
     verdict: V,
 }
 
 /// The only field that is read of a document of an unknown version.
 #[derive(Deserialize)]
-struct Version {
+struct VerdictVersion {
     version: u16,
 }
 
@@ -91,7 +91,7 @@ impl Verdict {
 
     /// The one encoding of this verdict.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let document = Document { version: VERSION, verdict: self };
+        let document = VerdictDocument { version: VERSION, verdict: self };
         serde_json::to_vec(&document).expect("names, numbers and maps by text are JSON")
     }
 
@@ -104,11 +104,11 @@ impl Verdict {
         if got > Self::MAX_LENGTH {
             return Err(VerdictError::TooLong { limit: Self::MAX_LENGTH, got });
         }
-        let Version { version: got } = serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
+        let VerdictVersion { version: got } = serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
         if got != VERSION {
             return Err(VerdictError::UnknownVersion { expected: VERSION, got });
         }
-        let document: Document<Self> = serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
+        let document: VerdictDocument<Self> = serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
         match document.verdict.to_bytes() == bytes {
             true => Ok(document.verdict),
             false => Err(VerdictError::NotCanonical),
@@ -121,7 +121,7 @@ impl Verdict {
     ///
     /// # Errors
     /// The first difference.
-    pub fn check(&self, gauntlet: &Gauntlet, before: &Book) -> Result<(), Difference> {
+    pub fn check(&self, gauntlet: &Gauntlet, before: &PeerTable) -> Result<(), Difference> {
         gauntlet.check_inputs(before, &self.inputs)?;
         Difference::between("outcome", &gauntlet.judge(before, &self.inputs), &self.outcome)
     }
@@ -132,7 +132,7 @@ impl Verdict {
     /// The first difference.
     pub fn hold_to(&self, ours: &Self, tolerance: f64) -> Result<(), Difference> {
         Difference::between("previous", &ours.previous, &self.previous)?;
-        let without_losses = |inputs: &Inputs| Inputs { measurements: BTreeMap::new(), ..inputs.clone() };
+        let without_losses = |inputs: &Observations| Observations { measurements: BTreeMap::new(), ..inputs.clone() };
         Difference::between("inputs", &without_losses(&ours.inputs), &without_losses(&self.inputs))?;
         self.compare_measurements(&ours.inputs.measurements, tolerance)?;
         Difference::between("weights", &ours.weights, &self.weights)
@@ -159,7 +159,7 @@ impl Verdict {
     }
 }
 
-fn compare_losses(path: &str, expected: &Losses, got: &Losses, tolerance: f64) -> Result<(), Difference> {
+fn compare_losses(path: &str, expected: &ProbeLosses, got: &ProbeLosses, tolerance: f64) -> Result<(), Difference> {
     let pairs = [
         ("before", expected.before, got.before),
         ("after", expected.after, got.after),

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::bucket::{Bucket, BucketError};
-use crate::ledger::entry::{Entry, Place};
+use crate::ledger::entry::{Entry, EntryPosition};
 use crate::ledger::error::LedgerError;
-use crate::ledger::ledger::{Ledger, Line};
-use crate::ledger::operation::Statement;
-use crate::ledger::rejection::Refusal;
-use crate::ledger::state::Charter;
+use crate::ledger::ledger::{Ledger, NumberedEntry};
+use crate::ledger::operation::Operation;
+use crate::ledger::rejection::Rejection;
+use crate::ledger::state::Genesis;
 use crate::objects::{Key, Prefix};
-use crate::primitives::{Clock, Identity, Seeded};
+use crate::primitives::{Clock, Keypair, SeededRng};
 
 /// How often others may be faster before a writer gives up.
 const MOST_ATTEMPTS: u32 = 40;
@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const READ_AHEAD: usize = 16;
 
 /// What lies under a number.
-type Object = Result<bytes::Bytes, Refusal>;
+type LogObject = Result<bytes::Bytes, Rejection>;
 
 /// A chain of entries under [`Key::LedgerEntry`], from the run's id on.
 ///
@@ -40,22 +40,22 @@ type Object = Result<bytes::Bytes, Refusal>;
 #[derive(Debug)]
 pub struct BucketLog {
     bucket: Arc<dyn Bucket>,
-    charter: Charter,
+    charter: Genesis,
     clock: Arc<dyn Clock>,
-    jitter: Mutex<Seeded>,
-    known: Mutex<Known>,
+    jitter: Mutex<SeededRng>,
+    known: Mutex<LogState>,
 }
 
 /// Everything that was read.
 #[derive(Clone, Debug)]
-struct Known {
-    lines: Vec<Line>,
-    next: Place,
+struct LogState {
+    lines: Vec<NumberedEntry>,
+    next: EntryPosition,
 }
 
-impl Known {
+impl LogState {
     /// Verifies the next object.
-    fn push(&mut self, object: Object) {
+    fn push(&mut self, object: LogObject) {
         let entry = object.and_then(|bytes| Entry::open(&bytes, &self.next));
         let number = self.next.number;
         if let Ok(entry) = &entry {
@@ -63,23 +63,23 @@ impl Known {
         }
         // The last number of all is never written: a list of so many is not there.
         self.next.number = number.saturating_add(1);
-        self.lines.push(Line { number, entry });
+        self.lines.push(NumberedEntry { number, entry });
     }
 }
 
 impl BucketLog {
     /// The log in `bucket`; writers should bring different seeds for the pauses after lost races.
-    pub fn new(bucket: Arc<dyn Bucket>, charter: Charter, clock: Arc<dyn Clock>, jitter_seed: u64) -> Self {
-        let known = Known { lines: Vec::new(), next: Place::genesis(charter.run) };
-        Self { bucket, charter, clock, jitter: Mutex::new(Seeded::new(jitter_seed)), known: Mutex::new(known) }
+    pub fn new(bucket: Arc<dyn Bucket>, charter: Genesis, clock: Arc<dyn Clock>, jitter_seed: u64) -> Self {
+        let known = LogState { lines: Vec::new(), next: EntryPosition::genesis(charter.run) };
+        Self { bucket, charter, clock, jitter: Mutex::new(SeededRng::new(jitter_seed)), known: Mutex::new(known) }
     }
 
     /// Never held while something is awaited.
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, LogState> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Place {
+    fn next(&self) -> EntryPosition {
         self.known().next
     }
 
@@ -88,7 +88,7 @@ impl BucketLog {
         let first = self.next().number;
         let numbers = self.listed(first).await?;
         let unbroken = (first..).zip(numbers).take_while(|(expected, got)| expected == got).map(|(number, _)| number);
-        let objects: Vec<Option<Object>> =
+        let objects: Vec<Option<LogObject>> =
             stream::iter(unbroken).map(|number| self.download(number)).buffered(READ_AHEAD).try_collect().await?;
         self.take_in(first, objects.into_iter().map_while(|object| object));
         Ok(())
@@ -105,17 +105,19 @@ impl BucketLog {
     }
 
     /// What lies under a number; nothing if it is gone again.
-    async fn download(&self, number: u64) -> Result<Option<Object>, LedgerError> {
+    async fn download(&self, number: u64) -> Result<Option<LogObject>, LedgerError> {
         match self.bucket.get(&Key::LedgerEntry(number), Entry::MAX_LENGTH as u64).await {
             Ok(bytes) => Ok(Some(Ok(bytes))),
-            Err(BucketError::TooLarge { announced: got, limit, .. }) => Ok(Some(Err(Refusal::TooLarge { got, limit }))),
+            Err(BucketError::TooLarge { announced: got, limit, .. }) => {
+                Ok(Some(Err(Rejection::TooLarge { got, limit })))
+            }
             Err(BucketError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Adds objects from number `first` on; those that another task took in meanwhile are passed over.
-    fn take_in(&self, first: u64, objects: impl Iterator<Item = Object>) {
+    fn take_in(&self, first: u64, objects: impl Iterator<Item = LogObject>) {
         let mut known = self.known();
         for (number, object) in (first..).zip(objects) {
             if number == known.next.number {
@@ -141,11 +143,11 @@ impl BucketLog {
 
 #[async_trait]
 impl Ledger for BucketLog {
-    fn charter(&self) -> &Charter {
+    fn charter(&self) -> &Genesis {
         &self.charter
     }
 
-    async fn read(&self, since: u64) -> Result<Vec<Line>, LedgerError> {
+    async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
         self.refresh().await?;
         let start = usize::try_from(since).unwrap_or(usize::MAX);
         Ok(self.known().lines.get(start..).unwrap_or_default().to_vec())
@@ -153,9 +155,9 @@ impl Ledger for BucketLog {
 
     async fn append(
         &self,
-        author: &Identity,
-        statement: Statement,
-        successor: Option<&Identity>,
+        author: &Keypair,
+        statement: Operation,
+        successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         for attempt in 0..MOST_ATTEMPTS {
             self.refresh().await?;

@@ -4,23 +4,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::ledger::entry::{Entry, Place};
+use crate::ledger::entry::{Entry, EntryPosition};
 use crate::ledger::error::LedgerError;
-use crate::ledger::ledger::{Ledger, Line};
-use crate::ledger::operation::Statement;
-use crate::ledger::state::Charter;
-use crate::primitives::Identity;
+use crate::ledger::ledger::{Ledger, NumberedEntry};
+use crate::ledger::operation::Operation;
+use crate::ledger::state::Genesis;
+use crate::primitives::Keypair;
 
 /// Entries that are gone with the process; all clones share them.
 #[derive(Clone, Debug)]
 pub struct MemoryLedger {
-    charter: Charter,
+    charter: Genesis,
     entries: Arc<Mutex<Vec<Entry>>>,
 }
 
 impl MemoryLedger {
     /// An empty ledger.
-    pub fn new(charter: Charter) -> Self {
+    pub fn new(charter: Genesis) -> Self {
         Self { charter, entries: Arc::default() }
     }
 
@@ -31,26 +31,27 @@ impl MemoryLedger {
 
 #[async_trait]
 impl Ledger for MemoryLedger {
-    fn charter(&self) -> &Charter {
+    fn charter(&self) -> &Genesis {
         &self.charter
     }
 
-    async fn read(&self, since: u64) -> Result<Vec<Line>, LedgerError> {
+    async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
         let entries = self.entries();
-        let lines = (0_u64..).zip(entries.iter()).map(|(number, entry)| Line { number, entry: Ok(entry.clone()) });
+        let lines =
+            (0_u64..).zip(entries.iter()).map(|(number, entry)| NumberedEntry { number, entry: Ok(entry.clone()) });
         Ok(lines.skip_while(|line| line.number < since).collect())
     }
 
     async fn append(
         &self,
-        author: &Identity,
-        statement: Statement,
-        successor: Option<&Identity>,
+        author: &Keypair,
+        statement: Operation,
+        successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         let mut entries = self.entries();
         let number = entries.len() as u64;
         let after = entries.last().map_or(*self.charter.run.digest(), Entry::digest);
-        let place = Place { run: self.charter.run, number, after };
+        let place = EntryPosition { run: self.charter.run, number, after };
         entries.push(Entry::seal(author, place, statement, successor)?);
         Ok(number)
     }

@@ -4,6 +4,6 @@ mod state;
 mod tally;
 mod validator_set_change;
 
-pub use self::state::{Membership, Record, State};
+pub use self::state::{KeyRecord, LedgerState, Membership};
 pub use self::tally::Tally;
-pub use self::validator_set_change::{Charter, Council, MAX_VALIDATORS};
+pub use self::validator_set_change::{Genesis, MAX_VALIDATORS, ValidatorSetChange};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::tally::Tally;
-use super::validator_set_change::{Charter, Council};
+use super::validator_set_change::{Genesis, ValidatorSetChange};
 use crate::ledger::entry::Entry;
-use crate::ledger::ledger::Line;
-use crate::ledger::operation::{CheckpointDigest, Scores, Statement};
-use crate::ledger::rejection::Refusal;
+use crate::ledger::ledger::NumberedEntry;
+use crate::ledger::operation::{CheckpointDigest, Operation, Scores};
+use crate::ledger::rejection::Rejection;
 use crate::primitives::PeerId;
 
 /// Whether a key takes part.
@@ -31,7 +31,7 @@ pub enum Membership {
 
 /// What a ledger knows of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct KeyRecord {
     /// The number of the entry by which the key came in, for the last time.
     pub since: u64,
     /// The key before it, if it came in by a rotation.
@@ -44,18 +44,18 @@ pub struct Record {
 
 /// The ledger at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct LedgerState {
     next: u64,
-    peers: BTreeMap<PeerId, Record>,
-    council: Council,
-    votes: BTreeMap<PeerId, Council>,
+    peers: BTreeMap<PeerId, KeyRecord>,
+    council: ValidatorSetChange,
+    votes: BTreeMap<PeerId, ValidatorSetChange>,
     scores: Tally<Scores>,
     checkpoints: Tally<CheckpointDigest>,
 }
 
-impl State {
+impl LedgerState {
     /// A ledger without an entry.
-    pub fn genesis(charter: &Charter) -> Self {
+    pub fn genesis(charter: &Genesis) -> Self {
         Self {
             next: 0,
             peers: BTreeMap::new(),
@@ -70,7 +70,7 @@ impl State {
     ///
     /// # Errors
     /// Why it has no effect.
-    pub fn apply(&mut self, line: &Line) -> Result<(), Refusal> {
+    pub fn apply(&mut self, line: &NumberedEntry) -> Result<(), Rejection> {
         self.next = line.number.saturating_add(1);
         let entry = line.entry.as_ref().map_err(Clone::clone)?;
         self.permits(entry.author(), entry.statement())?;
@@ -82,63 +82,63 @@ impl State {
     ///
     /// # Errors
     /// Why it would have no effect.
-    pub fn permits(&self, author: PeerId, statement: &Statement) -> Result<(), Refusal> {
+    pub fn permits(&self, author: PeerId, statement: &Operation) -> Result<(), Rejection> {
         statement.check()?;
         match statement {
-            Statement::Register { .. } => self.permits_register(author),
-            Statement::Announce { .. } | Statement::Leave {} => self.permits_member(author),
-            Statement::Rotate { to } => self.permits_rotate(author, *to),
-            Statement::Scores(scores) => {
+            Operation::Register { .. } => self.permits_register(author),
+            Operation::Announce { .. } | Operation::Leave {} => self.permits_member(author),
+            Operation::Rotate { to } => self.permits_rotate(author, *to),
+            Operation::Scores(scores) => {
                 self.permits_validator(author)?;
                 self.scores.permits(scores.round, author)
             }
-            Statement::Checkpoint(checkpoint) => {
+            Operation::Checkpoint(checkpoint) => {
                 self.permits_validator(author)?;
                 self.checkpoints.permits(checkpoint.round, author)
             }
-            Statement::Validators(council) => self.permits_vote(author, council),
+            Operation::Validators(council) => self.permits_vote(author, council),
         }
     }
 
-    fn permits_register(&self, peer: PeerId) -> Result<(), Refusal> {
+    fn permits_register(&self, peer: PeerId) -> Result<(), Rejection> {
         match self.peers.get(&peer).map(|record| record.membership) {
             None | Some(Membership::Left { .. }) => Ok(()),
-            Some(Membership::Active) => Err(Refusal::AlreadyMember { peer }),
-            Some(Membership::Rotated { .. }) => Err(Refusal::GivenUp { peer }),
+            Some(Membership::Active) => Err(Rejection::AlreadyMember { peer }),
+            Some(Membership::Rotated { .. }) => Err(Rejection::GivenUp { peer }),
         }
     }
 
-    fn permits_member(&self, peer: PeerId) -> Result<(), Refusal> {
+    fn permits_member(&self, peer: PeerId) -> Result<(), Rejection> {
         match self.is_member(peer) {
             true => Ok(()),
-            false => Err(Refusal::NotMember { peer }),
+            false => Err(Rejection::NotMember { peer }),
         }
     }
 
-    fn permits_rotate(&self, from: PeerId, to: PeerId) -> Result<(), Refusal> {
+    fn permits_rotate(&self, from: PeerId, to: PeerId) -> Result<(), Rejection> {
         self.permits_member(from)?;
         if let Some(peer) = [from, to].into_iter().find(|peer| self.council.members.contains(peer)) {
-            return Err(Refusal::ValidatorKey { peer });
+            return Err(Rejection::ValidatorKey { peer });
         }
         match self.peers.contains_key(&to) {
-            true => Err(Refusal::KeyInUse { peer: to }),
+            true => Err(Rejection::KeyInUse { peer: to }),
             false => Ok(()),
         }
     }
 
-    fn permits_validator(&self, peer: PeerId) -> Result<(), Refusal> {
+    fn permits_validator(&self, peer: PeerId) -> Result<(), Rejection> {
         match self.council.members.contains(&peer) {
             true => Ok(()),
-            false => Err(Refusal::NotValidator { peer }),
+            false => Err(Rejection::NotValidator { peer }),
         }
     }
 
-    fn permits_vote(&self, peer: PeerId, council: &Council) -> Result<(), Refusal> {
+    fn permits_vote(&self, peer: PeerId, council: &ValidatorSetChange) -> Result<(), Rejection> {
         self.permits_validator(peer)?;
         let expected = self.council.generation.saturating_add(1);
         match council.generation == expected {
             true => Ok(()),
-            false => Err(Refusal::WrongGeneration { expected, got: council.generation }),
+            false => Err(Rejection::WrongGeneration { expected, got: council.generation }),
         }
     }
 
@@ -146,31 +146,31 @@ impl State {
     fn take_in(&mut self, number: u64, entry: &Entry) {
         let author = entry.author();
         match entry.statement() {
-            Statement::Register { bucket } => {
+            Operation::Register { bucket } => {
                 self.enter(author, number, None, bucket.clone());
             }
-            Statement::Announce { bucket } => {
+            Operation::Announce { bucket } => {
                 if let Some(record) = self.peers.get_mut(&author) {
                     record.bucket.clone_from(bucket);
                 }
             }
-            Statement::Rotate { to } => {
+            Operation::Rotate { to } => {
                 let bucket = self.retire(author, Membership::Rotated { at: number, to: *to });
                 self.enter(*to, number, Some(author), bucket);
             }
-            Statement::Leave {} => {
+            Operation::Leave {} => {
                 self.retire(author, Membership::Left { at: number });
             }
-            Statement::Scores(scores) => self.scores.add(scores.round, author, *scores, &self.council),
-            Statement::Checkpoint(checkpoint) => {
+            Operation::Scores(scores) => self.scores.add(scores.round, author, *scores, &self.council),
+            Operation::Checkpoint(checkpoint) => {
                 self.checkpoints.add(checkpoint.round, author, *checkpoint, &self.council);
             }
-            Statement::Validators(council) => self.vote(author, council),
+            Operation::Validators(council) => self.vote(author, council),
         }
     }
 
     fn enter(&mut self, peer: PeerId, since: u64, formerly: Option<PeerId>, bucket: Option<String>) {
-        self.peers.insert(peer, Record { since, formerly, bucket, membership: Membership::Active });
+        self.peers.insert(peer, KeyRecord { since, formerly, bucket, membership: Membership::Active });
     }
 
     /// Ends a membership and gives the bucket that was announced.
@@ -181,7 +181,7 @@ impl State {
     }
 
     /// A validator's last vote counts; enough equal ones make new validators.
-    fn vote(&mut self, validator: PeerId, council: &Council) {
+    fn vote(&mut self, validator: PeerId, council: &ValidatorSetChange) {
         self.votes.insert(validator, council.clone());
         let agreeing = self.votes.values().filter(|vote| *vote == council).count();
         if agreeing >= self.council.threshold as usize {
@@ -201,13 +201,13 @@ impl State {
     }
 
     /// Every key that ever took part.
-    pub fn peers(&self) -> &BTreeMap<PeerId, Record> {
+    pub fn peers(&self) -> &BTreeMap<PeerId, KeyRecord> {
         &self.peers
     }
 
     /// The keys that take part.
-    pub fn members(&self) -> impl Iterator<Item = (PeerId, &Record)> {
-        let active = |record: &Record| record.membership == Membership::Active;
+    pub fn members(&self) -> impl Iterator<Item = (PeerId, &KeyRecord)> {
+        let active = |record: &KeyRecord| record.membership == Membership::Active;
         self.peers.iter().filter(move |(_, record)| active(record)).map(|(peer, record)| (*peer, record))
     }
 
@@ -222,12 +222,12 @@ impl State {
     }
 
     /// Who validates.
-    pub fn council(&self) -> &Council {
+    pub fn council(&self) -> &ValidatorSetChange {
         &self.council
     }
 
     /// Which other validators the validators want.
-    pub fn votes(&self) -> &BTreeMap<PeerId, Council> {
+    pub fn votes(&self) -> &BTreeMap<PeerId, ValidatorSetChange> {
         &self.votes
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::validator_set_change::Council;
-use crate::ledger::rejection::Refusal;
+use super::validator_set_change::ValidatorSetChange;
+use crate::ledger::rejection::Rejection;
 use crate::primitives::{PeerId, Round};
 
 /// What was said about one round.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Said<T> {
+struct RoundClaims<T> {
     by: BTreeMap<PeerId, T>,
     agreed: Option<T>,
 }
@@ -18,7 +18,7 @@ struct Said<T> {
 /// - Each validator speaks once on a round.
 /// - What as many as the threshold said at the time stays agreed, whoever validates later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tally<T>(BTreeMap<Round, Said<T>>);
+pub struct Tally<T>(BTreeMap<Round, RoundClaims<T>>);
 
 impl<T> Default for Tally<T> {
     fn default() -> Self {
@@ -28,15 +28,15 @@ impl<T> Default for Tally<T> {
 
 impl<T: Copy + PartialEq> Tally<T> {
     /// Whether `validator` may speak on `round`.
-    pub(super) fn permits(&self, round: Round, validator: PeerId) -> Result<(), Refusal> {
+    pub(super) fn permits(&self, round: Round, validator: PeerId) -> Result<(), Rejection> {
         match self.said(round, validator) {
-            Some(_) => Err(Refusal::AlreadySaid { validator, round }),
+            Some(_) => Err(Rejection::AlreadySaid { validator, round }),
             None => Ok(()),
         }
     }
 
-    pub(super) fn add(&mut self, round: Round, validator: PeerId, what: T, council: &Council) {
-        let said = self.0.entry(round).or_insert_with(|| Said { by: BTreeMap::new(), agreed: None });
+    pub(super) fn add(&mut self, round: Round, validator: PeerId, what: T, council: &ValidatorSetChange) {
+        let said = self.0.entry(round).or_insert_with(|| RoundClaims { by: BTreeMap::new(), agreed: None });
         said.by.insert(validator, what);
         let agreeing = said.by.iter().filter(|(peer, said)| council.members.contains(peer) && **said == what).count();
         if said.agreed.is_none() && agreeing >= council.threshold as usize {

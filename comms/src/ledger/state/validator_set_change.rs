@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::rejection::Refusal;
+use crate::ledger::rejection::Rejection;
 use crate::primitives::{Digest, PeerId, RunId};
 
 /// The most validators that a run can have: every entry that names them must stay small.
@@ -16,7 +16,7 @@ pub const MAX_VALIDATORS: usize = 64;
 /// - The threshold is more than half of them, so that two halves cannot agree on different things, and not more than all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Council {
+pub struct ValidatorSetChange {
     /// How often it changed before; the run's first has zero.
     pub generation: u64,
     /// Whose word counts.
@@ -29,20 +29,20 @@ pub struct Council {
     pub accounts: Option<Digest>,
 }
 
-impl Council {
+impl ValidatorSetChange {
     /// Holds the council to its invariants.
     ///
     /// # Errors
-    /// [`Refusal::Council`].
-    pub fn check(&self) -> Result<(), Refusal> {
+    /// [`Rejection::ValidatorSetChange`].
+    pub fn check(&self) -> Result<(), Rejection> {
         let count = self.members.len();
         let threshold = usize::try_from(self.threshold).unwrap_or(usize::MAX);
         if !(1..=MAX_VALIDATORS).contains(&count) {
-            return Err(Refusal::Council { reason: format!("{count} validators are not 1 to {MAX_VALIDATORS}") });
+            return Err(Rejection::Council { reason: format!("{count} validators are not 1 to {MAX_VALIDATORS}") });
         }
         if threshold > count || threshold <= count / 2 {
             let reason = format!("threshold {threshold} is not more than half of {count} validators and at most all");
-            return Err(Refusal::Council { reason });
+            return Err(Rejection::Council { reason });
         }
         Ok(())
     }
@@ -51,20 +51,20 @@ impl Council {
 /// What a ledger begins with: the run that it belongs to and the run's first validators, as the run's description names
 /// both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Charter {
+pub struct Genesis {
     /// The run.
     pub run: RunId,
     /// Its first validators; their generation is zero.
-    pub council: Council,
+    pub council: ValidatorSetChange,
 }
 
-impl Charter {
+impl Genesis {
     /// The charter of a run whose description names these validators and this threshold.
     ///
     /// # Errors
-    /// [`Refusal::Council`] if they make no council.
-    pub fn new(run: RunId, validators: BTreeSet<PeerId>, threshold: u32) -> Result<Self, Refusal> {
-        let council = Council { generation: 0, members: validators, threshold, accounts: None };
+    /// [`Rejection::ValidatorSetChange`] if they make no council.
+    pub fn new(run: RunId, validators: BTreeSet<PeerId>, threshold: u32) -> Result<Self, Rejection> {
+        let council = ValidatorSetChange { generation: 0, members: validators, threshold, accounts: None };
         council.check()?;
         Ok(Self { run, council })
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::error::EnvelopeError;
 use crate::objects::lineage::Lineage;
-use crate::primitives::{Digest, Domain, Fields, Identity, PeerId, Round, RunId, Signature};
+use crate::primitives::{Digest, Domain, Fields, Keypair, PeerId, Round, RunId, Signature};
 
 /// What every envelope begins with.
 pub(crate) const MAGIC: [u8; 4] = *b"CVEY";
@@ -289,7 +289,7 @@ pub struct Envelope {
 
 impl Envelope {
     /// Signs a payload in the name of `author`.
-    pub fn seal(author: &Identity, subject: Subject, payload: Bytes) -> Self {
+    pub fn seal(author: &Keypair, subject: Subject, payload: Bytes) -> Self {
         let header = Header {
             subject,
             peer: author.peer(),

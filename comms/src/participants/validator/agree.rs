@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::propose::manifest;
-use super::round_state::Stage;
+use super::round_state::RoundStage;
 use super::validator::Validator;
-use super::verify::{Audit, Known};
+use super::verify::{VerdictVerifier, VerifierInputs};
 use crate::agreement::{Certificate, Vote};
-use crate::gauntlet::scoring::Examiner;
+use crate::gauntlet::scoring::Evaluator;
 use crate::gauntlet::verdict::Verdict;
 use crate::objects::envelope::{Envelope, Kind, Subject};
 use crate::objects::{Key, Manifest, OuterSettings};
@@ -59,7 +59,7 @@ impl Validator {
     pub(super) async fn audit_others(
         &mut self,
         outer: OuterSettings,
-        examiner: &mut dyn Examiner,
+        examiner: &mut dyn Evaluator,
     ) -> Result<bool, CommsError> {
         let (round, base, run) = (self.session.round, self.session.base, self.run().clone());
         let turns: Vec<PeerId> = run.description().quorum.turns(round).collect();
@@ -77,7 +77,7 @@ impl Validator {
 
     /// Whether it is worth looking at the proposal of whoever has this turn: always, until this validator agreed to one.
     fn has_come(&self, turn: u32) -> bool {
-        let Stage::Judging { since } = self.session.stage else { return false };
+        let RoundStage::Judging { since } = self.session.stage else { return false };
         self.session.agreed.is_empty() || self.run().clock().now() >= since + self.rules().takeover * turn
     }
 
@@ -87,10 +87,10 @@ impl Validator {
         digest: Digest,
         verdict: &Verdict,
         outer: OuterSettings,
-        examiner: &mut dyn Examiner,
+        examiner: &mut dyn Evaluator,
     ) -> Result<(), CommsError> {
         let run = self.run().clone();
-        let audit = Audit {
+        let audit = VerdictVerifier {
             run: &run,
             gauntlet: &self.gauntlet,
             last: self.history.back(),
@@ -98,7 +98,7 @@ impl Validator {
             previous: self.precedent.verdict,
             outer: Some(outer),
         };
-        let known = Known {
+        let known = VerifierInputs {
             called: &self.session.called,
             fetched: &mut self.session.fetched,
             earlier: Some(&self.precedent.deltas),

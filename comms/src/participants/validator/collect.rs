@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
-use super::round_state::Stage;
+use super::round_state::RoundStage;
 use super::validator::Validator;
-use crate::agreement::commitments::{Called, Roll};
+use crate::agreement::commitments::{CommitmentList, ListedCommitment};
 use crate::agreement::draw::RoundSecret;
 use crate::objects::envelope::{Envelope, Kind, Subject};
 use crate::objects::{Key, MAX_PEERS, Prefix};
@@ -25,7 +25,7 @@ impl Validator {
         self.look_for_signs().await?;
         if self.is_enlistment() {
             let is_complete = self.newcomers().len() >= self.rules().min_peers as usize;
-            return Ok(is_complete && self.turn_to(Stage::Judging { since: now }));
+            return Ok(is_complete && self.turn_to(RoundStage::Judging { since: now }));
         }
         self.look_for_commitments().await?;
         self.note_deadline();
@@ -38,10 +38,10 @@ impl Validator {
             self.call_roll().await?;
         }
         let until = run.clock().now() + self.rules().reveal;
-        Ok(self.session.rolls.are_enough(quorum) && self.turn_to(Stage::Revealing { until }))
+        Ok(self.session.rolls.are_enough(quorum) && self.turn_to(RoundStage::Revealing { until }))
     }
 
-    pub(super) fn turn_to(&mut self, stage: Stage) -> bool {
+    pub(super) fn turn_to(&mut self, stage: RoundStage) -> bool {
         self.session.stage = stage;
         true
     }
@@ -82,7 +82,7 @@ impl Validator {
         let arrivals: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
         for (peer, arrival) in arrivals {
             if let Some(commitment) = readable(arrival)? {
-                self.session.called.insert(peer, Called { look: self.session.look, commitment });
+                self.session.called.insert(peer, ListedCommitment { look: self.session.look, commitment });
             }
         }
         Ok(())
@@ -109,7 +109,7 @@ impl Validator {
         let run = self.run().clone();
         let (round, base) = (self.session.round, self.session.base);
         let pledge = RoundSecret::of(&self.identity, run.id(), round, base).pledge();
-        let roll = Roll { pledge, entries: self.session.called.clone() };
+        let roll = CommitmentList { pledge, entries: self.session.called.clone() };
         let subject = Subject { run: run.id(), round, kind: Kind::Roll, base };
         let object = Envelope::seal(&self.identity, subject, roll.to_bytes()).to_bytes();
         let key = Key::Roll(round, self.me());
@@ -129,7 +129,7 @@ impl Validator {
         let found = run.deliveries(self.session.round, &missing).await?;
         self.session.revealed.extend(found.iter().filter_map(|listed| listed.key.owner()));
         let are_all_there = missing.iter().all(|peer| self.session.revealed.contains(peer));
-        Ok((is_due || are_all_there) && self.turn_to(Stage::Judging { since: run.clock().now() }))
+        Ok((is_due || are_all_there) && self.turn_to(RoundStage::Judging { since: run.clock().now() }))
     }
 }
 

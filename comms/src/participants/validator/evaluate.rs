@@ -5,27 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use futures_util::stream::{StreamExt, iter};
 
-use crate::agreement::commitments::Rolls;
+use crate::agreement::commitments::CommitmentLists;
 use crate::agreement::draw::Seed;
 use crate::bucket::BucketError;
-use crate::gauntlet::checks::{Overlap, Sketch};
-use crate::gauntlet::conduct::Book;
-use crate::gauntlet::scoring::{Age, Examiner, Measurement, Trial};
+use crate::gauntlet::checks::{SimilarPair, Sketch};
+use crate::gauntlet::conduct::PeerTable;
+use crate::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, Measurement};
 use crate::gauntlet::{Gauntlet, Shortlist};
-use crate::membership::Seat;
+use crate::membership::Slot;
 use crate::objects::envelope::{Author, Envelope, Expectation, Kind};
-use crate::objects::{Exclusion, Inclusion, Lineage, OuterSettings};
+use crate::objects::{DeltaRef, Exclusion, Lineage, OuterSettings};
 use crate::primitives::{PeerId, Round};
 use crate::run::{CONCURRENCY, CommsError, Run};
 
 /// Deltas as they came, or why they are refused.
-pub(super) type Fetched = BTreeMap<PeerId, Result<(Inclusion, Bytes), Exclusion>>;
+pub(super) type Fetched = BTreeMap<PeerId, Result<(DeltaRef, Bytes), Exclusion>>;
 
 /// Fetches the deltas of `wanted` that are not in `fetched` yet; gives those that are out of reach.
 pub(super) async fn fetch_deltas(
     run: &Run,
     (round, base): (Round, Lineage),
-    wanted: &BTreeMap<PeerId, Inclusion>,
+    wanted: &BTreeMap<PeerId, DeltaRef>,
     fetched: &mut Fetched,
 ) -> Result<BTreeSet<PeerId>, CommsError> {
     let unknown = wanted.iter().filter(|(peer, _)| !fetched.contains_key(peer));
@@ -56,7 +56,7 @@ async fn open_delta(
     run: &Run,
     (round, base): (Round, Lineage),
     peer: PeerId,
-    commitment: Inclusion,
+    commitment: DeltaRef,
 ) -> Result<Bytes, CommsError> {
     let expectation = Expectation {
         run: run.id(),
@@ -78,24 +78,24 @@ async fn open_delta(
 
 /// What examining the shortlisted deltas brought to light.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct EvaluationResults {
     pub(super) refused: BTreeMap<PeerId, Exclusion>,
     pub(super) admitted: BTreeSet<PeerId>,
     pub(super) earlier: BTreeSet<PeerId>,
-    pub(super) overlaps: Vec<Overlap>,
+    pub(super) overlaps: Vec<SimilarPair>,
 }
 
 /// Has `examiner` read the deltas, and compares how long they are and what they look like, with each other and with those of
 /// the round before.
 pub(super) fn examine(
-    (gauntlet, book): (&Gauntlet, &Book),
-    examiner: &mut dyn Examiner,
+    (gauntlet, book): (&Gauntlet, &PeerTable),
+    examiner: &mut dyn Evaluator,
     (fetched, shortlist): (&Fetched, &Shortlist),
     earlier: &BTreeMap<PeerId, Bytes>,
-    (seed, rolls): (&Seed, &Rolls),
-) -> Findings {
+    (seed, rolls): (&Seed, &CommitmentLists),
+) -> EvaluationResults {
     examiner.clear();
-    let mut findings = Findings::default();
+    let mut findings = EvaluationResults::default();
     for peer in shortlist.peers() {
         let outcome = match fetched.get(&peer) {
             Some(Ok((_, payload))) => examiner.admit(Age::Current, peer, payload),
@@ -130,18 +130,18 @@ pub(super) fn examine(
 /// Has `examiner` measure those of the shortlist that are to be evaluated.
 pub(super) fn measure(
     gauntlet: &Gauntlet,
-    examiner: &mut dyn Examiner,
-    (shortlist, findings): (&Shortlist, &Findings),
-    seats: &BTreeMap<PeerId, Seat>,
+    examiner: &mut dyn Evaluator,
+    (shortlist, findings): (&Shortlist, &EvaluationResults),
+    seats: &BTreeMap<PeerId, Slot>,
     (round, outer, seed): (Round, &OuterSettings, &Seed),
 ) -> Result<BTreeMap<PeerId, Measurement>, CommsError> {
     let seat = |peer: &PeerId| Some((*peer, *seats.get(peer)?));
-    let evaluated: BTreeMap<PeerId, Seat> =
+    let evaluated: BTreeMap<PeerId, Slot> =
         shortlist.evaluated.intersection(&findings.admitted).filter_map(seat).collect();
     if evaluated.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let trial = Trial {
+    let trial = EvaluationRequest {
         round,
         seed,
         outer,

@@ -8,5 +8,5 @@ mod round_state;
 mod validator;
 mod verify;
 
-pub use self::validator::{Closed, Registry, Validator};
-pub use self::verify::{Audit, Audited};
+pub use self::validator::{Closed, Registered, Validator};
+pub use self::verify::{VerdictVerifier, VerifiedRound};

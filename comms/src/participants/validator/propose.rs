@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::evaluate::{Findings, examine, fetch_deltas, measure};
+use super::evaluate::{EvaluationResults, examine, fetch_deltas, measure};
 use super::validator::Validator;
 use crate::agreement::draw::RoundSecret;
-use crate::gauntlet::scoring::Examiner;
+use crate::gauntlet::scoring::Evaluator;
 use crate::gauntlet::verdict::Verdict;
-use crate::gauntlet::{Inputs, Presence, Seated, Shortlist};
+use crate::gauntlet::{ActivePeer, Observations, Participation, Shortlist};
 use crate::objects::envelope::{Envelope, Kind, Subject};
-use crate::objects::{Exclusion, Grounds, Inclusion, Key, Manifest, ManifestError, OuterSettings, Prefix};
+use crate::objects::{DeltaRef, Exclusion, Key, Manifest, ManifestBasis, ManifestError, OuterSettings, Prefix};
 use crate::primitives::{Digest, PeerId, Timestamp};
 use crate::run::CommsError;
 
@@ -33,7 +33,7 @@ impl Validator {
         &mut self,
         outer: OuterSettings,
         since: Timestamp,
-        examiner: &mut dyn Examiner,
+        examiner: &mut dyn Evaluator,
     ) -> Result<bool, CommsError> {
         let wait = |turn| since + Duration::saturating_mul(self.rules().takeover, turn);
         let is_due = self.turn().is_some_and(|turn| self.run().clock().now() >= wait(turn));
@@ -56,14 +56,14 @@ impl Validator {
     }
 
     /// Everything that this validator observed, and what follows from it.
-    async fn deliberate(&mut self, outer: OuterSettings, examiner: &mut dyn Examiner) -> Result<Verdict, CommsError> {
+    async fn deliberate(&mut self, outer: OuterSettings, examiner: &mut dyn Evaluator) -> Result<Verdict, CommsError> {
         let (round, base) = (self.session.round, self.session.base);
         let secret = (!self.is_enlistment()).then(|| RoundSecret::of(&self.identity, self.run().id(), round, base));
         let timely = self.session.rolls.timely(&self.run().description().quorum);
         self.look_for_the_late().await?;
         let mut delivered = timely.clone();
         delivered.retain(|peer, _| self.session.revealed.contains(peer) && self.session.seats.contains_key(peer));
-        let (mut findings, mut measurements) = (Findings::default(), BTreeMap::new());
+        let (mut findings, mut measurements) = (EvaluationResults::default(), BTreeMap::new());
         if let Some(seed) = self.session.seed(secret.as_ref()) {
             let shortlist = self.fetch_shortlist(&mut delivered, &seed).await?;
             let Self { gauntlet, session, precedent, .. } = self;
@@ -73,7 +73,7 @@ impl Validator {
             measurements =
                 measure(gauntlet, examiner, (&shortlist, &findings), &session.seats, (round, &outer, &seed))?;
         }
-        let mut inputs = Inputs {
+        let mut inputs = Observations {
             round,
             base,
             outer,
@@ -98,7 +98,7 @@ impl Validator {
     /// The shortlist, all of whose deltas have been fetched; what is out of reach is taken out of `delivered`.
     async fn fetch_shortlist(
         &mut self,
-        delivered: &mut BTreeMap<PeerId, Inclusion>,
+        delivered: &mut BTreeMap<PeerId, DeltaRef>,
         seed: &crate::agreement::draw::Seed,
     ) -> Result<Shortlist, CommsError> {
         let run = self.run().clone();
@@ -125,9 +125,9 @@ impl Validator {
     /// What everybody with a seat did, but those who lose theirs.
     fn seated(
         &self,
-        timely: &BTreeMap<PeerId, Inclusion>,
-        delivered: &BTreeMap<PeerId, Inclusion>,
-    ) -> BTreeMap<PeerId, Seated> {
+        timely: &BTreeMap<PeerId, DeltaRef>,
+        delivered: &BTreeMap<PeerId, DeltaRef>,
+    ) -> BTreeMap<PeerId, ActivePeer> {
         let roster = self.roster();
         let silence = |peer: &PeerId| match (timely.contains_key(peer), self.session.committed.contains(peer)) {
             (true, _) => Exclusion::Withheld,
@@ -135,12 +135,12 @@ impl Validator {
             (false, false) => Exclusion::Missing,
         };
         let presence = |peer: &PeerId| match delivered.get(peer) {
-            Some(inclusion) => Some(Presence::Delivered(*inclusion)),
-            None if timely.contains_key(peer) || roster.keeps_seat(*peer) => Some(Presence::Silent(silence(peer))),
+            Some(inclusion) => Some(Participation::Delivered(*inclusion)),
+            None if timely.contains_key(peer) || roster.keeps_seat(*peer) => Some(Participation::Silent(silence(peer))),
             None => None,
         };
         let seats = self.session.seats.iter();
-        seats.filter_map(|(peer, seat)| Some((*peer, Seated { seat: *seat, presence: presence(peer)? }))).collect()
+        seats.filter_map(|(peer, seat)| Some((*peer, ActivePeer { seat: *seat, presence: presence(peer)? }))).collect()
     }
 }
 
@@ -149,7 +149,7 @@ impl Validator {
 /// # Errors
 /// What no manifest can say.
 pub(super) fn manifest(verdict: &Verdict, proposer: PeerId, digest: Digest) -> Result<Manifest, ManifestError> {
-    let grounds = Grounds { proposer, verdict: digest, weights: verdict.weights };
+    let grounds = ManifestBasis { proposer, verdict: digest, weights: verdict.weights };
     let (inputs, outcome) = (&verdict.inputs, &verdict.outcome);
     let (included, excluded) = (outcome.included.clone(), outcome.excluded.clone());
     Manifest::new(inputs.round, inputs.base, grounds, inputs.outer, included, excluded)

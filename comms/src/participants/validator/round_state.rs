@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::agreement::commitments::{Called, Rolls};
+use crate::agreement::commitments::{CommitmentLists, ListedCommitment};
 use crate::agreement::draw::Seed;
-use crate::membership::Seat;
-use crate::objects::{Exclusion, Inclusion, Lineage, Manifest};
+use crate::membership::Slot;
+use crate::objects::{DeltaRef, Exclusion, Lineage, Manifest};
 use crate::primitives::{PeerId, Round, Timestamp};
 
 /// How far a round has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum RoundStage {
     /// Peers train and commit.
     Committing,
     /// They reveal what they committed to.
@@ -23,27 +23,27 @@ pub(super) enum Stage {
 
 /// One round from its beginning to its manifest.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct RoundState {
     pub(super) round: Round,
     pub(super) base: Lineage,
-    pub(super) stage: Stage,
+    pub(super) stage: RoundStage,
     /// Where everybody sits that may contribute.
-    pub(super) seats: BTreeMap<PeerId, Seat>,
+    pub(super) seats: BTreeMap<PeerId, Slot>,
     /// Looks at commitments so far.
     pub(super) look: u32,
     /// Commitments of seated peers.
-    pub(super) called: BTreeMap<PeerId, Called>,
+    pub(super) called: BTreeMap<PeerId, ListedCommitment>,
     /// Who has committed by the time of the verdict, in time or not.
     pub(super) committed: BTreeSet<PeerId>,
     /// Who committed without a seat.
     pub(super) strangers: BTreeSet<PeerId>,
     /// When the round is closed for commitments, as soon as somebody was seen.
     pub(super) deadline: Option<Timestamp>,
-    pub(super) rolls: Rolls,
+    pub(super) rolls: CommitmentLists,
     /// Whose deltas were seen in time.
     pub(super) revealed: BTreeSet<PeerId>,
     /// Deltas that were fetched, or why they are refused.
-    pub(super) fetched: BTreeMap<PeerId, Result<(Inclusion, Bytes), Exclusion>>,
+    pub(super) fetched: BTreeMap<PeerId, Result<(DeltaRef, Bytes), Exclusion>>,
     /// Proposers on whose verdicts this validator has voted.
     pub(super) voted: BTreeSet<PeerId>,
     /// The manifests that this validator signed, by proposer.
@@ -56,20 +56,20 @@ pub(super) struct Session {
     pub(super) refusals: BTreeMap<PeerId, usize>,
 }
 
-impl Session {
+impl RoundState {
     /// Nothing yet of the round after the one that `last` decided.
     pub(super) fn new(round: Round, base: Lineage, last: Option<&Manifest>) -> Self {
         Self {
             round,
             base,
-            stage: Stage::Committing,
-            seats: last.map(Seat::all).unwrap_or_default(),
+            stage: RoundStage::Committing,
+            seats: last.map(Slot::all).unwrap_or_default(),
             look: 0,
             called: BTreeMap::new(),
             committed: BTreeSet::new(),
             strangers: BTreeSet::new(),
             deadline: None,
-            rolls: Rolls::default(),
+            rolls: CommitmentLists::default(),
             revealed: BTreeSet::new(),
             fetched: BTreeMap::new(),
             voted: BTreeSet::new(),
@@ -92,7 +92,7 @@ impl Session {
 
     /// The deltas that `manifest` includes, if all of them have been fetched.
     pub(super) fn payloads_of(&self, manifest: &Manifest) -> Option<BTreeMap<PeerId, Bytes>> {
-        let payload = |(peer, wanted): (&PeerId, &Inclusion)| match self.fetched.get(peer) {
+        let payload = |(peer, wanted): (&PeerId, &DeltaRef)| match self.fetched.get(peer) {
             Some(Ok((inclusion, payload))) if inclusion == wanted => Some((*peer, payload.clone())),
             _ => None,
         };

@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::round_state::{Session, Stage};
+use super::round_state::{RoundStage, RoundState};
 use crate::gauntlet::Gauntlet;
-use crate::gauntlet::conduct::Book;
-use crate::gauntlet::scoring::Examiner;
+use crate::gauntlet::conduct::PeerTable;
+use crate::gauntlet::scoring::Evaluator;
 use crate::gauntlet::verdict::Verdict;
-use crate::history::Follower;
-use crate::membership::{Attendance, Roster};
+use crate::history::LightClient;
+use crate::membership::{ActiveSet, Attendance};
 use crate::objects::{Manifest, OuterSettings};
-use crate::primitives::{Digest, Identity, PeerId, Round, Timestamp};
-use crate::run::{CommsError, Rules, Run};
+use crate::primitives::{Digest, Keypair, PeerId, Round, Timestamp};
+use crate::run::{CommsError, RoundParams, Run};
 
 /// Tells who may take part: registered in the ledger, and not gone.
-pub type Registry = dyn Fn(PeerId) -> bool + Send + Sync;
+pub type Registered = dyn Fn(PeerId) -> bool + Send + Sync;
 
 /// A round that is over.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,9 +38,9 @@ pub struct Closed {
 
 /// What follows from the rounds before the open one.
 #[derive(Debug, Default)]
-pub(super) struct Precedent {
+pub(super) struct PreviousOutcome {
     /// Standings of everybody.
-    pub(super) book: Book,
+    pub(super) book: PeerTable,
     /// The digest of the last verdict.
     pub(super) verdict: Option<Digest>,
     /// The deltas that the last round included.
@@ -52,17 +52,17 @@ pub(super) struct Precedent {
 /// All that it knows comes from the bucket and from its key, so one that is killed and started again goes on where it was;
 /// only deadlines count anew from when the new one first sees somebody.
 pub struct Validator {
-    follower: Follower,
-    pub(super) identity: Identity,
+    follower: LightClient,
+    pub(super) identity: Keypair,
     pub(super) gauntlet: Gauntlet,
-    pub(super) registry: Option<Arc<Registry>>,
+    pub(super) registry: Option<Arc<Registered>>,
     /// The manifests before the open round, the newest last.
     pub(super) history: VecDeque<Manifest>,
-    pub(super) precedent: Precedent,
+    pub(super) precedent: PreviousOutcome,
     pub(super) attendance: Attendance,
     /// Whether the hello of each applicant holds.
     pub(super) greetings: BTreeMap<PeerId, bool>,
-    pub(super) session: Session,
+    pub(super) session: RoundState,
     /// The decision that the caller has not been told of.
     adopted: Option<Manifest>,
 }
@@ -84,14 +84,14 @@ impl Validator {
     /// # Errors
     /// [`CommsError::NotValidator`] for an identity that is none of the run's validators; what is wrong with the manifests
     /// and the verdict before; or what the bucket says.
-    pub async fn open(follower: Follower, identity: Identity) -> Result<Self, CommsError> {
+    pub async fn open(follower: LightClient, identity: Keypair) -> Result<Self, CommsError> {
         let run = follower.run();
         run.check_validator(&identity)?;
         let description = run.description();
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
         let history = recent_history(&follower).await?;
         let precedent = precedent(&follower).await?;
-        let session = Session::new(follower.next(), follower.head(), follower.last());
+        let session = RoundState::new(follower.next(), follower.head(), follower.last());
         Ok(Self {
             follower,
             identity,
@@ -108,17 +108,17 @@ impl Validator {
 
     /// Gives seats only to those whom `registry` knows.
     #[must_use]
-    pub fn with_registry(self, registry: Arc<Registry>) -> Self {
+    pub fn with_registry(self, registry: Arc<Registered>) -> Self {
         Self { registry: Some(registry), ..self }
     }
 
     /// The history so far.
-    pub fn follower(&self) -> &Follower {
+    pub fn follower(&self) -> &LightClient {
         &self.follower
     }
 
     /// Standings of everybody after the last round.
-    pub fn book(&self) -> &Book {
+    pub fn book(&self) -> &PeerTable {
         &self.precedent.book
     }
 
@@ -133,7 +133,7 @@ impl Validator {
         &mut self,
         outer: OuterSettings,
         every: Duration,
-        examiner: &mut dyn Examiner,
+        examiner: &mut dyn Evaluator,
         interrupt: &AtomicBool,
     ) -> Result<Option<Closed>, CommsError> {
         let clock = self.run().clock().clone();
@@ -151,11 +151,11 @@ impl Validator {
     }
 
     /// One look at the open round; whether something came of it, so that the next can follow at once.
-    async fn advance(&mut self, outer: OuterSettings, examiner: &mut dyn Examiner) -> Result<bool, CommsError> {
+    async fn advance(&mut self, outer: OuterSettings, examiner: &mut dyn Evaluator) -> Result<bool, CommsError> {
         match self.session.stage {
-            Stage::Committing => self.gather().await,
-            Stage::Revealing { until } => self.await_deltas(until).await,
-            Stage::Judging { since } => Ok(self.count_votes().await?
+            RoundStage::Committing => self.gather().await,
+            RoundStage::Revealing { until } => self.await_deltas(until).await,
+            RoundStage::Judging { since } => Ok(self.count_votes().await?
                 || self.propose_in_turn(outer, since, examiner).await?
                 || self.audit_others(outer, examiner).await?),
         }
@@ -165,9 +165,9 @@ impl Validator {
     fn next_event(&self) -> Option<Timestamp> {
         let now = self.run().clock().now();
         let event = match self.session.stage {
-            Stage::Committing => self.session.deadline,
-            Stage::Revealing { until } => Some(until),
-            Stage::Judging { since } => self.turn().map(|turn| since + self.rules().takeover * turn),
+            RoundStage::Committing => self.session.deadline,
+            RoundStage::Revealing { until } => Some(until),
+            RoundStage::Judging { since } => self.turn().map(|turn| since + self.rules().takeover * turn),
         };
         event.filter(|event| *event > now)
     }
@@ -176,7 +176,7 @@ impl Validator {
         self.follower.run()
     }
 
-    pub(super) fn rules(&self) -> &Rules {
+    pub(super) fn rules(&self) -> &RoundParams {
         &self.run().description().rules
     }
 
@@ -184,9 +184,9 @@ impl Validator {
         self.identity.peer()
     }
 
-    pub(super) fn roster(&self) -> Roster<'_> {
+    pub(super) fn roster(&self) -> ActiveSet<'_> {
         let (history, attendance) = (&self.history, &self.attendance);
-        Roster { round: self.session.round, history, attendance, patience: self.rules().patience }
+        ActiveSet { round: self.session.round, history, attendance, patience: self.rules().patience }
     }
 
     /// Goes along with the decision, once it is there.
@@ -206,7 +206,7 @@ impl Validator {
     }
 
     fn begin_round_after(&mut self, manifest: &Manifest, verdict: &Verdict, deltas: &BTreeMap<PeerId, Bytes>) {
-        self.precedent = Precedent {
+        self.precedent = PreviousOutcome {
             book: verdict.outcome.book.clone(),
             verdict: Some(manifest.grounds().verdict),
             deltas: deltas.clone(),
@@ -215,7 +215,7 @@ impl Validator {
         if self.history.len() > self.rules().patience as usize {
             self.history.pop_front();
         }
-        self.session = Session::new(self.follower.next(), self.follower.head(), Some(manifest));
+        self.session = RoundState::new(self.follower.next(), self.follower.head(), Some(manifest));
     }
 
     /// Who gets a seat by the manifest of this round.
@@ -232,7 +232,7 @@ impl Validator {
 }
 
 /// The last `patience` manifests before where `follower` stands, the newest last, verified from there backwards.
-async fn recent_history(follower: &Follower) -> Result<VecDeque<Manifest>, CommsError> {
+async fn recent_history(follower: &LightClient) -> Result<VecDeque<Manifest>, CommsError> {
     let run = follower.run();
     let mut history: VecDeque<Manifest> = follower.last().cloned().into_iter().collect();
     let (mut round, mut head) = (follower.next(), follower.head());
@@ -250,12 +250,12 @@ async fn recent_history(follower: &Follower) -> Result<VecDeque<Manifest>, Comms
 }
 
 /// What follows from the round that `follower` came through last; deltas that are gone by now are done without.
-async fn precedent(follower: &Follower) -> Result<Precedent, CommsError> {
-    let Some(last) = follower.last() else { return Ok(Precedent::default()) };
+async fn precedent(follower: &LightClient) -> Result<PreviousOutcome, CommsError> {
+    let Some(last) = follower.last() else { return Ok(PreviousOutcome::default()) };
     let verdict = follower.run().verdict_of(last).await?;
     let deltas = match follower.gather(last).await {
         Err(CommsError::DeltaGone { .. } | CommsError::Away { .. } | CommsError::NoWay { .. }) => BTreeMap::new(),
         deltas => deltas?,
     };
-    Ok(Precedent { book: verdict.outcome.book, verdict: Some(last.grounds().verdict), deltas })
+    Ok(PreviousOutcome { book: verdict.outcome.book, verdict: Some(last.grounds().verdict), deltas })
 }

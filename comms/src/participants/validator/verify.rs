@@ -5,21 +5,21 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 
-use super::evaluate::{Fetched, Findings, examine, fetch_deltas, measure};
-use super::validator::Registry;
-use crate::agreement::commitments::{Called, Rolls};
-use crate::gauntlet::conduct::Book;
-use crate::gauntlet::scoring::Examiner;
+use super::evaluate::{EvaluationResults, Fetched, examine, fetch_deltas, measure};
+use super::validator::Registered;
+use crate::agreement::commitments::{CommitmentLists, ListedCommitment};
+use crate::gauntlet::conduct::PeerTable;
+use crate::gauntlet::scoring::Evaluator;
 use crate::gauntlet::verdict::{Difference, Verdict};
-use crate::gauntlet::{Gauntlet, Inputs, Presence, Seated};
-use crate::membership::Seat;
-use crate::objects::{Exclusion, Inclusion, Manifest, OuterSettings};
+use crate::gauntlet::{ActivePeer, Gauntlet, Observations, Participation};
+use crate::membership::Slot;
+use crate::objects::{DeltaRef, Exclusion, Manifest, OuterSettings};
 use crate::primitives::{Digest, PeerId, Round};
 use crate::run::{CommsError, Run, readable};
 
 /// All that a verdict is held to.
 #[derive(Clone, Copy, Debug)]
-pub struct Audit<'run> {
+pub struct VerdictVerifier<'run> {
     /// The run.
     pub run: &'run Run,
     /// Its Gauntlet.
@@ -27,7 +27,7 @@ pub struct Audit<'run> {
     /// The manifest of the round before, which assigned the seats.
     pub last: Option<&'run Manifest>,
     /// Standings before the round.
-    pub before: &'run Book,
+    pub before: &'run PeerTable,
     /// The digest of the verdict before.
     pub previous: Option<Digest>,
     /// How the round is to be applied, if the auditor knows.
@@ -36,7 +36,7 @@ pub struct Audit<'run> {
 
 /// What an audit brought to light.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Audited {
+pub struct VerifiedRound {
     /// The first difference, if there is one.
     pub difference: Option<Difference>,
     /// Whether the deltas could be had, so that losses and weights were recomputed as well.
@@ -44,22 +44,22 @@ pub struct Audited {
 }
 
 /// What the auditor has seen and fetched already.
-pub(super) struct Known<'session> {
+pub(super) struct VerifierInputs<'session> {
     /// Whose deltas it saw in time.
     pub(super) revealed: &'session BTreeSet<PeerId>,
     /// Who may have a seat.
-    pub(super) registry: Option<&'session Registry>,
-    pub(super) called: &'session BTreeMap<PeerId, Called>,
+    pub(super) registry: Option<&'session Registered>,
+    pub(super) called: &'session BTreeMap<PeerId, ListedCommitment>,
     pub(super) fetched: &'session mut Fetched,
     pub(super) earlier: Option<&'session BTreeMap<PeerId, Bytes>>,
 }
 
 /// Ends a check with a difference.
-type Held = Result<(), Difference>;
+type CheckResult = Result<(), Difference>;
 
 /// What only those can know who were there: whose delta was seen in time, and who is registered.
-fn own_eyes(inputs: &Inputs, known: &Known<'_>) -> Held {
-    let is_denied = |seated: &Seated| seated.presence == Presence::Silent(Exclusion::Withheld);
+fn own_eyes(inputs: &Observations, known: &VerifierInputs<'_>) -> CheckResult {
+    let is_denied = |seated: &ActivePeer| seated.presence == Participation::Silent(Exclusion::Withheld);
     let seen = |peer: &PeerId| known.revealed.contains(peer);
     if let Some((peer, _)) = inputs.seated.iter().find(|(peer, seated)| is_denied(seated) && seen(peer)) {
         return Err(Difference::new(format!("inputs.seated.{peer}"), "a delta that was seen in time", "withheld"));
@@ -71,14 +71,14 @@ fn own_eyes(inputs: &Inputs, known: &Known<'_>) -> Held {
     }
 }
 
-fn equal<T: PartialEq + Display>(path: &str, expected: T, got: T) -> Held {
+fn equal<T: PartialEq + Display>(path: &str, expected: T, got: T) -> CheckResult {
     match expected == got {
         true => Ok(()),
         false => Err(Difference::new(path, expected, got)),
     }
 }
 
-impl Audit<'_> {
+impl VerdictVerifier<'_> {
     /// Recomputes the verdict that a manifest follows from. `examiner` holds the weights that the round starts from; without
     /// one, neither losses nor weights are looked at.
     ///
@@ -88,11 +88,16 @@ impl Audit<'_> {
         &self,
         manifest: &Manifest,
         verdict: &Verdict,
-        examiner: Option<&mut dyn Examiner>,
-    ) -> Result<Audited, CommsError> {
+        examiner: Option<&mut dyn Evaluator>,
+    ) -> Result<VerifiedRound, CommsError> {
         let (called, mut fetched, revealed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let known =
-            Known { called: &called, fetched: &mut fetched, earlier: None, revealed: &revealed, registry: None };
+        let known = VerifierInputs {
+            called: &called,
+            fetched: &mut fetched,
+            earlier: None,
+            revealed: &revealed,
+            registry: None,
+        };
         self.audit(manifest.grounds().proposer, verdict, known, examiner).await
     }
 
@@ -100,10 +105,10 @@ impl Audit<'_> {
         &self,
         proposer: PeerId,
         verdict: &Verdict,
-        mut known: Known<'_>,
-        examiner: Option<&mut dyn Examiner>,
-    ) -> Result<Audited, CommsError> {
-        let differs = |difference| Audited { difference: Some(difference), is_complete: true };
+        mut known: VerifierInputs<'_>,
+        examiner: Option<&mut dyn Evaluator>,
+    ) -> Result<VerifiedRound, CommsError> {
+        let differs = |difference| VerifiedRound { difference: Some(difference), is_complete: true };
         let rolls = match self.rolls(&verdict.inputs).await? {
             Ok(rolls) => rolls,
             Err(difference) => return Ok(differs(difference)),
@@ -121,17 +126,17 @@ impl Audit<'_> {
         if let Err(difference) = verdict.check(self.gauntlet, self.before) {
             return Ok(differs(difference));
         }
-        let Some(examiner) = examiner else { return Ok(Audited { difference: None, is_complete: false }) };
+        let Some(examiner) = examiner else { return Ok(VerifiedRound { difference: None, is_complete: false }) };
         match self.deltas(verdict, &rolls, &mut known, examiner).await? {
-            None => Ok(Audited { difference: None, is_complete: false }),
-            Some(held) => Ok(Audited { difference: held.err(), is_complete: true }),
+            None => Ok(VerifiedRound { difference: None, is_complete: false }),
+            Some(held) => Ok(VerifiedRound { difference: held.err(), is_complete: true }),
         }
     }
 
     /// The rolls that the verdict is built on.
-    async fn rolls(&self, inputs: &Inputs) -> Result<Result<Rolls, Difference>, CommsError> {
+    async fn rolls(&self, inputs: &Observations) -> Result<Result<CommitmentLists, Difference>, CommsError> {
         let quorum = &self.run.description().quorum;
-        let mut rolls = Rolls::default();
+        let mut rolls = CommitmentLists::default();
         for (validator, named) in &inputs.rolls {
             let path = format!("inputs.rolls.{validator}");
             if !quorum.contains(*validator) {
@@ -154,7 +159,7 @@ impl Audit<'_> {
     }
 
     /// Round, base, settings, predecessor and secret.
-    fn frame(&self, proposer: PeerId, verdict: &Verdict, rolls: &Rolls) -> Held {
+    fn frame(&self, proposer: PeerId, verdict: &Verdict, rolls: &CommitmentLists) -> CheckResult {
         let inputs = &verdict.inputs;
         let (round, base) = match self.last {
             Some(last) => (last.round().next().unwrap_or(Round(u32::MAX)), last.lineage()),
@@ -185,8 +190,8 @@ impl Audit<'_> {
     }
 
     /// Seats, and who was in time.
-    fn presences(&self, inputs: &Inputs, rolls: &Rolls) -> Held {
-        let seats = self.last.map(Seat::all).unwrap_or_default();
+    fn presences(&self, inputs: &Observations, rolls: &CommitmentLists) -> CheckResult {
+        let seats = self.last.map(Slot::all).unwrap_or_default();
         let timely = rolls.timely(&self.run.description().quorum);
         for (peer, seated) in &inputs.seated {
             let path = format!("inputs.seated.{peer}");
@@ -195,9 +200,9 @@ impl Audit<'_> {
                 seat => return Err(Difference::new(path, format!("{seat:?}"), format!("{:?}", seated.seat))),
             }
             let is_right = match (seated.presence, timely.get(peer)) {
-                (Presence::Delivered(delivered), Some(committed)) => delivered == *committed,
-                (Presence::Silent(Exclusion::Withheld), Some(_)) => true,
-                (Presence::Silent(Exclusion::Missing | Exclusion::Late), None) => true,
+                (Participation::Delivered(delivered), Some(committed)) => delivered == *committed,
+                (Participation::Silent(Exclusion::Withheld), Some(_)) => true,
+                (Participation::Silent(Exclusion::Missing | Exclusion::Late), None) => true,
                 _ => false,
             };
             if !is_right {
@@ -221,15 +226,19 @@ impl Audit<'_> {
     }
 
     /// Every delta that counts as delivered is the one that its own peer signed a commitment to.
-    async fn commitments(&self, inputs: &Inputs, called: &BTreeMap<PeerId, Called>) -> Result<Held, CommsError> {
+    async fn commitments(
+        &self,
+        inputs: &Observations,
+        called: &BTreeMap<PeerId, ListedCommitment>,
+    ) -> Result<CheckResult, CommsError> {
         for (peer, seated) in &inputs.seated {
-            let Presence::Delivered(delivered) = seated.presence else { continue };
+            let Participation::Delivered(delivered) = seated.presence else { continue };
             if called.get(peer).is_some_and(|called| called.commitment == delivered) {
                 continue;
             }
             let signed = readable(self.run.commitment(inputs.round, inputs.base, *peer).await)?;
             if signed != Some(delivered) {
-                let signed = signed.map_or("nothing".into(), |inclusion: Inclusion| inclusion.digest.to_string());
+                let signed = signed.map_or("nothing".into(), |inclusion: DeltaRef| inclusion.digest.to_string());
                 return Ok(Err(Difference::new(format!("inputs.seated.{peer}"), signed, delivered.digest)));
             }
         }
@@ -237,7 +246,7 @@ impl Audit<'_> {
     }
 
     /// Whoever gets a seat has asked for one.
-    async fn newcomers(&self, inputs: &Inputs) -> Result<Held, CommsError> {
+    async fn newcomers(&self, inputs: &Observations) -> Result<CheckResult, CommsError> {
         for peer in &inputs.newcomers {
             if self.run.residence(*peer).await?.is_none() {
                 return Ok(Err(Difference::new(format!("inputs.newcomers.{peer}"), "a hello", "none")));
@@ -250,10 +259,10 @@ impl Audit<'_> {
     async fn deltas(
         &self,
         verdict: &Verdict,
-        rolls: &Rolls,
-        known: &mut Known<'_>,
-        examiner: &mut dyn Examiner,
-    ) -> Result<Option<Held>, CommsError> {
+        rolls: &CommitmentLists,
+        known: &mut VerifierInputs<'_>,
+        examiner: &mut dyn Evaluator,
+    ) -> Result<Option<CheckResult>, CommsError> {
         let inputs = &verdict.inputs;
         let round = inputs.round;
         let mut ours = verdict.clone();
@@ -268,8 +277,8 @@ impl Audit<'_> {
             let seats = inputs.seated.iter().map(|(peer, seated)| (*peer, seated.seat)).collect();
             let case = (round, &inputs.outer, &seed);
             let measurements = measure(self.gauntlet, examiner, (&shortlist, &findings), &seats, case)?;
-            let Findings { refused, earlier, overlaps, .. } = findings;
-            ours.inputs = Inputs { refused, earlier, overlaps, ..ours.inputs };
+            let EvaluationResults { refused, earlier, overlaps, .. } = findings;
+            ours.inputs = Observations { refused, earlier, overlaps, ..ours.inputs };
             ours.inputs.measured(measurements);
         }
         let included: BTreeSet<PeerId> = verdict.outcome.included.keys().copied().collect();
@@ -279,7 +288,11 @@ impl Audit<'_> {
     }
 
     /// The deltas of the round before that the verdict says it compared with; nothing if one is gone.
-    async fn earlier(&self, inputs: &Inputs, known: &Known<'_>) -> Result<Option<BTreeMap<PeerId, Bytes>>, CommsError> {
+    async fn earlier(
+        &self,
+        inputs: &Observations,
+        known: &VerifierInputs<'_>,
+    ) -> Result<Option<BTreeMap<PeerId, Bytes>>, CommsError> {
         let pick = |all: &BTreeMap<PeerId, Bytes>| -> Option<BTreeMap<PeerId, Bytes>> {
             inputs.earlier.iter().map(|peer| Some((*peer, all.get(peer)?.clone()))).collect()
         };

@@ -7,6 +7,6 @@ mod replica;
 mod toy_model;
 pub(crate) mod validator;
 
-pub(crate) use self::actor::{Home, identity};
+pub(crate) use self::actor::{ActorContext, identity};
 pub(crate) use self::replica::Interruption;
-pub(crate) use self::toy_model::Model;
+pub(crate) use self::toy_model::ToyModel;

@@ -2,19 +2,19 @@
 
 use bytes::Bytes;
 
-use super::actor::Home;
-use super::replica::{Interruption, Reader};
-use crate::objects::Inclusion;
-use crate::participants::{Member, Published};
+use super::actor::ActorContext;
+use super::replica::{Interruption, ToyReplica};
+use crate::objects::DeltaRef;
+use crate::participants::{PeerClient, Published};
 use crate::primitives::Timestamp;
-use crate::sim::simulation::World;
+use crate::sim::simulation::Simulation;
 use crate::sim::trace::Event;
 
 /// Takes part until the run is over.
-pub(crate) async fn live(world: &World, home: &mut Home) -> Result<(), Interruption> {
+pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<(), Interruption> {
     let run = home.open(world).await?;
-    let mut reader = Reader::restore(run.clone(), home).await?;
-    let member = Member::new(run, home.identity.clone());
+    let mut reader = ToyReplica::restore(run.clone(), home).await?;
+    let member = PeerClient::new(run, home.identity.clone());
     member.hello().await?;
     let forever = Timestamp::from_micros(u64::MAX >> 1);
     loop {
@@ -30,7 +30,12 @@ pub(crate) async fn live(world: &World, home: &mut Home) -> Result<(), Interrupt
 }
 
 /// Says that the peer is there; with a seat it trains and delivers.
-async fn contribute(world: &World, home: &mut Home, reader: &Reader, member: &Member) -> Result<(), Interruption> {
+async fn contribute(
+    world: &Simulation,
+    home: &mut ActorContext,
+    reader: &ToyReplica,
+    member: &PeerClient,
+) -> Result<(), Interruption> {
     let (round, head) = (reader.follower.next(), reader.follower.head());
     member.heartbeat(round, head).await?;
     if reader.follower.seat(member.peer()).is_none() {
@@ -42,7 +47,7 @@ async fn contribute(world: &World, home: &mut Home, reader: &Reader, member: &Me
     let is_nonsense = home.dice.fraction() < world.scenario.nonsense;
     let delta = reader.model.train(&mut home.dice);
     let payload = if is_nonsense { Bytes::from_static(b"nonsense") } else { delta };
-    if member.commit(round, head, &payload).await? != Inclusion::of(&payload) {
+    if member.commit(round, head, &payload).await? != DeltaRef::of(&payload) {
         world.note(home.actor, Event::Forgot(round));
         return Ok(());
     }
@@ -52,10 +57,10 @@ async fn contribute(world: &World, home: &mut Home, reader: &Reader, member: &Me
 
 /// Publishes the delta once nobody can copy it any more; unless the round is over before.
 async fn reveal(
-    world: &World,
-    home: &Home,
-    reader: &Reader,
-    member: &Member,
+    world: &Simulation,
+    home: &ActorContext,
+    reader: &ToyReplica,
+    member: &PeerClient,
     payload: Bytes,
 ) -> Result<(), Interruption> {
     let (round, head) = (reader.follower.next(), reader.follower.head());

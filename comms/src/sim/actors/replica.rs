@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::actor::{Home, Saved};
-use super::toy_model::Model;
-use crate::history::Follower;
+use super::actor::{ActorContext, Saved};
+use super::toy_model::ToyModel;
+use crate::history::LightClient;
 use crate::objects::Manifest;
 use crate::primitives::PeerId;
 use crate::run::{CommsError, Run};
-use crate::sim::failure::Problem;
-use crate::sim::scenario::Sabotage;
-use crate::sim::simulation::World;
+use crate::sim::failure::FailureKind;
+use crate::sim::scenario::InjectedFailure;
+use crate::sim::simulation::Simulation;
 use crate::sim::trace::{Actor, Event};
 
 /// Why a life ends before its time.
@@ -21,12 +21,12 @@ pub(crate) enum Interruption {
     /// The bucket, or what lies in it.
     Comms(CommsError),
     /// A law is broken.
-    Problem(Box<Problem>),
+    FailureKind(Box<FailureKind>),
 }
 
-impl From<Problem> for Interruption {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem.into())
+impl From<FailureKind> for Interruption {
+    fn from(problem: FailureKind) -> Self {
+        Self::FailureKind(problem.into())
     }
 }
 
@@ -37,31 +37,31 @@ impl From<CommsError> for Interruption {
 }
 
 /// Weights, and the rounds that led to them.
-pub(crate) struct Reader {
-    pub(crate) follower: Follower,
-    pub(crate) model: Model,
+pub(crate) struct ToyReplica {
+    pub(crate) follower: LightClient,
+    pub(crate) model: ToyModel,
 }
 
-impl Reader {
+impl ToyReplica {
     /// What the last life saved, or the newest checkpoint, or the beginning.
-    pub(crate) async fn restore(run: Run, home: &Home) -> Result<Self, CommsError> {
+    pub(crate) async fn restore(run: Run, home: &ActorContext) -> Result<Self, CommsError> {
         if let Some(Saved { position, model }) = home.saved.clone() {
-            return Ok(Self { follower: Follower::resume(run, position), model });
+            return Ok(Self { follower: LightClient::resume(run, position), model });
         }
         let Some(round) = run.checkpoints().await?.pop() else {
-            return Ok(Self { follower: Follower::genesis(run), model: Model::genesis() });
+            return Ok(Self { follower: LightClient::genesis(run), model: ToyModel::genesis() });
         };
         let checkpoint = run.checkpoint(round).await?;
-        let mut model = Model::genesis();
+        let mut model = ToyModel::genesis();
         for part in &checkpoint.parts {
             let bytes = run.checkpoint_part(round, part).await?;
-            model = Model::parse(&bytes).unwrap_or(model);
+            model = ToyModel::parse(&bytes).unwrap_or(model);
         }
-        Ok(Self { follower: Follower::from_checkpoint(run, &checkpoint).await?, model })
+        Ok(Self { follower: LightClient::from_checkpoint(run, &checkpoint).await?, model })
     }
 
     /// Applies all rounds that are over.
-    pub(crate) async fn catch_up(&mut self, world: &World, home: &mut Home) -> Result<(), Interruption> {
+    pub(crate) async fn catch_up(&mut self, world: &Simulation, home: &mut ActorContext) -> Result<(), Interruption> {
         while !self.is_done(world)
             && let Some(manifest) = self.follower.poll().await?
         {
@@ -70,15 +70,15 @@ impl Reader {
         Ok(())
     }
 
-    pub(crate) fn is_done(&self, world: &World) -> bool {
+    pub(crate) fn is_done(&self, world: &Simulation) -> bool {
         self.follower.next().0 >= world.scenario.rounds
     }
 
     /// Fetches and applies what a manifest includes.
     pub(crate) async fn absorb(
         &mut self,
-        world: &World,
-        home: &mut Home,
+        world: &Simulation,
+        home: &mut ActorContext,
         manifest: &Manifest,
     ) -> Result<(), Interruption> {
         let deltas = self.follower.gather(manifest).await?;
@@ -88,25 +88,25 @@ impl Reader {
     /// Applies a round, shows the result to the witness, and saves it more often than not.
     pub(crate) fn apply(
         &mut self,
-        world: &World,
-        home: &mut Home,
+        world: &Simulation,
+        home: &mut ActorContext,
         manifest: &Manifest,
         mut deltas: BTreeMap<PeerId, Bytes>,
     ) -> Result<(), Interruption> {
         let (actor, round) = (home.actor, manifest.round());
         for sabotage in &world.scenario.sabotage {
-            if let Sabotage::ForgetsADelta { peer, from } = sabotage
+            if let InjectedFailure::ForgetsADelta { peer, from } = sabotage
                 && actor == Actor::Peer(*peer)
                 && round >= *from
             {
                 deltas.pop_last();
             }
         }
-        let not_applicable = |reason| Problem::NotApplicable { actor, round, reason };
+        let not_applicable = |reason| FailureKind::NotApplicable { actor, round, reason };
         self.model.apply(&deltas, manifest.outer()).map_err(not_applicable)?;
         world.note(actor, Event::Applied(round, deltas.len(), self.follower.head()));
         if self.model.digest() != manifest.grounds().weights && world.scenario.sabotage.is_empty() {
-            return Err(Problem::NotAsPromised { actor, round }.into());
+            return Err(FailureKind::NotAsPromised { actor, round }.into());
         }
         world.witness(actor, self.follower.next(), self.follower.head(), &self.model)?;
         if home.dice.fraction() < 0.7 {

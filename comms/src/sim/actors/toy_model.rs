@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::objects::{Exclusion, OuterSettings};
-use crate::primitives::{Digest, PeerId, Seeded};
+use crate::primitives::{Digest, PeerId, SeededRng};
 
 const SIZE: usize = 8;
 
 /// The shared weights.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Model([f32; SIZE]);
+pub(crate) struct ToyModel([f32; SIZE]);
 
-impl Model {
+impl ToyModel {
     /// The weights before round 0.
     pub(crate) fn genesis() -> Self {
         Self([0.0; SIZE])
@@ -33,7 +33,7 @@ impl Model {
     }
 
     /// What a peer learns from here: part of the way, with some noise.
-    pub(crate) fn train(&self, dice: &mut Seeded) -> Bytes {
+    pub(crate) fn train(&self, dice: &mut SeededRng) -> Bytes {
         let step = |weight: &f32| (1.0 - weight) * 0.3 + (dice.fraction() as f32 - 0.5) * 0.02;
         self.0.iter().map(step).flat_map(f32::to_le_bytes).collect()
     }

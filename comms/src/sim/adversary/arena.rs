@@ -8,20 +8,20 @@ use std::time::Duration;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 
-use super::attack::Cheat;
-use super::delta::{Delta, LENGTH, apply, weights_to_bytes};
-use super::evaluator::Scales;
-use super::peer::{Character, Peer};
-use super::record::{Record, Round as RecordedRound};
-use super::regression::{Regression, Weights};
-use crate::agreement::Quorum;
+use super::attack::Attack;
+use super::delta::{LENGTH, ToyDelta, apply, weights_to_bytes};
+use super::evaluator::ArenaEvaluator;
+use super::peer::{ArenaPeer, Behaviour};
+use super::record::{ContestReport, ContestRound};
+use super::regression::{Regression, ToyWeights};
+use crate::agreement::ValidatorSet;
 use crate::bucket::stores::MemoryBucket;
 use crate::gauntlet::GauntletConfig;
-use crate::history::Follower;
+use crate::history::LightClient;
 use crate::objects::{Clip, MeanOver, OuterSettings};
 use crate::participants::validator::{Closed, Validator};
-use crate::primitives::{Clock, Digest, Identity, PeerId, Round, RunId, Seeded, Timestamp, VirtualClock};
-use crate::run::{CommsError, Description, Rules, Run};
+use crate::primitives::{Clock, Digest, Keypair, PeerId, Round, RunId, SeededRng, Timestamp, VirtualClock};
+use crate::run::{CommsError, Description, RoundParams, Run};
 
 /// How often everybody looks for news.
 pub(crate) const POLL: Duration = Duration::from_secs(5);
@@ -43,9 +43,9 @@ pub struct Contest {
     /// Honest peers that are too slow in every fourth round.
     pub slow: u32,
     /// Cheats that are there from the beginning.
-    pub cheats: Vec<Cheat>,
+    pub cheats: Vec<Attack>,
     /// Cheats that come all at once, later.
-    pub burst: Vec<Cheat>,
+    pub burst: Vec<Attack>,
     /// When they come.
     pub burst_after: Duration,
     /// How deltas are judged.
@@ -65,26 +65,26 @@ pub enum ContestError {
 }
 
 /// What all actors share.
-pub(crate) struct Stage {
+pub(crate) struct Arena {
     contest: Contest,
     clock: VirtualClock,
     bucket: MemoryBucket,
     id: RunId,
     problem: Regression,
-    gossip: Mutex<Gossip>,
+    gossip: Mutex<ColludersPlan>,
 }
 
 /// What is known behind the scenes.
 #[derive(Default)]
-struct Gossip {
-    leaks: BTreeMap<Round, Delta>,
-    loot: BTreeMap<Round, Delta>,
-    rounds: Vec<RecordedRound>,
+struct ColludersPlan {
+    leaks: BTreeMap<Round, ToyDelta>,
+    loot: BTreeMap<Round, ToyDelta>,
+    rounds: Vec<ContestRound>,
 }
 
 impl Contest {
     /// Seven honest peers, three validators, and some cheats, for 50 rounds.
-    pub fn with(cheats: Vec<Cheat>, seed: u64) -> Self {
+    pub fn with(cheats: Vec<Attack>, seed: u64) -> Self {
         Self {
             seed,
             rounds: 51,
@@ -102,29 +102,29 @@ impl Contest {
     ///
     /// # Errors
     /// [`ContestError`], if the protocol itself fails.
-    pub fn play(&self) -> Result<Record, ContestError> {
+    pub fn play(&self) -> Result<ContestReport, ContestError> {
         let clock = VirtualClock::starting_at(START);
         let bucket = MemoryBucket::new(Arc::new(clock.clone()));
         let id = clock.run(self.found(&clock, &bucket)).ok_or(ContestError::Stuck)??;
         let problem = Regression::new(self.seed);
-        let stage = Stage { contest: self.clone(), clock, bucket, id, problem, gossip: Mutex::default() };
+        let stage = Arena { contest: self.clone(), clock, bucket, id, problem, gossip: Mutex::default() };
         stage.clock.run(stage.play()).ok_or(ContestError::Stuck)??;
-        let names = |characters: Vec<(Identity, Character)>, is_cheat: bool| {
+        let names = |characters: Vec<(Keypair, Behaviour)>, is_cheat: bool| {
             let chosen = characters.into_iter().filter(|(_, character)| character.cheat.is_some() == is_cheat);
             chosen.map(|(identity, _)| identity.peer()).collect()
         };
         let rounds = stage.gossip.into_inner().unwrap_or_else(PoisonError::into_inner).rounds;
-        Ok(Record { honest: names(self.cast(), false), cheats: names(self.cast(), true), rounds })
+        Ok(ContestReport { honest: names(self.cast(), false), cheats: names(self.cast(), true), rounds })
     }
 
     /// All peers of the contest, honest ones first.
-    fn cast(&self) -> Vec<(Identity, Character)> {
-        let honest = Character { cheat: None, arrival: Duration::ZERO, slow_every: None, leaks: false };
-        let of_honest = (0..self.honest).map(|number| Character { leaks: number == 0, ..honest });
-        let of_slow = (0..self.slow).map(|_| Character { slow_every: Some(4), ..honest });
-        let of_cheats = self.cheats.iter().map(|cheat| Character { cheat: Some(*cheat), ..honest });
-        let late = Character { arrival: self.burst_after, ..honest };
-        let of_burst = self.burst.iter().map(|cheat| Character { cheat: Some(*cheat), ..late });
+    fn cast(&self) -> Vec<(Keypair, Behaviour)> {
+        let honest = Behaviour { cheat: None, arrival: Duration::ZERO, slow_every: None, leaks: false };
+        let of_honest = (0..self.honest).map(|number| Behaviour { leaks: number == 0, ..honest });
+        let of_slow = (0..self.slow).map(|_| Behaviour { slow_every: Some(4), ..honest });
+        let of_cheats = self.cheats.iter().map(|cheat| Behaviour { cheat: Some(*cheat), ..honest });
+        let late = Behaviour { arrival: self.burst_after, ..honest };
+        let of_burst = self.burst.iter().map(|cheat| Behaviour { cheat: Some(*cheat), ..late });
         let all = of_honest.chain(of_slow).chain(of_cheats).chain(of_burst);
         all.zip(0..).map(|(character, number)| (identity(self.seed, "peer", number), character)).collect()
     }
@@ -140,7 +140,7 @@ impl Contest {
         let validators = (0..count).map(|number| identity(self.seed, "validator", number).peer()).collect();
         let description = Description {
             name: "contest".into(),
-            quorum: Quorum::new(validators, threshold).ok_or(CommsError::NoRun)?,
+            quorum: ValidatorSet::new(validators, threshold).ok_or(CommsError::NoRun)?,
             seed: self.seed,
             genesis_weights: Digest::of(&weights_to_bytes(&Regression::genesis())),
             parts: BTreeMap::new(),
@@ -151,8 +151,8 @@ impl Contest {
         Ok(Run::found(bucket, clock, &description, &BTreeMap::new()).await?.id())
     }
 
-    fn rules(&self) -> Rules {
-        Rules {
+    fn rules(&self) -> RoundParams {
+        RoundParams {
             max_delta: 2 * LENGTH as u64,
             min_peers: 1,
             max_included: 20,
@@ -167,18 +167,18 @@ impl Contest {
 }
 
 /// Who somebody is.
-fn identity(seed: u64, role: &str, number: u32) -> Identity {
-    let mut dice = Seeded::named(seed, role, number.into());
+fn identity(seed: u64, role: &str, number: u32) -> Keypair {
+    let mut dice = SeededRng::named(seed, role, number.into());
     let mut secret = [0; 32];
     secret.chunks_exact_mut(8).for_each(|bytes| bytes.copy_from_slice(&dice.bits().to_le_bytes()));
-    Identity::from_secret(&secret)
+    Keypair::from_secret(&secret)
 }
 
-impl Stage {
+impl Arena {
     async fn play(&self) -> Result<(), CommsError> {
         let validators = (0..self.contest.validators.0).map(|number| self.validate(number).boxed_local());
         let peers = self.contest.cast().into_iter().map(|(identity, character)| -> LocalBoxFuture<'_, _> {
-            async move { Peer::enter(self, identity, character).await?.live().await }.boxed_local()
+            async move { ArenaPeer::enter(self, identity, character).await?.live().await }.boxed_local()
         });
         validators.chain(peers).collect::<FuturesUnordered<_>>().try_collect().await
     }
@@ -186,11 +186,11 @@ impl Stage {
     /// The life of a validator; the first one keeps the record.
     async fn validate(&self, number: u32) -> Result<(), CommsError> {
         let identity = identity(self.contest.seed, "validator", number);
-        let follower = Follower::genesis(self.open().await?);
+        let follower = LightClient::genesis(self.open().await?);
         let mut validator = Validator::open(follower, identity).await?;
         let (interrupt, mut weights) = (AtomicBool::new(false), Regression::genesis());
         while !self.is_over(validator.follower().next()) {
-            let mut scales = Scales { problem: &self.problem, weights, deltas: BTreeMap::new() };
+            let mut scales = ArenaEvaluator { problem: &self.problem, weights, deltas: BTreeMap::new() };
             let closed = validator.close_round(OUTER, POLL, &mut scales, &interrupt).await?;
             let Some(closed) = closed else { return Ok(()) };
             weights = scales.weights;
@@ -202,19 +202,19 @@ impl Stage {
         Ok(())
     }
 
-    fn follow(&self, weights: &mut Weights, closed: &Closed) {
-        let parsed = closed.deltas.iter().filter_map(|(peer, payload)| Some((*peer, Delta::parse(payload).ok()?)));
+    fn follow(&self, weights: &mut ToyWeights, closed: &Closed) {
+        let parsed = closed.deltas.iter().filter_map(|(peer, payload)| Some((*peer, ToyDelta::parse(payload).ok()?)));
         apply(weights, &parsed.collect(), OUTER.alpha);
     }
 
     fn record(&self, closed: &Closed, weights: &[f64]) {
         let verdict = &closed.verdict;
         let loss = self.problem.held_out(weights);
-        let round = RecordedRound::of(&verdict.outcome, verdict.inputs.measurements.len(), loss);
+        let round = ContestRound::of(&verdict.outcome, verdict.inputs.measurements.len(), loss);
         self.gossip().rounds.push(round);
     }
 
-    fn gossip(&self) -> std::sync::MutexGuard<'_, Gossip> {
+    fn gossip(&self) -> std::sync::MutexGuard<'_, ColludersPlan> {
         self.gossip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -243,12 +243,12 @@ impl Stage {
     }
 
     /// Lets cheats see a delta that is not revealed yet.
-    pub(crate) fn leak(&self, round: Round, delta: Delta) {
+    pub(crate) fn leak(&self, round: Round, delta: ToyDelta) {
         self.gossip().leaks.insert(round, delta);
     }
 
     /// The delta that leaks in a round; nothing, if that takes too long.
-    pub(crate) async fn wait_for_leak(&self, round: Round) -> Option<Delta> {
+    pub(crate) async fn wait_for_leak(&self, round: Round) -> Option<ToyDelta> {
         for _ in 0..30 {
             if let Some(delta) = self.gossip().leaks.get(&round).cloned() {
                 return Some(delta);
@@ -259,12 +259,12 @@ impl Stage {
     }
 
     /// What a gang has learned in a round.
-    pub(crate) fn loot(&self, round: Round) -> Option<Delta> {
+    pub(crate) fn loot(&self, round: Round) -> Option<ToyDelta> {
         self.gossip().loot.get(&round).cloned()
     }
 
     /// Lets a gang have what one of it has learned.
-    pub(crate) fn share_loot(&self, round: Round, delta: Delta) {
+    pub(crate) fn share_loot(&self, round: Round, delta: ToyDelta) {
         self.gossip().loot.insert(round, delta);
     }
 }

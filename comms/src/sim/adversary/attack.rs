@@ -4,14 +4,14 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::delta::{Delta, LENGTH, SENT};
+use super::delta::{LENGTH, SENT, ToyDelta};
 use super::regression::{NUM_CHUNKS, SIZE};
-use crate::primitives::{Round, Seeded};
+use crate::primitives::{Round, SeededRng};
 
 /// How a copy is made to look like another delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Disguise {
+pub enum Evasion {
     /// Not at all.
     Verbatim,
     /// The same places with other codes and another scale.
@@ -25,7 +25,7 @@ pub enum Disguise {
 /// What a cheat does instead of its work.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Cheat {
+pub enum Attack {
     /// Sends random changes of the usual size.
     Noise,
     /// Trains, and sends the opposite.
@@ -33,9 +33,9 @@ pub enum Cheat {
     /// Trains, and sends that many times as much.
     Scaled(f32),
     /// Sends what another peer sent in the round before.
-    CopiesPrevious(Disguise),
+    CopiesPrevious(Evasion),
     /// Sends what an honest peer that cannot keep a secret is about to send.
-    CopiesLeak(Disguise),
+    CopiesLeak(Evasion),
     /// Trains on the weights of some rounds ago, and says nothing of it.
     Stale(u32),
     /// Trains, and says that it was on the weights of the round before.
@@ -58,21 +58,21 @@ pub enum Cheat {
     Everything,
 }
 
-impl Cheat {
+impl Attack {
     /// Every kind by itself.
     pub const KINDS: [Self; 21] = [
         Self::Noise,
         Self::SignFlip,
         Self::Scaled(100.0),
         Self::Scaled(1e-3),
-        Self::CopiesPrevious(Disguise::Verbatim),
-        Self::CopiesPrevious(Disguise::Requantised),
-        Self::CopiesPrevious(Disguise::Permuted),
-        Self::CopiesPrevious(Disguise::Mixed),
-        Self::CopiesLeak(Disguise::Verbatim),
-        Self::CopiesLeak(Disguise::Requantised),
-        Self::CopiesLeak(Disguise::Permuted),
-        Self::CopiesLeak(Disguise::Mixed),
+        Self::CopiesPrevious(Evasion::Verbatim),
+        Self::CopiesPrevious(Evasion::Requantised),
+        Self::CopiesPrevious(Evasion::Permuted),
+        Self::CopiesPrevious(Evasion::Mixed),
+        Self::CopiesLeak(Evasion::Verbatim),
+        Self::CopiesLeak(Evasion::Requantised),
+        Self::CopiesLeak(Evasion::Permuted),
+        Self::CopiesLeak(Evasion::Mixed),
         Self::Stale(10),
         Self::WrongBase,
         Self::OtherData,
@@ -93,7 +93,7 @@ impl Cheat {
     }
 }
 
-impl fmt::Display for Cheat {
+impl fmt::Display for Attack {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Noise => formatter.write_str("random noise"),
@@ -115,7 +115,7 @@ impl fmt::Display for Cheat {
     }
 }
 
-impl fmt::Display for Disguise {
+impl fmt::Display for Evasion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Verbatim => "verbatim",
@@ -126,9 +126,9 @@ impl fmt::Display for Disguise {
     }
 }
 
-impl Disguise {
+impl Evasion {
     /// A delta that is made from another one.
-    pub(crate) fn apply(self, original: &Delta, dice: &mut Seeded) -> Delta {
+    pub(crate) fn apply(self, original: &ToyDelta, dice: &mut SeededRng) -> ToyDelta {
         let mut copy = original.clone();
         match self {
             Self::Verbatim => {}
@@ -158,14 +158,14 @@ fn mix(chunk: &mut [(u8, i8)], noise: &[(u8, i8)]) {
 }
 
 /// Random changes with this norm.
-pub(crate) fn noise(norm: f64, dice: &mut Seeded) -> Delta {
-    let mut delta = Delta::of(&(0..SIZE).map(|_| dice.normal()).collect::<Vec<_>>());
+pub(crate) fn noise(norm: f64, dice: &mut SeededRng) -> ToyDelta {
+    let mut delta = ToyDelta::of(&(0..SIZE).map(|_| dice.normal()).collect::<Vec<_>>());
     delta.scale *= (norm / delta.norm()) as f32;
     delta
 }
 
 /// Bytes that are no delta, in one of several ways.
-pub(crate) fn nonsense(way: u32, honest: &Delta, max_length: u64, dice: &mut Seeded) -> Bytes {
+pub(crate) fn nonsense(way: u32, honest: &ToyDelta, max_length: u64, dice: &mut SeededRng) -> Bytes {
     let mut bytes = honest.to_bytes().to_vec();
     match way % 6 {
         0 => bytes.clear(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::regression::{CHUNK, NUM_CHUNKS, SIZE, Weights};
+use super::regression::{CHUNK, NUM_CHUNKS, SIZE, ToyWeights};
 use crate::gauntlet::checks::Sketch;
 use crate::objects::Exclusion;
 use crate::primitives::PeerId;
@@ -19,12 +19,12 @@ const FEEDBACK: f64 = 0.5;
 
 /// A sparse step: for each chunk the same number of changes, by ascending positions.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Delta {
+pub(crate) struct ToyDelta {
     pub(crate) scale: f32,
     pub(crate) changes: Vec<(u8, i8)>,
 }
 
-impl Delta {
+impl ToyDelta {
     /// The largest changes of a step.
     pub(crate) fn of(step: &[f64]) -> Self {
         let chosen: Vec<usize> = step.chunks(CHUNK).flat_map(largest).collect();
@@ -93,24 +93,24 @@ fn largest(chunk: &[f64]) -> Vec<usize> {
 
 /// What a peer has learned but not sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Feedback(Weights);
+pub(crate) struct ToyFeedback(ToyWeights);
 
-impl Feedback {
+impl ToyFeedback {
     pub(crate) fn new() -> Self {
         Self(vec![0.0; SIZE])
     }
 
     /// Sends the largest of what is new and what was left.
-    pub(crate) fn compress(&mut self, step: &[f64]) -> Delta {
+    pub(crate) fn compress(&mut self, step: &[f64]) -> ToyDelta {
         self.0.iter_mut().zip(step).for_each(|(left, new)| *left = *left * FEEDBACK + new);
-        let delta = Delta::of(&self.0);
+        let delta = ToyDelta::of(&self.0);
         delta.values().for_each(|(place, value)| self.0[place] -= value);
         delta
     }
 }
 
 /// Moves weights by `alpha` times the mean of deltas, each clipped to their median norm, over those that send a value.
-pub(crate) fn apply(weights: &mut [f64], deltas: &BTreeMap<PeerId, Delta>, alpha: f64) {
+pub(crate) fn apply(weights: &mut [f64], deltas: &BTreeMap<PeerId, ToyDelta>, alpha: f64) {
     let limit = median_norm(deltas.values());
     let (mut sums, mut senders) = (vec![0.0; SIZE], vec![0.0_f64; SIZE]);
     for delta in deltas.values() {
@@ -125,12 +125,12 @@ pub(crate) fn apply(weights: &mut [f64], deltas: &BTreeMap<PeerId, Delta>, alpha
 }
 
 /// By what a delta is multiplied so that it is no longer than `limit`.
-pub(crate) fn clipping(delta: &Delta, limit: f64) -> f64 {
+pub(crate) fn clipping(delta: &ToyDelta, limit: f64) -> f64 {
     if delta.norm() > limit { limit / delta.norm() } else { 1.0 }
 }
 
-pub(crate) fn median_norm<'deltas>(deltas: impl Iterator<Item = &'deltas Delta>) -> f64 {
-    let mut norms: Vec<f64> = deltas.map(Delta::norm).collect();
+pub(crate) fn median_norm<'deltas>(deltas: impl Iterator<Item = &'deltas ToyDelta>) -> f64 {
+    let mut norms: Vec<f64> = deltas.map(ToyDelta::norm).collect();
     norms.sort_by(f64::total_cmp);
     norms.get(norms.len() / 2).copied().unwrap_or_default()
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::delta::{Delta, apply, clipping, median_norm, weights_to_bytes};
-use super::regression::{ASSIGNED, NUM_CHUNKS, Regression, Source, Weights};
+use super::delta::{ToyDelta, apply, clipping, median_norm, weights_to_bytes};
+use super::regression::{ASSIGNED, NUM_CHUNKS, Regression, SampleSource, ToyWeights};
 use crate::agreement::draw::Seed;
 use crate::gauntlet::checks::Sketch;
-use crate::gauntlet::scoring::{Age, Examiner, ExaminerError, Losses, Measurement, Trial};
+use crate::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses};
 use crate::objects::{Exclusion, OuterSettings};
 use crate::primitives::{Digest, PeerId};
 
@@ -17,26 +17,26 @@ const NUM_UNASSIGNED: u64 = 1 << 40;
 
 /// The weights that a round starts from, and the deltas that were admitted.
 #[derive(Debug)]
-pub(crate) struct Scales<'world> {
+pub(crate) struct ArenaEvaluator<'world> {
     pub(crate) problem: &'world Regression,
-    pub(crate) weights: Weights,
-    pub(crate) deltas: BTreeMap<(Age, PeerId), Delta>,
+    pub(crate) weights: ToyWeights,
+    pub(crate) deltas: BTreeMap<(Age, PeerId), ToyDelta>,
 }
 
 /// The windows that all are measured on, and those of one peer.
-struct Questions {
+struct EvaluationData {
     random: Vec<u64>,
     own: Vec<u64>,
 }
 
-impl Scales<'_> {
-    fn current(&self, peers: &BTreeSet<PeerId>) -> BTreeMap<PeerId, Delta> {
+impl ArenaEvaluator<'_> {
+    fn current(&self, peers: &BTreeSet<PeerId>) -> BTreeMap<PeerId, ToyDelta> {
         let found = |peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?.clone()));
         peers.iter().filter_map(found).collect()
     }
 
     /// The weights with some deltas applied, each by its share.
-    fn moved(&self, deltas: &BTreeMap<PeerId, Delta>, limit: f64, share: f64) -> Weights {
+    fn moved(&self, deltas: &BTreeMap<PeerId, ToyDelta>, limit: f64, share: f64) -> ToyWeights {
         let mut weights = self.weights.clone();
         for delta in deltas.values() {
             let factor = share * clipping(delta, limit);
@@ -45,22 +45,28 @@ impl Scales<'_> {
         weights
     }
 
-    fn losses(&self, source: Source, windows: &[u64], after: &[f64], typical: &[f64]) -> Losses {
+    fn losses(&self, source: SampleSource, windows: &[u64], after: &[f64], typical: &[f64]) -> ProbeLosses {
         let loss = |weights: &[f64]| self.problem.loss(weights, source, windows);
-        Losses { before: loss(&self.weights), after: loss(after), typical: loss(typical) }
+        ProbeLosses { before: loss(&self.weights), after: loss(after), typical: loss(typical) }
     }
 
-    fn measurement(&self, questions: &Questions, own: Source, after: &[f64], typical: &[f64]) -> Measurement {
+    fn measurement(
+        &self,
+        questions: &EvaluationData,
+        own: SampleSource,
+        after: &[f64],
+        typical: &[f64],
+    ) -> Measurement {
         Measurement {
             own: self.losses(own, &questions.own, after, typical),
-            random: self.losses(Source::Nobody, &questions.random, after, typical),
+            random: self.losses(SampleSource::Nobody, &questions.random, after, typical),
         }
     }
 }
 
-impl Examiner for Scales<'_> {
+impl Evaluator for ArenaEvaluator<'_> {
     fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion> {
-        self.deltas.insert((age, peer), Delta::parse(payload)?);
+        self.deltas.insert((age, peer), ToyDelta::parse(payload)?);
         Ok(())
     }
 
@@ -70,10 +76,10 @@ impl Examiner for Scales<'_> {
     }
 
     fn norm(&self, age: Age, peer: PeerId) -> Option<f64> {
-        self.deltas.get(&(age, peer)).map(Delta::norm)
+        self.deltas.get(&(age, peer)).map(ToyDelta::norm)
     }
 
-    fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError> {
+    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
         let admitted = self.current(trial.admitted);
         let (limit, share) = (median_norm(admitted.values()), trial.eval_rate * trial.outer.alpha);
         let typical = self.moved(&admitted, limit, share / admitted.len().max(1) as f64);
@@ -81,14 +87,15 @@ impl Examiner for Scales<'_> {
         let random = draw("random windows", NUM_UNASSIGNED);
         let measured = |peer: &PeerId| {
             let after = self.moved(&self.current(&[*peer].into()), limit, share);
-            let questions = Questions { random: random.clone(), own: draw(&format!("windows of {peer}"), ASSIGNED) };
-            let own = Source::Peer(trial.round, *peer);
+            let questions =
+                EvaluationData { random: random.clone(), own: draw(&format!("windows of {peer}"), ASSIGNED) };
+            let own = SampleSource::Peer(trial.round, *peer);
             (*peer, self.measurement(&questions, own, &after, &typical))
         };
         Ok(trial.evaluated.keys().map(measured).collect())
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, ExaminerError> {
+    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError> {
         let mut weights = self.weights.clone();
         apply(&mut weights, &self.current(included), outer.alpha);
         Ok(Digest::of(&weights_to_bytes(&weights)))

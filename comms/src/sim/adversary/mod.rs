@@ -9,5 +9,5 @@ mod record;
 mod regression;
 
 pub use self::arena::{Contest, ContestError};
-pub use self::attack::{Cheat, Disguise};
-pub use self::record::{Record, Round};
+pub use self::attack::{Attack, Evasion};
+pub use self::record::{ContestReport, ContestRound};

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::arena::{POLL, Stage};
-use super::attack::{Cheat, Disguise, noise, nonsense};
-use super::delta::{Delta, Feedback, apply};
-use super::regression::{ASSIGNED, Regression, Source, Weights};
-use crate::history::Follower;
+use super::arena::{Arena, POLL};
+use super::attack::{Attack, Evasion, noise, nonsense};
+use super::delta::{ToyDelta, ToyFeedback, apply};
+use super::regression::{ASSIGNED, Regression, SampleSource, ToyWeights};
+use crate::history::LightClient;
 use crate::objects::Manifest;
-use crate::participants::Member;
-use crate::primitives::{Identity, PeerId, Seeded, Timestamp};
+use crate::participants::PeerClient;
+use crate::primitives::{Keypair, PeerId, SeededRng, Timestamp};
 use crate::run::CommsError;
 
 /// How long after the leak of a delta a copy of it is committed.
@@ -20,9 +20,9 @@ const COPYING: Duration = Duration::from_secs(12);
 
 /// What a peer is like.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Character {
+pub(crate) struct Behaviour {
     /// How it cheats, if it does.
-    pub(crate) cheat: Option<Cheat>,
+    pub(crate) cheat: Option<Attack>,
     /// When it comes.
     pub(crate) arrival: Duration,
     /// It is too slow in one of so many rounds.
@@ -32,18 +32,18 @@ pub(crate) struct Character {
 }
 
 /// One peer: what it knows and remembers.
-pub(crate) struct Peer<'stage> {
-    stage: &'stage Stage,
-    character: Character,
-    member: Member,
-    follower: Follower,
-    weights: Weights,
+pub(crate) struct ArenaPeer<'stage> {
+    stage: &'stage Arena,
+    character: Behaviour,
+    member: PeerClient,
+    follower: LightClient,
+    weights: ToyWeights,
     /// Weights at the start of all rounds so far.
-    history: Vec<Weights>,
+    history: Vec<ToyWeights>,
     /// The deltas of the last round.
-    last: BTreeMap<PeerId, Delta>,
-    feedback: Feedback,
-    dice: Seeded,
+    last: BTreeMap<PeerId, ToyDelta>,
+    feedback: ToyFeedback,
+    dice: SeededRng,
 }
 
 /// What a peer commits to, and what it then shows.
@@ -58,26 +58,26 @@ impl Offer {
     }
 }
 
-impl<'stage> Peer<'stage> {
+impl<'stage> ArenaPeer<'stage> {
     pub(crate) async fn enter(
-        stage: &'stage Stage,
-        identity: Identity,
-        character: Character,
+        stage: &'stage Arena,
+        identity: Keypair,
+        character: Behaviour,
     ) -> Result<Self, CommsError> {
         stage.sleep(character.arrival).await;
         let run = stage.open().await?;
-        let dice = Seeded::named(stage.seed(), &identity.peer().to_string(), 2);
-        let member = Member::new(run.clone(), identity);
+        let dice = SeededRng::named(stage.seed(), &identity.peer().to_string(), 2);
+        let member = PeerClient::new(run.clone(), identity);
         member.hello().await?;
         Ok(Self {
             stage,
             character,
             member,
-            follower: Follower::genesis(run),
+            follower: LightClient::genesis(run),
             weights: Regression::genesis(),
             history: Vec::new(),
             last: BTreeMap::new(),
-            feedback: Feedback::new(),
+            feedback: ToyFeedback::new(),
             dice,
         })
     }
@@ -104,7 +104,7 @@ impl<'stage> Peer<'stage> {
 
     async fn absorb(&mut self, manifest: &Manifest) -> Result<(), CommsError> {
         let payloads = self.follower.gather(manifest).await?;
-        let parsed = |(peer, payload): (PeerId, Bytes)| Some((peer, Delta::parse(&payload).ok()?));
+        let parsed = |(peer, payload): (PeerId, Bytes)| Some((peer, ToyDelta::parse(&payload).ok()?));
         self.last = payloads.into_iter().filter_map(parsed).collect();
         self.history.push(self.weights.clone());
         apply(&mut self.weights, &self.last, manifest.outer().alpha);
@@ -112,14 +112,14 @@ impl<'stage> Peer<'stage> {
     }
 
     /// How the peer cheats in this round, if it does.
-    fn cheat_now(&self) -> Option<Cheat> {
+    fn cheat_now(&self) -> Option<Attack> {
         self.character.cheat.map(|cheat| cheat.in_round(self.follower.next()))
     }
 
     async fn contribute(&mut self) -> Result<(), CommsError> {
         let (round, head) = (self.follower.next(), self.follower.head());
         let is_slow = self.character.slow_every.is_some_and(|every| round.0.is_multiple_of(every));
-        let is_late = is_slow || self.cheat_now() == Some(Cheat::Late);
+        let is_late = is_slow || self.cheat_now() == Some(Attack::Late);
         let training = 30.0 + 30.0 * self.dice.fraction() + if is_late { 285.0 } else { 0.0 };
         self.stage.sleep(Duration::from_secs_f64(training)).await;
         let offer = match self.cheat_now() {
@@ -128,7 +128,7 @@ impl<'stage> Peer<'stage> {
         };
         self.member.commit(round, head, &offer.committed).await?;
         if self.character.leaks
-            && let Ok(delta) = Delta::parse(&offer.committed)
+            && let Ok(delta) = ToyDelta::parse(&offer.committed)
         {
             self.stage.leak(round, delta);
         }
@@ -146,55 +146,55 @@ impl<'stage> Peer<'stage> {
             self.stage.sleep(POLL).await;
         }
         let base = match (self.cheat_now(), self.follower.last()) {
-            (Some(Cheat::WrongBase), Some(last)) => last.previous(),
+            (Some(Attack::WrongBase), Some(last)) => last.previous(),
             _ => head,
         };
         self.member.publish(round, base, payload).await.map(drop)
     }
 
     /// What one learns who does his work.
-    fn honest(&mut self) -> Delta {
+    fn honest(&mut self) -> ToyDelta {
         let step = self.train(0..ASSIGNED);
         self.feedback.compress(&step)
     }
 
-    fn train(&self, windows: std::ops::Range<u64>) -> Weights {
-        let source = Source::Peer(self.follower.next(), self.member.peer());
+    fn train(&self, windows: std::ops::Range<u64>) -> ToyWeights {
+        let source = SampleSource::Peer(self.follower.next(), self.member.peer());
         self.stage.problem().train(&self.weights, source, windows)
     }
 
-    async fn cheat(&mut self, cheat: Cheat) -> Offer {
+    async fn cheat(&mut self, cheat: Attack) -> Offer {
         let round = self.follower.next();
         let delta = match cheat {
-            Cheat::Noise => noise(self.honest().norm(), &mut self.dice),
-            Cheat::SignFlip => negated(self.honest()),
-            Cheat::Alternates if round.0.is_multiple_of(2) => negated(self.honest()),
-            Cheat::Scaled(factor) => scaled(self.honest(), factor),
-            Cheat::CopiesPrevious(disguise) => self.copy_of_last(disguise),
-            Cheat::CopiesLeak(disguise) => self.copy_of_leak(disguise).await,
-            Cheat::Stale(rounds) => self.stale(rounds),
-            Cheat::OtherData => {
+            Attack::Noise => noise(self.honest().norm(), &mut self.dice),
+            Attack::SignFlip => negated(self.honest()),
+            Attack::Alternates if round.0.is_multiple_of(2) => negated(self.honest()),
+            Attack::Scaled(factor) => scaled(self.honest(), factor),
+            Attack::CopiesPrevious(disguise) => self.copy_of_last(disguise),
+            Attack::CopiesLeak(disguise) => self.copy_of_leak(disguise).await,
+            Attack::Stale(rounds) => self.stale(rounds),
+            Attack::OtherData => {
                 let first = self.dice.bits() >> 30;
-                let step = self.stage.problem().train(&self.weights, Source::Nobody, first..first + ASSIGNED);
+                let step = self.stage.problem().train(&self.weights, SampleSource::Nobody, first..first + ASSIGNED);
                 self.feedback.compress(&step)
             }
-            Cheat::FreeRider => Delta::of(&self.train(0..1)),
-            Cheat::Colludes => self.shared().await,
+            Attack::FreeRider => ToyDelta::of(&self.train(0..1)),
+            Attack::Colludes => self.shared().await,
             _ => self.honest(),
         };
         let payload = delta.to_bytes();
         match cheat {
-            Cheat::Withholds => Offer { committed: payload, revealed: None },
-            Cheat::Malformed if round.0.is_multiple_of(7) => {
+            Attack::Withholds => Offer { committed: payload, revealed: None },
+            Attack::Malformed if round.0.is_multiple_of(7) => {
                 let other = noise(1.0, &mut self.dice).to_bytes();
                 Offer { committed: payload, revealed: Some(other) }
             }
-            Cheat::Malformed => Offer::honest(nonsense(round.0, &delta, self.stage.max_delta(), &mut self.dice)),
+            Attack::Malformed => Offer::honest(nonsense(round.0, &delta, self.stage.max_delta(), &mut self.dice)),
             _ => Offer::honest(payload),
         }
     }
 
-    fn copy_of_last(&mut self, disguise: Disguise) -> Delta {
+    fn copy_of_last(&mut self, disguise: Evasion) -> ToyDelta {
         let own = self.member.peer();
         let victim = self.last.iter().find(|(peer, _)| **peer != own).map(|(_, delta)| delta.clone());
         match victim {
@@ -203,7 +203,7 @@ impl<'stage> Peer<'stage> {
         }
     }
 
-    async fn copy_of_leak(&mut self, disguise: Disguise) -> Delta {
+    async fn copy_of_leak(&mut self, disguise: Evasion) -> ToyDelta {
         match self.stage.wait_for_leak(self.follower.next()).await {
             Some(victim) => {
                 self.stage.sleep(COPYING).await;
@@ -214,7 +214,7 @@ impl<'stage> Peer<'stage> {
     }
 
     /// The first of a gang works; the others wait for what it learned.
-    async fn shared(&mut self) -> Delta {
+    async fn shared(&mut self) -> ToyDelta {
         let round = self.follower.next();
         if let Some(delta) = self.stage.loot(round) {
             return delta;
@@ -224,8 +224,8 @@ impl<'stage> Peer<'stage> {
         delta
     }
 
-    fn stale(&mut self, rounds: u32) -> Delta {
-        let source = Source::Peer(self.follower.next(), self.member.peer());
+    fn stale(&mut self, rounds: u32) -> ToyDelta {
+        let source = SampleSource::Peer(self.follower.next(), self.member.peer());
         let at = self.history.len().saturating_sub(rounds as usize);
         let start = self.history.get(at).unwrap_or(&self.weights);
         let step = self.stage.problem().train(start, source, 0..ASSIGNED);
@@ -233,12 +233,12 @@ impl<'stage> Peer<'stage> {
     }
 }
 
-fn negated(mut delta: Delta) -> Delta {
+fn negated(mut delta: ToyDelta) -> ToyDelta {
     delta.scale = -delta.scale;
     delta
 }
 
-fn scaled(mut delta: Delta, factor: f32) -> Delta {
+fn scaled(mut delta: ToyDelta, factor: f32) -> ToyDelta {
     delta.scale *= factor;
     delta
 }

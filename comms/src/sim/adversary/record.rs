@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::gauntlet::Outcome;
+use crate::gauntlet::RoundOutcome;
 use crate::gauntlet::conduct::Penalty;
 use crate::objects::Exclusion;
 use crate::primitives::PeerId;
 
 /// One round, by the verdict that counts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Round {
+pub struct ContestRound {
     /// Whose deltas count.
     pub included: BTreeSet<PeerId>,
     /// Who is out, and why.
@@ -24,8 +24,8 @@ pub struct Round {
     pub loss: f64,
 }
 
-impl Round {
-    pub(crate) fn of(outcome: &Outcome, num_measured: usize, loss: f64) -> Self {
+impl ContestRound {
+    pub(crate) fn of(outcome: &RoundOutcome, num_measured: usize, loss: f64) -> Self {
         Self {
             included: outcome.included.keys().copied().collect(),
             excluded: outcome.excluded.clone(),
@@ -39,16 +39,16 @@ impl Round {
 
 /// A contest that is over.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Record {
+pub struct ContestReport {
     /// Who was honest.
     pub honest: BTreeSet<PeerId>,
     /// Who was not.
     pub cheats: BTreeSet<PeerId>,
     /// All judged rounds, from round 1 on.
-    pub rounds: Vec<Round>,
+    pub rounds: Vec<ContestRound>,
 }
 
-impl Record {
+impl ContestReport {
     /// The loss at the end.
     pub fn loss(&self) -> f64 {
         self.rounds.last().map_or(f64::NAN, |round| round.loss)
@@ -56,8 +56,9 @@ impl Record {
 
     /// How many rounds there were until no cheat was in any more, counted from its first one; all, if one still is.
     pub fn rounds_until_excluded(&self) -> usize {
-        let names_cheat =
-            |round: &Round| round.included.iter().chain(round.excluded.keys()).any(|peer| self.cheats.contains(peer));
+        let names_cheat = |round: &ContestRound| {
+            round.included.iter().chain(round.excluded.keys()).any(|peer| self.cheats.contains(peer))
+        };
         let first = self.rounds.iter().position(names_cheat).unwrap_or(0);
         let last = self.rounds.iter().rposition(|round| !round.included.is_disjoint(&self.cheats));
         last.map_or(0, |last| last + 1 - first)
@@ -80,7 +81,7 @@ impl Record {
 
     /// The mean share of all payouts that a peer got.
     pub fn share(&self, peer: PeerId) -> f64 {
-        let share = |round: &Round| {
+        let share = |round: &ContestRound| {
             let paid: f64 = round.payouts.values().sum();
             if paid > 0.0 { round.payouts.get(&peer).copied().unwrap_or_default() / paid } else { 0.0 }
         };

@@ -5,7 +5,7 @@
 //! weights of frequent company slowly and the noise of its own windows at once, as training of language models does; so a
 //! step helps more on the windows that it was made from than on others.
 
-use crate::primitives::{PeerId, Round, Seeded};
+use crate::primitives::{PeerId, Round, SeededRng};
 
 /// Chunks that the weights are cut into for sending.
 pub(crate) const NUM_CHUNKS: usize = 16;
@@ -26,13 +26,13 @@ const NOISE: f64 = 1.0;
 const RATE: f64 = 0.01;
 
 /// Weights, or a step between two of them.
-pub(crate) type Weights = Vec<f64>;
+pub(crate) type ToyWeights = Vec<f64>;
 
 /// Where windows of a run come from.
 ///
 /// Real runs assign windows by seats. Here it is by names, so that contests with and without cheats differ in nothing else.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Source {
+pub(crate) enum SampleSource {
     /// What a peer is assigned in a round.
     Peer(Round, PeerId),
     /// What nobody is assigned.
@@ -43,7 +43,7 @@ pub(crate) enum Source {
 #[derive(Clone, Debug)]
 pub(crate) struct Regression {
     seed: u64,
-    best: Weights,
+    best: ToyWeights,
 }
 
 /// The share of the features of all samples that the feature of a rank has, from 0 to `rank`, both included: the frequency
@@ -77,12 +77,12 @@ struct Sample {
 impl Regression {
     /// The problem of a seed.
     pub(crate) fn new(seed: u64) -> Self {
-        let mut dice = Seeded::named(seed, "best weights", 0);
+        let mut dice = SeededRng::named(seed, "best weights", 0);
         Self { seed, best: (0..SIZE).map(|_| dice.normal()).collect() }
     }
 
     /// The weights before round 0.
-    pub(crate) fn genesis() -> Weights {
+    pub(crate) fn genesis() -> ToyWeights {
         vec![0.0; SIZE]
     }
 
@@ -94,7 +94,7 @@ impl Regression {
     }
 
     /// The mean loss on some windows.
-    pub(crate) fn loss(&self, weights: &[f64], source: Source, windows: &[u64]) -> f64 {
+    pub(crate) fn loss(&self, weights: &[f64], source: SampleSource, windows: &[u64]) -> f64 {
         let loss = |sample: &Sample| sample.error(weights).powi(2) / 2.0;
         let sum: f64 =
             windows.iter().flat_map(|window| self.samples(source, *window)).map(|sample| loss(&sample)).sum();
@@ -102,7 +102,7 @@ impl Regression {
     }
 
     /// The step from `weights` that one pass over some windows leads to.
-    pub(crate) fn train(&self, weights: &[f64], source: Source, windows: std::ops::Range<u64>) -> Weights {
+    pub(crate) fn train(&self, weights: &[f64], source: SampleSource, windows: std::ops::Range<u64>) -> ToyWeights {
         let mut trained = weights.to_vec();
         for sample in windows.flat_map(|window| self.samples(source, window)) {
             let step = RATE * sample.error(&trained);
@@ -111,15 +111,17 @@ impl Regression {
         trained.iter().zip(weights).map(|(end, start)| end - start).collect()
     }
 
-    fn samples(&self, source: Source, window: u64) -> Vec<Sample> {
+    fn samples(&self, source: SampleSource, window: u64) -> Vec<Sample> {
         let mut dice = match source {
-            Source::Peer(round, peer) => Seeded::named(self.seed, &peer.to_string(), u64::from(round.0) << 32 | window),
-            Source::Nobody => Seeded::named(self.seed, "nobody", window),
+            SampleSource::Peer(round, peer) => {
+                SeededRng::named(self.seed, &peer.to_string(), u64::from(round.0) << 32 | window)
+            }
+            SampleSource::Nobody => SeededRng::named(self.seed, "nobody", window),
         };
         (0..SAMPLES).map(|_| self.sample(&mut dice)).collect()
     }
 
-    fn sample(&self, dice: &mut Seeded) -> Sample {
+    fn sample(&self, dice: &mut SeededRng) -> Sample {
         let features = std::array::from_fn(|_| {
             let sign = if dice.bits() & 1 == 1 { 1.0 } else { -1.0 };
             (feature(dice.fraction()), sign)
@@ -143,14 +145,14 @@ mod tests {
     fn a_step_helps_everywhere_and_most_on_its_own_windows() {
         let problem = Regression::new(1);
         let (own, windows): (_, Vec<u64>) =
-            (Source::Peer(Round(1), PeerId::from_bytes([1; 32])), (0..ASSIGNED).collect());
+            (SampleSource::Peer(Round(1), PeerId::from_bytes([1; 32])), (0..ASSIGNED).collect());
         let start = Regression::genesis();
-        let end: Weights = problem.train(&start, own, 0..ASSIGNED);
+        let end: ToyWeights = problem.train(&start, own, 0..ASSIGNED);
         let gain = |source| 1.0 - problem.loss(&end, source, &windows) / problem.loss(&start, source, &windows);
         assert!(problem.held_out(&end) < problem.held_out(&start));
-        assert!(gain(own) > 2.0 * gain(Source::Nobody) && gain(Source::Nobody) > 0.0);
+        assert!(gain(own) > 2.0 * gain(SampleSource::Nobody) && gain(SampleSource::Nobody) > 0.0);
         let held_out: Vec<u64> = (0..2000).collect();
-        let measured = problem.loss(&start, Source::Nobody, &held_out);
+        let measured = problem.loss(&start, SampleSource::Nobody, &held_out);
         assert!((measured / problem.held_out(&start) - 1.0).abs() < 0.03, "{measured}");
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::outages::Outages;
 use crate::bucket::{Bucket, BucketError, Listed, Put};
 use crate::objects::{Key, Prefix};
-use crate::primitives::{Clock, Seeded, Timestamp};
+use crate::primitives::{Clock, SeededRng, Timestamp};
 
 /// How long a request hangs that goes nowhere.
 const HANG: Duration = Duration::from_secs(5);
@@ -19,40 +19,40 @@ const HANG: Duration = Duration::from_secs(5);
 /// Half of a request's time passes before it reaches the bucket, half before its answer is here; a line that is cut in
 /// between loses the answer, not the request.
 #[derive(Debug)]
-pub(crate) struct Line<B> {
+pub(crate) struct Link<B> {
     inner: B,
     clock: Arc<dyn Clock>,
     latency: (Duration, Duration),
-    state: Mutex<State>,
+    state: Mutex<LinkState>,
 }
 
-struct State {
-    dice: Seeded,
+struct LinkState {
+    dice: SeededRng,
     cuts: Box<dyn Iterator<Item = (Timestamp, Timestamp)> + Send>,
     /// The cut that is going on or comes next.
     cut: Option<(Timestamp, Timestamp)>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for LinkState {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("State").field("cut", &self.cut).finish_non_exhaustive()
     }
 }
 
-impl<B: Bucket> Line<B> {
+impl<B: Bucket> Link<B> {
     pub(crate) fn new(
         inner: B,
         clock: Arc<dyn Clock>,
         latency: (Duration, Duration),
         partitions: Outages,
-        mut dice: Seeded,
+        mut dice: SeededRng,
     ) -> Self {
-        let mut cuts = Box::new(partitions.after(clock.now(), Seeded::new(dice.bits())));
+        let mut cuts = Box::new(partitions.after(clock.now(), SeededRng::new(dice.bits())));
         let cut = cuts.next();
-        Self { inner, clock, latency, state: Mutex::new(State { dice, cuts, cut }) }
+        Self { inner, clock, latency, state: Mutex::new(LinkState { dice, cuts, cut }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,7 +85,7 @@ impl<B: Bucket> Line<B> {
 }
 
 #[async_trait]
-impl<B: Bucket> Bucket for Line<B> {
+impl<B: Bucket> Bucket for Link<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         self.travel(key).await?;
         let outcome = self.inner.get(key, limit).await;

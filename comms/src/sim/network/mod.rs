@@ -4,6 +4,6 @@ mod link;
 mod outages;
 mod skewed_clock;
 
-pub(crate) use self::link::Line;
+pub(crate) use self::link::Link;
 pub use self::outages::Outages;
 pub(crate) use self::skewed_clock::SkewedClock;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::primitives::{Seeded, Timestamp};
+use crate::primitives::{SeededRng, Timestamp};
 
 /// How often and how long something is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Outages {
     pub(crate) fn after(
         self,
         start: Timestamp,
-        mut dice: Seeded,
+        mut dice: SeededRng,
     ) -> impl Iterator<Item = (Timestamp, Timestamp)> + Send {
         let mut free = start;
         let outage = move || {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
-use super::inputs::{InputFile, Inputs};
+use super::inputs::{InputFile, InputFiles};
 use super::json_lines::JsonLines;
 use super::parquet::ParquetColumn;
 use super::text_file::TextFile;
@@ -20,7 +20,7 @@ pub(super) trait DocumentReader: Send {
 
 /// A place between two documents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Position {
+pub(crate) struct DocumentPosition {
     /// Index of the file.
     pub(super) file: usize,
     /// Documents read from it.
@@ -31,20 +31,20 @@ pub(crate) struct Position {
 ///
 /// Memory is that of one document.
 pub struct Documents<'a> {
-    inputs: &'a Inputs,
-    position: Position,
+    inputs: &'a InputFiles,
+    position: DocumentPosition,
     reader: Option<Box<dyn DocumentReader>>,
     finished_bytes: u64,
     failed: bool,
 }
 
 impl<'a> Documents<'a> {
-    pub(super) fn new(inputs: &'a Inputs) -> Self {
-        Self { inputs, position: Position::default(), reader: None, finished_bytes: 0, failed: false }
+    pub(super) fn new(inputs: &'a InputFiles) -> Self {
+        Self { inputs, position: DocumentPosition::default(), reader: None, finished_bytes: 0, failed: false }
     }
 
     /// Starts behind documents that were read before; those of the same file are read again and dropped.
-    pub(crate) fn starting_at(inputs: &'a Inputs, position: Position) -> Result<Self, DataError> {
+    pub(crate) fn starting_at(inputs: &'a InputFiles, position: DocumentPosition) -> Result<Self, DataError> {
         let mut documents = Self::new(inputs);
         documents.position.file = position.file;
         documents.finished_bytes = inputs.files.iter().take(position.file).map(|file| file.bytes).sum();
@@ -57,7 +57,7 @@ impl<'a> Documents<'a> {
     }
 
     /// The place behind the last document.
-    pub(crate) fn place(&self) -> Position {
+    pub(crate) fn place(&self) -> DocumentPosition {
         self.position
     }
 
@@ -78,7 +78,7 @@ impl<'a> Documents<'a> {
             }
             self.reader = None;
             self.finished_bytes += file.bytes;
-            self.position = Position { file: self.position.file + 1, document: 0 };
+            self.position = DocumentPosition { file: self.position.file + 1, document: 0 };
         }
         Ok(None)
     }

@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 use super::documents::Documents;
 use super::format::Format;
 use crate::error::DataError;
-use crate::io::Digest;
+use crate::io::FileDigest;
 use crate::prepare::builtin_corpus;
 use crate::prepare::builtin_corpus::CorpusFile;
 
@@ -21,7 +21,7 @@ const READ_BYTES: usize = 1 << 18;
 
 /// Files with documents, in the order in which they are read.
 #[derive(Debug, Clone)]
-pub struct Inputs {
+pub struct InputFiles {
     pub(super) files: Vec<InputFile>,
     skipped: usize,
     text_field: String,
@@ -39,7 +39,7 @@ pub(super) struct InputFile {
     pub(super) bytes: u64,
 }
 
-impl Inputs {
+impl InputFiles {
     /// Files as they are given and the files below folders in the order of their names.
     ///
     /// `text_field` names the JSON field or the Parquet column that holds the text. A file that is given directly must
@@ -88,13 +88,13 @@ impl Inputs {
     }
 
     /// Digest of all names and contents. Hashing is a hundred times faster than tokenising, so it is worth being sure.
-    pub(crate) fn digest(&self) -> Result<Digest, DataError> {
+    pub(crate) fn digest(&self) -> Result<FileDigest, DataError> {
         let digests: Result<Vec<_>, DataError> = self.files.par_iter().map(InputFile::digest).collect();
         let mut description = format!("{}\n", self.text_field);
         for (file, digest) in self.files.iter().zip(digests?) {
             description.push_str(&format!("{digest} {} {:?}\n", file.bytes, file.name));
         }
-        Ok(Digest::of(description.as_bytes()))
+        Ok(FileDigest::of(description.as_bytes()))
     }
 
     fn add_file(&mut self, path: &Path, bytes: u64) -> Result<(), DataError> {
@@ -136,10 +136,10 @@ impl InputFile {
         }
     }
 
-    fn digest(&self) -> Result<Digest, DataError> {
+    fn digest(&self) -> Result<FileDigest, DataError> {
         match self.embedded {
-            Some(bytes) => Ok(Digest::of(bytes)),
-            None => Digest::of_file(&self.path),
+            Some(bytes) => Ok(FileDigest::of(bytes)),
+            None => FileDigest::of_file(&self.path),
         }
     }
 

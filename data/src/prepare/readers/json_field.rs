@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// What stands under the name of the text field.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum TextField {
+pub(super) enum JsonField {
     /// The text.
     Text(String),
     /// An explicit `null`.
@@ -21,7 +21,7 @@ pub(super) enum TextField {
 }
 
 /// Takes the text out of an object; crawls carry dozens of other fields that are skipped unparsed.
-pub(super) fn text_field(line: &str, field: &str) -> Result<TextField, String> {
+pub(super) fn text_field(line: &str, field: &str) -> Result<JsonField, String> {
     let mut deserializer = serde_json::Deserializer::from_str(line);
     let found =
         deserializer.deserialize_map(FieldVisitor { field }).and_then(|found| deserializer.end().map(|()| found));
@@ -34,13 +34,13 @@ struct FieldVisitor<'a> {
 }
 
 impl<'de> Visitor<'de> for FieldVisitor<'_> {
-    type Value = TextField;
+    type Value = JsonField;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextField, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonField, A::Error> {
         let mut found = None;
         let mut present = Vec::new();
         while let Some(name) = map.next_key::<Cow<'_, str>>()? {
@@ -51,18 +51,18 @@ impl<'de> Visitor<'de> for FieldVisitor<'_> {
                 present.push(name.into_owned());
             }
         }
-        Ok(found.unwrap_or(TextField::Missing(present)))
+        Ok(found.unwrap_or(JsonField::Missing(present)))
     }
 }
 
-fn classified(value: Value) -> TextField {
+fn classified(value: Value) -> JsonField {
     match value {
-        Value::String(text) => TextField::Text(text),
-        Value::Null => TextField::Null,
-        Value::Bool(_) => TextField::Other("a truth value"),
-        Value::Number(_) => TextField::Other("a number"),
-        Value::Array(_) => TextField::Other("a list"),
-        Value::Object(_) => TextField::Other("an object"),
+        Value::String(text) => JsonField::Text(text),
+        Value::Null => JsonField::Null,
+        Value::Bool(_) => JsonField::Other("a truth value"),
+        Value::Number(_) => JsonField::Other("a number"),
+        Value::Array(_) => JsonField::Other("a list"),
+        Value::Object(_) => JsonField::Other("an object"),
     }
 }
 
@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn the_field_is_found_among_others() {
         let line = r#"{"id": {"a": [1]}, "text": "a \"b\" \u00e9", "n": 1}"#;
-        assert_eq!(text_field(line, "text"), Ok(TextField::Text("a \"b\" é".to_string())));
-        assert_eq!(text_field(line, "n"), Ok(TextField::Other("a number")));
-        assert_eq!(text_field(line, "x"), Ok(TextField::Missing(vec!["id".into(), "text".into(), "n".into()])));
+        assert_eq!(text_field(line, "text"), Ok(JsonField::Text("a \"b\" é".to_string())));
+        assert_eq!(text_field(line, "n"), Ok(JsonField::Other("a number")));
+        assert_eq!(text_field(line, "x"), Ok(JsonField::Missing(vec!["id".into(), "text".into(), "n".into()])));
     }
 
     #[test]

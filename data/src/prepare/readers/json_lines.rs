@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::documents::DocumentReader;
 use super::inputs::InputFile;
-use super::json_field::{TextField, text_field};
+use super::json_field::{JsonField, text_field};
 use super::text_file::BYTE_ORDER_MARK;
 use crate::error::DataError;
 
@@ -43,13 +43,13 @@ impl JsonLines {
     fn text(&self, line: &str) -> Result<String, DataError> {
         let (path, field) = (self.path.clone(), self.field.clone());
         match text_field(line, &self.field) {
-            Ok(TextField::Text(text)) => Ok(text),
+            Ok(JsonField::Text(text)) => Ok(text),
             // An explicit null is a document without text, as crawls have them.
-            Ok(TextField::Null) => Ok(String::new()),
-            Ok(TextField::Other(found)) => {
+            Ok(JsonField::Null) => Ok(String::new()),
+            Ok(JsonField::Other(found)) => {
                 Err(DataError::FieldNotText { path, line: self.line, field, found: found.to_string() })
             }
-            Ok(TextField::Missing(present)) => Err(DataError::FieldMissing { path, line: self.line, field, present }),
+            Ok(JsonField::Missing(present)) => Err(DataError::FieldMissing { path, line: self.line, field, present }),
             Err(reason) => Err(DataError::BadJson { path, line: self.line, reason }),
         }
     }

@@ -8,7 +8,7 @@ mod json_lines;
 mod parquet;
 mod text_file;
 
+pub(crate) use self::documents::DocumentPosition;
 pub use self::documents::Documents;
-pub(crate) use self::documents::Position;
 pub use self::format::KNOWN_EXTENSIONS;
-pub use self::inputs::Inputs;
+pub use self::inputs::InputFiles;

@@ -3,14 +3,14 @@
 use burn::tensor::Tensor;
 
 use super::attend::{merge_heads, split_heads};
-use super::burn_kernels::ComposedKernels;
+use super::burn_kernels::BurnKernels;
 use crate::kernels::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
 use crate::kernels::operations::{
     Angles, add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward,
 };
 
 pub(super) fn forward(
-    kernels: &ComposedKernels,
+    kernels: &BurnKernels,
     context: BlockContext<'_>,
     weights: &AttentionWeights,
     input: &Tensor<2>,
@@ -23,7 +23,7 @@ pub(super) fn forward(
 
 /// Queries, keys and values alone.
 pub(super) fn inputs(
-    kernels: &ComposedKernels,
+    kernels: &BurnKernels,
     context: BlockContext<'_>,
     weights: &AttentionWeights,
     input: &Tensor<2>,
@@ -43,12 +43,12 @@ pub(super) fn inputs(
     }
 }
 
-fn angles(kernels: &ComposedKernels, context: BlockContext<'_>) -> Angles {
+fn angles(kernels: &BurnKernels, context: BlockContext<'_>) -> Angles {
     Angles::new(context.rope, context.config.head_dim / 2, 0, context.batch.length, &kernels.device)
 }
 
 pub(super) fn backward(
-    kernels: &ComposedKernels,
+    kernels: &BurnKernels,
     context: BlockContext<'_>,
     start: Backward<'_, AttentionWeights, SavedAttention>,
     gradients: &mut AttentionWeights,
@@ -74,7 +74,7 @@ pub(super) fn backward(
 
 /// Gradients of the projections of queries, keys and values, `[rows, width]` each.
 fn backward_of_attend(
-    kernels: &ComposedKernels,
+    kernels: &BurnKernels,
     context: BlockContext<'_>,
     saved: SavedAttention,
     mixed_gradient: Tensor<2>,

@@ -22,13 +22,13 @@ use crate::kernels::operations::fp32;
 
 /// Plain tensor operations on one device.
 #[derive(Debug)]
-pub struct ComposedKernels {
+pub struct BurnKernels {
     pub(super) device: Device,
     pub(super) attend: Attend,
     max_logits: usize,
 }
 
-impl ComposedKernels {
+impl BurnKernels {
     /// Kernels for tensors of `device`, with attention as Burn has it there; scores written out on the CPU.
     pub fn new(device: Device) -> Self {
         if cpu::is_cpu(&device) {
@@ -56,7 +56,7 @@ impl ComposedKernels {
     }
 }
 
-impl Kernels for ComposedKernels {
+impl Kernels for BurnKernels {
     fn embed(&self, table: &Tensor<1>, tokens: &[u32], width: usize) -> Tensor<2> {
         table.clone().reshape([-1, width as i32]).select(0, self.tokens(tokens))
     }

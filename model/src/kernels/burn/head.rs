@@ -5,7 +5,7 @@
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
-use super::burn_kernels::ComposedKernels;
+use super::burn_kernels::BurnKernels;
 use crate::kernels::kernels::{BlockContext, Head, HeadGradients, Targets};
 use crate::kernels::losses::Losses;
 use crate::kernels::operations::{
@@ -17,7 +17,7 @@ pub(super) fn logits(context: BlockContext<'_>, weights: Head<&Tensor<1>>, input
 }
 
 pub(super) fn loss(
-    kernels: &ComposedKernels,
+    kernels: &BurnKernels,
     context: BlockContext<'_>,
     weights: Head<&Tensor<1>>,
     input: &Tensor<2>,
@@ -31,7 +31,7 @@ pub(super) fn loss(
 }
 
 pub(super) fn loss_backward(
-    kernels: &ComposedKernels,
+    kernels: &BurnKernels,
     context: BlockContext<'_>,
     weights: Head<&Tensor<1>>,
     input: Tensor<2>,

@@ -6,4 +6,4 @@ mod burn_kernels;
 mod head;
 mod mlp;
 
-pub use self::burn_kernels::ComposedKernels;
+pub use self::burn_kernels::BurnKernels;

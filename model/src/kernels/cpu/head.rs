@@ -110,7 +110,7 @@ pub(super) fn loss_backward(
 }
 
 /// What the rows of one round of logits contribute.
-struct Part {
+struct LogitsPart {
     loss: f64,
     norm_gradients: Vec<Vec<f32>>,
 }
@@ -122,7 +122,7 @@ fn loss_backward_of_rows(
     targets: Targets<'_>,
     input_gradient: &mut [f32],
     weight_gradient: &mut [f32],
-) -> Part {
+) -> LogitsPart {
     let rows = targets.tokens.len();
     let mut logits = kernels.pool.scratch(rows * head.vocab);
     let mut normed = kernels.pool.scratch(input.len());
@@ -147,5 +147,5 @@ fn loss_backward_of_rows(
     let out = MatrixMut::new(weight_gradient, head.hidden);
     let (logits, normed) = (Matrix::new(&logits, head.vocab), Matrix::new(&normed, head.hidden));
     multiply_parallel(out, logits.transposed(), normed, Write::Add);
-    Part { loss: losses.into_iter().sum(), norm_gradients }
+    LogitsPart { loss: losses.into_iter().sum(), norm_gradients }
 }

@@ -15,17 +15,17 @@ use crate::sparseloco::config::CHUNK_LIMIT;
 static AXES: [OnceLock<Axis>; SIDE_LIMIT + 1] = [const { OnceLock::new() }; SIDE_LIMIT + 1];
 
 /// A block, row after row; shorter ones leave the rest alone.
-type Tile = [f32; CHUNK_LIMIT];
+type DctBlock = [f32; CHUNK_LIMIT];
 
 /// The transform of the chunks of one tensor.
 #[derive(Clone, Copy, Debug)]
-pub struct BlockTransform<'a> {
+pub struct Dct<'a> {
     grid: &'a ChunkGrid,
     rows: &'static Axis,
     columns: &'static Axis,
 }
 
-impl<'a> BlockTransform<'a> {
+impl<'a> Dct<'a> {
     /// The transform for these chunks; `None` if they are longer than 64 on a side or the last one is shorter.
     pub fn new(grid: &'a ChunkGrid) -> Option<Self> {
         let even = grid.last_chunk_len() == grid.chunk_len();
@@ -45,11 +45,11 @@ impl<'a> BlockTransform<'a> {
         });
     }
 
-    /// Undoes [`BlockTransform::forward`], but for rounding.
+    /// Undoes [`Dct::forward`], but for rounding.
     ///
     /// # Panics
     ///
-    /// As [`BlockTransform::forward`].
+    /// As [`Dct::forward`].
     pub fn inverse(&self, tensor: &mut [f32]) {
         self.on_blocks(tensor, |tile, between| {
             multiply(&self.rows.inverse, tile, between, self.columns.side);
@@ -62,7 +62,7 @@ impl<'a> BlockTransform<'a> {
         let slabs = tensor.par_chunks_mut(self.grid.slab_len());
         slabs.for_each_init(
             || ([0.0; CHUNK_LIMIT], [0.0; CHUNK_LIMIT]),
-            |(tile, between): &mut (Tile, Tile), slab| {
+            |(tile, between): &mut (DctBlock, DctBlock), slab| {
                 let (tile, between) = (&mut tile[..self.grid.chunk_len()], &mut between[..self.grid.chunk_len()]);
                 for column in 0..self.grid.chunks_per_slab() {
                     self.grid.read(column, slab, tile);
@@ -179,7 +179,7 @@ mod tests {
             let grid = ChunkGrid::new(Profile::Covey, &[rows, columns]).unwrap();
             let values = noise(rows * columns);
             let mut got = values.clone();
-            BlockTransform::new(&grid).unwrap().forward(&mut got);
+            Dct::new(&grid).unwrap().forward(&mut got);
             let expected = by_definition(rows, columns, &values);
             let far = got.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
             assert!(far.fold(0.0, f64::max) < 1e-5, "{rows} x {columns}");
@@ -191,12 +191,12 @@ mod tests {
         // By hand: [1, 2, 3, 4] has the mean term 10 / 2; a constant block has that term alone.
         let line = ChunkGrid::new(Profile::Reference, &[4]).unwrap();
         let mut values = [1.0, 2.0, 3.0, 4.0];
-        BlockTransform::new(&line).unwrap().forward(&mut values);
+        Dct::new(&line).unwrap().forward(&mut values);
         let expected = [5.0, -2.230_442_5, 0.0, -0.158_512_67];
         assert!(values.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-6), "{values:?}");
         let block = ChunkGrid::new(Profile::Covey, &[8, 16]).unwrap();
         let mut values = [0.5; 128];
-        BlockTransform::new(&block).unwrap().forward(&mut values);
+        Dct::new(&block).unwrap().forward(&mut values);
         assert!((f64::from(values[0]) - 0.5 * 128.0_f64.sqrt()).abs() < 1e-5);
         assert!(values[1..].iter().all(|value| value.abs() < 1e-6));
     }
@@ -205,7 +205,7 @@ mod tests {
     fn inverse_restores_and_norms_stay() {
         for shape in [&[128, 192][..], &[100, 36], &[67, 5], &[1, 1]] {
             let grid = ChunkGrid::new(Profile::Covey, shape).unwrap();
-            let transform = BlockTransform::new(&grid).unwrap();
+            let transform = Dct::new(&grid).unwrap();
             let values = noise(grid.len());
             let mut moved = values.clone();
             transform.forward(&mut moved);
@@ -222,11 +222,11 @@ mod tests {
         let block_grid = ChunkGrid::new(Profile::Covey, &single).unwrap();
         let values = noise(grid.len());
         let mut moved = values.clone();
-        BlockTransform::new(&grid).unwrap().forward(&mut moved);
+        Dct::new(&grid).unwrap().forward(&mut moved);
         for chunk in 0..grid.num_chunks() {
             let read = |tensor: &[f32]| (0..4096).map(|at| tensor[grid.index(chunk, at)]).collect::<Vec<f32>>();
             let mut block = read(&values);
-            BlockTransform::new(&block_grid).unwrap().forward(&mut block);
+            Dct::new(&block_grid).unwrap().forward(&mut block);
             assert_eq!(block, read(&moved), "{chunk}");
         }
     }
@@ -235,7 +235,7 @@ mod tests {
     fn long_and_uneven_chunks_have_no_transform() {
         for shape in [&[4096][..], &[5000], &[65]] {
             let grid = ChunkGrid::new(Profile::Covey, shape).unwrap();
-            assert!(BlockTransform::new(&grid).is_none(), "{shape:?}");
+            assert!(Dct::new(&grid).is_none(), "{shape:?}");
         }
     }
 

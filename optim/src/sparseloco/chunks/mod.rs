@@ -4,6 +4,6 @@ mod dct;
 mod finite;
 mod grid;
 
-pub use self::dct::BlockTransform;
+pub use self::dct::Dct;
 pub(crate) use self::finite::INPUT_LIMIT;
 pub use self::grid::ChunkGrid;

@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 
 use crate::sparseloco::config::CHUNK_LIMIT;
-use crate::sparseloco::delta::Entry;
+use crate::sparseloco::delta::CodedValue;
 
 /// Elements that are compared at once.
 const LANES: usize = 16;
@@ -40,10 +40,10 @@ impl Selector {
     /// # Panics
     ///
     /// If more entries than values are asked for, or of more than 4096 values.
-    pub fn select(&mut self, values: &[f32], entries: &mut [Entry]) {
+    pub fn select(&mut self, values: &[f32], entries: &mut [CodedValue]) {
         assert!(entries.len() <= values.len() && values.len() <= CHUNK_LIMIT, "more entries than values, or too many");
         if entries.len() == values.len() {
-            return entries.iter_mut().enumerate().for_each(|(position, entry)| *entry = Entry::new(position, 0));
+            return entries.iter_mut().enumerate().for_each(|(position, entry)| *entry = CodedValue::new(position, 0));
         }
         if entries.is_empty() {
             return;
@@ -85,7 +85,7 @@ impl Selector {
     }
 
     /// The largest of the collected values.
-    fn emit(&mut self, entries: &mut [Entry]) {
+    fn emit(&mut self, entries: &mut [CodedValue]) {
         let last = rank(&self.magnitudes, entries.len(), entries.len());
         let above = self.magnitudes.iter().filter(|magnitude| **magnitude > last).count();
         let mut ties = entries.len() - above;
@@ -97,7 +97,7 @@ impl Selector {
             count += usize::from(*magnitude > last || tie);
         }
         let kept = entries.iter_mut().zip(&self.positions);
-        kept.for_each(|(entry, position)| *entry = Entry::new(usize::from(*position), 0));
+        kept.for_each(|(entry, position)| *entry = CodedValue::new(usize::from(*position), 0));
     }
 }
 
@@ -173,9 +173,9 @@ mod tests {
     use super::*;
 
     fn positions(values: &[f32], kept: usize) -> Vec<usize> {
-        let mut entries = vec![Entry::default(); kept];
+        let mut entries = vec![CodedValue::default(); kept];
         Selector::default().select(values, &mut entries);
-        entries.into_iter().map(Entry::position).collect()
+        entries.into_iter().map(CodedValue::position).collect()
     }
 
     fn by_sorting(values: &[f32], kept: usize) -> Vec<usize> {

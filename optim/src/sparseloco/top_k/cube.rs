@@ -12,8 +12,8 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 use rayon::prelude::*;
 
-use super::selector::{CpuSelect, Select, accumulate};
-use crate::sparseloco::delta::Entry;
+use super::selector::{CpuTopK, TopK, accumulate};
+use crate::sparseloco::delta::CodedValue;
 use crate::sparseloco::schema::TensorSpec;
 
 /// Elements that go to the device together: 64 MiB.
@@ -35,12 +35,12 @@ const UNITS: usize = 256;
 /// Sums are not made here: a device may round a product and a sum together, and then another peer would not get the
 /// same error feedback. So values arrive ready, four bytes per element, and only positions go back.
 #[derive(Clone)]
-pub struct CubeSelector {
+pub struct CubeTopK {
     client: Client,
     device: CubeDevice,
 }
 
-impl fmt::Debug for CubeSelector {
+impl fmt::Debug for CubeTopK {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("CubeSelector").field("device", &self.device).finish_non_exhaustive()
     }
@@ -53,7 +53,7 @@ pub struct CubeError {
     reason: String,
 }
 
-impl CubeSelector {
+impl CubeTopK {
     /// A selector on `device`; `None` if that is no GPU.
     pub fn new(device: &Device) -> Option<Self> {
         let tensor = Tensor::<1>::empty([1], device).try_into_primitive::<Cube>().ok()?;
@@ -91,7 +91,7 @@ impl CubeSelector {
     }
 }
 
-impl Select for CubeSelector {
+impl TopK for CubeTopK {
     /// If the device fails, for one because its memory is full, the CPU does it.
     fn select(
         &self,
@@ -100,17 +100,17 @@ impl Select for CubeSelector {
         decay: f32,
         error: &mut [f32],
         gradient: &[f32],
-        entries: &mut [Entry],
+        entries: &mut [CodedValue],
     ) {
         let parts = error.par_chunks_mut(GRAIN).zip(gradient.par_chunks(GRAIN));
         parts.for_each(|(error, gradient)| accumulate(decay, error, gradient));
         match self.positions(spec, error.to_vec()) {
             Ok(positions) => {
                 let marked = entries.iter_mut().zip(positions);
-                marked.for_each(|(entry, position)| *entry = Entry::new(position as usize, 0));
+                marked.for_each(|(entry, position)| *entry = CodedValue::new(position as usize, 0));
             }
             // The sum has been made: minus zero is what changes no number, zeros of either sign included.
-            Err(_) => CpuSelect.select(spec, slabs, 1.0, error, &vec![-0.0; error.len()], entries),
+            Err(_) => CpuTopK.select(spec, slabs, 1.0, error, &vec![-0.0; error.len()], entries),
         }
     }
 

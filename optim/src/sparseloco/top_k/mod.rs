@@ -9,7 +9,7 @@ mod torch_order;
 
 pub use self::cpu::Selector;
 #[cfg(feature = "cube")]
-pub use self::cube::{CubeError, CubeSelector};
+pub use self::cube::{CubeError, CubeTopK};
 pub use self::partition::Share;
 pub(crate) use self::partition::{check_shares, select};
-pub use self::selector::{CpuSelect, Select, Work};
+pub use self::selector::{CpuTopK, TopK, Work};

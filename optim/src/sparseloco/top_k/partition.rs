@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::selector::{Select, Work};
+use super::selector::{TopK, Work};
 use crate::sparseloco::config::Profile;
-use crate::sparseloco::delta::Entry;
+use crate::sparseloco::delta::CodedValue;
 use crate::sparseloco::error::SparseLocoError;
 use crate::sparseloco::schema::{Schema, TensorSpec};
 
@@ -16,7 +16,7 @@ pub struct Share<'a> {
     /// Slabs, counted from the start of the tensor.
     pub slabs: Range<usize>,
     /// Who works on them.
-    pub select: &'a dyn Select,
+    pub select: &'a dyn TopK,
 }
 
 /// Holds shares against the slabs of every tensor.
@@ -44,7 +44,7 @@ pub(crate) fn select(
     decay: f32,
     shares: &[Share<'_>],
     error: &mut [f32],
-    (gradient, entries): (&[f32], &mut [Entry]),
+    (gradient, entries): (&[f32], &mut [CodedValue]),
 ) -> Vec<f32> {
     let mut values = vec![0.0; entries.len()];
     let works = works(spec, shares, error, gradient, entries, &mut values);
@@ -58,9 +58,9 @@ fn works<'a>(
     shares: &[Share<'a>],
     mut error: &'a mut [f32],
     gradient: &'a [f32],
-    mut entries: &'a mut [Entry],
+    mut entries: &'a mut [CodedValue],
     mut values: &'a mut [f32],
-) -> Vec<(&'a dyn Select, Work<'a>)> {
+) -> Vec<(&'a dyn TopK, Work<'a>)> {
     let part = |share: &Share<'a>| {
         let (slabs, select, step) = (share.slabs.clone(), share.select, share.select.slabs_at_once(spec).max(1));
         slabs.clone().step_by(step).map(move |start| (select, start..slabs.end.min(start + step)))

@@ -8,7 +8,7 @@ use multiversion::multiversion;
 use super::cpu::Selector;
 use super::torch_order::published_order;
 use crate::sparseloco::config::{CHUNK_LIMIT, Profile};
-use crate::sparseloco::delta::Entry;
+use crate::sparseloco::delta::CodedValue;
 use crate::sparseloco::schema::TensorSpec;
 
 /// Elements that are worth the hand-over to another thread.
@@ -24,7 +24,7 @@ pub struct Work<'a> {
     /// Their pseudo-gradient, transformed if the schema sends frequencies.
     pub gradient: &'a [f32],
     /// Their entries.
-    pub entries: &'a mut [Entry],
+    pub entries: &'a mut [CodedValue],
     /// Room for the values of the entries, chunk by chunk, in the order in which the profile's quantiser takes them.
     pub values: &'a mut [f32],
 }
@@ -37,7 +37,7 @@ pub struct Work<'a> {
 /// - `error = decay * error + gradient`, the product rounded to fp32 before the sum: no fused multiply-add.
 /// - Positions are those that [`Selector`] finds: magnitudes compared as bit patterns, of equal ones the lower position
 ///   first, ascending.
-pub trait Select: Send + Sync + Debug {
+pub trait TopK: Send + Sync + Debug {
     /// Works on `slabs` of the tensor `spec`.
     ///
     /// `error`, `gradient` and `entries` are those of these slabs alone, see [`TensorSpec::elements_of`] and
@@ -50,7 +50,7 @@ pub trait Select: Send + Sync + Debug {
         decay: f32,
         error: &mut [f32],
         gradient: &[f32],
-        entries: &mut [Entry],
+        entries: &mut [CodedValue],
     );
 
     /// Does the same, and reads the values of the entries: what the compressor calls. Only worth another form where
@@ -68,9 +68,9 @@ pub trait Select: Send + Sync + Debug {
 
 /// Selection on the CPU: the reference.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CpuSelect;
+pub struct CpuTopK;
 
-impl Select for CpuSelect {
+impl TopK for CpuTopK {
     fn select(
         &self,
         spec: &TensorSpec,
@@ -78,7 +78,7 @@ impl Select for CpuSelect {
         decay: f32,
         error: &mut [f32],
         gradient: &[f32],
-        entries: &mut [Entry],
+        entries: &mut [CodedValue],
     ) {
         on_chunks(spec, decay, error, gradient, entries, |_, _| ());
     }
@@ -106,8 +106,8 @@ fn on_chunks(
     decay: f32,
     error: &mut [f32],
     gradient: &[f32],
-    entries: &mut [Entry],
-    mut then: impl FnMut(&[f32], &[Entry]),
+    entries: &mut [CodedValue],
+    mut then: impl FnMut(&[f32], &[CodedValue]),
 ) {
     let (mut selector, mut tile) = (Selector::default(), [0.0; CHUNK_LIMIT]);
     let slabs = error.chunks_mut(spec.grid().slab_len()).zip(gradient.chunks(spec.grid().slab_len()));
@@ -129,7 +129,7 @@ pub(crate) fn accumulate(decay: f32, error: &mut [f32], gradient: &[f32]) {
 }
 
 /// Copies the values of entries, slab by slab and chunk by chunk.
-fn read_selected(profile: Profile, spec: &TensorSpec, error: &[f32], entries: &[Entry], values: &mut [f32]) {
+fn read_selected(profile: Profile, spec: &TensorSpec, error: &[f32], entries: &[CodedValue], values: &mut [f32]) {
     let (grid, sent) = (spec.grid(), spec.entries_per_slab());
     let slabs = error.chunks(grid.slab_len()).zip(entries.chunks(sent).zip(values.chunks_mut(sent)));
     let mut tile = [0.0; CHUNK_LIMIT];
@@ -150,6 +150,6 @@ fn read_selected(profile: Profile, spec: &TensorSpec, error: &[f32], entries: &[
     }
 }
 
-fn read_at(entries: &[Entry], values: &mut [f32], value: impl Fn(&Entry) -> f32) {
+fn read_at(entries: &[CodedValue], values: &mut [f32], value: impl Fn(&CodedValue) -> f32) {
     entries.iter().zip(values).for_each(|(entry, place)| *place = value(entry));
 }

@@ -4,13 +4,13 @@
 //! 64 times `k` long, sorted by `std::partial_sort`), and then adds them up in `f32`. Sums over another order differ by
 //! some 1e-6. Only the reference profile cares: this file walks the same path as GNU's `nth_element`, pivot by pivot.
 
-use crate::sparseloco::delta::Entry;
+use crate::sparseloco::delta::CodedValue;
 
 /// One value: magnitude as ordered bits, and the value.
 type Item = (u32, f32);
 
 /// Writes the values of largest magnitude of a chunk, those of `entries`, in the published order.
-pub(crate) fn published_order(chunk: &[f32], entries: &[Entry], values: &mut [f32]) {
+pub(crate) fn published_order(chunk: &[f32], entries: &[CodedValue], values: &mut [f32]) {
     let item = |value: &f32| (value.to_bits() & 0x7fff_ffff, *value);
     let Some(last) = values.len().checked_sub(1) else { return };
     let items: Vec<Item> = if values.len() * 64 <= chunk.len() {
@@ -87,7 +87,7 @@ mod tests {
     fn the_largest_come_first() {
         let chunk: Vec<f32> = (0..500_u32).map(|i| (i * 7919 % 501) as f32 - 250.0).collect();
         for kept in [1, 2, 7, 8, 64, 499, 500] {
-            let mut entries = vec![Entry::default(); kept];
+            let mut entries = vec![CodedValue::default(); kept];
             Selector::default().select(&chunk, &mut entries);
             let mut values = vec![0.0; kept];
             published_order(&chunk, &entries, &mut values);

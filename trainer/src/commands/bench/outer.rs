@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use covey_data::dataset::Dataset;
-use covey_data::sampling::{Assignment, Sampler};
-use covey_model::hub::{NumberFormat, TensorHeader, write_safetensors};
+use covey_data::sampling::{Assignment, WindowSampler};
+use covey_model::hub::{FloatDtype, TensorHeader, write_safetensors};
 use covey_model::init::Initializer;
 use covey_optim::baselines::{DeMo, DeMoConfig, DiLoCo, OuterMethod, SparseLoCo};
 use covey_optim::sparseloco::{Profile, Schema, SparseLocoConfig};
@@ -32,7 +32,7 @@ const MEASURE_EVERY: u64 = 4;
 pub(super) fn run(arguments: &BenchOuterArgs) -> anyhow::Result<()> {
     let config = config(arguments)?;
     device::use_threads(arguments.threads)?;
-    let mut bench = Bench::new(config, arguments.peers)?;
+    let mut bench = OuterBench::new(config, arguments.peers)?;
     match arguments.method {
         OuterMethodName::Adamw => bench.data_parallel(arguments.rounds),
         name => {
@@ -57,7 +57,7 @@ pub(super) fn config(arguments: &BenchOuterArgs) -> anyhow::Result<Config> {
 }
 
 /// Peers, their data, and the weights that they share.
-pub(super) struct Bench {
+pub(super) struct OuterBench {
     pub(super) config: Config,
     pub(super) learners: Vec<Learner>,
     pub(super) assignment: Assignment,
@@ -65,7 +65,7 @@ pub(super) struct Bench {
     pub(super) replica: Replica,
 }
 
-impl Bench {
+impl OuterBench {
     pub(super) fn new(config: Config, peers: u32) -> anyhow::Result<Self> {
         let datasets = vec![Dataset::open(&config.data.sources.first().context("data is given")?.path)?];
         let tokenizer = datasets[0].tokenizer()?;
@@ -199,7 +199,7 @@ impl Bench {
     }
 }
 
-fn draw(sampler: &mut Sampler, batch: usize) -> anyhow::Result<Vec<u32>> {
+fn draw(sampler: &mut WindowSampler, batch: usize) -> anyhow::Result<Vec<u32>> {
     let mut tokens = Vec::new();
     for _ in 0..batch {
         sampler.draw(&mut tokens)?;
@@ -210,7 +210,7 @@ fn draw(sampler: &mut Sampler, batch: usize) -> anyhow::Result<Vec<u32>> {
 /// Real pseudo-gradients, as files for other programs: tensors `roundNNN/NAME`.
 pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &Path) -> anyhow::Result<()> {
     device::use_threads(arguments.threads)?;
-    let mut bench = Bench::new(config(arguments)?, 1)?;
+    let mut bench = OuterBench::new(config(arguments)?, 1)?;
     let mut method = bench.method(OuterMethodName::Covey, arguments)?;
     let mut shared = bench.by_schema();
     let (mut headers, mut values) = (Vec::new(), Vec::new());
@@ -218,7 +218,7 @@ pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &Path) 
         let gradient = bench.pseudo_gradient(round, 0)?;
         for (spec, tensor) in bench.replica.schema().tensors().iter().zip(&gradient) {
             let name = format!("round{round:03}/{}", spec.name());
-            headers.push(TensorHeader { name, dtype: NumberFormat::Fp32.dtype(), shape: spec.shape().to_vec() });
+            headers.push(TensorHeader { name, dtype: FloatDtype::Fp32.dtype(), shape: spec.shape().to_vec() });
             values.push(tensor.clone());
         }
         method.round(&[gradient], &mut shared, arguments.outer_learning_rate)?;
@@ -228,7 +228,7 @@ pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &Path) 
         std::fs::File::create(output).with_context(|| format!("cannot create {}", output.display()))?,
     );
     write_safetensors(&mut file, &std::collections::BTreeMap::new(), &headers, |index, sink| {
-        NumberFormat::Fp32.write(&values[index], sink)
+        FloatDtype::Fp32.write(&values[index], sink)
     })?;
     Ok(file.flush()?)
 }

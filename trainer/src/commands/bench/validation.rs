@@ -7,16 +7,16 @@ use std::time::Instant;
 use anyhow::Context;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::GauntletConfig;
-use covey_comms::gauntlet::scoring::{Age, Examiner, Trial};
-use covey_comms::membership::Seat;
+use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator};
+use covey_comms::membership::Slot;
 use covey_comms::objects::OuterSettings;
-use covey_comms::primitives::{Identity, PeerId, Round};
+use covey_comms::primitives::{Keypair, PeerId, Round};
 use covey_optim::sparseloco::Compressor;
 use serde_json::{Value, json};
 
-use super::outer::{Bench, config};
+use super::outer::{OuterBench, config};
 use crate::cli::BenchOuterArgs;
-use crate::run::validator::{Examination, settings};
+use crate::run::validator::{DeltaEvaluator, settings};
 use crate::system::device;
 
 const ROUND: Round = Round(1);
@@ -24,15 +24,15 @@ const ROUND: Round = Round(1);
 /// Seconds of an inner step, and of measuring the deltas of as many peers as were asked for.
 pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     device::use_threads(arguments.threads)?;
-    let mut bench = Bench::new(config(arguments)?, 1)?;
+    let mut bench = OuterBench::new(config(arguments)?, 1)?;
     let seats = seats(arguments.peers)?;
     let start = Instant::now();
     let payloads = seats.values().map(|_| delta(&mut bench)).collect::<anyhow::Result<Vec<_>>>()?;
     let step = start.elapsed().as_secs_f64() / (arguments.inner_steps * u64::from(arguments.peers)) as f64;
 
-    let Bench { config, mut learners, assignment, replica, .. } = bench;
+    let OuterBench { config, mut learners, assignment, replica, .. } = bench;
     let outer = settings(&config.sparseloco(), 0);
-    let mut examination = Examination::new(replica, learners.remove(0), assignment);
+    let mut examination = DeltaEvaluator::new(replica, learners.remove(0), assignment);
     let start = Instant::now();
     for (peer, payload) in seats.keys().zip(payloads) {
         let admitted = examination.admit(Age::Current, *peer, &payload.into());
@@ -54,23 +54,27 @@ pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     }))
 }
 
-fn seats(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Seat>> {
-    let key = |number: u32| anyhow::Ok(Identity::from_secret(&[u8::try_from(number)?; 32]).peer());
+fn seats(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Slot>> {
+    let key = |number: u32| anyhow::Ok(Keypair::from_secret(&[u8::try_from(number)?; 32]).peer());
     let names = (0..peers).map(key).collect::<anyhow::Result<BTreeSet<_>>>()?;
-    Ok(names.into_iter().zip(0..).map(|(peer, index)| (peer, Seat { index, of: peers })).collect())
+    Ok(names.into_iter().zip(0..).map(|(peer, index)| (peer, Slot { index, of: peers })).collect())
 }
 
 /// What one peer would publish; how it differs from that of the next does not matter to time.
-fn delta(bench: &mut Bench) -> anyhow::Result<Vec<u8>> {
+fn delta(bench: &mut OuterBench) -> anyhow::Result<Vec<u8>> {
     let gradient = bench.pseudo_gradient(1, 0)?;
     let mut compressor = Compressor::new(Arc::clone(bench.replica.schema()), bench.config.sparseloco().decay);
     let learner = bench.learners.first().context("there is one learner")?;
     Ok(bench.replica.codec().encode(&learner.compress(&mut compressor, &gradient)?)?)
 }
 
-fn measure(examination: &mut Examination, seats: &BTreeMap<PeerId, Seat>, outer: &OuterSettings) -> anyhow::Result<()> {
+fn measure(
+    examination: &mut DeltaEvaluator,
+    seats: &BTreeMap<PeerId, Slot>,
+    outer: &OuterSettings,
+) -> anyhow::Result<()> {
     let GauntletConfig { windows, eval_rate, .. } = GauntletConfig::default();
-    let trial = Trial {
+    let trial = EvaluationRequest {
         round: ROUND,
         seed: &Seed::from_bytes([1; 32]),
         outer,

@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use covey_data::dataset::Split;
 use covey_data::error::DataError;
-use covey_data::prepare::readers::Inputs;
-use covey_data::prepare::{Note, Preparation, PrepareObserver, PrepareOptions, Prepared, Progress};
+use covey_data::prepare::readers::InputFiles;
+use covey_data::prepare::{Note, Pipeline, PrepareObserver, PrepareOptions, Prepared, Progress};
 use covey_data::tokenizer::Tokenizer;
 
 use crate::cli::PrepareArgs;
@@ -16,13 +16,13 @@ use crate::training::ByteProgress;
 pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     device::use_threads(arguments.threads)?;
     let tokenizer = Tokenizer::load(&arguments.tokenizer)?;
-    let inputs = Inputs::find(&arguments.inputs, &arguments.text_field)?;
+    let inputs = InputFiles::find(&arguments.inputs, &arguments.text_field)?;
     let options = PrepareOptions {
         shard_tokens: arguments.shard_tokens as u64,
         held_out_fraction: arguments.held_out,
         ..PrepareOptions::default()
     };
-    let preparation = Preparation { options, ..Preparation::new(&inputs, &tokenizer, &arguments.output) };
+    let preparation = Pipeline { options, ..Pipeline::new(&inputs, &tokenizer, &arguments.output) };
     let again = "; the same command goes on from here";
     match prepare(&preparation, interrupt) {
         Err(error) if error.downcast_ref::<DataError>().is_some_and(|error| matches!(error, DataError::Cancelled)) => {
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Re
 }
 
 /// Prepares with a progress bar and says what came of it.
-pub(crate) fn prepare(preparation: &Preparation<'_>, interrupt: &AtomicBool) -> anyhow::Result<Prepared> {
+pub(crate) fn prepare(preparation: &Pipeline<'_>, interrupt: &AtomicBool) -> anyhow::Result<Prepared> {
     let mut bar = Bar(ByteProgress::new("preparing", preparation.inputs.bytes()));
     let prepared = preparation.run(&mut bar, interrupt)?;
     bar.0.finish();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use covey_data::error::DataError;
-use covey_data::prepare::readers::Inputs;
+use covey_data::prepare::readers::InputFiles;
 use covey_data::tokenizer::Tokenizer;
 
 use crate::cli::TokenizerTrainArgs;
@@ -14,7 +14,7 @@ use crate::training::Activity;
 
 pub(crate) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let folder = folder_of(&arguments.output)?;
-    let inputs = Inputs::find(&arguments.inputs, &arguments.text_field)?;
+    let inputs = InputFiles::find(&arguments.inputs, &arguments.text_field)?;
     let activity = Activity::new("training the tokenizer");
     let tokenizer = learn(&inputs, arguments.vocab_size, &activity, interrupt)?;
     tokenizer.save(folder)?;
@@ -24,7 +24,7 @@ pub(crate) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> a
 
 /// Learns a vocabulary from all documents, or stops between two of them with [`DataError::Cancelled`].
 pub(crate) fn learn(
-    inputs: &Inputs,
+    inputs: &InputFiles,
     vocab_size: usize,
     activity: &Activity,
     interrupt: &AtomicBool,

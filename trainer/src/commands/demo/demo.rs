@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use covey_data::prepare::readers::Inputs;
-use covey_data::prepare::{Preparation, PrepareOptions};
-use covey_model::generation::{Sampler, Sampling};
-use covey_model::hub::NumberFormat;
+use covey_data::prepare::readers::InputFiles;
+use covey_data::prepare::{Pipeline, PrepareOptions};
+use covey_model::generation::{Sampling, TokenSampler};
+use covey_model::hub::FloatDtype;
 
 use crate::cli::DemoArgs;
 use crate::commands::data::{prepare, tokenizer};
@@ -18,7 +18,7 @@ use crate::commands::error_report::UsageError;
 use crate::commands::model::export;
 use crate::commands::model::train::{closing_words, refuse_taken, train};
 use crate::config::layers::{Layers, Purpose, Resolved};
-use crate::generate::Writer;
+use crate::generate::TextStream;
 use crate::system::device;
 use crate::training::{Activity, EvalReport, ModelFolder};
 
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Resul
         first.bits_per_byte, last.bits_per_byte
     ));
     write_sample(&trained.folder, resolved.config.run.seed, interrupt)?;
-    export::write(&trained.folder, &folder.join("export"), NumberFormat::Fp32, u64::MAX, interrupt)?;
+    export::write(&trained.folder, &folder.join("export"), FloatDtype::Fp32, u64::MAX, interrupt)?;
     let shown = trained.folder.display();
     say(&format!("let it write more with `covey generate {shown} --prompt \"My fellow citizens\"`"));
     Ok(())
@@ -108,10 +108,10 @@ fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
 
 /// Tokenizer and shards from the text in the program.
 fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<()> {
-    let inputs = Inputs::embedded();
+    let inputs = InputFiles::embedded();
     let tokenizer = tokenizer::learn(&inputs, VOCAB_SIZE, &Activity::new("training a tokenizer"), interrupt)?;
     let options = PrepareOptions { held_out_fraction: 0.02, ..PrepareOptions::default() };
-    let preparation = Preparation { options, ..Preparation::new(&inputs, &tokenizer, folder) };
+    let preparation = Pipeline { options, ..Pipeline::new(&inputs, &tokenizer, folder) };
     prepare::prepare(&preparation, interrupt)?;
     Ok(())
 }
@@ -149,8 +149,8 @@ fn write_sample(folder: &Path, seed: u64, interrupt: &AtomicBool) -> anyhow::Res
     let model = ModelFolder::open(folder, |warning| say(&warning))?;
     let tokenizer = model.tokenizer()?;
     let (decoder, weights) = model.load(&device::open_one("cpu")?)?;
-    let sampler = Sampler::new(Sampling { temperature: 0.8, top_k: None, top_p: Some(0.95) }, seed)?;
-    let writer = Writer { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends: &[] };
+    let sampler = TokenSampler::new(Sampling { temperature: 0.8, top_k: None, top_p: Some(0.95) }, seed)?;
+    let writer = TextStream { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends: &[] };
     let mut stdout = std::io::stdout().lock();
     write!(stdout, "\n{PROMPT}")?;
     writer.write(PROMPT, SAMPLE_TOKENS, interrupt, |text| {

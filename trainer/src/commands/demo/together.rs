@@ -7,13 +7,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::agreement::Quorum;
+use covey_comms::agreement::ValidatorSet;
 
 use super::demo::Trained;
 use crate::commands::dispatch::{is_raised, on_runtime, say};
 use crate::config::schema::Config;
 use crate::run::{Connection, Foundation, identity};
-use crate::training::{Entry, EvalReport, MetricsLog};
+use crate::training::{EvalReport, MetricsEntry, MetricsLog};
 
 /// How often it is looked whether a process has ended.
 const SLICE: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ pub(super) fn train(
 fn found(config: &Config, bucket: &Path, key: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(bucket).with_context(|| format!("cannot create {}", bucket.display()))?;
     let founder = identity(key)?;
-    let foundation = Foundation::new(config, Quorum::single(founder.peer()), true)?;
+    let foundation = Foundation::new(config, ValidatorSet::single(founder.peer()), true)?;
     let connection = Connection::open(&bucket.display().to_string(), &config.comms)?;
     on_runtime(async { foundation.publish(&connection, &founder).await.map(drop) })
 }
@@ -152,7 +152,7 @@ fn measured(folder: &Path) -> anyhow::Result<Vec<EvalReport>> {
     let path = MetricsLog::path_in(folder);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let reports = text.lines().filter_map(|line| match serde_json::from_str(line) {
-        Ok(Entry::Eval(report)) => Some(report),
+        Ok(MetricsEntry::Eval(report)) => Some(report),
         _ => None,
     });
     Ok(reports.collect())

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use covey_comms::ledger::{Audit, Finding, audit};
+use covey_comms::ledger::{AuditFinding, LedgerAudit, audit};
 use serde_json::json;
 
 use super::peer::connect;
@@ -34,7 +34,7 @@ fn verify(arguments: &VerifyLedgerArgs) -> anyhow::Result<()> {
     }
 }
 
-fn as_text(audit: &Audit) -> String {
+fn as_text(audit: &LedgerAudit) -> String {
     let council = audit.state.council();
     let mut text = format!(
         "entries     {}\nhead        {}\nmembers     {}\nvalidators  {} of {} must agree\n",
@@ -50,8 +50,8 @@ fn as_text(audit: &Audit) -> String {
     text
 }
 
-fn as_json(audit: &Audit) -> serde_json::Value {
-    let finding = |finding: &Finding| json!({ "entry": finding.number(), "damage": finding.is_damage(), "what": finding.to_string() });
+fn as_json(audit: &LedgerAudit) -> serde_json::Value {
+    let finding = |finding: &AuditFinding| json!({ "entry": finding.number(), "damage": finding.is_damage(), "what": finding.to_string() });
     json!({
         "entries": audit.lines,
         "head": audit.head.map(|head| head.to_string()),

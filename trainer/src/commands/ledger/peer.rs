@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use covey_comms::gauntlet::verdict::Verdict;
-use covey_comms::history::Follower;
-use covey_comms::ledger::Registry;
-use covey_comms::primitives::Identity;
+use covey_comms::history::LightClient;
+use covey_comms::ledger::LedgerClient;
+use covey_comms::primitives::Keypair;
 use covey_comms::run::Run;
 
 use super::scores;
@@ -14,7 +14,7 @@ use crate::commands::dispatch::{on_runtime, print, say};
 use crate::commands::error_report::UsageError;
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::Purpose;
-use crate::run::{Connection, Terms, identity, ledger};
+use crate::run::{Connection, RunSpec, identity, ledger};
 
 pub(crate) fn run(command: &PeerCommand) -> anyhow::Result<()> {
     match command {
@@ -33,9 +33,9 @@ pub(super) async fn connect(place: &RunArgs) -> anyhow::Result<Run> {
 }
 
 /// The run and what its ledger amounts to now.
-async fn open(arguments: &LedgerArgs) -> anyhow::Result<(Run, Registry)> {
+async fn open(arguments: &LedgerArgs) -> anyhow::Result<(Run, LedgerClient)> {
     let run = connect(&arguments.place).await?;
-    let mut registry = Registry::new(ledger::open(&run, &arguments.ledger).await?);
+    let mut registry = LedgerClient::new(ledger::open(&run, &arguments.ledger).await?);
     registry.refresh().await?;
     Ok((run, registry))
 }
@@ -45,14 +45,14 @@ async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow
     match named {
         Some(path) => Ok(path.clone()),
         None => {
-            let terms = Terms::read(run).await?;
+            let terms = RunSpec::read(run).await?;
             Ok(own_layers(&place.own).resolve_within(&terms.shared, Purpose::Show)?.config.comms.key)
         }
     }
 }
 
 /// A key that must be there already.
-async fn existing_key(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow::Result<Identity> {
+async fn existing_key(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow::Result<Keypair> {
     let path = key_file(run, place, named).await?;
     match path.exists() {
         true => identity(&path),
@@ -142,7 +142,7 @@ fn scores(arguments: &ScoresArgs) -> anyhow::Result<()> {
 
 /// The verdict of the newest round, by the manifests from genesis on.
 async fn newest_verdict(run: &Run) -> anyhow::Result<Option<Verdict>> {
-    let mut follower = Follower::genesis(run.clone());
+    let mut follower = LightClient::genesis(run.clone());
     while follower.poll().await?.is_some() {}
     match follower.last() {
         Some(manifest) => Ok(Some(run.verdict_of(manifest).await?)),

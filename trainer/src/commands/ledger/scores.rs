@@ -5,12 +5,12 @@ use std::fmt::Write;
 
 use covey_comms::gauntlet::verdict::Verdict;
 use covey_comms::ledger::Scores;
-use covey_comms::ledger::state::{Membership, Record, State};
+use covey_comms::ledger::state::{KeyRecord, LedgerState, Membership};
 use covey_comms::primitives::{Digest, PeerId};
 use serde_json::{Value, json};
 
 /// Tables of peers, of the newest rounds, and of what the newest verdict says of everybody.
-pub(super) fn as_text(state: &State, rounds: usize, newest: Option<&Verdict>) -> String {
+pub(super) fn as_text(state: &LedgerState, rounds: usize, newest: Option<&Verdict>) -> String {
     let council = state.council();
     let validators: Vec<_> = council.members.iter().map(PeerId::short).collect();
     let mut text = format!(
@@ -70,7 +70,7 @@ fn voices(by: &BTreeMap<PeerId, Scores>) -> String {
     voices.join(", ")
 }
 
-fn standing(record: &Record) -> String {
+fn standing(record: &KeyRecord) -> String {
     match record.membership {
         Membership::Active => "member".into(),
         Membership::Left { .. } => "left".into(),
@@ -79,7 +79,7 @@ fn standing(record: &Record) -> String {
 }
 
 /// Everything.
-pub(super) fn as_json(state: &State, newest: Option<&Verdict>) -> Value {
+pub(super) fn as_json(state: &LedgerState, newest: Option<&Verdict>) -> Value {
     let peers: serde_json::Map<_, _> =
         state.peers().iter().map(|(peer, record)| (peer.to_string(), one(record))).collect();
     let scores =
@@ -101,7 +101,7 @@ pub(super) fn as_json(state: &State, newest: Option<&Verdict>) -> Value {
     })
 }
 
-fn one(record: &Record) -> Value {
+fn one(record: &KeyRecord) -> Value {
     let (left, rotated_to) = match record.membership {
         Membership::Active => (None, None),
         Membership::Left { at } => (Some(at), None),

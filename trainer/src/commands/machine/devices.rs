@@ -1,14 +1,14 @@
 //! `covey devices`: what this program can compute on, and why not on the rest.
 
 use crate::commands::dispatch::print;
-use crate::system::device::{Finding, survey};
+use crate::system::device::{DeviceProbe, survey};
 use crate::system::terminal::bytes;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     print(&survey().iter().map(line).collect::<String>())
 }
 
-fn line(finding: &Finding) -> String {
+fn line(finding: &DeviceProbe) -> String {
     let memory = finding.memory.map_or_else(String::new, |memory| format!(", {} of memory", bytes(memory as f64)));
     match &finding.state {
         Ok(state) => format!("{:<8} {state}{memory}\n", finding.name),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use covey_model::hub::{ExportOptions, NumberFormat, export};
+use covey_model::hub::{ExportOptions, FloatDtype, export};
 
 use crate::cli::{ExportArgs, ExportType};
 use crate::commands::dispatch::{is_raised, say};
@@ -14,9 +14,9 @@ use crate::training::ModelFolder;
 
 pub(crate) fn run(arguments: &ExportArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let format = match arguments.dtype {
-        ExportType::Fp32 => NumberFormat::Fp32,
-        ExportType::Bf16 => NumberFormat::Bf16,
-        ExportType::Fp16 => NumberFormat::Fp16,
+        ExportType::Fp32 => FloatDtype::Fp32,
+        ExportType::Bf16 => FloatDtype::Bf16,
+        ExportType::Fp16 => FloatDtype::Fp16,
     };
     write(&arguments.checkpoint, &arguments.output, format, arguments.max_shard_size, interrupt)
 }
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &ExportArgs, interrupt: &AtomicBool) -> anyhow::Res
 pub(crate) fn write(
     source: &Path,
     output: &Path,
-    format: NumberFormat,
+    format: FloatDtype,
     max_shard_bytes: u64,
     interrupt: &AtomicBool,
 ) -> anyhow::Result<()> {

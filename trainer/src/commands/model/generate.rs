@@ -4,23 +4,23 @@ use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use covey_model::generation::{Sampler, Sampling};
+use covey_model::generation::{Sampling, TokenSampler};
 
 use crate::cli::GenerateArgs;
 use crate::commands::dispatch::say;
-use crate::generate::{Ending, Writer};
+use crate::generate::{StopReason, TextStream};
 use crate::system::device;
 use crate::training::ModelFolder;
 
 pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
-    let sampler = Sampler::new(sampling(arguments), arguments.seed)?;
+    let sampler = TokenSampler::new(sampling(arguments), arguments.seed)?;
     device::use_threads(arguments.device.threads)?;
     let device = device::open_one(&arguments.device.device)?;
     let model = ModelFolder::open(&arguments.model, |warning| say(&warning))?;
     let tokenizer = model.tokenizer()?;
     let (decoder, weights) = model.load(&device)?;
     let ends = &model.config().token_ids.eos;
-    let writer = Writer { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends };
+    let writer = TextStream { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends };
 
     let mut stdout = std::io::stdout().lock();
     // The prompt comes with the first of the text, so that nothing is written if it cannot be read.
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::R
         written.and_then(|()| stdout.flush()).context("cannot write the text")
     })?;
     stdout.write_all(b"\n").context("cannot write the text")?;
-    if ending == Ending::Positions {
+    if ending == StopReason::Positions {
         say(&format!("the model has no more than {} positions", decoder.config().max_positions));
     }
     Ok(())

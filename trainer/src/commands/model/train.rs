@@ -11,7 +11,7 @@ use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::system::device;
 use crate::system::terminal::bytes;
 use crate::training::checkpoint::{Found, has_checkpoints, newest_intact};
-use crate::training::{Outcome, Run};
+use crate::training::{TrainingLoop, TrainingOutcome};
 
 pub(crate) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let layers = config::layers(&arguments.config);
@@ -29,12 +29,16 @@ pub(crate) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> anyhow::Resu
 }
 
 /// Opens the run, says where it stands, and trains.
-pub(crate) fn train(resolved: &Resolved, found: Option<&Found>, interrupt: &AtomicBool) -> anyhow::Result<Outcome> {
+pub(crate) fn train(
+    resolved: &Resolved,
+    found: Option<&Found>,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<TrainingOutcome> {
     if let Some(found) = found {
         warn_of_skipped(found);
         say(&format!("going on from {}", found.checkpoint.path().display()));
     }
-    let run = Run::open(resolved, found.map(|found| &found.checkpoint))?;
+    let run = TrainingLoop::open(resolved, found.map(|found| &found.checkpoint))?;
     let model = run.model();
     say(&format!(
         "{} parameters, {} layers of width {}, vocabulary {}; needs about {}",
@@ -77,7 +81,7 @@ pub(crate) fn refuse_taken(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// What became of the run, and what to do next.
-pub(crate) fn closing_words(folder: &Path, outcome: &Outcome) -> String {
+pub(crate) fn closing_words(folder: &Path, outcome: &TrainingOutcome) -> String {
     let folder = folder.display();
     match &outcome.checkpoint {
         _ if !outcome.finished => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use covey_comms::agreement::Quorum;
+use covey_comms::agreement::ValidatorSet;
 use covey_comms::bucket::location::Location;
 use covey_comms::primitives::PeerId;
 use covey_comms::run::Run;
@@ -39,13 +39,13 @@ pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
 }
 
 /// The founder and the others who were named; more than half of them, if nobody says how many.
-fn quorum(founder: PeerId, others: &[PeerId], threshold: Option<u32>) -> Result<Quorum, UsageError> {
+fn quorum(founder: PeerId, others: &[PeerId], threshold: Option<u32>) -> Result<ValidatorSet, UsageError> {
     let validators: BTreeSet<PeerId> = others.iter().copied().chain([founder]).collect();
     let count = validators.len() as u32;
     let threshold = threshold.unwrap_or(count / 2 + 1);
-    Quorum::new(validators, threshold).ok_or_else(|| {
+    ValidatorSet::new(validators, threshold).ok_or_else(|| {
         let problem = UsageError::new(format!("{threshold} of {count} validators are no quorum"));
-        let rule = format!("more than half of them must agree, and there are at most {}", Quorum::MAX);
+        let rule = format!("more than half of them must agree, and there are at most {}", ValidatorSet::MAX);
         problem.with_hint(format!("{rule}; use `--threshold {}`", count / 2 + 1))
     })
 }

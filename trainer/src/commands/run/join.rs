@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use covey_comms::bucket::{BucketError, Creation};
-use covey_comms::ledger::Registry;
-use covey_comms::primitives::{Clock, Identity, PeerId};
+use covey_comms::ledger::LedgerClient;
+use covey_comms::primitives::{Clock, Keypair, PeerId};
 use covey_comms::run::{CommsError, Run};
 use covey_data::dataset::Dataset;
 
@@ -16,8 +16,8 @@ use crate::commands::error_report::UsageError;
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::{CommsConfig, Config};
-use crate::run::peer::{Ending, Peer, PeerSetup};
-use crate::run::{Connection, OwnBucket, Terms, identity, ledger, own_bucket, strangers};
+use crate::run::peer::{PeerSetup, RoundLoop, RunEnd};
+use crate::run::{Connection, OwnBucket, RunSpec, identity, ledger, own_bucket, strangers};
 use crate::system::device;
 use crate::training::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::training::learner::Learner;
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
         let run = open(&connection, arguments, &own.comms.key).await?;
-        let terms = Terms::read(&run).await?;
+        let terms = RunSpec::read(&run).await?;
         let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
         let identity = identity(&config.comms.key)?;
         refuse_read_only(&connection, &arguments.place.bucket, Some(identity.peer())).await?;
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
         };
         if arguments.ledger.ledger.is_some() {
             let url = brought.as_ref().map(|own: &OwnBucket| own.url.clone());
-            let mut registry = Registry::new(ledger::open(&run, &arguments.ledger).await?);
+            let mut registry = LedgerClient::new(ledger::open(&run, &arguments.ledger).await?);
             ledger::enter(&mut registry, &identity, url).await?;
         }
         let run = run.with_opener(strangers(&arguments.place.bucket, &config.comms, connection.clock.clone())?);
@@ -114,10 +114,10 @@ async fn bring(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow
 /// The peer, at the newest checkpoint of its own folder or of the bucket, and where that folder is.
 async fn enter(
     run: Run,
-    terms: Terms,
+    terms: RunSpec,
     mut config: Config,
-    (identity, own_bucket): (Identity, Option<OwnBucket>),
-) -> anyhow::Result<(Peer, String)> {
+    (identity, own_bucket): (Keypair, Option<OwnBucket>),
+) -> anyhow::Result<(RoundLoop, String)> {
     let folder = config.run.output.clone();
     // Before gigabytes of data are fetched.
     Learner::check(&terms.model, &config)?;
@@ -126,7 +126,7 @@ async fn enter(
     let datasets = datasets.collect::<Result<Vec<_>, _>>()?;
     let found = own_checkpoint(&folder)?;
     let setup = PeerSetup { run, terms, config, identity, own_bucket, datasets };
-    let peer = Peer::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await?;
+    let peer = RoundLoop::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await?;
     Ok((peer, folder.display().to_string()))
 }
 
@@ -146,9 +146,9 @@ fn own_checkpoint(folder: &Path) -> anyhow::Result<Option<Found>> {
     Ok(found)
 }
 
-fn closing_words(ending: Ending, bucket: &str, folder: &str) -> String {
+fn closing_words(ending: RunEnd, bucket: &str, folder: &str) -> String {
     match ending {
-        Ending::Finished => format!("the run is over; its weights are in {folder}"),
-        Ending::Left => format!("left the run; come back with `covey join {bucket} --output {folder}`"),
+        RunEnd::Finished => format!("the run is over; its weights are in {folder}"),
+        RunEnd::Left => format!("left the run; come back with `covey join {bucket} --output {folder}`"),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use covey_comms::agreement::Vote;
-use covey_comms::gauntlet::conduct::{Book, Penalty};
-use covey_comms::history::Follower;
+use covey_comms::gauntlet::conduct::{PeerTable, Penalty};
+use covey_comms::history::LightClient;
 use covey_comms::objects::Manifest;
 use covey_comms::primitives::{PeerId, Round};
 use covey_comms::run::{CommsError, Run};
@@ -15,7 +15,7 @@ use crate::cli::StatusArgs;
 use crate::commands::dispatch::{on_runtime, print};
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::Purpose;
-use crate::run::{Connection, Terms};
+use crate::run::{Connection, RunSpec};
 use crate::system::terminal::bytes;
 
 pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let state = on_runtime(async {
         let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
-        State::read(run, arguments.rounds).await
+        RunStatus::read(run, arguments.rounds).await
     })?;
     let text = match arguments.json {
         true => format!("{}\n", serde_json::to_string_pretty(&state.to_json())?),
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
 }
 
 /// A run as its manifests tell of it.
-struct State {
+struct RunStatus {
     run: Run,
     outer_steps: u64,
     total: u64,
@@ -49,10 +49,10 @@ struct Decided {
     lineage: String,
     signers: BTreeSet<PeerId>,
     /// Who refused whose verdict, and why; of the newest rounds only.
-    refusals: Vec<Refusal>,
+    refusals: Vec<RefusedDelta>,
 }
 
-struct Refusal {
+struct RefusedDelta {
     proposer: PeerId,
     voter: PeerId,
     reason: String,
@@ -61,15 +61,15 @@ struct Refusal {
 /// What validators think of peers by now.
 #[derive(Default)]
 struct Judgement {
-    book: Book,
+    book: PeerTable,
     penalties: Vec<Penalty>,
 }
 
-impl State {
+impl RunStatus {
     /// Walks and verifies the whole history; looks at the votes of the newest rounds.
     async fn read(run: Run, newest: usize) -> anyhow::Result<Self> {
-        let total = Terms::read(&run).await?.outer_steps();
-        let mut follower = Follower::genesis(run.clone());
+        let total = RunSpec::read(&run).await?.outer_steps();
+        let mut follower = LightClient::genesis(run.clone());
         let mut rounds = Vec::new();
         let mut head = follower.head();
         while let Some(manifest) = follower.poll().await? {
@@ -154,7 +154,7 @@ impl State {
         let mut lines = Vec::new();
         for decided in newest {
             let round = decided.manifest.round();
-            let line = |refusal: &Refusal| {
+            let line = |refusal: &RefusedDelta| {
                 let (voter, proposer) = (refusal.voter.short(), refusal.proposer.short());
                 format!("{round}: {voter} refuses the verdict of {proposer}: {}\n", refusal.reason)
             };
@@ -228,7 +228,7 @@ impl Decided {
             manifest.included().iter().map(|(peer, delta)| (peer.to_string(), json!(delta.length))).collect();
         let excluded: serde_json::Map<_, _> =
             manifest.excluded().iter().map(|(peer, reason)| (peer.to_string(), json!(reason.to_string()))).collect();
-        let refusal = |refusal: &Refusal| {
+        let refusal = |refusal: &RefusedDelta| {
             let (proposer, voter) = (refusal.proposer.to_string(), refusal.voter.to_string());
             json!({ "proposer": proposer, "voter": voter, "reason": refusal.reason })
         };
@@ -247,11 +247,11 @@ impl Decided {
     }
 }
 
-async fn refusals(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<Refusal>> {
+async fn refusals(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<RefusedDelta>> {
     let votes: BTreeMap<PeerId, BTreeMap<PeerId, Vote>> = run.votes(manifest.round(), manifest.previous()).await?;
     let by_proposer = votes.into_iter().flat_map(|(proposer, votes)| {
         votes.into_iter().filter_map(move |(voter, vote)| match vote {
-            Vote::Refuses { reason } => Some(Refusal { proposer, voter, reason }),
+            Vote::Refuses { reason } => Some(RefusedDelta { proposer, voter, reason }),
             Vote::Agrees(_) => None,
         })
     });

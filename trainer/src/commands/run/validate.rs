@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use covey_comms::bucket::BucketError;
 use covey_comms::objects::Key;
-use covey_comms::primitives::{Identity, PeerId};
+use covey_comms::primitives::{Keypair, PeerId};
 use covey_comms::run::{CommsError, Run};
 use covey_data::dataset::Dataset;
 
@@ -18,7 +18,7 @@ use crate::commands::machine::config::own_layers;
 use crate::config::layers::Purpose;
 use crate::config::schema::Config;
 use crate::run::validator::{ClosedRound, Validation, ValidatorSetup};
-use crate::run::{Connection, Membership, Terms, identity, ledger, strangers};
+use crate::run::{Connection, RegisteredPeers, RunSpec, identity, ledger, strangers};
 use crate::system::device;
 use crate::system::terminal::bytes;
 use crate::training::learner::Learner;
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
         let identity = validator(&run, &key)?;
         refuse_read_only(&connection, &arguments.place.bucket, None).await?;
         refuse_peers_rights(&run, &arguments.place.bucket).await?;
-        let terms = Terms::read(&run).await?;
+        let terms = RunSpec::read(&run).await?;
         let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
         let mut membership = membership(&run, &arguments.ledger).await?;
         let validation = open(run, terms, config, identity.clone()).await?;
@@ -62,15 +62,19 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
 }
 
 /// Who takes part, if the ledger is asked.
-async fn membership(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Option<Membership>> {
+async fn membership(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Option<RegisteredPeers>> {
     match flags.ledger {
-        Some(_) => Ok(Some(Membership::open(ledger::open(run, flags).await?).await?)),
+        Some(_) => Ok(Some(RegisteredPeers::open(ledger::open(run, flags).await?).await?)),
         None => Ok(None),
     }
 }
 
 /// Names the verdict in the ledger, and the weights if they are kept. The round is closed without that, so a ledger that is away stops nobody.
-async fn tell(membership: Option<&mut Membership>, identity: &Identity, closed: &ClosedRound) -> anyhow::Result<()> {
+async fn tell(
+    membership: Option<&mut RegisteredPeers>,
+    identity: &Keypair,
+    closed: &ClosedRound,
+) -> anyhow::Result<()> {
     let Some(membership) = membership else { return Ok(()) };
     match membership.post(identity, closed.scores, closed.checkpoint).await {
         Err(error) if error.is_passing() => {
@@ -87,7 +91,7 @@ pub(crate) fn id(arguments: &IdArgs) -> anyhow::Result<()> {
 }
 
 /// The validator of a key; signatures of anybody else would be believed by nobody.
-fn validator(run: &Run, key: &Path) -> anyhow::Result<Identity> {
+fn validator(run: &Run, key: &Path) -> anyhow::Result<Keypair> {
     if !key.exists() {
         let problem = UsageError::new(format!("there is no key in {}", key.display()));
         return Err(problem.with_hint("name the key that `covey init` or `covey id` made with `--key`").into());
@@ -112,13 +116,13 @@ async fn refuse_peers_rights(run: &Run, bucket: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn open(run: Run, terms: Terms, mut config: Config, identity: Identity) -> anyhow::Result<Validation> {
+async fn open(run: Run, terms: RunSpec, mut config: Config, identity: Keypair) -> anyhow::Result<Validation> {
     let datasets = datasets(&run, &terms, &mut config).await?;
     Validation::open(ValidatorSetup { run, terms, config, identity, datasets }).await
 }
 
 /// The run's data, from the folders that were named or below this machine's own; `config` knows then where it is.
-pub(super) async fn datasets(run: &Run, terms: &Terms, config: &mut Config) -> anyhow::Result<Vec<Dataset>> {
+pub(super) async fn datasets(run: &Run, terms: &RunSpec, config: &mut Config) -> anyhow::Result<Vec<Dataset>> {
     // Before gigabytes are fetched.
     Learner::check(&terms.model, config)?;
     config.data.sources = terms.data(run, &config.data.sources, &config.run.output.join("data")).await?;

@@ -14,7 +14,7 @@ use crate::commands::error_report::UsageError;
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::Config;
-use crate::run::{Connection, Depth, Finding, Instruments, Terms, Verification, assignment, strangers};
+use crate::run::{Connection, Depth, Instruments, RoundVerification, RunSpec, Verification, assignment, strangers};
 use crate::system::device;
 use crate::training::learner::Learner;
 
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Res
 }
 
 async fn begin(run: Run, arguments: &VerifyArgs, layers: Layers) -> anyhow::Result<Verification> {
-    let terms = Terms::read(&run).await?;
+    let terms = RunSpec::read(&run).await?;
     let mut config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
     let instruments = match arguments.quick {
         true => None,
@@ -43,7 +43,7 @@ async fn begin(run: Run, arguments: &VerifyArgs, layers: Layers) -> anyhow::Resu
     Verification::begin(run, terms, instruments).await
 }
 
-async fn instruments(run: &Run, terms: &Terms, config: &mut Config) -> anyhow::Result<Instruments> {
+async fn instruments(run: &Run, terms: &RunSpec, config: &mut Config) -> anyhow::Result<Instruments> {
     let datasets = validate::datasets(run, terms, config).await?;
     let reader = Learner::open(&terms.model, config, |_, range| Ok(vec![0.0; range.len()]))?;
     Ok(Instruments { reader, assignment: assignment(config, &datasets)? })
@@ -54,7 +54,7 @@ async fn walk(
     mut verification: Verification,
     arguments: &VerifyArgs,
     interrupt: &AtomicBool,
-) -> anyhow::Result<Vec<Finding>> {
+) -> anyhow::Result<Vec<RoundVerification>> {
     let mut findings = Vec::new();
     while !is_raised(interrupt) {
         let next = verification.next_round().0;
@@ -88,7 +88,7 @@ fn undecided(wanted: u32, next: u32) -> UsageError {
 }
 
 /// The end of it: an error if anything is not as it should be.
-fn conclude(findings: &[Finding]) -> anyhow::Result<()> {
+fn conclude(findings: &[RoundVerification]) -> anyhow::Result<()> {
     let wrong: Vec<_> = findings.iter().filter(|finding| finding.difference.is_some()).collect();
     if let Some(first) = wrong.first() {
         anyhow::bail!("{} of {} rounds do not hold, the first is round {}", wrong.len(), findings.len(), first.round.0);
@@ -98,7 +98,7 @@ fn conclude(findings: &[Finding]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn line(finding: &Finding) -> String {
+fn line(finding: &RoundVerification) -> String {
     let proposer = finding.proposer.map_or_else(|| "nobody".to_owned(), |peer| peer.short());
     let depth = match finding.depth {
         Depth::Documents => "documents only",
@@ -113,7 +113,7 @@ fn line(finding: &Finding) -> String {
     }
 }
 
-fn as_json(finding: &Finding) -> serde_json::Value {
+fn as_json(finding: &RoundVerification) -> serde_json::Value {
     let difference = finding
         .difference
         .as_ref()

@@ -8,12 +8,12 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::origin::Origin;
-use super::value::{Entry, Locate};
+use super::value::{ConfigEntry, Locate};
 use crate::config::checks::{ConfigError, Problem, nearest_group, nearest_key};
-use crate::config::schema::{GROUPS, KEYS, Key, Kind};
+use crate::config::schema::{ConfigKey, GROUPS, KEYS, ValueType};
 
 /// What one place says, by dotted path of the key; only keys that exist.
-pub(crate) type Layer = BTreeMap<&'static str, Entry>;
+pub(crate) type Layer = BTreeMap<&'static str, ConfigEntry>;
 
 /// The text of a config file.
 ///
@@ -63,8 +63,8 @@ fn collect(
 ) {
     for (name, value) in table {
         let path = group.map_or_else(|| name.get_ref().to_string(), |group| format!("{group}.{}", name.get_ref()));
-        let entry = Entry::from_toml(value.get_ref(), name.span().start, locate);
-        if let Some(key) = Key::named(&path) {
+        let entry = ConfigEntry::from_toml(value.get_ref(), name.span().start, locate);
+        if let Some(key) = ConfigKey::named(&path) {
             layer.insert(key.path, entry);
         } else if let (true, DeValue::Table(keys)) = (is_group(&path), value.get_ref()) {
             collect(keys, Some(&path), locate, layer, problems);
@@ -81,15 +81,15 @@ fn collect(
 }
 
 /// What to say of a key that does not exist, with the nearest that does in the `spelling` of its place.
-pub(crate) fn unknown_key(path: &str, spelling: impl Fn(&Key) -> String) -> String {
-    let within = |key: &&Key| {
-        matches!(key.kind, Kind::Record(_) | Kind::List(_))
+pub(crate) fn unknown_key(path: &str, spelling: impl Fn(&ConfigKey) -> String) -> String {
+    let within = |key: &&ConfigKey| {
+        matches!(key.kind, ValueType::Record(_) | ValueType::List(_))
             && path.strip_prefix(key.path).is_some_and(|rest| rest.starts_with(['.', '[']))
     };
     if let Some(whole) = KEYS.iter().find(within) {
         return format!("is part of `{}`, which is set as a whole", spelling(whole));
     }
-    match nearest_key(path).and_then(Key::named) {
+    match nearest_key(path).and_then(ConfigKey::named) {
         Some(key) => format!("unknown key, did you mean `{}`?", spelling(key)),
         None => "unknown key".to_owned(),
     }

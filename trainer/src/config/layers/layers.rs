@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::document::{Layer, unknown_key};
 use super::origin::Origin;
 use super::resolved::Resolved;
-use super::value::{Entry, Value};
+use super::value::{ConfigEntry, Value};
 use super::{document, resolved};
 use crate::config::checks::{ConfigError, Problem};
-use crate::config::schema::Key;
+use crate::config::schema::ConfigKey;
 
 /// Variables that start with `COVEY_` but set no key.
 pub const RESERVED_VARIABLES: &[&str] = &["COVEY_REFERENCE", "COVEY_UPDATE_DOCS"];
@@ -72,7 +72,7 @@ impl Layers {
     #[must_use]
     pub fn flag(self, name: &str, key: &str, value: impl ToString) -> Self {
         let text = value.to_string();
-        let entry = Key::named(key).map(|key| key.kind.read_text(&text, Origin::Default));
+        let entry = ConfigKey::named(key).map(|key| key.kind.read_text(&text, Origin::Default));
         self.flag_value(name, key, entry.map_or(Value::Text(text), |entry| entry.value))
     }
 
@@ -86,7 +86,7 @@ impl Layers {
     #[must_use]
     pub fn sources_flag(self, name: &str, folders: &[PathBuf]) -> Self {
         let origin = Origin::Flag(name.to_owned());
-        let entry = |value| Entry { value, origin: origin.clone() };
+        let entry = |value| ConfigEntry { value, origin: origin.clone() };
         let source = |folder: &PathBuf| entry(Value::Record(vec![("path".to_owned(), entry(path_value(folder)))]));
         let sources = folders.iter().map(source).collect();
         self.flag_value(name, "data.sources", Value::List(sources))
@@ -132,18 +132,18 @@ impl Layers {
         for (name, value) in &self.environment {
             let name = name.to_string_lossy();
             let origin = Origin::Environment(name.to_string());
-            // Only the spelling of `Key::variable` counts, so that there is one way to write each.
+            // Only the spelling of `ConfigKey::variable` counts, so that there is one way to write each.
             let path = name[PREFIX.len()..].replace("__", ".").to_lowercase();
-            match (Key::named(&path).filter(|key| key.variable() == name), value.to_str()) {
+            match (ConfigKey::named(&path).filter(|key| key.variable() == name), value.to_str()) {
                 (Some(key), Some(text)) => _ = layer.insert(key.path, key.kind.read_text(text, origin)),
                 (Some(key), None) => {
-                    _ = layer.insert(key.path, Entry { value: not_text(&value.to_string_lossy()), origin })
+                    _ = layer.insert(key.path, ConfigEntry { value: not_text(&value.to_string_lossy()), origin })
                 }
                 (None, _) => problems.push(Problem::quoting(
                     &origin,
                     &path,
                     value.to_string_lossy().into_owned(),
-                    unknown_key(&path, Key::variable),
+                    unknown_key(&path, ConfigKey::variable),
                 )),
             }
         }
@@ -154,8 +154,8 @@ impl Layers {
         let mut layer = Layer::new();
         for (name, path, value) in &self.flags {
             let origin = Origin::Flag(name.clone());
-            match Key::named(path) {
-                Some(key) => _ = layer.insert(key.path, Entry { value: value.clone(), origin }),
+            match ConfigKey::named(path) {
+                Some(key) => _ = layer.insert(key.path, ConfigEntry { value: value.clone(), origin }),
                 None => problems.push(Problem::new(&origin, path, value, unknown_key(path, |key| key.path.to_owned()))),
             }
         }
@@ -169,7 +169,7 @@ impl Layers {
                 problems.push(Problem::without_value(&Origin::Set, setting, "must be KEY=VALUE"));
                 continue;
             };
-            match Key::named(path) {
+            match ConfigKey::named(path) {
                 Some(key) => _ = layer.insert(key.path, key.kind.read_text(text, Origin::Set)),
                 None => {
                     let rule = unknown_key(path, |key| key.path.to_owned());

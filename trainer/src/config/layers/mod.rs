@@ -13,5 +13,5 @@ pub use self::layers::{Layers, Purpose, RESERVED_VARIABLES};
 pub use self::origin::Origin;
 pub(crate) use self::resolved::Origins;
 pub use self::resolved::Resolved;
-pub use self::value::{Entry, Value};
+pub use self::value::{ConfigEntry, Value};
 pub(crate) use self::value::{bracketed, number, quoted};

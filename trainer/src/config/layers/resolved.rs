@@ -8,9 +8,9 @@ use super::derived::Checked;
 use super::document::Layer;
 use super::layers::Purpose;
 use super::origin::Origin;
-use super::value::{Entry, Value};
+use super::value::{ConfigEntry, Value};
 use crate::config::checks::{ConfigError, Facts, Problem, Problems, cross_checks};
-use crate::config::schema::{Config, Fallback, KEYS, Key, presets};
+use crate::config::schema::{Config, ConfigKey, Fallback, KEYS, presets};
 
 /// A checked configuration that remembers where every value came from.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ fn leave_shape_to_folder(entries: &mut Layer, problems: &mut Vec<Problem>) {
         return;
     }
     entries.retain(|path, entry| {
-        let is_shape = Key::named(path).is_some_and(Key::is_shape);
+        let is_shape = ConfigKey::named(path).is_some_and(ConfigKey::is_shape);
         if is_shape && entry.origin.is_written() {
             let rule = "must be left out, the folder of `model.from` fixes it";
             problems.push(Problem::new(&entry.origin, path, &entry.value, rule));
@@ -89,11 +89,11 @@ fn has_folder(entries: &Layer) -> bool {
 }
 
 /// Whether the key plays a part at all.
-fn is_wanted(key: &Key, entries: &Layer) -> bool {
+fn is_wanted(key: &ConfigKey, entries: &Layer) -> bool {
     !(key.is_shape() && has_folder(entries))
 }
 
-fn origin(key: &Key, entries: &Layer) -> Origin {
+fn origin(key: &ConfigKey, entries: &Layer) -> Origin {
     entries.get(key.path).map_or(Origin::Default, |entry| entry.origin.clone())
 }
 
@@ -118,7 +118,7 @@ fn check_entries(entries: &Layer, base: &Layer, problems: &mut Vec<Problem>) -> 
     (checked, broken)
 }
 
-fn is_absent(key: &Key, entry: &Entry) -> bool {
+fn is_absent(key: &ConfigKey, entry: &ConfigEntry) -> bool {
     matches!((&entry.value, key.absent), (Value::Text(text), Some(absent)) if text == absent)
 }
 
@@ -147,9 +147,9 @@ fn meaning(checked: Checked) -> Config {
     config
 }
 
-impl Key {
+impl ConfigKey {
     /// The value in its plain form, or nothing and more problems.
-    fn check(&self, entry: &Entry, problems: &mut Vec<Problem>) -> Option<toml::Value> {
+    fn check(&self, entry: &ConfigEntry, problems: &mut Vec<Problem>) -> Option<toml::Value> {
         let before = problems.len();
         let value = self.kind.check(self.path, entry, problems);
         if let (Some(absent), [problem]) = (self.absent, &mut problems[before..])

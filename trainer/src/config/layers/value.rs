@@ -9,7 +9,7 @@ use super::origin::Origin;
 
 /// One written value and the place that it came from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct ConfigEntry {
     /// The value, not yet checked against its key.
     pub value: Value,
     /// Where it was said.
@@ -28,9 +28,9 @@ pub enum Value {
     /// Text.
     Text(String),
     /// `[a, b]`, every item with its own place.
-    List(Vec<Entry>),
+    List(Vec<ConfigEntry>),
     /// `{ a = 1 }`, every field with its own place.
-    Record(Vec<(String, Entry)>),
+    Record(Vec<(String, ConfigEntry)>),
     /// Something that no key can take.
     Unusable {
         /// What was written.
@@ -43,7 +43,7 @@ pub enum Value {
 /// Turns a byte offset of a document into the place that is shown for it.
 pub(crate) type Locate<'a> = dyn Fn(usize) -> Origin + 'a;
 
-impl Entry {
+impl ConfigEntry {
     /// A parsed TOML value that starts at byte `offset` of its document.
     pub(crate) fn from_toml(value: &DeValue<'_>, offset: usize, locate: &Locate<'_>) -> Self {
         Self { value: Value::from_toml(value, locate), origin: locate(offset) }
@@ -94,17 +94,17 @@ impl Value {
     }
 }
 
-fn list(items: &DeArray<'_>, locate: &Locate<'_>) -> Vec<Entry> {
-    let entry = |item: &Spanned<DeValue<'_>>| Entry::from_toml(item.get_ref(), item.span().start, locate);
+fn list(items: &DeArray<'_>, locate: &Locate<'_>) -> Vec<ConfigEntry> {
+    let entry = |item: &Spanned<DeValue<'_>>| ConfigEntry::from_toml(item.get_ref(), item.span().start, locate);
     items.iter().map(entry).collect()
 }
 
 /// The fields in the order they were written, which the table itself forgets.
-fn record(fields: &DeTable<'_>, locate: &Locate<'_>) -> Vec<(String, Entry)> {
+fn record(fields: &DeTable<'_>, locate: &Locate<'_>) -> Vec<(String, ConfigEntry)> {
     let mut fields: Vec<_> = fields.iter().collect();
     fields.sort_by_key(|(name, _)| name.span().start);
     let field = |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
-        (name.get_ref().to_string(), Entry::from_toml(value.get_ref(), name.span().start, locate))
+        (name.get_ref().to_string(), ConfigEntry::from_toml(value.get_ref(), name.span().start, locate))
     };
     fields.into_iter().map(field).collect()
 }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use covey_model::config::ModelConfig;
 
 use super::sections::Config;
-use super::shape::Shape;
+use super::shape::NetworkShape;
 use super::value_type::one_of;
 use crate::config::checks::nearest;
-use crate::config::layers::{Entry, Layer, Layers, Origin, Purpose, Value, document};
+use crate::config::layers::{ConfigEntry, Layer, Layers, Origin, Purpose, Value, document};
 use crate::system::terminal::grouped;
 
 /// What each preset says beyond the shape of its network; keys that it leaves out keep their defaults.
@@ -114,7 +114,7 @@ pub(crate) fn preset_rule(text: &str) -> Result<(), String> {
 ///
 /// The vocabulary is left to the data, and the width of a head to its rule where the rule gives the same.
 fn shape_layer(model: &ModelConfig, origin: &Origin) -> Layer {
-    let shape = Shape::from(model);
+    let shape = NetworkShape::from(model);
     let count = |count: usize| Value::Integer(i64::try_from(count).expect("presets are smaller than 2^63"));
     let mut values = vec![
         ("model.hidden_size", count(shape.hidden_size)),
@@ -131,15 +131,15 @@ fn shape_layer(model: &ModelConfig, origin: &Origin) -> Layer {
     if shape.head_dim * shape.num_attention_heads != shape.hidden_size {
         values.push(("model.head_dim", count(shape.head_dim)));
     }
-    values.into_iter().map(|(key, value)| (key, Entry { value, origin: origin.clone() })).collect()
+    values.into_iter().map(|(key, value)| (key, ConfigEntry { value, origin: origin.clone() })).collect()
 }
 
-fn scaling(shape: &Shape, origin: &Origin) -> Value {
+fn scaling(shape: &NetworkShape, origin: &Origin) -> Value {
     let Some(scaling) = shape.rope_scaling else {
         return Value::Text("none".to_owned());
     };
     let original = i64::try_from(scaling.original_max_position_embeddings).expect("presets are smaller than 2^63");
-    let field = |name: &str, value| (name.to_owned(), Entry { value, origin: origin.clone() });
+    let field = |name: &str, value| (name.to_owned(), ConfigEntry { value, origin: origin.clone() });
     Value::Record(vec![
         field("factor", Value::Number(scaling.factor)),
         field("low_freq_factor", Value::Number(scaling.low_freq_factor)),

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::presets::preset_table;
-use super::schema::{Fallback, GROUPS, KEYS, Key};
-use super::value_type::{Field, Kind};
+use super::schema::{ConfigKey, Fallback, GROUPS, KEYS};
+use super::value_type::{Field, ValueType};
 
 const HEAD: &str = "\
 # Configuration
@@ -69,16 +69,16 @@ pub fn key_list() -> String {
     list
 }
 
-fn members(group: &str) -> impl Iterator<Item = &'static Key> {
+fn members(group: &str) -> impl Iterator<Item = &'static ConfigKey> {
     KEYS.iter().filter(move |key| key.parts().0 == group)
 }
 
-fn key_row(key: &Key) -> String {
+fn key_row(key: &ConfigKey) -> String {
     let name = key.parts().1;
     let row = format!("| `{name}` | {} | {} | {} | {} |\n", values(key), default(key), key.unit, key.doc);
     match key.kind {
-        Kind::List(fields) => row + &field_rows(&format!("{name}[]"), fields),
-        Kind::Record(fields) => row + &field_rows(name, fields),
+        ValueType::List(fields) => row + &field_rows(&format!("{name}[]"), fields),
+        ValueType::Record(fields) => row + &field_rows(name, fields),
         _ => row,
     }
 }
@@ -91,12 +91,12 @@ fn field_rows(parent: &str, fields: &[Field]) -> String {
     fields.iter().map(row).collect()
 }
 
-fn values(key: &Key) -> String {
+fn values(key: &ConfigKey) -> String {
     let kind = key.kind.described();
     key.absent.map_or_else(|| kind.clone(), |absent| format!("{kind}, or \"{absent}\""))
 }
 
-fn default(key: &Key) -> String {
+fn default(key: &ConfigKey) -> String {
     match key.fallback {
         Fallback::Value(text) => format!("`{text}`"),
         Fallback::Preset => "from the preset".to_owned(),

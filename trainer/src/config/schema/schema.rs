@@ -1,17 +1,17 @@
 //! Every key there is: what it holds, what it is when left out, and what it means.
 
-use super::value_type::Bound::{Above, AtLeast, AtMost, Below};
-use super::value_type::{Field, Kind};
+use super::value_type::RangeBound::{Above, AtLeast, AtMost, Below};
+use super::value_type::{Field, ValueType};
 use crate::config::layers::{Checked, derived};
 use crate::system::device::DeviceList;
 
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub struct ConfigKey {
     /// Dotted path, `train.steps`.
     pub path: &'static str,
     /// What it can hold.
-    pub kind: Kind,
+    pub kind: ValueType,
     /// The word that stands for "no value", for keys that can do without one.
     pub absent: Option<&'static str>,
     /// What it is when nobody says anything.
@@ -38,7 +38,7 @@ pub enum Fallback {
     },
 }
 
-impl Key {
+impl ConfigKey {
     /// The key called `path`, if there is one.
     pub fn named(path: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.path == path)
@@ -82,7 +82,7 @@ pub static GROUPS: &[(&str, &str)] = &[
 
 /// Every key, in the order in which they are shown.
 #[rustfmt::skip]
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[ConfigKey] = &[
     key("run.name", NAME, Value("run"), "", "What the run is called."),
     key("run.output", FOLDER, Value("runs/<name>"), "", "Folder of checkpoints and metrics; `<name>` stands for `run.name`."),
     key("run.seed", ANY_COUNT, Value("42"), "", "Fixes weights at the start and the order of the data."),
@@ -101,10 +101,10 @@ pub static KEYS: &[Key] = &[
     key("model.max_position_embeddings", COUNT, Preset, "tokens", "Longest sequence that the positions are made for."),
     key("model.rms_norm_eps", POSITIVE, Preset, "", "Epsilon inside the square root of RMSNorm."),
     key("model.rope_theta", POSITIVE, Preset, "", "Base of the rotary frequencies."),
-    key("model.rope_scaling", Kind::Record(ROPE_SCALING), Preset, "", "Llama-3 stretching of the rotary frequencies.").or("none"),
-    key("model.tie_word_embeddings", Kind::Boolean, Preset, "", "Whether the output head is the embedding itself."),
+    key("model.rope_scaling", ValueType::Record(ROPE_SCALING), Preset, "", "Llama-3 stretching of the rotary frequencies.").or("none"),
+    key("model.tie_word_embeddings", ValueType::Boolean, Preset, "", "Whether the output head is the embedding itself."),
 
-    key("data.sources", Kind::List(SOURCES), Value("[]"), "", "Folders of token shards made by `covey prepare`, mixed by weight."),
+    key("data.sources", ValueType::List(SOURCES), Value("[]"), "", "Folders of token shards made by `covey prepare`, mixed by weight."),
     key("data.sequence_length", COUNT, Value("256"), "tokens", "Tokens of one training window."),
     key("data.prefetch", COUNT, Value("4"), "batches", "Batches read ahead while the model computes."),
     key("data.held_out_windows", COUNT, Value("64"), "windows", "Held-out windows that each evaluation scores."),
@@ -114,11 +114,11 @@ pub static KEYS: &[Key] = &[
     key("train.micro_batch_size", COUNT, Derived { doc: "`batch_size`", value: derived::micro_batch_size }, "sequences", "Sequences per forward and backward pass; must divide `batch_size`."),
     key("train.log_every", COUNT, Value("10"), "steps", "Steps between two lines of the log."),
     key("train.eval_every", COUNT, Value("100"), "steps", "Steps between two evaluations on held-out windows.").or("never"),
-    key("train.precision", Kind::Choice(&["fp32", "bf16"]), Derived { doc: "`bf16` on `cuda`, else `fp32`", value: derived::precision }, "", "Numbers of the forward and backward pass; weights, sums and moments are fp32 always."),
+    key("train.precision", ValueType::Choice(&["fp32", "bf16"]), Derived { doc: "`bf16` on `cuda`, else `fp32`", value: derived::precision }, "", "Numbers of the forward and backward pass; weights, sums and moments are fp32 always."),
 
-    key("memory.recompute", Kind::Choice(&["none", "blocks"]), Value("none"), "", "Whether the backward pass computes again what blocks did not keep."),
+    key("memory.recompute", ValueType::Choice(&["none", "blocks"]), Value("none"), "", "Whether the backward pass computes again what blocks did not keep."),
     key("memory.recompute_every", COUNT, Value("1"), "blocks", "With `blocks`: one of so many blocks is computed again, the others keep everything."),
-    key("memory.offload", Kind::Boolean, Value("false"), "", "Whether AdamW's moments leave the devices while peers exchange deltas."),
+    key("memory.offload", ValueType::Boolean, Value("false"), "", "Whether AdamW's moments leave the devices while peers exchange deltas."),
     key("memory.gather_for", COUNT, Value("auto"), "micro-batches", "Micro-batches that pass a block while its weights are gathered: more need fewer transfers and keep more activations; `auto` is 1 on one device, all of a step on several.").or("auto"),
     key("memory.limit", COUNT, Value("auto"), "bytes", "Bytes that each device may hold; `auto` asks the system.").or("auto"),
 
@@ -129,15 +129,15 @@ pub static KEYS: &[Key] = &[
     key("optim.weight_decay", NOT_NEGATIVE, Value("0.1"), "", "Share of each weight lost per step and unit of learning rate."),
     key("optim.clip_norm", POSITIVE, Value("1.0"), "", "Longest gradient, as a norm over all parameters; longer ones are scaled down to it.").or("none"),
 
-    key("schedule.kind", Kind::Choice(&["constant", "cosine", "wsd"]), Value("cosine"), "", "Shape after the warm-up; `wsd` is warm-up, stable, decay."),
+    key("schedule.kind", ValueType::Choice(&["constant", "cosine", "wsd"]), Value("cosine"), "", "Shape after the warm-up; `wsd` is warm-up, stable, decay."),
     key("schedule.warmup_steps", ANY_COUNT, Derived { doc: "a twentieth of `train.steps`", value: derived::warmup_steps }, "steps", "Steps of linear rise to the peak."),
     key("schedule.warmup_start_ratio", RATIO, Value("1e-6"), "", "Ratio of the peak at step 0 of the warm-up."),
     key("schedule.final_ratio", RATIO, Value("0.1"), "", "Ratio of the peak at the end of the decay."),
     key("schedule.decay_steps", COUNT, Derived { doc: "the rest of the run for `cosine`, a fifth of it for `wsd`", value: derived::decay_steps }, "steps", "Steps of decay after warm-up and stable part; unused by `constant`."),
     key("schedule.stable_steps", ANY_COUNT, Derived { doc: "the rest of the run for `wsd`, else 0", value: derived::stable_steps }, "steps", "Steps at the peak between warm-up and decay; used by `wsd`."),
-    key("schedule.flat_windows", Kind::List(FLAT_WINDOWS), Value("[]"), "", "Windows of steps during which the clock of the schedule stands still."),
-    key("schedule.rewind", Kind::List(REWINDS), Value("[]"), "", "Steps at which the clock of the schedule is set back."),
-    key("schedule.anneal", Kind::Record(ANNEAL), Value("none"), "", "A last rise from 0 and fall back to 0, in place of the schedule.").or("none"),
+    key("schedule.flat_windows", ValueType::List(FLAT_WINDOWS), Value("[]"), "", "Windows of steps during which the clock of the schedule stands still."),
+    key("schedule.rewind", ValueType::List(REWINDS), Value("[]"), "", "Steps at which the clock of the schedule is set back."),
+    key("schedule.anneal", ValueType::Record(ANNEAL), Value("none"), "", "A last rise from 0 and fall back to 0, in place of the schedule.").or("none"),
 
     key("checkpoint.every", COUNT, Value("500"), "steps", "Steps between two checkpoints; the last step is always saved."),
     key("checkpoint.keep", COUNT, Value("3"), "checkpoints", "Newest checkpoints that are kept."),
@@ -152,7 +152,7 @@ pub static KEYS: &[Key] = &[
     key("rounds.checkpoint_every", COUNT, Value("10"), "rounds", "Rounds between two checkpoints in the bucket."),
     key("rounds.keep_checkpoints", COUNT, Value("2"), "checkpoints", "Newest checkpoints that stay in the bucket, with the deltas since the oldest of them."),
     key("rounds.join_warmup_steps", ANY_COUNT, Value("30"), "steps", "Steps over which the learning rate of a peer that joins later rises from 0, since its moments are empty."),
-    key("rounds.overlap", Kind::Boolean, Value("false"), "", "Whether peers train the next round while one is exchanged; what they learn then arrives a round late."),
+    key("rounds.overlap", ValueType::Boolean, Value("false"), "", "Whether peers train the next round while one is exchanged; what they learn then arrives a round late."),
 
     key("gauntlet.evaluations", COUNT, Value("20"), "peers", "Deltas that are measured in one round; what a round costs a validator follows from it."),
     key("gauntlet.exploration", SHARE, Value("0.25"), "", "Share of them that goes to whoever was measured least."),
@@ -170,19 +170,19 @@ pub static KEYS: &[Key] = &[
     key("gauntlet.norm_ratio", RATIO_OF_NORMS, Value("10"), "", "How many times longer or shorter than the median a delta may be."),
     key("gauntlet.loss_tolerance", SHARE, Value("1e-4"), "", "How far losses that another machine measured may be from ours, relative to them."),
     key("gauntlet.memory", COUNT, Value("1000"), "rounds", "Rounds after which a peer that stays away is forgotten."),
-    key("gauntlet.rating", Kind::Record(RATING), Value("{}"), "", "Plackett-Luce ratings (Weng and Lin, 2011)."),
-    key("gauntlet.overlap", Kind::Record(OVERLAP), Value("{}"), "", "Share of common places from which on deltas are too much alike."),
-    key("gauntlet.penalties", Kind::Record(PENALTIES), Value("{}"), "", "What misconduct costs."),
-    key("gauntlet.payout", Kind::Record(PAYOUT), Value("{}"), "", "How scores become shares of a reward."),
+    key("gauntlet.rating", ValueType::Record(RATING), Value("{}"), "", "Plackett-Luce ratings (Weng and Lin, 2011)."),
+    key("gauntlet.overlap", ValueType::Record(OVERLAP), Value("{}"), "", "Share of common places from which on deltas are too much alike."),
+    key("gauntlet.penalties", ValueType::Record(PENALTIES), Value("{}"), "", "What misconduct costs."),
+    key("gauntlet.payout", ValueType::Record(PAYOUT), Value("{}"), "", "How scores become shares of a reward."),
 
-    key("sparseloco.profile", Kind::Choice(&["covey", "reference"]), Value("covey"), "", "Rules of chunks and levels; `reference` is the published arithmetic."),
+    key("sparseloco.profile", ValueType::Choice(&["covey", "reference"]), Value("covey"), "", "Rules of chunks and levels; `reference` is the published arithmetic."),
     key("sparseloco.k", COUNT, Value("64"), "values", "Values sent of a chunk of 4096."),
-    key("sparseloco.dct", Kind::Boolean, Value("false"), "", "Whether matrices are sent as frequencies of their blocks (DCT-II), as DeMo does."),
+    key("sparseloco.dct", ValueType::Boolean, Value("false"), "", "Whether matrices are sent as frequencies of their blocks (DCT-II), as DeMo does."),
     key("sparseloco.decay", DECAY, Value("0.95"), "", "What remains of the error feedback from round to round."),
-    key("sparseloco.mean_over", Kind::Choice(&["senders", "peers"]), Value("senders"), "", "Whether a coordinate is averaged over the peers that sent it or over all."),
-    key("sparseloco.clip", Kind::Choice(&["median-norm", "off"]), Value("median-norm"), "", "Whether loud deltas are scaled down to the median norm."),
-    key("sparseloco.mass_return", Kind::Boolean, Value("true"), "", "Whether a delta that was left out goes back into the error feedback; `false` is faithful to the publication."),
-    key("sparseloco.outer_learning_rate", Kind::List(OUTER_RATES), Value("[{ from_round = 0, rate = 1.0 }]"), "", "Steps of the outer learning rate; rounds that moved the weights are counted."),
+    key("sparseloco.mean_over", ValueType::Choice(&["senders", "peers"]), Value("senders"), "", "Whether a coordinate is averaged over the peers that sent it or over all."),
+    key("sparseloco.clip", ValueType::Choice(&["median-norm", "off"]), Value("median-norm"), "", "Whether loud deltas are scaled down to the median norm."),
+    key("sparseloco.mass_return", ValueType::Boolean, Value("true"), "", "Whether a delta that was left out goes back into the error feedback; `false` is faithful to the publication."),
+    key("sparseloco.outer_learning_rate", ValueType::List(OUTER_RATES), Value("[{ from_round = 0, rate = 1.0 }]"), "", "Steps of the outer learning rate; rounds that moved the weights are counted."),
 
     key("comms.key", FOLDER, Value("<output>/peer.key"), "", "File of the secret key that is this peer; made if it is not there. `<output>` stands for `run.output`."),
     key("comms.upload_limit", COUNT, Value("none"), "bytes/s", "Most that is sent, on average.").or("none"),
@@ -243,7 +243,7 @@ const PENALTIES: &[Field] = &[
 ];
 
 const PAYOUT: &[Field] = &[
-    field("rule", Kind::Choice(&["ramp", "power"]), Some("ramp"), "By rank, or by a power of the score."),
+    field("rule", ValueType::Choice(&["ramp", "power"]), Some("ramp"), "By rank, or by a power of the score."),
     field("burn", SHARE, Some("0.5"), "Share that nobody gets."),
     field(
         "steepness",
@@ -285,31 +285,37 @@ const ANNEAL: &[Field] = &[
     field("decay_steps", COUNT, None, "Steps of the linear fall to 0."),
 ];
 
-const COUNT: Kind = Kind::Count { at_least: 1 };
-const ANY_COUNT: Kind = Kind::Count { at_least: 0 };
-const POSITIVE: Kind = Kind::Number(&[Above(0.0)]);
-const NOT_NEGATIVE: Kind = Kind::Number(&[AtLeast(0.0)]);
-const RATIO: Kind = Kind::Number(&[AtLeast(0.0), AtMost(1.0)]);
-const SHARE: Kind = RATIO;
-const SHARES: Kind = Kind::Numbers { length: 3, bounds: &[AtLeast(0.0), AtMost(1.0)] };
-const NEGATIVE: Kind = Kind::Number(&[Below(0.0)]);
-const RATIO_OF_NORMS: Kind = Kind::Number(&[AtLeast(1.0)]);
-const SECONDS: Kind = Kind::Number(&[AtLeast(0.001), AtMost(31_536_000.0)]);
-const OUTER_RATE: Kind = Kind::Number(&[Above(0.0), AtMost(10.0)]);
-const DECAY: Kind = Kind::Number(&[AtLeast(0.0), AtMost(0.999)]);
-const AVERAGE: Kind = Kind::Number(&[AtLeast(0.0), Below(1.0)]);
-const FOLDER: Kind = Kind::Text { label: "a path", rule: path_rule };
-const NAME: Kind = Kind::Text { label: "a name", rule: name_rule };
-const DEVICE: Kind = Kind::Text { label: "a device", rule: device_rule };
-const PRESET: Kind = Kind::Text { label: "a preset", rule: super::presets::preset_rule };
+const COUNT: ValueType = ValueType::Count { at_least: 1 };
+const ANY_COUNT: ValueType = ValueType::Count { at_least: 0 };
+const POSITIVE: ValueType = ValueType::Number(&[Above(0.0)]);
+const NOT_NEGATIVE: ValueType = ValueType::Number(&[AtLeast(0.0)]);
+const RATIO: ValueType = ValueType::Number(&[AtLeast(0.0), AtMost(1.0)]);
+const SHARE: ValueType = RATIO;
+const SHARES: ValueType = ValueType::Numbers { length: 3, bounds: &[AtLeast(0.0), AtMost(1.0)] };
+const NEGATIVE: ValueType = ValueType::Number(&[Below(0.0)]);
+const RATIO_OF_NORMS: ValueType = ValueType::Number(&[AtLeast(1.0)]);
+const SECONDS: ValueType = ValueType::Number(&[AtLeast(0.001), AtMost(31_536_000.0)]);
+const OUTER_RATE: ValueType = ValueType::Number(&[Above(0.0), AtMost(10.0)]);
+const DECAY: ValueType = ValueType::Number(&[AtLeast(0.0), AtMost(0.999)]);
+const AVERAGE: ValueType = ValueType::Number(&[AtLeast(0.0), Below(1.0)]);
+const FOLDER: ValueType = ValueType::Text { label: "a path", rule: path_rule };
+const NAME: ValueType = ValueType::Text { label: "a name", rule: name_rule };
+const DEVICE: ValueType = ValueType::Text { label: "a device", rule: device_rule };
+const PRESET: ValueType = ValueType::Text { label: "a preset", rule: super::presets::preset_rule };
 
 use Fallback::{Derived, Preset, Value};
 
-const fn key(path: &'static str, kind: Kind, fallback: Fallback, unit: &'static str, doc: &'static str) -> Key {
-    Key { path, kind, absent: None, fallback, unit, doc }
+const fn key(
+    path: &'static str,
+    kind: ValueType,
+    fallback: Fallback,
+    unit: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey { path, kind, absent: None, fallback, unit, doc }
 }
 
-const fn field(name: &'static str, kind: Kind, default: Option<&'static str>, doc: &'static str) -> Field {
+const fn field(name: &'static str, kind: ValueType, default: Option<&'static str>, doc: &'static str) -> Field {
     Field { name, kind, default, doc }
 }
 

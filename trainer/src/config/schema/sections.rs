@@ -7,7 +7,7 @@ use covey_model::config::Precision;
 use covey_optim::sparseloco::{Clip, MeanOver, OuterRate, Profile};
 use serde::{Deserialize, Serialize};
 
-use super::shape::Shape;
+use super::shape::NetworkShape;
 
 /// Everything a run is told.
 ///
@@ -67,7 +67,7 @@ pub struct ModelChoice {
     pub from: Option<PathBuf>,
     /// Shape of the network; none when `from` fixes it.
     #[serde(flatten)]
-    pub shape: Option<Shape>,
+    pub shape: Option<NetworkShape>,
 }
 
 /// What is learned from.
@@ -167,9 +167,9 @@ pub struct ScheduleConfig {
     /// Steps at the peak before the decay; used by `wsd`.
     pub stable_steps: u64,
     /// Windows during which the clock stands still; none overlap.
-    pub flat_windows: Vec<FlatWindow>,
+    pub flat_windows: Vec<FlatWindowConfig>,
     /// Steps at which the clock is set back.
-    pub rewind: Vec<Rewind>,
+    pub rewind: Vec<RewindConfig>,
     /// A last rise and fall in place of the schedule.
     pub anneal: Option<AnnealConfig>,
 }
@@ -188,7 +188,7 @@ pub enum ScheduleKind {
 
 /// A window of steps during which the clock of the schedule stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlatWindow {
+pub struct FlatWindowConfig {
     /// First step.
     pub start: u64,
     /// Number of steps, at least 1.
@@ -197,7 +197,7 @@ pub struct FlatWindow {
 
 /// A setting back of the clock of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rewind {
+pub struct RewindConfig {
     /// Step before which it happens.
     pub at: u64,
     /// How far the clock goes back; at most `at`.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Fields of the Hub's `config.json` that say what the network looks like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Shape {
+pub struct NetworkShape {
     /// Rows of the embedding; the vocabulary of the data without one.
     pub vocab_size: Option<usize>,
     /// Width of the residual stream.
@@ -45,14 +45,14 @@ pub struct RopeScaling {
     pub original_max_position_embeddings: usize,
 }
 
-impl Shape {
+impl NetworkShape {
     /// The network for data with `vocab_size` token ids.
     ///
     /// A vocabulary that the config names itself wins over that of the data.
     ///
     /// # Errors
     /// [`covey_model::error::ConfigError`] if the vocabulary is empty; all else was checked with the config.
-    pub fn model_config(&self, vocab_size: usize) -> Result<ModelConfig, covey_model::error::ConfigError> {
+    pub fn model_config(&self, vocab_size: usize) -> Result<ModelConfig, covey_model::error::ModelConfigError> {
         ModelConfig {
             vocab_size: self.vocab_size.unwrap_or(vocab_size),
             hidden_size: self.hidden_size,
@@ -70,7 +70,7 @@ impl Shape {
     }
 }
 
-impl From<&ModelConfig> for Shape {
+impl From<&ModelConfig> for NetworkShape {
     fn from(model: &ModelConfig) -> Self {
         Self {
             vocab_size: Some(model.vocab_size),

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use crate::config::checks::{Problem, nearest};
-use crate::config::layers::{Entry, Origin, Value, bracketed, number, quoted};
+use crate::config::layers::{ConfigEntry, Origin, Value, bracketed, number, quoted};
 
 /// The type of a key together with the values that it allows.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum ValueType {
     /// `true` or `false`.
     Boolean,
     /// A whole number, at least as large as given.
@@ -16,13 +16,13 @@ pub enum Kind {
         at_least: u64,
     },
     /// A finite number within all bounds.
-    Number(&'static [Bound]),
+    Number(&'static [RangeBound]),
     /// So many finite numbers, each within all bounds.
     Numbers {
         /// How many.
         length: usize,
         /// The range of each.
-        bounds: &'static [Bound],
+        bounds: &'static [RangeBound],
     },
     /// One of a few words.
     Choice(&'static [&'static str]),
@@ -39,13 +39,13 @@ pub enum Kind {
     List(&'static [Field]),
 }
 
-/// One field of a [`Kind::Record`] or of an item of a [`Kind::List`].
+/// One field of a [`ValueType::Record`] or of an item of a [`ValueType::List`].
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// Name within the record.
     pub name: &'static str,
     /// What it can hold.
-    pub kind: Kind,
+    pub kind: ValueType,
     /// Value when it is left out; without one it must be given.
     pub default: Option<&'static str>,
     /// What it means, in one line.
@@ -54,7 +54,7 @@ pub struct Field {
 
 /// One side of the range of a number.
 #[derive(Clone, Copy, Debug)]
-pub enum Bound {
+pub enum RangeBound {
     /// Greater than this.
     Above(f64),
     /// This or greater.
@@ -65,7 +65,7 @@ pub enum Bound {
     AtMost(f64),
 }
 
-impl Bound {
+impl RangeBound {
     fn holds(self, value: f64) -> bool {
         match self {
             Self::Above(bound) => value > bound,
@@ -76,7 +76,7 @@ impl Bound {
     }
 }
 
-impl fmt::Display for Bound {
+impl fmt::Display for RangeBound {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Above(bound) => write!(formatter, "above {bound}"),
@@ -87,18 +87,18 @@ impl fmt::Display for Bound {
     }
 }
 
-impl Kind {
+impl ValueType {
     /// Whether loose text on the command line means itself rather than TOML.
     fn is_text(&self) -> bool {
         matches!(self, Self::Text { .. } | Self::Choice(_))
     }
 
     /// A value given as loose text: a path needs no quotes, a list is written as in TOML.
-    pub(crate) fn read_text(&self, text: &str, origin: Origin) -> Entry {
-        let entry = Entry::from_text(text, origin);
+    pub(crate) fn read_text(&self, text: &str, origin: Origin) -> ConfigEntry {
+        let entry = ConfigEntry::from_text(text, origin);
         match entry.value {
             Value::Text(_) => entry,
-            _ if self.is_text() => Entry { value: Value::Text(text.to_owned()), ..entry },
+            _ if self.is_text() => ConfigEntry { value: Value::Text(text.to_owned()), ..entry },
             _ => entry,
         }
     }
@@ -106,7 +106,7 @@ impl Kind {
     /// The value in its plain form, or nothing and at least one more problem.
     ///
     /// `path` is the name of the value in messages.
-    pub(crate) fn check(&self, path: &str, entry: &Entry, problems: &mut Vec<Problem>) -> Option<toml::Value> {
+    pub(crate) fn check(&self, path: &str, entry: &ConfigEntry, problems: &mut Vec<Problem>) -> Option<toml::Value> {
         match (self, &entry.value) {
             (Self::Record(fields), Value::Record(given)) => check_record(fields, path, entry, given, problems),
             (Self::List(fields), Value::List(items)) => {
@@ -193,8 +193,8 @@ impl Kind {
 fn check_record(
     fields: &[Field],
     path: &str,
-    entry: &Entry,
-    given: &[(String, Entry)],
+    entry: &ConfigEntry,
+    given: &[(String, ConfigEntry)],
     problems: &mut Vec<Problem>,
 ) -> Option<toml::Value> {
     let before = problems.len();
@@ -223,8 +223,8 @@ fn unknown_field(name: &str, fields: &[Field]) -> String {
 fn check_field(
     field: &Field,
     path: &str,
-    entry: &Entry,
-    given: &[(String, Entry)],
+    entry: &ConfigEntry,
+    given: &[(String, ConfigEntry)],
     problems: &mut Vec<Problem>,
 ) -> Option<toml::Value> {
     let path = format!("{path}.{}", field.name);
@@ -240,7 +240,7 @@ fn check_field(
     }
 }
 
-fn check_number(value: f64, bounds: &[Bound]) -> Result<toml::Value, String> {
+fn check_number(value: f64, bounds: &[RangeBound]) -> Result<toml::Value, String> {
     match value.is_finite() {
         false => Err("must be finite".to_owned()),
         true if bounds.iter().all(|bound| bound.holds(value)) => Ok(toml::Value::Float(value)),
@@ -256,8 +256,8 @@ fn check_choice(text: &str, words: &[&str]) -> Result<toml::Value, String> {
     Err(format!("must be {}{}", one_of(words), meant.unwrap_or_default()))
 }
 
-fn all(bounds: &[Bound]) -> String {
-    bounds.iter().map(Bound::to_string).collect::<Vec<_>>().join(" and ")
+fn all(bounds: &[RangeBound]) -> String {
+    bounds.iter().map(RangeBound::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 /// `"a", "b" or "c"`.
@@ -280,10 +280,10 @@ mod tests {
     #[test]
     fn a_bound_that_is_said_is_the_bound_that_holds() {
         for (bound, inside, outside) in [
-            (Bound::Above(0.0), 1e-300, 0.0),
-            (Bound::AtLeast(0.0), 0.0, -1e-300),
-            (Bound::Below(1.0), 0.999, 1.0),
-            (Bound::AtMost(1.0), 1.0, 1.001),
+            (RangeBound::Above(0.0), 1e-300, 0.0),
+            (RangeBound::AtLeast(0.0), 0.0, -1e-300),
+            (RangeBound::Below(1.0), 0.999, 1.0),
+            (RangeBound::AtMost(1.0), 1.0, 1.001),
         ] {
             assert!(bound.holds(inside) && !bound.holds(outside), "{bound}: {inside} {outside}");
         }

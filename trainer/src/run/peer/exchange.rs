@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use covey_comms::membership::Seat;
-use covey_comms::objects::Inclusion;
+use covey_comms::membership::Slot;
+use covey_comms::objects::DeltaRef;
 use covey_comms::participants::Published;
 use covey_comms::run::CommsError;
 use covey_optim::sparseloco::Delta;
 
-use super::round_loop::Peer;
+use super::round_loop::RoundLoop;
 
 /// How long a peer waits before it looks whether it was asked to stop.
 const SLICE: Duration = Duration::from_millis(500);
@@ -20,14 +20,14 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 /// A delta whose round has not been decided.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingDelta {
     pub(super) delta: Delta,
-    stage: Stage,
+    stage: DeltaStage,
 }
 
 /// How much of a delta the others know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum DeltaStage {
     /// Nothing.
     Made,
     /// Its digest.
@@ -36,17 +36,17 @@ enum Stage {
     Told,
 }
 
-impl Pending {
+impl PendingDelta {
     /// A delta that nobody knows of.
     pub(super) fn new(delta: Delta) -> Self {
-        Self { delta, stage: Stage::Made }
+        Self { delta, stage: DeltaStage::Made }
     }
 }
 
-impl Peer {
+impl RoundLoop {
     /// Commits to the delta that is pending, reveals it as soon as that is safe, and waits for the decision on its round,
     /// which is applied; or until `interrupt` is raised.
-    pub(super) async fn exchange(&mut self, seat: Option<Seat>, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    pub(super) async fn exchange(&mut self, seat: Option<Slot>, interrupt: &AtomicBool) -> anyhow::Result<()> {
         self.laps.bytes_sent = self.payload()?.map_or(0, |payload| payload.len() as u64);
         if let Some(manifest) = self.follower.poll().await? {
             return self.settle(&manifest).await;
@@ -60,7 +60,7 @@ impl Peer {
 
     /// The bytes of the pending delta.
     fn payload(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        let encode = |pending: &Pending| self.replica.codec().encode(&pending.delta);
+        let encode = |pending: &PendingDelta| self.replica.codec().encode(&pending.delta);
         Ok(self.pending.as_ref().map(encode).transpose()?)
     }
 
@@ -70,20 +70,20 @@ impl Peer {
         let start = Instant::now();
         let (round, base) = (self.follower.next(), self.follower.head());
         let committed = self.member.commit(round, base, &payload).await?;
-        let is_kept = committed == Inclusion::of(&payload);
+        let is_kept = committed == DeltaRef::of(&payload);
         if !is_kept {
             // In a life that this one does not remember: that delta is lost, and this one would be refused.
             self.diary.note(&format!("warning: {round} is lost, another delta had been promised for it"));
             self.laps.bytes_sent = 0;
         }
-        self.turn_to(if is_kept { Stage::Committed } else { Stage::Told });
+        self.turn_to(if is_kept { DeltaStage::Committed } else { DeltaStage::Told });
         self.laps.exchange += start.elapsed();
         Ok(())
     }
 
     /// Publishes the pending delta, if the rolls have been called.
     async fn reveal_if_called(&mut self) -> anyhow::Result<()> {
-        let Some(pending) = self.pending.as_ref().filter(|pending| pending.stage == Stage::Committed) else {
+        let Some(pending) = self.pending.as_ref().filter(|pending| pending.stage == DeltaStage::Committed) else {
             return Ok(());
         };
         let (round, base) = (self.follower.next(), self.follower.head());
@@ -99,16 +99,16 @@ impl Peer {
                 // Said in a life that this one does not remember: what was said first counts.
                 let said = self.replica.codec().decode(&payload)?;
                 self.compressor.replace(&pending.delta, &said)?;
-                self.pending = Some(Pending::new(said));
+                self.pending = Some(PendingDelta::new(said));
             }
             Err(error) => return Err(error.into()),
         }
         self.laps.exchange += start.elapsed();
-        self.turn_to(Stage::Told);
+        self.turn_to(DeltaStage::Told);
         Ok(())
     }
 
-    fn turn_to(&mut self, stage: Stage) {
+    fn turn_to(&mut self, stage: DeltaStage) {
         if let Some(pending) = &mut self.pending {
             pending.stage = stage;
         }
@@ -124,7 +124,8 @@ impl Peer {
                 ahead.lines().try_for_each(|line| self.diary.step(line))?;
             }
             self.reveal_if_called().await?;
-            let is_waiting_for_rolls = self.pending.as_ref().is_some_and(|pending| pending.stage == Stage::Committed);
+            let is_waiting_for_rolls =
+                self.pending.as_ref().is_some_and(|pending| pending.stage == DeltaStage::Committed);
             let slice = if is_waiting_for_rolls { every } else { SLICE.max(every) };
             if let Some(manifest) = self.follower.wait(every, clock.now() + slice).await? {
                 self.laps.wait += start.elapsed();

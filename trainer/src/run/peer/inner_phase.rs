@@ -7,9 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use anyhow::Context;
-use covey_comms::membership::Seat;
+use covey_comms::membership::Slot;
 use covey_comms::primitives::Round;
-use covey_data::sampling::{Assignment, Loader};
+use covey_data::sampling::{Assignment, PrefetchLoader};
 
 use crate::config::schema::Config;
 use crate::training::checkpoint::NamedTensor;
@@ -17,9 +17,9 @@ use crate::training::learner::{Learner, StepOutcome};
 
 /// What a peer does in one round before it has anything to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stint {
+pub(crate) struct InnerPhase {
     pub(crate) round: Round,
-    pub(crate) seat: Seat,
+    pub(crate) seat: Slot,
     /// Steps of the run that came before: the clock of the schedule.
     pub(crate) schedule: u64,
     /// Steps that this peer had made before.
@@ -39,7 +39,7 @@ pub(crate) struct StepLine {
     pub(crate) tokens_per_second: f64,
 }
 
-impl Stint {
+impl InnerPhase {
     /// H steps of AdamW on the windows of the seat; false if `interrupt` was raised in between.
     pub(crate) fn train(
         &self,
@@ -50,7 +50,7 @@ impl Stint {
         mut report: impl FnMut(StepLine) -> anyhow::Result<()>,
     ) -> anyhow::Result<bool> {
         let sampler = assignment.of(self.round.0, self.seat.index)?;
-        let mut loader = Loader::start(sampler, config.train.batch_size, config.data.prefetch)?;
+        let mut loader = PrefetchLoader::start(sampler, config.train.batch_size, config.data.prefetch)?;
         let (start, tokens) = (Instant::now(), learner.tokens());
         learner.set_step(self.schedule);
         learner.wake();
@@ -78,8 +78,8 @@ impl Stint {
 }
 
 /// A stint on another thread, while this one exchanges what the round before brought.
-pub(crate) struct Ahead {
-    pub(crate) stint: Stint,
+pub(crate) struct OverlapTraining {
+    pub(crate) stint: InnerPhase,
     /// The weights that it started from, in canonical order.
     pub(crate) start: Vec<NamedTensor>,
     began: Instant,
@@ -88,13 +88,13 @@ pub(crate) struct Ahead {
     thread: JoinHandle<(Learner, anyhow::Result<bool>)>,
 }
 
-impl Ahead {
+impl OverlapTraining {
     /// Begins a stint from weights `start`.
     ///
     /// # Errors
     /// If the system has no thread to give.
     pub(crate) fn start(
-        stint: Stint,
+        stint: InnerPhase,
         start: Vec<NamedTensor>,
         mut learner: Learner,
         assignment: Arc<Assignment>,

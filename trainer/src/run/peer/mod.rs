@@ -10,5 +10,5 @@ mod round_metrics;
 mod start;
 
 pub use self::resume_state::{Kept, Resumed};
-pub use self::round_loop::{Ending, Peer};
+pub use self::round_loop::{RoundLoop, RunEnd};
 pub use self::start::PeerSetup;

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use covey_comms::membership::Seat;
+use covey_comms::membership::Slot;
 
-use super::inner_phase::{Ahead, Joined};
-use super::round_loop::{AT_HOME, Peer};
+use super::inner_phase::{Joined, OverlapTraining};
+use super::round_loop::{AT_HOME, RoundLoop};
 
-impl Peer {
+impl RoundLoop {
     /// Begins the next round while this one is exchanged, if the run wants it so (`rounds.overlap`).
     ///
     /// Others' deltas are not known yet, so it starts from the shared weights and this peer's own delta. What it learns
     /// is published against the weights of its own round, one round late. Seats of that round are not known either: this
     /// one's count.
-    pub(super) fn train_ahead(&mut self, seat: Seat) -> anyhow::Result<()> {
+    pub(super) fn train_ahead(&mut self, seat: Slot) -> anyhow::Result<()> {
         let outer_steps = self.follower.outer_steps();
         let next = self.follower.next().next().filter(|_| outer_steps + 1 < self.terms.outer_steps());
         let (Some(pending), Some(round), true) = (&self.pending, next, self.config.rounds.overlap) else {
@@ -23,12 +23,13 @@ impl Peer {
         let start = self.replica.moved_by(&pending.delta, rate);
         let stint = self.stint(round, seat, outer_steps + 1);
         let learner = self.learner.take().expect(AT_HOME);
-        self.ahead = Some(Ahead::start(stint, start, learner, Arc::clone(&self.assignment), self.config.clone())?);
+        self.ahead =
+            Some(OverlapTraining::start(stint, start, learner, Arc::clone(&self.assignment), self.config.clone())?);
         Ok(())
     }
 
     /// Takes the learner back that has trained ahead.
-    pub(super) fn rejoin(&mut self, ahead: Ahead) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
+    pub(super) fn rejoin(&mut self, ahead: OverlapTraining) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
         let Joined { learner, outcome, lines, start, seconds } = ahead.join()?;
         let trained = learner.named_weights();
         self.learner = Some(learner);

@@ -9,13 +9,13 @@ use anyhow::Context;
 use super::inner_phase::StepLine;
 use super::resume_state::Present;
 use crate::config::schema::Config;
-use crate::run::spec::Terms;
+use crate::run::spec::RunSpec;
 use crate::system::terminal::bytes;
 use crate::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
-use crate::training::{Entry, EvalReport, MetricsLog, RoundReport, StepReport, TrainProgress, resident_memory};
+use crate::training::{EvalReport, MetricsEntry, MetricsLog, RoundReport, StepReport, TrainProgress, resident_memory};
 
 /// The open books of a peer.
-pub(crate) struct Diary {
+pub(crate) struct Recorder {
     checkpoints: CheckpointWriter,
     metrics: MetricsLog,
     progress: TrainProgress,
@@ -26,7 +26,7 @@ pub(crate) struct Diary {
 }
 
 /// Where a peer goes on writing.
-pub(crate) struct Bookmark {
+pub(crate) struct ResumePoint {
     /// Inner steps that it has made.
     pub(crate) steps: u64,
     /// The round whose decision comes next.
@@ -35,9 +35,9 @@ pub(crate) struct Bookmark {
     pub(crate) elapsed: Duration,
 }
 
-impl Diary {
+impl Recorder {
     /// The books in the peer's folder; with a bookmark, whatever was written behind it is dropped.
-    pub(crate) fn open(config: &Config, shown: u64, bookmark: Option<&Bookmark>) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &Config, shown: u64, bookmark: Option<&ResumePoint>) -> anyhow::Result<Self> {
         let folder: &Path = &config.run.output;
         let keep = NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?;
         let options = CheckpointOptions { keep, ..CheckpointOptions::default() };
@@ -73,7 +73,7 @@ impl Diary {
     ///
     /// Nobody may learn of a delta before: a round can be decided while its peer is dead, and then cannot be played again
     /// by a peer that has forgotten what it said.
-    pub(crate) fn save(&mut self, present: Present<'_>, terms: &Terms) -> anyhow::Result<()> {
+    pub(crate) fn save(&mut self, present: Present<'_>, terms: &RunSpec) -> anyhow::Result<()> {
         let snapshot = present.snapshot(terms, self.run_toml.clone())?;
         self.checkpoints.save(snapshot)?;
         self.checkpoints.wait()?;
@@ -103,7 +103,7 @@ impl Diary {
         };
         self.progress.step(&StepReport { step: shown, ..report.clone() });
         if step == 1 || step.is_multiple_of(self.log_every) {
-            self.metrics.record(&Entry::Step(report))?;
+            self.metrics.record(&MetricsEntry::Step(report))?;
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Diary {
             bytes(report.bytes_sent as f64),
             bytes(report.bytes_received as f64),
         ));
-        Ok(self.metrics.record(&Entry::Round(report))?)
+        Ok(self.metrics.record(&MetricsEntry::Round(report))?)
     }
 
     /// A measurement on held-out text.
@@ -129,7 +129,7 @@ impl Diary {
             "step {shown}: held-out loss {:.4}, {:.4} bits per byte, perplexity {:.1}",
             report.loss, report.bits_per_byte, report.perplexity
         ));
-        Ok(self.metrics.record(&Entry::Eval(report))?)
+        Ok(self.metrics.record(&MetricsEntry::Eval(report))?)
     }
 
     /// A line for whoever watches.

@@ -5,7 +5,7 @@
 //! and the delta that is to be published. Whoever goes on from there publishes the very same bytes, and waits for the
 //! same decision.
 
-use covey_comms::history::Position;
+use covey_comms::history::LightClientState;
 use covey_comms::objects::{Lineage, Manifest};
 use covey_comms::primitives::{Round, RunId};
 use covey_optim::inner::{AdamWState, Moments};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::UsageError;
 use crate::run::replica::Replica;
-use crate::run::spec::Terms;
+use crate::run::spec::RunSpec;
 use crate::training::checkpoint::{
     Checkpoint, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot, TrainingState,
 };
@@ -39,7 +39,7 @@ struct PeerState {
 #[derive(Debug)]
 pub struct Resumed {
     /// Where it stood in the run's history.
-    pub position: Position,
+    pub position: LightClientState,
     /// The shared weights there, in canonical order.
     pub weights: Vec<NamedTensor>,
     /// AdamW's moments.
@@ -68,7 +68,7 @@ impl Resumed {
     ///
     /// # Errors
     /// A checkpoint of another run, of a run that was trained alone, or one that is damaged.
-    pub fn read(checkpoint: &Checkpoint, run: RunId, terms: &Terms) -> anyhow::Result<Self> {
+    pub fn read(checkpoint: &Checkpoint, run: RunId, terms: &RunSpec) -> anyhow::Result<Self> {
         let state = checkpoint.state();
         let path = checkpoint.path().display();
         let alone = |_| {
@@ -82,7 +82,7 @@ impl Resumed {
         }
         let last = checkpoint.extra_file(MANIFEST)?.map(|bytes| Manifest::parse(&bytes)).transpose()?;
         let head: Lineage = own.head.parse()?;
-        let position = Position { next: Round(own.next), head, outer_steps: own.outer_steps, last };
+        let position = LightClientState { next: Round(own.next), head, outer_steps: own.outer_steps, last };
         let (mut weights, mut moments, mut error_feedback) = (Vec::new(), Vec::new(), Vec::new());
         for spec in terms.model.parameters().iter() {
             weights.push(checkpoint.weight(&spec.name)?);
@@ -107,7 +107,7 @@ impl Resumed {
 /// What a checkpoint is made of, borrowed from the peer.
 pub(crate) struct Present<'a> {
     pub(crate) run: RunId,
-    pub(crate) position: Position,
+    pub(crate) position: LightClientState,
     pub(crate) replica: &'a Replica,
     /// Updates made, and AdamW's moments.
     pub(crate) moments: (u64, Vec<SavedMoments>),
@@ -122,7 +122,7 @@ pub(crate) struct Present<'a> {
 
 impl Present<'_> {
     /// Copies everything, so that training can go on while it is written.
-    pub(crate) fn snapshot(self, terms: &Terms, run_config: String) -> anyhow::Result<Snapshot> {
+    pub(crate) fn snapshot(self, terms: &RunSpec, run_config: String) -> anyhow::Result<Snapshot> {
         let own = PeerState {
             run: self.run.to_string(),
             next: self.position.next.0,

@@ -6,23 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::Context;
-use covey_comms::history::Follower;
-use covey_comms::membership::Seat;
+use covey_comms::history::LightClient;
+use covey_comms::membership::Slot;
 use covey_comms::objects::Manifest;
-use covey_comms::participants::Member;
+use covey_comms::participants::PeerClient;
 use covey_comms::primitives::{PeerId, Round};
 use covey_comms::run::CommsError;
 use covey_data::sampling::Assignment;
 use covey_optim::sparseloco::Compressor;
 
-use super::exchange::Pending;
-use super::inner_phase::{Ahead, Stint};
-use super::recorder::Diary;
-use super::round_metrics::Laps;
+use super::exchange::PendingDelta;
+use super::inner_phase::{InnerPhase, OverlapTraining};
+use super::recorder::Recorder;
+use super::round_metrics::RoundTimings;
 use crate::config::schema::Config;
 use crate::eval::HeldOut;
 use crate::run::replica::{Replica, check_weights};
-use crate::run::spec::Terms;
+use crate::run::spec::RunSpec;
 use crate::run::sync::newest_checkpoint;
 use crate::training::learner::Learner;
 
@@ -31,7 +31,7 @@ pub(super) const AT_HOME: &str = "the learner is away between publication and th
 
 /// How a peer's part ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum RunEnd {
     /// The run has made all its steps.
     Finished,
     /// The peer was asked to stop, and has told the others.
@@ -39,35 +39,35 @@ pub enum Ending {
 }
 
 /// One peer of a common run.
-pub struct Peer {
-    pub(super) terms: Terms,
+pub struct RoundLoop {
+    pub(super) terms: RunSpec,
     pub(super) config: Config,
-    pub(super) follower: Follower,
-    pub(super) member: Member,
+    pub(super) follower: LightClient,
+    pub(super) member: PeerClient,
     /// Where others find its deltas, if not in the run's bucket.
     pub(super) own_url: Option<String>,
     /// The shared weights at the start of the round: theta.
     pub(super) replica: Replica,
     /// Away while it trains ahead.
     pub(super) learner: Option<Learner>,
-    pub(super) ahead: Option<Ahead>,
+    pub(super) ahead: Option<OverlapTraining>,
     /// Error feedback and what makes deltas of it.
     pub(super) compressor: Compressor,
     pub(super) assignment: Arc<Assignment>,
     pub(super) held_out: Option<HeldOut>,
     /// The delta whose round has not been decided.
-    pub(super) pending: Option<Pending>,
+    pub(super) pending: Option<PendingDelta>,
     /// A step whose weights are to be measured as soon as the learner is back.
     pub(super) unmeasured: Option<u64>,
     /// Inner steps of this peer, over all starts.
     pub(super) steps: u64,
     /// Its step from which the learning rate rises, if it joined late.
     pub(super) warmup_from: Option<u64>,
-    pub(super) diary: Diary,
-    pub(super) laps: Laps,
+    pub(super) diary: Recorder,
+    pub(super) laps: RoundTimings,
 }
 
-impl Peer {
+impl RoundLoop {
     /// The name of this peer.
     pub fn peer(&self) -> PeerId {
         self.member.peer()
@@ -79,7 +79,7 @@ impl Peer {
     }
 
     /// The history that this peer has verified.
-    pub fn follower(&self) -> &Follower {
+    pub fn follower(&self) -> &LightClient {
         &self.follower
     }
 
@@ -87,7 +87,7 @@ impl Peer {
     ///
     /// # Errors
     /// Whatever makes it impossible to go on; a later start goes on from the last round.
-    pub async fn play(&mut self, interrupt: &AtomicBool) -> anyhow::Result<Ending> {
+    pub async fn play(&mut self, interrupt: &AtomicBool) -> anyhow::Result<RunEnd> {
         match &self.own_url {
             Some(url) => self.member.hello_from(url).await?,
             None => self.member.hello().await?,
@@ -112,7 +112,7 @@ impl Peer {
     }
 
     /// One round.
-    async fn play_round(&mut self, seat: Seat, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    async fn play_round(&mut self, seat: Slot, interrupt: &AtomicBool) -> anyhow::Result<()> {
         let (round, base) = (self.follower.next(), self.follower.head());
         self.member.heartbeat(round, base).await?;
         let Some(pseudo_gradient) = self.inner_steps(round, seat, interrupt)? else { return Ok(()) };
@@ -121,7 +121,7 @@ impl Peer {
         if self.config.memory.offload {
             learner.rest();
         }
-        self.pending = Some(Pending::new(learner.compress(&mut self.compressor, &pseudo_gradient)?));
+        self.pending = Some(PendingDelta::new(learner.compress(&mut self.compressor, &pseudo_gradient)?));
         self.save()?;
         self.laps.exchange += start.elapsed();
         self.exchange(Some(seat), interrupt).await
@@ -132,7 +132,7 @@ impl Peer {
     fn inner_steps(
         &mut self,
         round: Round,
-        seat: Seat,
+        seat: Slot,
         interrupt: &AtomicBool,
     ) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
         if let Some(ahead) = self.ahead.take() {
@@ -155,9 +155,9 @@ impl Peer {
         Ok(Some(pseudo_gradient))
     }
 
-    pub(super) fn stint(&self, round: Round, seat: Seat, outer_steps: u64) -> Stint {
+    pub(super) fn stint(&self, round: Round, seat: Slot, outer_steps: u64) -> InnerPhase {
         let schedule = outer_steps * self.config.rounds.inner_steps;
-        Stint { round, seat, schedule, own: self.steps, warmup_from: self.warmup_from }
+        InnerPhase { round, seat, schedule, own: self.steps, warmup_from: self.warmup_from }
     }
 
     /// A peer without a seat shows that it is there; the next manifest gives it one.
@@ -212,19 +212,19 @@ impl Peer {
     }
 
     /// The run is over: the final weights stay in this peer's folder.
-    fn finish(&mut self) -> anyhow::Result<Ending> {
+    fn finish(&mut self) -> anyhow::Result<RunEnd> {
         self.bring_home()?;
         self.save()?;
         self.diary.close()?;
-        Ok(Ending::Finished)
+        Ok(RunEnd::Finished)
     }
 
     /// Tells the others not to wait. What was published still counts, what was only committed to counts as held back
     /// unless this peer is back in time; a round that was under way is trained anew then.
-    async fn leave(&mut self) -> anyhow::Result<Ending> {
+    async fn leave(&mut self) -> anyhow::Result<RunEnd> {
         self.member.farewell(self.follower.next(), self.follower.head()).await?;
         self.bring_home()?;
         self.diary.close()?;
-        Ok(Ending::Left)
+        Ok(RunEnd::Left)
     }
 }

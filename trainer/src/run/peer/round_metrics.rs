@@ -6,19 +6,19 @@ use std::time::Duration;
 use covey_comms::primitives::Digest;
 
 use super::resume_state::Present;
-use super::round_loop::{AT_HOME, Peer};
+use super::round_loop::{AT_HOME, RoundLoop};
 use crate::training::{EvalReport, RoundReport};
 
 /// What a round cost so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Laps {
+pub(super) struct RoundTimings {
     pub(super) train: Duration,
     pub(super) exchange: Duration,
     pub(super) wait: Duration,
     pub(super) bytes_sent: u64,
 }
 
-impl Peer {
+impl RoundLoop {
     pub(super) fn warn_of(&self, skipped: &[String]) {
         for name in skipped {
             self.diary.note(&format!("warning: {name} would no longer be finite and was left as it is"));

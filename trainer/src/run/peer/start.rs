@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use covey_comms::history::Follower;
-use covey_comms::participants::Member;
-use covey_comms::primitives::Identity;
+use covey_comms::history::LightClient;
+use covey_comms::participants::PeerClient;
+use covey_comms::primitives::Keypair;
 use covey_comms::run::Run;
 use covey_data::dataset::Dataset;
 use covey_model::config::ModelConfig;
 use covey_optim::sparseloco::Compressor;
 
-use super::exchange::Pending;
-use super::recorder::{Bookmark, Diary};
+use super::exchange::PendingDelta;
+use super::recorder::{Recorder, ResumePoint};
 use super::resume_state::{Kept, Resumed};
-use super::round_loop::Peer;
-use super::round_metrics::Laps;
+use super::round_loop::RoundLoop;
+use super::round_metrics::RoundTimings;
 use crate::config::schema::Config;
 use crate::eval::HeldOut;
 use crate::run::bucket::OwnBucket;
 use crate::run::create::assignment;
 use crate::run::replica::Replica;
-use crate::run::spec::Terms;
-use crate::run::sync::Standing;
+use crate::run::spec::RunSpec;
+use crate::run::sync::SyncedState;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::learner::Learner;
 
@@ -31,18 +31,18 @@ pub struct PeerSetup {
     /// The run, opened.
     pub run: Run,
     /// What its peers have agreed on.
-    pub terms: Terms,
+    pub terms: RunSpec,
     /// The same with what this machine chooses for itself.
     pub config: Config,
     /// Who this peer is.
-    pub identity: Identity,
+    pub identity: Keypair,
     /// The bucket that it brings, if it does not use the run's.
     pub own_bucket: Option<OwnBucket>,
     /// The run's data sets, in its order.
     pub datasets: Vec<Dataset>,
 }
 
-impl Peer {
+impl RoundLoop {
     /// Enters a run: from the newest checkpoint of the bucket, or from this peer's own.
     ///
     /// # Errors
@@ -50,23 +50,23 @@ impl Peer {
     pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
         let PeerSetup { run, terms, config, identity, own_bucket, datasets } = setup;
         let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &terms)).transpose()?;
-        let bookmark = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| Bookmark {
+        let bookmark = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| ResumePoint {
             steps: resumed.kept.steps,
             round: resumed.position.next.0,
             elapsed: checkpoint.state().elapsed,
         });
         let learner = new_learner(&terms.model, &config)?;
-        let (Standing { follower, replica }, learner, kept) = match resumed {
+        let (SyncedState { follower, replica }, learner, kept) = match resumed {
             Some(Resumed { position, weights, optimizer, tokens, kept }) => {
-                let follower = Follower::resume(run.clone(), position);
+                let follower = LightClient::resume(run.clone(), position);
                 let replica = Replica::new(weights, &config.sparseloco())?;
-                (Standing { follower, replica }, learner.resume(0, tokens, &optimizer)?, Some(kept))
+                (SyncedState { follower, replica }, learner.resume(0, tokens, &optimizer)?, Some(kept))
             }
-            None => (Standing::enter(&run, &terms).await?, learner, None),
+            None => (SyncedState::enter(&run, &terms).await?, learner, None),
         };
         let shown = follower.outer_steps() * config.rounds.inner_steps;
         let mut peer = Self {
-            diary: Diary::open(&config, shown, bookmark.as_ref())?,
+            diary: Recorder::open(&config, shown, bookmark.as_ref())?,
             learner: Some(learner),
             ahead: None,
             compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
@@ -79,7 +79,7 @@ impl Peer {
             pending: None,
             unmeasured: None,
             steps: 0,
-            laps: Laps::default(),
+            laps: RoundTimings::default(),
             terms,
             config,
             follower,
@@ -98,15 +98,15 @@ impl Peer {
             self.compressor.restore(self.replica.to_schema(kept.error_feedback))?;
         }
         let pending = kept.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
-        self.pending = pending.map(Pending::new);
+        self.pending = pending.map(PendingDelta::new);
         self.steps = kept.steps;
         self.warmup_from = kept.warmup_from;
         Ok(())
     }
 }
 
-fn member(run: Run, identity: Identity, own_bucket: Option<&OwnBucket>) -> Member {
-    let member = Member::new(run, identity);
+fn member(run: Run, identity: Keypair, own_bucket: Option<&OwnBucket>) -> PeerClient {
+    let member = PeerClient::new(run, identity);
     match own_bucket {
         Some(own) => member.with_bucket(Arc::clone(&own.bucket)),
         None => member,

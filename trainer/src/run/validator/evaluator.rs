@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::checks::Sketch;
-use covey_comms::gauntlet::scoring::{Age, Examiner, ExaminerError, Measurement, Trial};
+use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement};
 use covey_comms::objects::{Exclusion, Manifest, OuterSettings};
 use covey_comms::primitives::{Digest, PeerId};
 use covey_data::sampling::Assignment;
 use covey_optim::sparseloco::{Delta, SparseLocoError};
 
-use super::loss_probe::Table;
-use super::probe_batches::Questions;
+use super::loss_probe::LossProbe;
+use super::probe_batches::ProbeBatches;
 use crate::run::replica::{Replica, exclusion};
 use crate::training::learner::Learner;
 
@@ -24,7 +24,7 @@ use crate::training::learner::Learner;
 ///   first step.
 /// - Weights after a round are kept until the round is applied, so that whoever examined it need not compute them twice.
 #[derive(Debug)]
-pub struct Examination {
+pub struct DeltaEvaluator {
     replica: Replica,
     reader: Learner,
     assignment: Assignment,
@@ -41,7 +41,7 @@ struct After {
     replica: Replica,
 }
 
-impl Examination {
+impl DeltaEvaluator {
     /// An examination of deltas that start from the weights of `replica`, with no delta yet; `reader` is of the same
     /// network, whatever weights it has.
     pub fn new(replica: Replica, reader: Learner, assignment: Assignment) -> Self {
@@ -97,7 +97,7 @@ impl After {
     }
 }
 
-impl Examiner for Examination {
+impl Evaluator for DeltaEvaluator {
     fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion> {
         let delta = self.replica.codec().decode(payload).map_err(|error| exclusion(&error))?;
         self.deltas.insert((age, peer), delta);
@@ -114,14 +114,14 @@ impl Examiner for Examination {
         Some(delta.tensors().map(|tensor| tensor.norm().powi(2)).sum::<f64>().sqrt())
     }
 
-    fn measure(&mut self, trial: &Trial<'_>) -> Result<BTreeMap<PeerId, Measurement>, ExaminerError> {
-        let questions = Questions::draw(trial, &self.assignment)?;
+    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
+        let questions = ProbeBatches::draw(trial, &self.assignment)?;
         let delta = |peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?));
         let admitted = trial.admitted.iter().filter_map(delta).collect();
-        Ok(Table::new(trial, &self.replica, &mut self.reader, &admitted).measure(&questions)?)
+        Ok(LossProbe::new(trial, &self.replica, &mut self.reader, &admitted).measure(&questions)?)
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, ExaminerError> {
+    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError> {
         let deltas = self.current(included);
         if deltas.len() != included.len() {
             return Err(SparseLocoError::NoDeltas.into());

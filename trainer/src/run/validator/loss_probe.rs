@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use covey_comms::gauntlet::scoring::{Losses, Measurement, Trial};
+use covey_comms::gauntlet::scoring::{EvaluationRequest, Measurement, ProbeLosses};
 use covey_comms::objects::Clip;
 use covey_comms::primitives::PeerId;
 use covey_optim::sparseloco::{Delta, TensorDelta, clip_scales};
 
-use super::probe_batches::{ExaminationError, Passage, Questions};
-use crate::eval::Reader;
+use super::probe_batches::{DeltaEvaluationError, Passage, ProbeBatches};
+use crate::eval::LanguageModel;
 use crate::run::replica::Replica;
 use crate::training::Activity;
 use crate::training::learner::Learner;
@@ -17,7 +17,7 @@ use crate::training::learner::Learner;
 const LOSS_LIMIT: f64 = 1e6;
 
 /// A network on which deltas are tried, one after the other.
-pub(super) struct Table<'a> {
+pub(super) struct LossProbe<'a> {
     replica: &'a Replica,
     reader: &'a mut Learner,
     admitted: &'a BTreeMap<PeerId, &'a Delta>,
@@ -25,11 +25,11 @@ pub(super) struct Table<'a> {
     steps: Vec<Vec<f32>>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> LossProbe<'a> {
     /// Deltas are followed by a share of the outer learning rate, and less far where they are longer than the median
     /// of the admitted (Gauntlet: `theta' = theta - beta clip(delta)`).
     pub(super) fn new(
-        trial: &Trial<'_>,
+        trial: &EvaluationRequest<'_>,
         replica: &'a Replica,
         reader: &'a mut Learner,
         admitted: &'a BTreeMap<PeerId, &'a Delta>,
@@ -49,7 +49,10 @@ impl<'a> Table<'a> {
     /// Losses of every evaluated peer.
     ///
     /// Costs 2 + 4 n passes over as many windows as the trial names, for n peers.
-    pub(super) fn measure(&mut self, questions: &Questions) -> Result<BTreeMap<PeerId, Measurement>, ExaminationError> {
+    pub(super) fn measure(
+        &mut self,
+        questions: &ProbeBatches,
+    ) -> Result<BTreeMap<PeerId, Measurement>, DeltaEvaluationError> {
         self.reader.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
         let before = self.answers(questions)?;
         let typical = match self.admitted.len() {
@@ -64,10 +67,10 @@ impl<'a> Table<'a> {
         for (place, (peer, own)) in questions.own.iter().enumerate() {
             activity.show(&format!("{place} of {total}"));
             if !self.admitted.contains_key(peer) {
-                return Err(ExaminationError::NotAdmitted { peer: *peer });
+                return Err(DeltaEvaluationError::NotAdmitted { peer: *peer });
             }
             self.follow(|other| if other == *peer { 1.0 } else { 0.0 })?;
-            let losses = |after, before: &[f64], typical: &[f64], place: usize| Losses {
+            let losses = |after, before: &[f64], typical: &[f64], place: usize| ProbeLosses {
                 before: before[place],
                 after,
                 typical: typical[place],
@@ -81,13 +84,13 @@ impl<'a> Table<'a> {
     }
 
     /// Losses on the own windows of all evaluated peers in their order, and last on the random ones.
-    fn answers(&mut self, questions: &Questions) -> Result<Vec<f64>, ExaminationError> {
+    fn answers(&mut self, questions: &ProbeBatches) -> Result<Vec<f64>, DeltaEvaluationError> {
         questions.own.values().chain([&questions.random]).map(|passage| self.mean_loss(passage)).collect()
     }
 
     /// Gives the reader the weights that a mixture of deltas leads to, tensor by tensor, so that there is never a second
     /// network.
-    fn follow(&mut self, share: impl Fn(PeerId) -> f32) -> Result<(), ExaminationError> {
+    fn follow(&mut self, share: impl Fn(PeerId) -> f32) -> Result<(), DeltaEvaluationError> {
         for parameter in 0..self.replica.weights().len() {
             let (place, tensor) = self.replica.tensor(parameter).expect("there are as many as weights");
             let mut values = tensor.values.clone();
@@ -104,7 +107,7 @@ impl<'a> Table<'a> {
     }
 
     /// Mean cross-entropy per token, in nats.
-    fn mean_loss(&mut self, passage: &Passage) -> Result<f64, ExaminationError> {
+    fn mean_loss(&mut self, passage: &Passage) -> Result<f64, DeltaEvaluationError> {
         let targets = passage.tokens.len() - passage.windows;
         let loss = self.reader.loss(&passage.tokens, passage.windows)? / targets as f64;
         Ok(if loss < LOSS_LIMIT { loss } else { LOSS_LIMIT })

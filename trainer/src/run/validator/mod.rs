@@ -5,7 +5,7 @@ mod loss_probe;
 mod probe_batches;
 mod validator;
 
-pub use self::evaluator::Examination;
-pub use self::probe_batches::{ExaminationError, Questions};
+pub use self::evaluator::DeltaEvaluator;
+pub use self::probe_batches::{DeltaEvaluationError, ProbeBatches};
 pub(crate) use self::validator::settings;
 pub use self::validator::{ClosedRound, Validation, ValidatorSetup};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use covey_comms::agreement::draw::Seed;
-use covey_comms::gauntlet::scoring::Trial;
+use covey_comms::gauntlet::scoring::EvaluationRequest;
 use covey_comms::primitives::PeerId;
 use covey_data::error::DataError;
 use covey_data::sampling::Assignment;
@@ -14,7 +14,7 @@ use covey_optim::fsdp::FsdpError;
 /// Why this machine could not measure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ExaminationError {
+pub enum DeltaEvaluationError {
     /// Windows that cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -44,20 +44,20 @@ pub(super) struct Passage {
 /// - A peer's own windows are among those of its seat, which it was to train on in this round.
 /// - The random ones belong to no seat, and are the same for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Questions {
+pub struct ProbeBatches {
     pub(super) own: BTreeMap<PeerId, Passage>,
     pub(super) random: Passage,
 }
 
-impl Questions {
+impl ProbeBatches {
     /// Draws them as the round's seed says.
     ///
     /// # Errors
     /// Windows that cannot be read.
-    pub fn draw(trial: &Trial<'_>, assignment: &Assignment) -> Result<Self, DataError> {
+    pub fn draw(trial: &EvaluationRequest<'_>, assignment: &Assignment) -> Result<Self, DataError> {
         let seats = trial.evaluated.values().map(|seat| seat.of).max().unwrap_or(0);
         let read = |purpose: &str, samples| passage(trial, assignment, purpose, samples);
-        let own = |(peer, seat): (&PeerId, &covey_comms::membership::Seat)| {
+        let own = |(peer, seat): (&PeerId, &covey_comms::membership::Slot)| {
             let first = u64::from(seat.index) * assignment.samples();
             let samples = first..first + assignment.samples();
             Ok((*peer, read(&format!("own windows {peer}"), samples)?))
@@ -68,7 +68,7 @@ impl Questions {
 }
 
 fn passage(
-    trial: &Trial<'_>,
+    trial: &EvaluationRequest<'_>,
     assignment: &Assignment,
     purpose: &str,
     samples: Range<u64>,

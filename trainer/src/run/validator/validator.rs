@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use covey_comms::gauntlet::conduct::{Book, Penalty};
+use covey_comms::gauntlet::conduct::{PeerTable, Penalty};
 use covey_comms::gauntlet::verdict::Verdict;
-use covey_comms::history::Follower;
+use covey_comms::history::LightClient;
 use covey_comms::ledger::{CheckpointDigest, Scores};
 use covey_comms::objects::{Exclusion, Manifest, OuterSettings};
 use covey_comms::participants::validator::{Closed, Validator};
-use covey_comms::primitives::{Digest, Identity, PeerId};
+use covey_comms::primitives::{Digest, Keypair, PeerId};
 use covey_comms::run::Run;
 use covey_data::dataset::Dataset;
 use covey_optim::sparseloco::{Clip, MeanOver, SparseLocoConfig};
 
-use super::evaluator::Examination;
+use super::evaluator::DeltaEvaluator;
 use crate::config::schema::Config;
 use crate::run::create::assignment;
 use crate::run::replica::{Replica, check_weights};
-use crate::run::spec::Terms;
-use crate::run::sync::Standing;
+use crate::run::spec::RunSpec;
+use crate::run::sync::SyncedState;
 use crate::run::weight_files::to_parts;
 use crate::training::learner::Learner;
 
@@ -30,11 +30,11 @@ pub struct ValidatorSetup {
     /// The run, opened.
     pub run: Run,
     /// What its peers have agreed on.
-    pub terms: Terms,
+    pub terms: RunSpec,
     /// The same with what this machine chooses for itself.
     pub config: Config,
     /// Which of the run's validators this is.
-    pub identity: Identity,
+    pub identity: Keypair,
     /// The run's data sets, in its order.
     pub datasets: Vec<Dataset>,
 }
@@ -43,9 +43,9 @@ pub struct ValidatorSetup {
 #[derive(Debug)]
 pub struct Validation {
     validator: Validator,
-    identity: Identity,
-    examination: Examination,
-    terms: Terms,
+    identity: Keypair,
+    examination: DeltaEvaluator,
+    terms: RunSpec,
     poll: Duration,
 }
 
@@ -86,7 +86,7 @@ impl Validation {
     /// were agreed on.
     pub async fn open(setup: ValidatorSetup) -> anyhow::Result<Self> {
         let ValidatorSetup { run, terms, config, identity, datasets } = setup;
-        let Standing { mut follower, mut replica } = Standing::enter(&run, &terms).await?;
+        let SyncedState { mut follower, mut replica } = SyncedState::enter(&run, &terms).await?;
         let mut is_behind = false;
         while let Some(manifest) = follower.poll().await? {
             let deltas = replica.decode(&follower.gather(&manifest).await?)?;
@@ -103,7 +103,7 @@ impl Validation {
         if is_behind {
             validator.retire().await?;
         }
-        let examination = Examination::new(replica, reader, assignment(&config, &datasets)?);
+        let examination = DeltaEvaluator::new(replica, reader, assignment(&config, &datasets)?);
         let poll = Duration::from_secs_f64(config.comms.poll);
         Ok(Self { validator, identity, examination, terms, poll })
     }
@@ -115,12 +115,12 @@ impl Validation {
     }
 
     /// The deltas under examination, and the weights as they are after the last round.
-    pub fn examination(&self) -> &Examination {
+    pub fn examination(&self) -> &DeltaEvaluator {
         &self.examination
     }
 
     /// Standings of everybody after the last round.
-    pub fn book(&self) -> &Book {
+    pub fn book(&self) -> &PeerTable {
         self.validator.book()
     }
 
@@ -176,13 +176,13 @@ fn scores(manifest: &Manifest, verdict: &Verdict) -> Scores {
 }
 
 /// Whether the weights that `follower` stands at are to be kept in the bucket.
-fn is_due(follower: &Follower, terms: &Terms) -> bool {
+fn is_due(follower: &LightClient, terms: &RunSpec) -> bool {
     let every = follower.run().description().rules.checkpoint_every;
     follower.next().0.is_multiple_of(every) || follower.outer_steps() >= terms.outer_steps()
 }
 
 /// Publishes the weights that `follower` stands at; a checkpoint that is there already stays.
-async fn keep_checkpoint(follower: &Follower, validator: &Identity, replica: &Replica) -> anyhow::Result<()> {
+async fn keep_checkpoint(follower: &LightClient, validator: &Keypair, replica: &Replica) -> anyhow::Result<()> {
     let parts = to_parts(&replica.weights().collect::<Vec<_>>())?;
     let (round, lineage, steps) = (follower.next(), follower.head(), follower.outer_steps());
     follower.run().publish_checkpoint(validator, round, lineage, replica.digest(), steps, parts).await?;

@@ -9,7 +9,7 @@ use crate::commands::UsageError;
 
 /// What is known of one device, or of one kind of which there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct DeviceProbe {
     /// As `--device` takes it.
     pub name: String,
     /// What it is, or why it cannot be used.
@@ -19,9 +19,9 @@ pub struct Finding {
 }
 
 /// Every device of this machine, and every kind that cannot be used, with the reason.
-pub fn survey() -> Vec<Finding> {
+pub fn survey() -> Vec<DeviceProbe> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let cpu = Finding {
+    let cpu = DeviceProbe {
         name: "cpu".into(),
         state: Ok(format!("{cores} cores; `cpu:N` for N members on it")),
         memory: memory_of_machine(),
@@ -29,17 +29,19 @@ pub fn survey() -> Vec<Finding> {
     [cpu].into_iter().chain(gpus_of(DeviceKind::Cuda)).chain(gpus_of(DeviceKind::Wgpu)).collect()
 }
 
-fn gpus_of(kind: DeviceKind) -> Vec<Finding> {
+fn gpus_of(kind: DeviceKind) -> Vec<DeviceProbe> {
     let name = kind.name();
     match usable(kind) {
         Err(problem) => {
             let hint = problem.hint().map_or_else(String::new, |hint| format!("; {hint}"));
-            vec![Finding { name: name.into(), state: Err(format!("{problem}{hint}")), memory: None }]
+            vec![DeviceProbe { name: name.into(), state: Err(format!("{problem}{hint}")), memory: None }]
         }
-        Ok(None) => vec![Finding { name: name.into(), state: Ok("whatever its driver offers".into()), memory: None }],
+        Ok(None) => {
+            vec![DeviceProbe { name: name.into(), state: Ok("whatever its driver offers".into()), memory: None }]
+        }
         Ok(Some(count)) => {
             let memory = memory_of_gpus();
-            let finding = |number| Finding {
+            let finding = |number| DeviceProbe {
                 name: format!("{name}:{number}"),
                 state: Ok("NVIDIA GPU".into()),
                 memory: memory.get(number).copied(),

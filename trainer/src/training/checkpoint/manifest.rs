@@ -16,7 +16,7 @@ const VERSION: u64 = 1;
 /// - `checksum` covers every other field, so a manifest vouches for itself too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Manifest {
+pub(super) struct CheckpointManifest {
     version: u64,
     /// Training steps done.
     pub(super) step: u64,
@@ -39,7 +39,7 @@ pub(super) struct FileEntry {
     pub(super) blake3: String,
 }
 
-impl Manifest {
+impl CheckpointManifest {
     /// The manifest of these files.
     pub(super) fn new(step: u64, weights: blake3::Hash, files: Vec<FileEntry>) -> Self {
         let manifest = Self { version: VERSION, step, weights: weights.to_string(), files, checksum: String::new() };
@@ -102,7 +102,7 @@ mod tests {
     fn a_manifest_never_points_outside_its_folder() {
         for name in ["../weights", "/etc/hostname", "..", "", "a/b", "c:weights"] {
             let entry = FileEntry { name: name.into(), length: 1, blake3: String::new() };
-            let manifest = Manifest::new(1, blake3::hash(b""), vec![entry]);
+            let manifest = CheckpointManifest::new(1, blake3::hash(b""), vec![entry]);
             assert!(manifest.check().is_err_and(|reason| reason.contains("plain file name")), "{name}");
         }
     }

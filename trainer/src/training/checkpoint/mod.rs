@@ -16,5 +16,5 @@ pub use self::disk::{Disk, DiskFile, LocalDisk};
 pub use self::error::{CheckpointError, Damage};
 pub use self::latest::{Found, Skipped, has_checkpoints, newest_intact};
 pub use self::reader::Checkpoint;
-pub use self::sharded_tensor::{Pieces, SavedMoments, SavedTensor};
+pub use self::sharded_tensor::{SavedMoments, SavedTensor, ShardedTensor};
 pub use self::snapshot::{ExtraFile, NamedTensor, Snapshot, TrainingState, weights_digest};

@@ -9,7 +9,7 @@ use covey_optim::inner::Moments;
 use rayon::prelude::*;
 
 use super::error::{CheckpointError, Damage};
-use super::manifest::{FileEntry, Manifest};
+use super::manifest::{CheckpointManifest, FileEntry};
 use super::names::{ERROR_FEEDBACK, MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS, is_own};
 use super::snapshot::{NamedTensor, TrainingState};
 use super::tensor_files::TensorFiles;
@@ -20,7 +20,7 @@ use super::tensor_files::TensorFiles;
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    manifest: Manifest,
+    manifest: CheckpointManifest,
     state: TrainingState,
     model_config: String,
     run_config: String,
@@ -38,7 +38,7 @@ impl Checkpoint {
     /// [`CheckpointError::NotACheckpoint`], [`CheckpointError::Damaged`] with the first difference in the manifest's
     /// order, [`CheckpointError::UnknownVersion`], or [`CheckpointError::Io`].
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let manifest = Manifest::read(path)?;
+        let manifest = CheckpointManifest::read(path)?;
         verify(path, &manifest.files)?;
         let names = || manifest.files.iter().map(|file| file.name.as_str());
         let checkpoint = Self {

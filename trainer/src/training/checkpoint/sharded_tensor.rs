@@ -9,9 +9,9 @@ use super::snapshot::NamedTensor;
 
 /// The numbers of one tensor, row by row, in one piece or several.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pieces(Vec<Vec<f32>>);
+pub struct ShardedTensor(Vec<Vec<f32>>);
 
-impl Pieces {
+impl ShardedTensor {
     /// The pieces in order.
     pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
         self.0.iter().map(Vec::as_slice)
@@ -23,13 +23,13 @@ impl Pieces {
     }
 }
 
-impl From<Vec<f32>> for Pieces {
+impl From<Vec<f32>> for ShardedTensor {
     fn from(whole: Vec<f32>) -> Self {
         Self(vec![whole])
     }
 }
 
-impl FromIterator<Vec<f32>> for Pieces {
+impl FromIterator<Vec<f32>> for ShardedTensor {
     fn from_iter<I: IntoIterator<Item = Vec<f32>>>(pieces: I) -> Self {
         Self(pieces.into_iter().collect())
     }
@@ -43,7 +43,7 @@ pub struct SavedTensor {
     /// Row-major shape of the whole tensor.
     pub shape: Vec<usize>,
     /// The numbers.
-    pub values: Pieces,
+    pub values: ShardedTensor,
 }
 
 impl From<NamedTensor> for SavedTensor {
@@ -56,9 +56,9 @@ impl From<NamedTensor> for SavedTensor {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SavedMoments {
     /// Mean of the gradients.
-    pub first: Pieces,
+    pub first: ShardedTensor,
     /// Mean of the squared gradients.
-    pub second: Pieces,
+    pub second: ShardedTensor,
 }
 
 impl From<Moments> for SavedMoments {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use covey_model::hub::NumberFormat;
+use covey_model::hub::FloatDtype;
 use serde::{Deserialize, Serialize};
 
 use super::error::CheckpointError;
@@ -163,7 +163,7 @@ fn hash_tensor<'a>(
     count(hasher, shape.len());
     shape.iter().for_each(|dimension| count(hasher, *dimension));
     for values in pieces {
-        NumberFormat::Fp32.write(values, hasher).expect("a hasher takes all bytes");
+        FloatDtype::Fp32.write(values, hasher).expect("a hasher takes all bytes");
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use covey_model::error::HubError;
-use covey_model::hub::{NumberFormat, SafetensorsFile, TensorHeader, write_safetensors};
+use covey_model::hub::{FloatDtype, SafetensorsFile, TensorHeader, write_safetensors};
 
 use super::disk::Disk;
 use super::error::{CheckpointError, Damage};
@@ -17,7 +17,7 @@ use super::snapshot::NamedTensor;
 /// The end of the name of every file of tensors.
 pub(super) const EXTENSION: &str = ".safetensors";
 
-const FORMAT: NumberFormat = NumberFormat::Fp32;
+const FORMAT: FloatDtype = FloatDtype::Fp32;
 
 /// One tensor that is about to be written.
 pub(super) struct TensorSource<'a> {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use covey_optim::fsdp::FsdpError;
-use covey_optim::sparseloco::top_k::{CpuSelect, Select, Share};
+use covey_optim::sparseloco::top_k::{CpuTopK, Share, TopK};
 use covey_optim::sparseloco::{Compressor, Delta, Schema};
 
 use super::learner::Learner;
@@ -35,17 +35,17 @@ impl Learner {
     }
 
     /// What finds the largest values on the device of a member.
-    fn select(&self, member: usize) -> &dyn Select {
+    fn select(&self, member: usize) -> &dyn TopK {
         self.selects[member].as_ref()
     }
 }
 
 /// The kernels of a GPU where `device` is one that has them, else those of the CPU.
-pub(super) fn select_on(device: &Device) -> Box<dyn Select> {
+pub(super) fn select_on(device: &Device) -> Box<dyn TopK> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    if let Some(selector) = covey_optim::sparseloco::top_k::CubeSelector::new(device) {
+    if let Some(selector) = covey_optim::sparseloco::top_k::CubeTopK::new(device) {
         return Box::new(selector);
     }
     let _ = device;
-    Box::new(CpuSelect)
+    Box::new(CpuTopK)
 }

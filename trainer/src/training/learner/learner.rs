@@ -5,17 +5,17 @@ use std::ops::Range;
 use burn::tensor::Device;
 use covey_model::config::{ModelConfig, ParameterSpec, Precision};
 use covey_model::error::BatchError;
-use covey_model::network::{Passes, TokenBatch};
+use covey_model::network::{ForwardBackward, TokenBatch};
 use covey_optim::error::OptimError;
-use covey_optim::fsdp::{FsdpError, ShardBytes, Shards};
+use covey_optim::fsdp::{FsdpError, ShardBytes, ShardedParameters};
 use covey_optim::inner::{AdamWState, Moments, Schedule, clip_scale};
-use covey_optim::sparseloco::top_k::Select;
+use covey_optim::sparseloco::top_k::TopK;
 
-use crate::eval::Reader;
+use crate::eval::LanguageModel;
 use crate::system::device::measured_peak;
 use crate::training::checkpoint::{NamedTensor, SavedMoments, SavedTensor};
-use crate::training::learner::Home;
 use crate::training::learner::LearnError;
+use crate::training::learner::LearnerWeights;
 use crate::training::plan::{micro_batches, together};
 
 /// What one step did.
@@ -36,10 +36,10 @@ pub struct StepOutcome {
 #[derive(Debug)]
 pub struct Learner {
     pub(super) model: ModelConfig,
-    pub(super) passes: Passes,
-    pub(super) shards: Shards,
+    pub(super) passes: ForwardBackward,
+    pub(super) shards: ShardedParameters,
     /// What finds the largest values on each member's device.
-    pub(super) selects: Vec<Box<dyn Select>>,
+    pub(super) selects: Vec<Box<dyn TopK>>,
     pub(super) schedule: Schedule,
     pub(super) clip_norm: Option<f64>,
     pub(super) micro_batch_size: usize,
@@ -156,7 +156,7 @@ impl Learner {
             LearnError::Batch { step, source }
         })?;
         self.shards.clear_gradients();
-        let (mut home, scale) = (Home::of(&mut self.shards, &self.model), 1.0 / targets as f64);
+        let (mut home, scale) = (LearnerWeights::of(&mut self.shards, &self.model), 1.0 / targets as f64);
         let losses = together(&batches, self.gather_for);
         Ok(losses.map(|batches| self.passes.loss_backward(&mut home, &batches, scale)).sum())
     }
@@ -243,7 +243,7 @@ impl Learner {
 }
 
 /// Held-out windows are read by all members side by side.
-impl Reader for Learner {
+impl LanguageModel for Learner {
     fn members(&self) -> usize {
         self.members()
     }
@@ -251,7 +251,7 @@ impl Reader for Learner {
     fn loss(&mut self, tokens: &[u32], windows: usize) -> Result<f64, BatchError> {
         let length = (tokens.len() / windows.max(1)).saturating_sub(1);
         let batches = self.micro_batches(tokens, length)?;
-        let mut home = Home::of(&mut self.shards, &self.model);
+        let mut home = LearnerWeights::of(&mut self.shards, &self.model);
         let losses = together(&batches, self.gather_for).flat_map(|batches| self.passes.loss(&mut home, &batches));
         Ok(losses.sum())
     }

@@ -9,4 +9,4 @@ mod sharded_weights;
 pub use self::error::LearnError;
 pub use self::learner::{Learner, StepOutcome};
 pub(crate) use self::open::{advice, devices, memory_limit, room};
-pub use self::sharded_weights::Home;
+pub use self::sharded_weights::LearnerWeights;

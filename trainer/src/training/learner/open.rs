@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use covey_model::config::{ModelConfig, ParameterSpec, Precision};
-use covey_model::network::{Decoder, Passes};
-use covey_optim::fsdp::{Plan, Shards};
+use covey_model::network::{Decoder, ForwardBackward};
+use covey_optim::fsdp::{Plan, ShardedParameters};
 
 use super::compression::select_on;
 use super::learner::Learner;
@@ -62,9 +62,9 @@ impl Learner {
         let specs: Vec<&ParameterSpec> = parameters.iter().collect();
         let selects = devices.iter().map(select_on).collect();
         let decoder = |device| Decoder::with_precision(model.clone(), device, needs.precision);
-        let passes = Passes::new(devices.iter().map(decoder).collect(), needs.recompute);
+        let passes = ForwardBackward::new(devices.iter().map(decoder).collect(), needs.recompute);
         let fill = |parameter: usize, range| fill(specs[parameter], range);
-        let shards = Shards::new(division, devices, needs.precision.dtype(), config.adamw(), fill)?;
+        let shards = ShardedParameters::new(division, devices, needs.precision.dtype(), config.adamw(), fill)?;
         Ok(Self {
             model: model.clone(),
             passes,

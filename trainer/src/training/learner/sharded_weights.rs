@@ -2,23 +2,23 @@
 
 use burn::tensor::Tensor;
 use covey_model::config::ModelConfig;
-use covey_model::network::{Residence, Unit};
-use covey_optim::fsdp::Shards;
+use covey_model::network::{Unit, WeightSource};
+use covey_optim::fsdp::ShardedParameters;
 
 /// The model's words for what the shards do: a unit of the network is a unit of the plan.
-pub struct Home<'a> {
-    shards: &'a mut Shards,
+pub struct LearnerWeights<'a> {
+    shards: &'a mut ShardedParameters,
     num_layers: usize,
 }
 
-impl<'a> Home<'a> {
+impl<'a> LearnerWeights<'a> {
     /// The home of a network of this shape.
-    pub fn of(shards: &'a mut Shards, model: &ModelConfig) -> Self {
+    pub fn of(shards: &'a mut ShardedParameters, model: &ModelConfig) -> Self {
         Self { shards, num_layers: model.num_layers }
     }
 }
 
-impl Residence for Home<'_> {
+impl WeightSource for LearnerWeights<'_> {
     fn prefetch(&mut self, unit: Unit) {
         self.shards.prefetch(unit.index(self.num_layers));
     }

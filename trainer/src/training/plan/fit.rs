@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use covey_model::config::{ModelConfig, Precision, Recompute};
+use covey_model::config::{ActivationCheckpointing, ModelConfig, Precision};
 
 use super::memory::{MemoryPlan, Needs};
 
@@ -17,7 +17,7 @@ pub enum Change {
     /// `train.micro_batch_size`.
     MicroBatch(usize),
     /// `memory.recompute`.
-    Recompute,
+    ActivationCheckpointing,
     /// `train.precision`.
     HalfPrecision,
     /// So many devices like these.
@@ -29,7 +29,7 @@ impl fmt::Display for Change {
         match self {
             Self::GatherFor(count) => write!(formatter, "`memory.gather_for={count}`"),
             Self::MicroBatch(size) => write!(formatter, "`train.micro_batch_size={size}`"),
-            Self::Recompute => write!(formatter, "`memory.recompute=blocks`"),
+            Self::ActivationCheckpointing => write!(formatter, "`memory.recompute=blocks`"),
             Self::HalfPrecision => write!(formatter, "`train.precision=bf16`"),
             Self::Devices(count) => write!(formatter, "{count} such devices"),
         }
@@ -41,7 +41,7 @@ impl Change {
         match self {
             Self::GatherFor(gather_for) => Needs { gather_for, ..needs },
             Self::MicroBatch(micro_batch_size) => Needs { micro_batch_size, ..needs },
-            Self::Recompute => Needs { recompute: Recompute::Every(1), ..needs },
+            Self::ActivationCheckpointing => Needs { recompute: ActivationCheckpointing::Every(1), ..needs },
             Self::HalfPrecision => Needs { precision: Precision::Bf16, ..needs },
             Self::Devices(members) => {
                 let own = needs.batch_size.div_ceil(members);
@@ -85,8 +85,8 @@ fn settings(needs: Needs, half: bool) -> Vec<Change> {
     if needs.gather_for > 1 {
         changes.push(Change::GatherFor(1));
     }
-    if needs.recompute == Recompute::None {
-        changes.push(Change::Recompute);
+    if needs.recompute == ActivationCheckpointing::None {
+        changes.push(Change::ActivationCheckpointing);
     }
     if half && needs.precision == Precision::Fp32 {
         changes.push(Change::HalfPrecision);

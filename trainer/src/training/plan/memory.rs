@@ -1,7 +1,7 @@
 //! Bytes that training holds at its peak: on every device, and in the memory of the machine.
 
-use covey_model::config::{ModelConfig, Precision, Recompute};
-use covey_model::cost::{StepMemory, StepShape};
+use covey_model::config::{ActivationCheckpointing, ModelConfig, Precision};
+use covey_model::cost::{ActivationMemory, StepShape};
 use covey_optim::fsdp::{FsdpError, Plan};
 
 use crate::config::schema::{Config, RecomputeKind};
@@ -21,7 +21,7 @@ pub struct Needs {
     /// Tokens of a sequence.
     pub length: usize,
     /// Which blocks are computed again.
-    pub recompute: Recompute,
+    pub recompute: ActivationCheckpointing,
     /// Numbers of the passes.
     pub precision: Precision,
     /// Whether members are the CPU, which has kernels of its own.
@@ -49,7 +49,7 @@ impl Needs {
     }
 
     /// Buffers of the passes of one member.
-    fn step(&self, model: &ModelConfig) -> StepMemory {
+    fn step(&self, model: &ModelConfig) -> ActivationMemory {
         let shape = StepShape {
             sequences: self.micro_batch_size,
             length: self.length,
@@ -57,8 +57,8 @@ impl Needs {
             recompute: self.recompute,
         };
         match self.precision {
-            Precision::Fp32 if self.on_cpu => StepMemory::fast(model, &shape, rayon::current_num_threads()),
-            precision => StepMemory::composed(model, &shape, precision),
+            Precision::Fp32 if self.on_cpu => ActivationMemory::fast(model, &shape, rayon::current_num_threads()),
+            precision => ActivationMemory::composed(model, &shape, precision),
         }
     }
 
@@ -69,10 +69,10 @@ impl Needs {
 }
 
 /// Which blocks `config` has computed again.
-fn recompute(config: &Config) -> Recompute {
+fn recompute(config: &Config) -> ActivationCheckpointing {
     match config.memory.recompute {
-        RecomputeKind::None => Recompute::None,
-        RecomputeKind::Blocks => Recompute::Every(config.memory.recompute_every),
+        RecomputeKind::None => ActivationCheckpointing::None,
+        RecomputeKind::Blocks => ActivationCheckpointing::Every(config.memory.recompute_every),
     }
 }
 

@@ -18,7 +18,7 @@ const FIRST_STEPS: [&str; 6] = ["run", "rounds", "checkpoints", "peers", "probe"
 
 /// How far the permission to write goes; travels with the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Right {
+pub(crate) enum Permission {
     /// Write, replace, remove.
     Everything,
     /// Write what is not there yet.
@@ -26,20 +26,20 @@ pub(crate) enum Right {
 }
 
 /// Decides on every request, before its body is read.
-pub(crate) struct Gate {
+pub(crate) struct Authorizer {
     pub(in crate::bucket::server) bucket: String,
     pub(in crate::bucket::server) admin: String,
     pub(in crate::bucket::server) validators: BTreeSet<PeerId>,
     pub(in crate::bucket::server) public_read: bool,
 }
 
-enum Visitor {
+enum Caller {
     Admin,
     Peer(PeerId),
     Public,
 }
 
-enum Deed {
+enum Action {
     Read,
     Write,
     Remove,
@@ -48,28 +48,28 @@ enum Deed {
     Other,
 }
 
-impl Gate {
-    fn visitor(&self, credentials: Option<&Credentials>) -> Visitor {
-        let Some(Credentials { access_key, .. }) = credentials else { return Visitor::Public };
+impl Authorizer {
+    fn visitor(&self, credentials: Option<&Credentials>) -> Caller {
+        let Some(Credentials { access_key, .. }) = credentials else { return Caller::Public };
         match peer_named(access_key) {
-            _ if *access_key == self.admin => Visitor::Admin,
-            Some(peer) => Visitor::Peer(peer),
+            _ if *access_key == self.admin => Caller::Admin,
+            Some(peer) => Caller::Peer(peer),
             // Nobody else has a secret that could have signed this.
-            None => Visitor::Public,
+            None => Caller::Public,
         }
     }
 
-    fn right(&self, visitor: &Visitor, deed: &Deed, path: &S3Path) -> S3Result<Right> {
+    fn right(&self, visitor: &Caller, deed: &Action, path: &S3Path) -> S3Result<Permission> {
         match (visitor, deed, path) {
-            (Visitor::Admin, ..) => Ok(Right::Everything),
-            (Visitor::Peer(_), Deed::Read | Deed::RemoveMany, _) => Ok(Right::CreateOnly),
-            (Visitor::Peer(peer), Deed::Write, S3Path::Object { key, .. }) => {
+            (Caller::Admin, ..) => Ok(Permission::Everything),
+            (Caller::Peer(_), Action::Read | Action::RemoveMany, _) => Ok(Permission::CreateOnly),
+            (Caller::Peer(peer), Action::Write, S3Path::Object { key, .. }) => {
                 may_write(*peer, self.validators.contains(peer), key)
             }
-            (Visitor::Peer(_), Deed::Remove, S3Path::Object { key, .. }) => may_remove(key),
-            (Visitor::Public, Deed::Read, _) if self.public_read => Ok(Right::CreateOnly),
-            (Visitor::Public, Deed::Read, _) => Err(s3_error!(AccessDenied, "a key is needed to read here")),
-            (Visitor::Public, ..) => Err(s3_error!(AccessDenied, "a key is needed to write here")),
+            (Caller::Peer(_), Action::Remove, S3Path::Object { key, .. }) => may_remove(key),
+            (Caller::Public, Action::Read, _) if self.public_read => Ok(Permission::CreateOnly),
+            (Caller::Public, Action::Read, _) => Err(s3_error!(AccessDenied, "a key is needed to read here")),
+            (Caller::Public, ..) => Err(s3_error!(AccessDenied, "a key is needed to write here")),
             _ => Err(s3_error!(AccessDenied, "this is for the admin's key")),
         }
     }
@@ -83,10 +83,10 @@ impl Gate {
 }
 
 #[async_trait]
-impl S3Access for Gate {
+impl S3Access for Authorizer {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let visitor = self.visitor(context.credentials());
-        if !matches!(visitor, Visitor::Public) && !is_of_version_4(context) {
+        if !matches!(visitor, Caller::Public) && !is_of_version_4(context) {
             return Err(s3_error!(AccessDenied, "requests are signed by version 4 here"));
         }
         let operation = context.s3_op().name();
@@ -97,7 +97,7 @@ impl S3Access for Gate {
     }
 
     async fn delete_objects(&self, request: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
-        if let Visitor::Admin = self.visitor(request.credentials.as_ref()) {
+        if let Caller::Admin = self.visitor(request.credentials.as_ref()) {
             return Ok(());
         }
         request.input.delete.objects.iter().try_for_each(|object| may_remove(&object.key).map(|_| ()))
@@ -110,40 +110,42 @@ fn is_of_version_4(context: &S3AccessContext<'_>) -> bool {
     by_header || context.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="))
 }
 
-fn deed(operation: &str) -> Deed {
+fn deed(operation: &str) -> Action {
     match operation {
-        "GetObject" | "HeadObject" | "HeadBucket" | "GetBucketLocation" | "ListBuckets" | "ListObjectsV2" => Deed::Read,
+        "GetObject" | "HeadObject" | "HeadBucket" | "GetBucketLocation" | "ListBuckets" | "ListObjectsV2" => {
+            Action::Read
+        }
         "PutObject"
         | "CopyObject"
         | "CreateMultipartUpload"
         | "UploadPart"
         | "CompleteMultipartUpload"
         | "AbortMultipartUpload"
-        | "ListParts" => Deed::Write,
-        "DeleteObject" => Deed::Remove,
-        "DeleteObjects" => Deed::RemoveMany,
-        _ => Deed::Other,
+        | "ListParts" => Action::Write,
+        "DeleteObject" => Action::Remove,
+        "DeleteObjects" => Action::RemoveMany,
+        _ => Action::Other,
     }
 }
 
-fn may_write(peer: PeerId, is_validator: bool, path: &str) -> S3Result<Right> {
+fn may_write(peer: PeerId, is_validator: bool, path: &str) -> S3Result<Permission> {
     match key_within(path) {
-        Some(Key::Probe(_)) => Ok(Right::Everything),
-        Some(Key::LedgerEntry(_)) => Ok(Right::CreateOnly),
-        Some(key) if key.owner() == Some(peer) => Ok(Right::CreateOnly),
+        Some(Key::Probe(_)) => Ok(Permission::Everything),
+        Some(Key::LedgerEntry(_)) => Ok(Permission::CreateOnly),
+        Some(key) if key.owner() == Some(peer) => Ok(Permission::CreateOnly),
         // The description is there already: who tries to write it again finds out what it may.
         Some(Key::RunDescription | Key::Manifest(_) | Key::CheckpointDescription(_) | Key::CheckpointPart(..))
             if is_validator =>
         {
-            Ok(Right::CreateOnly)
+            Ok(Permission::CreateOnly)
         }
         _ => Err(not_yours(path)),
     }
 }
 
-fn may_remove(path: &str) -> S3Result<Right> {
+fn may_remove(path: &str) -> S3Result<Permission> {
     match key_within(path) {
-        Some(Key::Probe(_)) => Ok(Right::Everything),
+        Some(Key::Probe(_)) => Ok(Permission::Everything),
         _ => Err(s3_error!(AccessDenied, "peers do not remove what they have written")),
     }
 }
@@ -194,7 +196,7 @@ mod tests {
         for key in keys {
             for prefix in ["", "runs/one/"] {
                 let path = format!("{prefix}{key}");
-                assert_eq!(may_write(PEER, false, &path).unwrap(), Right::CreateOnly, "{path}");
+                assert_eq!(may_write(PEER, false, &path).unwrap(), Permission::CreateOnly, "{path}");
                 assert!(may_write(OTHER, false, &path).is_err(), "{path}");
                 assert!(may_remove(&path).is_err(), "{path}");
             }
@@ -211,18 +213,18 @@ mod tests {
             Key::CheckpointPart(Round(1), digest),
         ];
         for path in keys.map(|key| key.to_string()) {
-            assert_eq!(may_write(PEER, true, &path).unwrap(), Right::CreateOnly, "{path}");
+            assert_eq!(may_write(PEER, true, &path).unwrap(), Permission::CreateOnly, "{path}");
             assert!(may_write(PEER, false, &path).is_err() && may_remove(&path).is_err(), "{path}");
         }
         assert!(may_write(PEER, true, &Key::RunPart(digest).to_string()).is_err());
-        assert_eq!(may_write(PEER, false, &Key::LedgerEntry(7).to_string()).unwrap(), Right::CreateOnly);
+        assert_eq!(may_write(PEER, false, &Key::LedgerEntry(7).to_string()).unwrap(), Permission::CreateOnly);
     }
 
     #[test]
     fn probes_are_anybodys() {
         let path = format!("run-2/{}", Key::Probe(Digest::of(b"nonce")));
-        assert_eq!(may_write(PEER, false, &path).unwrap(), Right::Everything);
-        assert_eq!(may_remove(&path).unwrap(), Right::Everything);
+        assert_eq!(may_write(PEER, false, &path).unwrap(), Permission::Everything);
+        assert_eq!(may_remove(&path).unwrap(), Permission::Everything);
     }
 
     #[test]

@@ -3,6 +3,6 @@
 mod authorization;
 mod credentials;
 
-pub(crate) use self::authorization::{Gate, Right};
+pub(crate) use self::authorization::{Authorizer, Permission};
 pub use self::credentials::peer_credentials;
 pub(crate) use self::credentials::{Keyring, peer_named};

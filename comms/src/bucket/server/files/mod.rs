@@ -3,4 +3,4 @@
 mod object_files;
 pub(crate) mod staging;
 
-pub(crate) use self::object_files::{Depot, Mode, place};
+pub(crate) use self::object_files::{Mode, ObjectFiles, place};

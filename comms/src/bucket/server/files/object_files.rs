@@ -10,8 +10,8 @@ use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, Obj
 use s3s::dto::Range;
 use s3s::{S3Error, S3ErrorCode, S3Result, StdError, s3_error};
 
-use super::staging::{Staging, is_staged};
-use crate::bucket::server::http::{Arrival, Flow, answer, outflow};
+use super::staging::{StagingArea, is_staged};
+use crate::bucket::server::http::{Arrival, BodyStream, answer, outflow};
 
 /// What becomes of an object that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +24,15 @@ pub(crate) enum Mode {
 
 /// A store, and how bodies get into it.
 #[derive(Debug)]
-pub(crate) struct Depot {
+pub(crate) struct ObjectFiles {
     store: Arc<dyn ObjectStore>,
-    staging: Staging,
+    staging: StagingArea,
     max_object: u64,
 }
 
-impl Depot {
+impl ObjectFiles {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, max_object: u64) -> Self {
-        Self { store, staging: Staging::default(), max_object }
+        Self { store, staging: StagingArea::default(), max_object }
     }
 
     pub(crate) fn store(&self) -> &dyn ObjectStore {
@@ -65,7 +65,13 @@ impl Depot {
     }
 
     /// Writes an object as its body arrives; others see it when it is whole.
-    pub(crate) async fn write(&self, path: &Path, flow: Flow, length: Option<u64>, mode: Mode) -> S3Result<ObjectMeta> {
+    pub(crate) async fn write(
+        &self,
+        path: &Path,
+        flow: BodyStream,
+        length: Option<u64>,
+        mode: Mode,
+    ) -> S3Result<ObjectMeta> {
         let mut arrival = Arrival::new(flow, length, self.max_object)?;
         let first = arrival.next_block().await?;
         if !arrival.has_ended() {
@@ -81,7 +87,7 @@ impl Depot {
     }
 
     /// Writes a body where no key reaches and gives its name there.
-    pub(crate) async fn set_aside(&self, flow: Flow, length: Option<u64>) -> S3Result<ObjectMeta> {
+    pub(crate) async fn set_aside(&self, flow: BodyStream, length: Option<u64>) -> S3Result<ObjectMeta> {
         let mut arrival = Arrival::new(flow, length, self.max_object)?;
         let first = arrival.next_block().await?;
         let staged = self.stage(first, arrival).await?;

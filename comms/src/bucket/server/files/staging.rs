@@ -14,11 +14,11 @@ const CORNER: &str = ".uploads";
 
 /// Names for what is not whole yet, each given once.
 #[derive(Debug, Default)]
-pub(super) struct Staging {
+pub(super) struct StagingArea {
     given: AtomicU64,
 }
 
-impl Staging {
+impl StagingArea {
     pub(super) fn next(&self) -> Path {
         let number = self.given.fetch_add(1, Ordering::Relaxed);
         Path::from(format!("{CORNER}/staged/{number}"))
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn names_differ_and_are_staged() {
-        let staging = Staging::default();
+        let staging = StagingArea::default();
         let (one, other) = (staging.next(), staging.next());
         assert!(one != other && is_staged(&one) && is_staged(&other));
         assert!(!is_staged(&Path::from("run/.uploads")));

@@ -20,11 +20,11 @@ use super::s3_error::broken_body;
 pub(super) const BLOCK: usize = 512 * 1024;
 
 /// Bytes on their way, from a client or from the store.
-pub(crate) type Flow = BoxStream<'static, Result<Bytes, StdError>>;
+pub(crate) type BodyStream = BoxStream<'static, Result<Bytes, StdError>>;
 
 /// A body that arrives, cut into blocks and held to a limit.
 pub(crate) struct Arrival {
-    flow: Flow,
+    flow: BodyStream,
     /// What came after the end of the last block.
     ahead: Bytes,
     left: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Arrival {
 
 impl Arrival {
     /// A body of at most `limit` bytes; refused at once if it announces more.
-    pub(crate) fn new(flow: Flow, announced: Option<u64>, limit: u64) -> S3Result<Self> {
+    pub(crate) fn new(flow: BodyStream, announced: Option<u64>, limit: u64) -> S3Result<Self> {
         match announced {
             Some(length) if length > limit => Err(too_large(limit)),
             _ => Ok(Self { flow, ahead: Bytes::new(), left: limit, limit, has_ended: false }),
@@ -80,7 +80,7 @@ fn too_large(limit: u64) -> s3s::S3Error {
 }
 
 /// The range of an object that a store found, on its way out.
-pub(crate) fn outflow(found: GetResult) -> Flow {
+pub(crate) fn outflow(found: GetResult) -> BodyStream {
     match found.payload {
         // Not as the store's own stream, whose pieces are of a few kilobytes, each with a hop between threads.
         GetResultPayload::File(file, _) => pieces_of_file(file, found.range.start, found.range.end),
@@ -88,7 +88,7 @@ pub(crate) fn outflow(found: GetResult) -> Flow {
     }
 }
 
-fn pieces_of_file(file: File, start: u64, end: u64) -> Flow {
+fn pieces_of_file(file: File, start: u64, end: u64) -> BodyStream {
     try_unfold((file, start), move |(file, position)| async move {
         if position >= end {
             return Ok(None);
@@ -111,13 +111,13 @@ fn read_piece(mut file: File, position: u64, length: u64) -> std::io::Result<(Fi
 }
 
 /// A flow of known length, in the form in which answers want it.
-pub(crate) fn blob(flow: Flow, length: u64) -> StreamingBlob {
+pub(crate) fn blob(flow: BodyStream, length: u64) -> StreamingBlob {
     StreamingBlob::new(Departure { flow: Mutex::new(flow), left: usize::try_from(length).unwrap_or(usize::MAX) })
 }
 
 /// A body that leaves. The mutex is never locked: it is there because answers must be [`Sync`].
 struct Departure {
-    flow: Mutex<Flow>,
+    flow: Mutex<BodyStream>,
     left: usize,
 }
 
@@ -144,7 +144,7 @@ impl ByteStream for Departure {
 mod tests {
     use super::*;
 
-    fn flow(lengths: &[usize]) -> Flow {
+    fn flow(lengths: &[usize]) -> BodyStream {
         let pieces: Vec<_> = lengths.iter().map(|length| Ok(Bytes::from(vec![7; *length]))).collect();
         futures_util::stream::iter(pieces).boxed()
     }

@@ -6,18 +6,18 @@ use object_store::ObjectMeta;
 use s3s::dto::{ETagCondition, IfMatch, IfNoneMatch, Timestamp};
 use s3s::{S3Result, s3_error};
 
-use crate::bucket::server::auth::Right;
+use crate::bucket::server::auth::Permission;
 use crate::bucket::server::files::Mode;
 use crate::bucket::server::routes::bare_tag;
 
 /// What may become of an object that is there: what the client wants, as far as it has the right.
-pub(crate) fn mode(right: Right, unless: Option<&IfNoneMatch>, only_if: Option<&IfMatch>) -> S3Result<Mode> {
+pub(crate) fn mode(right: Permission, unless: Option<&IfNoneMatch>, only_if: Option<&IfMatch>) -> S3Result<Mode> {
     match (right, unless, only_if) {
         (_, Some(IfNoneMatch::ETag(_)), _) | (_, _, Some(_)) => {
             Err(s3_error!(NotImplemented, "`If-None-Match: *` is the one condition of a write"))
         }
-        (Right::Everything, None, None) => Ok(Mode::Replace),
-        (Right::CreateOnly, ..) | (_, Some(IfNoneMatch::Any), _) => Ok(Mode::Create),
+        (Permission::Everything, None, None) => Ok(Mode::Replace),
+        (Permission::CreateOnly, ..) | (_, Some(IfNoneMatch::Any), _) => Ok(Mode::Create),
     }
 }
 
@@ -55,16 +55,16 @@ mod tests {
     #[test]
     fn whoever_may_only_create_replaces_nothing() {
         let anything = IfNoneMatch::Any;
-        assert_eq!(mode(Right::CreateOnly, None, None).unwrap(), Mode::Create);
-        assert_eq!(mode(Right::CreateOnly, Some(&anything), None).unwrap(), Mode::Create);
-        assert_eq!(mode(Right::Everything, Some(&anything), None).unwrap(), Mode::Create);
-        assert_eq!(mode(Right::Everything, None, None).unwrap(), Mode::Replace);
+        assert_eq!(mode(Permission::CreateOnly, None, None).unwrap(), Mode::Create);
+        assert_eq!(mode(Permission::CreateOnly, Some(&anything), None).unwrap(), Mode::Create);
+        assert_eq!(mode(Permission::Everything, Some(&anything), None).unwrap(), Mode::Create);
+        assert_eq!(mode(Permission::Everything, None, None).unwrap(), Mode::Replace);
     }
 
     #[test]
     fn conditions_that_cannot_be_kept_are_refused() {
         let tag = ETagCondition::ETag(ETag::Strong("tag".into()));
-        for right in [Right::CreateOnly, Right::Everything] {
+        for right in [Permission::CreateOnly, Permission::Everything] {
             assert!(mode(right, Some(&tag), None).is_err());
             assert!(mode(right, None, Some(&tag)).is_err());
             assert!(mode(right, None, Some(&IfMatch::Any)).is_err());

@@ -26,7 +26,7 @@ pub(crate) async fn exchange(
     let (parts, body) = request.into_parts();
     // Such a client writes only when it is told to, and reads the refusal first.
     let waits = parts.headers.contains_key(EXPECT);
-    let body = Lent(Arc::new(Mutex::new(body)));
+    let body = SharedBody(Arc::new(Mutex::new(body)));
     let request = Request::from_parts(parts, s3s::Body::http_body_unsync(body.clone()));
     let answer = service.call(request).await.unwrap_or_else(|_| broken());
     if !waits {
@@ -41,7 +41,7 @@ fn broken() -> Response<s3s::Body> {
     answer
 }
 
-async fn discard(mut body: Lent) {
+async fn discard(mut body: SharedBody) {
     let mut left = MAX_DISCARDED;
     while !body.is_end_stream() {
         let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await else { return };
@@ -54,15 +54,15 @@ async fn discard(mut body: Lent) {
 
 /// A body that comes back from whoever it was given to. Its lock is held only within a poll.
 #[derive(Clone)]
-struct Lent(Arc<Mutex<Incoming>>);
+struct SharedBody(Arc<Mutex<Incoming>>);
 
-impl Lent {
+impl SharedBody {
     fn with<T>(&self, use_body: impl FnOnce(&mut Incoming) -> T) -> T {
         use_body(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Body for Lent {
+impl Body for SharedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 

@@ -20,11 +20,11 @@ const MAX_OPEN: usize = 64;
 pub(crate) struct Uploads {
     started: Timestamp,
     max_object: u64,
-    table: Mutex<Table>,
+    table: Mutex<UploadTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct UploadTable {
     begun: u64,
     /// By id; ids sort by age.
     open: BTreeMap<String, Upload>,
@@ -99,7 +99,7 @@ impl Uploads {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, UploadTable> {
         // Whole between any two statements above.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

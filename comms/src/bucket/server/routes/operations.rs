@@ -9,9 +9,9 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::listing::{LARGEST_PAGE, Query, page};
 use super::multipart::{Uploads, bare_tag, choose};
-use crate::bucket::server::auth::Right;
-use crate::bucket::server::files::{Depot, place};
-use crate::bucket::server::http::{Flow, blob, check_dates, check_tags, mode, outflow};
+use crate::bucket::server::auth::Permission;
+use crate::bucket::server::files::{ObjectFiles, place};
+use crate::bucket::server::http::{BodyStream, blob, check_dates, check_tags, mode, outflow};
 
 /// The most objects that one request removes.
 const MAX_REMOVED: usize = 1000;
@@ -19,7 +19,7 @@ const MAX_REMOVED: usize = 1000;
 /// One bucket, as S3 sees it. The [gate](crate::bucket::server::auth::Gate) has let every request through that arrives here.
 pub(crate) struct Operations {
     pub(in crate::bucket::server) bucket: String,
-    pub(in crate::bucket::server) depot: Depot,
+    pub(in crate::bucket::server) depot: ObjectFiles,
     pub(in crate::bucket::server) uploads: Uploads,
 }
 
@@ -264,11 +264,11 @@ fn ok<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
 }
 
-fn right<T>(request: &S3Request<T>) -> Right {
-    request.extensions.get().copied().unwrap_or(Right::CreateOnly)
+fn right<T>(request: &S3Request<T>) -> Permission {
+    request.extensions.get().copied().unwrap_or(Permission::CreateOnly)
 }
 
-fn flow(body: Option<StreamingBlob>) -> Flow {
+fn flow(body: Option<StreamingBlob>) -> BodyStream {
     match body {
         Some(body) => body.boxed(),
         None => futures_util::stream::empty().boxed(),

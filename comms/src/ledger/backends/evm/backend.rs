@@ -12,15 +12,15 @@ use async_trait::async_trait;
 use super::abi::CoveyLedger::{self, CoveyLedgerInstance};
 use super::account::{Account, accounts_digest, to_words};
 use super::address::EvmAddress;
-use super::events::Origin;
+use super::events::ContractOrigin;
 use super::rpc::{ACCEPTANCE_TIMEOUT, call_error, connect, is_stale, keeper_error, transport_error};
 use super::wallet::Wallet;
 use crate::ledger::entry::Entry;
 use crate::ledger::error::LedgerError;
-use crate::ledger::ledger::{Ledger, Line};
-use crate::ledger::operation::Statement;
-use crate::ledger::state::Charter;
-use crate::primitives::{Digest, Identity, PeerId};
+use crate::ledger::ledger::{Ledger, NumberedEntry};
+use crate::ledger::operation::Operation;
+use crate::ledger::state::Genesis;
+use crate::primitives::{Digest, Keypair, PeerId};
 
 /// Blocks whose events are asked for at once; nodes limit that.
 const PAGE: u64 = 2_000;
@@ -28,7 +28,7 @@ const PAGE: u64 = 2_000;
 const MOST_ATTEMPTS: u32 = 8;
 
 type Contract = CoveyLedgerInstance<DynProvider<Ethereum>>;
-type Pending = alloy::providers::PendingTransactionBuilder<Ethereum>;
+type PendingCall = alloy::providers::PendingTransactionBuilder<Ethereum>;
 
 /// What a call cost, and the line it made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,18 +46,18 @@ pub struct Receipt {
 #[derive(Debug)]
 pub struct EvmLedger {
     address: EvmAddress,
-    charter: Charter,
+    charter: Genesis,
     wallet: Option<Wallet>,
     provider: DynProvider<Ethereum>,
     contract: Contract,
-    origin: Origin,
-    known: Mutex<Known>,
+    origin: ContractOrigin,
+    known: Mutex<ChainState>,
     successors: Mutex<BTreeMap<Digest, BTreeMap<PeerId, Account>>>,
 }
 
 #[derive(Debug)]
-struct Known {
-    lines: Vec<Line>,
+struct ChainState {
+    lines: Vec<NumberedEntry>,
     next_block: u64,
 }
 
@@ -66,7 +66,7 @@ impl EvmLedger {
     ///
     /// # Errors
     /// [`LedgerError::OtherLedger`] if the contract is not that run's, or what the node says.
-    pub async fn open(address: EvmAddress, charter: Charter, wallet: Option<Wallet>) -> Result<Self, LedgerError> {
+    pub async fn open(address: EvmAddress, charter: Genesis, wallet: Option<Wallet>) -> Result<Self, LedgerError> {
         let provider = connect(&address.node, wallet.as_ref())?;
         let contract = CoveyLedger::new(address.contract, provider.clone());
         let chain = provider.get_chain_id().await.map_err(|error| transport_error(&address.node, error))?;
@@ -74,8 +74,8 @@ impl EvmLedger {
         check_run(&address, &charter, contract.run().call().await.map_err(called)?)?;
         check_council(&address, &charter, &contract).await?;
         let next_block = contract.firstBlock().call().await.map_err(called)?;
-        let origin = Origin { run: charter.run, chain, contract: address.contract };
-        let known = Mutex::new(Known { lines: Vec::new(), next_block });
+        let origin = ContractOrigin { run: charter.run, chain, contract: address.contract };
+        let known = Mutex::new(ChainState { lines: Vec::new(), next_block });
         Ok(Self { address, charter, wallet, provider, contract, origin, known, successors: Mutex::default() })
     }
 
@@ -111,9 +111,9 @@ impl EvmLedger {
     /// As for [`Ledger::append`].
     pub async fn call(
         &self,
-        author: &Identity,
-        statement: Statement,
-        successor: Option<&Identity>,
+        author: &Keypair,
+        statement: Operation,
+        successor: Option<&Keypair>,
     ) -> Result<Receipt, LedgerError> {
         let wallet = self.wallet()?.account();
         for _ in 0..MOST_ATTEMPTS {
@@ -135,10 +135,10 @@ impl EvmLedger {
     }
 
     /// A call whose event would name another key than the one that signs has no effect and still costs.
-    async fn check_author(&self, author: PeerId, statement: &Statement, member: B256) -> Result<(), LedgerError> {
+    async fn check_author(&self, author: PeerId, statement: &Operation, member: B256) -> Result<(), LedgerError> {
         let key = match statement {
-            Statement::Register { .. } => return Ok(()),
-            Statement::Scores(_) | Statement::Checkpoint(_) | Statement::Validators(_) => self.validator_key().await?,
+            Operation::Register { .. } => return Ok(()),
+            Operation::Scores(_) | Operation::Checkpoint(_) | Operation::Validators(_) => self.validator_key().await?,
             _ => member,
         };
         match PeerId::from_bytes(key.0) {
@@ -161,33 +161,37 @@ impl EvmLedger {
     }
 
     /// Sends the call that an entry is; the contract's own refusals come back as they are.
-    async fn send(&self, entry: &Entry, deposit: U256) -> Result<Result<Pending, alloy::contract::Error>, LedgerError> {
+    async fn send(
+        &self,
+        entry: &Entry,
+        deposit: U256,
+    ) -> Result<Result<PendingCall, alloy::contract::Error>, LedgerError> {
         let (call, signature) = (entry.place().number, to_words(entry.signature()));
         let key = word(&Digest::from_bytes(*entry.author().as_bytes()));
         let contract = &self.contract;
         Ok(match entry.statement() {
-            Statement::Register { bucket } => {
+            Operation::Register { bucket } => {
                 let stake = contract.stake().call().await.map_err(|error| self.call_error(error))?;
                 let bucket = bucket.clone().unwrap_or_default();
                 contract.register(key, bucket, call, signature).value(stake.saturating_sub(deposit)).send().await
             }
-            Statement::Announce { bucket } => {
+            Operation::Announce { bucket } => {
                 contract.announce(bucket.clone().unwrap_or_default(), call, signature).send().await
             }
-            Statement::Rotate { to } => {
+            Operation::Rotate { to } => {
                 let consent = entry.consent().map(to_words).unwrap_or_default();
                 contract.rotate(B256::from(*to.as_bytes()), call, signature, consent).send().await
             }
-            Statement::Leave {} => contract.depart(call, signature).send().await,
-            Statement::Scores(scores) => {
+            Operation::Leave {} => contract.depart(call, signature).send().await,
+            Operation::Scores(scores) => {
                 let payouts = scores.payouts.as_ref().map(word).unwrap_or_default();
                 contract.postScores(scores.round.0, word(&scores.verdict), payouts, call, signature).send().await
             }
-            Statement::Checkpoint(checkpoint) => {
+            Operation::Checkpoint(checkpoint) => {
                 let (lineage, weights) = (word(checkpoint.lineage.digest()), word(&checkpoint.weights));
                 contract.postCheckpoint(checkpoint.round.0, lineage, weights, call, signature).send().await
             }
-            Statement::Validators(council) => {
+            Operation::Validators(council) => {
                 let accounts = council.accounts.and_then(|digest| lock(&self.successors).get(&digest).cloned());
                 let unknown = || keeper_error(&self.address.node, "the new validators need wallets", false, None);
                 let (keys, wallets): (Vec<_>, Vec<_>) = accounts.ok_or_else(unknown)?.into_iter().unzip();
@@ -199,7 +203,7 @@ impl EvmLedger {
     }
 
     /// Waits until a call is as certain as readers want it.
-    async fn receipt(&self, pending: Pending) -> Result<Receipt, LedgerError> {
+    async fn receipt(&self, pending: PendingCall) -> Result<Receipt, LedgerError> {
         let confirmations = self.address.confirmations.saturating_add(1);
         let pending = pending.with_required_confirmations(confirmations).with_timeout(Some(ACCEPTANCE_TIMEOUT));
         let receipt = pending.get_receipt().await;
@@ -233,12 +237,12 @@ impl EvmLedger {
     }
 
     /// Adds the lines of some blocks, unless another task has.
-    fn take_in(&self, first: u64, last: u64, lines: impl Iterator<Item = Line>) -> Result<(), LedgerError> {
+    fn take_in(&self, first: u64, last: u64, lines: impl Iterator<Item = NumberedEntry>) -> Result<(), LedgerError> {
         let mut known = lock(&self.known);
         if known.next_block != first {
             return Ok(());
         }
-        let new: Vec<Line> = lines.collect();
+        let new: Vec<NumberedEntry> = lines.collect();
         let mut numbered = (known.lines.len() as u64..).zip(&new);
         if let Some((missing, line)) = numbered.find(|(expected, line)| line.number != *expected) {
             return Err(LedgerError::Gap { missing, next: line.number });
@@ -255,11 +259,11 @@ impl EvmLedger {
 
 #[async_trait]
 impl Ledger for EvmLedger {
-    fn charter(&self) -> &Charter {
+    fn charter(&self) -> &Genesis {
         &self.charter
     }
 
-    async fn read(&self, since: u64) -> Result<Vec<Line>, LedgerError> {
+    async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
         self.refresh().await?;
         let start = usize::try_from(since).unwrap_or(usize::MAX);
         Ok(lock(&self.known).lines.get(start..).unwrap_or_default().to_vec())
@@ -267,9 +271,9 @@ impl Ledger for EvmLedger {
 
     async fn append(
         &self,
-        author: &Identity,
-        statement: Statement,
-        successor: Option<&Identity>,
+        author: &Keypair,
+        statement: Operation,
+        successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         let receipt = self.call(author, statement, successor).await?;
         let missing = || keeper_error(&self.address.node, "the receipt names no line of the ledger", false, None);
@@ -277,7 +281,7 @@ impl Ledger for EvmLedger {
     }
 }
 
-fn check_run(address: &EvmAddress, charter: &Charter, got: B256) -> Result<(), LedgerError> {
+fn check_run(address: &EvmAddress, charter: &Genesis, got: B256) -> Result<(), LedgerError> {
     let (expected, got) = (charter.run.to_string(), Digest::from_bytes(got.0).to_string());
     match got == expected {
         true => Ok(()),
@@ -286,7 +290,7 @@ fn check_run(address: &EvmAddress, charter: &Charter, got: B256) -> Result<(), L
 }
 
 /// Holds the first validators to those of the run's description, while they are the contract's.
-async fn check_council(address: &EvmAddress, charter: &Charter, contract: &Contract) -> Result<(), LedgerError> {
+async fn check_council(address: &EvmAddress, charter: &Genesis, contract: &Contract) -> Result<(), LedgerError> {
     let called = |error| call_error(&address.node, error);
     if contract.generation().call().await.map_err(called)? != 0 {
         return Ok(());

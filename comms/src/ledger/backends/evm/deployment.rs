@@ -14,7 +14,7 @@ use super::account::Account;
 use super::rpc::{ACCEPTANCE_TIMEOUT, connect, keeper_error, transport_error};
 use super::wallet::Wallet;
 use crate::ledger::error::LedgerError;
-use crate::ledger::state::Charter;
+use crate::ledger::state::Genesis;
 use crate::primitives::PeerId;
 
 /// A contract that is there.
@@ -36,7 +36,7 @@ pub struct Deployment {
 pub async fn deploy(
     node: &Url,
     wallet: &Wallet,
-    charter: &Charter,
+    charter: &Genesis,
     accounts: &BTreeMap<PeerId, Account>,
     stake: u128,
     delay: u64,
@@ -59,7 +59,7 @@ pub async fn deploy(
 }
 
 /// The bytecode with the arguments of the constructor behind it.
-fn deployment_code(charter: &Charter, accounts: &BTreeMap<PeerId, Account>, stake: u128, delay: u64) -> Bytes {
+fn deployment_code(charter: &Genesis, accounts: &BTreeMap<PeerId, Account>, stake: u128, delay: u64) -> Bytes {
     let keys: Vec<B256> = accounts.keys().map(|peer| B256::from(*peer.as_bytes())).collect();
     let wallets: Vec<Account> = accounts.values().copied().collect();
     let run = B256::from(*charter.run.digest().as_bytes());

@@ -8,31 +8,31 @@ use alloy::sol_types::SolEventInterface;
 
 use super::abi::CoveyLedger::{self, CoveyLedgerEvents};
 use super::account::{Account, accounts_digest, anchor, from_words};
-use crate::ledger::entry::{Entry, Place};
-use crate::ledger::ledger::Line;
-use crate::ledger::operation::{CheckpointDigest, Scores, Statement};
-use crate::ledger::rejection::Refusal;
-use crate::ledger::state::Council;
+use crate::ledger::entry::{Entry, EntryPosition};
+use crate::ledger::ledger::NumberedEntry;
+use crate::ledger::operation::{CheckpointDigest, Operation, Scores};
+use crate::ledger::rejection::Rejection;
+use crate::ledger::state::ValidatorSetChange;
 use crate::objects::Lineage;
 use crate::primitives::{Digest, PeerId, Round, RunId};
 
 /// The contract that events come from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct ContractOrigin {
     pub(super) run: RunId,
     pub(super) chain: u64,
     pub(super) contract: Account,
 }
 
 /// What all events have in common.
-struct Said {
+struct EventHeader {
     number: u64,
     wallet: Account,
     key: B256,
     call: u64,
     signature: [B256; 2],
     consent: Option<[B256; 2]>,
-    statement: Result<Statement, Refusal>,
+    statement: Result<Operation, Rejection>,
 }
 
 /// What `$event` says, `$statement` by `$consent`.
@@ -41,7 +41,7 @@ macro_rules! said {
         said!($event, $statement, None)
     };
     ($event:expr, $statement:expr, $consent:expr) => {
-        Said {
+        EventHeader {
             number: $event.number,
             wallet: $event.wallet,
             key: $event.key,
@@ -53,20 +53,20 @@ macro_rules! said {
     };
 }
 
-impl Origin {
+impl ContractOrigin {
     /// The line that a log of the contract stands for; nothing if it stands for none.
-    pub(super) fn line(&self, log: &Log) -> Option<Line> {
+    pub(super) fn line(&self, log: &Log) -> Option<NumberedEntry> {
         let event = CoveyLedgerEvents::decode_raw_log(log.topics(), &log.data().data).ok()?;
         let said = read(event)?;
-        Some(Line { number: said.number, entry: self.entry(said) })
+        Some(NumberedEntry { number: said.number, entry: self.entry(said) })
     }
 
     /// Where a call of a wallet stands.
-    pub(super) fn place(&self, wallet: Account, call: u64) -> Place {
-        Place { run: self.run, number: call, after: anchor(self.chain, self.contract, wallet) }
+    pub(super) fn place(&self, wallet: Account, call: u64) -> EntryPosition {
+        EntryPosition { run: self.run, number: call, after: anchor(self.chain, self.contract, wallet) }
     }
 
-    fn entry(&self, said: Said) -> Result<Entry, Refusal> {
+    fn entry(&self, said: EventHeader) -> Result<Entry, Rejection> {
         let author = PeerId::from_bytes(said.key.0);
         let consent = said.consent.as_ref().map(from_words);
         let place = self.place(said.wallet, said.call);
@@ -74,24 +74,24 @@ impl Origin {
     }
 }
 
-fn read(event: CoveyLedgerEvents) -> Option<Said> {
+fn read(event: CoveyLedgerEvents) -> Option<EventHeader> {
     Some(match event {
         CoveyLedgerEvents::Registered(event) => {
-            said!(event, Ok(Statement::Register { bucket: bucket(&event.bucket) }))
+            said!(event, Ok(Operation::Register { bucket: bucket(&event.bucket) }))
         }
         CoveyLedgerEvents::Announced(event) => {
-            said!(event, Ok(Statement::Announce { bucket: bucket(&event.bucket) }))
+            said!(event, Ok(Operation::Announce { bucket: bucket(&event.bucket) }))
         }
         CoveyLedgerEvents::Rotated(event) => {
             let to = PeerId::from_bytes(event.to.0);
-            said!(event, Ok(Statement::Rotate { to }), Some(event.consent))
+            said!(event, Ok(Operation::Rotate { to }), Some(event.consent))
         }
-        CoveyLedgerEvents::Left(event) => said!(event, Ok(Statement::Leave {})),
-        CoveyLedgerEvents::ScoresPosted(event) => said!(event, Ok(Statement::Scores(scores(&event)))),
+        CoveyLedgerEvents::Left(event) => said!(event, Ok(Operation::Leave {})),
+        CoveyLedgerEvents::ScoresPosted(event) => said!(event, Ok(Operation::Scores(scores(&event)))),
         CoveyLedgerEvents::CheckpointPosted(event) => {
-            said!(event, Ok(Statement::Checkpoint(checkpoint(&event))))
+            said!(event, Ok(Operation::Checkpoint(checkpoint(&event))))
         }
-        CoveyLedgerEvents::ValidatorsVoted(event) => said!(event, council(&event).map(Statement::Validators)),
+        CoveyLedgerEvents::ValidatorsVoted(event) => said!(event, council(&event).map(Operation::Validators)),
         CoveyLedgerEvents::Withdrawn(_) => return None,
     })
 }
@@ -114,10 +114,10 @@ fn checkpoint(event: &CoveyLedger::CheckpointPosted) -> CheckpointDigest {
     CheckpointDigest { round: Round(event.round), lineage, weights: digest(event.weights) }
 }
 
-fn council(event: &CoveyLedger::ValidatorsVoted) -> Result<Council, Refusal> {
+fn council(event: &CoveyLedger::ValidatorsVoted) -> Result<ValidatorSetChange, Rejection> {
     let keys = event.keys.iter().map(|key| PeerId::from_bytes(key.0));
     let accounts: BTreeMap<_, _> = keys.zip(event.wallets.iter().copied()).collect();
-    let council = Council {
+    let council = ValidatorSetChange {
         generation: event.generation,
         threshold: event.threshold,
         accounts: Some(accounts_digest(&accounts)),

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::forward::{TILE, Weights, Widths, rotary, window, windows_mut};
+use super::forward::{TILE, WeightSlices, Widths, rotary, window, windows_mut};
 use crate::kernels::cpu::cpu_kernels::{CpuKernels, project_backward, rows_per_task};
 use crate::kernels::cpu::matrix::{Matrix, MatrixMut, Write, multiply};
 use crate::kernels::cpu::pool::Scratch;
@@ -107,7 +107,7 @@ fn backward_of_attend(
         .for_each(|(task, ((query, mut key), mut value))| {
             key.fill(0.0);
             value.fill(0.0);
-            let scratch = &mut Tile::new(kernels, widths);
+            let scratch = &mut BackwardTile::new(kernels, widths);
             for (head, query) in query.into_column_parts(widths.head).into_iter().enumerate() {
                 let inputs = HeadInputs::of(widths, saved, mixed_gradient, task, head);
                 backward_of_head(widths, inputs, [query, key.reborrow(), value.reborrow()], scratch);
@@ -116,13 +116,13 @@ fn backward_of_attend(
 }
 
 /// Buffers of one task.
-struct Tile<'a> {
+struct BackwardTile<'a> {
     probabilities: Scratch<'a>,
     gradient: Scratch<'a>,
     dot: Scratch<'a>,
 }
 
-impl<'a> Tile<'a> {
+impl<'a> BackwardTile<'a> {
     fn new(kernels: &'a CpuKernels, widths: Widths) -> Self {
         let scores = || kernels.pool.scratch(TILE * widths.length);
         Self { probabilities: scores(), gradient: scores(), dot: kernels.pool.scratch(TILE) }
@@ -162,7 +162,7 @@ fn backward_of_head(
     widths: Widths,
     inputs: HeadInputs<'_>,
     [query, mut key, mut value]: [MatrixMut<'_>; 3],
-    tile: &mut Tile<'_>,
+    tile: &mut BackwardTile<'_>,
 ) {
     let scale = widths.scale();
     for (index, query_gradient) in query.into_row_parts(TILE).into_iter().enumerate() {
@@ -202,7 +202,7 @@ fn backward_of_inputs(
 ) -> Vec<f32> {
     let widths = Widths::of(context);
     let epsilon = context.config.norm_epsilon as f32;
-    let weights = Weights::of(weights);
+    let weights = WeightSlices::of(weights);
     let block = rows_per_task(context.batch.rows());
     let mut normed = kernels.pool.take(input.len());
     let inputs = query

@@ -121,7 +121,7 @@ fn project_inputs(
 ) {
     let widths = Widths::of(context);
     let epsilon = context.config.norm_epsilon as f32;
-    let weights = Weights::of(weights);
+    let weights = WeightSlices::of(weights);
     let block = rows_per_task(context.batch.rows());
     let outputs = query
         .par_chunks_mut(block * widths.query)
@@ -164,14 +164,14 @@ fn project_output(
 }
 
 /// The weights as slices.
-pub(super) struct Weights {
+pub(super) struct WeightSlices {
     pub(super) norm: Elements,
     pub(super) query: Elements,
     pub(super) key: Elements,
     pub(super) value: Elements,
 }
 
-impl Weights {
+impl WeightSlices {
     pub(super) fn of(weights: &AttentionWeights) -> Self {
         let AttentionParameters { norm, query, key, value, .. } = weights;
         Self {

@@ -5,11 +5,11 @@ use std::path::Path;
 use crate::training::checkpoint::disk::Disk;
 use crate::training::checkpoint::error::CheckpointError;
 use crate::training::checkpoint::hashed_file::HashedFile;
-use crate::training::checkpoint::manifest::{FileEntry, Manifest};
+use crate::training::checkpoint::manifest::{CheckpointManifest, FileEntry};
 use crate::training::checkpoint::names::{
     ERROR_FEEDBACK, MANIFEST, MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, WEIGHTS,
 };
-use crate::training::checkpoint::sharded_tensor::Pieces;
+use crate::training::checkpoint::sharded_tensor::ShardedTensor;
 use crate::training::checkpoint::snapshot::{Snapshot, saved_digest};
 use crate::training::checkpoint::tensor_files::{TensorSource, write_tensors};
 
@@ -30,7 +30,7 @@ pub(super) fn assemble(
         files.extend(write_tensors(disk, folder, ERROR_FEEDBACK, &error_feedback(snapshot), max_file_bytes)?);
     }
     files.extend(write_texts(disk, folder, snapshot)?);
-    let manifest = Manifest::new(snapshot.state.step, saved_digest(&snapshot.weights), files);
+    let manifest = CheckpointManifest::new(snapshot.state.step, saved_digest(&snapshot.weights), files);
     HashedFile::write_whole(disk, folder, MANIFEST, manifest.to_json().as_bytes())?;
     disk.sync_folder(folder).map_err(|source| CheckpointError::io("write", folder, source))
 }
@@ -60,7 +60,7 @@ fn moments(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
         .collect()
 }
 
-fn pieces(values: &Pieces) -> Vec<&[f32]> {
+fn pieces(values: &ShardedTensor) -> Vec<&[f32]> {
     values.iter().collect()
 }
 

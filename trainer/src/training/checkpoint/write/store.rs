@@ -15,14 +15,14 @@ use crate::training::checkpoint::reader::Checkpoint;
 use crate::training::checkpoint::snapshot::{Snapshot, saved_digest};
 
 /// Puts checkpoints up and takes old ones down, never leaving a half one under a whole one's name.
-pub(super) struct Shelf {
+pub(super) struct CheckpointStore {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     options: CheckpointOptions,
     _lock: RunLock,
 }
 
-impl Shelf {
+impl CheckpointStore {
     /// The shelf of `run`, made if need be, and free of leftovers.
     pub(super) fn open(disk: Arc<dyn Disk>, run: &Path, options: CheckpointOptions) -> Result<Self, CheckpointError> {
         let folder = checkpoints_folder(run);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use super::store::Shelf;
+use super::store::CheckpointStore;
 use crate::training::checkpoint::disk::{Disk, LocalDisk};
 use crate::training::checkpoint::error::CheckpointError;
 use crate::training::checkpoint::snapshot::Snapshot;
@@ -33,7 +33,7 @@ impl Default for CheckpointOptions {
 /// - An error in the background is returned by the next call.
 /// - Dropping it waits for the checkpoint under way; call [`CheckpointWriter::wait`] to learn how that ended.
 pub struct CheckpointWriter {
-    shelf: Arc<Shelf>,
+    shelf: Arc<CheckpointStore>,
     under_way: Option<JoinHandle<Result<PathBuf, CheckpointError>>>,
 }
 
@@ -53,7 +53,7 @@ impl CheckpointWriter {
     /// # Errors
     /// As for [`CheckpointWriter::open`].
     pub fn open_on(disk: Arc<dyn Disk>, run: &Path, options: CheckpointOptions) -> Result<Self, CheckpointError> {
-        Ok(Self { shelf: Arc::new(Shelf::open(disk, run, options)?), under_way: None })
+        Ok(Self { shelf: Arc::new(CheckpointStore::open(disk, run, options)?), under_way: None })
     }
 
     /// Starts to write `snapshot` and returns at once, or as soon as the previous one is written.
