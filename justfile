@@ -64,7 +64,7 @@ check-memory:
 
 # Micro-benchmarks of kernels and optimizer.
 bench-kernels *flags:
-    cargo bench --workspace --bench kernels --bench recompute --bench adamw {{flags}}
+    cargo bench --workspace --bench kernels --bench activation_checkpointing --bench adamw {{flags}}
 
 # How long 1,000 simulated peers take for 50 rounds.
 bench-sim:

@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 #   COVEY_TEST_S3_LACKS   `signatures` if the server lets everybody do everything
 tests=(
     'cargo test --release --workspace --test s3 -- --ignored'
-    'cargo test --release --workspace --test common_run -- --ignored'
+    'cargo test --release --workspace --test distributed -- --ignored'
 )
 
 seaweedfs_version=4.48

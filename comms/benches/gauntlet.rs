@@ -35,13 +35,13 @@ fn judge_round(count: u32) {
     let gauntlet = Gauntlet::new(GauntletConfig::default(), 20);
     let peers: BTreeSet<PeerId> =
         (0..count).map(|number| PeerId::from_bytes(*Digest::of(&number.to_le_bytes()).as_bytes())).collect();
-    let book = book(gauntlet.config(), &peers);
+    let peer_table = peer_table(gauntlet.config(), &peers);
     let mut inputs = inputs(&peers);
-    let (draw, shortlist) = timed(|| gauntlet.shortlist_of(&book, &inputs));
+    let (draw, shortlist) = timed(|| gauntlet.shortlist_of(&peer_table, &inputs));
     let sketches: BTreeMap<PeerId, Sketch> = shortlist.peers().into_iter().map(|peer| (peer, sketch(peer))).collect();
     let (compare, overlaps) = timed(|| gauntlet.overlaps(&sketches, &sketches, |one, _| Some(one)));
     inputs.measured(shortlist.evaluated.iter().map(|peer| (*peer, measurement(*peer))).collect());
-    let (judge, outcome) = timed(|| gauntlet.judge(&book, &inputs));
+    let (judge, outcome) = timed(|| gauntlet.judge(&peer_table, &inputs));
     let verdict = Verdict { previous: None, inputs, outcome, weights: Digest::of(b"weights") };
     let (write, length) = timed(|| {
         let bytes = verdict.to_bytes();
@@ -70,12 +70,12 @@ fn timed<T>(work: impl Fn() -> T) -> (f64, T) {
 }
 
 /// Records of peers that have proven themselves.
-fn book(config: &GauntletConfig, peers: &BTreeSet<PeerId>) -> PeerTable {
+fn peer_table(config: &GauntletConfig, peers: &BTreeSet<PeerId>) -> PeerTable {
     let record = |(peer, number): (&PeerId, u32)| {
-        let standing = PeerRecord::newcomer(config, Round(1));
+        let record = PeerRecord::joining_peer(config, Round(1));
         let last_evaluated = Round(ROUND.0 - 1 - number % 50);
         let score = 5.0 + f64::from(number % 97);
-        (*peer, PeerRecord { bma: 0.8, score, evaluations: 20, last_evaluated, ..standing })
+        (*peer, PeerRecord { bma: 0.8, score, evaluations: 20, last_evaluated, ..record })
     };
     peers.iter().zip(0..).map(record).collect()
 }
@@ -84,19 +84,19 @@ fn inputs(peers: &BTreeSet<PeerId>) -> Observations {
     let run = RunId::of(b"a run");
     let (base, validator) = (Lineage::genesis(run), Keypair::from_secret(&[9; 32]));
     let of = peers.len() as u32;
-    let seated = |(peer, index): (&PeerId, u32)| {
+    let active = |(peer, index): (&PeerId, u32)| {
         let delta = DeltaRef { digest: Digest::of(peer.as_bytes()), length: 1 << 20 };
-        (*peer, ActivePeer { seat: Slot { index, of }, presence: Participation::Delivered(delta) })
+        (*peer, ActivePeer { slot: Slot { index, of }, presence: Participation::Delivered(delta) })
     };
     Observations {
         round: ROUND,
         base,
         outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
-        rolls: [(validator.peer(), Digest::of(b"roll"))].into(),
+        commitment_lists: [(validator.peer(), Digest::of(b"roll"))].into(),
         secret: Some(RoundSecret::of(&validator, run, ROUND, base)),
-        seated: peers.iter().zip(0..).map(seated).collect(),
-        newcomers: BTreeSet::new(),
-        strangers: BTreeSet::new(),
+        active: peers.iter().zip(0..).map(active).collect(),
+        joining: BTreeSet::new(),
+        unknown: BTreeSet::new(),
         refused: BTreeMap::new(),
         earlier: BTreeSet::new(),
         overlaps: Vec::new(),

@@ -36,7 +36,7 @@ impl Row {
         let mut row = Self { name: name.to_string(), harms: Vec::new(), records: Vec::new() };
         for seed in SEEDS {
             let contest = change(Contest::with(vec![], seed));
-            let clean = Contest { cheats: vec![], burst: vec![], ..contest.clone() }.play()?;
+            let clean = Contest { attackers: vec![], burst: vec![], ..contest.clone() }.play()?;
             let record = contest.play()?;
             row.harms.push(100.0 * (record.loss() / clean.loss() - 1.0));
             row.records.push(record);
@@ -56,9 +56,9 @@ impl Row {
         println!(
             "| {} | {harm:+.2} | {worst:+.2} | {last} | {} | {} | {} | {} | {} |",
             self.name,
-            percent(self.mean(ContestReport::inclusion_of_cheats)),
-            percent(self.mean(ContestReport::mean_cheat_share)),
-            percent(self.mean(ContestReport::strongest_cheat_share)),
+            percent(self.mean(ContestReport::included_share_of_attackers)),
+            percent(self.mean(ContestReport::mean_attacker_share)),
+            percent(self.mean(ContestReport::strongest_attacker_share)),
             percent(self.mean(ContestReport::weakest_honest_share)),
             self.reasons(),
         );
@@ -80,8 +80,8 @@ impl Row {
 
 fn main() -> Result<(), ContestError> {
     println!("{HEAD}");
-    for cheat in Attack::KINDS.into_iter().chain([Attack::Everything]) {
-        Row::of(cheat, |contest| Contest { cheats: vec![cheat; 3], ..contest })?.print();
+    for attack in Attack::KINDS.into_iter().chain([Attack::Everything]) {
+        Row::of(attack, |contest| Contest { attackers: vec![attack; 3], ..contest })?.print();
     }
     let mixture = [Attack::Noise, Attack::CopiesLeak(Evasion::Mixed), Attack::FreeRider];
     let burst: Vec<Attack> = mixture.into_iter().cycle().take(30).collect();
@@ -90,6 +90,7 @@ fn main() -> Result<(), ContestError> {
     Row::of("the same at the start", |contest| Contest { burst: burst.clone(), burst_after: early, ..contest })?
         .print();
     let all = Attack::KINDS.to_vec();
-    Row::of("one of each kind, 49 honest", |contest| Contest { honest: 49, cheats: all.clone(), ..contest })?.print();
+    Row::of("one of each kind, 49 honest", |contest| Contest { honest: 49, attackers: all.clone(), ..contest })?
+        .print();
     Ok(())
 }

@@ -18,28 +18,32 @@ fn clean() -> &'static ContestReport {
     CLEAN.get_or_init(|| Contest::with(vec![], 1).play().unwrap())
 }
 
-fn play(cheat: Attack) -> ContestReport {
-    let record = Contest::with(vec![cheat; 3], 1).play().unwrap();
+fn play(attack: Attack) -> ContestReport {
+    let record = Contest::with(vec![attack; 3], 1).play().unwrap();
     let harm = record.loss() / clean().loss() - 1.0;
-    assert!(harm <= HARM, "{cheat:?} raise the loss by {harm}");
-    assert!(record.inclusion_of_honest() > 0.9, "honest peers are in {} of all rounds", record.inclusion_of_honest());
+    assert!(harm <= HARM, "{attack:?} raise the loss by {harm}");
+    assert!(
+        record.included_share_of_honest() > 0.9,
+        "honest peers are in {} of all rounds",
+        record.included_share_of_honest()
+    );
     record
 }
 
 /// Plays a kind of cheat, which must gain little and be out for good after some rounds.
-fn check(cheat: Attack, rounds: usize) {
-    let record = play(cheat);
-    let (gained, honest) = (record.strongest_cheat_share(), record.weakest_honest_share());
-    assert!(gained < honest, "{cheat:?} gain {gained}, an honest peer {honest}");
+fn check(attack: Attack, rounds: usize) {
+    let record = play(attack);
+    let (gained, honest) = (record.strongest_attacker_share(), record.weakest_honest_share());
+    assert!(gained < honest, "{attack:?} gain {gained}, an honest peer {honest}");
     let out = record.rounds_until_excluded();
-    assert!(out <= rounds, "{cheat:?} are in for {out} rounds");
+    assert!(out <= rounds, "{attack:?} are in for {out} rounds");
 }
 
 macro_rules! kinds {
-    ($($name:ident: $cheat:expr, $rounds:expr;)*) => {
+    ($($name:ident: $attack:expr, $rounds:expr;)*) => {
         $(#[test]
         fn $name() {
-            check($cheat, $rounds);
+            check($attack, $rounds);
         })*
     };
 }
@@ -70,8 +74,8 @@ kinds! {
 #[test]
 fn of_a_gang_that_sends_one_delta_at_most_one_counts() {
     let record = play(Attack::Colludes);
-    assert!(record.rounds.iter().all(|round| round.included.intersection(&record.cheats).count() <= 1));
-    let (gained, honest) = (record.mean_cheat_share(), record.weakest_honest_share());
+    assert!(record.rounds.iter().all(|round| round.included.intersection(&record.attackers).count() <= 1));
+    let (gained, honest) = (record.mean_attacker_share(), record.weakest_honest_share());
     assert!(gained < honest, "the gang gains {gained} a head, an honest peer {honest}");
 }
 
@@ -79,7 +83,7 @@ fn of_a_gang_that_sends_one_delta_at_most_one_counts() {
 #[test]
 fn work_on_old_weights_does_no_harm() {
     let record = play(Attack::Stale(10));
-    assert!(record.strongest_cheat_share() < 0.15, "{}", record.strongest_cheat_share());
+    assert!(record.strongest_attacker_share() < 0.15, "{}", record.strongest_attacker_share());
 }
 
 /// Thirty newcomers at once, of three kinds.
@@ -87,7 +91,7 @@ fn burst(burst_after: Duration) -> ContestReport {
     let mixture = [Attack::Noise, Attack::CopiesLeak(Evasion::Mixed), Attack::FreeRider];
     let burst = mixture.into_iter().cycle().take(30).collect();
     let record = Contest { burst, burst_after, ..Contest::with(vec![], 1) }.play().unwrap();
-    let (gained, honest) = (record.strongest_cheat_share(), record.weakest_honest_share());
+    let (gained, honest) = (record.strongest_attacker_share(), record.weakest_honest_share());
     assert!(gained < honest, "a newcomer gains {gained}, an honest peer {honest}");
     record
 }

@@ -168,8 +168,8 @@ fn buckets_on_one_line_share_its_cap() {
 #[test]
 fn buckets_with_one_purse_share_its_budget() {
     let clock = VirtualClock::default();
-    let purse = ByteBudget::new(25);
-    let [one, other] = [0, 1].map(|_| Budgeted::sharing(memory(&clock), purse.clone()));
+    let shared_budget = ByteBudget::new(25);
+    let [one, other] = [0, 1].map(|_| Budgeted::sharing(memory(&clock), shared_budget.clone()));
     let put = clock.run(one.put_new(&key(0), Bytes::from(vec![7; 20]))).unwrap();
     assert_eq!(put.unwrap(), Put::Created);
     assert_eq!((one.left(), other.left()), (5, 5));

@@ -44,7 +44,7 @@ fn ratings_are_those_of_openskill() {
         let reference: Reference = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let Reference { mu, sigma, beta, tau, matches } = reference;
         let config = RatingConfig { mu, sigma, beta, tau, ..RatingConfig::default() };
-        let mut ratings = vec![config.newcomer(); matches[0].after.len()];
+        let mut ratings = vec![config.joining_peer(); matches[0].after.len()];
         for (number, Match { players, scores, after }) in matches.iter().enumerate() {
             let own: Vec<_> = players.iter().map(|player| ratings[*player]).collect();
             for (player, rating) in players.iter().zip(config.play(&own, scores).unwrap()) {

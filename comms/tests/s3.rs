@@ -94,8 +94,8 @@ fn large_objects_arrive_whole() {
         let body: Bytes = (0..24_000_000).map(|index| (index % 251) as u8).collect();
         assert!(bucket.put_new(&key, body.clone()).await.unwrap().is_stored());
         assert!(bucket.get(&key, body.len() as u64).await.unwrap() == body, "other bytes came back");
-        let refusal = bucket.get(&key, body.len() as u64 - 1).await;
-        assert!(matches!(refusal, Err(BucketError::TooLarge { .. })), "{refusal:?}");
+        let rejection = bucket.get(&key, body.len() as u64 - 1).await;
+        assert!(matches!(rejection, Err(BucketError::TooLarge { .. })), "{rejection:?}");
         bucket.delete(&key).await.unwrap();
     });
 }
@@ -173,13 +173,13 @@ fn a_server_keeps_the_ledger() {
     on_runtime(async {
         let identity = |secret| Keypair::from_secret(&[secret; 32]);
         let validators = [1, 2, 3].map(|secret| identity(secret).peer()).into();
-        let charter = Genesis::new(RunId::of(b"a run on a server"), validators, 2).unwrap();
+        let genesis = Genesis::new(RunId::of(b"a run on a server"), validators, 2).unwrap();
         let party = |secret: u8| {
-            let log = BucketLog::new(bucket("ledger"), charter.clone(), Arc::new(SystemClock), secret.into());
+            let log = BucketLog::new(bucket("ledger"), genesis.clone(), Arc::new(SystemClock), secret.into());
             LedgerParty { identity: identity(secret), ledger: Arc::new(log) }
         };
-        let (validators, strangers) = ([1, 2, 3].map(party), [10, 11, 12].map(party));
-        check_ledger_conformance(&validators, &strangers, &identity(20), None).await.unwrap();
+        let (validators, unknown) = ([1, 2, 3].map(party), [10, 11, 12].map(party));
+        check_ledger_conformance(&validators, &unknown, &identity(20), None).await.unwrap();
         for listed in bucket("ledger").list(&Prefix::Ledger, None).await.unwrap() {
             bucket("ledger").delete(&listed.key).await.unwrap();
         }

@@ -9,9 +9,9 @@ use libfuzzer_sys::fuzz_target;
 fn check(bytes: &[u8]) {
     let Ok(certificate) = Certificate::parse(bytes) else { return };
     assert_eq!(certificate.to_bytes(), bytes);
-    let quorum = ValidatorSet::single(PeerId::from_bytes([7; 32]));
+    let validator_set = ValidatorSet::single(PeerId::from_bytes([7; 32]));
     let round = certificate.manifest().round();
-    assert!(Certificate::open(bytes, RunId::of(b"a run"), &quorum, round, None).is_err());
+    assert!(Certificate::open(bytes, RunId::of(b"a run"), &validator_set, round, None).is_err());
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -10,6 +10,6 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(verdict) = Verdict::parse(bytes) {
         assert_eq!(verdict.to_bytes(), bytes);
         let _ = verdict.check(&Gauntlet::new(GauntletConfig::default(), 20), &PeerTable::default());
-        let _ = verdict.check(&Gauntlet::new(GauntletConfig::default(), 2), &verdict.outcome.book);
+        let _ = verdict.check(&Gauntlet::new(GauntletConfig::default(), 2), &verdict.outcome.peer_table);
     }
 });

@@ -91,14 +91,14 @@ impl WeightSource for Whole {
 /// Most bytes that one step has in use beyond those before it.
 fn peak_of_step(decoder: Decoder, shape: &StepShape) -> usize {
     let config = decoder.config().clone();
-    let mut residence = Whole::new(&config, decoder.device());
-    let passes = ForwardBackward::new(vec![decoder], shape.recompute);
+    let mut weight_source = Whole::new(&config, decoder.device());
+    let forward_backward = ForwardBackward::new(vec![decoder], shape.activation_checkpointing);
     let window = shape.length + 1;
     let tokens: Vec<u32> = (0..shape.sequences * window).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
     let batches = [vec![TokenBatch::new(&tokens, shape.sequences, &config).unwrap(); shape.together]];
     let before = IN_USE.load(SeqCst);
     MOST.store(before, SeqCst);
-    passes.loss_backward(&mut residence, &batches, 1e-3);
+    forward_backward.loss_backward(&mut weight_source, &batches, 1e-3);
     MOST.load(SeqCst) - before
 }
 
@@ -128,14 +128,14 @@ fn compare_estimates() {
     let device = Device::flex();
     peak_of_step(
         Decoder::new(tiny.clone(), &device),
-        &StepShape { sequences: 1, length: 256, together: 1, recompute: ActivationCheckpointing::None },
+        &StepShape { sequences: 1, length: 256, together: 1, activation_checkpointing: ActivationCheckpointing::None },
     );
     for (name, config, sequences) in [("tiny", tiny, 8), ("wide", wide.checked().unwrap(), 4)] {
-        for recompute in
+        for activation_checkpointing in
             [ActivationCheckpointing::None, ActivationCheckpointing::Every(1), ActivationCheckpointing::Every(2)]
         {
             for together in [1, 2] {
-                let shape = StepShape { sequences, length: 256, together, recompute };
+                let shape = StepShape { sequences, length: 256, together, activation_checkpointing };
                 let estimate = ActivationMemory::fast(&config, &shape, THREADS);
                 let measured = peak_of_step(Decoder::new(config.clone(), &device), &shape);
                 let ratio = measured as f64 / estimate.total() as f64;

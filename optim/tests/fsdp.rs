@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use covey_optim::error::OptimError;
-use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, ShardBytes, ShardedParameters, slab_grain};
+use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, ShardBytes, ShardedParameters, slab_alignment};
 use covey_optim::inner::{AdamWConfig, AdamWState, clip_scale};
 
 /// An embedding, two blocks and a head of a small decoder, ragged on purpose.
@@ -20,7 +20,7 @@ const UNITS: [&[&[usize]]; 4] = [
 const MEMBERS: [usize; 6] = [1, 2, 3, 4, 5, 8];
 
 fn plan(members: usize) -> Arc<Plan> {
-    let size = |shape: &&[usize]| ParameterSize { elements: shape.iter().product(), grain: slab_grain(shape) };
+    let size = |shape: &&[usize]| ParameterSize { elements: shape.iter().product(), alignment: slab_alignment(shape) };
     let units = UNITS.iter().map(|shapes| shapes.iter().map(size).collect()).collect();
     Arc::new(Plan::new(members, units).unwrap())
 }

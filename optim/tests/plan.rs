@@ -1,10 +1,10 @@
 //! Laws of the division of a network among members.
 
-use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_grain};
+use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_alignment};
 use proptest::prelude::*;
 
 fn size(shape: &[usize]) -> ParameterSize {
-    ParameterSize { elements: shape.iter().product(), grain: slab_grain(shape) }
+    ParameterSize { elements: shape.iter().product(), alignment: slab_alignment(shape) }
 }
 
 /// A Llama without and with a head of its own: hidden, intermediate, key and value rows, layers, vocabulary.
@@ -53,7 +53,7 @@ fn check_laws(plan: &Plan, units: &[Vec<ParameterSize>]) {
             for piece in plan.pieces(parameter) {
                 assert!(piece.range.start == end && !piece.range.is_empty());
                 end = piece.range.end;
-                assert!(end == size.elements || end.is_multiple_of(size.grain));
+                assert!(end == size.elements || end.is_multiple_of(size.alignment));
                 let share = plan.share(unit, piece.member);
                 assert!(share.start <= start + piece.range.start && start + end <= share.end);
                 owned[piece.member] += piece.range.len();
@@ -69,8 +69,8 @@ fn check_laws(plan: &Plan, units: &[Vec<ParameterSize>]) {
 }
 
 prop_compose! {
-    fn parameter()(grains in 1..40_usize, grain in 1..500_usize, missing in 0.0..1.0_f64) -> ParameterSize {
-        ParameterSize { elements: grains * grain - (missing * grain as f64) as usize, grain }
+    fn parameter()(alignments in 1..40_usize, alignment in 1..500_usize, missing in 0.0..1.0_f64) -> ParameterSize {
+        ParameterSize { elements: alignments * alignment - (missing * alignment as f64) as usize, alignment }
     }
 }
 
@@ -80,17 +80,17 @@ proptest! {
         units in proptest::collection::vec(proptest::collection::vec(parameter(), 1..6), 1..12),
         members in 1..10_usize,
     ) {
-        let possible: usize = units.iter().flatten().map(|size| size.elements.div_ceil(size.grain)).sum();
+        let possible: usize = units.iter().flatten().map(|size| size.elements.div_ceil(size.alignment)).sum();
         let Ok(plan) = Plan::new(members, units.clone()) else {
             prop_assert!(members > possible);
             return Ok(());
         };
         check_laws(&plan, &units);
         let total: usize = units.iter().flatten().map(|size| size.elements).sum();
-        let grain = units.iter().flatten().map(|size| size.grain.min(size.elements)).max().unwrap();
+        let alignment = units.iter().flatten().map(|size| size.alignment.min(size.elements)).max().unwrap();
         for member in 0..members {
             let far = (plan.owned(member) as f64 - total as f64 / members as f64).abs();
-            prop_assert!(far <= grain as f64 + 1.0, "{} of {} among {}", plan.owned(member), total, members);
+            prop_assert!(far <= alignment as f64 + 1.0, "{} of {} among {}", plan.owned(member), total, members);
         }
     }
 }
@@ -102,8 +102,8 @@ fn divisions_that_cannot_be_made_are_refused() {
     let many = Plan::new(4, units()).unwrap_err();
     assert_eq!(many.to_string(), "4 members given, but the network can be divided among 1 to 3");
     assert_eq!(many.hint().unwrap(), "use at most 3 devices");
-    let empty = ParameterSize { elements: 0, grain: 1 };
-    assert_eq!(Plan::new(1, vec![vec![empty]]), Err(FsdpError::Empty { parameter: 0, elements: 0, grain: 1 }));
+    let empty = ParameterSize { elements: 0, alignment: 1 };
+    assert_eq!(Plan::new(1, vec![vec![empty]]), Err(FsdpError::Empty { parameter: 0, elements: 0, alignment: 1 }));
     assert_eq!(Plan::new(1, vec![vec![]]), Err(FsdpError::EmptyUnit { unit: 0 }));
 }
 

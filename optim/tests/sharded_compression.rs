@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use covey_optim::codec::Codec;
-use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_grain};
+use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_alignment};
 use covey_optim::sparseloco::top_k::{CpuTopK, Share, TopK};
 use covey_optim::sparseloco::{CodedValue, Compressor, Profile, Schema, SparseLocoError, TensorSpec};
 use synthetic::heavy_tailed;
@@ -26,8 +26,10 @@ fn parameters() -> impl Iterator<Item = (&'static str, &'static [usize])> {
 }
 
 fn plan(members: usize) -> Plan {
-    let size =
-        |(_, shape): &(_, &[usize])| ParameterSize { elements: shape.iter().product(), grain: slab_grain(shape) };
+    let size = |(_, shape): &(_, &[usize])| ParameterSize {
+        elements: shape.iter().product(),
+        alignment: slab_alignment(shape),
+    };
     Plan::new(members, UNITS.iter().map(|unit| unit.iter().map(size).collect()).collect()).unwrap()
 }
 
@@ -125,7 +127,7 @@ fn shares_that_are_not_the_whole_are_refused() {
 
 #[test]
 fn cuts_inside_a_chunk_are_found() {
-    let size = ParameterSize { elements: 128 * 64, grain: 64 };
+    let size = ParameterSize { elements: 128 * 64, alignment: 64 };
     let plan = Plan::new(3, vec![vec![size]]).unwrap();
     let schema = Schema::new(Profile::Covey, 64, [("a", &[128, 64][..])]).unwrap();
     let wrong = plan.slabs(0, schema.tensors()[0].grid()).unwrap_err();

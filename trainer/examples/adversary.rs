@@ -49,10 +49,10 @@ impl Kind {
 
 struct Adversary {
     kind: Kind,
-    terms: RunSpec,
+    spec: RunSpec,
     config: Config,
     member: PeerClient,
-    standing: SyncedState,
+    synced: SyncedState,
     learner: Learner,
     assignment: Assignment,
     compressor: Compressor,
@@ -67,40 +67,40 @@ impl Adversary {
         let own = Layers::new().path_flag("adversary", "run.output", &folder).flag("adversary", "run.threads", 1);
         let connection = Connection::open(bucket, &own.clone().resolve(Purpose::Show)?.config.comms)?;
         let run = Run::open(connection.bucket.clone(), connection.clock.clone(), None).await?;
-        let terms = RunSpec::read(&run).await?;
-        let mut config = own.resolve_within(&terms.shared, Purpose::Show)?.config;
-        config.data.sources = terms.data(&run, &[], &folder.join("data")).await?;
+        let spec = RunSpec::read(&run).await?;
+        let mut config = own.resolve_within(&spec.shared, Purpose::Show)?.config;
+        config.data.sources = spec.data(&run, &[], &folder.join("data")).await?;
         let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path));
         let datasets = datasets.collect::<Result<Vec<_>, _>>()?;
-        let standing = SyncedState::enter(&run, &terms).await?;
-        let schema = Arc::clone(standing.replica.schema());
+        let synced = SyncedState::enter(&run, &spec).await?;
+        let schema = Arc::clone(synced.replica.schema());
         Ok(Self {
             kind,
             member: PeerClient::new(run, identity(&config.comms.key)?),
-            learner: Learner::open(&terms.model, &config, |_, range| Ok(vec![0.0; range.len()]))?,
+            learner: Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()]))?,
             assignment: assignment(&config, &datasets)?,
             compressor: Compressor::new(schema, config.sparseloco().decay),
             clock: connection.clock,
             chance: seed,
             usual: 1e-3,
-            standing,
-            terms,
+            synced,
+            spec,
             config,
         })
     }
 
     async fn play(&mut self) -> anyhow::Result<()> {
-        self.member.hello().await?;
-        while self.standing.follower.outer_steps() < self.terms.outer_steps() {
-            let (round, base) = (self.standing.follower.next(), self.standing.follower.head());
+        self.member.join_request().await?;
+        while self.synced.light_client.outer_steps() < self.spec.outer_steps() {
+            let (round, base) = (self.synced.light_client.next(), self.synced.light_client.head());
             self.member.heartbeat(round, base).await?;
-            let Some(seat) = self.standing.follower.seat(self.member.peer()) else {
+            let Some(slot) = self.synced.light_client.slot(self.member.peer()) else {
                 self.await_manifest(None).await?;
                 continue;
             };
-            let gradient = self.gradient(seat)?;
+            let gradient = self.gradient(slot)?;
             let delta = self.learner.compress(&mut self.compressor, &gradient)?;
-            let payload = self.standing.replica.codec().encode(&delta)?;
+            let payload = self.synced.replica.codec().encode(&delta)?;
             self.member.commit(round, base, &payload).await?;
             self.await_manifest(Some(payload)).await?;
         }
@@ -109,9 +109,9 @@ impl Adversary {
 
     /// Reveals `payload` as soon as everybody may, and applies the decision on the round.
     async fn await_manifest(&mut self, mut payload: Option<Vec<u8>>) -> anyhow::Result<()> {
-        let (round, base) = (self.standing.follower.next(), self.standing.follower.head());
+        let (round, base) = (self.synced.light_client.next(), self.synced.light_client.head());
         loop {
-            if let Some(manifest) = self.standing.follower.poll().await? {
+            if let Some(manifest) = self.synced.light_client.poll().await? {
                 return self.apply(&manifest).await;
             }
             if payload.is_some() && self.member.may_reveal(round, base).await? {
@@ -123,8 +123,8 @@ impl Adversary {
     }
 
     async fn apply(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
-        let deltas = self.standing.replica.decode(&self.standing.follower.gather(manifest).await?)?;
-        self.standing.replica.apply(manifest, &deltas)?;
+        let deltas = self.synced.replica.decode(&self.synced.light_client.gather(manifest).await?)?;
+        self.synced.replica.apply(manifest, &deltas)?;
         if let Some(delta) = deltas.values().next() {
             let squares: f64 = delta.tensors().map(|tensor| tensor.norm().powi(2)).sum();
             self.usual = (squares / delta.entries().len() as f64).sqrt() as f32;
@@ -133,22 +133,22 @@ impl Adversary {
     }
 
     /// What it claims to have learned.
-    fn gradient(&mut self, seat: Slot) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn gradient(&mut self, slot: Slot) -> anyhow::Result<Vec<Vec<f32>>> {
         let honest = match self.kind {
             Kind::Noise => return Ok(self.noise(self.usual)),
             Kind::Idle => return Ok(self.noise(1e-3 * self.usual)),
-            Kind::Flip => self.train(seat.index)?,
-            Kind::Foreign => self.train(seat.index + ELSEWHERE)?,
+            Kind::Flip => self.train(slot.index)?,
+            Kind::Foreign => self.train(slot.index + ELSEWHERE)?,
         };
         let sign = if self.kind == Kind::Flip { -1.0 } else { 1.0 };
         Ok(honest.into_iter().map(|tensor| tensor.into_iter().map(|value| sign * value).collect()).collect())
     }
 
-    fn train(&mut self, seat: u32) -> anyhow::Result<Vec<Vec<f32>>> {
-        let (learner, replica) = (&mut self.learner, &self.standing.replica);
+    fn train(&mut self, slot: u32) -> anyhow::Result<Vec<Vec<f32>>> {
+        let (learner, replica) = (&mut self.learner, &self.synced.replica);
         learner.set_weights(replica.weights().map(|tensor| tensor.values.as_slice()))?;
-        learner.set_step(self.standing.follower.outer_steps() * self.config.rounds.inner_steps);
-        let mut sampler = self.assignment.of(self.standing.follower.next().0, seat)?;
+        learner.set_step(self.synced.light_client.outer_steps() * self.config.rounds.inner_steps);
+        let mut sampler = self.assignment.of(self.synced.light_client.next().0, slot)?;
         for _ in 0..self.config.rounds.inner_steps {
             let mut tokens = Vec::new();
             for _ in 0..self.config.train.batch_size {
@@ -167,7 +167,7 @@ impl Adversary {
             self.chance ^= self.chance << 17;
             scale * ((self.chance >> 40) as f32 / (1 << 23) as f32 - 1.0)
         };
-        let tensors = self.standing.replica.schema().tensors();
+        let tensors = self.synced.replica.schema().tensors();
         tensors.iter().map(|spec| (0..spec.grid().len()).map(|_| draw()).collect()).collect()
     }
 }

@@ -93,7 +93,7 @@ impl Certificate {
     pub fn open(
         object: &[u8],
         run: RunId,
-        quorum: &ValidatorSet,
+        validator_set: &ValidatorSet,
         round: Round,
         previous: Option<Lineage>,
     ) -> Result<Self, ManifestError> {
@@ -102,7 +102,7 @@ impl Certificate {
         if got != round {
             return Err(ManifestError::WrongRound { expected: round, got });
         }
-        certificate.check_signatures(run, quorum)?;
+        certificate.check_signatures(run, validator_set)?;
         match previous {
             Some(expected) if expected != manifest.previous() => {
                 Err(ManifestError::WrongPrevious { round, expected, got: manifest.previous() })
@@ -112,18 +112,18 @@ impl Certificate {
     }
 
     /// Refuses strangers, what does not verify, and too few.
-    fn check_signatures(&self, run: RunId, quorum: &ValidatorSet) -> Result<(), ManifestError> {
+    fn check_signatures(&self, run: RunId, validator_set: &ValidatorSet) -> Result<(), ManifestError> {
         let (round, message) = (self.manifest.round(), message(run, &self.manifest.to_bytes()));
         for (signer, signature) in &self.signatures {
             let signer = *signer;
-            if !quorum.contains(signer) {
-                return Err(ManifestError::Stranger { round, signer });
+            if !validator_set.contains(signer) {
+                return Err(ManifestError::UnknownPeer { round, signer });
             }
             if !signer.verify(Domain::Vote, &message, signature) {
                 return Err(ManifestError::BadSignature { round, signer });
             }
         }
-        match (quorum.threshold(), self.signatures.len()) {
+        match (validator_set.threshold(), self.signatures.len()) {
             (expected, got) if got < expected => Err(ManifestError::TooFew { round, expected, got }),
             _ => Ok(()),
         }

@@ -29,20 +29,20 @@ impl BrokenChain {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     run: RunId,
-    quorum: ValidatorSet,
+    validator_set: ValidatorSet,
     head: Lineage,
     next: Round,
 }
 
 impl Chain {
     /// The history of a run before its first round.
-    pub fn genesis(run: RunId, quorum: ValidatorSet) -> Self {
-        Self::resume(run, quorum, Lineage::genesis(run), Round::FIRST)
+    pub fn genesis(run: RunId, validator_set: ValidatorSet) -> Self {
+        Self::resume(run, validator_set, Lineage::genesis(run), Round::FIRST)
     }
 
     /// The history from a checkpoint on that is trusted: weights of lineage `head` at the start of round `next`.
-    pub fn resume(run: RunId, quorum: ValidatorSet, head: Lineage, next: Round) -> Self {
-        Self { run, quorum, head, next }
+    pub fn resume(run: RunId, validator_set: ValidatorSet, head: Lineage, next: Round) -> Self {
+        Self { run, validator_set, head, next }
     }
 
     /// The lineage of the weights at the start of the [next](Self::next) round.
@@ -62,7 +62,8 @@ impl Chain {
     pub fn extend(&mut self, object: &Bytes) -> Result<Manifest, BrokenChain> {
         let round = self.next;
         let broken = |source| BrokenChain { round, source };
-        let certificate = Certificate::open(object, self.run, &self.quorum, round, Some(self.head)).map_err(broken)?;
+        let certificate =
+            Certificate::open(object, self.run, &self.validator_set, round, Some(self.head)).map_err(broken)?;
         let manifest = certificate.manifest().clone();
         let last = ManifestError::Malformed { reason: "no number is left for the next round" };
         self.next = round.next().ok_or(broken(last))?;

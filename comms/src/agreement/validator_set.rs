@@ -23,8 +23,8 @@ impl ValidatorSet {
 
     /// `threshold` out of `validators`; nothing if that is no quorum.
     pub fn new(validators: BTreeSet<PeerId>, threshold: u32) -> Option<Self> {
-        let quorum = Self { validators, threshold };
-        quorum.is_valid().then_some(quorum)
+        let validator_set = Self { validators, threshold };
+        validator_set.is_valid().then_some(validator_set)
     }
 
     /// One validator whose word is enough.
@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn every_validator_has_the_first_turn_in_its_round() {
-        let quorum = ValidatorSet::new(peers(&[1, 2, 3]), 2).unwrap();
-        let turns = |round| quorum.turns(Round(round)).map(|peer| peer.as_bytes()[0]).collect::<Vec<_>>();
+        let validator_set = ValidatorSet::new(peers(&[1, 2, 3]), 2).unwrap();
+        let turns = |round| validator_set.turns(Round(round)).map(|peer| peer.as_bytes()[0]).collect::<Vec<_>>();
         assert_eq!([turns(0), turns(1), turns(2), turns(3)], [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]]);
-        assert_eq!(quorum.spare(), 1);
+        assert_eq!(validator_set.spare(), 1);
     }
 }

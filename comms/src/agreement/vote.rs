@@ -24,7 +24,7 @@ impl Vote {
     pub(crate) const MAX_LENGTH: u64 = 1 + MAX_REASON as u64;
 
     /// A refusal; what is too long is cut.
-    pub fn refusal(reason: &str) -> Self {
+    pub fn rejection(reason: &str) -> Self {
         let end = (0..=reason.len().min(MAX_REASON)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
         Self::Refuses { reason: reason[..end].into() }
     }
@@ -55,14 +55,14 @@ mod tests {
 
     #[test]
     fn a_vote_has_one_encoding() {
-        let votes = [Vote::Agrees(Signature::from_bytes([7; 64])), Vote::refusal("weights: 1, not 2")];
+        let votes = [Vote::Agrees(Signature::from_bytes([7; 64])), Vote::rejection("weights: 1, not 2")];
         for vote in votes {
             assert_eq!(Vote::parse(&vote.to_bytes()), Some(vote));
         }
         for bytes in [&[][..], &[1, 2, 3], &[2], &[0, 0xff]] {
             assert_eq!(Vote::parse(bytes), None);
         }
-        let Vote::Refuses { reason } = Vote::refusal(&"ü".repeat(MAX_REASON)) else { panic!("it is a refusal") };
+        let Vote::Refuses { reason } = Vote::rejection(&"ü".repeat(MAX_REASON)) else { panic!("it is a refusal") };
         assert_eq!(reason.len(), MAX_REASON);
     }
 }

@@ -115,7 +115,7 @@ async fn listings_are_complete_and_in_order(bucket: &dyn Bucket) -> BucketCheck 
 
 async fn removal_can_be_repeated(bucket: &dyn Bucket) -> BucketCheck {
     let law = "removal can be repeated";
-    let key = Key::Hello(PeerId::from_bytes([1; 32]));
+    let key = Key::JoinRequest(PeerId::from_bytes([1; 32]));
     expect_stored(law, bucket.put_new(&key, body(b"one")).await)?;
     expect(law, bucket.delete(&key).await, ())?;
     expect(law, bucket.delete(&key).await, ())?;

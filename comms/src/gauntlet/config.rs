@@ -16,9 +16,11 @@ pub struct GauntletConfig {
     /// Peers that are evaluated in one round; the cost of a round follows from it.
     pub evaluations: u32,
     /// The share of them that goes to whoever was evaluated least. Not published.
-    pub exploration: f64,
+    #[serde(rename = "exploration")]
+    pub exploration_share: f64,
     /// The weight in the draw of the others of a peer of whom nothing good is known, relative to others. Not published.
-    pub doubt: f64,
+    #[serde(rename = "doubt")]
+    pub unproven_weight_factor: f64,
     /// Once this many times `evaluations` peers delivered, one of as many groups of like ratings is drawn from.
     pub bins: u32,
     /// Peers of the next best scores whose deltas are fetched, too, in case better ones are of no use.
@@ -61,8 +63,8 @@ impl Default for GauntletConfig {
     fn default() -> Self {
         Self {
             evaluations: 20,
-            exploration: 0.25,
-            doubt: 0.1,
+            exploration_share: 0.25,
+            unproven_weight_factor: 0.1,
             bins: 5,
             reserves: 10,
             windows: 16,
@@ -117,10 +119,10 @@ impl GauntletConfig {
 
     fn check_shares(&self) -> Result<(), FieldProblem> {
         let shares = [
-            ("exploration", self.exploration),
+            ("exploration", self.exploration_share),
             ("bma_decay", self.bma_decay),
             ("bma_bar", self.bma_bar),
-            ("doubt", self.doubt),
+            ("doubt", self.unproven_weight_factor),
             ("useful_share", self.useful_share),
             ("draw_share", self.draw_share),
             ("loss_tolerance", self.loss_tolerance),
@@ -182,7 +184,7 @@ mod tests {
     fn what_no_run_can_have_is_named() {
         let none = GauntletConfig { evaluations: 0, ..GauntletConfig::default() };
         assert_eq!(none.check().unwrap_err().0, "evaluations");
-        let nan = GauntletConfig { exploration: f64::NAN, ..GauntletConfig::default() };
+        let nan = GauntletConfig { exploration_share: f64::NAN, ..GauntletConfig::default() };
         assert_eq!(nan.check().unwrap_err().0, "exploration");
         let rate = GauntletConfig { eval_rate: 0.0, ..GauntletConfig::default() };
         assert_eq!(rate.check().unwrap_err().0, "eval_rate");

@@ -30,7 +30,8 @@ pub struct RoundOutcome {
     /// Whose do not, and why.
     pub excluded: BTreeMap<PeerId, Exclusion>,
     /// What is remembered of everybody.
-    pub book: PeerTable,
+    #[serde(rename = "book")]
+    pub peer_table: PeerTable,
     /// Who is punished for what, in ascending order of peers.
     pub penalties: Vec<Penalty>,
     /// Shares of the reward; together at most 1.
@@ -52,9 +53,9 @@ impl Gauntlet {
     ///
     /// Clipping makes a delta that is too long harmless, but it would be as good as an honest one. The median is that of the
     /// peers that have proven themselves, if there are at least three of them here.
-    pub fn outsized(&self, book: &PeerTable, norms: &BTreeMap<PeerId, f64>) -> BTreeSet<PeerId> {
+    pub fn outsized(&self, peer_table: &PeerTable, norms: &BTreeMap<PeerId, f64>) -> BTreeSet<PeerId> {
         let is_number = |norm: &f64| norm.is_finite() && *norm > 0.0;
-        let is_known = |peer: PeerId| book.get(peer).is_some_and(|known| known.is_established(&self.config));
+        let is_known = |peer: PeerId| peer_table.get(peer).is_some_and(|known| known.is_established(&self.config));
         let sorted = |of: &dyn Fn(PeerId) -> bool| {
             let numbers = norms.iter().filter(|(peer, norm)| of(**peer) && is_number(norm));
             let mut numbers: Vec<f64> = numbers.map(|(_, norm)| *norm).collect();
@@ -81,43 +82,49 @@ impl Gauntlet {
     /// Total, and the same bits on every machine: all sums run in the order of peers, no function is the platform's.
     pub fn judge(&self, before: &PeerTable, inputs: &Observations) -> RoundOutcome {
         let shortlist = self.shortlist_of(before, inputs);
-        let mut book = before.clone();
-        for peer in inputs.seated.keys().chain(&inputs.newcomers) {
-            book.seen(&self.config, *peer, inputs.round);
+        let mut peer_table = before.clone();
+        for peer in inputs.active.keys().chain(&inputs.joining) {
+            peer_table.seen(&self.config, *peer, inputs.round);
         }
-        let evaluation = self.evaluate(&mut book, inputs, &shortlist.evaluated);
+        let evaluation = self.evaluate(&mut peer_table, inputs, &shortlist.evaluated);
         let copies = self.copies(inputs);
-        let penalties = self.hold_to_account(&mut book, inputs, &evaluation, &copies);
-        let selection =
-            Selection { before, book: &book, inputs, shortlist: &shortlist, evaluation: &evaluation, copies: &copies };
+        let penalties = self.hold_to_account(&mut peer_table, inputs, &evaluation, &copies);
+        let selection = Selection {
+            before,
+            peer_table: &peer_table,
+            inputs,
+            shortlist: &shortlist,
+            evaluation: &evaluation,
+            copies: &copies,
+        };
         let (included, excluded) = self.select(&selection);
-        let payouts = self.payouts(&scores(&book, inputs));
-        book.forget(&self.config, inputs.round);
-        RoundOutcome { included, excluded, book, penalties, payouts }
+        let payouts = self.payouts(&scores(&peer_table, inputs));
+        peer_table.forget(&self.config, inputs.round);
+        RoundOutcome { included, excluded, peer_table, penalties, payouts }
     }
 
     /// Carries out all penalties and computes all scores anew.
     fn hold_to_account(
         &self,
-        book: &mut PeerTable,
+        peer_table: &mut PeerTable,
         inputs: &Observations,
         evaluation: &Evaluation,
         copies: &BTreeMap<PeerId, Similarity>,
     ) -> Vec<Penalty> {
         let num_delivered = inputs.delivered().len() as f64;
-        let is_outage = num_delivered < self.config.penalties.network * inputs.seated.len() as f64;
+        let is_outage = num_delivered < self.config.penalties.network * inputs.active.len() as f64;
         let mut all = Vec::new();
-        for (peer, seated) in &inputs.seated {
-            let standing = book.seen(&self.config, *peer, inputs.round);
-            if !standing.is_banned(inputs.round) {
-                let conduct = self.conduct(*peer, seated.presence, is_outage, inputs, evaluation, copies);
-                record(standing, conduct);
-                for (offence, effect) in self.config.penalties(standing, conduct, inputs.round) {
-                    self.config.punish(standing, effect);
+        for (peer, active) in &inputs.active {
+            let record = peer_table.seen(&self.config, *peer, inputs.round);
+            if !record.is_banned(inputs.round) {
+                let conduct = self.conduct(*peer, active.presence, is_outage, inputs, evaluation, copies);
+                note_delivery(record, conduct);
+                for (offence, effect) in self.config.penalties(record, conduct, inputs.round) {
+                    self.config.punish(record, effect);
                     all.push(Penalty { peer: *peer, offence, effect });
                 }
             }
-            standing.rescore(&self.config);
+            record.rescore(&self.config);
         }
         all
     }
@@ -148,23 +155,23 @@ impl Gauntlet {
 }
 
 /// Remembers whether a delta came that is one.
-fn record(standing: &mut PeerRecord, conduct: Conduct) {
+fn note_delivery(record: &mut PeerRecord, conduct: Conduct) {
     match conduct.silence {
-        Some(Exclusion::Missing) => standing.silences = standing.silences.saturating_add(1),
+        Some(Exclusion::Missing) => record.silences = record.silences.saturating_add(1),
         Some(_) => {
-            standing.silences = 0;
-            standing.delivered.push(false);
+            record.silences = 0;
+            record.delivered.push(false);
         }
         None if conduct.is_present => {
-            standing.silences = 0;
-            standing.delivered.push(!conduct.is_invalid);
+            record.silences = 0;
+            record.delivered.push(!conduct.is_invalid);
         }
         None => {}
     }
 }
 
 /// The scores of all peers with a seat.
-fn scores(book: &PeerTable, inputs: &Observations) -> BTreeMap<PeerId, f64> {
-    let score = |peer: &PeerId| book.get(*peer).map(|standing| (*peer, standing.score));
-    inputs.seated.keys().filter_map(score).collect()
+fn scores(peer_table: &PeerTable, inputs: &Observations) -> BTreeMap<PeerId, f64> {
+    let score = |peer: &PeerId| peer_table.get(*peer).map(|record| (*peer, record.score));
+    inputs.active.keys().filter_map(score).collect()
 }

@@ -26,7 +26,8 @@ pub enum Participation {
 #[serde(deny_unknown_fields)]
 pub struct ActivePeer {
     /// Its seat, which says what it was assigned.
-    pub seat: Slot,
+    #[serde(rename = "seat")]
+    pub slot: Slot,
     /// What it did.
     pub presence: Participation,
 }
@@ -44,15 +45,19 @@ pub struct Observations {
     /// How its deltas are applied.
     pub outer: OuterSettings,
     /// The rolls that were used, each by the digest of its payload.
-    pub rolls: BTreeMap<PeerId, Digest>,
+    #[serde(rename = "rolls")]
+    pub commitment_lists: BTreeMap<PeerId, Digest>,
     /// What the proposer had pledged itself to; nothing in round 0, which measures nothing.
     pub secret: Option<RoundSecret>,
     /// All that had a seat and keep it.
-    pub seated: BTreeMap<PeerId, ActivePeer>,
+    #[serde(rename = "seated")]
+    pub active: BTreeMap<PeerId, ActivePeer>,
     /// Who has a seat from the next round on.
-    pub newcomers: BTreeSet<PeerId>,
+    #[serde(rename = "newcomers")]
+    pub joining: BTreeSet<PeerId>,
     /// Who delivered without a seat.
-    pub strangers: BTreeSet<PeerId>,
+    #[serde(rename = "strangers")]
+    pub unknown: BTreeSet<PeerId>,
     /// Deltas of the shortlist that cannot be used.
     pub refused: BTreeMap<PeerId, Exclusion>,
     /// Whose deltas of the round before were compared, too.
@@ -66,16 +71,16 @@ pub struct Observations {
 impl Observations {
     /// The chance of the round, if there is any in it.
     pub fn seed(&self) -> Option<Seed> {
-        self.secret.map(|secret| secret.seed(self.round, self.base, &self.rolls))
+        self.secret.map(|secret| secret.seed(self.round, self.base, &self.commitment_lists))
     }
 
     /// Who delivered, and what.
     pub fn delivered(&self) -> BTreeMap<PeerId, DeltaRef> {
-        let delivery = |(peer, seated): (&PeerId, &ActivePeer)| match seated.presence {
-            Participation::Delivered(inclusion) => Some((*peer, inclusion)),
+        let delivery = |(peer, active): (&PeerId, &ActivePeer)| match active.presence {
+            Participation::Delivered(delta_ref) => Some((*peer, delta_ref)),
             Participation::Silent(_) => None,
         };
-        self.seated.iter().filter_map(delivery).collect()
+        self.active.iter().filter_map(delivery).collect()
     }
 
     /// Takes what was measured; a delta whose losses are no numbers is refused as not finite.

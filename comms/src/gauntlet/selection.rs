@@ -17,7 +17,7 @@ pub(crate) struct Selection<'round> {
     /// What was remembered before.
     pub(crate) before: &'round PeerTable,
     /// What is remembered now.
-    pub(crate) book: &'round PeerTable,
+    pub(crate) peer_table: &'round PeerTable,
     /// What was observed.
     pub(crate) inputs: &'round Observations,
     /// Whose deltas were looked at.
@@ -31,7 +31,7 @@ pub(crate) struct Selection<'round> {
 /// A delta that might count.
 struct Candidate {
     peer: PeerId,
-    inclusion: DeltaRef,
+    delta_ref: DeltaRef,
     score: f64,
     /// What it did in this round, if it was measured.
     gain: f64,
@@ -53,15 +53,15 @@ impl Gauntlet {
     ) -> (BTreeMap<PeerId, DeltaRef>, BTreeMap<PeerId, Exclusion>) {
         let inputs = selection.inputs;
         let mut excluded: BTreeMap<PeerId, Exclusion> = BTreeMap::new();
-        excluded.extend(inputs.strangers.iter().map(|peer| (*peer, Exclusion::UnknownPeer)));
-        excluded.extend(inputs.newcomers.iter().map(|peer| (*peer, Exclusion::Newcomer)));
+        excluded.extend(inputs.unknown.iter().map(|peer| (*peer, Exclusion::UnknownPeer)));
+        excluded.extend(inputs.joining.iter().map(|peer| (*peer, Exclusion::Newcomer)));
         let mut candidates = Vec::new();
-        for (peer, seated) in &inputs.seated {
-            let inclusion = match seated.presence {
-                Participation::Delivered(inclusion) => Ok(inclusion),
+        for (peer, active) in &inputs.active {
+            let delta_ref = match active.presence {
+                Participation::Delivered(delta_ref) => Ok(delta_ref),
                 Participation::Silent(reason) => Err(reason),
             };
-            match inclusion.and_then(|inclusion| self.candidate(selection, *peer, inclusion)) {
+            match delta_ref.and_then(|delta_ref| self.candidate(selection, *peer, delta_ref)) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(reason) => drop(excluded.insert(*peer, reason)),
             }
@@ -69,11 +69,11 @@ impl Gauntlet {
         candidates.sort_by(Candidate::rank);
         let surplus = candidates.split_off(candidates.len().min(self.max_included as usize));
         excluded.extend(surplus.into_iter().map(|candidate| (candidate.peer, Exclusion::Surplus)));
-        (candidates.into_iter().map(|candidate| (candidate.peer, candidate.inclusion)).collect(), excluded)
+        (candidates.into_iter().map(|candidate| (candidate.peer, candidate.delta_ref)).collect(), excluded)
     }
 
     /// A delta that may count, or the first reason why it may not.
-    fn candidate(&self, selection: &Selection<'_>, peer: PeerId, inclusion: DeltaRef) -> Result<Candidate, Exclusion> {
+    fn candidate(&self, selection: &Selection<'_>, peer: PeerId, delta_ref: DeltaRef) -> Result<Candidate, Exclusion> {
         if selection.before.get(peer).is_some_and(|known| known.is_banned(selection.inputs.round)) {
             return Err(Exclusion::Banned);
         }
@@ -83,12 +83,12 @@ impl Gauntlet {
         if selection.copies.contains_key(&peer) {
             return Err(Exclusion::Copied);
         }
-        let standing = selection.book.get(peer).ok_or(Exclusion::Unproven)?;
-        let score = standing.score;
+        let record = selection.peer_table.get(peer).ok_or(Exclusion::Unproven)?;
+        let score = record.score;
         let Some(gain) = selection.evaluation.scores.get(&peer).copied() else {
             let is_on_list = selection.shortlist.gathered.contains(&peer);
-            return match standing.is_established(&self.config) {
-                true if is_on_list => Ok(Candidate { peer, inclusion, score, gain: 0.0 }),
+            return match record.is_established(&self.config) {
+                true if is_on_list => Ok(Candidate { peer, delta_ref, score, gain: 0.0 }),
                 true => Err(Exclusion::Surplus),
                 false => Err(Exclusion::Unproven),
             };
@@ -98,8 +98,8 @@ impl Gauntlet {
             _ if !measurement.is_some_and(|measurement| measurement.is_usable()) => Err(Exclusion::NotFinite),
             gain if gain <= 0.0 => Err(Exclusion::Harmful),
             gain if gain < selection.evaluation.useful => Err(Exclusion::Judged),
-            _ if !standing.is_credible(&self.config) => Err(Exclusion::Unproven),
-            gain => Ok(Candidate { peer, inclusion, score, gain }),
+            _ if !record.is_credible(&self.config) => Err(Exclusion::Unproven),
+            gain => Ok(Candidate { peer, delta_ref, score, gain }),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Shortlist {
 }
 
 /// A peer that delivered, and what is known of it.
-type ShortlistCandidate<'book> = (PeerId, &'book PeerRecord);
+type ShortlistCandidate<'peer_table> = (PeerId, &'peer_table PeerRecord);
 
 impl Shortlist {
     /// Everybody on it.
@@ -31,18 +31,24 @@ impl Shortlist {
 
 impl Gauntlet {
     /// The shortlist of a round in which the peers of `delivered` committed and revealed.
-    pub fn shortlist(&self, book: &PeerTable, round: Round, delivered: &BTreeSet<PeerId>, seed: &Seed) -> Shortlist {
-        let unknown = PeerRecord::newcomer(&self.config, round);
-        let known = |peer: &PeerId| (*peer, book.get(*peer).unwrap_or(&unknown));
+    pub fn shortlist(
+        &self,
+        peer_table: &PeerTable,
+        round: Round,
+        delivered: &BTreeSet<PeerId>,
+        seed: &Seed,
+    ) -> Shortlist {
+        let unknown = PeerRecord::joining_peer(&self.config, round);
+        let known = |peer: &PeerId| (*peer, peer_table.get(*peer).unwrap_or(&unknown));
         let candidates: Vec<ShortlistCandidate<'_>> =
-            delivered.iter().map(known).filter(|(_, standing)| !standing.is_banned(round)).collect();
+            delivered.iter().map(known).filter(|(_, record)| !record.is_banned(round)).collect();
         Shortlist { gathered: self.ranking(&candidates), evaluated: self.sample(candidates, round, seed) }
     }
 
     /// The best of those whose deltas need not be measured.
     fn ranking(&self, candidates: &[ShortlistCandidate<'_>]) -> Vec<PeerId> {
         let mut ranked = candidates.to_vec();
-        ranked.retain(|(_, standing)| standing.is_established(&self.config));
+        ranked.retain(|(_, record)| record.is_established(&self.config));
         ranked.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
         let places = (self.max_included as usize).saturating_add(self.config.reserves as usize);
         ranked.into_iter().map(|(peer, _)| peer).take(places).collect()
@@ -55,8 +61,8 @@ impl Gauntlet {
             return candidates.into_iter().map(|(peer, _)| peer).collect();
         }
         let is_crowded = candidates.len() >= places.saturating_mul(self.config.bins as usize);
-        let num_explored = (places as f64 * self.config.exploration).round() as usize;
-        candidates.sort_by_cached_key(|(peer, standing)| (standing.evaluations, ticket(seed, "explore", *peer)));
+        let num_explored = (places as f64 * self.config.exploration_share).round() as usize;
+        candidates.sort_by_cached_key(|(peer, record)| (record.evaluations, ticket(seed, "explore", *peer)));
         let rest = candidates.split_off(num_explored.min(places));
         let rest = if is_crowded { self.bin(rest, seed) } else { rest };
         let drawn = self.draw(rest, places - candidates.len(), round, seed);
@@ -64,11 +70,11 @@ impl Gauntlet {
     }
 
     /// One of several groups of peers with ratings alike, so that they play against their like.
-    fn bin<'book>(
+    fn bin<'peer_table>(
         &self,
-        mut candidates: Vec<ShortlistCandidate<'book>>,
+        mut candidates: Vec<ShortlistCandidate<'peer_table>>,
         seed: &Seed,
-    ) -> Vec<ShortlistCandidate<'book>> {
+    ) -> Vec<ShortlistCandidate<'peer_table>> {
         let ordinal = |candidate: &ShortlistCandidate<'_>| candidate.1.rating.ordinal();
         candidates.sort_by(|one, other| ordinal(one).total_cmp(&ordinal(other)).then(one.0.cmp(&other.0)));
         let num_bins = self.config.bins.max(1);
@@ -82,9 +88,9 @@ impl Gauntlet {
     /// Those of whom nothing good is known weigh less: their deltas count only if they are measured, so that it is no loss
     /// not to measure them, and a crowd of them does not keep others from being measured.
     fn draw(&self, candidates: Vec<ShortlistCandidate<'_>>, count: usize, round: Round, seed: &Seed) -> Vec<PeerId> {
-        let key = |(peer, standing): ShortlistCandidate<'_>| {
-            let waited = round.0.saturating_sub(standing.last_evaluated.0).max(1);
-            let weight = f64::from(waited) * if standing.bma > 0.0 { 1.0 } else { self.config.doubt };
+        let key = |(peer, record): ShortlistCandidate<'_>| {
+            let waited = round.0.saturating_sub(record.last_evaluated.0).max(1);
+            let weight = f64::from(waited) * if record.bma > 0.0 { 1.0 } else { self.config.unproven_weight_factor };
             let chance = (ticket(seed, "sample", peer) as f64 + 0.5) / (1_u64 << 53) as f64;
             (libm::log(chance) / weight, peer)
         };
@@ -118,17 +124,17 @@ mod tests {
         let seed = Seed::from_bytes([1; 32]);
         let few = gauntlet.shortlist(&PeerTable::default(), Round(3), &peers(0..20), &seed);
         assert_eq!((few.evaluated, few.gathered), (peers(0..20), vec![]));
-        let mut book = PeerTable::default();
+        let mut peer_table = PeerTable::default();
         let mut seen = BTreeSet::new();
         for round in (1..=60).map(Round) {
             let seed = Seed::from_bytes([round.0 as u8; 32]);
-            let drawn = gauntlet.shortlist(&book, round, &peers(0..200), &seed).evaluated;
+            let drawn = gauntlet.shortlist(&peer_table, round, &peers(0..200), &seed).evaluated;
             assert_eq!(drawn.len(), 20);
             for peer in &drawn {
-                let mut standing = book.seen(&config, *peer, round).clone();
-                (standing.evaluations, standing.last_evaluated) = (standing.evaluations + 1, round);
-                book =
-                    book.iter().map(|(peer, standing)| (peer, standing.clone())).chain([(*peer, standing)]).collect();
+                let mut record = peer_table.seen(&config, *peer, round).clone();
+                (record.evaluations, record.last_evaluated) = (record.evaluations + 1, round);
+                peer_table =
+                    peer_table.iter().map(|(peer, record)| (peer, record.clone())).chain([(*peer, record)]).collect();
             }
             seen.extend(drawn);
         }
@@ -140,15 +146,15 @@ mod tests {
         let config = GauntletConfig { evaluations: 2, reserves: 1, ..GauntletConfig::default() };
         let gauntlet = Gauntlet::new(config.clone(), 2);
         let proven = |(peer, score): (PeerId, f64)| {
-            let standing = PeerRecord::newcomer(&config, Round(0));
-            (peer, PeerRecord { score, bma: 0.5, evaluations: 50, ..standing })
+            let record = PeerRecord::joining_peer(&config, Round(0));
+            (peer, PeerRecord { score, bma: 0.5, evaluations: 50, ..record })
         };
         let scores = [5.0, 7.0, 6.0, 0.0, 9.0];
-        let mut book: Vec<(PeerId, PeerRecord)> = peers(0..5).into_iter().zip(scores).map(proven).collect();
-        book[4].1.banned_until = Some(Round(31));
-        let names: Vec<PeerId> = book.iter().map(|(peer, _)| *peer).collect();
-        let book: PeerTable = book.into_iter().collect();
-        let at = |round| gauntlet.shortlist(&book, Round(round), &peers(0..5), &Seed::from_bytes([9; 32]));
+        let mut peer_table: Vec<(PeerId, PeerRecord)> = peers(0..5).into_iter().zip(scores).map(proven).collect();
+        peer_table[4].1.banned_until = Some(Round(31));
+        let names: Vec<PeerId> = peer_table.iter().map(|(peer, _)| *peer).collect();
+        let peer_table: PeerTable = peer_table.into_iter().collect();
+        let at = |round| gauntlet.shortlist(&peer_table, Round(round), &peers(0..5), &Seed::from_bytes([9; 32]));
         assert_eq!(at(30).gathered, [names[1], names[2], names[0]]);
         assert!(!at(30).peers().contains(&names[4]));
         assert_eq!(at(31).gathered, [names[4], names[1], names[2]]);

@@ -45,7 +45,7 @@ impl LightClient {
     /// Goes on from a position that was verified before.
     pub fn resume(run: Run, position: LightClientState) -> Self {
         let LightClientState { next, head, outer_steps, last } = position;
-        let chain = Chain::resume(run.id(), run.description().quorum.clone(), head, next);
+        let chain = Chain::resume(run.id(), run.description().validator_set.clone(), head, next);
         Self { run, chain, outer_steps, last }
     }
 
@@ -98,7 +98,7 @@ impl LightClient {
     }
 
     /// Where `peer` sits in the next round, if it has a seat.
-    pub fn seat(&self, peer: PeerId) -> Option<Slot> {
+    pub fn slot(&self, peer: PeerId) -> Option<Slot> {
         Slot::of(peer, self.last()?)
     }
 
@@ -145,7 +145,7 @@ impl LightClient {
     ///
     /// # Errors
     /// [`CommsError::DeltaGone`] if one was removed, [`CommsError::WrongLength`] or [`CommsError::WrongContent`] if one
-    /// was replaced, [`CommsError::NoWay`] or [`CommsError::Away`] if one lies in a peer's own bucket that is out of reach,
+    /// was replaced, [`CommsError::CannotOpenBucket`] or [`CommsError::BucketUnreachable`] if one lies in a peer's own bucket that is out of reach,
     /// or what the run's bucket says.
     pub async fn gather(&self, manifest: &Manifest) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
         self.run.gather(manifest).await
@@ -156,14 +156,14 @@ impl Run {
     /// See [`LightClient::gather`].
     pub(crate) async fn gather(&self, manifest: &Manifest) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
         let round = manifest.round();
-        let deltas = manifest.included().iter().map(|(peer, inclusion)| (*peer, *inclusion));
-        let fetches: Vec<_> = deltas.map(|(peer, inclusion)| self.delta(round, peer, inclusion)).collect();
+        let deltas = manifest.included().iter().map(|(peer, delta_ref)| (*peer, *delta_ref));
+        let fetches: Vec<_> = deltas.map(|(peer, delta_ref)| self.delta(round, peer, delta_ref)).collect();
         iter(fetches).buffer_unordered(CONCURRENCY).try_collect().await
     }
 
-    async fn delta(&self, round: Round, peer: PeerId, inclusion: DeltaRef) -> Result<(PeerId, Bytes), CommsError> {
-        let limit = inclusion.length.saturating_add(Header::LENGTH as u64);
-        let check = |object: Bytes| payload_of(&object, limit, inclusion.digest, round, peer);
+    async fn delta(&self, round: Round, peer: PeerId, delta_ref: DeltaRef) -> Result<(PeerId, Bytes), CommsError> {
+        let limit = delta_ref.length.saturating_add(Header::LENGTH as u64);
+        let check = |object: Bytes| payload_of(&object, limit, delta_ref.digest, round, peer);
         match self.fetch_delta(round, peer, limit, check).await {
             Err(error) if error.is_absence() => Err(CommsError::DeltaGone { round, peer }),
             outcome => Ok((peer, outcome?)),

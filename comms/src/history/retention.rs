@@ -27,7 +27,7 @@ impl Validator {
     /// # Errors
     /// What the bucket says.
     pub async fn retire(&self) -> Result<(), CommsError> {
-        let run = self.follower().run();
+        let run = self.light_client().run();
         let rules = &run.description().rules;
         let checkpoints = run.checkpoints().await?;
         if let Some(place) = checkpoints.len().checked_sub(rules.keep_checkpoints as usize)
@@ -36,7 +36,7 @@ impl Validator {
             retire_checkpoints(run, *oldest).await?;
             retire_deltas(run, *oldest).await?;
         }
-        let first = self.follower().next().0.saturating_sub(rules.patience.saturating_add(GRACE));
+        let first = self.light_client().next().0.saturating_sub(rules.patience.saturating_add(GRACE));
         retire_signs(run, Round(first)).await
     }
 }
@@ -65,7 +65,7 @@ async fn retire_signs(run: &Run, first: Round) -> Result<(), CommsError> {
     for key in keys(&listing) {
         let (peer, round, is_heartbeat) = match key {
             Key::Heartbeat(peer, round) => (peer, round, true),
-            Key::Farewell(peer, round) => (peer, round, false),
+            Key::LeaveNotice(peer, round) => (peer, round, false),
             _ => continue,
         };
         if round < first {

@@ -17,14 +17,14 @@ pub enum AuditFinding {
         /// Its number.
         number: u64,
         /// The first thing that is wrong with it.
-        refusal: Rejection,
+        rejection: Rejection,
     },
     /// A signed entry that says what its author could not say at that moment.
     WithoutEffect {
         /// Its number.
         number: u64,
         /// Why not.
-        refusal: Rejection,
+        rejection: Rejection,
     },
     /// An entry was taken out, or something was written beyond the end.
     Gap {
@@ -64,8 +64,8 @@ impl AuditFinding {
 impl fmt::Display for AuditFinding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid { number, refusal } => write!(formatter, "entry {number} is invalid: {refusal}"),
-            Self::WithoutEffect { number, refusal } => write!(formatter, "entry {number} has no effect: {refusal}"),
+            Self::Invalid { number, rejection } => write!(formatter, "entry {number} is invalid: {rejection}"),
+            Self::WithoutEffect { number, rejection } => write!(formatter, "entry {number} has no effect: {rejection}"),
             Self::Gap { missing, next } => {
                 write!(formatter, "entry {missing} is missing, though entry {next} is there")
             }
@@ -94,7 +94,7 @@ pub struct LedgerAudit {
 /// # Errors
 /// What the keeper says; whatever is wrong in the ledger is a finding.
 pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<LedgerAudit, LedgerError> {
-    let mut state = LedgerState::genesis(ledger.charter());
+    let mut state = LedgerState::genesis(ledger.genesis());
     let (mut findings, mut head, mut is_seen) = (Vec::new(), None, false);
     for line in ledger.read(0).await? {
         let number = line.number;
@@ -105,8 +105,8 @@ pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<LedgerAu
         }
         match (state.apply(&line), line.entry) {
             (Ok(()), _) => {}
-            (Err(refusal), Err(_)) => findings.push(AuditFinding::Invalid { number, refusal }),
-            (Err(refusal), Ok(_)) => findings.push(AuditFinding::WithoutEffect { number, refusal }),
+            (Err(rejection), Err(_)) => findings.push(AuditFinding::Invalid { number, rejection }),
+            (Err(rejection), Ok(_)) => findings.push(AuditFinding::WithoutEffect { number, rejection }),
         }
     }
     if let Some((missing, next)) = ledger.gap().await? {

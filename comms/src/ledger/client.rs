@@ -22,7 +22,7 @@ pub struct LedgerClient {
 impl LedgerClient {
     /// Nothing read yet.
     pub fn new(ledger: Arc<dyn Ledger>) -> Self {
-        let state = LedgerState::genesis(ledger.charter());
+        let state = LedgerState::genesis(ledger.genesis());
         Self { ledger, state }
     }
 
@@ -42,14 +42,14 @@ impl LedgerClient {
     /// The same, telling why the line of number `watched` has no effect, if it has none.
     async fn refresh_watching(&mut self, watched: Option<u64>) -> Result<(usize, Option<Rejection>), LedgerError> {
         let lines = self.ledger.read(self.state.next()).await?;
-        let mut refusal = None;
+        let mut rejection = None;
         for line in &lines {
             let outcome = self.state.apply(line);
             if Some(line.number) == watched {
-                refusal = outcome.err();
+                rejection = outcome.err();
             }
         }
-        Ok((lines.len(), refusal))
+        Ok((lines.len(), rejection))
     }
 
     /// Says something in the author's name; gives the number of the entry.
@@ -60,15 +60,15 @@ impl LedgerClient {
     pub async fn submit(
         &mut self,
         author: &Keypair,
-        statement: Operation,
+        operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         self.refresh().await?;
-        self.state.permits(author.peer(), &statement)?;
-        let number = self.ledger.append(author, statement, successor).await?;
+        self.state.permits(author.peer(), &operation)?;
+        let number = self.ledger.append(author, operation, successor).await?;
         match self.refresh_watching(Some(number)).await? {
             (_, None) => Ok(number),
-            (_, Some(refusal)) => Err(LedgerError::Overtaken { number, refusal }),
+            (_, Some(rejection)) => Err(LedgerError::Overtaken { number, rejection }),
         }
     }
 
@@ -136,8 +136,8 @@ impl LedgerClient {
         accounts: Option<Digest>,
     ) -> Result<u64, LedgerError> {
         self.refresh().await?;
-        let generation = self.state.council().generation.saturating_add(1);
-        let council = ValidatorSetChange { generation, members, threshold, accounts };
-        self.submit(validator, Operation::Validators(council), None).await
+        let generation = self.state.validator_set().generation.saturating_add(1);
+        let validator_set = ValidatorSetChange { generation, members, threshold, accounts };
+        self.submit(validator, Operation::Validators(validator_set), None).await
     }
 }

@@ -46,37 +46,39 @@ type LedgerCheck = Result<(), Violation>;
 /// The first promise that is broken; errors of the keeper count.
 pub async fn check_ledger_conformance(
     validators: &[LedgerParty; 3],
-    strangers: &[LedgerParty; 3],
+    unknown: &[LedgerParty; 3],
     spare: &Keypair,
     accounts: Option<Digest>,
 ) -> LedgerCheck {
     a_new_ledger_is_its_charter(validators).await?;
-    anybody_registers(strangers).await?;
-    secrets_are_refused(strangers).await?;
-    buckets_are_announced(strangers).await?;
-    a_key_rotates_with_its_own_consent(strangers, spare).await?;
-    a_member_leaves_and_returns(strangers).await?;
-    validators_and_nobody_else_post(validators, strangers).await?;
+    anybody_registers(unknown).await?;
+    secrets_are_refused(unknown).await?;
+    buckets_are_announced(unknown).await?;
+    a_key_rotates_with_its_own_consent(unknown, spare).await?;
+    a_member_leaves_and_returns(unknown).await?;
+    validators_and_nobody_else_post(validators, unknown).await?;
     checkpoints_are_agreed_on(validators).await?;
     enough_votes_change_the_validators(validators, accounts).await?;
-    state_is_a_fold(validators, strangers).await
+    state_is_a_fold(validators, unknown).await
 }
 
 async fn a_new_ledger_is_its_charter(validators: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "a new ledger is its charter";
     for party in validators {
         expect(law, party.ledger.read(0).await, Vec::new())?;
-        let council = &party.ledger.charter().council;
+        let validator_set = &party.ledger.genesis().validator_set;
         let members = validators.iter().map(LedgerParty::peer).collect();
-        require(law, council.members == members && council.threshold == 2, || format!("the charter has {council:?}"))?;
+        require(law, validator_set.members == members && validator_set.threshold == 2, || {
+            format!("the charter has {validator_set:?}")
+        })?;
     }
     Ok(())
 }
 
 /// All at once, so that they race for places.
-async fn anybody_registers(strangers: &[LedgerParty; 3]) -> LedgerCheck {
+async fn anybody_registers(unknown: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "anybody registers, in one order for all";
-    let numbers = join_all(strangers.iter().map(async |party| {
+    let numbers = join_all(unknown.iter().map(async |party| {
         let mut registry = party.registry();
         registry.register(&party.identity, None).await
     }));
@@ -84,22 +86,22 @@ async fn anybody_registers(strangers: &[LedgerParty; 3]) -> LedgerCheck {
         numbers.await.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| violation(law, error))?;
     numbers.sort_unstable();
     require(law, numbers == [0, 1, 2], || format!("three entries got numbers {numbers:?}"))?;
-    let state = state(law, &strangers[0]).await?;
-    for party in strangers {
+    let state = state(law, &unknown[0]).await?;
+    for party in unknown {
         require(law, state.is_member(party.peer()), || format!("{} is no member", party.peer()))?;
-        let refusal = Rejection::AlreadyMember { peer: party.peer() };
-        refuses(law, party.registry().register(&party.identity, None).await, &refusal)?;
+        let rejection = Rejection::AlreadyMember { peer: party.peer() };
+        refuses(law, party.registry().register(&party.identity, None).await, &rejection)?;
     }
     Ok(())
 }
 
-async fn secrets_are_refused(strangers: &[LedgerParty; 3]) -> LedgerCheck {
+async fn secrets_are_refused(unknown: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "secrets never enter a ledger";
-    let party = &strangers[0];
+    let party = &unknown[0];
     for url in ["s3://key:secret@bucket/prefix", "s3://bucket?secret=word", "memory://", "https://key@host/"] {
         let before = party.ledger.read(0).await.map_err(|error| violation(law, error))?;
-        let statement = Operation::Announce { bucket: Some(url.into()) };
-        match party.ledger.append(&party.identity, statement, None).await {
+        let operation = Operation::Announce { bucket: Some(url.into()) };
+        match party.ledger.append(&party.identity, operation, None).await {
             Err(LedgerError::Refused(Rejection::Bucket { .. })) => {}
             other => return broken(law, format!("announcing {url} gave {other:?}")),
         }
@@ -108,23 +110,23 @@ async fn secrets_are_refused(strangers: &[LedgerParty; 3]) -> LedgerCheck {
     Ok(())
 }
 
-async fn buckets_are_announced(strangers: &[LedgerParty; 3]) -> LedgerCheck {
+async fn buckets_are_announced(unknown: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "buckets are announced";
-    let party = &strangers[1];
+    let party = &unknown[1];
     let url = "s3://bucket/mine?endpoint=https://host.example&region=eu".to_owned();
     for bucket in [Some(url), None] {
         let announced = party.registry().announce(&party.identity, bucket.clone()).await;
         announced.map_err(|error| violation(law, error))?;
-        let state = state(law, &strangers[2]).await?;
+        let state = state(law, &unknown[2]).await?;
         let got = state.peers().get(&party.peer()).map(|record| record.bucket.clone());
         require(law, got == Some(bucket.clone()), || format!("announced {bucket:?}, read {got:?}"))?;
     }
     Ok(())
 }
 
-async fn a_key_rotates_with_its_own_consent(strangers: &[LedgerParty; 3], spare: &Keypair) -> LedgerCheck {
+async fn a_key_rotates_with_its_own_consent(unknown: &[LedgerParty; 3], spare: &Keypair) -> LedgerCheck {
     let law = "a key rotates with its own consent, and never comes back";
-    let (party, other) = (&strangers[0], &strangers[1]);
+    let (party, other) = (&unknown[0], &unknown[1]);
     let to = Operation::Rotate { to: spare.peer() };
     match party.ledger.append(&party.identity, to, Some(&other.identity)).await {
         Err(LedgerError::Refused(Rejection::NoConsent)) => {}
@@ -145,9 +147,9 @@ async fn a_key_rotates_with_its_own_consent(strangers: &[LedgerParty; 3], spare:
     refuses(law, party.registry().leave(&party.identity).await, &no_member)
 }
 
-async fn a_member_leaves_and_returns(strangers: &[LedgerParty; 3]) -> LedgerCheck {
+async fn a_member_leaves_and_returns(unknown: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "a member leaves and may return";
-    let party = &strangers[2];
+    let party = &unknown[2];
     party.registry().leave(&party.identity).await.map_err(|error| violation(law, error))?;
     require(law, !state(law, party).await?.is_member(party.peer()), || "it is still a member".into())?;
     let no_member = Rejection::NotMember { peer: party.peer() };
@@ -156,12 +158,12 @@ async fn a_member_leaves_and_returns(strangers: &[LedgerParty; 3]) -> LedgerChec
     require(law, state(law, party).await?.is_member(party.peer()), || "it did not return".into())
 }
 
-async fn validators_and_nobody_else_post(validators: &[LedgerParty; 3], strangers: &[LedgerParty; 3]) -> LedgerCheck {
+async fn validators_and_nobody_else_post(validators: &[LedgerParty; 3], unknown: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "validators post scores, once each, and enough of them agree";
     let scores = |text: &str| Scores { round: Round(4), verdict: Digest::of(text.as_bytes()), payouts: None };
-    let stranger = &strangers[1];
-    let refusal = Rejection::NotValidator { peer: stranger.peer() };
-    refuses(law, stranger.registry().post_scores(&stranger.identity, scores("right")).await, &refusal)?;
+    let outsider = &unknown[1];
+    let rejection = Rejection::NotValidator { peer: outsider.peer() };
+    refuses(law, outsider.registry().post_scores(&outsider.identity, scores("right")).await, &rejection)?;
     for (validator, text, agreed) in [
         (&validators[0], "right", None),
         (&validators[1], "wrong", None),
@@ -169,15 +171,15 @@ async fn validators_and_nobody_else_post(validators: &[LedgerParty; 3], stranger
     ] {
         let posted = validator.registry().post_scores(&validator.identity, scores(text)).await;
         posted.map_err(|error| violation(law, error))?;
-        let state = state(law, stranger).await?;
+        let state = state(law, outsider).await?;
         let said = state.scores().said(Round(4), validator.peer());
         require(law, said == Some(scores(text)), || format!("read {said:?}"))?;
         let got = state.scores().agreed(Round(4));
         require(law, got == agreed, || format!("agreed is {got:?}, not {agreed:?}"))?;
     }
     let validator = &validators[1];
-    let refusal = Rejection::AlreadySaid { validator: validator.peer(), round: Round(4) };
-    refuses(law, validator.registry().post_scores(&validator.identity, scores("right")).await, &refusal)
+    let rejection = Rejection::AlreadySaid { validator: validator.peer(), round: Round(4) };
+    refuses(law, validator.registry().post_scores(&validator.identity, scores("right")).await, &rejection)
 }
 
 async fn checkpoints_are_agreed_on(validators: &[LedgerParty; 3]) -> LedgerCheck {
@@ -199,20 +201,20 @@ async fn enough_votes_change_the_validators(validators: &[LedgerParty; 3], accou
     for (validator, generation) in [(first, 0), (second, 1)] {
         let voted = validator.registry().vote(&validator.identity, members.into(), 2, accounts).await;
         voted.map_err(|error| violation(law, error))?;
-        let got = state(law, third).await?.council().generation;
+        let got = state(law, third).await?.validator_set().generation;
         require(law, got == generation, || format!("validators have generation {got}, not {generation}"))?;
     }
-    let council = state(law, first).await?.council().clone();
-    require(law, council.members == members.into(), || format!("validators are {council:?}"))?;
-    let refusal = Rejection::NotValidator { peer: third.peer() };
-    refuses(law, third.registry().vote(&third.identity, members.into(), 2, accounts).await, &refusal)
+    let validator_set = state(law, first).await?.validator_set().clone();
+    require(law, validator_set.members == members.into(), || format!("validators are {validator_set:?}"))?;
+    let rejection = Rejection::NotValidator { peer: third.peer() };
+    refuses(law, third.registry().vote(&third.identity, members.into(), 2, accounts).await, &rejection)
 }
 
-async fn state_is_a_fold(validators: &[LedgerParty; 3], strangers: &[LedgerParty; 3]) -> LedgerCheck {
+async fn state_is_a_fold(validators: &[LedgerParty; 3], unknown: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "all readers fold the same lines to the same state";
-    let first = audit(strangers[0].ledger.as_ref(), None).await.map_err(|error| violation(law, error))?;
+    let first = audit(unknown[0].ledger.as_ref(), None).await.map_err(|error| violation(law, error))?;
     require(law, first.findings.is_empty(), || format!("{:?}", first.findings))?;
-    for party in validators.iter().chain(strangers) {
+    for party in validators.iter().chain(unknown) {
         let again = audit(party.ledger.as_ref(), first.head).await.map_err(|error| violation(law, error))?;
         require(law, again.findings.is_empty(), || format!("{:?}", again.findings))?;
         require(law, again.state == first.state && again.head == first.head, || "two readers differ".into())?;
@@ -233,7 +235,7 @@ async fn state(law: &'static str, party: &LedgerParty) -> Result<LedgerState, Vi
 
 fn refuses(law: &'static str, got: Result<u64, LedgerError>, expected: &Rejection) -> LedgerCheck {
     match got {
-        Err(LedgerError::Refused(refusal)) if refusal == *expected => Ok(()),
+        Err(LedgerError::Refused(rejection)) if rejection == *expected => Ok(()),
         got => broken(law, format!("expected `{expected}`, got {got:?}")),
     }
 }

@@ -35,7 +35,7 @@ impl EntryPosition {
 pub struct Entry {
     place: EntryPosition,
     author: PeerId,
-    statement: Operation,
+    operation: Operation,
     signature: Signature,
     consent: Option<Signature>,
 }
@@ -49,7 +49,8 @@ struct Signed {
     number: u64,
     after: Digest,
     author: PeerId,
-    statement: Operation,
+    #[serde(rename = "statement")]
+    operation: Operation,
 }
 
 /// The object as it is written.
@@ -107,18 +108,18 @@ impl Entry {
     pub fn seal(
         author: &Keypair,
         place: EntryPosition,
-        statement: Operation,
+        operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<Self, Rejection> {
-        statement.check()?;
-        let expected = if let Operation::Rotate { to } = &statement { Some(*to) } else { None };
+        operation.check()?;
+        let expected = if let Operation::Rotate { to } = &operation { Some(*to) } else { None };
         if successor.map(Keypair::peer) != expected {
             return Err(Rejection::NoConsent);
         }
-        let message = message(&place, author.peer(), &statement);
+        let message = message(&place, author.peer(), &operation);
         let signature = author.sign(Domain::Ledger, &message);
         let consent = successor.map(|successor| successor.sign(Domain::Ledger, &message));
-        Ok(Self { place, author: author.peer(), statement, signature, consent })
+        Ok(Self { place, author: author.peer(), operation, signature, consent })
     }
 
     /// An entry whose parts came one by one.
@@ -128,11 +129,11 @@ impl Entry {
     pub fn assemble(
         place: EntryPosition,
         author: PeerId,
-        statement: Operation,
+        operation: Operation,
         signature: Signature,
         consent: Option<Signature>,
     ) -> Result<Self, Rejection> {
-        let entry = Self { place, author, statement, signature, consent };
+        let entry = Self { place, author, operation, signature, consent };
         entry.check_signatures()?;
         Ok(entry)
     }
@@ -174,7 +175,7 @@ impl Entry {
         let entry = Self {
             place: EntryPosition { run: signed.run, number: signed.number, after: signed.after },
             author: signed.author,
-            statement: signed.statement,
+            operation: signed.operation,
             signature: signature.0,
             consent: consent.map(|consent| consent.0),
         };
@@ -185,24 +186,24 @@ impl Entry {
     }
 
     fn check_signatures(&self) -> Result<(), Rejection> {
-        let message = message(&self.place, self.author, &self.statement);
+        let message = message(&self.place, self.author, &self.operation);
         if !self.author.verify(Domain::Ledger, &message, &self.signature) {
             return Err(Rejection::BadSignature { author: self.author });
         }
-        let agrees = match (&self.statement, &self.consent) {
+        let agrees = match (&self.operation, &self.consent) {
             (Operation::Rotate { to }, Some(consent)) => to.verify(Domain::Ledger, &message, consent),
             (Operation::Rotate { .. }, None) | (_, Some(_)) => false,
             (_, None) => true,
         };
         match agrees {
-            true => self.statement.check(),
+            true => self.operation.check(),
             false => Err(Rejection::NoConsent),
         }
     }
 
     /// The one encoding: compact JSON and a line feed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let entry = signed(&self.place, self.author, &self.statement);
+        let entry = signed(&self.place, self.author, &self.operation);
         let consent = self.consent.map(SignatureText);
         let mut bytes = to_json(&EntryDocument { entry, signature: SignatureText(self.signature), consent });
         bytes.push(b'\n');
@@ -225,8 +226,8 @@ impl Entry {
     }
 
     /// What is said.
-    pub fn statement(&self) -> &Operation {
-        &self.statement
+    pub fn operation(&self) -> &Operation {
+        &self.operation
     }
 
     /// The author's signature.
@@ -240,14 +241,14 @@ impl Entry {
     }
 }
 
-fn signed(place: &EntryPosition, author: PeerId, statement: &Operation) -> Signed {
+fn signed(place: &EntryPosition, author: PeerId, operation: &Operation) -> Signed {
     let EntryPosition { run, number, after } = *place;
-    Signed { version: VERSION, run, number, after, author, statement: statement.clone() }
+    Signed { version: VERSION, run, number, after, author, operation: operation.clone() }
 }
 
 /// What is signed: the value of `entry`, byte for byte as it stands in the object.
-fn message(place: &EntryPosition, author: PeerId, statement: &Operation) -> Vec<u8> {
-    to_json(&signed(place, author, statement))
+fn message(place: &EntryPosition, author: PeerId, operation: &Operation) -> Vec<u8> {
+    to_json(&signed(place, author, operation))
 }
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {

@@ -17,8 +17,8 @@ pub enum LedgerError {
     #[error("the ledger would not count it: {0}")]
     Refused(#[from] Rejection),
     /// Written, but something that came before it took its effect away.
-    #[error("entry {number} was written, but has no effect: {refusal}")]
-    Overtaken { number: u64, refusal: Rejection },
+    #[error("entry {number} was written, but has no effect: {rejection}")]
+    Overtaken { number: u64, rejection: Rejection },
     /// Others wrote every time before us.
     #[error("{attempts} others wrote before us, one after the other")]
     Crowded { attempts: u32 },
@@ -47,7 +47,7 @@ impl LedgerError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Bucket(error) => return error.hint(),
-            Self::Refused(refusal) | Self::Overtaken { refusal, .. } => return refusal.hint(),
+            Self::Refused(rejection) | Self::Overtaken { rejection, .. } => return rejection.hint(),
             Self::Crowded { .. } => "try again in a minute",
             Self::Gap { .. } => "someone removed it: put the object back, or do not trust this ledger",
             Self::Keeper { is_passing: true, .. } => "check the address and the network, and try again",

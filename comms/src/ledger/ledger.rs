@@ -30,7 +30,7 @@ pub struct NumberedEntry {
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync {
     /// What the ledger began with.
-    fn charter(&self) -> &Genesis;
+    fn genesis(&self) -> &Genesis;
 
     /// The lines from number `since` on.
     ///
@@ -48,7 +48,7 @@ pub trait Ledger: Debug + Send + Sync {
     async fn append(
         &self,
         author: &Keypair,
-        statement: Operation,
+        operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError>;
 
@@ -63,8 +63,8 @@ pub trait Ledger: Debug + Send + Sync {
 
 #[async_trait]
 impl<L: Ledger + ?Sized> Ledger for Arc<L> {
-    fn charter(&self) -> &Genesis {
-        self.as_ref().charter()
+    fn genesis(&self) -> &Genesis {
+        self.as_ref().genesis()
     }
 
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
@@ -74,10 +74,10 @@ impl<L: Ledger + ?Sized> Ledger for Arc<L> {
     async fn append(
         &self,
         author: &Keypair,
-        statement: Operation,
+        operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
-        self.as_ref().append(author, statement, successor).await
+        self.as_ref().append(author, operation, successor).await
     }
 
     async fn gap(&self) -> Result<Option<(u64, u64)>, LedgerError> {

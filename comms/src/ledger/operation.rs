@@ -86,7 +86,7 @@ impl Operation {
                 DeltaLocation::check_url(url)
                     .map_err(|error| Rejection::Bucket { reason: error.to_string().chars().take(200).collect() })
             }
-            Self::Validators(council) => council.check(),
+            Self::Validators(validator_set) => validator_set.check(),
             _ => Ok(()),
         }
     }

@@ -9,15 +9,15 @@ use crate::primitives::{PeerId, Round};
 /// The newest signs of life of one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Liveness {
-    pub(crate) said_hello: bool,
+    pub(crate) requested_join: bool,
     pub(crate) heartbeat: Option<Round>,
-    pub(crate) farewell: Option<Round>,
+    pub(crate) leave_notice: Option<Round>,
 }
 
 impl Liveness {
     /// Whether the peer said farewell and was not heard of since.
     fn has_left(&self) -> bool {
-        self.farewell.is_some() && self.farewell >= self.heartbeat
+        self.leave_notice.is_some() && self.leave_notice >= self.heartbeat
     }
 }
 
@@ -32,9 +32,9 @@ impl Attendance {
             let Some(peer) = listed.key.owner() else { continue };
             let presence = self.0.entry(peer).or_default();
             match listed.key {
-                Key::Hello(_) => presence.said_hello = true,
+                Key::JoinRequest(_) => presence.requested_join = true,
                 Key::Heartbeat(_, round) => presence.heartbeat = presence.heartbeat.max(Some(round)),
-                Key::Farewell(_, round) => presence.farewell = presence.farewell.max(Some(round)),
+                Key::LeaveNotice(_, round) => presence.leave_notice = presence.leave_notice.max(Some(round)),
                 _ => {}
             }
         }
@@ -79,7 +79,7 @@ impl ActiveSet<'_> {
     }
 
     /// Whether a seated peer that was silent in this round keeps its seat.
-    pub(crate) fn keeps_seat(&self, peer: PeerId) -> bool {
+    pub(crate) fn keeps_slot(&self, peer: PeerId) -> bool {
         let was_silent =
             |manifest: &&Manifest| manifest.excluded().get(&peer).is_some_and(|reason| reason.is_silence());
         let before = self.history.iter().rev().take_while(was_silent).count();
@@ -89,20 +89,20 @@ impl ActiveSet<'_> {
     /// Who has no seat and wants one, ascending.
     ///
     /// A hello alone counts once: if it is all that was ever heard of the peer. Later a heartbeat has to ask.
-    pub(crate) fn applicants(&self, seated: &BTreeSet<PeerId>) -> Vec<PeerId> {
+    pub(crate) fn applicants(&self, active: &BTreeSet<PeerId>) -> Vec<PeerId> {
         let asks = |(peer, presence): &(PeerId, Liveness)| {
             let is_there = match presence.heartbeat {
                 Some(heartbeat) => heartbeat.next() >= Some(self.round),
                 None => !self.history.iter().any(|manifest| is_named(manifest, *peer)),
             };
-            presence.said_hello && is_there && !presence.has_left() && !seated.contains(peer)
+            presence.requested_join && is_there && !presence.has_left() && !active.contains(peer)
         };
         self.attendance.iter().filter(asks).map(|(peer, _)| peer).collect()
     }
 
     /// Whether somebody is there who has a seat.
-    pub(crate) fn is_played(&self, seated: &BTreeSet<PeerId>) -> bool {
-        seated.iter().any(|peer| self.attendance.of(*peer).heartbeat >= Some(self.round))
+    pub(crate) fn is_played(&self, active: &BTreeSet<PeerId>) -> bool {
+        active.iter().any(|peer| self.attendance.of(*peer).heartbeat >= Some(self.round))
     }
 }
 

@@ -22,13 +22,13 @@ impl Slot {
     ///
     /// Seats belong to all peers that `last` names, in ascending order, but those excluded as unknown.
     pub fn of(peer: PeerId, last: &Manifest) -> Option<Self> {
-        let is_seated = |(_, reason): &(&PeerId, &Exclusion)| **reason != Exclusion::UnknownPeer;
-        let has_seat = last.included().contains_key(&peer)
-            || last.excluded().get_key_value(&peer).is_some_and(|entry| is_seated(&entry));
-        let before = last.included().range(..peer).count() + last.excluded().range(..peer).filter(is_seated).count();
-        let all = last.included().len() + last.excluded().iter().filter(is_seated).count();
+        let is_active = |(_, reason): &(&PeerId, &Exclusion)| **reason != Exclusion::UnknownPeer;
+        let has_slot = last.included().contains_key(&peer)
+            || last.excluded().get_key_value(&peer).is_some_and(|entry| is_active(&entry));
+        let before = last.included().range(..peer).count() + last.excluded().range(..peer).filter(is_active).count();
+        let all = last.included().len() + last.excluded().iter().filter(is_active).count();
         // A manifest names at most 65,536 peers.
-        has_seat.then_some(Self { index: before as u32, of: all as u32 })
+        has_slot.then_some(Self { index: before as u32, of: all as u32 })
     }
 
     /// All seats of the round after the one that `last` decided.

@@ -209,7 +209,7 @@ impl Run {
             kind: Kind::Checkpoint,
             round: Some(round),
             base: None,
-            author: Author::Among(self.description().quorum.validators()),
+            author: Author::Among(self.description().validator_set.validators()),
             max_payload: CheckpointDescription::MAX_LENGTH,
         };
         let check = |object| {
@@ -238,7 +238,7 @@ impl Run {
     /// Refuses an identity whose manifests and checkpoints nobody would believe.
     pub(crate) fn check_validator(&self, identity: &Keypair) -> Result<(), CommsError> {
         match identity.peer() {
-            got if self.description().quorum.contains(got) => Ok(()),
+            got if self.description().validator_set.contains(got) => Ok(()),
             got => Err(CommsError::NotValidator { got }),
         }
     }

@@ -7,13 +7,13 @@
 //! | `ledger/NUMBER` | anyone | one entry of the ledger |
 //! | `rounds/ROUND/commitments/PEER` | peer | envelope: the digest of a delta that is still kept back |
 //! | `rounds/ROUND/deltas/PEER` | peer | envelope: what the peer learned in the round |
-//! | `rounds/ROUND/rolls/VALIDATOR` | validator | envelope: who committed in time, and the pledge of a secret |
+//! | `rounds/ROUND/commitment_lists/VALIDATOR` | validator | envelope: who committed in time, and the pledge of a secret |
 //! | `rounds/ROUND/verdicts/VALIDATOR` | validator | envelope: what was measured, and who is to be in |
 //! | `rounds/ROUND/votes/PROPOSER/VALIDATOR` | validator | envelope: whether it would sign the proposer's verdict |
 //! | `rounds/ROUND/manifest` | a validator | who is in, signed by as many validators as it takes |
 //! | `checkpoints/ROUND/description` | a validator | envelope: weights at the start of the round, by parts |
 //! | `checkpoints/ROUND/parts/DIGEST` | a validator | the parts |
-//! | `peers/PEER/hello` | peer | envelope: wants to take part |
+//! | `peers/PEER/join_request` | peer | envelope: wants to take part |
 //! | `peers/PEER/heartbeats/ROUND` | peer | envelope: was alive in the round |
 //! | `peers/PEER/farewells/ROUND` | peer | envelope: leaves after the round |
 //! | `probe/DIGEST` | anyone | nothing of worth: tells what the store can do |
@@ -49,7 +49,7 @@ pub enum Key {
     /// The decision on a round.
     Manifest(Round),
     /// Who committed in time, as one validator saw it.
-    Roll(Round, PeerId),
+    CommitmentList(Round, PeerId),
     /// What one validator proposes for a round.
     Verdict(Round, PeerId),
     /// What the second of two validators says of the first one's verdict.
@@ -59,11 +59,11 @@ pub enum Key {
     /// Something that the checkpoint's description names.
     CheckpointPart(Round, Digest),
     /// A peer that wants to take part.
-    Hello(PeerId),
+    JoinRequest(PeerId),
     /// A sign of life.
     Heartbeat(PeerId, Round),
     /// The end of a peer's part.
-    Farewell(PeerId, Round),
+    LeaveNotice(PeerId, Round),
     /// An object that tells what the store can do.
     Probe(Digest),
 }
@@ -74,12 +74,12 @@ impl Key {
         match *self {
             Self::Commitment(_, peer)
             | Self::Delta(_, peer)
-            | Self::Roll(_, peer)
+            | Self::CommitmentList(_, peer)
             | Self::Verdict(_, peer)
             | Self::Vote(_, _, peer)
-            | Self::Hello(peer)
+            | Self::JoinRequest(peer)
             | Self::Heartbeat(peer, _)
-            | Self::Farewell(peer, _) => Some(peer),
+            | Self::LeaveNotice(peer, _) => Some(peer),
             _ => None,
         }
     }
@@ -98,14 +98,14 @@ impl Key {
             Self::CheckpointDescription(round) => (0, round.0.into(), none, 0, 0, none, none),
             Self::CheckpointPart(round, digest) => (0, round.0.into(), none, 1, 0, digest.as_bytes(), none),
             Self::LedgerEntry(number) => (1, *number, none, 0, 0, none, none),
-            Self::Farewell(peer, round) => (2, 0, peer.as_bytes(), 0, round.0, none, none),
+            Self::LeaveNotice(peer, round) => (2, 0, peer.as_bytes(), 0, round.0, none, none),
             Self::Heartbeat(peer, round) => (2, 0, peer.as_bytes(), 1, round.0, none, none),
-            Self::Hello(peer) => (2, 0, peer.as_bytes(), 2, 0, none, none),
+            Self::JoinRequest(peer) => (2, 0, peer.as_bytes(), 2, 0, none, none),
             Self::Probe(digest) => (3, 0, none, 0, 0, digest.as_bytes(), none),
             Self::Commitment(round, peer) => (4, round.0.into(), none, 0, 0, peer.as_bytes(), none),
             Self::Delta(round, peer) => (4, round.0.into(), none, 1, 0, peer.as_bytes(), none),
             Self::Manifest(round) => (4, round.0.into(), none, 2, 0, none, none),
-            Self::Roll(round, peer) => (4, round.0.into(), none, 3, 0, peer.as_bytes(), none),
+            Self::CommitmentList(round, peer) => (4, round.0.into(), none, 3, 0, peer.as_bytes(), none),
             Self::Verdict(round, peer) => (4, round.0.into(), none, 4, 0, peer.as_bytes(), none),
             Self::Vote(round, proposer, peer) => (4, round.0.into(), none, 5, 0, proposer.as_bytes(), peer.as_bytes()),
             Self::RunDescription => (5, 0, none, 0, 0, none, none),
@@ -136,14 +136,14 @@ impl fmt::Display for Key {
             Self::Commitment(round, peer) => write!(formatter, "rounds/{:010}/commitments/{peer}", round.0),
             Self::Delta(round, peer) => write!(formatter, "rounds/{:010}/deltas/{peer}", round.0),
             Self::Manifest(round) => write!(formatter, "rounds/{:010}/manifest", round.0),
-            Self::Roll(round, peer) => write!(formatter, "rounds/{:010}/rolls/{peer}", round.0),
+            Self::CommitmentList(round, peer) => write!(formatter, "rounds/{:010}/rolls/{peer}", round.0),
             Self::Verdict(round, peer) => write!(formatter, "rounds/{:010}/verdicts/{peer}", round.0),
             Self::Vote(round, proposer, peer) => write!(formatter, "rounds/{:010}/votes/{proposer}/{peer}", round.0),
             Self::CheckpointDescription(round) => write!(formatter, "checkpoints/{:010}/description", round.0),
             Self::CheckpointPart(round, digest) => write!(formatter, "checkpoints/{:010}/parts/{digest}", round.0),
-            Self::Hello(peer) => write!(formatter, "peers/{peer}/hello"),
+            Self::JoinRequest(peer) => write!(formatter, "peers/{peer}/hello"),
             Self::Heartbeat(peer, round) => write!(formatter, "peers/{peer}/heartbeats/{:010}", round.0),
-            Self::Farewell(peer, round) => write!(formatter, "peers/{peer}/farewells/{:010}", round.0),
+            Self::LeaveNotice(peer, round) => write!(formatter, "peers/{peer}/farewells/{:010}", round.0),
             Self::Probe(digest) => write!(formatter, "probe/{digest}"),
         }
     }
@@ -170,9 +170,9 @@ fn parse(text: &str) -> Option<Key> {
         ("checkpoints", round, Some("parts"), Some(digest)) => {
             Key::CheckpointPart(parse_round(round)?, digest.parse().ok()?)
         }
-        ("peers", peer, Some("hello"), None) => Key::Hello(peer.parse().ok()?),
+        ("peers", peer, Some("hello"), None) => Key::JoinRequest(peer.parse().ok()?),
         ("peers", peer, Some("heartbeats"), Some(round)) => Key::Heartbeat(peer.parse().ok()?, parse_round(round)?),
-        ("peers", peer, Some("farewells"), Some(round)) => Key::Farewell(peer.parse().ok()?, parse_round(round)?),
+        ("peers", peer, Some("farewells"), Some(round)) => Key::LeaveNotice(peer.parse().ok()?, parse_round(round)?),
         ("probe", digest, None, None) => Key::Probe(digest.parse().ok()?),
         _ => return None,
     };
@@ -184,7 +184,7 @@ fn parse_of_round(round: Round, folder: &str, rest: &str) -> Option<Key> {
     let key = match folder {
         "commitments" => Key::Commitment(round, rest.parse().ok()?),
         "deltas" => Key::Delta(round, rest.parse().ok()?),
-        "rolls" => Key::Roll(round, rest.parse().ok()?),
+        "rolls" => Key::CommitmentList(round, rest.parse().ok()?),
         "verdicts" => Key::Verdict(round, rest.parse().ok()?),
         "votes" => {
             let (proposer, peer) = rest.split_once('/')?;
@@ -219,7 +219,7 @@ pub enum Prefix {
     /// The deltas of one round.
     Deltas(Round),
     /// The rolls of one round.
-    Rolls(Round),
+    CommitmentLists(Round),
     /// The verdicts of one round.
     Verdicts(Round),
     /// The votes of one round.
@@ -243,16 +243,16 @@ impl Prefix {
             (Self::Run, Key::RunDescription | Key::RunPart(_)) => true,
             (Self::Ledger, Key::LedgerEntry(_)) => true,
             (Self::Rounds, Key::Commitment(..) | Key::Delta(..) | Key::Manifest(_)) => true,
-            (Self::Rounds, Key::Roll(..) | Key::Verdict(..) | Key::Vote(..)) => true,
+            (Self::Rounds, Key::CommitmentList(..) | Key::Verdict(..) | Key::Vote(..)) => true,
             (Self::Commitments(round), Key::Commitment(of, _)) => round == of,
             (Self::Deltas(round), Key::Delta(of, _)) => round == of,
-            (Self::Rolls(round), Key::Roll(of, _)) => round == of,
+            (Self::CommitmentLists(round), Key::CommitmentList(of, _)) => round == of,
             (Self::Verdicts(round), Key::Verdict(of, _)) => round == of,
             (Self::Votes(round), Key::Vote(of, ..)) => round == of,
             (Self::Checkpoints, Key::CheckpointDescription(_) | Key::CheckpointPart(..)) => true,
             (Self::Checkpoint(round), Key::CheckpointDescription(of) | Key::CheckpointPart(of, _)) => round == of,
-            (Self::Peers, Key::Hello(_) | Key::Heartbeat(..) | Key::Farewell(..)) => true,
-            (Self::Peer(peer), Key::Hello(of) | Key::Heartbeat(of, _) | Key::Farewell(of, _)) => peer == of,
+            (Self::Peers, Key::JoinRequest(_) | Key::Heartbeat(..) | Key::LeaveNotice(..)) => true,
+            (Self::Peer(peer), Key::JoinRequest(of) | Key::Heartbeat(of, _) | Key::LeaveNotice(of, _)) => peer == of,
             (Self::Probes, Key::Probe(_)) => true,
             _ => false,
         }
@@ -268,13 +268,13 @@ impl Prefix {
             Self::Rounds => Key::Commitment(Round::FIRST, nobody),
             Self::Commitments(round) => Key::Commitment(round, nobody),
             Self::Deltas(round) => Key::Delta(round, nobody),
-            Self::Rolls(round) => Key::Roll(round, nobody),
+            Self::CommitmentLists(round) => Key::CommitmentList(round, nobody),
             Self::Verdicts(round) => Key::Verdict(round, nobody),
             Self::Votes(round) => Key::Vote(round, nobody, nobody),
             Self::Checkpoints => Key::CheckpointDescription(Round::FIRST),
             Self::Checkpoint(round) => Key::CheckpointDescription(round),
-            Self::Peers => Key::Farewell(nobody, Round::FIRST),
-            Self::Peer(peer) => Key::Farewell(peer, Round::FIRST),
+            Self::Peers => Key::LeaveNotice(nobody, Round::FIRST),
+            Self::Peer(peer) => Key::LeaveNotice(peer, Round::FIRST),
             Self::Probes => Key::Probe(nothing),
         }
     }
@@ -288,7 +288,7 @@ impl fmt::Display for Prefix {
             Self::Rounds => formatter.write_str("rounds"),
             Self::Commitments(round) => write!(formatter, "rounds/{:010}/commitments", round.0),
             Self::Deltas(round) => write!(formatter, "rounds/{:010}/deltas", round.0),
-            Self::Rolls(round) => write!(formatter, "rounds/{:010}/rolls", round.0),
+            Self::CommitmentLists(round) => write!(formatter, "rounds/{:010}/rolls", round.0),
             Self::Verdicts(round) => write!(formatter, "rounds/{:010}/verdicts", round.0),
             Self::Votes(round) => write!(formatter, "rounds/{:010}/votes", round.0),
             Self::Checkpoints => formatter.write_str("checkpoints"),
@@ -315,14 +315,14 @@ mod tests {
                 Key::Commitment(round, peer),
                 Key::Delta(round, peer),
                 Key::Manifest(round),
-                Key::Roll(round, peer),
+                Key::CommitmentList(round, peer),
                 Key::Verdict(round, peer),
                 Key::Vote(round, peer, PeerId::from_bytes([0x5a; 32])),
                 Key::CheckpointDescription(round),
                 Key::CheckpointPart(round, digest),
-                Key::Hello(peer),
+                Key::JoinRequest(peer),
                 Key::Heartbeat(peer, round),
-                Key::Farewell(peer, round),
+                Key::LeaveNotice(peer, round),
                 Key::Probe(digest),
             ]
         });
@@ -381,7 +381,7 @@ mod tests {
         assert!(Prefix::Deltas(Round(1)).contains(&Key::Delta(Round(1), peer)));
         assert!(!Prefix::Deltas(Round(1)).contains(&Key::Manifest(Round(1))));
         assert!(!Prefix::Deltas(Round(1)).contains(&Key::Delta(Round(11), peer)));
-        assert!(Prefix::Peer(peer).contains(&Key::Hello(peer)));
+        assert!(Prefix::Peer(peer).contains(&Key::JoinRequest(peer)));
         assert!(!Prefix::Peers.contains(&Key::RunDescription));
     }
 }

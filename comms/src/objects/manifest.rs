@@ -52,7 +52,7 @@ pub struct ManifestBasis {
 pub enum ManifestError {
     /// Somebody signed who is no validator.
     #[error("manifest of {round} is signed by {}, who is no validator", signer.short())]
-    Stranger {
+    UnknownPeer {
         /// The round.
         round: Round,
         /// Who signed.
@@ -140,7 +140,7 @@ impl ManifestError {
 pub struct Manifest {
     round: Round,
     previous: Lineage,
-    grounds: ManifestBasis,
+    basis: ManifestBasis,
     outer: OuterSettings,
     included: Arc<BTreeMap<PeerId, DeltaRef>>,
     excluded: Arc<BTreeMap<PeerId, Exclusion>>,
@@ -154,7 +154,7 @@ impl Manifest {
     pub fn new(
         round: Round,
         previous: Lineage,
-        grounds: ManifestBasis,
+        basis: ManifestBasis,
         outer: OuterSettings,
         included: BTreeMap<PeerId, DeltaRef>,
         excluded: BTreeMap<PeerId, Exclusion>,
@@ -169,7 +169,7 @@ impl Manifest {
         if excluded.keys().any(|peer| included.contains_key(peer)) {
             return malformed("a peer is both included and excluded");
         }
-        Ok(Self { round, previous, grounds, outer, included: included.into(), excluded: excluded.into() })
+        Ok(Self { round, previous, basis, outer, included: included.into(), excluded: excluded.into() })
     }
 
     /// The round that was decided.
@@ -183,8 +183,8 @@ impl Manifest {
     }
 
     /// Whose verdict it follows from, and which weights it leads to.
-    pub fn grounds(&self) -> &ManifestBasis {
-        &self.grounds
+    pub fn basis(&self) -> &ManifestBasis {
+        &self.basis
     }
 
     /// How the deltas are applied.
@@ -209,7 +209,7 @@ impl Manifest {
 
     /// The lineage of the weights that the round ends with.
     pub fn lineage(&self) -> Lineage {
-        let deltas = self.included.iter().map(|(peer, inclusion)| (peer, &inclusion.digest));
+        let deltas = self.included.iter().map(|(peer, delta_ref)| (peer, &delta_ref.digest));
         self.previous.after(self.round, deltas, &self.outer)
     }
 
@@ -226,15 +226,15 @@ impl Manifest {
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.round.0.to_le_bytes());
         bytes.extend(self.previous.digest().as_bytes());
-        bytes.extend(self.grounds.proposer.as_bytes());
-        bytes.extend(self.grounds.verdict.as_bytes());
-        bytes.extend(self.grounds.weights.as_bytes());
+        bytes.extend(self.basis.proposer.as_bytes());
+        bytes.extend(self.basis.verdict.as_bytes());
+        bytes.extend(self.basis.weights.as_bytes());
         bytes.extend(self.outer.to_bytes());
         bytes.extend((self.included.len() as u32).to_le_bytes());
         bytes.extend((self.excluded.len() as u32).to_le_bytes());
-        for (peer, inclusion) in self.included.iter() {
+        for (peer, delta_ref) in self.included.iter() {
             bytes.extend(peer.as_bytes());
-            bytes.extend(inclusion.to_bytes());
+            bytes.extend(delta_ref.to_bytes());
         }
         for (peer, exclusion) in self.excluded.iter() {
             bytes.extend(peer.as_bytes());
@@ -278,12 +278,12 @@ impl ManifestDecoder<'_, '_> {
         let round = Round(self.or_cut(|fields| fields.u32())?);
         let previous = self.lineage()?;
         let proposer = PeerId::from_bytes(self.or_cut(|fields| fields.take())?);
-        let grounds = ManifestBasis { proposer, verdict: self.digest()?, weights: self.digest()? };
+        let basis = ManifestBasis { proposer, verdict: self.digest()?, weights: self.digest()? };
         let outer = OuterSettings::parse(self.fields)
             .ok_or(ManifestError::Malformed { reason: "its outer settings are invalid" })?;
         let (included, excluded) = self.lists()?;
         let claimed = self.lineage()?;
-        Ok((Manifest::new(round, previous, grounds, outer, included, excluded)?, claimed))
+        Ok((Manifest::new(round, previous, basis, outer, included, excluded)?, claimed))
     }
 
     fn lists(&mut self) -> Result<ManifestLists, ManifestError> {
@@ -296,7 +296,7 @@ impl ManifestDecoder<'_, '_> {
         if self.fields.left() != num_included * INCLUSION_LENGTH + num_excluded * EXCLUSION_LENGTH + 32 {
             return Err(ManifestError::Malformed { reason: "its length does not fit its counts" });
         }
-        Ok((self.peers(num_included, Self::inclusion)?, self.peers(num_excluded, Self::exclusion)?))
+        Ok((self.peers(num_included, Self::delta_ref)?, self.peers(num_excluded, Self::exclusion)?))
     }
 
     /// A list by peers, which stand in strictly ascending order.
@@ -317,7 +317,7 @@ impl ManifestDecoder<'_, '_> {
         Ok(list.into_iter().collect())
     }
 
-    fn inclusion(&mut self) -> Result<DeltaRef, ManifestError> {
+    fn delta_ref(&mut self) -> Result<DeltaRef, ManifestError> {
         self.or_cut(DeltaRef::cut)
     }
 

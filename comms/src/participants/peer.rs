@@ -38,7 +38,7 @@ impl PeerClient {
 
     /// Delivers into a bucket of the peer's own, under the same keys; all else goes into the run's.
     ///
-    /// Others look there only if the peer said [`hello_from`](Self::hello_from) there. Nobody but the peer removes what it
+    /// Others look there only if the peer said [`join_request_from`](Self::join_request_from) there. Nobody but the peer removes what it
     /// delivered; it may do so once the run's checkpoints are newer.
     #[must_use]
     pub fn with_bucket(self, own: Arc<dyn Bucket>) -> Self {
@@ -57,8 +57,8 @@ impl PeerClient {
     ///
     /// # Errors
     /// [`CommsError::Taken`] if something else lies there, or what the bucket says.
-    pub async fn hello(&self) -> Result<(), CommsError> {
-        self.greet(Bytes::new()).await
+    pub async fn join_request(&self) -> Result<(), CommsError> {
+        self.publish_join_request(Bytes::new()).await
     }
 
     /// Asks to take part and announces, for the whole run, that the peer's deltas lie in its own bucket at `url`.
@@ -68,16 +68,16 @@ impl PeerClient {
     ///
     /// # Errors
     /// [`BucketError::InvalidUrl`](crate::bucket::BucketError::InvalidUrl) for no bucket that others could reach, one of more than
-    /// 512 bytes, or one with keys in it; else those of [`hello`](Self::hello).
-    pub async fn hello_from(&self, url: &str) -> Result<(), CommsError> {
+    /// 512 bytes, or one with keys in it; else those of [`join_request`](Self::join_request).
+    pub async fn join_request_from(&self, url: &str) -> Result<(), CommsError> {
         DeltaLocation::check_url(url)?;
-        self.greet(Bytes::copy_from_slice(url.as_bytes())).await
+        self.publish_join_request(Bytes::copy_from_slice(url.as_bytes())).await
     }
 
-    async fn greet(&self, residence: Bytes) -> Result<(), CommsError> {
-        let key = Key::Hello(self.peer());
+    async fn publish_join_request(&self, delta_location: Bytes) -> Result<(), CommsError> {
+        let key = Key::JoinRequest(self.peer());
         let base = Lineage::genesis(self.run.id());
-        match self.put(&key, Kind::Hello, Round::FIRST, base, residence).await? {
+        match self.put(&key, Kind::JoinRequest, Round::FIRST, base, delta_location).await? {
             true => Ok(()),
             false => Err(CommsError::Taken { what: key.to_string() }),
         }
@@ -96,8 +96,8 @@ impl PeerClient {
     ///
     /// # Errors
     /// What the bucket says.
-    pub async fn farewell(&self, round: Round, base: Lineage) -> Result<(), CommsError> {
-        self.put(&Key::Farewell(self.peer(), round), Kind::Farewell, round, base, Bytes::new()).await.map(drop)
+    pub async fn leave_notice(&self, round: Round, base: Lineage) -> Result<(), CommsError> {
+        self.put(&Key::LeaveNotice(self.peer(), round), Kind::LeaveNotice, round, base, Bytes::new()).await.map(drop)
     }
 
     /// Binds the peer to what it learned in `round` from weights of lineage `base`; the delta itself stays secret until it
@@ -121,9 +121,9 @@ impl PeerClient {
     /// # Errors
     /// What the bucket says.
     pub async fn may_reveal(&self, round: Round, base: Lineage) -> Result<bool, CommsError> {
-        let mut rolls = CommitmentLists::default();
-        self.run.look_for_rolls(round, base, &mut rolls).await?;
-        Ok(rolls.are_enough(&self.run.description().quorum))
+        let mut commitment_lists = CommitmentLists::default();
+        self.run.poll_commitment_lists(round, base, &mut commitment_lists).await?;
+        Ok(commitment_lists.are_enough(&self.run.description().validator_set))
     }
 
     /// Delivers what was learned in `round` from weights of lineage `base`, for all to see.

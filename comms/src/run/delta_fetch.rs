@@ -30,26 +30,26 @@ const VISITS: usize = 64;
 
 impl Run {
     /// Where `peer` keeps its deltas; nothing unless there is a hello of this run that the peer itself wrote.
-    pub(crate) async fn residence(&self, peer: PeerId) -> Result<Option<DeltaLocation>, CommsError> {
-        if let Some(known) = self.residences().get(peer) {
+    pub(crate) async fn delta_location(&self, peer: PeerId) -> Result<Option<DeltaLocation>, CommsError> {
+        if let Some(known) = self.peer_buckets().get(peer) {
             return Ok(Some(known));
         }
-        let residence = self.read_hello(peer).await?;
-        residence.iter().for_each(|residence| self.residences().note(peer, residence));
-        Ok(residence)
+        let delta_location = self.read_join_request(peer).await?;
+        delta_location.iter().for_each(|delta_location| self.peer_buckets().note(peer, delta_location));
+        Ok(delta_location)
     }
 
-    async fn read_hello(&self, peer: PeerId) -> Result<Option<DeltaLocation>, CommsError> {
+    async fn read_join_request(&self, peer: PeerId) -> Result<Option<DeltaLocation>, CommsError> {
         let expectation = Expectation {
             run: self.id(),
-            kind: Kind::Hello,
+            kind: Kind::JoinRequest,
             round: Some(Round::FIRST),
             base: Some(Lineage::genesis(self.id())),
             author: Author::Is(peer),
             max_payload: DeltaLocation::MAX_URL as u64,
         };
         let check = |object| Ok(DeltaLocation::parse(Envelope::open(&object, &expectation)?.payload()));
-        match self.fetch(&Key::Hello(peer), expectation.max_object(), check).await {
+        match self.fetch(&Key::JoinRequest(peer), expectation.max_object(), check).await {
             Err(CommsError::Envelope(_) | CommsError::Bucket(BucketError::TooLarge { .. })) => Ok(None),
             Err(error) if error.is_absence() => Ok(None),
             outcome => outcome,
@@ -59,22 +59,22 @@ impl Run {
     /// The bucket that holds the deltas of `peer`.
     ///
     /// # Errors
-    /// [`CommsError::NoWay`] without an opener, [`CommsError::Away`] if that refuses, or what the run's bucket says.
+    /// [`CommsError::CannotOpenBucket`] without an opener, [`CommsError::BucketUnreachable`] if that refuses, or what the run's bucket says.
     pub(crate) async fn bucket_of(&self, peer: PeerId) -> Result<Arc<dyn Bucket>, CommsError> {
-        match self.residence(peer).await? {
-            Some(DeltaLocation::Own(url)) => self.residences().open(peer, &url),
+        match self.delta_location(peer).await? {
+            Some(DeltaLocation::Own(url)) => self.peer_buckets().open(peer, &url),
             Some(DeltaLocation::Shared) | None => Ok(self.bucket().clone()),
         }
     }
 
     async fn has_own_bucket(&self, peer: PeerId) -> Result<bool, CommsError> {
-        Ok(matches!(self.residence(peer).await?, Some(DeltaLocation::Own(_))))
+        Ok(matches!(self.delta_location(peer).await?, Some(DeltaLocation::Own(_))))
     }
 
     /// What `check` makes of a delta, wherever it lies.
     ///
     /// # Errors
-    /// Those of [`bucket_of`](Self::bucket_of); [`CommsError::Away`] for what a peer's own bucket says, but that the delta
+    /// Those of [`bucket_of`](Self::bucket_of); [`CommsError::BucketUnreachable`] for what a peer's own bucket says, but that the delta
     /// is absent or too large; else what the run's bucket says, or the last refusal.
     pub(crate) async fn fetch_delta<T>(
         &self,
@@ -87,7 +87,7 @@ impl Run {
         match fetch(bucket.as_ref(), self.clock().as_ref(), &Key::Delta(round, peer), limit, check).await {
             Err(CommsError::Bucket(source)) if !Arc::ptr_eq(&bucket, self.bucket()) => Err(match source {
                 BucketError::NotFound { .. } | BucketError::TooLarge { .. } => source.into(),
-                source => CommsError::Away { peer, source },
+                source => CommsError::BucketUnreachable { peer, source },
             }),
             outcome => outcome,
         }
@@ -108,7 +108,7 @@ impl Run {
         }
         let limit = REACH + Duration::from_secs(length / SLOWEST);
         let timed_out = || BucketError::TimedOut { what: Key::Delta(round, peer).to_string(), limit };
-        let away = || Err(CommsError::Away { peer, source: timed_out() });
+        let away = || Err(CommsError::BucketUnreachable { peer, source: timed_out() });
         within(self.clock().as_ref(), limit, delta).await.unwrap_or_else(away)
     }
 

@@ -23,7 +23,8 @@ pub struct Description {
     /// What people call the run.
     pub name: String,
     /// Whose manifests and checkpoints count, and how many must agree.
-    pub quorum: ValidatorSet,
+    #[serde(rename = "quorum")]
+    pub validator_set: ValidatorSet,
     /// What all randomness of the run comes from.
     pub seed: u64,
     /// The digest of the weights before round 0.
@@ -157,8 +158,8 @@ impl Description {
         if let Some((name, reason)) = self.parts.keys().find_map(|name| Some((name, part_name::problem(name)?))) {
             return Err(invalid("parts", format!("{name:?}"), reason));
         }
-        if !self.quorum.is_valid() {
-            let got = format!("{} of {}", self.quorum.threshold(), self.quorum.validators().len());
+        if !self.validator_set.is_valid() {
+            let got = format!("{} of {}", self.validator_set.threshold(), self.validator_set.validators().len());
             let reason = "there are 1 to 64 validators, of which more than half must agree";
             return Err(invalid("quorum", got, reason));
         }

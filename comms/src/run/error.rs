@@ -69,10 +69,10 @@ pub enum CommsError {
     Taken { what: String },
     /// The peer keeps its deltas in a bucket of its own, and nobody told how to open that.
     #[error("no way to the bucket of {} at {url}", peer.short())]
-    NoWay { peer: PeerId, url: String },
+    CannotOpenBucket { peer: PeerId, url: String },
     /// A peer's own bucket cannot be opened or read.
     #[error("the bucket of {} is out of reach", peer.short())]
-    Away {
+    BucketUnreachable {
         peer: PeerId,
         #[source]
         source: BucketError,
@@ -116,8 +116,10 @@ impl CommsError {
             Self::DeltaGone { .. } => "start again from the newest checkpoint of the run",
             Self::CheckpointGone { .. } => "list the checkpoints again and take the newest",
             Self::Taken { .. } => "check that no second process uses the peer's key, or take part with a new one",
-            Self::NoWay { .. } => "allow buckets of peers to be opened, or start again from a newer checkpoint",
-            Self::Away { .. } => "try again; if it stays so, its peer must let everybody read it",
+            Self::CannotOpenBucket { .. } => {
+                "allow buckets of peers to be opened, or start again from a newer checkpoint"
+            }
+            Self::BucketUnreachable { .. } => "try again; if it stays so, its peer must let everybody read it",
             Self::NotValidator { .. } => "validate with a key that the run's description names",
             Self::Verdict { .. } => "its proposer has to answer for it",
             Self::Examination { .. } => "start the validator again; it goes on where it was",
@@ -145,7 +147,7 @@ impl CommsError {
     /// changed since.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Bucket(error) | Self::Away { source: error, .. } => {
+            Self::Bucket(error) | Self::BucketUnreachable { source: error, .. } => {
                 error.is_transient() || matches!(error, BucketError::GaveUp { .. })
             }
             Self::CheckpointGone { .. } => true,

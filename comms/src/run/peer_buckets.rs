@@ -69,8 +69,8 @@ impl PeerBuckets {
     }
 
     /// Remembers what a hello says, which never changes.
-    pub(crate) fn note(&self, peer: PeerId, residence: &DeltaLocation) {
-        lock(&self.known).insert(peer, residence.clone());
+    pub(crate) fn note(&self, peer: PeerId, delta_location: &DeltaLocation) {
+        lock(&self.known).insert(peer, delta_location.clone());
     }
 
     /// The bucket of a peer at `url`; what cannot be opened is tried again the next time.
@@ -78,8 +78,8 @@ impl PeerBuckets {
         if let Some(bucket) = lock(&self.open).get(&peer) {
             return Ok(bucket.clone());
         }
-        let opener = self.opener.as_ref().ok_or_else(|| CommsError::NoWay { peer, url: url.into() })?;
-        let bucket = opener(url).map_err(|source| CommsError::Away { peer, source })?;
+        let opener = self.opener.as_ref().ok_or_else(|| CommsError::CannotOpenBucket { peer, url: url.into() })?;
+        let bucket = opener(url).map_err(|source| CommsError::BucketUnreachable { peer, source })?;
         lock(&self.open).insert(peer, bucket.clone());
         Ok(bucket)
     }

@@ -26,26 +26,27 @@ impl Run {
         Commitment::parse(&payload).ok_or_else(|| unreadable(round, "commitment", peer))
     }
 
-    /// Takes in the rolls of a round that starts from `base` that are not in `rolls` yet; what is no roll of a validator
+    /// Takes in the rolls of a round that starts from `base` that are not in `commitment_lists` yet; what is no roll of a validator
     /// is left out.
     ///
     /// # Errors
     /// What the bucket says.
-    pub async fn look_for_rolls(
+    pub async fn poll_commitment_lists(
         &self,
         round: Round,
         base: Lineage,
-        rolls: &mut CommitmentLists,
+        commitment_lists: &mut CommitmentLists,
     ) -> Result<(), CommsError> {
-        let listing = self.bucket().list(&Prefix::Rolls(round), None).await?;
+        let listing = self.bucket().list(&Prefix::CommitmentLists(round), None).await?;
         let validators = listing.iter().filter_map(|listed| listed.key.owner());
-        let quorum = &self.description().quorum;
-        let unknown = validators.filter(|peer| quorum.contains(*peer) && rolls.of(*peer).is_none());
-        let fetches: Vec<_> = unknown.map(|peer| async move { (peer, self.roll(round, base, peer).await) }).collect();
+        let validator_set = &self.description().validator_set;
+        let unknown = validators.filter(|peer| validator_set.contains(*peer) && commitment_lists.of(*peer).is_none());
+        let fetches: Vec<_> =
+            unknown.map(|peer| async move { (peer, self.commitment_list(round, base, peer).await) }).collect();
         let arrivals: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
         for (validator, arrival) in arrivals {
-            if let Some(roll) = readable(arrival)? {
-                rolls.0.insert(validator, roll);
+            if let Some(commitment_list) = readable(arrival)? {
+                commitment_lists.0.insert(validator, commitment_list);
             }
         }
         Ok(())
@@ -55,16 +56,22 @@ impl Run {
     ///
     /// # Errors
     /// What is wrong with the object, or what the bucket says.
-    pub async fn roll(
+    pub async fn commitment_list(
         &self,
         round: Round,
         base: Lineage,
         validator: PeerId,
     ) -> Result<(Digest, CommitmentList), CommsError> {
-        let payload =
-            self.said(Kind::Roll, (round, base), &Key::Roll(round, validator), CommitmentList::MAX_LENGTH).await?;
-        let roll = CommitmentList::parse(&payload).ok_or_else(|| unreadable(round, "roll", validator))?;
-        Ok((Digest::of(&payload), roll))
+        let payload = self
+            .said(
+                Kind::CommitmentList,
+                (round, base),
+                &Key::CommitmentList(round, validator),
+                CommitmentList::MAX_LENGTH,
+            )
+            .await?;
+        let commitment_list = CommitmentList::parse(&payload).ok_or_else(|| unreadable(round, "roll", validator))?;
+        Ok((Digest::of(&payload), commitment_list))
     }
 
     /// What `proposer` proposed for a round that starts from `base`, with its digest.
@@ -90,8 +97,8 @@ impl Run {
     /// [`CommsError::Verdict`] if it is another than the manifest names; what is wrong with it, or what the bucket says.
     pub async fn verdict_of(&self, manifest: &Manifest) -> Result<Verdict, CommsError> {
         let round = manifest.round();
-        let (got, verdict) = self.verdict(round, manifest.previous(), manifest.grounds().proposer).await?;
-        match manifest.grounds().verdict {
+        let (got, verdict) = self.verdict(round, manifest.previous(), manifest.basis().proposer).await?;
+        match manifest.basis().verdict {
             expected if expected == got => Ok(verdict),
             expected => Err(CommsError::Verdict { round, reason: format!("its digest is {got}, not {expected}") }),
         }
@@ -109,9 +116,9 @@ impl Run {
         let mut votes: BTreeMap<PeerId, BTreeMap<PeerId, Vote>> = BTreeMap::new();
         for listed in self.bucket().list(&Prefix::Votes(round), None).await? {
             let Key::Vote(_, proposer, voter) = listed.key else { continue };
-            let quorum = &self.description().quorum;
-            if quorum.contains(proposer)
-                && quorum.contains(voter)
+            let validator_set = &self.description().validator_set;
+            if validator_set.contains(proposer)
+                && validator_set.contains(voter)
                 && let Some(vote) = readable(self.vote(round, base, proposer, voter).await)?
             {
                 votes.entry(proposer).or_default().insert(voter, vote);

@@ -22,7 +22,7 @@ pub(crate) const CONCURRENCY: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Run {
     shared: Arc<Shared>,
-    residences: Arc<PeerBuckets>,
+    peer_buckets: Arc<PeerBuckets>,
 }
 
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Run {
     }
 
     fn new(bucket: Arc<dyn Bucket>, clock: Arc<dyn Clock>, id: RunId, description: Description) -> Self {
-        Self { shared: Arc::new(Shared { bucket, clock, id, description }), residences: Arc::default() }
+        Self { shared: Arc::new(Shared { bucket, clock, id, description }), peer_buckets: Arc::default() }
     }
 
     /// The same run for a reader that also opens buckets which peers bring; see [`Opener`] for what it must refuse.
@@ -96,7 +96,7 @@ impl Run {
     /// Without one, the deltas of such peers are missing for a coordinator, and nobody can gather them.
     #[must_use]
     pub fn with_opener(self, opener: Arc<Opener>) -> Self {
-        Self { residences: Arc::new(PeerBuckets::with_opener(opener)), ..self }
+        Self { peer_buckets: Arc::new(PeerBuckets::with_opener(opener)), ..self }
     }
 
     /// The run's name.
@@ -120,8 +120,8 @@ impl Run {
     }
 
     /// What is known of where peers keep their deltas.
-    pub(crate) fn residences(&self) -> &PeerBuckets {
-        &self.residences
+    pub(crate) fn peer_buckets(&self) -> &PeerBuckets {
+        &self.peer_buckets
     }
 
     /// A part of the description, held to its digest.
@@ -137,9 +137,9 @@ impl Run {
 
     /// The manifest of `round`, if it leads to weights of lineage `after`.
     pub(crate) async fn manifest_leading_to(&self, round: Round, after: Lineage) -> Result<Manifest, CommsError> {
-        let quorum = &self.description().quorum;
+        let validator_set = &self.description().validator_set;
         let check = |object: Bytes| {
-            let certificate = Certificate::open(&object, self.id(), quorum, round, None)?;
+            let certificate = Certificate::open(&object, self.id(), validator_set, round, None)?;
             match certificate.manifest().lineage() {
                 got if got == after => Ok(certificate.manifest().clone()),
                 got => Err(ManifestError::WrongLineage { round, expected: after, got }.into()),
@@ -153,8 +153,8 @@ impl Run {
     /// # Errors
     /// What is wrong with it, or what the bucket says.
     pub async fn certificate(&self, round: Round, previous: Option<Lineage>) -> Result<Certificate, CommsError> {
-        let quorum = &self.description().quorum;
-        let check = |object: Bytes| Ok(Certificate::open(&object, self.id(), quorum, round, previous)?);
+        let validator_set = &self.description().validator_set;
+        let check = |object: Bytes| Ok(Certificate::open(&object, self.id(), validator_set, round, previous)?);
         self.fetch(&Key::Manifest(round), Certificate::max_length(), check).await
     }
 

@@ -73,10 +73,10 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     let bucket = MemoryBucket::new(Arc::new(clock.clone()));
     let failed =
         |problem: FailureKind, trace| Failure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace };
-    let founded = clock.run(found(scenario, &clock, &bucket)).unwrap_or(Err(CommsError::NoRun));
-    let founder = Actor::Validator(0);
+    let created = clock.run(found(scenario, &clock, &bucket)).unwrap_or(Err(CommsError::NoRun));
+    let creator = Actor::Validator(0);
     let id =
-        founded.map_err(|source| failed(FailureKind::Died { actor: founder, source }, Trace::starting_at(START)))?.id();
+        created.map_err(|source| failed(FailureKind::Died { actor: creator, source }, Trace::starting_at(START)))?.id();
     let records = Records { trace: Trace::starting_at(START), weights: BTreeMap::new(), distance: f32::MAX };
     let world = Simulation { scenario: scenario.clone(), clock, bucket, id, records: Mutex::new(records) };
     let outcome = world.clock.run(within(&world.clock, scenario.time_limit, world.play()));
@@ -102,10 +102,10 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
 async fn found(scenario: &Scenario, clock: &VirtualClock, bucket: &MemoryBucket) -> Result<Run, CommsError> {
     let (validators, threshold) = scenario.validators;
     let validators = (0..validators).map(|number| identity(scenario.seed, Actor::Validator(number)).peer()).collect();
-    let quorum = ValidatorSet::new(validators, threshold).ok_or(CommsError::NoRun)?;
+    let validator_set = ValidatorSet::new(validators, threshold).ok_or(CommsError::NoRun)?;
     let description = Description {
         name: "simulation".into(),
-        quorum,
+        validator_set,
         seed: scenario.seed,
         genesis_weights: ToyModel::genesis().digest(),
         parts: BTreeMap::new(),

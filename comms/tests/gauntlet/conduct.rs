@@ -46,7 +46,7 @@ fn a_delta_whose_losses_are_no_numbers_is_refused_and_costs_the_score() {
     acts.insert(peer(2), Act::Delivers(gains(f64::NAN, 0.1)));
     let outcome = world.play(&acts);
     assert_eq!(outcome.excluded[&peer(2)], Exclusion::NotFinite);
-    assert_eq!(outcome.book.get(peer(2)).unwrap().score, 0.0);
+    assert_eq!(outcome.peer_table.get(peer(2)).unwrap().score, 0.0);
     assert_eq!((outcome.penalties[0].offence, outcome.penalties[0].effect), (Offence::Invalid, Effect::Cut(0.0)));
 }
 
@@ -58,9 +58,9 @@ fn penalties_outlast_the_next_evaluation() {
     acts.insert(peer(1), Act::Fails(Exclusion::Late));
     assert_eq!(offences(&mut world, &acts, peer(1)), [(Offence::Undelivered, Effect::Cut(0.75))]);
     world.play(&all(4, GOOD));
-    let after = world.book.get(peer(1)).unwrap();
+    let after = world.peer_table.get(peer(1)).unwrap();
     assert_eq!(after.trust, 0.95 * 0.75 + (1.0 - 0.95));
-    assert!(world.book.get(peer(2)).unwrap().score > after.score);
+    assert!(world.peer_table.get(peer(2)).unwrap().score > after.score);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn who_is_away_loses_a_share_each_round_and_then_all() {
     acts.insert(peer(1), Act::Fails(Exclusion::Missing));
     let effects: Vec<_> = (0..4).flat_map(|_| offences(&mut world, &acts, peer(1))).map(|(_, effect)| effect).collect();
     assert_eq!(effects, [Effect::Cut(0.75), Effect::Cut(0.75), Effect::Cut(0.75), Effect::Reset]);
-    assert_eq!(world.book.get(peer(1)).unwrap().evaluations, 0);
+    assert_eq!(world.peer_table.get(peer(1)).unwrap().evaluations, 0);
     assert!(world.play(&all(4, GOOD)).included.contains_key(&peer(1)));
 }
 
@@ -100,12 +100,12 @@ fn who_is_away_loses_a_share_each_round_and_then_all() {
 fn nobody_is_punished_for_a_network_that_is_down() {
     let mut world = settled();
     world.play_often(15, &all(5, GOOD));
-    let before = world.book.get(peer(1)).unwrap().score;
+    let before = world.peer_table.get(peer(1)).unwrap().score;
     let mut acts = all(5, Act::Fails(Exclusion::Late));
     acts.insert(peer(5), GOOD);
     let outcome = world.play(&acts);
     assert!(outcome.penalties.is_empty());
-    assert_eq!(outcome.book.get(peer(1)).unwrap().score, before);
+    assert_eq!(outcome.peer_table.get(peer(1)).unwrap().score, before);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn who_learns_from_other_data_is_out_after_his_probation() {
         assert_eq!(outcome.included.contains_key(&peer(4)), round < 9, "round {round}");
         assert!((1..4).all(|number| outcome.included.contains_key(&peer(number))));
     }
-    assert_eq!(world.book.get(peer(4)).unwrap().score, 0.0);
+    assert_eq!(world.peer_table.get(peer(4)).unwrap().score, 0.0);
 }
 
 fn copy(first: Option<PeerId>, shared: u64, age: Age) -> SimilarPair {
@@ -186,13 +186,13 @@ fn deltas_far_from_the_median_length_are_outsized() {
     let world = settled();
     let mut norms: BTreeMap<PeerId, f64> =
         (1..8).map(|number| (peer(number), 1.0 + f64::from(number) / 10.0)).collect();
-    assert!(world.gauntlet.outsized(&world.book, &norms).is_empty());
+    assert!(world.gauntlet.outsized(&world.peer_table, &norms).is_empty());
     for (number, norm) in [(8, 140.0), (9, 0.0014), (10, f64::NAN), (11, 0.0)] {
         norms.insert(peer(number), norm);
     }
-    assert_eq!(world.gauntlet.outsized(&world.book, &norms), (8..12).map(peer).collect());
+    assert_eq!(world.gauntlet.outsized(&world.peer_table, &norms), (8..12).map(peer).collect());
     let two = [(peer(1), 1.0), (peer(2), 100.0)].into();
-    assert!(world.gauntlet.outsized(&world.book, &two).is_empty());
+    assert!(world.gauntlet.outsized(&world.peer_table, &two).is_empty());
 }
 
 fn sketch() -> impl Strategy<Value = Sketch> {

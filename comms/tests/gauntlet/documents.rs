@@ -19,11 +19,11 @@ fn eventful(seed: u8, rounds: u32) -> (World, PeerTable, Verdict) {
     let mut world = World::new(Default::default());
     let mut last = None;
     for round in 0..rounds {
-        let before = world.book.clone();
+        let before = world.peer_table.clone();
         let chances = Seed::from_bytes([seed; 32]).draw(&format!("round {round}"), 24, 1 << 20);
         let acts = (1..=24).map(peer).zip(chances.into_iter().map(act));
         let mut inputs = world.inputs(&acts.collect());
-        (inputs.newcomers, inputs.strangers) = ([peer(200)].into(), [peer(201)].into());
+        (inputs.joining, inputs.unknown) = ([peer(200)].into(), [peer(201)].into());
         let admitted: Vec<PeerId> = inputs.measurements.keys().copied().collect();
         if let [one, .., other] = admitted[..] {
             inputs.earlier = [other].into();
@@ -115,8 +115,8 @@ fn no_entry_can_be_left_out_or_added() {
         forged.inputs.measurements.insert(peer(99), gains(0.1, 0.1));
     });
     assert_eq!(invented, format!("inputs.measurements.{}", peer(99)));
-    assert_eq!(differs(&|forged| forged.inputs.strangers.extend([peer(200)])), "inputs.strangers");
-    assert_eq!(differs(&|forged| forged.inputs.newcomers.extend([included])), "inputs.newcomers");
+    assert_eq!(differs(&|forged| forged.inputs.unknown.extend([peer(200)])), "inputs.strangers");
+    assert_eq!(differs(&|forged| forged.inputs.joining.extend([included])), "inputs.newcomers");
     assert_eq!(differs(&|forged| forged.inputs.secret = None), "inputs.secret");
     assert_eq!(differs(&|forged| forged.inputs.overlaps.reverse()), "inputs.overlaps.1");
     let pardoned = differs(&|forged| forged.outcome.penalties.clear());
@@ -144,14 +144,14 @@ fn a_round_that_enlists_measures_nobody() {
     let mut world = World::new(Default::default());
     world.round = Round::FIRST;
     let mut inputs = world.inputs(&BTreeMap::new());
-    (inputs.secret, inputs.rolls) = (None, BTreeMap::new());
-    inputs.newcomers = (1..=3).map(peer).collect();
+    (inputs.secret, inputs.commitment_lists) = (None, BTreeMap::new());
+    inputs.joining = (1..=3).map(peer).collect();
     let outcome = world.judge(inputs.clone()).outcome;
     assert_eq!(outcome.excluded.values().collect::<Vec<_>>(), [&Exclusion::Newcomer; 3]);
-    assert_eq!((outcome.book.len(), outcome.payouts.len()), (3, 0));
-    let seated = World::new(Default::default()).inputs(&all(1, Act::Fails(Exclusion::Late))).seated;
+    assert_eq!((outcome.peer_table.len(), outcome.payouts.len()), (3, 0));
+    let active = World::new(Default::default()).inputs(&all(1, Act::Fails(Exclusion::Late))).active;
     let mut verdict = eventful(1, 1).2;
-    verdict.inputs = covey_comms::gauntlet::Observations { seated, ..inputs };
+    verdict.inputs = covey_comms::gauntlet::Observations { active, ..inputs };
     assert_eq!(verdict.check(&world.gauntlet, &PeerTable::default()).unwrap_err().path, "inputs.seated");
 }
 
@@ -164,8 +164,8 @@ proptest! {
         let bytes = verdict.to_bytes();
         let read = Verdict::parse(&bytes).unwrap();
         prop_assert_eq!(&read, &verdict);
-        let book: PeerTable = serde_json::from_slice(&serde_json::to_vec(&before).unwrap()).unwrap();
-        prop_assert_eq!(world.gauntlet.judge(&book, &read.inputs), verdict.outcome);
+        let peer_table: PeerTable = serde_json::from_slice(&serde_json::to_vec(&before).unwrap()).unwrap();
+        prop_assert_eq!(world.gauntlet.judge(&peer_table, &read.inputs), verdict.outcome);
     }
 
     #[test]

@@ -92,5 +92,5 @@ fn a_slow_peer_is_not_punished_beyond_the_rule() {
         assert_eq!(outcome.included.contains_key(&peer(1)), !is_late, "round {round}");
         assert_eq!(outcome.penalties.len(), usize::from(is_late));
     }
-    assert!(world.book.get(peer(1)).unwrap().score > 0.0);
+    assert!(world.peer_table.get(peer(1)).unwrap().score > 0.0);
 }

@@ -41,7 +41,7 @@ pub(crate) const GOOD: Act = Act::Delivers(Measurement {
 /// A run of a few peers.
 pub(crate) struct World {
     pub(crate) gauntlet: Gauntlet,
-    pub(crate) book: PeerTable,
+    pub(crate) peer_table: PeerTable,
     pub(crate) round: Round,
     pub(crate) previous: Option<Digest>,
 }
@@ -49,7 +49,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(config: GauntletConfig) -> Self {
         let gauntlet = Gauntlet::new(config, 20);
-        Self { gauntlet, book: PeerTable::default(), round: Round(1), previous: None }
+        Self { gauntlet, peer_table: PeerTable::default(), round: Round(1), previous: None }
     }
 
     /// The inputs of the next round, without overlaps.
@@ -60,17 +60,17 @@ impl World {
             round: self.round,
             base,
             outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
-            rolls: [(validator.peer(), Digest::of(&self.round.0.to_le_bytes()))].into(),
+            commitment_lists: [(validator.peer(), Digest::of(&self.round.0.to_le_bytes()))].into(),
             secret: Some(RoundSecret::of(&validator, run, self.round, base)),
-            seated: acts.iter().zip(0..).map(|((peer, act), index)| (*peer, seated(*peer, act, index, acts))).collect(),
-            newcomers: BTreeSet::new(),
-            strangers: BTreeSet::new(),
+            active: acts.iter().zip(0..).map(|((peer, act), index)| (*peer, active(*peer, act, index, acts))).collect(),
+            joining: BTreeSet::new(),
+            unknown: BTreeSet::new(),
             refused: BTreeMap::new(),
             earlier: BTreeSet::new(),
             overlaps: Vec::new(),
             measurements: BTreeMap::new(),
         };
-        let shortlist = self.gauntlet.shortlist_of(&self.book, &inputs);
+        let shortlist = self.gauntlet.shortlist_of(&self.peer_table, &inputs);
         let on_list = |peer: &&PeerId| shortlist.peers().contains(peer);
         inputs.refused.extend(acts.keys().filter(on_list).filter_map(|peer| match acts[peer] {
             Act::Spoils(reason) => Some((*peer, reason)),
@@ -91,10 +91,10 @@ impl World {
 
     /// Judges a round and goes on to the next.
     pub(crate) fn judge(&mut self, inputs: Observations) -> Verdict {
-        let outcome = self.gauntlet.judge(&self.book, &inputs);
+        let outcome = self.gauntlet.judge(&self.peer_table, &inputs);
         let verdict = Verdict { previous: self.previous, inputs, outcome, weights: Digest::of(b"weights") };
-        assert_eq!(verdict.check(&self.gauntlet, &self.book), Ok(()));
-        self.book = verdict.outcome.book.clone();
+        assert_eq!(verdict.check(&self.gauntlet, &self.peer_table), Ok(()));
+        self.peer_table = verdict.outcome.peer_table.clone();
         self.previous = Some(Digest::of(&verdict.to_bytes()));
         self.round = self.round.next().unwrap();
         verdict
@@ -113,12 +113,12 @@ impl World {
     }
 }
 
-fn seated(peer: PeerId, act: &Act, index: u32, acts: &BTreeMap<PeerId, Act>) -> ActivePeer {
+fn active(peer: PeerId, act: &Act, index: u32, acts: &BTreeMap<PeerId, Act>) -> ActivePeer {
     let presence = match act {
         Act::Fails(reason) => Participation::Silent(*reason),
         _ => Participation::Delivered(DeltaRef { digest: Digest::of(peer.as_bytes()), length: 100 }),
     };
-    ActivePeer { seat: Slot { index, of: acts.len() as u32 }, presence }
+    ActivePeer { slot: Slot { index, of: acts.len() as u32 }, presence }
 }
 
 /// Everybody from 1 to `count` does the same.

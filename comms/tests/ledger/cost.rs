@@ -8,7 +8,7 @@ use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::ledger::{Entry, EntryPosition, Operation, audit};
 use covey_comms::objects::Key;
 
-use crate::cast::{clock, identity, log, run};
+use crate::participants::{clock, identity, log, run};
 
 /// Run it with `cargo test --release --package covey-comms --test ledger -- --ignored --nocapture reading`.
 #[test]
@@ -22,12 +22,12 @@ fn reading_is_linear_in_the_entries() {
         for number in 0..count {
             place.number = number;
             let peer = identity((number % 200) as u8);
-            let statement = if number < 200 {
+            let operation = if number < 200 {
                 Operation::Register { bucket: None }
             } else {
                 Operation::Announce { bucket: Some(format!("s3://bucket/{number}?endpoint=https://host.example")) }
             };
-            let entry = Entry::seal(&peer, place, statement, None).unwrap();
+            let entry = Entry::seal(&peer, place, operation, None).unwrap();
             place.after = entry.digest();
             bytes += entry.to_bytes().len();
             let key = Key::LedgerEntry(number);

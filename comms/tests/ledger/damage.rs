@@ -11,7 +11,7 @@ use covey_comms::ledger::{
 use covey_comms::objects::Key;
 use covey_comms::primitives::{Clock, Digest, RunId, VirtualClock};
 
-use crate::cast::{charter, clock, identity, log, run};
+use crate::participants::{clock, genesis, identity, log, run};
 
 /// A log of five entries, and somebody who may do everything to its bucket.
 struct Scene {
@@ -69,11 +69,11 @@ impl Scene {
     fn invalid(&self) -> (Vec<u64>, Rejection) {
         let findings = self.audit(None).findings;
         let invalid = |finding: &AuditFinding| match finding {
-            AuditFinding::Invalid { number, refusal } => Some((*number, refusal.clone())),
+            AuditFinding::Invalid { number, rejection } => Some((*number, rejection.clone())),
             _ => None,
         };
-        let (numbers, refusals): (Vec<_>, Vec<_>) = findings.iter().filter_map(invalid).unzip();
-        (numbers, refusals.into_iter().next().unwrap())
+        let (numbers, rejections): (Vec<_>, Vec<_>) = findings.iter().filter_map(invalid).unzip();
+        (numbers, rejections.into_iter().next().unwrap())
     }
 
     /// Whoever comes next can register all the same.
@@ -90,8 +90,8 @@ fn a_tampered_entry_is_named_and_takes_those_after_it_along() {
     let scene = Scene::new();
     let text = String::from_utf8(scene.object(2).to_vec()).unwrap();
     scene.replace(2, text.replace("null}}", "\"s3://thief\"}}"));
-    let (numbers, refusal) = scene.invalid();
-    assert_eq!((numbers, refusal), (vec![2, 3, 4], Rejection::BadSignature { author: identity(12).peer() }));
+    let (numbers, rejection) = scene.invalid();
+    assert_eq!((numbers, rejection), (vec![2, 3, 4], Rejection::BadSignature { author: identity(12).peer() }));
     scene.goes_on();
 }
 
@@ -101,8 +101,8 @@ fn reordered_entries_are_named() {
     let [third, fourth] = [2, 3].map(|number| scene.object(number));
     scene.replace(2, fourth);
     scene.replace(3, third);
-    let (numbers, refusal) = scene.invalid();
-    assert_eq!((numbers, refusal), (vec![2, 3, 4], Rejection::WrongNumber { expected: 2, got: 3 }));
+    let (numbers, rejection) = scene.invalid();
+    assert_eq!((numbers, rejection), (vec![2, 3, 4], Rejection::WrongNumber { expected: 2, got: 3 }));
     scene.goes_on();
 }
 
@@ -114,9 +114,9 @@ fn a_dropped_entry_is_named_by_everybody() {
     // The next writer fills the gap, and what had followed the lost entry still shows that it is gone.
     scene.register(30);
     let expected = Entry::open(&scene.object(2), &scene.place_of(2)).unwrap().digest();
-    let (numbers, refusal) = scene.invalid();
+    let (numbers, rejection) = scene.invalid();
     assert_eq!(numbers, [3, 4]);
-    assert!(matches!(refusal, Rejection::WrongPredecessor { expected: now, .. } if now == expected), "{refusal}");
+    assert!(matches!(rejection, Rejection::WrongPredecessor { expected: now, .. } if now == expected), "{rejection}");
     scene.goes_on_after(31);
 }
 
@@ -168,9 +168,9 @@ fn an_entry_made_for_another_history_is_named() {
     let place = EntryPosition { after: Digest::of(b"another history"), ..scene.end() };
     let entry = Entry::seal(&identity(20), place, Operation::Register { bucket: None }, None).unwrap();
     scene.replace(5, entry.to_bytes());
-    let (numbers, refusal) = scene.invalid();
+    let (numbers, rejection) = scene.invalid();
     assert_eq!(numbers, [5]);
-    assert!(matches!(refusal, Rejection::WrongPredecessor { .. }), "{refusal}");
+    assert!(matches!(rejection, Rejection::WrongPredecessor { .. }), "{rejection}");
     scene.goes_on();
 }
 
@@ -183,17 +183,17 @@ fn nonsense_is_named_and_skipped() {
         scene.replace(number, body);
     }
     let findings = scene.audit(None).findings;
-    let refusal = |finding| match finding {
-        AuditFinding::Invalid { number, refusal } => (number, refusal),
+    let rejection = |finding| match finding {
+        AuditFinding::Invalid { number, rejection } => (number, rejection),
         other => panic!("{other:?}"),
     };
-    let refusals: Vec<_> = findings.into_iter().map(refusal).collect();
-    assert!(matches!(refusals[0], (5, Rejection::NotReadable { .. })), "{refusals:?}");
-    assert!(matches!(refusals[1], (6, Rejection::NotReadable { .. })), "{refusals:?}");
-    assert!(matches!(refusals[2], (7, Rejection::NotReadable { .. })), "{refusals:?}");
-    assert_eq!(refusals[3], (8, Rejection::NotCanonical));
+    let rejections: Vec<_> = findings.into_iter().map(rejection).collect();
+    assert!(matches!(rejections[0], (5, Rejection::NotReadable { .. })), "{rejections:?}");
+    assert!(matches!(rejections[1], (6, Rejection::NotReadable { .. })), "{rejections:?}");
+    assert!(matches!(rejections[2], (7, Rejection::NotReadable { .. })), "{rejections:?}");
+    assert_eq!(rejections[3], (8, Rejection::NotCanonical));
     let (limit, got) = (Entry::MAX_LENGTH as u64, Entry::MAX_LENGTH as u64 + 1);
-    assert_eq!(refusals[4], (9, Rejection::TooLarge { got, limit }));
+    assert_eq!(rejections[4], (9, Rejection::TooLarge { got, limit }));
     scene.goes_on();
 }
 
@@ -212,14 +212,14 @@ fn something_far_beyond_the_end_stops_nobody() {
 fn what_its_author_could_not_say_has_no_effect() {
     let scene = Scene::new();
     let reader = scene.reader();
-    let stranger = identity(99);
-    let leave = reader.append(&stranger, Operation::Leave {}, None);
+    let outsider = identity(99);
+    let leave = reader.append(&outsider, Operation::Leave {}, None);
     assert_eq!(scene.clock.run(leave).unwrap().unwrap(), 5);
     let before = scene.audit(None);
-    let refusal = Rejection::NotMember { peer: stranger.peer() };
-    assert_eq!(before.findings, [AuditFinding::WithoutEffect { number: 5, refusal }]);
+    let rejection = Rejection::NotMember { peer: outsider.peer() };
+    assert_eq!(before.findings, [AuditFinding::WithoutEffect { number: 5, rejection }]);
     assert!(!before.findings[0].is_loss());
     assert_eq!(before.state.members().count(), 5);
-    assert_eq!(before.state.council(), &charter().council);
+    assert_eq!(before.state.validator_set(), &genesis().validator_set);
     scene.goes_on();
 }

@@ -22,7 +22,7 @@ use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 
 use url::Url;
 
-use crate::cast::{charter, identity};
+use crate::participants::{genesis, identity};
 
 const STAKE: u128 = 1_000_000_000_000_000;
 
@@ -42,20 +42,20 @@ fn accounts(secrets: &[u8]) -> BTreeMap<PeerId, Account> {
 }
 
 /// A new contract, with a stake that comes back after some seconds.
-async fn contract(charter: &Genesis, delay: u64) -> EvmAddress {
+async fn contract(genesis: &Genesis, delay: u64) -> EvmAddress {
     let node = node().parse().unwrap();
-    let deployed = deploy(&node, &wallet(7), charter, &accounts(&[1, 2, 3]), STAKE, delay).await.unwrap();
+    let deployed = deploy(&node, &wallet(7), genesis, &accounts(&[1, 2, 3]), STAKE, delay).await.unwrap();
     EvmAddress { node, contract: deployed.contract, confirmations: 0 }
 }
 
-async fn ledger(address: &EvmAddress, charter: &Genesis, index: usize) -> Arc<EvmLedger> {
-    Arc::new(EvmLedger::open(address.clone(), charter.clone(), Some(wallet(index))).await.unwrap())
+async fn ledger(address: &EvmAddress, genesis: &Genesis, index: usize) -> Arc<EvmLedger> {
+    Arc::new(EvmLedger::open(address.clone(), genesis.clone(), Some(wallet(index))).await.unwrap())
 }
 
 async fn parties(address: &EvmAddress, secrets: [u8; 3], first_wallet: usize) -> [LedgerParty; 3] {
     let mut parties = Vec::new();
     for (index, secret) in secrets.into_iter().enumerate() {
-        let ledger = ledger(address, &charter(), first_wallet + index).await;
+        let ledger = ledger(address, &genesis(), first_wallet + index).await;
         ledger.remember(accounts(&[1, 2]));
         parties.push(LedgerParty { identity: identity(secret), ledger });
     }
@@ -70,11 +70,11 @@ fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 #[ignore = "needs a node"]
 fn a_contract_keeps_the_contract() {
     on_runtime(async {
-        let address = contract(&charter(), 3600).await;
+        let address = contract(&genesis(), 3600).await;
         let validators = parties(&address, [1, 2, 3], 0).await;
-        let strangers = parties(&address, [10, 11, 12], 3).await;
+        let unknown = parties(&address, [10, 11, 12], 3).await;
         let accounts = accounts_digest(&accounts(&[1, 2]));
-        check_ledger_conformance(&validators, &strangers, &identity(20), Some(accounts)).await.unwrap();
+        check_ledger_conformance(&validators, &unknown, &identity(20), Some(accounts)).await.unwrap();
     });
 }
 
@@ -82,12 +82,15 @@ fn a_contract_keeps_the_contract() {
 #[ignore = "needs a node"]
 fn somebody_elses_key_costs_the_stake_and_has_no_effect() {
     on_runtime(async {
-        let address = contract(&charter(), 3600).await;
-        let [thief, owner] = [ledger(&address, &charter(), 3).await, ledger(&address, &charter(), 4).await];
+        let address = contract(&genesis(), 3600).await;
+        let [thief, owner] = [ledger(&address, &genesis(), 3).await, ledger(&address, &genesis(), 4).await];
         copy_registration(&address, &identity(10), &wallet(4), &wallet(3)).await;
         let author = identity(10).peer();
         let found = audit(owner.as_ref(), None).await.unwrap();
-        assert_eq!(found.findings, [AuditFinding::Invalid { number: 0, refusal: Rejection::BadSignature { author } }]);
+        assert_eq!(
+            found.findings,
+            [AuditFinding::Invalid { number: 0, rejection: Rejection::BadSignature { author } }]
+        );
         assert!(!found.state.is_member(author));
         LedgerClient::new(owner.clone()).register(&identity(10), None).await.unwrap();
         assert!(audit(thief.as_ref(), None).await.unwrap().state.is_member(author));
@@ -107,7 +110,7 @@ async fn copy_registration(address: &EvmAddress, peer: &Keypair, owner: &Wallet,
     let mut hasher = blake3::Hasher::new_derive_key("covey ledger 1 account");
     hasher.update(&provider.get_chain_id().await.unwrap().to_le_bytes());
     hasher.update(address.contract.as_slice()).update(owner.account().as_slice());
-    let place = EntryPosition { run: charter().run, number: 0, after: Digest::from_bytes(hasher.finalize().into()) };
+    let place = EntryPosition { run: genesis().run, number: 0, after: Digest::from_bytes(hasher.finalize().into()) };
     let entry = Entry::seal(peer, place, Operation::Register { bucket: None }, None).unwrap();
     let [first, second] = [0, 32].map(|at| B256::from_slice(&entry.signature().as_bytes()[at..at + 32]));
     let key = B256::from(*peer.peer().as_bytes());
@@ -127,8 +130,8 @@ fn connect(node: &Url, wallet: &Wallet) -> DynProvider {
 #[ignore = "needs a node"]
 fn the_stake_comes_back_after_leaving_and_not_before() {
     on_runtime(async {
-        let address = contract(&charter(), 2).await;
-        let ledger = ledger(&address, &charter(), 3).await;
+        let address = contract(&genesis(), 2).await;
+        let ledger = ledger(&address, &genesis(), 3).await;
         assert_eq!(ledger.stake().await.unwrap(), STAKE);
         let mut registry = LedgerClient::new(ledger.clone());
         assert!(ledger.withdraw().await.is_err(), "withdrew what was never paid");
@@ -148,18 +151,18 @@ fn the_stake_comes_back_after_leaving_and_not_before() {
 #[ignore = "needs a node"]
 fn a_contract_is_held_to_the_run_and_written_to_with_a_wallet() {
     on_runtime(async {
-        let address = contract(&charter(), 0).await;
-        let other = Genesis::new(RunId::of(b"another"), charter().council.members, 2).unwrap();
+        let address = contract(&genesis(), 0).await;
+        let other = Genesis::new(RunId::of(b"another"), genesis().validator_set.members, 2).unwrap();
         let error = EvmLedger::open(address.clone(), other, None).await.unwrap_err();
         assert!(matches!(error, LedgerError::OtherLedger { .. }), "{error}");
-        let other = Genesis::new(charter().run, charter().council.members, 3).unwrap();
+        let other = Genesis::new(genesis().run, genesis().validator_set.members, 3).unwrap();
         let error = EvmLedger::open(address.clone(), other, None).await.unwrap_err();
         assert!(matches!(error, LedgerError::OtherLedger { .. }), "{error}");
-        let reader = EvmLedger::open(address.clone(), charter(), None).await.unwrap();
+        let reader = EvmLedger::open(address.clone(), genesis(), None).await.unwrap();
         let error = reader.append(&identity(10), Operation::Register { bucket: None }, None).await.unwrap_err();
         assert!(matches!(error, LedgerError::NoWallet { .. }), "{error}");
         let nowhere = EvmAddress { contract: wallet(0).account(), ..address };
-        assert!(EvmLedger::open(nowhere, charter(), None).await.is_err());
+        assert!(EvmLedger::open(nowhere, genesis(), None).await.is_err());
     });
 }
 
@@ -168,8 +171,8 @@ fn a_contract_is_held_to_the_run_and_written_to_with_a_wallet() {
 #[ignore = "needs a node"]
 fn every_call_costs_what_is_published() {
     on_runtime(async {
-        let address = contract(&charter(), 0).await;
-        let peer = ledger(&address, &charter(), 3).await;
+        let address = contract(&genesis(), 0).await;
+        let peer = ledger(&address, &genesis(), 3).await;
         let url = "s3://bucket/prefix?endpoint=https://host.example:9000&region=eu-1".to_owned();
         let (one, two): (Keypair, Keypair) = (identity(10), identity(11));
         let says = [
@@ -178,27 +181,27 @@ fn every_call_costs_what_is_published() {
             (&one, Operation::Rotate { to: two.peer() }, Some(&two)),
             (&two, Operation::Leave {}, None),
         ];
-        for (author, statement, successor) in says {
-            print_gas(&peer, author, statement, successor).await;
+        for (author, operation, successor) in says {
+            print_gas(&peer, author, operation, successor).await;
         }
         let digest = Digest::of(b"digest");
         for secret in [1, 2] {
-            let validator = ledger(&address, &charter(), secret - 1).await;
+            let validator = ledger(&address, &genesis(), secret - 1).await;
             let accounts = Some(validator.remember(accounts(&[1, 2])));
             let author = identity(u8::try_from(secret).unwrap());
             let lineage = Lineage::from_digest(digest);
-            let council = ValidatorSetChange {
+            let validator_set = ValidatorSetChange {
                 generation: 1,
                 members: [1, 2].map(|secret| identity(secret).peer()).into(),
                 threshold: 2,
                 accounts,
             };
-            for statement in [
+            for operation in [
                 Operation::Scores(Scores { round: Round(1), verdict: digest, payouts: Some(digest) }),
                 Operation::Checkpoint(CheckpointDigest { round: Round(1), lineage, weights: digest }),
-                Operation::Validators(council),
+                Operation::Validators(validator_set),
             ] {
-                print_gas(&validator, &author, statement, None).await;
+                print_gas(&validator, &author, operation, None).await;
             }
         }
         assert_eq!(audit(peer.as_ref(), None).await.unwrap().findings, []);
@@ -207,9 +210,9 @@ fn every_call_costs_what_is_published() {
 
 /// Fails if a call costs far more than is published.
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
-async fn print_gas(ledger: &EvmLedger, author: &Keypair, statement: Operation, successor: Option<&Keypair>) {
-    let name = statement.name();
-    let receipt = ledger.call(author, statement, successor).await.unwrap();
+async fn print_gas(ledger: &EvmLedger, author: &Keypair, operation: Operation, successor: Option<&Keypair>) {
+    let name = operation.name();
+    let receipt = ledger.call(author, operation, successor).await.unwrap();
     println!("{name}: {} gas", receipt.gas);
     // Twice the highest that was measured: whoever makes calls dearer has to say so.
     assert!(receipt.gas < 300_000, "{name} costs {} gas", receipt.gas);

@@ -8,18 +8,18 @@ use covey_comms::objects::Lineage;
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round};
 use proptest::prelude::*;
 
-use crate::cast::{charter, identity, run};
+use crate::participants::{genesis, identity, run};
 
 /// A line that says something in the name of `author`.
-fn line(number: u64, author: &Keypair, statement: Operation, successor: Option<&Keypair>) -> NumberedEntry {
+fn line(number: u64, author: &Keypair, operation: Operation, successor: Option<&Keypair>) -> NumberedEntry {
     let place = EntryPosition { run: run(), number, after: Digest::of(b"not looked at here") };
-    NumberedEntry { number, entry: Entry::seal(author, place, statement, successor) }
+    NumberedEntry { number, entry: Entry::seal(author, place, operation, successor) }
 }
 
 /// Something that one of eight people says about another.
 fn said(kind: u8, author: u8, other: u8, round: u32) -> (u8, Operation, Option<u8>) {
     let digest = Digest::of(&[other]);
-    let statement = match kind {
+    let operation = match kind {
         0 => Operation::Register { bucket: None },
         1 => Operation::Announce { bucket: Some(format!("s3://bucket-{other}")) },
         2 => return (author, Operation::Rotate { to: identity(other).peer() }, Some(other)),
@@ -40,15 +40,15 @@ fn said(kind: u8, author: u8, other: u8, round: u32) -> (u8, Operation, Option<u
             })
         }
     };
-    (author, statement, None)
+    (author, operation, None)
 }
 
 fn history() -> impl Strategy<Value = Vec<NumberedEntry>> {
     let said =
         (0..7_u8, 1..9_u8, 1..9_u8, 0..3_u32).prop_map(|(kind, author, other, round)| said(kind, author, other, round));
     proptest::collection::vec(said, 0..40).prop_map(|history| {
-        let number = |(number, (author, statement, successor)): (u64, (u8, Operation, Option<u8>))| {
-            line(number, &identity(author), statement, successor.map(identity).as_ref())
+        let number = |(number, (author, operation, successor)): (u64, (u8, Operation, Option<u8>))| {
+            line(number, &identity(author), operation, successor.map(identity).as_ref())
         };
         (0..).zip(history).map(number).collect()
     })
@@ -60,7 +60,7 @@ fn fold(mut state: LedgerState, lines: &[NumberedEntry]) -> LedgerState {
         if state.apply(line).is_err() {
             // Nothing but the number has moved.
             assert_eq!(state.next(), line.number + 1);
-            assert_eq!((state.peers(), state.council()), (before.peers(), before.council()));
+            assert_eq!((state.peers(), state.validator_set()), (before.peers(), before.validator_set()));
             assert_eq!(
                 (state.scores(), state.checkpoints(), state.votes()),
                 (before.scores(), before.checkpoints(), before.votes())
@@ -75,10 +75,10 @@ proptest! {
 
     #[test]
     fn state_is_a_pure_fold(lines in history(), cut in any::<prop::sample::Index>()) {
-        let whole = fold(LedgerState::genesis(&charter()), &lines);
+        let whole = fold(LedgerState::genesis(&genesis()), &lines);
         let (first, second) = lines.split_at(cut.index(lines.len() + 1));
-        prop_assert_eq!(&fold(fold(LedgerState::genesis(&charter()), first), second), &whole);
-        whole.council().check().unwrap();
+        prop_assert_eq!(&fold(fold(LedgerState::genesis(&genesis()), first), second), &whole);
+        whole.validator_set().check().unwrap();
         for (peer, record) in whole.peers() {
             prop_assert_eq!(whole.is_member(*peer), record.membership == Membership::Active);
             if let Membership::Rotated { at, to } = record.membership {
@@ -95,7 +95,7 @@ proptest! {
 
 #[test]
 fn one_of_three_validators_changes_nothing() {
-    let mut state = LedgerState::genesis(&charter());
+    let mut state = LedgerState::genesis(&genesis());
     let thieves =
         ValidatorSetChange { generation: 1, members: [identity(9).peer()].into(), threshold: 1, accounts: None };
     state.apply(&line(0, &identity(1), Operation::Validators(thieves.clone()), None)).unwrap();
@@ -103,19 +103,19 @@ fn one_of_three_validators_changes_nothing() {
     state.apply(&line(1, &identity(1), Operation::Validators(thieves.clone()), None)).unwrap();
     let refused = state.apply(&line(2, &identity(9), Operation::Validators(thieves.clone()), None));
     assert_eq!(refused, Err(Rejection::NotValidator { peer: identity(9).peer() }));
-    assert_eq!(state.council(), &charter().council);
+    assert_eq!(state.validator_set(), &genesis().validator_set);
     // A changed mind takes the first vote back.
     let others = ValidatorSetChange { members: [identity(2).peer()].into(), ..thieves.clone() };
     state.apply(&line(3, &identity(1), Operation::Validators(others.clone()), None)).unwrap();
     state.apply(&line(4, &identity(3), Operation::Validators(thieves), None)).unwrap();
-    assert_eq!(state.council(), &charter().council);
+    assert_eq!(state.validator_set(), &genesis().validator_set);
     state.apply(&line(5, &identity(2), Operation::Validators(others.clone()), None)).unwrap();
-    assert_eq!(state.council(), &others);
+    assert_eq!(state.validator_set(), &others);
 }
 
 #[test]
 fn what_was_agreed_on_stays_agreed() {
-    let mut state = LedgerState::genesis(&charter());
+    let mut state = LedgerState::genesis(&genesis());
     let scores = Scores { round: Round(1), verdict: Digest::of(b"verdict"), payouts: None };
     for (number, secret) in [(0, 1), (1, 2)] {
         state.apply(&line(number, &identity(secret), Operation::Scores(scores), None)).unwrap();
@@ -132,13 +132,13 @@ fn what_was_agreed_on_stays_agreed() {
 
 #[test]
 fn validators_keys_do_not_rotate() {
-    let mut state = LedgerState::genesis(&charter());
+    let mut state = LedgerState::genesis(&genesis());
     for (number, secret) in [(0, 1), (1, 10)] {
         state.apply(&line(number, &identity(secret), Operation::Register { bucket: None }, None)).unwrap();
     }
     for (from, to) in [(1, 11), (10, 2)] {
-        let statement = Operation::Rotate { to: identity(to).peer() };
-        let outcome = state.apply(&line(state.next(), &identity(from), statement, Some(&identity(to))));
+        let operation = Operation::Rotate { to: identity(to).peer() };
+        let outcome = state.apply(&line(state.next(), &identity(from), operation, Some(&identity(to))));
         assert!(matches!(outcome, Err(Rejection::ValidatorKey { .. })), "{outcome:?}");
     }
 }

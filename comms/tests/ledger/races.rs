@@ -10,7 +10,7 @@ use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::ledger::{LedgerClient, audit};
 use futures_util::future::join_all;
 
-use crate::cast::{clock, identity, log};
+use crate::participants::{clock, identity, log};
 
 #[test]
 fn writers_at_the_same_instant_make_one_order_that_all_read() {

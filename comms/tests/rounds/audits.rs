@@ -10,71 +10,71 @@ use covey_comms::objects::{DeltaRef, Exclusion, Key, Manifest, ManifestBasis};
 use covey_comms::participants::validator::{VerdictVerifier, VerifiedRound};
 use covey_comms::primitives::{Digest, Round};
 
-use crate::village::{OUTER, RULES, Scales, Village, mayor, peer};
+use crate::cluster::{Cluster, OUTER, RULES, Scales, creator_key, peer};
 
 /// A run of three rounds with four peers, and what the first judged round says.
-fn history() -> (Village, Vec<(Manifest, Verdict)>) {
-    let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3, 4]);
+fn history() -> (Cluster, Vec<(Manifest, Verdict)>) {
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3, 4]);
     for _ in 0..3 {
-        village.round(&mut validator, &[1, 2, 3, 4]);
+        cluster.round(&mut validator, &[1, 2, 3, 4]);
     }
-    let mut follower = covey_comms::history::LightClient::genesis(village.run.clone());
+    let mut light_client = covey_comms::history::LightClient::genesis(cluster.run.clone());
     let mut rounds = Vec::new();
-    while let Some(manifest) = village.play(follower.poll()).unwrap() {
-        let verdict = village.play(village.run.verdict_of(&manifest)).unwrap();
+    while let Some(manifest) = cluster.play(light_client.poll()).unwrap() {
+        let verdict = cluster.play(cluster.run.verdict_of(&manifest)).unwrap();
         rounds.push((manifest, verdict));
     }
-    (village, rounds)
+    (cluster, rounds)
 }
 
 /// Audits the verdict of a round, as if `verdict` were it.
-fn audit(village: &Village, rounds: &[(Manifest, Verdict)], verdict: &Verdict) -> VerifiedRound {
+fn audit(cluster: &Cluster, rounds: &[(Manifest, Verdict)], verdict: &Verdict) -> VerifiedRound {
     let at = verdict.inputs.round.0 as usize;
-    let description = village.run.description();
+    let description = cluster.run.description();
     let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
     let before = at.checked_sub(1).map(|before| &rounds[before]);
-    let book = before.map(|(_, verdict)| verdict.outcome.book.clone()).unwrap_or_default();
+    let peer_table = before.map(|(_, verdict)| verdict.outcome.peer_table.clone()).unwrap_or_default();
     let audit = VerdictVerifier {
-        run: &village.run,
+        run: &cluster.run,
         gauntlet: &gauntlet,
         last: before.map(|(manifest, _)| manifest),
-        before: &book,
-        previous: before.map(|(manifest, _)| manifest.grounds().verdict),
+        before: &peer_table,
+        previous: before.map(|(manifest, _)| manifest.basis().verdict),
         outer: Some(OUTER),
     };
     let manifest = &rounds[at].0;
-    village.play(audit.of_manifest(manifest, verdict, Some(&mut Scales::default()))).unwrap()
+    cluster.play(audit.of_manifest(manifest, verdict, Some(&mut Scales::default()))).unwrap()
 }
 
 /// The path of the first difference after `spoil` has forged the verdict of round 2.
-fn found(spoil: impl FnOnce(&Village, &mut Verdict)) -> String {
-    let (village, rounds) = history();
+fn found(spoil: impl FnOnce(&Cluster, &mut Verdict)) -> String {
+    let (cluster, rounds) = history();
     let mut verdict = rounds[2].1.clone();
-    spoil(&village, &mut verdict);
-    let audited = audit(&village, &rounds, &verdict);
+    spoil(&cluster, &mut verdict);
+    let audited = audit(&cluster, &rounds, &verdict);
     audited.difference.expect("a forgery is found").path
 }
 
 #[test]
 fn every_round_of_an_honest_run_is_confirmed() {
-    let (village, rounds) = history();
+    let (cluster, rounds) = history();
     assert_eq!(rounds.len(), 4);
     for (_, verdict) in &rounds {
-        let audited = audit(&village, &rounds, verdict);
+        let audited = audit(&cluster, &rounds, verdict);
         assert_eq!(audited, VerifiedRound { difference: None, is_complete: true }, "{}", verdict.inputs.round);
     }
 }
 
 #[test]
 fn without_deltas_all_else_is_still_checked() {
-    let (village, rounds) = history();
+    let (cluster, rounds) = history();
     let key = Key::Delta(Round(2), peer(1));
-    village.play(village.bucket.delete(&key)).unwrap();
-    let audited = audit(&village, &rounds, &rounds[2].1);
+    cluster.play(cluster.bucket.delete(&key)).unwrap();
+    let audited = audit(&cluster, &rounds, &rounds[2].1);
     assert_eq!(audited, VerifiedRound { difference: None, is_complete: false });
     let mut forged = rounds[2].1.clone();
-    forged.inputs.newcomers.insert(peer(9));
-    assert!(audit(&village, &rounds, &forged).difference.is_some());
+    forged.inputs.joining.insert(peer(9));
+    assert!(audit(&cluster, &rounds, &forged).difference.is_some());
 }
 
 #[test]
@@ -86,11 +86,11 @@ fn an_altered_score_is_found() {
     });
     assert!(path.starts_with("outcome."), "{path}");
     // A validator that lies consistently is found by measuring again.
-    let path = found(|village, verdict| {
+    let path = found(|cluster, verdict| {
         verdict.inputs.measurements.get_mut(&peer(1)).unwrap().random.after -= 0.01;
-        let gauntlet = Gauntlet::new(village.run.description().gauntlet.clone(), RULES.max_included);
+        let gauntlet = Gauntlet::new(cluster.run.description().gauntlet.clone(), RULES.max_included);
         let (_, rounds) = history();
-        verdict.outcome = gauntlet.judge(&rounds[1].1.outcome.book, &verdict.inputs);
+        verdict.outcome = gauntlet.judge(&rounds[1].1.outcome.peer_table, &verdict.inputs);
     });
     assert!(path.starts_with(&format!("inputs.measurements.{}", peer(1))), "{path}");
 }
@@ -98,11 +98,11 @@ fn an_altered_score_is_found() {
 #[test]
 fn an_omitted_peer_is_found() {
     let path = found(|_, verdict| {
-        verdict.inputs.seated.remove(&peer(2)).unwrap();
+        verdict.inputs.active.remove(&peer(2)).unwrap();
     });
     assert_eq!(path, format!("inputs.seated.{}", peer(2)));
     let path = found(|_, verdict| {
-        verdict.inputs.seated.get_mut(&peer(2)).unwrap().presence = Participation::Silent(Exclusion::Missing);
+        verdict.inputs.active.get_mut(&peer(2)).unwrap().presence = Participation::Silent(Exclusion::Missing);
     });
     assert_eq!(path, format!("inputs.seated.{}", peer(2)));
 }
@@ -117,9 +117,9 @@ fn swapped_peers_are_found() {
     });
     assert!(path.starts_with("outcome.included."), "{path}");
     let path = found(|_, verdict| {
-        let [mut one, mut other] = [1, 2].map(|number| verdict.inputs.seated[&peer(number)]);
-        std::mem::swap(&mut one.seat, &mut other.seat);
-        verdict.inputs.seated.extend([(peer(1), one), (peer(2), other)]);
+        let [mut one, mut other] = [1, 2].map(|number| verdict.inputs.active[&peer(number)]);
+        std::mem::swap(&mut one.slot, &mut other.slot);
+        verdict.inputs.active.extend([(peer(1), one), (peer(2), other)]);
     });
     assert!(path.starts_with("inputs.seated."), "{path}");
 }
@@ -128,16 +128,16 @@ fn swapped_peers_are_found() {
 fn a_foreign_delta_is_found() {
     let path = found(|_, verdict| {
         let foreign = Participation::Delivered(DeltaRef::of(b"foreign"));
-        verdict.inputs.seated.get_mut(&peer(3)).unwrap().presence = foreign;
+        verdict.inputs.active.get_mut(&peer(3)).unwrap().presence = foreign;
     });
     assert_eq!(path, format!("inputs.seated.{}", peer(3)));
 }
 
 #[test]
 fn a_wrong_secret_is_found() {
-    let path = found(|village, verdict| {
+    let path = found(|cluster, verdict| {
         let base = verdict.inputs.base;
-        verdict.inputs.secret = Some(RoundSecret::of(&mayor(), village.run.id(), Round(7), base));
+        verdict.inputs.secret = Some(RoundSecret::of(&creator_key(), cluster.run.id(), Round(7), base));
     });
     assert_eq!(path, "inputs.secret");
     assert_eq!(found(|_, verdict| verdict.inputs.secret = None), "inputs.secret");
@@ -148,33 +148,33 @@ fn rolls_predecessor_settings_and_weights_are_held_to_what_was_signed() {
     assert_eq!(found(|_, verdict| verdict.previous = Some(Digest::of(b"other"))), "previous");
     assert_eq!(found(|_, verdict| verdict.weights = Digest::of(b"other")), "weights");
     assert_eq!(found(|_, verdict| verdict.inputs.outer.alpha = 0.5), "inputs.outer");
-    assert_eq!(found(|_, verdict| verdict.inputs.rolls.clear()), "inputs.rolls");
+    assert_eq!(found(|_, verdict| verdict.inputs.commitment_lists.clear()), "inputs.rolls");
     let path = found(|_, verdict| {
-        verdict.inputs.rolls.values_mut().for_each(|digest| *digest = Digest::of(b"other"));
+        verdict.inputs.commitment_lists.values_mut().for_each(|digest| *digest = Digest::of(b"other"));
     });
-    assert_eq!(path, format!("inputs.rolls.{}", mayor().peer()));
+    assert_eq!(path, format!("inputs.rolls.{}", creator_key().peer()));
 }
 
 #[test]
 fn a_verdict_that_the_manifest_does_not_name_is_refused() {
-    let (village, rounds) = history();
+    let (cluster, rounds) = history();
     let (manifest, verdict) = &rounds[3];
     let other = Verdict { weights: Digest::of(b"other"), ..verdict.clone() };
     let subject =
-        Subject { run: village.run.id(), round: manifest.round(), kind: Kind::Verdict, base: manifest.previous() };
-    let key = Key::Verdict(manifest.round(), mayor().peer());
-    village.play(village.bucket.delete(&key)).unwrap();
-    let object = Envelope::seal(&mayor(), subject, other.to_bytes().into()).to_bytes();
-    assert!(village.play(village.bucket.put_new(&key, object)).unwrap().is_stored());
-    assert!(village.play(village.run.verdict_of(manifest)).is_err());
+        Subject { run: cluster.run.id(), round: manifest.round(), kind: Kind::Verdict, base: manifest.previous() };
+    let key = Key::Verdict(manifest.round(), creator_key().peer());
+    cluster.play(cluster.bucket.delete(&key)).unwrap();
+    let object = Envelope::seal(&creator_key(), subject, other.to_bytes().into()).to_bytes();
+    assert!(cluster.play(cluster.bucket.put_new(&key, object)).unwrap().is_stored());
+    assert!(cluster.play(cluster.run.verdict_of(manifest)).is_err());
     // Nor can a manifest that was not signed be put in the place of the one that was.
-    let grounds = ManifestBasis { weights: Digest::of(b"other"), ..*manifest.grounds() };
+    let basis = ManifestBasis { weights: Digest::of(b"other"), ..*manifest.basis() };
     let included = manifest.included().clone();
     let forged =
-        Manifest::new(manifest.round(), manifest.previous(), grounds, OUTER, included, manifest.excluded().clone());
-    let signatures = village.play(village.run.certificate(manifest.round(), None)).unwrap().signatures().clone();
+        Manifest::new(manifest.round(), manifest.previous(), basis, OUTER, included, manifest.excluded().clone());
+    let signatures = cluster.play(cluster.run.certificate(manifest.round(), None)).unwrap().signatures().clone();
     let forged = Certificate::new(forged.unwrap(), signatures).to_bytes();
     let opened =
-        Certificate::open(&forged, village.run.id(), &village.run.description().quorum, manifest.round(), None);
+        Certificate::open(&forged, cluster.run.id(), &cluster.run.description().validator_set, manifest.round(), None);
     assert!(opened.is_err());
 }

@@ -14,78 +14,78 @@ use covey_comms::primitives::{Clock, Round, VirtualClock, within};
 use covey_comms::run::RoundParams;
 use futures_util::future::{join, join3};
 
-use crate::village::{RULES, SECOND, Village, close, delta, excluded, included, mayor, peer, say};
+use crate::cluster::{Cluster, RULES, SECOND, close, creator_key, delta, excluded, included, peer, say};
 
 #[test]
 fn a_round_ends_as_soon_as_everybody_delivered_and_includes_them() {
-    let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3]);
-    let start = village.now();
-    village.begin(&[1, 2, 3]);
-    village.deliver(&[3, 1, 2]);
-    let closed = village.close(&mut validator);
-    assert_eq!(village.now(), start);
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    let start = cluster.now();
+    cluster.begin(&[1, 2, 3]);
+    cluster.deliver(&[3, 1, 2]);
+    let closed = cluster.close(&mut validator);
+    assert_eq!(cluster.now(), start);
     assert_eq!(included(&closed.manifest), [1, 2, 3]);
     assert_eq!(closed.deltas, [1, 2, 3].map(|number| (peer(number), delta(number))).into());
-    assert_eq!(village.play(village.follower().gather(&closed.manifest)).unwrap(), closed.deltas);
-    assert_eq!(village.follower().outer_steps(), 1);
+    assert_eq!(cluster.play(cluster.light_client().gather(&closed.manifest)).unwrap(), closed.deltas);
+    assert_eq!(cluster.light_client().outer_steps(), 1);
 }
 
 #[test]
 fn a_round_waits_for_the_silent_until_its_deadline_and_the_next_does_not() {
-    let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3]);
-    let start = village.now();
-    let manifest = village.round(&mut validator, &[1, 2]);
-    assert_eq!(village.now().since(start), RULES.deadline);
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    let start = cluster.now();
+    let manifest = cluster.round(&mut validator, &[1, 2]);
+    assert_eq!(cluster.now().since(start), RULES.deadline);
     assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Missing)]));
-    let manifest = village.round(&mut validator, &[1, 2]);
-    assert_eq!(village.now().since(start), RULES.deadline, "nobody waited for the peer that was silent");
+    let manifest = cluster.round(&mut validator, &[1, 2]);
+    assert_eq!(cluster.now().since(start), RULES.deadline, "nobody waited for the peer that was silent");
     assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![]));
 }
 
 #[test]
 fn who_was_silent_is_included_if_it_delivers() {
-    let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3]);
-    village.round(&mut validator, &[1, 2]);
-    assert_eq!(included(&village.round(&mut validator, &[1, 2, 3])), [1, 2, 3]);
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    cluster.round(&mut validator, &[1, 2]);
+    assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3]);
 }
 
 #[test]
 fn the_deadline_counts_from_the_first_heartbeat() {
-    let (village, mut validator) = Village::inhabited(RULES, &[1, 2]);
-    let start = village.now();
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+    let start = cluster.now();
     let beat = async {
-        village.sleep(SECOND * 5000).await;
-        let follower = village.run.clone();
-        let mut follower = LightClient::genesis(follower);
-        follower.poll().await.unwrap().unwrap();
-        village.member(1).heartbeat(follower.next(), follower.head()).await.unwrap();
+        cluster.sleep(SECOND * 5000).await;
+        let light_client = cluster.run.clone();
+        let mut light_client = LightClient::genesis(light_client);
+        light_client.poll().await.unwrap().unwrap();
+        cluster.member(1).heartbeat(light_client.next(), light_client.head()).await.unwrap();
     };
-    let (closed, ()) = village.play(join(close(&mut validator), beat));
-    let elapsed = village.now().since(start) - SECOND * 5000;
+    let (closed, ()) = cluster.play(join(close(&mut validator), beat));
+    let elapsed = cluster.now().since(start) - SECOND * 5000;
     assert!((RULES.deadline..=RULES.deadline + SECOND).contains(&elapsed), "{elapsed:?}");
     assert!(closed.manifest.is_void());
 }
 
 #[test]
 fn a_void_round_moves_the_lineage_and_nothing_else() {
-    let (village, mut validator) = Village::inhabited(RULES, &[1, 2]);
-    let before = village.follower();
-    village.begin(&[1, 2]);
-    let manifest = village.close(&mut validator).manifest;
-    let after = village.follower();
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+    let before = cluster.light_client();
+    cluster.begin(&[1, 2]);
+    let manifest = cluster.close(&mut validator).manifest;
+    let after = cluster.light_client();
     assert!(manifest.is_void());
     assert_eq!((after.outer_steps(), after.next()), (before.outer_steps(), Round(2)));
     assert_ne!(after.head(), before.head());
-    assert_eq!(included(&village.round(&mut validator, &[1, 2])), [1, 2], "all go on");
+    assert_eq!(included(&cluster.round(&mut validator, &[1, 2])), [1, 2], "all go on");
 }
 
 #[test]
 fn fewer_than_enough_make_a_round_only_at_its_deadline() {
-    let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3]);
-    village.round(&mut validator, &[1]);
-    let start = village.now();
-    let manifest = village.round(&mut validator, &[1]);
-    assert_eq!(village.now().since(start), RULES.deadline);
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    cluster.round(&mut validator, &[1]);
+    let start = cluster.now();
+    let manifest = cluster.round(&mut validator, &[1]);
+    assert_eq!(cluster.now().since(start), RULES.deadline);
     assert_eq!(included(&manifest), [1]);
 }
 
@@ -118,53 +118,53 @@ impl Bucket for Slow {
     }
 }
 
-impl Village {
+impl Cluster {
     fn slowly(&self, delay: Duration) -> Validator {
         let bucket = Slow { inner: self.bucket.clone(), clock: self.clock.clone(), delay };
-        let follower = LightClient::resume(self.through(bucket), self.follower().position());
-        self.play(Validator::open(follower, mayor())).unwrap()
+        let light_client = LightClient::resume(self.through(bucket), self.light_client().position());
+        self.play(Validator::open(light_client, creator_key())).unwrap()
     }
 }
 
 #[test]
 fn what_arrives_while_the_round_is_being_closed_is_late() {
-    let (village, _) = Village::inhabited(RULES, &[1, 2, 3]);
-    let mut validator = village.slowly(SECOND * 2);
-    village.begin(&[1, 2, 3]);
-    village.deliver(&[1, 2]);
-    let follower = village.follower();
+    let (cluster, _) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    let mut validator = cluster.slowly(SECOND * 2);
+    cluster.begin(&[1, 2, 3]);
+    cluster.deliver(&[1, 2]);
+    let light_client = cluster.light_client();
     let straggler = async {
         // The deadline is set after the first two listings. The look that counts is the first that begins after it, and
         // shows what was there at its second listing.
-        village.sleep(SECOND * 4 + RULES.deadline + SECOND * 9).await;
-        say(&village.member(3), &follower, delta(3)).await;
+        cluster.sleep(SECOND * 4 + RULES.deadline + SECOND * 9).await;
+        say(&cluster.member(3), &light_client, delta(3)).await;
     };
-    let (closed, ()) = village.play(join(close(&mut validator), straggler));
+    let (closed, ()) = cluster.play(join(close(&mut validator), straggler));
     assert_eq!(included(&closed.manifest), [1, 2]);
     assert_eq!(excluded(&closed.manifest), [(3, Exclusion::Late)]);
 }
 
 /// Plays a round in which peers deliver now and then, by a validator that is replaced after `lives` seconds each.
 fn play_with_lives(lives: u64) -> Manifest {
-    let (village, _) = Village::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
-    village.begin(&[1, 2, 3, 4]);
-    let follower = village.follower();
+    let (cluster, _) = Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
+    cluster.begin(&[1, 2, 3, 4]);
+    let light_client = cluster.light_client();
     let deliveries = async {
         for number in [4, 2, 3, 1] {
-            village.sleep(SECOND * 7).await;
-            say(&village.member(number), &follower, delta(number)).await;
+            cluster.sleep(SECOND * 7).await;
+            say(&cluster.member(number), &light_client, delta(number)).await;
         }
     };
     let validators = async {
         loop {
-            let follower = LightClient::resume(village.run.clone(), follower.position());
-            let mut validator = Validator::open(follower, mayor()).await.unwrap();
-            if let Some(closed) = within(&village.clock, SECOND * lives as u32, close(&mut validator)).await {
+            let light_client = LightClient::resume(cluster.run.clone(), light_client.position());
+            let mut validator = Validator::open(light_client, creator_key()).await.unwrap();
+            if let Some(closed) = within(&cluster.clock, SECOND * lives as u32, close(&mut validator)).await {
                 return closed.manifest;
             }
         }
     };
-    village.play(join(validators, deliveries)).0
+    cluster.play(join(validators, deliveries)).0
 }
 
 #[test]
@@ -180,48 +180,48 @@ fn a_validator_that_is_killed_and_started_again_decides_the_same() {
 
 #[test]
 fn a_validator_that_starts_from_nothing_goes_on_where_the_run_is() {
-    let (village, mut validator) = Village::inhabited(RULES, &[1, 2, 3]);
-    village.round(&mut validator, &[1, 2, 3]);
-    village.round(&mut validator, &[1, 2]);
-    let mut fresh = village.play(Validator::open(LightClient::genesis(village.run.clone()), mayor())).unwrap();
-    let rounds: Vec<_> = (0..3).map(|_| village.close(&mut fresh)).collect();
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    cluster.round(&mut validator, &[1, 2, 3]);
+    cluster.round(&mut validator, &[1, 2]);
+    let mut fresh = cluster.play(Validator::open(LightClient::genesis(cluster.run.clone()), creator_key())).unwrap();
+    let rounds: Vec<_> = (0..3).map(|_| cluster.close(&mut fresh)).collect();
     assert_eq!(rounds[1].deltas.len(), 3);
-    assert_eq!(fresh.follower().position(), validator.follower().position());
-    village.begin(&[1, 2]);
-    village.deliver(&[1, 2]);
-    let manifest = village.close(&mut fresh).manifest;
-    assert_eq!(village.close(&mut validator).manifest, manifest);
+    assert_eq!(fresh.light_client().position(), validator.light_client().position());
+    cluster.begin(&[1, 2]);
+    cluster.deliver(&[1, 2]);
+    let manifest = cluster.close(&mut fresh).manifest;
+    assert_eq!(cluster.close(&mut validator).manifest, manifest);
 }
 
 #[test]
 fn two_validators_agree() {
-    let (village, mut first) = Village::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3]);
-    let mut second = village.slowly(SECOND);
+    let (cluster, mut first) = Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3]);
+    let mut second = cluster.slowly(SECOND);
     for _ in 0..4 {
-        let follower = village.follower();
+        let light_client = cluster.light_client();
         let deliveries = async {
             for number in [1, 2, 3] {
-                let member = village.member(number);
-                member.heartbeat(follower.next(), follower.head()).await.unwrap();
-                say(&member, &follower, delta(number)).await;
-                village.sleep(SECOND).await;
+                let member = cluster.member(number);
+                member.heartbeat(light_client.next(), light_client.head()).await.unwrap();
+                say(&member, &light_client, delta(number)).await;
+                cluster.sleep(SECOND).await;
             }
         };
-        let (one, other, ()) = village.play(join3(close(&mut first), close(&mut second), deliveries));
+        let (one, other, ()) = cluster.play(join3(close(&mut first), close(&mut second), deliveries));
         assert_eq!(one, other);
         assert_eq!(one.deltas.len(), 2);
     }
-    assert_eq!(first.follower().position(), second.follower().position());
+    assert_eq!(first.light_client().position(), second.light_client().position());
 }
 
 #[test]
 fn who_is_surplus_does_not_depend_on_who_was_first() {
     let play = |order: &[u8]| {
-        let (village, mut validator) = Village::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4, 5]);
-        village.begin(order);
+        let (cluster, mut validator) = Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4, 5]);
+        cluster.begin(order);
         let looks = order.iter().map(|number| {
-            village.deliver(&[*number]);
-            village.play(within(&village.clock, SECOND, close(&mut validator)))
+            cluster.deliver(&[*number]);
+            cluster.play(within(&cluster.clock, SECOND, close(&mut validator)))
         });
         let closed = looks.last().flatten().unwrap();
         assert_eq!(closed.deltas.len(), 2);
@@ -236,23 +236,23 @@ fn who_is_surplus_does_not_depend_on_who_was_first() {
 
 #[test]
 fn surplus_peers_are_waited_for_in_the_next_round() {
-    let (village, mut validator) = Village::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
-    let manifest = village.round(&mut validator, &[1, 2, 3, 4]);
+    let (cluster, mut validator) = Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
+    let manifest = cluster.round(&mut validator, &[1, 2, 3, 4]);
     let included = included(&manifest);
-    village.begin(&included);
-    village.deliver(&included);
-    assert!(village.play(within(&village.clock, RULES.deadline / 2, close(&mut validator))).is_none());
+    cluster.begin(&included);
+    cluster.deliver(&included);
+    assert!(cluster.play(within(&cluster.clock, RULES.deadline / 2, close(&mut validator))).is_none());
 }
 
 #[test]
 fn rounds_close_on_bad_days() {
-    let (village, _) = Village::inhabited(RULES, &[1, 2, 3]);
+    let (cluster, _) = Cluster::inhabited(RULES, &[1, 2, 3]);
     for seed in 0..20 {
-        let clock = std::sync::Arc::new(village.clock.clone());
-        let faulty = Faulty::new(village.bucket.clone(), clock.clone(), FaultRates::BAD_DAY, seed);
-        let run = village.through(Retry::new(faulty, clock, RetryPolicy::default(), seed));
-        let follower = LightClient::resume(run, village.follower().position());
-        let mut validator = village.play(Validator::open(follower, mayor())).unwrap();
-        assert_eq!(included(&village.round(&mut validator, &[1, 2, 3])), [1, 2, 3], "seed {seed}");
+        let clock = std::sync::Arc::new(cluster.clock.clone());
+        let faulty = Faulty::new(cluster.bucket.clone(), clock.clone(), FaultRates::BAD_DAY, seed);
+        let run = cluster.through(Retry::new(faulty, clock, RetryPolicy::default(), seed));
+        let light_client = LightClient::resume(run, cluster.light_client().position());
+        let mut validator = cluster.play(Validator::open(light_client, creator_key())).unwrap();
+        assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3], "seed {seed}");
     }
 }

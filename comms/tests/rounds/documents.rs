@@ -12,7 +12,7 @@ use covey_comms::objects::{CheckpointDescription, CheckpointFormatError, Checkpo
 use covey_comms::primitives::{Digest, Keypair, Round, RunId, VirtualClock};
 use covey_comms::run::{CommsError, Description, DescriptionError, RoundParams, Run};
 
-use crate::village::{RULES, Village, description, identity, mayor, parts, peer};
+use crate::cluster::{Cluster, RULES, creator_key, description, identity, parts, peer};
 
 #[test]
 fn a_description_comes_back_from_its_bytes_and_names_the_run() {
@@ -33,7 +33,7 @@ fn a_description_has_no_second_spelling() {
         text.replace("\"seed\": 7", "\"seed\": 7.0"),
         text.replace("\"seed\": 7", "\"seed\": 7,\n    \"more\": 1"),
         text.replace("village", "v\\u0069llage"),
-        text.replace(&mayor().peer().to_string(), &mayor().peer().to_string().to_uppercase()),
+        text.replace(&creator_key().peer().to_string(), &creator_key().peer().to_string().to_uppercase()),
         format!("{text} "),
     ];
     for other in spellings {
@@ -89,8 +89,8 @@ fn founding_needs_the_very_parts_that_are_described() {
     let found = |parts: BTreeMap<String, Bytes>| {
         let bucket = MemoryBucket::new(Arc::new(clock.clone()));
         let description = description(RULES);
-        let founded = Run::found(Arc::new(bucket), Arc::new(clock.clone()), &description, &parts);
-        clock.run(founded).unwrap().map(drop).unwrap_err()
+        let created = Run::found(Arc::new(bucket), Arc::new(clock.clone()), &description, &parts);
+        clock.run(created).unwrap().map(drop).unwrap_err()
     };
     assert!(matches!(found(BTreeMap::new()), CommsError::PartNotGiven { .. }));
     let wrong = Bytes::from_static(b"another config");
@@ -101,53 +101,53 @@ fn founding_needs_the_very_parts_that_are_described() {
 
 #[test]
 fn a_bucket_holds_one_run() {
-    let village = Village::new(RULES);
-    let (bucket, clock) = (Arc::new(village.bucket.clone()), Arc::new(village.clock.clone()));
+    let cluster = Cluster::new(RULES);
+    let (bucket, clock) = (Arc::new(cluster.bucket.clone()), Arc::new(cluster.clock.clone()));
     let found = |description: &Description| {
-        village.play(Run::found(bucket.clone(), clock.clone(), description, &parts())).map(|run| run.id())
+        cluster.play(Run::found(bucket.clone(), clock.clone(), description, &parts())).map(|run| run.id())
     };
-    assert_eq!(found(&description(RULES)).unwrap(), village.run.id(), "the same again is harmless");
+    assert_eq!(found(&description(RULES)).unwrap(), cluster.run.id(), "the same again is harmless");
     let other = Description { seed: 8, ..description(RULES) };
     let error = found(&other).unwrap_err();
     assert!(
-        matches!(error, CommsError::OtherRun { expected, got } if expected == other.run_id() && got == village.run.id())
+        matches!(error, CommsError::OtherRun { expected, got } if expected == other.run_id() && got == cluster.run.id())
     );
-    let opened = village.play(Run::open(bucket, clock.clone(), Some(other.run_id()))).unwrap_err();
+    let opened = cluster.play(Run::open(bucket, clock.clone(), Some(other.run_id()))).unwrap_err();
     assert!(matches!(opened, CommsError::OtherRun { .. }) && opened.hint().is_some());
     let empty = Arc::new(MemoryBucket::new(clock.clone()));
-    assert!(matches!(village.play(Run::open(empty, clock, None)), Err(CommsError::NoRun)));
+    assert!(matches!(cluster.play(Run::open(empty, clock, None)), Err(CommsError::NoRun)));
 }
 
 #[test]
 fn parts_are_held_to_their_digests_and_fetched_again() {
-    let village = Village::new(RULES);
+    let cluster = Cluster::new(RULES);
     for seed in 0..20 {
         let rates = FaultRates { truncated_bodies: 0.2, ..FaultRates::default() };
-        let faulty = Faulty::new(village.bucket.clone(), Arc::new(village.clock.clone()), rates, seed);
-        assert_eq!(village.play(village.through(faulty).part("config")).unwrap(), "a config");
+        let faulty = Faulty::new(cluster.bucket.clone(), Arc::new(cluster.clock.clone()), rates, seed);
+        assert_eq!(cluster.play(cluster.through(faulty).part("config")).unwrap(), "a config");
     }
-    assert!(matches!(village.play(village.run.part("tokenizer")), Err(CommsError::UnknownPart { .. })));
+    assert!(matches!(cluster.play(cluster.run.part("tokenizer")), Err(CommsError::UnknownPart { .. })));
     let key = Key::RunPart(Digest::of(b"a config"));
-    village.play(village.bucket.delete(&key)).unwrap();
-    assert!(village.play(village.bucket.put_new(&key, Bytes::from_static(b"forged"))).unwrap().is_stored());
-    assert!(matches!(village.play(village.run.part("config")), Err(CommsError::WrongContent { .. })));
+    cluster.play(cluster.bucket.delete(&key)).unwrap();
+    assert!(cluster.play(cluster.bucket.put_new(&key, Bytes::from_static(b"forged"))).unwrap().is_stored());
+    assert!(matches!(cluster.play(cluster.run.part("config")), Err(CommsError::WrongContent { .. })));
 }
 
-fn publish(village: &Village, author: &Keypair, weights: &[u8]) -> Result<CheckpointDescription, CommsError> {
-    let lineage = Lineage::genesis(village.run.id());
+fn publish(cluster: &Cluster, author: &Keypair, weights: &[u8]) -> Result<CheckpointDescription, CommsError> {
+    let lineage = Lineage::genesis(cluster.run.id());
     let parts = vec![("model/0".to_string(), Bytes::copy_from_slice(weights)), ("model/1".into(), Bytes::new())];
-    village.play(village.run.publish_checkpoint(author, Round(4), lineage, Digest::of(weights), 3, parts))
+    cluster.play(cluster.run.publish_checkpoint(author, Round(4), lineage, Digest::of(weights), 3, parts))
 }
 
 #[test]
 fn a_checkpoint_comes_back_whole() {
-    let village = Village::new(RULES);
-    let published = publish(&village, &mayor(), b"weights").unwrap();
-    assert_eq!(village.play(village.run.checkpoints()).unwrap(), [Round(4)]);
-    let read = village.play(village.run.checkpoint(Round(4))).unwrap();
+    let cluster = Cluster::new(RULES);
+    let published = publish(&cluster, &creator_key(), b"weights").unwrap();
+    assert_eq!(cluster.play(cluster.run.checkpoints()).unwrap(), [Round(4)]);
+    let read = cluster.play(cluster.run.checkpoint(Round(4))).unwrap();
     assert_eq!(read, published);
     assert_eq!((read.weights, read.outer_steps), (Digest::of(b"weights"), 3));
-    let part = |part| village.play(village.run.checkpoint_part(Round(4), part));
+    let part = |part| cluster.play(cluster.run.checkpoint_part(Round(4), part));
     assert_eq!(part(&read.parts[0]).unwrap(), "weights");
     assert_eq!(part(&read.parts[1]).unwrap(), "");
     let longer = CheckpointPart { length: 8, ..read.parts[0].clone() };
@@ -156,12 +156,12 @@ fn a_checkpoint_comes_back_whole() {
 
 #[test]
 fn a_checkpoint_is_a_validators_and_says_one_thing() {
-    let village = Village::new(RULES);
-    let error = publish(&village, &identity(1), b"weights").unwrap_err();
+    let cluster = Cluster::new(RULES);
+    let error = publish(&cluster, &identity(1), b"weights").unwrap_err();
     assert!(matches!(error, CommsError::NotValidator { got } if got == peer(1)));
-    let first = publish(&village, &mayor(), b"weights").unwrap();
-    assert_eq!(publish(&village, &mayor(), b"weights").unwrap(), first);
-    let error = publish(&village, &mayor(), b"other").unwrap_err();
+    let first = publish(&cluster, &creator_key(), b"weights").unwrap();
+    assert_eq!(publish(&cluster, &creator_key(), b"weights").unwrap(), first);
+    let error = publish(&cluster, &creator_key(), b"other").unwrap_err();
     assert!(matches!(error, CommsError::Checkpoint(CheckpointFormatError::OtherWeights { .. })), "{error}");
 }
 

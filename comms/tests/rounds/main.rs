@@ -3,11 +3,11 @@
 
 mod audits;
 mod closing;
+mod cluster;
 mod documents;
 mod enlistment;
 mod membership;
-mod quorum;
-mod refusals;
-mod residences;
+mod peer_buckets;
+mod rejections;
 mod retention;
-mod village;
+mod validator_set;

@@ -17,16 +17,21 @@ fn a_peer_creates_what_it_owns_and_reads_everything() {
         let (admin, me) = (bucket(address, admin()), bucket(address, peer(ME)));
         assert_eq!(probe(&me, Digest::of(b"mine")).await.unwrap().creation, Creation::Honoured);
         let round = Round(3);
-        for key in [Key::Delta(round, ME), Key::Hello(ME), Key::Heartbeat(ME, round), Key::Farewell(ME, round)] {
+        for key in [Key::Delta(round, ME), Key::JoinRequest(ME), Key::Heartbeat(ME, round), Key::LeaveNotice(ME, round)]
+        {
             assert_eq!(me.put_new(&key, body("mine")).await.unwrap(), Put::Created);
             assert_eq!(me.put_new(&key, body("mine")).await.unwrap(), Put::Unchanged);
             assert_eq!(me.put_new(&key, body("else")).await.unwrap(), Put::Occupied);
             assert_denied(me.delete(&key).await);
         }
         let part = Digest::of(b"part");
-        for key in
-            [Key::Delta(round, OTHER), Key::Hello(OTHER), Key::Manifest(round), Key::RunDescription, Key::RunPart(part)]
-        {
+        for key in [
+            Key::Delta(round, OTHER),
+            Key::JoinRequest(OTHER),
+            Key::Manifest(round),
+            Key::RunDescription,
+            Key::RunPart(part),
+        ] {
             assert_denied(me.put_new(&key, body("not mine")).await);
             assert!(admin.put_new(&key, body("theirs")).await.unwrap().is_stored());
             assert_eq!(me.get(&key, 10).await.unwrap(), "theirs");
@@ -42,7 +47,9 @@ fn a_peer_creates_what_it_owns_and_reads_everything() {
 fn a_validator_writes_decisions_and_removes_nothing() {
     serve(Server::memory(options()), |address| async move {
         let (validator, me) = (bucket(address, peer(VALIDATOR)), bucket(address, peer(ME)));
-        for key in [Key::Manifest(Round(3)), Key::CheckpointDescription(Round(3)), Key::Roll(Round(3), VALIDATOR)] {
+        for key in
+            [Key::Manifest(Round(3)), Key::CheckpointDescription(Round(3)), Key::CommitmentList(Round(3), VALIDATOR)]
+        {
             assert_denied(me.put_new(&key, body("mine")).await);
             assert_eq!(validator.put_new(&key, body("signed")).await.unwrap(), Put::Created);
             assert_eq!(validator.put_new(&key, body("else")).await.unwrap(), Put::Occupied);
@@ -57,7 +64,7 @@ fn a_validator_writes_decisions_and_removes_nothing() {
 fn a_peer_has_no_other_way_to_write() {
     serve(Server::memory(options()), |address| async move {
         let (me, admin) = (plain(address, peer(ME)), plain(address, admin()));
-        let own = Path::from(Key::Hello(ME).to_string());
+        let own = Path::from(Key::JoinRequest(ME).to_string());
         let elsewhere = Path::from(Key::Manifest(Round(1)).to_string());
         me.put(&own, "one".into()).await.unwrap();
         // Replaced without a condition, in parts, or by a copy; removed alone or with others.
@@ -84,10 +91,10 @@ fn a_peer_has_no_other_way_to_write() {
 fn only_peers_on_the_list_are_let_in() {
     let options = ServerOptions { peers: Some([ME].into()), ..options() };
     serve(Server::memory(options), |address| async move {
-        let hello = |peer| Key::Hello(peer);
-        assert!(bucket(address, peer(ME)).put_new(&hello(ME), body("x")).await.unwrap().is_stored());
-        assert_denied(bucket(address, peer(BANNED)).put_new(&hello(BANNED), body("x")).await);
-        assert_denied(bucket(address, peer(BANNED)).get(&hello(ME), 10).await);
+        let join_request = |peer| Key::JoinRequest(peer);
+        assert!(bucket(address, peer(ME)).put_new(&join_request(ME), body("x")).await.unwrap().is_stored());
+        assert_denied(bucket(address, peer(BANNED)).put_new(&join_request(BANNED), body("x")).await);
+        assert_denied(bucket(address, peer(BANNED)).get(&join_request(ME), 10).await);
     });
 }
 
@@ -122,7 +129,7 @@ fn strangers_and_wrong_secrets_are_refused() {
             let bucket = bucket(address, Some(keys));
             assert_denied(bucket.get(&Key::RunDescription, 10).await);
             assert_denied(bucket.list(&Prefix::Run, None).await);
-            assert_denied(bucket.put_new(&Key::Hello(ME), body("x")).await);
+            assert_denied(bucket.put_new(&Key::JoinRequest(ME), body("x")).await);
         }
     });
 }

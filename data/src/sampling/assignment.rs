@@ -15,7 +15,7 @@ const MIXTURE_SLACK: u64 = 64;
 ///
 /// - Each round has an order of its own, a function of the run's seed and the round. The peer on seat s trains on its
 ///   samples from `s * samples` to `(s + 1) * samples`.
-/// - Seats below [`Assignment::disjoint_seats`] share no window within a round.
+/// - Seats below [`Assignment::disjoint_slots`] share no window within a round.
 #[derive(Debug, Clone)]
 pub struct Assignment {
     sources: Vec<WindowSource>,
@@ -30,8 +30,8 @@ impl Assignment {
     }
 
     /// The samples of one seat in one round, in the order in which they are trained on; the first `samples` count.
-    pub fn of(&self, round: u32, seat: u32) -> Result<WindowSampler, DataError> {
-        WindowSampler::at(self.sources.clone(), round_seed(self.seed, round), u64::from(seat) * self.samples)
+    pub fn of(&self, round: u32, slot: u32) -> Result<WindowSampler, DataError> {
+        WindowSampler::at(self.sources.clone(), round_seed(self.seed, round), u64::from(slot) * self.samples)
     }
 
     /// Appends the tokens of one sample of a round, counted through all seats: seat s has those from `s * samples` on.
@@ -50,7 +50,7 @@ impl Assignment {
     }
 
     /// How many seats there are before windows repeat within a round.
-    pub fn disjoint_seats(&self) -> u64 {
+    pub fn disjoint_slots(&self) -> u64 {
         self.disjoint_samples() / self.samples
     }
 
@@ -59,8 +59,8 @@ impl Assignment {
     ///
     /// Where the data is too short for so many, it is the samples of one seat that nobody has; their windows may be
     /// others' as well.
-    pub fn unassigned(&self, seats: u32) -> Range<u64> {
-        let first = u64::from(seats) * self.samples;
+    pub fn unassigned(&self, slots: u32) -> Range<u64> {
+        let first = u64::from(slots) * self.samples;
         first..self.disjoint_samples().max(first + self.samples)
     }
 

@@ -15,8 +15,8 @@ fn assignment(dataset: &Dataset, seed: u64) -> Assignment {
     Assignment::new(vec![WindowSource { windows, weight: 1.0 }], seed, SAMPLES)
 }
 
-fn windows_of(assignment: &Assignment, round: u32, seat: u32) -> Vec<Vec<u32>> {
-    let mut sampler = assignment.of(round, seat).unwrap();
+fn windows_of(assignment: &Assignment, round: u32, slot: u32) -> Vec<Vec<u32>> {
+    let mut sampler = assignment.of(round, slot).unwrap();
     let draw = |_| {
         let mut tokens = Vec::new();
         sampler.draw(&mut tokens).unwrap();
@@ -42,11 +42,11 @@ fn seats_of_a_round_share_no_window() {
         tokens
     }));
     let assignment = assignment(&dataset, 7);
-    let seats = u32::try_from(assignment.disjoint_seats()).unwrap();
-    assert!(seats > 3, "the fixture is too small to say anything");
-    assert!(windows.count() - u64::from(seats) * SAMPLES < SAMPLES, "seats are given away");
+    let slots = u32::try_from(assignment.disjoint_slots()).unwrap();
+    assert!(slots > 3, "the fixture is too small to say anything");
+    assert!(windows.count() - u64::from(slots) * SAMPLES < SAMPLES, "seats are given away");
     for round in 0..4 {
-        let drawn = counts((0..seats).flat_map(|seat| windows_of(&assignment, round, seat)));
+        let drawn = counts((0..slots).flat_map(|slot| windows_of(&assignment, round, slot)));
         assert!(drawn.iter().all(|(window, count)| all.get(window).is_some_and(|there| count <= there)));
     }
 }
@@ -54,7 +54,7 @@ fn seats_of_a_round_share_no_window() {
 #[test]
 fn an_assignment_follows_from_seed_round_and_seat() {
     let (_home, dataset) = opened_dataset();
-    let of = |seed, round, seat| windows_of(&assignment(&dataset, seed), round, seat);
+    let of = |seed, round, slot| windows_of(&assignment(&dataset, seed), round, slot);
     assert_eq!(of(1, 2, 3), of(1, 2, 3));
     assert_ne!(of(1, 2, 3), of(1, 3, 3));
     assert_ne!(of(1, 2, 3), of(2, 2, 3));
@@ -69,10 +69,10 @@ fn seats_of_a_mixture_stay_within_one_pass_over_each_source() {
         WindowSource { windows: windows(Split::HeldOut), weight: 1.0 },
     ];
     let assignment = Assignment::new(sources, 1, 5);
-    let seats = u32::try_from(assignment.disjoint_seats()).unwrap();
-    assert!(seats > 0, "the fixture is too small to say anything");
+    let slots = u32::try_from(assignment.disjoint_slots()).unwrap();
+    assert!(slots > 0, "the fixture is too small to say anything");
     for round in 0..20 {
-        let last = assignment.of(round, seats).unwrap();
+        let last = assignment.of(round, slots).unwrap();
         assert!(last.cursor().sources.iter().all(|source| source.epoch == 0));
     }
 }
@@ -86,11 +86,11 @@ fn unassigned_samples_belong_to_no_seat_and_any_sample_can_be_read() {
         assignment.read(2, sample, &mut tokens).unwrap();
         tokens
     };
-    let seats = u32::try_from(assignment.disjoint_seats()).unwrap() - 1;
-    let assigned: Vec<_> = (0..seats).flat_map(|seat| windows_of(&assignment, 2, seat)).collect();
-    assert_eq!(assigned, (0..u64::from(seats) * SAMPLES).map(read).collect::<Vec<_>>());
-    let unassigned = assignment.unassigned(seats);
-    assert_eq!(unassigned.start, u64::from(seats) * SAMPLES);
+    let slots = u32::try_from(assignment.disjoint_slots()).unwrap() - 1;
+    let assigned: Vec<_> = (0..slots).flat_map(|slot| windows_of(&assignment, 2, slot)).collect();
+    assert_eq!(assigned, (0..u64::from(slots) * SAMPLES).map(read).collect::<Vec<_>>());
+    let unassigned = assignment.unassigned(slots);
+    assert_eq!(unassigned.start, u64::from(slots) * SAMPLES);
     assert!(unassigned.end - unassigned.start >= SAMPLES);
     let all = counts(assigned.into_iter().chain(unassigned.map(read)));
     let windows = dataset.windows(Split::Train, LENGTH).unwrap();

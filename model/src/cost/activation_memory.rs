@@ -17,7 +17,7 @@ pub struct StepShape {
     /// Micro-batches handled together: all of them keep their activations at the same time.
     pub together: usize,
     /// Which blocks are computed again.
-    pub recompute: ActivationCheckpointing,
+    pub activation_checkpointing: ActivationCheckpointing,
 }
 
 impl StepShape {
@@ -71,7 +71,7 @@ impl ActivationMemory {
         // Two residual gradients in the compute dtype, five of RMSNorm's intermediates in fp32.
         let norm = hidden * (2 * number + 5 * size_of::<f32>());
         // Gate and up projections are among those kept, unless the last block computes them again.
-        let widest = if shape.recompute.includes(config.num_layers - 1) { 6 } else { 4 };
+        let widest = if shape.activation_checkpointing.includes(config.num_layers - 1) { 6 } else { 4 };
         let block = rows * (widest * inner * number + norm) + product(inner);
         // In fp32 before and after the target's entry is changed.
         let logits = 2 * logit_rows * config.vocab_size * size_of::<f32>();
@@ -90,7 +90,7 @@ impl ActivationMemory {
 fn kept_numbers(config: &ModelConfig, shape: &StepShape) -> usize {
     let narrow = 2 * config.hidden_size + config.query_width() + config.num_heads;
     let wide = config.query_width() + 2 * config.kv_width() + 2 * config.intermediate_size;
-    let num_wide = config.num_layers - shape.recompute.count(config.num_layers);
+    let num_wide = config.num_layers - shape.activation_checkpointing.count(config.num_layers);
     shape.rows() * (config.num_layers * narrow + num_wide * wide + config.hidden_size)
 }
 
@@ -189,7 +189,7 @@ impl Walk<'_> {
 
     fn forward(&mut self, layer: usize) {
         let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
-        let recomputed = self.shape.recompute.includes(layer);
+        let recomputed = self.shape.activation_checkpointing.includes(layer);
         self.project_inputs();
         self.pool.take(&self.attended());
         self.pool.pass(&self.score_scratch(1));
@@ -218,7 +218,7 @@ impl Walk<'_> {
     }
 
     fn backward(&mut self, layer: usize) {
-        let recomputed = self.shape.recompute.includes(layer);
+        let recomputed = self.shape.activation_checkpointing.includes(layer);
         let scratch = self.row_scratch(self.shape.rows(), &[self.config.hidden_size]);
         if recomputed {
             self.pool.take(&[self.inner(), self.inner()]);
@@ -250,8 +250,8 @@ mod tests {
     use super::*;
     use crate::config::preset;
 
-    fn shape(recompute: ActivationCheckpointing) -> StepShape {
-        StepShape { sequences: 3, length: 100, together: 1, recompute }
+    fn shape(activation_checkpointing: ActivationCheckpointing) -> StepShape {
+        StepShape { sequences: 3, length: 100, together: 1, activation_checkpointing }
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         let config = preset("tiny").unwrap();
         // Input 128, middle 128, attention's output 128, log-sum-exp 4; 128 + 64 + 64 projections, gate and up 352 each.
         let (narrow, wide) = (388, 256 + 704);
-        let kept = |recompute| ActivationMemory::fast(&config, &shape(recompute), 2).kept;
+        let kept = |activation_checkpointing| ActivationMemory::fast(&config, &shape(activation_checkpointing), 2).kept;
         assert_eq!(kept(ActivationCheckpointing::None), 4 * 300 * (4 * (narrow + wide) + 128));
         assert_eq!(kept(ActivationCheckpointing::Every(1)), 4 * 300 * (4 * narrow + 128));
         assert_eq!(kept(ActivationCheckpointing::Every(2)), 4 * 300 * (4 * narrow + 2 * wide + 128));

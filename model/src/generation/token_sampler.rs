@@ -64,7 +64,7 @@ impl SamplingError {
 #[derive(Clone, Copy, Debug)]
 pub struct TokenSampler {
     sampling: Sampling,
-    draws: CounterRng,
+    rng: CounterRng,
 }
 
 impl TokenSampler {
@@ -86,7 +86,7 @@ impl TokenSampler {
         {
             return refuse("top_p", top_p, "must be above 0 and at most 1");
         }
-        Ok(Self { sampling, draws: CounterRng::new(seed, "sampler") })
+        Ok(Self { sampling, rng: CounterRng::new(seed, "sampler") })
     }
 
     /// The token for `position` of the text. Logits that are no number count as minus infinity.
@@ -104,7 +104,7 @@ impl TokenSampler {
         }
         let mut candidates = self.candidates(logits, largest);
         let kept = self.nucleus(&mut candidates);
-        Ok(draw(kept, self.draws.unit(position)))
+        Ok(draw(kept, self.rng.unit(position)))
     }
 
     /// Unnormalised probabilities of the tokens that top-k leaves.

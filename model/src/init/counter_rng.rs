@@ -54,10 +54,10 @@ mod tests {
     #[test]
     fn draws_are_frozen() {
         assert_eq!(fnv_1a(b"foobar"), 0x8594_4171_F739_67E8, "published FNV-1a vector");
-        let draws = CounterRng::new(42, "model.norm.weight");
+        let rng = CounterRng::new(42, "model.norm.weight");
         // Computed by an independent implementation in Python.
         let expected = [0x9714_856C_3DA6_D80A, 0x1B0F_3C16_9E2E_1231, 0x7BA2_C68E_10AA_1DA6];
-        assert_eq!([0, 1, u64::MAX].map(|index| draws.bits(index)), expected);
+        assert_eq!([0, 1, u64::MAX].map(|index| rng.bits(index)), expected);
     }
 
     #[test]
@@ -72,10 +72,10 @@ mod tests {
 
     #[test]
     fn units_stay_inside_and_fill_evenly() {
-        let draws = CounterRng::new(7, "units");
+        let rng = CounterRng::new(7, "units");
         let mut bins = [0u32; 64];
         for index in 0..640_000 {
-            let unit = draws.unit(index);
+            let unit = rng.unit(index);
             assert!(unit > 0.0 && unit < 1.0);
             bins[(unit * 64.0) as usize] += 1;
         }

@@ -52,9 +52,9 @@ impl Initializer {
             numbers.fill(1.0);
             return;
         };
-        let draws = CounterRng::new(self.seed, &spec.name);
+        let rng = CounterRng::new(self.seed, &spec.name);
         numbers.par_chunks_mut(TASK).enumerate().for_each(|(task, numbers)| {
-            normal.fill(draws, first_index + (task * TASK) as u64, numbers);
+            normal.fill(rng, first_index + (task * TASK) as u64, numbers);
         });
     }
 

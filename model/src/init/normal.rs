@@ -39,10 +39,10 @@ impl Normal {
     }
 
     /// Fills `numbers` with the draws from `first_index` on.
-    pub(crate) fn fill(self, draws: CounterRng, first_index: u64, numbers: &mut [f32]) {
+    pub(crate) fn fill(self, rng: CounterRng, first_index: u64, numbers: &mut [f32]) {
         let mut first = first_index;
         for block in numbers.chunks_mut(BLOCK) {
-            fill_block(self, draws, first, block);
+            fill_block(self, rng, first, block);
             first += block.len() as u64;
         }
     }
@@ -50,14 +50,14 @@ impl Normal {
 
 // No `fma` among the features: not that the compiler would fuse, but so that it never could.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
-fn fill_block(normal: Normal, draws: CounterRng, first: u64, numbers: &mut [f32]) {
+fn fill_block(normal: Normal, rng: CounterRng, first: u64, numbers: &mut [f32]) {
     let mut offsets = [0.0f64; BLOCK];
     let mut sigmas = [0.0f64; BLOCK];
     let offsets = &mut offsets[..numbers.len()];
     let sigmas = &mut sigmas[..numbers.len()];
     let width = 1.0 - 2.0 * normal.tail;
     for (index, offset) in offsets.iter_mut().enumerate() {
-        *offset = (draws.unit(first.wrapping_add(index as u64)) - 0.5) * width;
+        *offset = (rng.unit(first.wrapping_add(index as u64)) - 0.5) * width;
     }
     for (sigma, offset) in sigmas.iter_mut().zip(&*offsets) {
         *sigma = central(*offset);
@@ -181,13 +181,13 @@ mod tests {
 
     #[test]
     fn blocks_and_single_numbers_agree() {
-        let draws = CounterRng::new(3, "blocks");
+        let rng = CounterRng::new(3, "blocks");
         for normal in [Normal::uncut(0.5), Normal::within_three_sigma(2.0)] {
             let mut together = vec![0.0; 3 * BLOCK + 5];
-            normal.fill(draws, 11, &mut together);
+            normal.fill(rng, 11, &mut together);
             for (index, expected) in together.iter().enumerate() {
                 let mut alone = [0.0];
-                normal.fill(draws, 11 + index as u64, &mut alone);
+                normal.fill(rng, 11 + index as u64, &mut alone);
                 assert_eq!(alone[0].to_bits(), expected.to_bits(), "{index}");
             }
         }

@@ -20,7 +20,7 @@ use crate::kernels::{Head, HeadGradients, Losses, Targets};
 #[derive(Debug)]
 pub struct ForwardBackward {
     decoders: Vec<Decoder>,
-    recompute: ActivationCheckpointing,
+    activation_checkpointing: ActivationCheckpointing,
 }
 
 /// One micro-batch on its way through the network and back.
@@ -43,10 +43,10 @@ impl ForwardBackward {
     ///
     /// # Panics
     /// If there is none, or if their shapes differ.
-    pub fn new(decoders: Vec<Decoder>, recompute: ActivationCheckpointing) -> Self {
+    pub fn new(decoders: Vec<Decoder>, activation_checkpointing: ActivationCheckpointing) -> Self {
         let first = decoders.first().expect("a network runs on at least one member");
         assert!(decoders.iter().all(|decoder| decoder.config() == first.config()), "members run the same network");
-        Self { decoders, recompute }
+        Self { decoders, activation_checkpointing }
     }
 
     /// The network on each member's device.
@@ -55,18 +55,18 @@ impl ForwardBackward {
     }
 
     /// Which blocks are computed again in the backward pass.
-    pub fn recompute(&self) -> ActivationCheckpointing {
-        self.recompute
+    pub fn activation_checkpointing(&self) -> ActivationCheckpointing {
+        self.activation_checkpointing
     }
 
     /// Of every member, the sum of the cross-entropies of its targets, in nats.
     ///
     /// # Panics
     /// Unless `batches` has one list, empty or not, for each member.
-    pub fn loss(&self, residence: &mut dyn WeightSource, batches: &[Vec<TokenBatch>]) -> Vec<f64> {
-        let (streams, last) = self.forward(residence, batches, None);
+    pub fn loss(&self, weight_source: &mut dyn WeightSource, batches: &[Vec<TokenBatch>]) -> Vec<f64> {
+        let (streams, last) = self.forward(weight_source, batches, None);
         drop(last);
-        let mut heads = self.gather_head(residence);
+        let mut heads = self.gather_head(weight_source);
         let streams = self.each(streams, &mut heads, |decoder, head, mut stream| {
             let context = decoder.context(stream.batch.shape());
             let head = Head { norm: &head.norm, projection: &head.projection };
@@ -89,11 +89,11 @@ impl ForwardBackward {
     ///
     /// # Panics
     /// Unless `batches` has one list, empty or not, for each member.
-    pub fn loss_backward(&self, residence: &mut dyn WeightSource, batches: &[Vec<TokenBatch>], scale: f64) -> f64 {
-        let (streams, last) = self.forward(residence, batches, Some(self.recompute));
-        let streams = self.head_backward(residence, streams, scale as f32);
-        let streams = self.blocks_backward(residence, streams, last);
-        let losses = self.embedding_backward(residence, streams);
+    pub fn loss_backward(&self, weight_source: &mut dyn WeightSource, batches: &[Vec<TokenBatch>], scale: f64) -> f64 {
+        let (streams, last) = self.forward(weight_source, batches, Some(self.activation_checkpointing));
+        let streams = self.head_backward(weight_source, streams, scale as f32);
+        let streams = self.blocks_backward(weight_source, streams, last);
+        let losses = self.embedding_backward(weight_source, streams);
         losses.into_iter().map(Losses::sum).sum()
     }
 
@@ -122,19 +122,23 @@ impl ForwardBackward {
     /// All streams after the last block, whose weights come along: the way back begins with them.
     fn forward<'a>(
         &self,
-        residence: &mut dyn WeightSource,
+        weight_source: &mut dyn WeightSource,
         batches: &'a [Vec<TokenBatch>],
         training: Option<ActivationCheckpointing>,
     ) -> (Streams<'a>, Vec<BlockWeights>) {
-        let mut streams = self.embed(residence, batches);
+        let mut streams = self.embed(weight_source, batches);
         let mut weights = Vec::new();
         for layer in 0..self.num_layers() {
             drop(weights);
-            weights = blocks(residence.gather(Unit::Block(layer)));
-            self.prefetch_after(residence, layer);
+            weights = blocks(weight_source.gather(Unit::Block(layer)));
+            self.prefetch_after(weight_source, layer);
             streams = self.each(streams, &mut weights, |decoder, weights, mut stream| {
-                let keep =
-                    if training.is_some_and(|recompute| !recompute.includes(layer)) { Keep::All } else { Keep::Narrow };
+                let keep = if training.is_some_and(|activation_checkpointing| !activation_checkpointing.includes(layer))
+                {
+                    Keep::All
+                } else {
+                    Keep::Narrow
+                };
                 let (output, saved) = decoder.block(stream.batch.shape(), weights, stream.residual, keep);
                 match training {
                     Some(_) => stream.saved.push(saved),
@@ -146,10 +150,10 @@ impl ForwardBackward {
         (streams, weights)
     }
 
-    fn embed<'a>(&self, residence: &mut dyn WeightSource, batches: &'a [Vec<TokenBatch>]) -> Streams<'a> {
+    fn embed<'a>(&self, weight_source: &mut dyn WeightSource, batches: &'a [Vec<TokenBatch>]) -> Streams<'a> {
         assert_eq!(batches.len(), self.decoders.len(), "every member has its list of micro-batches");
-        let tables = residence.gather(Unit::Embedding);
-        residence.prefetch(Unit::Block(0));
+        let tables = weight_source.gather(Unit::Embedding);
+        weight_source.prefetch(Unit::Block(0));
         let members = batches.iter().zip(&self.decoders).zip(&tables);
         let embed = |((batches, decoder), table): ((&'a Vec<TokenBatch>, &Decoder), &Vec<Tensor<1>>)| {
             let width = decoder.config().hidden_size;
@@ -165,28 +169,28 @@ impl ForwardBackward {
     }
 
     /// Announces what follows block `layer` on the way forward.
-    fn prefetch_after(&self, residence: &mut dyn WeightSource, layer: usize) {
+    fn prefetch_after(&self, weight_source: &mut dyn WeightSource, layer: usize) {
         if layer + 1 < self.num_layers() {
-            return residence.prefetch(Unit::Block(layer + 1));
+            return weight_source.prefetch(Unit::Block(layer + 1));
         }
-        residence.prefetch(Unit::Head);
+        weight_source.prefetch(Unit::Head);
         if self.is_tied() {
-            residence.prefetch(Unit::Embedding);
+            weight_source.prefetch(Unit::Embedding);
         }
     }
 
-    fn gather_head(&self, residence: &mut dyn WeightSource) -> Vec<Head<Tensor<1>>> {
-        let heads = residence.gather(Unit::Head);
-        let tables = if self.is_tied() { residence.gather(Unit::Embedding) } else { vec![Vec::new(); heads.len()] };
+    fn gather_head(&self, weight_source: &mut dyn WeightSource) -> Vec<Head<Tensor<1>>> {
+        let heads = weight_source.gather(Unit::Head);
+        let tables = if self.is_tied() { weight_source.gather(Unit::Embedding) } else { vec![Vec::new(); heads.len()] };
         head_parts(heads, tables)
     }
 
     /// Losses, and the gradient of the residual stream after the last block.
-    fn head_backward<'a>(&self, residence: &mut dyn WeightSource, streams: Streams<'a>, scale: f32) -> Streams<'a> {
-        let weights = self.gather_head(residence);
-        let gradients = residence.gradients(Unit::Head);
+    fn head_backward<'a>(&self, weight_source: &mut dyn WeightSource, streams: Streams<'a>, scale: f32) -> Streams<'a> {
+        let weights = self.gather_head(weight_source);
+        let gradients = weight_source.gradients(Unit::Head);
         let tables =
-            if self.is_tied() { residence.gradients(Unit::Embedding) } else { vec![Vec::new(); gradients.len()] };
+            if self.is_tied() { weight_source.gradients(Unit::Embedding) } else { vec![Vec::new(); gradients.len()] };
         let mut parts: Vec<_> = weights.into_iter().zip(head_parts(gradients, tables)).collect();
         let streams = self.each(streams, &mut parts, |decoder, (weights, gradients), stream| {
             let Stream { batch, residual, saved, .. } = stream;
@@ -197,33 +201,34 @@ impl ForwardBackward {
             let (losses, residual) = decoder.kernels().loss_backward(context, weights, residual, targets, into);
             Stream { batch, residual, saved, losses }
         });
-        self.reduce_head(residence, parts.into_iter().map(|(_, gradients)| gradients).collect());
+        self.reduce_head(weight_source, parts.into_iter().map(|(_, gradients)| gradients).collect());
         streams
     }
 
-    fn reduce_head(&self, residence: &mut dyn WeightSource, gradients: Vec<Head<Tensor<1>>>) {
+    fn reduce_head(&self, weight_source: &mut dyn WeightSource, gradients: Vec<Head<Tensor<1>>>) {
         if self.is_tied() {
             let (norms, tables) = gradients.into_iter().map(|head| (vec![head.norm], vec![head.projection])).unzip();
-            residence.reduce(Unit::Head, norms);
-            residence.reduce(Unit::Embedding, tables);
+            weight_source.reduce(Unit::Head, norms);
+            weight_source.reduce(Unit::Embedding, tables);
         } else {
-            residence.reduce(Unit::Head, gradients.into_iter().map(|head| vec![head.norm, head.projection]).collect());
+            weight_source
+                .reduce(Unit::Head, gradients.into_iter().map(|head| vec![head.norm, head.projection]).collect());
         }
     }
 
     fn blocks_backward<'a>(
         &self,
-        residence: &mut dyn WeightSource,
+        weight_source: &mut dyn WeightSource,
         mut streams: Streams<'a>,
         last: Vec<BlockWeights>,
     ) -> Streams<'a> {
         let mut at_hand = Some(last);
         for layer in (0..self.num_layers()).rev() {
-            let weights = at_hand.take().unwrap_or_else(|| blocks(residence.gather(Unit::Block(layer))));
+            let weights = at_hand.take().unwrap_or_else(|| blocks(weight_source.gather(Unit::Block(layer))));
             if layer > 0 {
-                residence.prefetch(Unit::Block(layer - 1));
+                weight_source.prefetch(Unit::Block(layer - 1));
             }
-            let gradients = blocks(residence.gradients(Unit::Block(layer)));
+            let gradients = blocks(weight_source.gradients(Unit::Block(layer)));
             let mut parts: Vec<_> = weights.into_iter().zip(gradients).collect();
             streams = self.each(streams, &mut parts, |decoder, (weights, gradients), mut stream| {
                 let saved = stream.saved.pop().expect("every block saved once");
@@ -233,13 +238,13 @@ impl ForwardBackward {
             });
             let gradients: MemberTensors =
                 parts.into_iter().map(|(_, gradients)| <[_; 9]>::from(gradients).into()).collect();
-            residence.reduce(Unit::Block(layer), gradients);
+            weight_source.reduce(Unit::Block(layer), gradients);
         }
         streams
     }
 
-    fn embedding_backward(&self, residence: &mut dyn WeightSource, streams: Streams<'_>) -> Vec<Losses> {
-        let mut tables = residence.gradients(Unit::Embedding);
+    fn embedding_backward(&self, weight_source: &mut dyn WeightSource, streams: Streams<'_>) -> Vec<Losses> {
+        let mut tables = weight_source.gradients(Unit::Embedding);
         let members = streams.into_iter().zip(&self.decoders).zip(&mut tables);
         let mut losses = Vec::new();
         for ((streams, decoder), table) in members {
@@ -248,7 +253,7 @@ impl ForwardBackward {
                 losses.push(of_stream);
             }
         }
-        residence.reduce(Unit::Embedding, tables);
+        weight_source.reduce(Unit::Embedding, tables);
         losses
     }
 }

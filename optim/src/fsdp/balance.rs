@@ -33,8 +33,8 @@ fn nearest_boundary(sizes: &[ParameterSize], target: usize) -> usize {
     for size in sizes {
         let inside = target - start;
         if inside <= size.elements {
-            let low = inside / size.grain * size.grain;
-            let high = (low + size.grain).min(size.elements);
+            let low = inside / size.alignment * size.alignment;
+            let high = (low + size.alignment).min(size.elements);
             return start + if inside - low <= high - inside { low } else { high };
         }
         start += size.elements;
@@ -46,8 +46,8 @@ fn nearest_boundary(sizes: &[ParameterSize], target: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn size(elements: usize, grain: usize) -> ParameterSize {
-        ParameterSize { elements, grain }
+    fn size(elements: usize, alignment: usize) -> ParameterSize {
+        ParameterSize { elements, alignment }
     }
 
     #[test]

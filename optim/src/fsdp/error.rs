@@ -14,14 +14,14 @@ pub enum FsdpError {
     },
 
     /// A parameter without elements, or one that may be cut into parts of none.
-    #[error("parameter {parameter} has {elements} elements in parts of {grain}")]
+    #[error("parameter {parameter} has {elements} elements in parts of {alignment}")]
     Empty {
         /// Place of the parameter in canonical order.
         parameter: usize,
         /// Its elements.
         elements: usize,
         /// Elements of a part that is never cut.
-        grain: usize,
+        alignment: usize,
     },
 
     /// A unit without parameters.

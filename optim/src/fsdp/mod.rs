@@ -17,4 +17,4 @@ pub use self::error::FsdpError;
 pub use self::plan::{ParameterSize, Piece, Plan};
 #[cfg(feature = "burn")]
 pub use self::sharded_parameters::ShardedParameters;
-pub use self::slab::slab_grain;
+pub use self::slab::slab_alignment;

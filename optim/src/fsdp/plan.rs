@@ -11,8 +11,8 @@ use crate::sparseloco::chunks::ChunkGrid;
 pub struct ParameterSize {
     /// Its elements.
     pub elements: usize,
-    /// Elements of a run that stays whole; the last run may be shorter. [`slab_grain`](super::slab::slab_grain) knows it.
-    pub grain: usize,
+    /// Elements of a run that stays whole; the last run may be shorter. [`slab_alignment`](super::slab::slab_alignment) knows it.
+    pub alignment: usize,
 }
 
 /// A run of a parameter's elements that one member owns.
@@ -161,7 +161,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`FsdpError::ChunkCut`] if a piece ends inside a slab; those of [`slab_grain`](super::slab::slab_grain) never do.
+    /// [`FsdpError::ChunkCut`] if a piece ends inside a slab; those of [`slab_alignment`](super::slab::slab_alignment) never do.
     pub fn slabs(&self, parameter: usize, grid: &ChunkGrid) -> Result<Vec<(usize, Range<usize>)>, FsdpError> {
         let slab = grid.slab_len();
         let slabs = |piece: &Piece| match piece.range.start.is_multiple_of(slab) {
@@ -189,9 +189,9 @@ fn check(members: usize, units: &[Vec<ParameterSize>]) -> Result<(), FsdpError> 
         return Err(FsdpError::EmptyUnit { unit });
     }
     let sizes = || units.iter().flatten();
-    if let Some((parameter, size)) = sizes().enumerate().find(|(_, size)| size.elements == 0 || size.grain == 0) {
-        return Err(FsdpError::Empty { parameter, elements: size.elements, grain: size.grain });
+    if let Some((parameter, size)) = sizes().enumerate().find(|(_, size)| size.elements == 0 || size.alignment == 0) {
+        return Err(FsdpError::Empty { parameter, elements: size.elements, alignment: size.alignment });
     }
-    let possible = sizes().map(|size| size.elements.div_ceil(size.grain)).sum();
+    let possible = sizes().map(|size| size.elements.div_ceil(size.alignment)).sum();
     if members == 0 || members > possible { Err(FsdpError::Members { members, possible }) } else { Ok(()) }
 }

@@ -242,7 +242,8 @@ mod tests {
     use crate::inner::cpu_tensor;
 
     fn shards(members: usize) -> ShardedParameters {
-        let sizes = vec![vec![ParameterSize { elements: 60, grain: 10 }, ParameterSize { elements: 7, grain: 7 }]];
+        let sizes =
+            vec![vec![ParameterSize { elements: 60, alignment: 10 }, ParameterSize { elements: 7, alignment: 7 }]];
         let plan = Arc::new(Plan::new(members, sizes).unwrap());
         let fill = |_, range: Range<usize>| Ok::<_, FsdpError>(vec![0.5; range.len()]);
         ShardedParameters::new(plan, vec![Device::flex(); members], FloatDType::F32, AdamWConfig::default(), fill)

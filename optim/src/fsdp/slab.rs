@@ -8,7 +8,7 @@ use crate::sparseloco::chunks::ChunkGrid;
 /// - A matrix is cut between slabs: at most 64 rows, the same in both profiles.
 /// - A vector is cut after common multiples of the chunks of both profiles; one of up to 4096 elements is not cut.
 /// - Tensors of other shapes are not compressed and stay whole.
-pub fn slab_grain(shape: &[usize]) -> usize {
+pub fn slab_alignment(shape: &[usize]) -> usize {
     let elements = shape.iter().fold(1_usize, |product, side| product.saturating_mul(*side));
     let slab = |profile| ChunkGrid::new(profile, shape).map_or(elements, |grid| grid.slab_len());
     common_multiple(slab(Profile::Reference), slab(Profile::Covey)).min(elements)
@@ -30,18 +30,18 @@ mod tests {
     fn grains_are_whole_slabs_of_both_profiles() {
         for shape in [&[128, 192][..], &[100, 36], &[67, 64], &[1, 1], &[96], &[4096], &[5000], &[131], &[128 * 1024]] {
             for profile in [Profile::Reference, Profile::Covey] {
-                let (grid, grain) = (ChunkGrid::new(profile, shape).unwrap(), slab_grain(shape));
-                assert!(grain == grid.len() || grain.is_multiple_of(grid.slab_len()), "{shape:?}");
+                let (grid, alignment) = (ChunkGrid::new(profile, shape).unwrap(), slab_alignment(shape));
+                assert!(alignment == grid.len() || alignment.is_multiple_of(grid.slab_len()), "{shape:?}");
             }
         }
     }
 
     #[test]
     fn matrices_are_cut_after_64_rows_and_short_vectors_not_at_all() {
-        assert_eq!(slab_grain(&[128, 192]), 64 * 192);
-        assert_eq!(slab_grain(&[100, 36]), 50 * 36);
-        assert_eq!((slab_grain(&[96]), slab_grain(&[4096]), slab_grain(&[128 * 1024])), (96, 4096, 4096));
+        assert_eq!(slab_alignment(&[128, 192]), 64 * 192);
+        assert_eq!(slab_alignment(&[100, 36]), 50 * 36);
+        assert_eq!((slab_alignment(&[96]), slab_alignment(&[4096]), slab_alignment(&[128 * 1024])), (96, 4096, 4096));
         // A prime length: the reference takes it element by element, ours in chunks of 4096.
-        assert_eq!((slab_grain(&[8191]), slab_grain(&[2, 3, 4]), slab_grain(&[0])), (4096, 24, 0));
+        assert_eq!((slab_alignment(&[8191]), slab_alignment(&[2, 3, 4]), slab_alignment(&[0])), (4096, 24, 0));
     }
 }

@@ -87,7 +87,7 @@ fn absolute(folder: &Path) -> anyhow::Result<String> {
 ///
 /// Their addresses come from strangers: folders are refused, and so are addresses of this machine and of its own network,
 /// unless the run itself lies in one (`home`). However many buckets they bring, all together stay within the limits of one.
-pub fn strangers(home: &str, comms: &CommsConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Opener>> {
+pub fn peer_buckets_opener(home: &str, comms: &CommsConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Opener>> {
     let trusts_neighbours = home.parse::<Location>()?.is_near();
     let limits = Limits::new(comms, &clock);
     Ok(Arc::new(move |url: &str| {
@@ -107,7 +107,7 @@ pub struct Limits {
     clock: Arc<dyn Clock>,
     retry: RetryPolicy,
     line: RateLimiter,
-    purse: ByteBudget,
+    shared_budget: ByteBudget,
 }
 
 impl Limits {
@@ -121,13 +121,13 @@ impl Limits {
             clock: Arc::clone(clock),
             retry: RetryPolicy { deadline: Duration::from_secs_f64(comms.retry), ..RetryPolicy::default() },
             line: RateLimiter::new(cap),
-            purse: ByteBudget::new(comms.byte_budget.unwrap_or(u64::MAX)),
+            shared_budget: ByteBudget::new(comms.byte_budget.unwrap_or(u64::MAX)),
         }
     }
 
     /// A bucket that tries again, and stays within these limits together with all others that were put within them.
     pub fn around(&self, store: Arc<dyn Bucket>, jitter_seed: u64) -> Arc<dyn Bucket> {
-        let budgeted = Budgeted::sharing(store, self.purse.clone());
+        let budgeted = Budgeted::sharing(store, self.shared_budget.clone());
         let patient = Retry::new(budgeted, Arc::clone(&self.clock), self.retry, jitter_seed);
         Arc::new(RateLimited::on(patient, Arc::clone(&self.clock), self.line.clone()))
     }

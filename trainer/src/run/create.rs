@@ -24,31 +24,31 @@ use crate::training::{Start, check_fit, common_tokenizer, hub_config, open_datas
 
 /// A run that could be founded: its description, the files that it names, its first weights.
 #[derive(Debug)]
-pub struct Foundation {
+pub struct NewRun {
     description: Description,
     parts: BTreeMap<String, Bytes>,
     genesis: Vec<(String, Bytes)>,
 }
 
-impl Foundation {
+impl NewRun {
     /// Works out the run that `config` describes; `with_data` puts the data into the bucket, too.
     ///
     /// # Errors
     /// Whatever would stop `covey train` as well, and settings that do not suit a common run.
-    pub fn new(config: &Config, quorum: ValidatorSet, with_data: bool) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, validator_set: ValidatorSet, with_data: bool) -> anyhow::Result<Self> {
         check_rounds(config)?;
         check_gauntlet(config)?;
         let datasets = open_datasets(config)?;
         let tokenizer = common_tokenizer(&datasets)?;
         let start = Start::find(config, &tokenizer, None)?;
         check_fit(&start.model, &tokenizer, config)?;
-        check_seats(config, &datasets)?;
+        check_slots(config, &datasets)?;
         let weights = start.named_weights(config)?;
         let replica = Replica::new(weights, &config.sparseloco())?;
         let parts = parts(config, &start.model, &tokenizer, &datasets, with_data)?;
         let description = Description {
             name: config.run.name.clone(),
-            quorum,
+            validator_set,
             seed: config.run.seed,
             genesis_weights: replica.digest(),
             parts: parts.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect(),
@@ -64,12 +64,12 @@ impl Foundation {
     ///
     /// # Errors
     /// Another run that is there, a founder who is none of its validators, or a bucket that does not take it.
-    pub async fn publish(self, connection: &Connection, founder: &Keypair) -> anyhow::Result<Run> {
+    pub async fn publish(self, connection: &Connection, creator: &Keypair) -> anyhow::Result<Run> {
         let Connection { bucket, clock } = connection.clone();
         let weights = self.description.genesis_weights;
         let run = Run::found(bucket, clock, &self.description, &self.parts).await?;
         let lineage = Lineage::genesis(run.id());
-        run.publish_checkpoint(founder, Round::FIRST, lineage, weights, 0, self.genesis).await?;
+        run.publish_checkpoint(creator, Round::FIRST, lineage, weights, 0, self.genesis).await?;
         Ok(run)
     }
 }
@@ -90,19 +90,19 @@ fn check_gauntlet(config: &Config) -> Result<(), UsageError> {
 }
 
 /// Peers of a round must not have to train on the same text.
-fn check_seats(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
+fn check_slots(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
     let assignment = assignment(config, datasets)?;
-    let (seats, peers) = (assignment.disjoint_seats(), u64::from(config.rounds.max_included));
-    if seats >= peers {
+    let (slots, peers) = (assignment.disjoint_slots(), u64::from(config.rounds.max_included));
+    if slots >= peers {
         return Ok(());
     }
     let problem = UsageError::new(format!(
-        "the data has windows for {seats} peers a round, {} each, but rounds.max_included = {peers}",
+        "the data has windows for {slots} peers a round, {} each, but rounds.max_included = {peers}",
         assignment.samples()
     ));
-    let hint = match seats {
+    let hint = match slots {
         0 => "prepare more text, or lower rounds.inner_steps or train.batch_size".to_owned(),
-        seats => format!("prepare more text, or use `--set rounds.max_included={seats}`"),
+        slots => format!("prepare more text, or use `--set rounds.max_included={slots}`"),
     };
     Err(problem.with_hint(hint).into())
 }

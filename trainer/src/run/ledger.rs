@@ -25,10 +25,10 @@ pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
 ///
 /// # Errors
 /// Validators that cannot be, which a description is never accepted with.
-pub fn charter(run: &Run) -> anyhow::Result<Genesis> {
-    let quorum = &run.description().quorum;
-    let threshold = u32::try_from(quorum.threshold()).context("a threshold beyond all numbers")?;
-    Ok(Genesis::new(run.id(), quorum.validators().clone(), threshold)?)
+pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
+    let validator_set = &run.description().validator_set;
+    let threshold = u32::try_from(validator_set.threshold()).context("a threshold beyond all numbers")?;
+    Ok(Genesis::new(run.id(), validator_set.validators().clone(), threshold)?)
 }
 
 /// The ledger of `run` that `flags` name.
@@ -36,12 +36,12 @@ pub fn charter(run: &Run) -> anyhow::Result<Genesis> {
 /// # Errors
 /// An address that is none, a wallet that is none, a contract of another run, or what its keeper says.
 pub async fn open(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Arc<dyn Ledger>> {
-    let charter = charter(run)?;
+    let genesis = genesis(run)?;
     match flags.ledger.as_deref().unwrap_or("bucket") {
         "bucket" => {
-            Ok(Arc::new(BucketLog::new(Arc::clone(run.bucket()), charter, Arc::clone(run.clock()), jitter_seed()?)))
+            Ok(Arc::new(BucketLog::new(Arc::clone(run.bucket()), genesis, Arc::clone(run.clock()), jitter_seed()?)))
         }
-        url if url.starts_with("evm:") => evm::open(url, charter, flags.wallet.as_deref()).await,
+        url if url.starts_with("evm:") => evm::open(url, genesis, flags.wallet.as_deref()).await,
         // Not repeated: it may be an address with a key in it.
         _ => {
             let problem = UsageError::new("`--ledger` names no keeper of a ledger");
@@ -82,17 +82,17 @@ pub mod evm {
         Ok(wallet_key(file)?.map(|text| text.parse()).transpose()?)
     }
 
-    pub(super) async fn open(url: &str, charter: Genesis, file: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
-        Ok(Arc::new(contract(url, charter, file).await?))
+    pub(super) async fn open(url: &str, genesis: Genesis, file: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
+        Ok(Arc::new(contract(url, genesis, file).await?))
     }
 
     /// The ledger in the contract at `url`, with all that only contracts can.
     ///
     /// # Errors
     /// As for opening any ledger.
-    pub async fn contract(url: &str, charter: Genesis, file: Option<&Path>) -> anyhow::Result<EvmLedger> {
+    pub async fn contract(url: &str, genesis: Genesis, file: Option<&Path>) -> anyhow::Result<EvmLedger> {
         let address = url.parse().map_err(|error| UsageError::new(format!("`--ledger`: {error}")))?;
-        Ok(EvmLedger::open(address, charter, wallet(file)?).await?)
+        Ok(EvmLedger::open(address, genesis, wallet(file)?).await?)
     }
 }
 

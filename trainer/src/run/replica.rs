@@ -231,7 +231,7 @@ impl Replica {
 /// # Errors
 /// [`ReplicaError::OtherWeights`].
 pub fn check_weights(manifest: &Manifest, got: Digest) -> Result<(), ReplicaError> {
-    let (round, expected) = (manifest.round(), manifest.grounds().weights);
+    let (round, expected) = (manifest.round(), manifest.basis().weights);
     match got == expected {
         true => Ok(()),
         false => Err(ReplicaError::OtherWeights { round, expected, got }),

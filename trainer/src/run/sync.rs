@@ -22,7 +22,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct SyncedState {
     /// The verified history.
-    pub follower: LightClient,
+    pub light_client: LightClient,
     /// The weights that it led to.
     pub replica: Replica,
 }
@@ -32,27 +32,27 @@ impl SyncedState {
     ///
     /// # Errors
     /// A history that breaks, a checkpoint that does not belong to it, or a bucket that fails.
-    pub async fn enter(run: &Run, terms: &RunSpec) -> anyhow::Result<Self> {
-        let mut follower = LightClient::genesis(run.clone());
-        let weights = newest_checkpoint(&mut follower, terms).await?;
+    pub async fn enter(run: &Run, spec: &RunSpec) -> anyhow::Result<Self> {
+        let mut light_client = LightClient::genesis(run.clone());
+        let weights = newest_checkpoint(&mut light_client, spec).await?;
         let weights = weights.context("the run has no checkpoint, not even of its beginning")?;
-        let replica = Replica::new(weights, &terms.config.sparseloco())?;
-        Ok(Self { follower, replica })
+        let replica = Replica::new(weights, &spec.config.sparseloco())?;
+        Ok(Self { light_client, replica })
     }
 }
 
-/// The weights of the newest checkpoint that is not behind `follower`, which is taken there, manifest by manifest;
+/// The weights of the newest checkpoint that is not behind `light_client`, which is taken there, manifest by manifest;
 /// nothing if all checkpoints are behind it.
 ///
 /// # Errors
 /// A history that breaks, or a checkpoint that does not belong to it.
 pub async fn newest_checkpoint(
-    follower: &mut LightClient,
-    terms: &RunSpec,
+    light_client: &mut LightClient,
+    spec: &RunSpec,
 ) -> anyhow::Result<Option<Vec<NamedTensor>>> {
-    let clock = Arc::clone(follower.run().clock());
+    let clock = Arc::clone(light_client.run().clock());
     for _ in 0..LOOKS {
-        match look(follower, terms).await {
+        match look(light_client, spec).await {
             Ok(Some(weights)) => return Ok(Some(weights)),
             Ok(None) => {}
             Err(error) if is_gone(&error) => {}
@@ -63,42 +63,42 @@ pub async fn newest_checkpoint(
     Ok(None)
 }
 
-/// Takes `follower` to the newest checkpoint in the listing that belongs to its history, if it is not behind it.
+/// Takes `light_client` to the newest checkpoint in the listing that belongs to its history, if it is not behind it.
 ///
 /// One validator alone writes a checkpoint, and it may lie: others before it may still be good.
-async fn look(follower: &mut LightClient, terms: &RunSpec) -> anyhow::Result<Option<Vec<NamedTensor>>> {
-    let rounds = follower.run().checkpoints().await?;
-    let mut first_refusal = None;
-    for round in rounds.into_iter().rev().filter(|round| *round >= follower.next()) {
-        let mut scout = follower.clone();
+async fn look(light_client: &mut LightClient, spec: &RunSpec) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+    let rounds = light_client.run().checkpoints().await?;
+    let mut first_rejection = None;
+    for round in rounds.into_iter().rev().filter(|round| *round >= light_client.next()) {
+        let mut scout = light_client.clone();
         let description = scout.run().checkpoint(round).await?;
         walk(&mut scout, round).await?;
         match check_history(&description, &scout) {
             Ok(()) => {
-                *follower = scout;
-                return weights(follower.run(), &description, terms).await.map(Some);
+                *light_client = scout;
+                return weights(light_client.run(), &description, spec).await.map(Some);
             }
-            Err(refusal) => first_refusal = first_refusal.or(Some(refusal)),
+            Err(rejection) => first_rejection = first_rejection.or(Some(rejection)),
         }
     }
-    first_refusal.map_or(Ok(None), Err)
+    first_rejection.map_or(Ok(None), Err)
 }
 
-/// The weights where `follower` stands, from the checkpoint of that very round; nothing if it is gone, or is none that
+/// The weights where `light_client` stands, from the checkpoint of that very round; nothing if it is gone, or is none that
 /// belongs there.
 ///
 /// # Errors
 /// What the bucket says.
-pub(super) async fn weights_at(follower: &LightClient, terms: &RunSpec) -> anyhow::Result<Option<Vec<NamedTensor>>> {
-    let description = match follower.run().checkpoint(follower.next()).await {
+pub(super) async fn weights_at(light_client: &LightClient, spec: &RunSpec) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+    let description = match light_client.run().checkpoint(light_client.next()).await {
         Ok(description) => description,
         Err(CommsError::CheckpointGone { .. } | CommsError::Envelope(_) | CommsError::Checkpoint(_)) => {
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
-    match check_history(&description, follower) {
-        Ok(()) => weights(follower.run(), &description, terms).await.map(Some),
+    match check_history(&description, light_client) {
+        Ok(()) => weights(light_client.run(), &description, spec).await.map(Some),
         Err(_) => Ok(None),
     }
 }
@@ -108,12 +108,12 @@ fn is_gone(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(CommsError::CheckpointGone { .. }))
 }
 
-async fn weights(run: &Run, description: &CheckpointDescription, terms: &RunSpec) -> anyhow::Result<Vec<NamedTensor>> {
+async fn weights(run: &Run, description: &CheckpointDescription, spec: &RunSpec) -> anyhow::Result<Vec<NamedTensor>> {
     let mut parts = Vec::new();
     for part in &description.parts {
         parts.push(run.checkpoint_part(description.round, part).await?);
     }
-    let weights = from_parts(&terms.model, &parts)?;
+    let weights = from_parts(&spec.model, &parts)?;
     let got = weights_digest(&weights).to_string();
     anyhow::ensure!(
         got == description.weights.to_string(),
@@ -125,32 +125,32 @@ async fn weights(run: &Run, description: &CheckpointDescription, terms: &RunSpec
 }
 
 /// Follows the manifests up to the start of `round`, without applying them.
-async fn walk(follower: &mut LightClient, round: Round) -> anyhow::Result<()> {
-    while follower.next() < round {
-        let next = follower.next();
-        let manifest = follower.poll().await?;
+async fn walk(light_client: &mut LightClient, round: Round) -> anyhow::Result<()> {
+    while light_client.next() < round {
+        let next = light_client.next();
+        let manifest = light_client.poll().await?;
         manifest.with_context(|| format!("there is a checkpoint of {round}, but no manifest of {next}"))?;
     }
     Ok(())
 }
 
-fn check_history(description: &CheckpointDescription, follower: &LightClient) -> anyhow::Result<()> {
+fn check_history(description: &CheckpointDescription, light_client: &LightClient) -> anyhow::Result<()> {
     let round = description.round;
     anyhow::ensure!(
-        description.lineage == follower.head(),
+        description.lineage == light_client.head(),
         "the checkpoint of {round} has lineage {}, the manifests lead to {}",
         description.lineage,
-        follower.head()
+        light_client.head()
     );
     anyhow::ensure!(
-        description.outer_steps == follower.outer_steps(),
+        description.outer_steps == light_client.outer_steps(),
         "the checkpoint of {round} counts {} outer steps, the manifests {}",
         description.outer_steps,
-        follower.outer_steps()
+        light_client.outer_steps()
     );
-    let expected = match follower.last() {
-        Some(manifest) => manifest.grounds().weights,
-        None => follower.run().description().genesis_weights,
+    let expected = match light_client.last() {
+        Some(manifest) => manifest.basis().weights,
+        None => light_client.run().description().genesis_weights,
     };
     anyhow::ensure!(
         description.weights == expected,

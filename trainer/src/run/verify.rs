@@ -58,17 +58,17 @@ pub struct RoundVerification {
 /// Goes through a run from its beginning, round by round.
 #[derive(Debug)]
 pub struct Verification {
-    terms: RunSpec,
-    follower: LightClient,
+    spec: RunSpec,
+    light_client: LightClient,
     gauntlet: Gauntlet,
     /// Standings before the next round; nothing if the verdict that says them cannot be read.
-    book: Option<PeerTable>,
+    peer_table: Option<PeerTable>,
     /// The digest of the verdict before.
     previous: Option<Digest>,
     checkpoints: BTreeSet<Round>,
     instruments: Option<Instruments>,
     /// On the weights that the next round starts from, as long as they can be had.
-    examination: Option<DeltaEvaluator>,
+    evaluation: Option<DeltaEvaluator>,
     is_broken: bool,
 }
 
@@ -77,27 +77,27 @@ impl Verification {
     ///
     /// # Errors
     /// What the bucket says.
-    pub async fn begin(run: Run, terms: RunSpec, instruments: Option<Instruments>) -> anyhow::Result<Self> {
+    pub async fn begin(run: Run, spec: RunSpec, instruments: Option<Instruments>) -> anyhow::Result<Self> {
         let description = run.description();
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
         let checkpoints = run.checkpoints().await?.into_iter().collect();
-        let follower = LightClient::genesis(run);
+        let light_client = LightClient::genesis(run);
         Ok(Self {
-            terms,
-            follower,
+            spec,
+            light_client,
             gauntlet,
             checkpoints,
             instruments,
-            book: Some(PeerTable::default()),
+            peer_table: Some(PeerTable::default()),
             previous: None,
-            examination: None,
+            evaluation: None,
             is_broken: false,
         })
     }
 
     /// The round that comes next.
     pub fn next_round(&self) -> Round {
-        self.follower.next()
+        self.light_client.next()
     }
 
     /// Goes past a round without looking into it; nothing if it has not been decided.
@@ -106,8 +106,8 @@ impl Verification {
     /// What the bucket says, or a history that breaks.
     pub async fn skip(&mut self) -> anyhow::Result<Option<Round>> {
         self.take_weights().await?;
-        let Some(manifest) = self.follower.poll().await? else { return Ok(None) };
-        let verdict = self.follower.run().verdict_of(&manifest).await?;
+        let Some(manifest) = self.light_client.poll().await? else { return Ok(None) };
+        let verdict = self.light_client.run().verdict_of(&manifest).await?;
         self.move_on(&manifest, Some(&verdict)).await?;
         Ok(Some(manifest.round()))
     }
@@ -120,9 +120,9 @@ impl Verification {
         if self.is_broken {
             return Ok(None);
         }
-        let (round, head, before) = (self.follower.next(), self.follower.head(), self.follower.position());
+        let (round, head, before) = (self.light_client.next(), self.light_client.head(), self.light_client.position());
         self.take_weights().await?;
-        let manifest = match self.follower.poll().await {
+        let manifest = match self.light_client.poll().await {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(None),
             Err(error) => {
@@ -130,63 +130,63 @@ impl Verification {
                 return Ok(Some(RoundVerification::unreadable(round, complaint("manifest", error)?)));
             }
         };
-        let run = self.follower.run().clone();
+        let run = self.light_client.run().clone();
         let signers = run.certificate(round, Some(head)).await?.signatures().keys().copied().collect();
-        let (verdict, audited) = match (run.verdict_of(&manifest).await, &self.book) {
-            (Ok(verdict), Some(book)) => {
-                let outer = settings(&self.terms.config.sparseloco(), before.outer_steps);
+        let (verdict, audited) = match (run.verdict_of(&manifest).await, &self.peer_table) {
+            (Ok(verdict), Some(peer_table)) => {
+                let outer = settings(&self.spec.config.sparseloco(), before.outer_steps);
                 let audit = VerdictVerifier {
                     run: &run,
                     gauntlet: &self.gauntlet,
                     last: before.last.as_ref(),
-                    before: book,
+                    before: peer_table,
                     previous: self.previous,
                     outer: Some(outer),
                 };
-                let examiner = self.examination.as_mut().map(|examination| examination as &mut dyn Evaluator);
-                let audited = audit.of_manifest(&manifest, &verdict, examiner).await?;
+                let evaluator = self.evaluation.as_mut().map(|evaluation| evaluation as &mut dyn Evaluator);
+                let audited = audit.of_manifest(&manifest, &verdict, evaluator).await?;
                 (Some(verdict), audited)
             }
-            (Ok(verdict), None) => (Some(verdict), refused(without_precedent())),
+            (Ok(verdict), None) => (Some(verdict), refused(without_previous())),
             (Err(error), _) => (None, refused(complaint("verdict", error)?)),
         };
         let difference =
             audited.difference.or_else(|| verdict.as_ref().and_then(|verdict| follows(&manifest, verdict)));
         self.move_on(&manifest, verdict.as_ref()).await?;
         let depth = if audited.is_complete { Depth::Deltas } else { Depth::Documents };
-        let proposer = Some(manifest.grounds().proposer);
+        let proposer = Some(manifest.basis().proposer);
         Ok(Some(RoundVerification { round, proposer, signers, depth, difference }))
     }
 
     /// Puts an examination on the weights of the next round, if a checkpoint has them and none is there yet.
     async fn take_weights(&mut self) -> anyhow::Result<()> {
-        let round = self.follower.next();
-        if self.examination.is_some() || self.instruments.is_none() || !self.checkpoints.contains(&round) {
+        let round = self.light_client.next();
+        if self.evaluation.is_some() || self.instruments.is_none() || !self.checkpoints.contains(&round) {
             return Ok(());
         }
-        let Some(weights) = weights_at(&self.follower, &self.terms).await? else { return Ok(()) };
-        let replica = Replica::new(weights, &self.terms.config.sparseloco())?;
+        let Some(weights) = weights_at(&self.light_client, &self.spec).await? else { return Ok(()) };
+        let replica = Replica::new(weights, &self.spec.config.sparseloco())?;
         if let Some(Instruments { reader, assignment }) = self.instruments.take() {
-            self.examination = Some(DeltaEvaluator::new(replica, reader, assignment));
+            self.evaluation = Some(DeltaEvaluator::new(replica, reader, assignment));
         }
         Ok(())
     }
 
     /// Takes standings and weights to the next round.
     async fn move_on(&mut self, manifest: &Manifest, verdict: Option<&Verdict>) -> anyhow::Result<()> {
-        self.previous = Some(manifest.grounds().verdict);
-        self.book = verdict.map(|verdict| verdict.outcome.book.clone());
-        let Some(mut examination) = self.examination.take() else { return Ok(()) };
-        let deltas = match self.follower.gather(manifest).await {
+        self.previous = Some(manifest.basis().verdict);
+        self.peer_table = verdict.map(|verdict| verdict.outcome.peer_table.clone());
+        let Some(mut evaluation) = self.evaluation.take() else { return Ok(()) };
+        let deltas = match self.light_client.gather(manifest).await {
             Ok(deltas) => Some(deltas),
             Err(error) if is_without_deltas(&error) => None,
             Err(error) => return Err(error.into()),
         };
-        match deltas.is_some_and(|deltas| apply(&mut examination, manifest, &deltas)) {
-            true => self.examination = Some(examination),
+        match deltas.is_some_and(|deltas| apply(&mut evaluation, manifest, &deltas)) {
+            true => self.evaluation = Some(evaluation),
             // Another checkpoint may follow.
             false => {
-                let (reader, assignment) = examination.into_instruments();
+                let (reader, assignment) = evaluation.into_instruments();
                 self.instruments = Some(Instruments { reader, assignment });
             }
         }
@@ -206,7 +206,7 @@ fn refused(difference: Difference) -> VerifiedRound {
 }
 
 /// What follows from standings that nobody can read is anybody's guess.
-fn without_precedent() -> Difference {
+fn without_previous() -> Difference {
     let (expected, got) = ("the verdict of the round before".into(), "none that can be read".into());
     Difference { path: "previous".into(), expected, got }
 }
@@ -216,8 +216,8 @@ fn is_without_deltas(error: &CommsError) -> bool {
     matches!(
         error,
         CommsError::DeltaGone { .. }
-            | CommsError::Away { .. }
-            | CommsError::NoWay { .. }
+            | CommsError::BucketUnreachable { .. }
+            | CommsError::CannotOpenBucket { .. }
             | CommsError::Envelope(_)
             | CommsError::WrongContent { .. }
             | CommsError::WrongLength { .. }
@@ -226,8 +226,8 @@ fn is_without_deltas(error: &CommsError) -> bool {
 }
 
 /// Whether the weights after the round are those that its manifest names.
-fn apply(examination: &mut DeltaEvaluator, manifest: &Manifest, deltas: &BTreeMap<PeerId, Bytes>) -> bool {
-    examination.apply(manifest, deltas).is_ok_and(|weights| check_weights(manifest, weights).is_ok())
+fn apply(evaluation: &mut DeltaEvaluator, manifest: &Manifest, deltas: &BTreeMap<PeerId, Bytes>) -> bool {
+    evaluation.apply(manifest, deltas).is_ok_and(|weights| check_weights(manifest, weights).is_ok())
 }
 
 /// Holds a manifest to the verdict that it names.
@@ -248,8 +248,8 @@ fn follows(manifest: &Manifest, verdict: &Verdict) -> Option<Difference> {
         let (expected, got) = (format!("{:?}", verdict.inputs.outer), format!("{:?}", manifest.outer()));
         return differ("manifest.outer", expected, got);
     }
-    if manifest.grounds().weights != verdict.weights {
-        let (expected, got) = (verdict.weights.to_string(), manifest.grounds().weights.to_string());
+    if manifest.basis().weights != verdict.weights {
+        let (expected, got) = (verdict.weights.to_string(), manifest.basis().weights.to_string());
         return differ("manifest.weights", expected, got);
     }
     None

@@ -147,5 +147,5 @@ fn a_snapshot_that_contradicts_itself_is_not_saved() {
         let result = writer.wait();
         assert!(matches!(result, Err(CheckpointError::InvalidSnapshot { step: 40, .. })), "{index}: {result:?}");
     }
-    assert!(crate::samples::shelf(run.path()).is_empty());
+    assert!(crate::samples::store(run.path()).is_empty());
 }

@@ -7,7 +7,7 @@ use covey::training::checkpoint::CheckpointError;
 use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 
 use crate::faulty_disk::{Fault, FaultyDisk};
-use crate::samples::{assert_all_whole, keeping, newest_step, save_all, shelf, snapshot};
+use crate::samples::{assert_all_whole, keeping, newest_step, save_all, snapshot, store};
 
 /// Opens the run and saves step 30 over 10 and 20, on a disk that fails at operation `fails_at`.
 ///
@@ -44,7 +44,7 @@ fn a_crash_at_any_write_leaves_the_previous_checkpoint_intact() {
 
             // The next start sweeps, and saves as if nothing had been.
             save_all(run, [30], keeping(keep));
-            assert_eq!(shelf(run), kept, "crash at operation {fails_at}");
+            assert_eq!(store(run), kept, "crash at operation {fails_at}");
             assert_eq!(newest_step(run), Some(30));
             failed
         });
@@ -72,7 +72,7 @@ fn full_disk_is_reported_and_leaves_nothing_behind() {
         assert!(matches!(error, CheckpointError::NoSpace { .. }), "{error}");
         assert!(error.to_string().starts_with("no space left on device while writing "), "{error}");
         assert!(error.hint().unwrap().contains("free some space"));
-        assert_eq!(shelf(run), ["step-00000020"], "full at operation {fails_at}");
+        assert_eq!(store(run), ["step-00000020"], "full at operation {fails_at}");
         true
     });
     assert!(failures > 50, "only {failures} moments to fill up at");

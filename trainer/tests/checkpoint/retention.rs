@@ -5,7 +5,7 @@ use std::fs;
 use covey::training::checkpoint::write::CheckpointWriter;
 use covey::training::checkpoint::{Checkpoint, ShardedTensor};
 
-use crate::samples::{folder, keeping, newest_step, save_all, shelf, snapshot};
+use crate::samples::{folder, keeping, newest_step, save_all, snapshot, store};
 
 #[test]
 fn only_the_last_n_are_kept() {
@@ -13,7 +13,7 @@ fn only_the_last_n_are_kept() {
         let run = tempfile::tempdir().unwrap();
         save_all(run.path(), (1..=5).map(|count| count * 10), keeping(keep));
         let expected: Vec<_> = (1..=5).skip(5 - keep).map(|count| format!("step-{:08}", count * 10)).collect();
-        assert_eq!(shelf(run.path()), expected);
+        assert_eq!(store(run.path()), expected);
         assert_eq!(newest_step(run.path()), Some(50));
     }
 }
@@ -26,7 +26,7 @@ fn what_others_put_beside_checkpoints_is_left_alone() {
         fs::write(run.path().join("checkpoints").join(name), "mine").unwrap();
     }
     save_all(run.path(), [20], keeping(1));
-    assert_eq!(shelf(run.path()), ["notes.txt", "step-00000010.bak", "step-00000020"]);
+    assert_eq!(store(run.path()), ["notes.txt", "step-00000010.bak", "step-00000020"]);
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn leftovers_of_any_process_are_swept_when_the_writer_opens() {
     }
     assert_eq!(newest_step(run.path()), Some(10));
     CheckpointWriter::open(run.path(), keeping(2)).unwrap();
-    assert_eq!(shelf(run.path()), ["step-00000010"]);
+    assert_eq!(store(run.path()), ["step-00000010"]);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn saving_the_same_step_twice_keeps_the_first_copy() {
     let before = written();
     save_all(run.path(), [10], keeping(1));
     assert_eq!(written(), before);
-    assert_eq!(shelf(run.path()), ["step-00000010"]);
+    assert_eq!(store(run.path()), ["step-00000010"]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn another_state_of_the_same_step_replaces_the_first() {
     writer.save(other.clone()).unwrap();
     writer.wait().unwrap();
     crate::contents::assert_holds(&Checkpoint::open(&folder(run.path(), 10)).unwrap(), &other);
-    assert_eq!(shelf(run.path()), ["step-00000010"]);
+    assert_eq!(store(run.path()), ["step-00000010"]);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_damaged_checkpoint_ahead_is_replaced_when_its_step_comes() {
     assert_eq!(newest_step(run.path()), Some(15));
     save_all(run.path(), [20], keeping(2));
     assert_eq!(newest_step(run.path()), Some(20));
-    assert_eq!(shelf(run.path()), ["step-00000015", "step-00000020"]);
+    assert_eq!(store(run.path()), ["step-00000015", "step-00000020"]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_run_that_is_wound_back_forgets_what_came_after() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [10, 20, 30], keeping(3));
     CheckpointWriter::open(run.path(), keeping(3)).unwrap().discard_after(10).unwrap();
-    assert_eq!(shelf(run.path()), ["step-00000010"]);
+    assert_eq!(store(run.path()), ["step-00000010"]);
 }
 
 #[test]

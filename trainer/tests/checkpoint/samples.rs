@@ -72,7 +72,7 @@ pub(crate) fn folder(run: &Path, step: u64) -> PathBuf {
 }
 
 /// Names of everything visible in the run's folder of checkpoints, sorted.
-pub(crate) fn shelf(run: &Path) -> Vec<String> {
+pub(crate) fn store(run: &Path) -> Vec<String> {
     let entries = fs::read_dir(run.join("checkpoints")).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| !name.starts_with('.'));
@@ -82,7 +82,7 @@ pub(crate) fn shelf(run: &Path) -> Vec<String> {
 
 /// Whatever bears the name of a checkpoint must be one.
 pub(crate) fn assert_all_whole(run: &Path) {
-    for name in shelf(run).iter().filter(|name| !name.contains('.')) {
+    for name in store(run).iter().filter(|name| !name.contains('.')) {
         let opened = Checkpoint::open(&run.join("checkpoints").join(name));
         assert!(opened.is_ok(), "{name}: {opened:?}");
     }

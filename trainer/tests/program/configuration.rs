@@ -2,14 +2,14 @@
 
 use insta::assert_snapshot;
 
-use crate::desk::{Desk, Said, USAGE};
+use crate::support::sandbox::{Said, Sandbox, USAGE};
 
 /// What `covey train run.toml` says about this file.
 fn complaint(text: &str) -> String {
-    let desk = Desk::with(&["data"]);
-    desk.write("run.toml", text);
-    let said = desk.covey(&["train", "run.toml", "--data=data", "--output=run"]);
-    assert!(!desk.has("run"));
+    let sandbox = Sandbox::with(&["data"]);
+    sandbox.write("run.toml", text);
+    let said = sandbox.covey(&["train", "run.toml", "--data=data", "--output=run"]);
+    assert!(!sandbox.has("run"));
     said.complaint(USAGE)
 }
 
@@ -43,10 +43,10 @@ fn heads_that_do_not_divide() {
 
 #[test]
 fn many_problems_from_everywhere_at_once() {
-    let desk = Desk::with(&["data"]);
-    desk.write("run.toml", "[train]\nsteps = 0\nbatch_size = \"big\"\n");
+    let sandbox = Sandbox::with(&["data"]);
+    sandbox.write("run.toml", "[train]\nsteps = 0\nbatch_size = \"big\"\n");
     let arguments = ["train", "run.toml", "--data=data", "--output=run", "--preset=huge", "--set=optim.beta1=1"];
-    let mut command = desk.command(&arguments);
+    let mut command = sandbox.command(&arguments);
     let said = Said::new(command.env("COVEY_STEPS", "5").output().unwrap());
     assert_snapshot!(said.complaint(USAGE), @r#"
     error: 5 problems in the configuration
@@ -57,7 +57,7 @@ fn many_problems_from_everywhere_at_once() {
       --set        optim.beta1 = 1           must be at least 0 and below 1
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
-    assert!(!desk.has("run"));
+    assert!(!sandbox.has("run"));
 }
 
 #[test]
@@ -70,19 +70,19 @@ fn a_file_that_is_not_toml() {
 
 #[test]
 fn no_data_to_learn_from() {
-    let desk = Desk::empty();
-    assert_snapshot!(desk.covey(&["train", "--output=run"]).complaint(USAGE), @r"
+    let sandbox = Sandbox::empty();
+    assert_snapshot!(sandbox.covey(&["train", "--output=run"]).complaint(USAGE), @r"
     error: 1 problem in the configuration
       default  data.sources = []  must name a folder made by `covey prepare`, as `--data FOLDER` or in the file
     hint: `covey config keys` lists every key with its meaning, unit and default
     ");
-    assert!(!desk.has("run"));
+    assert!(!sandbox.has("run"));
 }
 
 #[test]
 fn a_command_that_does_not_exist() {
-    let desk = Desk::empty();
-    assert_snapshot!(desk.covey(&["trian"]).complaint(USAGE), @r"
+    let sandbox = Sandbox::empty();
+    assert_snapshot!(sandbox.covey(&["trian"]).complaint(USAGE), @r"
     error: unrecognized subcommand 'trian'
 
       tip: a similar subcommand exists: 'train'

@@ -2,34 +2,34 @@
 
 use insta::assert_snapshot;
 
-use crate::desk::{Desk, FAILURE, USAGE, training};
-use crate::trained::metrics;
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE, training};
+use crate::support::trained::metrics;
 
 const RUN: &[&str] = &["--output=run", "--set=train.micro_batch_size=2"];
 
 /// Losses by step.
-fn losses(desk: &Desk) -> Vec<f64> {
-    let lines = metrics(&desk.path("run")).into_iter().filter(|line| line["kind"] == "step");
+fn losses(sandbox: &Sandbox) -> Vec<f64> {
+    let lines = metrics(&sandbox.path("run")).into_iter().filter(|line| line["kind"] == "step");
     lines.map(|line| line["loss"].as_f64().unwrap()).collect()
 }
 
 /// The run on `device` up to step `steps`; a later part of it goes on from the one before.
-fn train(desk: &Desk, device: &str, steps: u64) {
+fn train(sandbox: &Sandbox, device: &str, steps: u64) {
     let device = format!("--device={device}");
-    if desk.has("run/checkpoints") {
+    if sandbox.has("run/checkpoints") {
         let steps = format!("--set=train.steps={steps}");
-        desk.succeed(&["train", "--resume", "--output=run", &device, &steps]);
+        sandbox.succeed(&["train", "--resume", "--output=run", &device, &steps]);
     } else {
         let steps = format!("--steps={steps}");
-        desk.succeed(&[training(RUN), vec![&device, &steps, "--set=schedule.kind=constant"]].concat());
+        sandbox.succeed(&[training(RUN), vec![&device, &steps, "--set=schedule.kind=constant"]].concat());
     }
 }
 
 #[test]
 fn a_run_goes_on_with_any_number_of_devices() {
-    let alone = Desk::with(&["data"]);
+    let alone = Sandbox::with(&["data"]);
     train(&alone, "cpu", 12);
-    let shared = Desk::with(&["data"]);
+    let shared = Sandbox::with(&["data"]);
     for (device, steps) in [("cpu:4", 4), ("cpu:2", 8), ("cpu:8", 12)] {
         train(&shared, device, steps);
     }
@@ -42,11 +42,11 @@ fn a_run_goes_on_with_any_number_of_devices() {
 
 #[test]
 fn a_damaged_part_of_a_checkpoint_is_named() {
-    let desk = Desk::with(&["data"]);
-    train(&desk, "cpu:4", 4);
-    desk.flip("run/checkpoints/step-00000004/optimizer.safetensors", 4000);
+    let sandbox = Sandbox::with(&["data"]);
+    train(&sandbox, "cpu:4", 4);
+    sandbox.flip("run/checkpoints/step-00000004/optimizer.safetensors", 4000);
     let go_on = ["train", "--resume", "--output=run", "--device=cpu:2"];
-    assert_snapshot!(desk.covey(&go_on).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&go_on).complaint(FAILURE), @r"
     error: none of the 1 checkpoints in run is intact; step-00000004 is the newest: checkpoint run/checkpoints/step-00000004 is damaged: optimizer.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
     hint: restore the folder from a copy, or begin a new run in another folder
     ");
@@ -54,20 +54,20 @@ fn a_damaged_part_of_a_checkpoint_is_named() {
 
 #[test]
 fn more_members_than_parts() {
-    let desk = Desk::with(&["data"]);
+    let sandbox = Sandbox::with(&["data"]);
     let crowd = [RUN, &["--device=cpu:1000"]].concat();
-    assert_snapshot!(desk.covey(&training(&crowd)).complaint(USAGE), @r"
+    assert_snapshot!(sandbox.covey(&training(&crowd)).complaint(USAGE), @r"
     error: 1000 members given, but the network can be divided among 1 to 24
     hint: use at most 24 devices
     ");
-    assert!(!desk.has("run"));
+    assert!(!sandbox.has("run"));
 }
 
 #[test]
 fn a_network_that_does_not_fit() {
-    let desk = Desk::with(&["data"]);
+    let sandbox = Sandbox::with(&["data"]);
     let small = [RUN, &["--device=cpu:2", "--set=memory.limit=1000000"]].concat();
-    assert_snapshot!(desk.covey(&training(&small)).complaint(USAGE), @r"
+    assert_snapshot!(sandbox.covey(&training(&small)).complaint(USAGE), @r"
     error: training needs 1.54 MB on each device, 1.00 MB are there: per member 52.7 kB of weights, 52.7 kB of gradients, 105 kB of moments, 127 kB gathered, 283 kB of activations and 151 kB to work with
     hint: with `memory.gather_for=1` and `memory.recompute=blocks` and `train.micro_batch_size=1` it fits; `covey plan` shows the whole calculation
     ");
@@ -75,7 +75,7 @@ fn a_network_that_does_not_fit() {
 
 #[test]
 fn devices_are_listed_with_reasons() {
-    let said = Desk::empty().succeed(&["devices"]);
+    let said = Sandbox::empty().succeed(&["devices"]);
     assert!(said.stdout.starts_with("cpu "), "{}", said.stdout);
     let missing = |feature: &str| format!("not usable: this program was built without {feature}");
     assert!(cfg!(feature = "cuda") || said.stdout.contains(&missing("cuda")), "{}", said.stdout);
@@ -94,7 +94,7 @@ fn the_plan_of_the_published_run() {
         "--set=memory.recompute=blocks",
         "--set=memory.gather_for=1",
     ];
-    assert_snapshot!(Desk::empty().succeed(&arguments).stdout, @r"
+    assert_snapshot!(Sandbox::empty().succeed(&arguments).stdout, @r"
     72,747,327,488 parameters on cuda:0-7, bf16, micro-batches of 1 x 2048 tokens, 1 at a time, every block recomputed
 
     memory of each member, at most

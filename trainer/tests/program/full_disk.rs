@@ -2,56 +2,56 @@
 
 use insta::assert_snapshot;
 
-use crate::desk::{Desk, FAILURE, training};
-use crate::materials::files_below;
+use crate::support::fixtures::files_below;
+use crate::support::sandbox::{FAILURE, Sandbox, training};
 
 #[test]
 fn a_checkpoint_that_does_not_fit() {
-    let desk = Desk::with(&["data"]);
-    let said = desk.cramped(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
+    let sandbox = Sandbox::with(&["data"]);
+    let said = sandbox.cramped(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
     assert_snapshot!(said.complaint(FAILURE), @r"
     25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     error: no space left on device while writing run/checkpoints/step-00000005.partial-PID/model.safetensors
       caused by: File too large (os error 27)
     hint: free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another disk with `--output`; then continue with `--resume`
     ");
-    let left: Vec<_> = files_below(&desk.path("run/checkpoints")).into_keys().collect();
+    let left: Vec<_> = files_below(&sandbox.path("run/checkpoints")).into_keys().collect();
     assert_eq!(left, [std::path::PathBuf::from(".lock")]);
 }
 
 #[test]
 fn a_dataset_that_does_not_fit() {
-    let desk = Desk::with(&["texts", "tokenizer"]);
+    let sandbox = Sandbox::with(&["texts", "tokenizer"]);
     let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=data"];
-    assert_snapshot!(desk.cramped(2, &prepare).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.cramped(2, &prepare).complaint(FAILURE), @r"
     error: disk full while writing data/tokenizer.json
     hint: free some space and run the same command again; `prepare` goes on after the last shard
     ");
-    assert!(!desk.has("data/tokenizer.json") && !desk.has("data/manifest.json"));
-    desk.succeed(&prepare);
+    assert!(!sandbox.has("data/tokenizer.json") && !sandbox.has("data/manifest.json"));
+    sandbox.succeed(&prepare);
 }
 
 #[test]
 fn a_tokenizer_that_does_not_fit() {
-    let desk = Desk::with(&["texts"]);
-    assert_snapshot!(desk.cramped(2, &["tokenizer", "train", "texts"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["texts"]);
+    assert_snapshot!(sandbox.cramped(2, &["tokenizer", "train", "texts"]).complaint(FAILURE), @r"
     training the tokenizer
     trained a tokenizer of 305 tokens on 30 documents (TIME)
     error: disk full while writing ./tokenizer.json
     hint: free some space and run the same command again; `prepare` goes on after the last shard
     ");
-    assert!(!desk.has("tokenizer.json"));
+    assert!(!sandbox.has("tokenizer.json"));
 }
 
 #[test]
 fn an_export_that_does_not_fit() {
-    let desk = Desk::with(&["trained"]);
-    assert_snapshot!(desk.cramped(64, &["export", "trained", "--output=hub"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["trained"]);
+    assert_snapshot!(sandbox.cramped(64, &["export", "trained", "--output=hub"]).complaint(FAILURE), @r"
     error: cannot write `hub/model.safetensors`
       caused by: File too large (os error 27)
     hint: check free space and permissions, then try again; nothing was left that looks whole
     ");
-    assert!(files_below(&desk.path("hub")).is_empty());
+    assert!(files_below(&sandbox.path("hub")).is_empty());
 }
 
 #[cfg(target_os = "linux")]
@@ -59,14 +59,14 @@ mod device {
     use std::fs::OpenOptions;
 
     use super::*;
-    use crate::desk::Said;
+    use crate::support::sandbox::Said;
 
     #[test]
     fn metrics_that_do_not_fit() {
-        let desk = Desk::with(&["data"]);
-        std::fs::create_dir(desk.path("run")).unwrap();
-        std::os::unix::fs::symlink("/dev/full", desk.path("run/metrics.jsonl")).unwrap();
-        assert_snapshot!(desk.train(&["--output=run"]).complaint(FAILURE), @r"
+        let sandbox = Sandbox::with(&["data"]);
+        std::fs::create_dir(sandbox.path("run")).unwrap();
+        std::os::unix::fs::symlink("/dev/full", sandbox.path("run/metrics.jsonl")).unwrap();
+        assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
         25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
         error: cannot write run/metrics.jsonl: No space left on device (os error 28)
         hint: free some space, then continue with `--resume`
@@ -75,10 +75,10 @@ mod device {
 
     #[test]
     fn output_that_does_not_fit() {
-        let desk = Desk::with(&["hub", "data"]);
+        let sandbox = Sandbox::with(&["hub", "data"]);
         let complaint = |arguments: &[&str]| {
             let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-            Said::new(desk.command(arguments).stdout(full).stderr(std::process::Stdio::piped()).output().unwrap())
+            Said::new(sandbox.command(arguments).stdout(full).stderr(std::process::Stdio::piped()).output().unwrap())
                 .complaint(FAILURE)
         };
         let message = "error: cannot write the output\n  caused by: No space left on device (os error 28)\n";

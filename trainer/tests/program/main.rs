@@ -2,22 +2,15 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 
-mod common_run;
 mod configuration;
 mod damage;
-mod desk;
 mod devices;
+mod distributed;
+mod end_to_end;
 mod full_disk;
-mod journey;
-mod ledger;
-mod materials;
 mod missing;
 mod output;
-mod quorum;
-mod refusals;
+mod rejections;
 mod resume;
-mod served;
 mod signals;
-mod together;
-mod together_refusals;
-mod trained;
+mod support;

@@ -2,12 +2,12 @@
 
 use insta::assert_snapshot;
 
-use crate::desk::{Desk, FAILURE, USAGE};
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
 
 #[test]
 fn a_missing_config_file() {
-    let desk = Desk::with(&["data"]);
-    assert_snapshot!(desk.covey(&["train", "run.toml"]).complaint(USAGE), @r"
+    let sandbox = Sandbox::with(&["data"]);
+    assert_snapshot!(sandbox.covey(&["train", "run.toml"]).complaint(USAGE), @r"
     error: config file run.toml does not exist
     hint: check the path, or write a file to start from with `covey config show > run.toml`
     ");
@@ -15,40 +15,40 @@ fn a_missing_config_file() {
 
 #[test]
 fn a_missing_tokenizer() {
-    let desk = Desk::with(&["texts"]);
+    let sandbox = Sandbox::with(&["texts"]);
     let arguments = ["prepare", "texts", "--tokenizer=tokenizer.json", "--output=data"];
-    assert_snapshot!(desk.covey(&arguments).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
     error: tokenizer.json does not exist
     hint: check the spelling; relative paths start at the current folder
     ");
-    assert!(!desk.has("data"));
+    assert!(!sandbox.has("data"));
 }
 
 #[test]
 fn a_missing_text() {
-    let desk = Desk::with(&["tokenizer"]);
-    assert_snapshot!(desk.covey(&["tokenizer", "train", "books"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["tokenizer"]);
+    assert_snapshot!(sandbox.covey(&["tokenizer", "train", "books"]).complaint(FAILURE), @r"
     error: books does not exist
     hint: check the spelling; relative paths start at the current folder
     ");
-    assert!(!desk.has("tokenizer.json"));
+    assert!(!sandbox.has("tokenizer.json"));
     let arguments = ["prepare", "book.txt", "--tokenizer=tokenizer/tokenizer.json", "--output=data"];
-    assert_snapshot!(desk.covey(&arguments).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
     error: book.txt does not exist
     hint: check the spelling; relative paths start at the current folder
     ");
-    assert!(!desk.has("data"));
+    assert!(!sandbox.has("data"));
 }
 
 #[test]
 fn a_missing_data_folder() {
-    let desk = Desk::with(&["trained"]);
-    assert_snapshot!(desk.train(&["--output=run"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["trained"]);
+    assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
     error: data does not exist
     hint: check the spelling; relative paths start at the current folder
     ");
-    assert!(!desk.has("run"));
-    assert_snapshot!(desk.covey(&["eval", "trained", "--data=data"]).complaint(FAILURE), @r"
+    assert!(!sandbox.has("run"));
+    assert_snapshot!(sandbox.covey(&["eval", "trained", "--data=data"]).complaint(FAILURE), @r"
     error: data does not exist
     hint: check the spelling; relative paths start at the current folder
     ");
@@ -56,18 +56,18 @@ fn a_missing_data_folder() {
 
 #[test]
 fn a_data_folder_that_was_never_finished() {
-    let desk = Desk::with(&["data"]);
-    std::fs::remove_file(desk.path("data/manifest.json")).unwrap();
-    assert_snapshot!(desk.train(&["--output=run"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["data"]);
+    std::fs::remove_file(sandbox.path("data/manifest.json")).unwrap();
+    assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
     error: data holds no finished dataset: no manifest.json
     hint: run `prepare` into this folder; an interrupted one continues where it stopped
     ");
-    assert!(!desk.has("run"));
+    assert!(!sandbox.has("run"));
 }
 
 #[test]
 fn a_missing_model_folder() {
-    let desk = Desk::with(&["data"]);
+    let sandbox = Sandbox::with(&["data"]);
     let message = r"error: model does not exist
 hint: name a run folder, a checkpoint, or a Hugging Face folder with a config.json
 ";
@@ -77,15 +77,15 @@ hint: name a run folder, a checkpoint, or a Hugging Face folder with a config.js
         ["export", "model", "--output=hub"],
         ["train", "--from=model", "--data=data"],
     ] {
-        assert_eq!(desk.covey(&arguments).complaint(FAILURE), message, "{arguments:?}");
+        assert_eq!(sandbox.covey(&arguments).complaint(FAILURE), message, "{arguments:?}");
     }
-    assert!(!desk.has("hub") && !desk.has("runs"));
+    assert!(!sandbox.has("hub") && !sandbox.has("runs"));
 }
 
 #[test]
 fn a_folder_that_holds_something_else() {
-    let desk = Desk::with(&["data"]);
-    assert_snapshot!(desk.covey(&["generate", "data"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["data"]);
+    assert_snapshot!(sandbox.covey(&["generate", "data"]).complaint(FAILURE), @r"
     error: data holds no model
     hint: name a run folder, a checkpoint, or a Hugging Face folder with a config.json
     ");
@@ -93,9 +93,9 @@ fn a_folder_that_holds_something_else() {
 
 #[test]
 fn a_model_without_weights() {
-    let desk = Desk::with(&["hub"]);
-    std::fs::remove_file(desk.path("hub/model.safetensors")).unwrap();
-    assert_snapshot!(desk.covey(&["generate", "hub"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["hub"]);
+    std::fs::remove_file(sandbox.path("hub/model.safetensors")).unwrap();
+    assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
     error: no weights in `hub`
     hint: weights are read from `model.safetensors`, or from shards with an index; `.bin` files must be converted first
     ");
@@ -103,9 +103,9 @@ fn a_model_without_weights() {
 
 #[test]
 fn a_model_without_a_tokenizer() {
-    let desk = Desk::with(&["hub"]);
-    std::fs::remove_file(desk.path("hub/tokenizer.json")).unwrap();
-    assert_snapshot!(desk.covey(&["generate", "hub"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["hub"]);
+    std::fs::remove_file(sandbox.path("hub/tokenizer.json")).unwrap();
+    assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
     error: hub has no tokenizer.json
     hint: put the tokenizer of this model into its folder
     ");
@@ -113,83 +113,83 @@ fn a_model_without_a_tokenizer() {
 
 #[test]
 fn an_empty_corpus() {
-    let desk = Desk::with(&["tokenizer"]);
-    std::fs::create_dir(desk.path("books")).unwrap();
+    let sandbox = Sandbox::with(&["tokenizer"]);
+    std::fs::create_dir(sandbox.path("books")).unwrap();
     let arguments = ["prepare", "books", "--tokenizer=tokenizer/tokenizer.json", "--output=data"];
-    assert_snapshot!(desk.covey(&arguments).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
     error: no text in 0 input files (0 others skipped)
     hint: name at least one file with text in it
     ");
-    assert!(!desk.has("data"));
+    assert!(!sandbox.has("data"));
 }
 
 #[test]
 fn a_text_of_nothing_but_white_space() {
-    let desk = Desk::with(&["tokenizer"]);
-    desk.write("empty.txt", "");
-    desk.write("blank.txt", " \n\t\n");
+    let sandbox = Sandbox::with(&["tokenizer"]);
+    sandbox.write("empty.txt", "");
+    sandbox.write("blank.txt", " \n\t\n");
     let prepare = ["prepare", "empty.txt", "blank.txt", "--tokenizer=tokenizer/tokenizer.json", "--output=data"];
-    assert_snapshot!(desk.covey(&prepare).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&prepare).complaint(FAILURE), @r"
     error: no text in 2 input files (0 others skipped)
     hint: name at least one file with text in it
     ");
-    assert!(!desk.has("data"));
+    assert!(!sandbox.has("data"));
     let train = ["tokenizer", "train", "empty.txt", "blank.txt"];
-    assert_snapshot!(desk.covey(&train).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&train).complaint(FAILURE), @r"
     training the tokenizer
     error: no text in 2 input files (0 others skipped)
     hint: name at least one file with text in it
     ");
-    assert!(!desk.has("tokenizer.json"));
+    assert!(!sandbox.has("tokenizer.json"));
 }
 
 #[test]
 fn a_corpus_without_held_out_text() {
-    let desk = Desk::with(&["texts", "tokenizer"]);
-    desk.succeed(&["prepare", "texts", "--tokenizer=tokenizer", "--output=data", "--held-out=0"]);
-    assert_snapshot!(desk.train(&["--output=run"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["texts", "tokenizer"]);
+    sandbox.succeed(&["prepare", "texts", "--tokenizer=tokenizer", "--output=data", "--held-out=0"]);
+    assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
     error: data has no held-out text
     hint: prepare the text into another folder with a `--held-out` above 0, or prepare more of it
     ");
-    assert!(!desk.has("run"));
+    assert!(!sandbox.has("run"));
 }
 
 /// Tests may run as root, whom permissions do not stop; nobody can make a folder below a file.
 #[test]
 fn a_folder_that_cannot_be_written() {
-    let desk = Desk::with(&["texts", "tokenizer", "data", "trained"]);
-    desk.write("file", "");
-    assert_snapshot!(desk.train(&["--output=file/run"]).complaint(FAILURE), @r"
+    let sandbox = Sandbox::with(&["texts", "tokenizer", "data", "trained"]);
+    sandbox.write("file", "");
+    assert_snapshot!(sandbox.train(&["--output=file/run"]).complaint(FAILURE), @r"
     error: cannot read file/run/checkpoints: Not a directory (os error 20)
     hint: a file stands where a folder is needed; choose another folder with `--output`
     ");
     let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=file/data"];
-    assert_snapshot!(desk.covey(&prepare).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&prepare).complaint(FAILURE), @r"
     error: cannot write file/data
       caused by: Not a directory (os error 20)
     hint: a file stands where a folder is needed: choose another folder
     ");
-    assert_snapshot!(desk.covey(&["export", "trained", "--output=file/hub"]).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&["export", "trained", "--output=file/hub"]).complaint(FAILURE), @r"
     error: cannot write `file/hub`
       caused by: Not a directory (os error 20)
     hint: check free space and permissions, then try again; nothing was left that looks whole
     ");
     let tokenizer = ["tokenizer", "train", "texts", "--output=file/tokenizer.json"];
-    assert_snapshot!(desk.covey(&tokenizer).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey(&tokenizer).complaint(FAILURE), @r"
     training the tokenizer
     trained a tokenizer of 305 tokens on 30 documents (TIME)
     error: cannot write file
       caused by: File exists (os error 17)
     hint: a file stands where a folder is needed: choose another folder
     ");
-    assert!(desk.read("file").is_empty());
+    assert!(sandbox.read("file").is_empty());
 }
 
 /// Where the system keeps even root from writing.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_folder_that_the_system_keeps_to_itself() {
-    let desk = Desk::with(&["data"]);
-    let complaint = desk.train(&["--output=/proc/run"]).complaint(FAILURE);
+    let sandbox = Sandbox::with(&["data"]);
+    let complaint = sandbox.train(&["--output=/proc/run"]).complaint(FAILURE);
     assert_eq!(complaint, "error: cannot create /proc/run/checkpoints: No such file or directory (os error 2)\n");
 }

@@ -3,11 +3,11 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::desk::{Desk, Said, training};
+use crate::support::sandbox::{Said, Sandbox, training};
 
 #[test]
 fn help() {
-    assert_snapshot!(Desk::empty().succeed(&["--help"]).stdout, @r"
+    assert_snapshot!(Sandbox::empty().succeed(&["--help"]).stdout, @r"
     Train Llama-style language models, from text to a Hugging Face folder
 
     Usage: covey <COMMAND>
@@ -47,7 +47,7 @@ fn help() {
 
 #[test]
 fn presets() {
-    assert_snapshot!(Desk::empty().succeed(&["config", "presets"]).stdout, @r"
+    assert_snapshot!(Sandbox::empty().succeed(&["config", "presets"]).stdout, @r"
     preset             parameters  layers  hidden  sequence   batch  learning rate
     tiny                1,262,720       4     128       256       8           4e-3
     150m              214,983,680      12    1024      2048     128           6e-4
@@ -60,7 +60,7 @@ fn presets() {
 
 #[test]
 fn every_example_in_the_help_can_be_typed() {
-    let desk = Desk::empty();
+    let sandbox = Sandbox::empty();
     let commands = [
         "demo",
         "tokenizer train",
@@ -83,7 +83,7 @@ fn every_example_in_the_help_can_be_typed() {
     ];
     for command in commands {
         let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
-        let help = desk.succeed(&arguments).stdout;
+        let help = sandbox.succeed(&arguments).stdout;
         let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("no example: {help}"));
         let examples: Vec<&str> = examples.lines().filter(|line| line.starts_with("  covey ")).collect();
         assert!(examples.iter().all(|example| example.starts_with(&format!("  covey {command}"))), "{examples:?}");
@@ -93,7 +93,7 @@ fn every_example_in_the_help_can_be_typed() {
 
 #[test]
 fn version() {
-    assert_eq!(Desk::empty().succeed(&["--version"]).stdout, format!("covey {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(Sandbox::empty().succeed(&["--version"]).stdout, format!("covey {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 fn is_plain(said: &Said) -> bool {
@@ -103,8 +103,8 @@ fn is_plain(said: &Said) -> bool {
 
 #[test]
 fn a_score_is_json_and_nothing_else() {
-    let desk = Desk::with(&["hub", "data"]);
-    let said = desk.succeed(&["eval", "hub", "--data=data", "--sequence-length=32"]);
+    let sandbox = Sandbox::with(&["hub", "data"]);
+    let said = sandbox.succeed(&["eval", "hub", "--data=data", "--sequence-length=32"]);
     assert!(is_plain(&said), "{said:?}");
     let score: Value = serde_json::from_str(&said.stdout).unwrap();
     let keys: Vec<&String> = score.as_object().unwrap().keys().collect();
@@ -117,25 +117,25 @@ fn a_score_is_json_and_nothing_else() {
 
 #[test]
 fn a_text_is_the_text_and_nothing_else() {
-    let desk = Desk::with(&["hub"]);
+    let sandbox = Sandbox::with(&["hub"]);
     let arguments = ["generate", "hub", "--prompt=the lazy dog", "--max-tokens=8", "--seed=5"];
-    let said = desk.succeed(&arguments);
+    let said = sandbox.succeed(&arguments);
     assert_eq!(said.stderr, "");
     assert!(said.stdout.starts_with("the lazy dog") && said.stdout.ends_with('\n'), "{said:?}");
-    assert_eq!(desk.succeed(&arguments).stdout, said.stdout, "the same seed");
+    assert_eq!(sandbox.succeed(&arguments).stdout, said.stdout, "the same seed");
 }
 
 #[test]
 fn a_text_ends_where_the_positions_end() {
-    let desk = Desk::with(&["hub"]);
-    let said = desk.succeed(&["generate", "hub", "--prompt=the", "--max-tokens=1000", "--seed=1"]);
+    let sandbox = Sandbox::with(&["hub"]);
+    let said = sandbox.succeed(&["generate", "hub", "--prompt=the", "--max-tokens=1000", "--seed=1"]);
     assert!(["", "the model has no more than 256 positions\n"].contains(&said.stderr.as_str()), "{said:?}");
 }
 
 #[test]
 fn training_talks_on_stderr_in_plain_lines() {
-    let desk = Desk::with(&["data"]);
-    let said = desk.succeed(&training(&["--steps=3", "--output=run"]));
+    let sandbox = Sandbox::with(&["data"]);
+    let said = sandbox.succeed(&training(&["--steps=3", "--output=run"]));
     assert_eq!(said.stdout, "");
     assert!(is_plain(&said), "{said:?}");
     assert!(said.stderr.ends_with("finished after step 3; saved run/checkpoints/step-00000003\n"), "{said:?}");
@@ -143,8 +143,8 @@ fn training_talks_on_stderr_in_plain_lines() {
 
 #[test]
 fn whoever_has_read_enough_may_leave() {
-    let desk = Desk::with(&["hub"]);
-    let mut command = desk.command(&["generate", "hub", "--max-tokens=200", "--seed=1"]);
+    let sandbox = Sandbox::with(&["hub"]);
+    let mut command = sandbox.command(&["generate", "hub", "--max-tokens=200", "--seed=1"]);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 
-use crate::desk::{Desk, FAILURE, Said, training};
-use crate::trained::{Running, assert_same, essence, last_step};
+use crate::support::sandbox::{FAILURE, Said, Sandbox, training};
+use crate::support::trained::{Running, assert_same, essence, last_step};
 
 /// Long enough that a signal arrives before the end.
 const RUN: &[&str] = &["--steps=150", "--output=run"];
@@ -13,33 +13,33 @@ const GO_ON: &[&str] = &["train", "--resume", "--output=run"];
 
 #[test]
 fn a_stop_is_saved_and_invisible_afterwards() {
-    let undisturbed = Desk::with(&["data"]);
+    let undisturbed = Sandbox::with(&["data"]);
     undisturbed.succeed(&training(RUN));
     let undisturbed = essence(&undisturbed.path("run"), 150);
     for signal in ["INT", "TERM"] {
-        let (desk, stopped, step) = stopped_by(signal);
+        let (sandbox, stopped, step) = stopped_by(signal);
         let expected = format!(
             "25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB\n\
              stopping cleanly; press Ctrl-C again to stop at once\n\
              stopped after step {step}; go on with `covey train --resume --output run`\n"
         );
         assert_eq!(stopped.complaint(0), expected);
-        desk.succeed(GO_ON);
-        assert_same(&essence(&desk.path("run"), 150), &undisturbed);
+        sandbox.succeed(GO_ON);
+        assert_same(&essence(&sandbox.path("run"), 150), &undisturbed);
     }
 }
 
 /// A run that `signal` has stopped, what it said, and after which step.
-fn stopped_by(signal: &str) -> (Desk, Said, u64) {
+fn stopped_by(signal: &str) -> (Sandbox, Said, u64) {
     // On a busy machine the run may be over before the signal; then it is for nothing.
     let attempts = (0..20).map(|_| {
-        let desk = Desk::with(&["data"]);
-        let mut running = Running::start(&desk, &training(RUN));
-        running.wait_until(|| last_step(&desk.path("run")) >= 3);
+        let sandbox = Sandbox::with(&["data"]);
+        let mut running = Running::start(&sandbox, &training(RUN));
+        running.wait_until(|| last_step(&sandbox.path("run")) >= 3);
         running.signal(signal);
         let said = running.end();
-        let step = last_step(&desk.path("run"));
-        (step < 150).then_some((desk, said, step))
+        let step = last_step(&sandbox.path("run"));
+        (step < 150).then_some((sandbox, said, step))
     });
     attempts.flatten().next().expect("one signal in twenty is in time")
 }
@@ -47,39 +47,39 @@ fn stopped_by(signal: &str) -> (Desk, Said, u64) {
 /// The untrained model is measured once, even if the run is stopped before its first step.
 #[test]
 fn a_stop_before_the_first_step_is_invisible_too() {
-    let undisturbed = Desk::with(&["data"]);
+    let undisturbed = Sandbox::with(&["data"]);
     undisturbed.succeed(&training(&["--steps=10", "--output=run"]));
-    let desk = Desk::with(&["data"]);
-    let mut running = Running::start(&desk, &training(&["--steps=10", "--output=run"]));
-    running.wait_until(|| desk.has("run/checkpoints/.lock"));
+    let sandbox = Sandbox::with(&["data"]);
+    let mut running = Running::start(&sandbox, &training(&["--steps=10", "--output=run"]));
+    running.wait_until(|| sandbox.has("run/checkpoints/.lock"));
     running.signal("INT");
     assert_eq!(running.end().code, Some(0));
-    desk.succeed(GO_ON);
-    assert_same(&essence(&desk.path("run"), 10), &essence(&undisturbed.path("run"), 10));
+    sandbox.succeed(GO_ON);
+    assert_same(&essence(&sandbox.path("run"), 10), &essence(&undisturbed.path("run"), 10));
 }
 
 #[test]
 fn the_second_ctrl_c_stops_at_once() {
-    let desk = Desk::empty();
+    let sandbox = Sandbox::empty();
     // Opening a pipe that nobody writes to takes for ever.
-    assert!(Command::new("mkfifo").arg(desk.path("pipe.txt")).status().unwrap().success());
-    let mut running = Running::start(&desk, &["tokenizer", "train", "pipe.txt"]);
+    assert!(Command::new("mkfifo").arg(sandbox.path("pipe.txt")).status().unwrap().success());
+    let mut running = Running::start(&sandbox, &["tokenizer", "train", "pipe.txt"]);
     running.wait_for_line("training the tokenizer");
     running.signal("INT");
     running.wait_for_line("stopping cleanly; press Ctrl-C again to stop at once");
     running.signal("INT");
     assert_eq!(running.end().code, Some(130));
-    assert!(!desk.has("tokenizer.json"));
+    assert!(!sandbox.has("tokenizer.json"));
 }
 
 #[test]
 fn a_run_belongs_to_one_process() {
-    let desk = Desk::with(&["data"]);
+    let sandbox = Sandbox::with(&["data"]);
     let keeping_all = ["--set=checkpoint.every=1", "--set=checkpoint.keep=1000000"];
     let mut running =
-        Running::start(&desk, &training(&[&["--steps=1000000", "--output=run"], keeping_all.as_slice()].concat()));
-    running.wait_until(|| desk.has("run/checkpoints/step-00000001"));
-    let second = desk.covey(GO_ON).complaint(FAILURE);
+        Running::start(&sandbox, &training(&[&["--steps=1000000", "--output=run"], keeping_all.as_slice()].concat()));
+    running.wait_until(|| sandbox.has("run/checkpoints/step-00000001"));
+    let second = sandbox.covey(GO_ON).complaint(FAILURE);
     let (_, second) = second.split_once('\n').unwrap();
     assert_snapshot!(second, @r"
     error: run is in use by another process

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use covey_optim::codec::Codec;
 use covey_optim::sparseloco::{Compressor, Profile, Schema};
 
-use crate::lessons::{config, learner, tiny};
+use crate::fixtures::{config, learner, tiny};
 
 /// Bytes of the deltas of two rounds, and what is left unsaid.
 fn compressed(schema: &Arc<Schema>, device: &str) -> (Vec<Vec<u8>>, Vec<Vec<f32>>) {

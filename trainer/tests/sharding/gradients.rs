@@ -11,7 +11,7 @@ use covey_model::network::{Decoder, ForwardBackward, TokenBatch};
 use covey_optim::fsdp::{FsdpError, ShardedParameters};
 use covey_optim::inner::AdamWConfig;
 
-use crate::lessons::{LENGTH, WINDOWS, tiny, tokens};
+use crate::fixtures::{LENGTH, WINDOWS, tiny, tokens};
 
 /// Gradients of the mean loss, per parameter, from one backward pass over whole weights.
 fn whole(model: &ModelConfig, batch: &TokenBatch) -> Vec<Vec<f32>> {
@@ -44,8 +44,12 @@ fn shared(model: &ModelConfig, tokens: &[u32], members: usize, recompute: Activa
     let mut batches: Vec<Vec<TokenBatch>> =
         windows.chunks(share).map(|own| vec![TokenBatch::new(&own.concat(), own.len(), model).unwrap()]).collect();
     batches.resize_with(members, Vec::new);
-    let passes = ForwardBackward::new(decoders, recompute);
-    passes.loss_backward(&mut LearnerWeights::of(&mut shards, model), &batches, 1.0 / (windows.len() * LENGTH) as f64);
+    let forward_backward = ForwardBackward::new(decoders, recompute);
+    forward_backward.loss_backward(
+        &mut LearnerWeights::of(&mut shards, model),
+        &batches,
+        1.0 / (windows.len() * LENGTH) as f64,
+    );
     (0..specs.len()).map(|parameter| shards.gradient(parameter)).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use covey::training::learner::{Learner, StepOutcome};
 
-use crate::lessons::{LENGTH, config, learner, tiny, tokens};
+use crate::fixtures::{LENGTH, config, learner, tiny, tokens};
 
 const STEPS: u64 = 20;
 

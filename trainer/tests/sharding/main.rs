@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod deltas;
+mod fixtures;
 mod gradients;
-mod lessons;
 mod losses;
-mod refusals;
+mod rejections;

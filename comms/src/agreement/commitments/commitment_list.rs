@@ -58,8 +58,8 @@ impl CommitmentList {
     /// Reads the encoding back; nothing for any other bytes.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields::of(bytes);
-        let is_roll = fields.take() == Some(MAGIC) && fields.u16() == Some(VERSION);
-        let pledge = Digest::from_bytes(fields.take().filter(|_| is_roll)?);
+        let is_list = fields.take() == Some(MAGIC) && fields.u16() == Some(VERSION);
+        let pledge = Digest::from_bytes(fields.take().filter(|_| is_list)?);
         let count = fields.u32()? as usize;
         if count > MAX_PEERS || fields.left() != count * ENTRY_LENGTH {
             return None;
@@ -82,8 +82,8 @@ pub struct CommitmentLists(pub(crate) BTreeMap<PeerId, (Digest, CommitmentList)>
 
 impl CommitmentLists {
     /// Whether so many validators called the roll that commitments are closed.
-    pub fn are_enough(&self, quorum: &ValidatorSet) -> bool {
-        self.0.len() >= quorum.threshold()
+    pub fn are_enough(&self, validator_set: &ValidatorSet) -> bool {
+        self.0.len() >= validator_set.threshold()
     }
 
     /// The digests of the rolls, by validator.
@@ -93,17 +93,17 @@ impl CommitmentLists {
 
     /// The roll of one validator.
     pub fn of(&self, validator: PeerId) -> Option<&CommitmentList> {
-        self.0.get(&validator).map(|(_, roll)| roll)
+        self.0.get(&validator).map(|(_, commitment_list)| commitment_list)
     }
 
     /// Who committed in time, and to what: those whom all but as many rolls list as may be wrong.
     ///
     /// So a validator that lies can neither leave somebody out nor let somebody in by itself. A peer that shows different
     /// commitments to different validators is not in time unless one of them is listed often enough and more often.
-    pub fn timely(&self, quorum: &ValidatorSet) -> BTreeMap<PeerId, DeltaRef> {
-        let needed = self.0.len().saturating_sub(quorum.spare()).max(1);
+    pub fn timely(&self, validator_set: &ValidatorSet) -> BTreeMap<PeerId, DeltaRef> {
+        let needed = self.0.len().saturating_sub(validator_set.spare()).max(1);
         let mut counts: BTreeMap<PeerId, Vec<(DeltaRef, usize)>> = BTreeMap::new();
-        for (peer, called) in self.0.values().flat_map(|(_, roll)| &roll.entries) {
+        for (peer, called) in self.0.values().flat_map(|(_, commitment_list)| &commitment_list.entries) {
             let seen = counts.entry(*peer).or_default();
             match seen.iter_mut().find(|(commitment, _)| *commitment == called.commitment) {
                 Some((_, count)) => *count += 1,
@@ -122,8 +122,8 @@ impl CommitmentLists {
     /// Which of two peers committed first, as more of the validators saw it than not.
     pub fn first(&self, one: PeerId, other: PeerId) -> Option<PeerId> {
         let (mut ahead, mut behind) = (0, 0);
-        for (_, roll) in self.0.values() {
-            match (roll.entries.get(&one), roll.entries.get(&other)) {
+        for (_, commitment_list) in self.0.values() {
+            match (commitment_list.entries.get(&one), commitment_list.entries.get(&other)) {
                 (Some(one), Some(other)) if one.look < other.look => ahead += 1,
                 (Some(one), Some(other)) if one.look > other.look => behind += 1,
                 _ => {}
@@ -152,13 +152,13 @@ mod tests {
     }
 
     /// Rolls of validators 101, 102, …
-    fn rolls(lists: &[&[(u8, u32, u8)]]) -> CommitmentLists {
-        let roll = |list: &[(u8, u32, u8)]| CommitmentList {
+    fn commitment_lists(lists: &[&[(u8, u32, u8)]]) -> CommitmentLists {
+        let commitment_list = |list: &[(u8, u32, u8)]| CommitmentList {
             pledge: Digest::of(b"secret"),
             entries: list.iter().map(|(number, look, content)| (peer(*number), called(*look, *content))).collect(),
         };
-        let signed = |roll: CommitmentList| (Digest::of(&roll.to_bytes()), roll);
-        let all = lists.iter().zip(101..).map(|(list, number)| (peer(number), signed(roll(list))));
+        let signed = |commitment_list: CommitmentList| (Digest::of(&commitment_list.to_bytes()), commitment_list);
+        let all = lists.iter().zip(101..).map(|(list, number)| (peer(number), signed(commitment_list(list))));
         CommitmentLists(all.collect())
     }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn timely(lists: &[&[(u8, u32, u8)]]) -> Vec<u8> {
-        rolls(lists).timely(&two_of_three()).keys().map(|peer| peer.as_bytes()[0]).collect()
+        commitment_lists(lists).timely(&two_of_three()).keys().map(|peer| peer.as_bytes()[0]).collect()
     }
 
     #[test]
@@ -183,30 +183,31 @@ mod tests {
     fn who_commits_to_two_things_is_held_to_what_most_saw_or_is_late() {
         let (one, other): (&[_], &[_]) = (&[(1, 1, 1)], &[(1, 1, 2)]);
         assert_eq!(timely(&[one, other]), Vec::<u8>::new());
-        let rolls = rolls(&[one, other, other]);
-        assert_eq!(rolls.timely(&two_of_three())[&peer(1)], DeltaRef::of(&[2]));
+        let commitment_lists = commitment_lists(&[one, other, other]);
+        assert_eq!(commitment_lists.timely(&two_of_three())[&peer(1)], DeltaRef::of(&[2]));
     }
 
     #[test]
     fn the_first_is_whom_more_validators_saw_first() {
-        let rolls = rolls(&[&[(1, 1, 1), (2, 2, 2)], &[(1, 3, 1), (2, 5, 2)], &[(1, 2, 1), (2, 1, 2)]]);
-        assert_eq!(rolls.first(peer(1), peer(2)), Some(peer(1)));
-        assert_eq!(rolls.first(peer(2), peer(1)), Some(peer(1)));
-        assert_eq!(rolls.first(peer(1), peer(3)), None);
+        let commitment_lists =
+            commitment_lists(&[&[(1, 1, 1), (2, 2, 2)], &[(1, 3, 1), (2, 5, 2)], &[(1, 2, 1), (2, 1, 2)]]);
+        assert_eq!(commitment_lists.first(peer(1), peer(2)), Some(peer(1)));
+        assert_eq!(commitment_lists.first(peer(2), peer(1)), Some(peer(1)));
+        assert_eq!(commitment_lists.first(peer(1), peer(3)), None);
     }
 
     #[test]
     fn a_roll_has_one_encoding() {
-        let all = rolls(&[&[(1, 1, 1), (2, 2, 2)]]);
-        let roll = all.of(peer(101)).unwrap();
-        let bytes = roll.to_bytes();
-        assert_eq!(CommitmentList::parse(&bytes).as_ref(), Some(roll));
+        let all = commitment_lists(&[&[(1, 1, 1), (2, 2, 2)]]);
+        let commitment_list = all.of(peer(101)).unwrap();
+        let bytes = commitment_list.to_bytes();
+        assert_eq!(CommitmentList::parse(&bytes).as_ref(), Some(commitment_list));
         assert_eq!(CommitmentList::parse(&bytes[..bytes.len() - 1]), None);
         assert_eq!(CommitmentList::parse(&[&bytes[..], &[0]].concat()), None);
         let mut unsorted = bytes.to_vec();
         unsorted[FIXED_LENGTH..].rotate_left(ENTRY_LENGTH);
         assert_eq!(CommitmentList::parse(&unsorted), None);
-        let names: BTreeSet<_> = roll.entries.keys().collect();
+        let names: BTreeSet<_> = commitment_list.entries.keys().collect();
         assert_eq!(names.len(), 2);
     }
 }

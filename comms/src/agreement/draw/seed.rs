@@ -26,10 +26,10 @@ impl RoundSecret {
     }
 
     /// The chance of a round of which these rolls were called, each by the digest of its payload.
-    pub fn seed(&self, round: Round, base: Lineage, rolls: &BTreeMap<PeerId, Digest>) -> Seed {
+    pub fn seed(&self, round: Round, base: Lineage, commitment_lists: &BTreeMap<PeerId, Digest>) -> Seed {
         let mut hasher = blake3::Hasher::new_derive_key("covey gauntlet seed 1");
         hasher.update(&self.0).update(&round.0.to_le_bytes()).update(base.digest().as_bytes());
-        for (validator, digest) in rolls {
+        for (validator, digest) in commitment_lists {
             hasher.update(validator.as_bytes()).update(digest.as_bytes());
         }
         Seed(hasher.finalize().into())

@@ -31,7 +31,7 @@ impl ByteBudget {
         let mut left = self.left();
         let bytes = most.min(*left);
         *left -= bytes;
-        Reserve { purse: self, bytes }
+        Reserve { shared_budget: self, bytes }
     }
 }
 
@@ -42,7 +42,7 @@ impl ByteBudget {
 #[derive(Debug)]
 pub struct Budgeted<B> {
     inner: B,
-    purse: ByteBudget,
+    shared_budget: ByteBudget,
 }
 
 impl<B: Bucket> Budgeted<B> {
@@ -52,36 +52,36 @@ impl<B: Bucket> Budgeted<B> {
     }
 
     /// Lets pass to and from `inner` what it and all other buckets with the same purse leave in it.
-    pub fn sharing(inner: B, purse: ByteBudget) -> Self {
-        Self { inner, purse }
+    pub fn sharing(inner: B, shared_budget: ByteBudget) -> Self {
+        Self { inner, shared_budget }
     }
 
     /// Bytes that are left.
     pub fn left(&self) -> u64 {
-        *self.purse.left()
+        *self.shared_budget.left()
     }
 
     fn spent(&self, what: String, needed: u64, left: u64) -> BucketError {
-        BucketError::BudgetSpent { what, needed, left, budget: self.purse.budget }
+        BucketError::BudgetSpent { what, needed, left, budget: self.shared_budget.budget }
     }
 }
 
 /// Bytes set aside for a read; what it does not spend goes back when it ends, however it ends.
-struct Reserve<'purse> {
-    purse: &'purse ByteBudget,
+struct Reserve<'shared_budget> {
+    shared_budget: &'shared_budget ByteBudget,
     bytes: u64,
 }
 
 impl Drop for Reserve<'_> {
     fn drop(&mut self) {
-        *self.purse.left() += self.bytes;
+        *self.shared_budget.left() += self.bytes;
     }
 }
 
 #[async_trait]
 impl<B: Bucket> Bucket for Budgeted<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
-        let mut reserve = self.purse.set_aside(limit);
+        let mut reserve = self.shared_budget.set_aside(limit);
         match self.inner.get(key, reserve.bytes).await {
             Ok(body) => {
                 reserve.bytes = reserve.bytes.saturating_sub(body.len() as u64);
@@ -99,7 +99,7 @@ impl<B: Bucket> Bucket for Budgeted<B> {
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
         let needed = body.len() as u64;
         {
-            let mut left = self.purse.left();
+            let mut left = self.shared_budget.left();
             *left = left.checked_sub(needed).ok_or_else(|| self.spent(key.to_string(), needed, *left))?;
         }
         self.inner.put_new(key, body).await

@@ -92,7 +92,7 @@ fn service(store: Arc<dyn ObjectStore>, options: ServerOptions) -> S3Service {
     let ServerOptions { bucket, admin, master, peers, validators, public_read, max_object } = options;
     let mut builder = S3ServiceBuilder::new(Operations {
         bucket: bucket.clone(),
-        depot: ObjectFiles::new(store, max_object),
+        object_files: ObjectFiles::new(store, max_object),
         uploads: Uploads::new(SystemClock.now(), max_object),
     });
     builder.set_access(Authorizer { bucket, admin: admin.0.clone(), validators, public_read });
@@ -129,18 +129,18 @@ impl BoundServer {
     /// Answers requests until `until` completes, then ends what has begun and releases the folder.
     pub async fn serve(self, until: impl Future<Output = ()>) {
         let mut until = pin!(until);
-        let farewell = GracefulShutdown::new();
+        let leave_notice = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         loop {
             let stream = match select(until.as_mut(), pin!(self.accept(&mut connections))).await {
                 Either::Left(_) => break,
                 Either::Right((stream, _)) => stream,
             };
-            connections.spawn(converse(stream, self.server.service.clone(), farewell.watcher()));
+            connections.spawn(converse(stream, self.server.service.clone(), leave_notice.watcher()));
         }
         drop(self.listener);
         // Whoever takes longer is cut off when the connections are dropped.
-        let _ = tokio::time::timeout(FAREWELL, farewell.shutdown()).await;
+        let _ = tokio::time::timeout(FAREWELL, leave_notice.shutdown()).await;
         connections.shutdown().await;
         drop(self.server.claim);
     }

@@ -46,9 +46,11 @@ impl Observations {
         match (self.round == Round::FIRST, self.secret.is_some()) {
             (true, true) => Err(strange("secret", "none in round 0", &"a secret")),
             (false, false) => Err(strange("secret", "a secret", &self.secret)),
-            (true, false) if !self.rolls.is_empty() => Err(strange("rolls", "none in round 0", &self.rolls)),
-            (true, false) if !self.seated.is_empty() => {
-                Err(strange("seated", "nobody in round 0", &self.seated.keys()))
+            (true, false) if !self.commitment_lists.is_empty() => {
+                Err(strange("rolls", "none in round 0", &self.commitment_lists))
+            }
+            (true, false) if !self.active.is_empty() => {
+                Err(strange("seated", "nobody in round 0", &self.active.keys()))
             }
             _ => Ok(()),
         }
@@ -56,15 +58,15 @@ impl Observations {
 
     /// Nobody is two things at once, and silence has a name.
     fn check_peers(&self) -> Result<(), Difference> {
-        if let Some(peer) = self.newcomers.iter().find(|peer| self.seated.contains_key(peer)) {
+        if let Some(peer) = self.joining.iter().find(|peer| self.active.contains_key(peer)) {
             return Err(strange("newcomers", "nobody who has a seat", peer));
         }
-        let is_known = |peer: &&PeerId| self.seated.contains_key(peer) || self.newcomers.contains(peer);
-        if let Some(peer) = self.strangers.iter().find(is_known) {
+        let is_known = |peer: &&PeerId| self.active.contains_key(peer) || self.joining.contains(peer);
+        if let Some(peer) = self.unknown.iter().find(is_known) {
             return Err(strange("strangers", "nobody who has a seat or asks for one", peer));
         }
-        for (peer, seated) in &self.seated {
-            if let Participation::Silent(reason) = seated.presence
+        for (peer, active) in &self.active {
+            if let Participation::Silent(reason) = active.presence
                 && !reason.is_silence()
             {
                 return Err(strange(&format!("seated.{peer}.presence.silent"), "a silence", &reason));

@@ -41,9 +41,9 @@ pub struct PeerRecord {
 
 impl PeerRecord {
     /// The record of somebody who is first heard of in `round`.
-    pub fn newcomer(config: &GauntletConfig, round: Round) -> Self {
+    pub fn joining_peer(config: &GauntletConfig, round: Round) -> Self {
         Self {
-            rating: config.rating.newcomer(),
+            rating: config.rating.joining_peer(),
             bma: 0.0,
             trust: 1.0,
             score: 0.0,
@@ -60,7 +60,7 @@ impl PeerRecord {
 
     /// Takes all back that the peer has earned, and nothing of what it has done wrong.
     pub(crate) fn reset(&mut self, config: &GauntletConfig) {
-        let fresh = Self::newcomer(config, self.last_seen);
+        let fresh = Self::joining_peer(config, self.last_seen);
         let (last_evaluated, bans, banned_until) = (self.last_evaluated, self.bans, self.banned_until);
         *self = Self { last_evaluated, bans, banned_until, ..fresh };
     }
@@ -112,7 +112,7 @@ impl PeerTable {
 
     /// All records in ascending order of peers.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (PeerId, &PeerRecord)> {
-        self.0.iter().map(|(peer, standing)| (*peer, standing))
+        self.0.iter().map(|(peer, record)| (*peer, record))
     }
 
     /// The number of peers that are known.
@@ -127,15 +127,15 @@ impl PeerTable {
 
     /// The record of a peer that was seen in `round`, a new one if need be.
     pub(crate) fn seen(&mut self, config: &GauntletConfig, peer: PeerId, round: Round) -> &mut PeerRecord {
-        let standing = self.0.entry(peer).or_insert_with(|| PeerRecord::newcomer(config, round));
-        standing.last_seen = round;
-        standing
+        let record = self.0.entry(peer).or_insert_with(|| PeerRecord::joining_peer(config, round));
+        record.last_seen = round;
+        record
     }
 
     /// Forgets those who have been away for long and have done their time.
     pub(crate) fn forget(&mut self, config: &GauntletConfig, round: Round) {
-        let is_recent = |standing: &PeerRecord| round.0.saturating_sub(standing.last_seen.0) <= config.memory;
-        self.0.retain(|_, standing| is_recent(standing) || standing.is_banned(round));
+        let is_recent = |record: &PeerRecord| round.0.saturating_sub(record.last_seen.0) <= config.memory;
+        self.0.retain(|_, record| is_recent(record) || record.is_banned(round));
     }
 }
 

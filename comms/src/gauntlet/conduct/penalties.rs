@@ -134,20 +134,20 @@ pub(crate) struct Conduct {
 
 impl GauntletConfig {
     /// All penalties for a peer's conduct, in the order in which they are carried out.
-    pub(crate) fn penalties(&self, standing: &PeerRecord, conduct: Conduct, round: Round) -> Vec<(Offence, Effect)> {
-        let ban = Effect::BannedUntil(self.ban_end(standing, round));
+    pub(crate) fn penalties(&self, record: &PeerRecord, conduct: Conduct, round: Round) -> Vec<(Offence, Effect)> {
+        let ban = Effect::BannedUntil(self.ban_end(record, round));
         let for_silence = match conduct.silence {
-            Some(Exclusion::Missing) if standing.silences > self.penalties.inactive_rounds => {
+            Some(Exclusion::Missing) if record.silences > self.penalties.inactive_rounds => {
                 Some((Offence::Inactive, Effect::Reset))
             }
             Some(Exclusion::Missing) => Some((Offence::Inactive, Effect::Cut(self.penalties.inactive))),
-            Some(_) => Some((Offence::Undelivered, Effect::Cut(self.undelivered(standing)))),
+            Some(_) => Some((Offence::Undelivered, Effect::Cut(self.undelivered(record)))),
             None => None,
         };
         let for_delta = conduct.is_invalid.then_some((Offence::Invalid, Effect::Cut(0.0)));
         let has_failed = conduct.is_invalid || conduct.silence.is_some_and(|reason| reason != Exclusion::Missing);
-        let is_unreliable = has_failed && standing.delivered.failures() >= self.penalties.unreliable;
-        let is_negative = conduct.is_answerable && standing.evaluated.failures() > OutcomeWindow::LENGTH / 2;
+        let is_unreliable = has_failed && record.delivered.failures() >= self.penalties.unreliable;
+        let is_negative = conduct.is_answerable && record.evaluated.failures() > OutcomeWindow::LENGTH / 2;
         let for_copy = conduct.likeness.map(|likeness| match likeness {
             Similarity::High => (Offence::Similar, Effect::Cut(self.penalties.similar)),
             Similarity::Max => (Offence::Copied, Effect::Reset),
@@ -158,9 +158,9 @@ impl GauntletConfig {
         [for_silence, for_delta, for_harm, for_all, for_copy].into_iter().flatten().collect()
     }
 
-    fn undelivered(&self, standing: &PeerRecord) -> f64 {
+    fn undelivered(&self, record: &PeerRecord) -> f64 {
         let [first, second, further] = self.penalties.undelivered;
-        match standing.delivered.failures_in_a_row() {
+        match record.delivered.failures_in_a_row() {
             0 | 1 => first,
             2 => second,
             _ => further,
@@ -168,23 +168,23 @@ impl GauntletConfig {
     }
 
     /// A ban begins with the round after this one.
-    fn ban_end(&self, standing: &PeerRecord, round: Round) -> Round {
-        let times = 1_u32.checked_shl(standing.bans.min(16)).unwrap_or(u32::MAX);
+    fn ban_end(&self, record: &PeerRecord, round: Round) -> Round {
+        let times = 1_u32.checked_shl(record.bans.min(16)).unwrap_or(u32::MAX);
         Round(round.0.saturating_add(1).saturating_add(self.penalties.ban_rounds.saturating_mul(times)))
     }
 
     /// Carries a penalty out.
-    pub(crate) fn punish(&self, standing: &mut PeerRecord, effect: Effect) {
+    pub(crate) fn punish(&self, record: &mut PeerRecord, effect: Effect) {
         match effect {
             Effect::Cut(factor) => {
-                let left = standing.trust * factor;
-                standing.trust = if left < self.penalties.floor { 0.0 } else { left };
+                let left = record.trust * factor;
+                record.trust = if left < self.penalties.floor { 0.0 } else { left };
             }
-            Effect::Reset => standing.reset(self),
+            Effect::Reset => record.reset(self),
             Effect::BannedUntil(round) => {
-                standing.reset(self);
-                standing.bans = standing.bans.saturating_add(1);
-                standing.banned_until = Some(round);
+                record.reset(self);
+                record.bans = record.bans.saturating_add(1);
+                record.banned_until = Some(round);
             }
         }
     }

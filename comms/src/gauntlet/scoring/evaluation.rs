@@ -24,7 +24,7 @@ impl Gauntlet {
     /// Rates all evaluated peers.
     pub(crate) fn evaluate(
         &self,
-        book: &mut PeerTable,
+        peer_table: &mut PeerTable,
         inputs: &Observations,
         evaluated: &BTreeSet<PeerId>,
     ) -> Evaluation {
@@ -35,17 +35,17 @@ impl Gauntlet {
             None => is_invalid(peer).then_some((*peer, self.config.invalid_score)),
         };
         let scores: BTreeMap<PeerId, f64> = evaluated.iter().filter_map(score).collect();
-        let is_known = |peer: PeerId| book.get(peer).is_some_and(|known| known.is_established(&self.config));
+        let is_known = |peer: PeerId| peer_table.get(peer).is_some_and(|known| known.is_established(&self.config));
         let good = good(&scores, is_known);
         // Where nothing does good, harm is no measure.
         let useful = if good > 0.0 { good * self.config.useful_share } else { f64::NEG_INFINITY };
-        let ratings = self.ratings(book, &scores, good);
+        let ratings = self.ratings(peer_table, &scores, good);
         for ((peer, score), rating) in scores.iter().zip(ratings) {
-            let standing = book.seen(&self.config, *peer, inputs.round);
+            let record = peer_table.seen(&self.config, *peer, inputs.round);
             let is_credit = *score >= useful && usable(peer).is_some_and(Measurement::favours_own);
-            self.learn(standing, is_credit, inputs.round);
-            standing.rating = rating;
-            standing.evaluated.push(*score > 0.0);
+            self.learn(record, is_credit, inputs.round);
+            record.rating = rating;
+            record.evaluated.push(*score > 0.0);
         }
         Evaluation { is_trouble: self.is_trouble(&scores), useful, scores }
     }
@@ -54,8 +54,9 @@ impl Gauntlet {
     ///
     /// Deltas that are about as good as good ones draw: else chance decides among the honest, and a third of them would
     /// have no score for long, because a rating only says who is better than whom.
-    fn ratings(&self, book: &PeerTable, scores: &BTreeMap<PeerId, f64>, good: f64) -> Vec<Rating> {
-        let rating = |peer: &PeerId| book.get(*peer).map_or(self.config.rating.newcomer(), |standing| standing.rating);
+    fn ratings(&self, peer_table: &PeerTable, scores: &BTreeMap<PeerId, f64>, good: f64) -> Vec<Rating> {
+        let rating =
+            |peer: &PeerId| peer_table.get(*peer).map_or(self.config.rating.joining_peer(), |record| record.rating);
         let players: Vec<Rating> = scores.keys().map(rating).collect();
         let draw = Some(good * self.config.draw_share).filter(|draw| *draw > 0.0).unwrap_or(f64::MAX);
         let results: Vec<f64> = scores.values().map(|score| score.min(draw)).collect();
@@ -64,15 +65,15 @@ impl Gauntlet {
     }
 
     /// Takes one evaluation into a peer's moving average; trust comes back as slowly as an average.
-    fn learn(&self, standing: &mut PeerRecord, is_credit: bool, round: Round) {
+    fn learn(&self, record: &mut PeerRecord, is_credit: bool, round: Round) {
         let decay = self.config.bma_decay;
         let indicator = if is_credit { 1.0 } else { -1.0 };
-        standing.bma = decay * standing.bma + (1.0 - decay) * indicator;
+        record.bma = decay * record.bma + (1.0 - decay) * indicator;
         if is_credit {
-            standing.trust = decay * standing.trust + (1.0 - decay);
+            record.trust = decay * record.trust + (1.0 - decay);
         }
-        standing.evaluations = standing.evaluations.saturating_add(1);
-        standing.last_evaluated = round;
+        record.evaluations = record.evaluations.saturating_add(1);
+        record.last_evaluated = round;
     }
 
     /// Whether not even the fifth best delta did good; of fewer than ten, the better half.

@@ -69,7 +69,7 @@ impl Rating {
 
 impl RatingConfig {
     /// The belief about somebody who has played no match.
-    pub fn newcomer(&self) -> Rating {
+    pub fn joining_peer(&self) -> Rating {
         Rating { mu: self.mu, sigma: self.sigma }
     }
 
@@ -147,23 +147,23 @@ mod tests {
     #[test]
     fn winners_rise_losers_fall_and_all_are_better_known() {
         let config = RatingConfig::default();
-        let after = config.play(&[config.newcomer(); 3], &[0.1, 0.3, 0.2]).unwrap();
+        let after = config.play(&[config.joining_peer(); 3], &[0.1, 0.3, 0.2]).unwrap();
         assert!(after[1].mu > after[2].mu && after[2].mu > after[0].mu);
         assert!(after.iter().all(|rating| rating.sigma < config.sigma));
-        assert!(after[1].ordinal() > config.newcomer().ordinal());
+        assert!(after[1].ordinal() > config.joining_peer().ordinal());
     }
 
     #[test]
     fn a_draw_among_equals_moves_nobody() {
         let config = RatingConfig::default();
-        let after = config.play(&[config.newcomer(); 4], &[0.5; 4]).unwrap();
+        let after = config.play(&[config.joining_peer(); 4], &[0.5; 4]).unwrap();
         assert!(after.iter().all(|rating| (rating.mu - config.mu).abs() < 1e-9), "{after:?}");
     }
 
     #[test]
     fn scores_must_be_numbers_and_one_for_each() {
         let config = RatingConfig::default();
-        let players = [config.newcomer(); 2];
+        let players = [config.joining_peer(); 2];
         assert_eq!(config.play(&players, &[1.0]), Err(RatingError::Count { players: 2, scores: 1 }));
         let error = config.play(&players, &[1.0, f64::INFINITY]).unwrap_err();
         assert_eq!(error, RatingError::Score { player: 1, score: f64::INFINITY });

@@ -40,7 +40,7 @@ type LogObject = Result<bytes::Bytes, Rejection>;
 #[derive(Debug)]
 pub struct BucketLog {
     bucket: Arc<dyn Bucket>,
-    charter: Genesis,
+    genesis: Genesis,
     clock: Arc<dyn Clock>,
     jitter: Mutex<SeededRng>,
     known: Mutex<LogState>,
@@ -69,9 +69,9 @@ impl LogState {
 
 impl BucketLog {
     /// The log in `bucket`; writers should bring different seeds for the pauses after lost races.
-    pub fn new(bucket: Arc<dyn Bucket>, charter: Genesis, clock: Arc<dyn Clock>, jitter_seed: u64) -> Self {
-        let known = LogState { lines: Vec::new(), next: EntryPosition::genesis(charter.run) };
-        Self { bucket, charter, clock, jitter: Mutex::new(SeededRng::new(jitter_seed)), known: Mutex::new(known) }
+    pub fn new(bucket: Arc<dyn Bucket>, genesis: Genesis, clock: Arc<dyn Clock>, jitter_seed: u64) -> Self {
+        let known = LogState { lines: Vec::new(), next: EntryPosition::genesis(genesis.run) };
+        Self { bucket, genesis, clock, jitter: Mutex::new(SeededRng::new(jitter_seed)), known: Mutex::new(known) }
     }
 
     /// Never held while something is awaited.
@@ -143,8 +143,8 @@ impl BucketLog {
 
 #[async_trait]
 impl Ledger for BucketLog {
-    fn charter(&self) -> &Genesis {
-        &self.charter
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
     }
 
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
@@ -156,13 +156,13 @@ impl Ledger for BucketLog {
     async fn append(
         &self,
         author: &Keypair,
-        statement: Operation,
+        operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         for attempt in 0..MOST_ATTEMPTS {
             self.refresh().await?;
             let place = self.next();
-            let entry = Entry::seal(author, place, statement.clone(), successor)?;
+            let entry = Entry::seal(author, place, operation.clone(), successor)?;
             let put = self.bucket.put_new(&Key::LedgerEntry(place.number), entry.to_bytes().into()).await?;
             // Read back in both cases: who won is what all others read.
             self.read_next().await?;

@@ -14,14 +14,14 @@ use crate::primitives::Keypair;
 /// Entries that are gone with the process; all clones share them.
 #[derive(Clone, Debug)]
 pub struct MemoryLedger {
-    charter: Genesis,
+    genesis: Genesis,
     entries: Arc<Mutex<Vec<Entry>>>,
 }
 
 impl MemoryLedger {
     /// An empty ledger.
-    pub fn new(charter: Genesis) -> Self {
-        Self { charter, entries: Arc::default() }
+    pub fn new(genesis: Genesis) -> Self {
+        Self { genesis, entries: Arc::default() }
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
@@ -31,8 +31,8 @@ impl MemoryLedger {
 
 #[async_trait]
 impl Ledger for MemoryLedger {
-    fn charter(&self) -> &Genesis {
-        &self.charter
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
     }
 
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
@@ -45,14 +45,14 @@ impl Ledger for MemoryLedger {
     async fn append(
         &self,
         author: &Keypair,
-        statement: Operation,
+        operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         let mut entries = self.entries();
         let number = entries.len() as u64;
-        let after = entries.last().map_or(*self.charter.run.digest(), Entry::digest);
-        let place = EntryPosition { run: self.charter.run, number, after };
-        entries.push(Entry::seal(author, place, statement, successor)?);
+        let after = entries.last().map_or(*self.genesis.run.digest(), Entry::digest);
+        let place = EntryPosition { run: self.genesis.run, number, after };
+        entries.push(Entry::seal(author, place, operation, successor)?);
         Ok(number)
     }
 }

@@ -47,7 +47,7 @@ pub struct KeyRecord {
 pub struct LedgerState {
     next: u64,
     peers: BTreeMap<PeerId, KeyRecord>,
-    council: ValidatorSetChange,
+    validator_set: ValidatorSetChange,
     votes: BTreeMap<PeerId, ValidatorSetChange>,
     scores: Tally<Scores>,
     checkpoints: Tally<CheckpointDigest>,
@@ -55,11 +55,11 @@ pub struct LedgerState {
 
 impl LedgerState {
     /// A ledger without an entry.
-    pub fn genesis(charter: &Genesis) -> Self {
+    pub fn genesis(genesis: &Genesis) -> Self {
         Self {
             next: 0,
             peers: BTreeMap::new(),
-            council: charter.council.clone(),
+            validator_set: genesis.validator_set.clone(),
             votes: BTreeMap::new(),
             scores: Tally::default(),
             checkpoints: Tally::default(),
@@ -73,18 +73,18 @@ impl LedgerState {
     pub fn apply(&mut self, line: &NumberedEntry) -> Result<(), Rejection> {
         self.next = line.number.saturating_add(1);
         let entry = line.entry.as_ref().map_err(Clone::clone)?;
-        self.permits(entry.author(), entry.statement())?;
+        self.permits(entry.author(), entry.operation())?;
         self.take_in(line.number, entry);
         Ok(())
     }
 
-    /// Whether `author` could say `statement` now.
+    /// Whether `author` could say `operation` now.
     ///
     /// # Errors
     /// Why it would have no effect.
-    pub fn permits(&self, author: PeerId, statement: &Operation) -> Result<(), Rejection> {
-        statement.check()?;
-        match statement {
+    pub fn permits(&self, author: PeerId, operation: &Operation) -> Result<(), Rejection> {
+        operation.check()?;
+        match operation {
             Operation::Register { .. } => self.permits_register(author),
             Operation::Announce { .. } | Operation::Leave {} => self.permits_member(author),
             Operation::Rotate { to } => self.permits_rotate(author, *to),
@@ -96,7 +96,7 @@ impl LedgerState {
                 self.permits_validator(author)?;
                 self.checkpoints.permits(checkpoint.round, author)
             }
-            Operation::Validators(council) => self.permits_vote(author, council),
+            Operation::Validators(validator_set) => self.permits_vote(author, validator_set),
         }
     }
 
@@ -117,7 +117,7 @@ impl LedgerState {
 
     fn permits_rotate(&self, from: PeerId, to: PeerId) -> Result<(), Rejection> {
         self.permits_member(from)?;
-        if let Some(peer) = [from, to].into_iter().find(|peer| self.council.members.contains(peer)) {
+        if let Some(peer) = [from, to].into_iter().find(|peer| self.validator_set.members.contains(peer)) {
             return Err(Rejection::ValidatorKey { peer });
         }
         match self.peers.contains_key(&to) {
@@ -127,25 +127,25 @@ impl LedgerState {
     }
 
     fn permits_validator(&self, peer: PeerId) -> Result<(), Rejection> {
-        match self.council.members.contains(&peer) {
+        match self.validator_set.members.contains(&peer) {
             true => Ok(()),
             false => Err(Rejection::NotValidator { peer }),
         }
     }
 
-    fn permits_vote(&self, peer: PeerId, council: &ValidatorSetChange) -> Result<(), Rejection> {
+    fn permits_vote(&self, peer: PeerId, validator_set: &ValidatorSetChange) -> Result<(), Rejection> {
         self.permits_validator(peer)?;
-        let expected = self.council.generation.saturating_add(1);
-        match council.generation == expected {
+        let expected = self.validator_set.generation.saturating_add(1);
+        match validator_set.generation == expected {
             true => Ok(()),
-            false => Err(Rejection::WrongGeneration { expected, got: council.generation }),
+            false => Err(Rejection::WrongGeneration { expected, got: validator_set.generation }),
         }
     }
 
     /// The effect of what is permitted.
     fn take_in(&mut self, number: u64, entry: &Entry) {
         let author = entry.author();
-        match entry.statement() {
+        match entry.operation() {
             Operation::Register { bucket } => {
                 self.enter(author, number, None, bucket.clone());
             }
@@ -161,11 +161,11 @@ impl LedgerState {
             Operation::Leave {} => {
                 self.retire(author, Membership::Left { at: number });
             }
-            Operation::Scores(scores) => self.scores.add(scores.round, author, *scores, &self.council),
+            Operation::Scores(scores) => self.scores.add(scores.round, author, *scores, &self.validator_set),
             Operation::Checkpoint(checkpoint) => {
-                self.checkpoints.add(checkpoint.round, author, *checkpoint, &self.council);
+                self.checkpoints.add(checkpoint.round, author, *checkpoint, &self.validator_set);
             }
-            Operation::Validators(council) => self.vote(author, council),
+            Operation::Validators(validator_set) => self.vote(author, validator_set),
         }
     }
 
@@ -181,11 +181,11 @@ impl LedgerState {
     }
 
     /// A validator's last vote counts; enough equal ones make new validators.
-    fn vote(&mut self, validator: PeerId, council: &ValidatorSetChange) {
-        self.votes.insert(validator, council.clone());
-        let agreeing = self.votes.values().filter(|vote| *vote == council).count();
-        if agreeing >= self.council.threshold as usize {
-            self.council = council.clone();
+    fn vote(&mut self, validator: PeerId, validator_set: &ValidatorSetChange) {
+        self.votes.insert(validator, validator_set.clone());
+        let agreeing = self.votes.values().filter(|vote| *vote == validator_set).count();
+        if agreeing >= self.validator_set.threshold as usize {
+            self.validator_set = validator_set.clone();
             self.votes.clear();
         }
     }
@@ -222,8 +222,8 @@ impl LedgerState {
     }
 
     /// Who validates.
-    pub fn council(&self) -> &ValidatorSetChange {
-        &self.council
+    pub fn validator_set(&self) -> &ValidatorSetChange {
+        &self.validator_set
     }
 
     /// Which other validators the validators want.

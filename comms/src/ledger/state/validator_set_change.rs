@@ -55,7 +55,7 @@ pub struct Genesis {
     /// The run.
     pub run: RunId,
     /// Its first validators; their generation is zero.
-    pub council: ValidatorSetChange,
+    pub validator_set: ValidatorSetChange,
 }
 
 impl Genesis {
@@ -64,8 +64,8 @@ impl Genesis {
     /// # Errors
     /// [`Rejection::ValidatorSetChange`] if they make no council.
     pub fn new(run: RunId, validators: BTreeSet<PeerId>, threshold: u32) -> Result<Self, Rejection> {
-        let council = ValidatorSetChange { generation: 0, members: validators, threshold, accounts: None };
-        council.check()?;
-        Ok(Self { run, council })
+        let validator_set = ValidatorSetChange { generation: 0, members: validators, threshold, accounts: None };
+        validator_set.check()?;
+        Ok(Self { run, validator_set })
     }
 }

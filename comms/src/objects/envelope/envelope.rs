@@ -33,15 +33,15 @@ pub enum Kind {
     /// A sign of life.
     Heartbeat = 3,
     /// A peer that joins.
-    Hello = 4,
+    JoinRequest = 4,
     /// A peer that leaves.
-    Farewell = 5,
+    LeaveNotice = 5,
     /// The description of a checkpoint.
     Checkpoint = 6,
     /// The digest of a delta that is still kept back.
     Commitment = 7,
     /// Who committed in time, by one validator.
-    Roll = 8,
+    CommitmentList = 8,
     /// What one validator proposes for a round.
     Verdict = 9,
     /// What a validator says of another's verdict.
@@ -53,11 +53,11 @@ impl Kind {
         Self::Delta,
         Self::Manifest,
         Self::Heartbeat,
-        Self::Hello,
-        Self::Farewell,
+        Self::JoinRequest,
+        Self::LeaveNotice,
         Self::Checkpoint,
         Self::Commitment,
-        Self::Roll,
+        Self::CommitmentList,
         Self::Verdict,
         Self::Vote,
     ];
@@ -78,11 +78,11 @@ impl std::fmt::Display for Kind {
             Self::Delta => "delta",
             Self::Manifest => "manifest",
             Self::Heartbeat => "heartbeat",
-            Self::Hello => "hello",
-            Self::Farewell => "farewell",
+            Self::JoinRequest => "hello",
+            Self::LeaveNotice => "farewell",
             Self::Checkpoint => "checkpoint",
             Self::Commitment => "commitment",
-            Self::Roll => "roll",
+            Self::CommitmentList => "roll",
             Self::Verdict => "verdict",
             Self::Vote => "vote",
         })

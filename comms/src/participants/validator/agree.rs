@@ -41,10 +41,10 @@ impl Validator {
         }
         let run = self.run().clone();
         let votes = run.votes(self.session.round, self.session.base).await?;
-        self.session.refusals = votes.iter().map(|(proposer, votes)| (*proposer, refusals(votes))).collect();
+        self.session.rejections = votes.iter().map(|(proposer, votes)| (*proposer, rejections(votes))).collect();
         for (proposer, manifest) in &self.session.agreed {
             let signatures = votes.get(proposer).map(|votes| signatures(manifest, votes, &run)).unwrap_or_default();
-            if signatures.len() >= run.description().quorum.threshold() {
+            if signatures.len() >= run.description().validator_set.threshold() {
                 let certificate = Certificate::new(manifest.clone(), signatures).to_bytes();
                 // Somebody else may have been faster; what is there counts.
                 let _ = run.bucket().put_new(&Key::Manifest(self.session.round), certificate).await?;
@@ -59,16 +59,16 @@ impl Validator {
     pub(super) async fn audit_others(
         &mut self,
         outer: OuterSettings,
-        examiner: &mut dyn Evaluator,
+        evaluator: &mut dyn Evaluator,
     ) -> Result<bool, CommsError> {
         let (round, base, run) = (self.session.round, self.session.base, self.run().clone());
-        let turns: Vec<PeerId> = run.description().quorum.turns(round).collect();
+        let turns: Vec<PeerId> = run.description().validator_set.turns(round).collect();
         for (proposer, turn) in turns.into_iter().zip(0..) {
             if self.session.voted.contains(&proposer) || !self.has_come(turn) {
                 continue;
             }
             if let Some((digest, verdict)) = readable(run.verdict(round, base, proposer).await)? {
-                self.vote(proposer, digest, &verdict, outer, examiner).await?;
+                self.vote(proposer, digest, &verdict, outer, evaluator).await?;
                 return Ok(true);
             }
         }
@@ -87,36 +87,36 @@ impl Validator {
         digest: Digest,
         verdict: &Verdict,
         outer: OuterSettings,
-        examiner: &mut dyn Evaluator,
+        evaluator: &mut dyn Evaluator,
     ) -> Result<(), CommsError> {
         let run = self.run().clone();
         let audit = VerdictVerifier {
             run: &run,
             gauntlet: &self.gauntlet,
             last: self.history.back(),
-            before: &self.precedent.book,
-            previous: self.precedent.verdict,
+            before: &self.previous.peer_table,
+            previous: self.previous.verdict,
             outer: Some(outer),
         };
         let known = VerifierInputs {
             called: &self.session.called,
             fetched: &mut self.session.fetched,
-            earlier: Some(&self.precedent.deltas),
+            earlier: Some(&self.previous.deltas),
             revealed: &self.session.revealed,
             registry: self.registry.as_deref(),
         };
-        let audited = audit.audit(proposer, verdict, known, Some(examiner)).await?;
+        let audited = audit.audit(proposer, verdict, known, Some(evaluator)).await?;
         let objection = audited.difference.map(|difference| difference.to_string());
         let objection = objection.or_else(|| (!audited.is_complete).then(|| "its deltas are out of reach".into()));
         match (objection, manifest(verdict, proposer, digest)) {
             (None, Ok(manifest)) => self.agree(proposer, manifest).await,
-            (Some(reason), _) => self.cast(proposer, &Vote::refusal(&reason)).await,
-            (None, Err(error)) => self.cast(proposer, &Vote::refusal(&error.to_string())).await,
+            (Some(reason), _) => self.cast(proposer, &Vote::rejection(&reason)).await,
+            (None, Err(error)) => self.cast(proposer, &Vote::rejection(&error.to_string())).await,
         }
     }
 }
 
-fn refusals(votes: &BTreeMap<PeerId, Vote>) -> usize {
+fn rejections(votes: &BTreeMap<PeerId, Vote>) -> usize {
     votes.values().filter(|vote| matches!(vote, Vote::Refuses { .. })).count()
 }
 

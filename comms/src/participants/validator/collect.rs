@@ -24,7 +24,7 @@ impl Validator {
         let is_due = self.session.deadline.is_some_and(|deadline| now >= deadline);
         self.look_for_signs().await?;
         if self.is_enlistment() {
-            let is_complete = self.newcomers().len() >= self.rules().min_peers as usize;
+            let is_complete = self.joining().len() >= self.rules().min_peers as usize;
             return Ok(is_complete && self.turn_to(RoundStage::Judging { since: now }));
         }
         self.look_for_commitments().await?;
@@ -32,13 +32,13 @@ impl Validator {
         let run = self.run().clone();
         let (round, base) = (self.session.round, self.session.base);
         // After the commitments: what is listed above was committed before enough rolls were called.
-        run.look_for_rolls(round, base, &mut self.session.rolls).await?;
-        let quorum = &run.description().quorum;
-        if !self.session.rolls.are_enough(quorum) && (is_due || self.have_all_committed()) {
-            self.call_roll().await?;
+        run.poll_commitment_lists(round, base, &mut self.session.commitment_lists).await?;
+        let validator_set = &run.description().validator_set;
+        if !self.session.commitment_lists.are_enough(validator_set) && (is_due || self.have_all_committed()) {
+            self.publish_commitment_list().await?;
         }
         let until = run.clock().now() + self.rules().reveal;
-        Ok(self.session.rolls.are_enough(quorum) && self.turn_to(RoundStage::Revealing { until }))
+        Ok(self.session.commitment_lists.are_enough(validator_set) && self.turn_to(RoundStage::Revealing { until }))
     }
 
     pub(super) fn turn_to(&mut self, stage: RoundStage) -> bool {
@@ -49,11 +49,11 @@ impl Validator {
     async fn look_for_signs(&mut self) -> Result<(), CommsError> {
         let run = self.run().clone();
         self.attendance.absorb(&run.bucket().list(&Prefix::Peers, None).await?);
-        let applicants = self.roster().applicants(&self.session.seated());
-        let unheard = applicants.iter().filter(|peer| !self.greetings.contains_key(peer));
-        let hellos: Vec<_> = unheard.map(|peer| greeting(&run, *peer)).collect();
-        let greetings: Vec<_> = iter(hellos).buffered(CONCURRENCY).try_collect().await?;
-        self.greetings.extend(greetings);
+        let applicants = self.roster().applicants(&self.session.active());
+        let unheard = applicants.iter().filter(|peer| !self.join_requests.contains_key(peer));
+        let join_requests: Vec<_> = unheard.map(|peer| join_request(&run, *peer)).collect();
+        let join_requests: Vec<_> = iter(join_requests).buffered(CONCURRENCY).try_collect().await?;
+        self.join_requests.extend(join_requests);
         Ok(())
     }
 
@@ -64,9 +64,9 @@ impl Validator {
         self.session.look += 1;
         let mut unknown = Vec::new();
         for peer in listing.iter().filter_map(|listed| listed.key.owner()) {
-            if !self.session.seats.contains_key(&peer) {
-                if self.session.strangers.len() < MAX_STRANGERS {
-                    self.session.strangers.insert(peer);
+            if !self.session.slots.contains_key(&peer) {
+                if self.session.unknown.len() < MAX_STRANGERS {
+                    self.session.unknown.insert(peer);
                 }
             } else if !self.session.called.contains_key(&peer) && self.session.called.len() < MAX_PEERS {
                 unknown.push(peer);
@@ -90,8 +90,8 @@ impl Validator {
 
     /// The time of a round runs from the first who is seen in it.
     fn note_deadline(&mut self) {
-        let is_played = self.roster().is_played(&self.session.seated()) || !self.session.called.is_empty();
-        if self.session.deadline.is_none() && (is_played || !self.newcomers().is_empty()) {
+        let is_played = self.roster().is_played(&self.session.active()) || !self.session.called.is_empty();
+        if self.session.deadline.is_none() && (is_played || !self.joining().is_empty()) {
             self.session.deadline = Some(self.run().clock().now() + self.rules().deadline);
         }
     }
@@ -101,31 +101,31 @@ impl Validator {
         let roster = self.roster();
         let called = &self.session.called;
         let is_done = |peer: &PeerId| !roster.awaits(*peer) || called.contains_key(peer);
-        called.len() >= self.rules().min_peers as usize && self.session.seats.keys().all(is_done)
+        called.len() >= self.rules().min_peers as usize && self.session.slots.keys().all(is_done)
     }
 
     /// Writes down who committed; what an earlier life wrote stays.
-    async fn call_roll(&mut self) -> Result<(), CommsError> {
+    async fn publish_commitment_list(&mut self) -> Result<(), CommsError> {
         let run = self.run().clone();
         let (round, base) = (self.session.round, self.session.base);
         let pledge = RoundSecret::of(&self.identity, run.id(), round, base).pledge();
-        let roll = CommitmentList { pledge, entries: self.session.called.clone() };
-        let subject = Subject { run: run.id(), round, kind: Kind::Roll, base };
-        let object = Envelope::seal(&self.identity, subject, roll.to_bytes()).to_bytes();
-        let key = Key::Roll(round, self.me());
+        let commitment_list = CommitmentList { pledge, entries: self.session.called.clone() };
+        let subject = Subject { run: run.id(), round, kind: Kind::CommitmentList, base };
+        let object = Envelope::seal(&self.identity, subject, commitment_list.to_bytes()).to_bytes();
+        let key = Key::CommitmentList(round, self.me());
         // Ours or that of an earlier life: the next look finds what is there.
         let _ = run.bucket().put_new(&key, object).await?;
-        run.look_for_rolls(round, base, &mut self.session.rolls).await
+        run.poll_commitment_lists(round, base, &mut self.session.commitment_lists).await
     }
 
     /// Waits until everybody who committed has revealed, or the time for it is over.
     pub(super) async fn await_deltas(&mut self, until: Timestamp) -> Result<bool, CommsError> {
         let run = self.run().clone();
         let is_due = run.clock().now() >= until;
-        run.look_for_rolls(self.session.round, self.session.base, &mut self.session.rolls).await?;
-        let timely = self.session.rolls.timely(&run.description().quorum);
-        let seated = timely.keys().filter(|peer| self.session.seats.contains_key(peer));
-        let missing: BTreeSet<PeerId> = seated.filter(|peer| !self.session.revealed.contains(peer)).copied().collect();
+        run.poll_commitment_lists(self.session.round, self.session.base, &mut self.session.commitment_lists).await?;
+        let timely = self.session.commitment_lists.timely(&run.description().validator_set);
+        let active = timely.keys().filter(|peer| self.session.slots.contains_key(peer));
+        let missing: BTreeSet<PeerId> = active.filter(|peer| !self.session.revealed.contains(peer)).copied().collect();
         let found = run.deliveries(self.session.round, &missing).await?;
         self.session.revealed.extend(found.iter().filter_map(|listed| listed.key.owner()));
         let are_all_there = missing.iter().all(|peer| self.session.revealed.contains(peer));
@@ -134,6 +134,6 @@ impl Validator {
 }
 
 /// Whether a peer said hello, itself and to this run.
-async fn greeting(run: &Run, peer: PeerId) -> Result<(PeerId, bool), CommsError> {
-    Ok((peer, run.residence(peer).await?.is_some()))
+async fn join_request(run: &Run, peer: PeerId) -> Result<(PeerId, bool), CommsError> {
+    Ok((peer, run.delta_location(peer).await?.is_some()))
 }

@@ -43,7 +43,7 @@ pub(super) async fn fetch_deltas(
             }
             Err(CommsError::WrongContent { .. }) => drop(fetched.insert(peer, Err(Exclusion::Mismatched))),
             // What a peer's own bucket does is the peer's business.
-            Err(CommsError::Away { .. } | CommsError::NoWay { .. }) => drop(gone.insert(peer)),
+            Err(CommsError::BucketUnreachable { .. } | CommsError::CannotOpenBucket { .. }) => drop(gone.insert(peer)),
             Err(error) if error.is_absence() => drop(gone.insert(peer)),
             Err(error) => return Err(error),
         }
@@ -85,20 +85,20 @@ pub(super) struct EvaluationResults {
     pub(super) overlaps: Vec<SimilarPair>,
 }
 
-/// Has `examiner` read the deltas, and compares how long they are and what they look like, with each other and with those of
+/// Has `evaluator` read the deltas, and compares how long they are and what they look like, with each other and with those of
 /// the round before.
-pub(super) fn examine(
-    (gauntlet, book): (&Gauntlet, &PeerTable),
-    examiner: &mut dyn Evaluator,
+pub(super) fn evaluate(
+    (gauntlet, peer_table): (&Gauntlet, &PeerTable),
+    evaluator: &mut dyn Evaluator,
     (fetched, shortlist): (&Fetched, &Shortlist),
     earlier: &BTreeMap<PeerId, Bytes>,
-    (seed, rolls): (&Seed, &CommitmentLists),
+    (seed, commitment_lists): (&Seed, &CommitmentLists),
 ) -> EvaluationResults {
-    examiner.clear();
+    evaluator.clear();
     let mut findings = EvaluationResults::default();
     for peer in shortlist.peers() {
         let outcome = match fetched.get(&peer) {
-            Some(Ok((_, payload))) => examiner.admit(Age::Current, peer, payload),
+            Some(Ok((_, payload))) => evaluator.admit(Age::Current, peer, payload),
             Some(Err(reason)) => Err(*reason),
             None => continue,
         };
@@ -108,36 +108,36 @@ pub(super) fn examine(
         }
     }
     let norms =
-        findings.admitted.iter().filter_map(|peer| Some((*peer, examiner.norm(Age::Current, *peer)?))).collect();
-    for peer in gauntlet.outsized(book, &norms) {
+        findings.admitted.iter().filter_map(|peer| Some((*peer, evaluator.norm(Age::Current, *peer)?))).collect();
+    for peer in gauntlet.outsized(peer_table, &norms) {
         findings.admitted.remove(&peer);
         findings.refused.insert(peer, Exclusion::Outsized);
     }
     for (peer, payload) in earlier {
-        if examiner.admit(Age::Previous, *peer, payload).is_ok() {
+        if evaluator.admit(Age::Previous, *peer, payload).is_ok() {
             findings.earlier.insert(*peer);
         }
     }
     let sketches = |age, peers: &BTreeSet<PeerId>| -> BTreeMap<PeerId, Sketch> {
-        peers.iter().filter_map(|peer| Some((*peer, examiner.sketch(age, *peer, seed)?))).collect()
+        peers.iter().filter_map(|peer| Some((*peer, evaluator.sketch(age, *peer, seed)?))).collect()
     };
     let current = sketches(Age::Current, &findings.admitted);
     let previous = sketches(Age::Previous, &findings.earlier);
-    findings.overlaps = gauntlet.overlaps(&current, &previous, |one, other| rolls.first(one, other));
+    findings.overlaps = gauntlet.overlaps(&current, &previous, |one, other| commitment_lists.first(one, other));
     findings
 }
 
-/// Has `examiner` measure those of the shortlist that are to be evaluated.
+/// Has `evaluator` measure those of the shortlist that are to be evaluated.
 pub(super) fn measure(
     gauntlet: &Gauntlet,
-    examiner: &mut dyn Evaluator,
+    evaluator: &mut dyn Evaluator,
     (shortlist, findings): (&Shortlist, &EvaluationResults),
-    seats: &BTreeMap<PeerId, Slot>,
+    slots: &BTreeMap<PeerId, Slot>,
     (round, outer, seed): (Round, &OuterSettings, &Seed),
 ) -> Result<BTreeMap<PeerId, Measurement>, CommsError> {
-    let seat = |peer: &PeerId| Some((*peer, *seats.get(peer)?));
+    let slot = |peer: &PeerId| Some((*peer, *slots.get(peer)?));
     let evaluated: BTreeMap<PeerId, Slot> =
-        shortlist.evaluated.intersection(&findings.admitted).filter_map(seat).collect();
+        shortlist.evaluated.intersection(&findings.admitted).filter_map(slot).collect();
     if evaluated.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -150,5 +150,5 @@ pub(super) fn measure(
         admitted: &findings.admitted,
         evaluated: &evaluated,
     };
-    examiner.measure(&trial).map_err(|source| CommsError::Examination { round, source })
+    evaluator.measure(&trial).map_err(|source| CommsError::Examination { round, source })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::evaluate::{EvaluationResults, examine, fetch_deltas, measure};
+use super::evaluate::{EvaluationResults, evaluate, fetch_deltas, measure};
 use super::validator::Validator;
 use crate::agreement::draw::RoundSecret;
 use crate::gauntlet::scoring::Evaluator;
@@ -19,11 +19,12 @@ impl Validator {
     ///
     /// Whoever did not call the roll has pledged no secret, so its choices could not be checked.
     pub(super) fn turn(&self) -> Option<u32> {
-        let quorum = &self.run().description().quorum;
+        let validator_set = &self.run().description().validator_set;
         let session = &self.session;
-        let may_propose = |peer: &PeerId| self.is_enlistment() || session.rolls.of(*peer).is_some();
-        let is_refused = |peer: &PeerId| session.refusals.get(peer).is_some_and(|count| *count > quorum.spare());
-        let mut turns = quorum.turns(session.round).filter(|peer| may_propose(peer) && !is_refused(peer));
+        let may_propose = |peer: &PeerId| self.is_enlistment() || session.commitment_lists.of(*peer).is_some();
+        let is_refused =
+            |peer: &PeerId| session.rejections.get(peer).is_some_and(|count| *count > validator_set.spare());
+        let mut turns = validator_set.turns(session.round).filter(|peer| may_propose(peer) && !is_refused(peer));
         // There are at most 64 validators.
         turns.position(|peer| peer == self.me()).map(|turn| turn as u32)
     }
@@ -33,14 +34,14 @@ impl Validator {
         &mut self,
         outer: OuterSettings,
         since: Timestamp,
-        examiner: &mut dyn Evaluator,
+        evaluator: &mut dyn Evaluator,
     ) -> Result<bool, CommsError> {
         let wait = |turn| since + Duration::saturating_mul(self.rules().takeover, turn);
         let is_due = self.turn().is_some_and(|turn| self.run().clock().now() >= wait(turn));
         if !is_due || self.session.voted.contains(&self.me()) || self.session.own_is_elsewhere {
             return Ok(false);
         }
-        let verdict = self.deliberate(outer, examiner).await?;
+        let verdict = self.deliberate(outer, evaluator).await?;
         let run = self.run().clone();
         let (round, base) = (self.session.round, self.session.base);
         let payload = verdict.to_bytes();
@@ -56,43 +57,48 @@ impl Validator {
     }
 
     /// Everything that this validator observed, and what follows from it.
-    async fn deliberate(&mut self, outer: OuterSettings, examiner: &mut dyn Evaluator) -> Result<Verdict, CommsError> {
+    async fn deliberate(&mut self, outer: OuterSettings, evaluator: &mut dyn Evaluator) -> Result<Verdict, CommsError> {
         let (round, base) = (self.session.round, self.session.base);
         let secret = (!self.is_enlistment()).then(|| RoundSecret::of(&self.identity, self.run().id(), round, base));
-        let timely = self.session.rolls.timely(&self.run().description().quorum);
+        let timely = self.session.commitment_lists.timely(&self.run().description().validator_set);
         self.look_for_the_late().await?;
         let mut delivered = timely.clone();
-        delivered.retain(|peer, _| self.session.revealed.contains(peer) && self.session.seats.contains_key(peer));
+        delivered.retain(|peer, _| self.session.revealed.contains(peer) && self.session.slots.contains_key(peer));
         let (mut findings, mut measurements) = (EvaluationResults::default(), BTreeMap::new());
         if let Some(seed) = self.session.seed(secret.as_ref()) {
             let shortlist = self.fetch_shortlist(&mut delivered, &seed).await?;
-            let Self { gauntlet, session, precedent, .. } = self;
+            let Self { gauntlet, session, previous, .. } = self;
             let evidence = (&session.fetched, &shortlist);
-            findings =
-                examine((gauntlet, &precedent.book), examiner, evidence, &precedent.deltas, (&seed, &session.rolls));
+            findings = evaluate(
+                (gauntlet, &previous.peer_table),
+                evaluator,
+                evidence,
+                &previous.deltas,
+                (&seed, &session.commitment_lists),
+            );
             measurements =
-                measure(gauntlet, examiner, (&shortlist, &findings), &session.seats, (round, &outer, &seed))?;
+                measure(gauntlet, evaluator, (&shortlist, &findings), &session.slots, (round, &outer, &seed))?;
         }
         let mut inputs = Observations {
             round,
             base,
             outer,
-            rolls: self.session.rolls.digests(),
+            commitment_lists: self.session.commitment_lists.digests(),
             secret,
-            seated: self.seated(&timely, &delivered),
-            newcomers: self.newcomers(),
-            strangers: self.session.strangers.clone(),
+            active: self.active(&timely, &delivered),
+            joining: self.joining(),
+            unknown: self.session.unknown.clone(),
             refused: findings.refused,
             earlier: findings.earlier,
             overlaps: findings.overlaps,
             measurements: BTreeMap::new(),
         };
         inputs.measured(measurements);
-        let outcome = self.gauntlet.judge(&self.precedent.book, &inputs);
+        let outcome = self.gauntlet.judge(&self.previous.peer_table, &inputs);
         let included: BTreeSet<PeerId> = outcome.included.keys().copied().collect();
-        let weights = examiner.weights_after(&included, &outer);
+        let weights = evaluator.weights_after(&included, &outer);
         let weights = weights.map_err(|source| CommsError::Examination { round, source })?;
-        Ok(Verdict { previous: self.precedent.verdict, inputs, outcome, weights })
+        Ok(Verdict { previous: self.previous.verdict, inputs, outcome, weights })
     }
 
     /// The shortlist, all of whose deltas have been fetched; what is out of reach is taken out of `delivered`.
@@ -105,7 +111,7 @@ impl Validator {
         let place = (self.session.round, self.session.base);
         loop {
             let names = delivered.keys().copied().collect();
-            let shortlist = self.gauntlet.shortlist(&self.precedent.book, place.0, &names, seed);
+            let shortlist = self.gauntlet.shortlist(&self.previous.peer_table, place.0, &names, seed);
             let wanted = shortlist.peers().iter().filter_map(|peer| Some((*peer, *delivered.get(peer)?))).collect();
             let gone = fetch_deltas(&run, place, &wanted, &mut self.session.fetched).await?;
             if gone.is_empty() {
@@ -123,7 +129,7 @@ impl Validator {
     }
 
     /// What everybody with a seat did, but those who lose theirs.
-    fn seated(
+    fn active(
         &self,
         timely: &BTreeMap<PeerId, DeltaRef>,
         delivered: &BTreeMap<PeerId, DeltaRef>,
@@ -135,12 +141,12 @@ impl Validator {
             (false, false) => Exclusion::Missing,
         };
         let presence = |peer: &PeerId| match delivered.get(peer) {
-            Some(inclusion) => Some(Participation::Delivered(*inclusion)),
-            None if timely.contains_key(peer) || roster.keeps_seat(*peer) => Some(Participation::Silent(silence(peer))),
+            Some(delta_ref) => Some(Participation::Delivered(*delta_ref)),
+            None if timely.contains_key(peer) || roster.keeps_slot(*peer) => Some(Participation::Silent(silence(peer))),
             None => None,
         };
-        let seats = self.session.seats.iter();
-        seats.filter_map(|(peer, seat)| Some((*peer, ActivePeer { seat: *seat, presence: presence(peer)? }))).collect()
+        let slots = self.session.slots.iter();
+        slots.filter_map(|(peer, slot)| Some((*peer, ActivePeer { slot: *slot, presence: presence(peer)? }))).collect()
     }
 }
 
@@ -149,8 +155,8 @@ impl Validator {
 /// # Errors
 /// What no manifest can say.
 pub(super) fn manifest(verdict: &Verdict, proposer: PeerId, digest: Digest) -> Result<Manifest, ManifestError> {
-    let grounds = ManifestBasis { proposer, verdict: digest, weights: verdict.weights };
+    let basis = ManifestBasis { proposer, verdict: digest, weights: verdict.weights };
     let (inputs, outcome) = (&verdict.inputs, &verdict.outcome);
     let (included, excluded) = (outcome.included.clone(), outcome.excluded.clone());
-    Manifest::new(inputs.round, inputs.base, grounds, inputs.outer, included, excluded)
+    Manifest::new(inputs.round, inputs.base, basis, inputs.outer, included, excluded)
 }

@@ -28,7 +28,7 @@ pub(super) struct RoundState {
     pub(super) base: Lineage,
     pub(super) stage: RoundStage,
     /// Where everybody sits that may contribute.
-    pub(super) seats: BTreeMap<PeerId, Slot>,
+    pub(super) slots: BTreeMap<PeerId, Slot>,
     /// Looks at commitments so far.
     pub(super) look: u32,
     /// Commitments of seated peers.
@@ -36,10 +36,10 @@ pub(super) struct RoundState {
     /// Who has committed by the time of the verdict, in time or not.
     pub(super) committed: BTreeSet<PeerId>,
     /// Who committed without a seat.
-    pub(super) strangers: BTreeSet<PeerId>,
+    pub(super) unknown: BTreeSet<PeerId>,
     /// When the round is closed for commitments, as soon as somebody was seen.
     pub(super) deadline: Option<Timestamp>,
-    pub(super) rolls: CommitmentLists,
+    pub(super) commitment_lists: CommitmentLists,
     /// Whose deltas were seen in time.
     pub(super) revealed: BTreeSet<PeerId>,
     /// Deltas that were fetched, or why they are refused.
@@ -53,7 +53,7 @@ pub(super) struct RoundState {
     /// Whether this validator has written a manifest.
     pub(super) is_certified: bool,
     /// How many validators refused each proposer's verdict.
-    pub(super) refusals: BTreeMap<PeerId, usize>,
+    pub(super) rejections: BTreeMap<PeerId, usize>,
 }
 
 impl RoundState {
@@ -63,37 +63,37 @@ impl RoundState {
             round,
             base,
             stage: RoundStage::Committing,
-            seats: last.map(Slot::all).unwrap_or_default(),
+            slots: last.map(Slot::all).unwrap_or_default(),
             look: 0,
             called: BTreeMap::new(),
             committed: BTreeSet::new(),
-            strangers: BTreeSet::new(),
+            unknown: BTreeSet::new(),
             deadline: None,
-            rolls: CommitmentLists::default(),
+            commitment_lists: CommitmentLists::default(),
             revealed: BTreeSet::new(),
             fetched: BTreeMap::new(),
             voted: BTreeSet::new(),
             agreed: BTreeMap::new(),
             own_is_elsewhere: false,
             is_certified: false,
-            refusals: BTreeMap::new(),
+            rejections: BTreeMap::new(),
         }
     }
 
     /// Who may contribute.
-    pub(super) fn seated(&self) -> BTreeSet<PeerId> {
-        self.seats.keys().copied().collect()
+    pub(super) fn active(&self) -> BTreeSet<PeerId> {
+        self.slots.keys().copied().collect()
     }
 
     /// What is drawn from `secret` in this round.
     pub(super) fn seed(&self, secret: Option<&crate::agreement::draw::RoundSecret>) -> Option<Seed> {
-        secret.map(|secret| secret.seed(self.round, self.base, &self.rolls.digests()))
+        secret.map(|secret| secret.seed(self.round, self.base, &self.commitment_lists.digests()))
     }
 
     /// The deltas that `manifest` includes, if all of them have been fetched.
     pub(super) fn payloads_of(&self, manifest: &Manifest) -> Option<BTreeMap<PeerId, Bytes>> {
         let payload = |(peer, wanted): (&PeerId, &DeltaRef)| match self.fetched.get(peer) {
-            Some(Ok((inclusion, payload))) if inclusion == wanted => Some((*peer, payload.clone())),
+            Some(Ok((delta_ref, payload))) if delta_ref == wanted => Some((*peer, payload.clone())),
             _ => None,
         };
         manifest.included().iter().map(payload).collect()

@@ -40,7 +40,7 @@ pub struct Closed {
 #[derive(Debug, Default)]
 pub(super) struct PreviousOutcome {
     /// Standings of everybody.
-    pub(super) book: PeerTable,
+    pub(super) peer_table: PeerTable,
     /// The digest of the last verdict.
     pub(super) verdict: Option<Digest>,
     /// The deltas that the last round included.
@@ -52,16 +52,16 @@ pub(super) struct PreviousOutcome {
 /// All that it knows comes from the bucket and from its key, so one that is killed and started again goes on where it was;
 /// only deadlines count anew from when the new one first sees somebody.
 pub struct Validator {
-    follower: LightClient,
+    light_client: LightClient,
     pub(super) identity: Keypair,
     pub(super) gauntlet: Gauntlet,
     pub(super) registry: Option<Arc<Registered>>,
     /// The manifests before the open round, the newest last.
     pub(super) history: VecDeque<Manifest>,
-    pub(super) precedent: PreviousOutcome,
+    pub(super) previous: PreviousOutcome,
     pub(super) attendance: Attendance,
     /// Whether the hello of each applicant holds.
-    pub(super) greetings: BTreeMap<PeerId, bool>,
+    pub(super) join_requests: BTreeMap<PeerId, bool>,
     pub(super) session: RoundState,
     /// The decision that the caller has not been told of.
     adopted: Option<Manifest>,
@@ -79,28 +79,28 @@ impl std::fmt::Debug for Validator {
 }
 
 impl Validator {
-    /// Takes over from where `follower` stands.
+    /// Takes over from where `light_client` stands.
     ///
     /// # Errors
     /// [`CommsError::NotValidator`] for an identity that is none of the run's validators; what is wrong with the manifests
     /// and the verdict before; or what the bucket says.
-    pub async fn open(follower: LightClient, identity: Keypair) -> Result<Self, CommsError> {
-        let run = follower.run();
+    pub async fn open(light_client: LightClient, identity: Keypair) -> Result<Self, CommsError> {
+        let run = light_client.run();
         run.check_validator(&identity)?;
         let description = run.description();
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
-        let history = recent_history(&follower).await?;
-        let precedent = precedent(&follower).await?;
-        let session = RoundState::new(follower.next(), follower.head(), follower.last());
+        let history = recent_history(&light_client).await?;
+        let previous = previous(&light_client).await?;
+        let session = RoundState::new(light_client.next(), light_client.head(), light_client.last());
         Ok(Self {
-            follower,
+            light_client,
             identity,
             gauntlet,
             registry: None,
             history,
-            precedent,
+            previous,
             attendance: Attendance::default(),
-            greetings: BTreeMap::new(),
+            join_requests: BTreeMap::new(),
             session,
             adopted: None,
         })
@@ -113,27 +113,27 @@ impl Validator {
     }
 
     /// The history so far.
-    pub fn follower(&self) -> &LightClient {
-        &self.follower
+    pub fn light_client(&self) -> &LightClient {
+        &self.light_client
     }
 
     /// Standings of everybody after the last round.
-    pub fn book(&self) -> &PeerTable {
-        &self.precedent.book
+    pub fn peer_table(&self) -> &PeerTable {
+        &self.previous.peer_table
     }
 
     /// Plays the open round to its end, looking into the bucket `every` so often; nothing if `interrupt` came first.
     ///
-    /// `examiner` holds the weights that the round starts from. After an error the call can be repeated and goes on where it
+    /// `evaluator` holds the weights that the round starts from. After an error the call can be repeated and goes on where it
     /// was.
     ///
     /// # Errors
-    /// What the bucket says, what is wrong with a manifest that is there already, or what keeps `examiner` from measuring.
+    /// What the bucket says, what is wrong with a manifest that is there already, or what keeps `evaluator` from measuring.
     pub async fn close_round(
         &mut self,
         outer: OuterSettings,
         every: Duration,
-        examiner: &mut dyn Evaluator,
+        evaluator: &mut dyn Evaluator,
         interrupt: &AtomicBool,
     ) -> Result<Option<Closed>, CommsError> {
         let clock = self.run().clock().clone();
@@ -141,7 +141,7 @@ impl Validator {
             if let Some(closed) = self.adopt().await? {
                 return Ok(Some(closed));
             }
-            if self.advance(outer, examiner).await? {
+            if self.advance(outer, evaluator).await? {
                 continue;
             }
             let next_look = clock.now() + every;
@@ -151,13 +151,13 @@ impl Validator {
     }
 
     /// One look at the open round; whether something came of it, so that the next can follow at once.
-    async fn advance(&mut self, outer: OuterSettings, examiner: &mut dyn Evaluator) -> Result<bool, CommsError> {
+    async fn advance(&mut self, outer: OuterSettings, evaluator: &mut dyn Evaluator) -> Result<bool, CommsError> {
         match self.session.stage {
             RoundStage::Committing => self.gather().await,
             RoundStage::Revealing { until } => self.await_deltas(until).await,
             RoundStage::Judging { since } => Ok(self.count_votes().await?
-                || self.propose_in_turn(outer, since, examiner).await?
-                || self.audit_others(outer, examiner).await?),
+                || self.propose_in_turn(outer, since, evaluator).await?
+                || self.audit_others(outer, evaluator).await?),
         }
     }
 
@@ -173,7 +173,7 @@ impl Validator {
     }
 
     pub(super) fn run(&self) -> &Run {
-        self.follower.run()
+        self.light_client.run()
     }
 
     pub(super) fn rules(&self) -> &RoundParams {
@@ -192,13 +192,13 @@ impl Validator {
     /// Goes along with the decision, once it is there.
     async fn adopt(&mut self) -> Result<Option<Closed>, CommsError> {
         if self.adopted.is_none() {
-            self.adopted = self.follower.poll().await?;
+            self.adopted = self.light_client.poll().await?;
         }
         let Some(manifest) = self.adopted.clone() else { return Ok(None) };
         let verdict = self.run().verdict_of(&manifest).await?;
         let deltas = match self.session.payloads_of(&manifest) {
             Some(deltas) => deltas,
-            None => self.follower.gather(&manifest).await?,
+            None => self.light_client.gather(&manifest).await?,
         };
         self.begin_round_after(&manifest, &verdict, &deltas);
         self.adopted = None;
@@ -206,24 +206,24 @@ impl Validator {
     }
 
     fn begin_round_after(&mut self, manifest: &Manifest, verdict: &Verdict, deltas: &BTreeMap<PeerId, Bytes>) {
-        self.precedent = PreviousOutcome {
-            book: verdict.outcome.book.clone(),
-            verdict: Some(manifest.grounds().verdict),
+        self.previous = PreviousOutcome {
+            peer_table: verdict.outcome.peer_table.clone(),
+            verdict: Some(manifest.basis().verdict),
             deltas: deltas.clone(),
         };
         self.history.push_back(manifest.clone());
         if self.history.len() > self.rules().patience as usize {
             self.history.pop_front();
         }
-        self.session = RoundState::new(self.follower.next(), self.follower.head(), Some(manifest));
+        self.session = RoundState::new(self.light_client.next(), self.light_client.head(), Some(manifest));
     }
 
     /// Who gets a seat by the manifest of this round.
-    pub(super) fn newcomers(&self) -> BTreeSet<PeerId> {
-        let applicants = self.roster().applicants(&self.session.seated());
+    pub(super) fn joining(&self) -> BTreeSet<PeerId> {
+        let applicants = self.roster().applicants(&self.session.active());
         let is_known = |peer: &PeerId| self.registry.as_ref().is_none_or(|registry| registry(*peer));
-        let greets = |peer: &PeerId| self.greetings.get(peer).is_some_and(|is_valid| *is_valid);
-        applicants.into_iter().filter(|peer| greets(peer) && is_known(peer)).collect()
+        let has_valid_request = |peer: &PeerId| self.join_requests.get(peer).is_some_and(|is_valid| *is_valid);
+        applicants.into_iter().filter(|peer| has_valid_request(peer) && is_known(peer)).collect()
     }
 
     pub(super) fn is_enlistment(&self) -> bool {
@@ -231,11 +231,11 @@ impl Validator {
     }
 }
 
-/// The last `patience` manifests before where `follower` stands, the newest last, verified from there backwards.
-async fn recent_history(follower: &LightClient) -> Result<VecDeque<Manifest>, CommsError> {
-    let run = follower.run();
-    let mut history: VecDeque<Manifest> = follower.last().cloned().into_iter().collect();
-    let (mut round, mut head) = (follower.next(), follower.head());
+/// The last `patience` manifests before where `light_client` stands, the newest last, verified from there backwards.
+async fn recent_history(light_client: &LightClient) -> Result<VecDeque<Manifest>, CommsError> {
+    let run = light_client.run();
+    let mut history: VecDeque<Manifest> = light_client.last().cloned().into_iter().collect();
+    let (mut round, mut head) = (light_client.next(), light_client.head());
     if let Some(last) = history.front() {
         (round, head) = (last.round(), last.previous());
     }
@@ -249,13 +249,15 @@ async fn recent_history(follower: &LightClient) -> Result<VecDeque<Manifest>, Co
     Ok(history)
 }
 
-/// What follows from the round that `follower` came through last; deltas that are gone by now are done without.
-async fn precedent(follower: &LightClient) -> Result<PreviousOutcome, CommsError> {
-    let Some(last) = follower.last() else { return Ok(PreviousOutcome::default()) };
-    let verdict = follower.run().verdict_of(last).await?;
-    let deltas = match follower.gather(last).await {
-        Err(CommsError::DeltaGone { .. } | CommsError::Away { .. } | CommsError::NoWay { .. }) => BTreeMap::new(),
+/// What follows from the round that `light_client` came through last; deltas that are gone by now are done without.
+async fn previous(light_client: &LightClient) -> Result<PreviousOutcome, CommsError> {
+    let Some(last) = light_client.last() else { return Ok(PreviousOutcome::default()) };
+    let verdict = light_client.run().verdict_of(last).await?;
+    let deltas = match light_client.gather(last).await {
+        Err(
+            CommsError::DeltaGone { .. } | CommsError::BucketUnreachable { .. } | CommsError::CannotOpenBucket { .. },
+        ) => BTreeMap::new(),
         deltas => deltas?,
     };
-    Ok(PreviousOutcome { book: verdict.outcome.book, verdict: Some(last.grounds().verdict), deltas })
+    Ok(PreviousOutcome { peer_table: verdict.outcome.peer_table, verdict: Some(last.basis().verdict), deltas })
 }

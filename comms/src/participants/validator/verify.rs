@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 
-use super::evaluate::{EvaluationResults, Fetched, examine, fetch_deltas, measure};
+use super::evaluate::{EvaluationResults, Fetched, evaluate, fetch_deltas, measure};
 use super::validator::Registered;
 use crate::agreement::commitments::{CommitmentLists, ListedCommitment};
 use crate::gauntlet::conduct::PeerTable;
@@ -59,13 +59,13 @@ type CheckResult = Result<(), Difference>;
 
 /// What only those can know who were there: whose delta was seen in time, and who is registered.
 fn own_eyes(inputs: &Observations, known: &VerifierInputs<'_>) -> CheckResult {
-    let is_denied = |seated: &ActivePeer| seated.presence == Participation::Silent(Exclusion::Withheld);
+    let is_denied = |active: &ActivePeer| active.presence == Participation::Silent(Exclusion::Withheld);
     let seen = |peer: &PeerId| known.revealed.contains(peer);
-    if let Some((peer, _)) = inputs.seated.iter().find(|(peer, seated)| is_denied(seated) && seen(peer)) {
+    if let Some((peer, _)) = inputs.active.iter().find(|(peer, active)| is_denied(active) && seen(peer)) {
         return Err(Difference::new(format!("inputs.seated.{peer}"), "a delta that was seen in time", "withheld"));
     }
     let is_unknown = |peer: &&PeerId| known.registry.is_some_and(|registry| !registry(**peer));
-    match inputs.newcomers.iter().find(is_unknown) {
+    match inputs.joining.iter().find(is_unknown) {
         Some(peer) => Err(Difference::new(format!("inputs.newcomers.{peer}"), "an entry in the ledger", "none")),
         None => Ok(()),
     }
@@ -79,16 +79,16 @@ fn equal<T: PartialEq + Display>(path: &str, expected: T, got: T) -> CheckResult
 }
 
 impl VerdictVerifier<'_> {
-    /// Recomputes the verdict that a manifest follows from. `examiner` holds the weights that the round starts from; without
+    /// Recomputes the verdict that a manifest follows from. `evaluator` holds the weights that the round starts from; without
     /// one, neither losses nor weights are looked at.
     ///
     /// # Errors
-    /// What the bucket says, or what keeps `examiner` from measuring; a verdict that is wrong is no error.
+    /// What the bucket says, or what keeps `evaluator` from measuring; a verdict that is wrong is no error.
     pub async fn of_manifest(
         &self,
         manifest: &Manifest,
         verdict: &Verdict,
-        examiner: Option<&mut dyn Evaluator>,
+        evaluator: Option<&mut dyn Evaluator>,
     ) -> Result<VerifiedRound, CommsError> {
         let (called, mut fetched, revealed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let known = VerifierInputs {
@@ -98,7 +98,7 @@ impl VerdictVerifier<'_> {
             revealed: &revealed,
             registry: None,
         };
-        self.audit(manifest.grounds().proposer, verdict, known, examiner).await
+        self.audit(manifest.basis().proposer, verdict, known, evaluator).await
     }
 
     pub(super) async fn audit(
@@ -106,60 +106,68 @@ impl VerdictVerifier<'_> {
         proposer: PeerId,
         verdict: &Verdict,
         mut known: VerifierInputs<'_>,
-        examiner: Option<&mut dyn Evaluator>,
+        evaluator: Option<&mut dyn Evaluator>,
     ) -> Result<VerifiedRound, CommsError> {
         let differs = |difference| VerifiedRound { difference: Some(difference), is_complete: true };
-        let rolls = match self.rolls(&verdict.inputs).await? {
-            Ok(rolls) => rolls,
+        let commitment_lists = match self.commitment_lists(&verdict.inputs).await? {
+            Ok(commitment_lists) => commitment_lists,
             Err(difference) => return Ok(differs(difference)),
         };
-        let held = self.frame(proposer, verdict, &rolls).and_then(|()| self.presences(&verdict.inputs, &rolls));
+        let held = self
+            .frame(proposer, verdict, &commitment_lists)
+            .and_then(|()| self.presences(&verdict.inputs, &commitment_lists));
         if let Err(difference) = held.and_then(|()| own_eyes(&verdict.inputs, &known)) {
             return Ok(differs(difference));
         }
         if let Err(difference) = self.commitments(&verdict.inputs, known.called).await? {
             return Ok(differs(difference));
         }
-        if let Err(difference) = self.newcomers(&verdict.inputs).await? {
+        if let Err(difference) = self.joining(&verdict.inputs).await? {
             return Ok(differs(difference));
         }
         if let Err(difference) = verdict.check(self.gauntlet, self.before) {
             return Ok(differs(difference));
         }
-        let Some(examiner) = examiner else { return Ok(VerifiedRound { difference: None, is_complete: false }) };
-        match self.deltas(verdict, &rolls, &mut known, examiner).await? {
+        let Some(evaluator) = evaluator else { return Ok(VerifiedRound { difference: None, is_complete: false }) };
+        match self.deltas(verdict, &commitment_lists, &mut known, evaluator).await? {
             None => Ok(VerifiedRound { difference: None, is_complete: false }),
             Some(held) => Ok(VerifiedRound { difference: held.err(), is_complete: true }),
         }
     }
 
     /// The rolls that the verdict is built on.
-    async fn rolls(&self, inputs: &Observations) -> Result<Result<CommitmentLists, Difference>, CommsError> {
-        let quorum = &self.run.description().quorum;
-        let mut rolls = CommitmentLists::default();
-        for (validator, named) in &inputs.rolls {
+    async fn commitment_lists(&self, inputs: &Observations) -> Result<Result<CommitmentLists, Difference>, CommsError> {
+        let validator_set = &self.run.description().validator_set;
+        let mut commitment_lists = CommitmentLists::default();
+        for (validator, named) in &inputs.commitment_lists {
             let path = format!("inputs.rolls.{validator}");
-            if !quorum.contains(*validator) {
+            if !validator_set.contains(*validator) {
                 return Ok(Err(Difference::new(path, "a validator", "a stranger")));
             }
-            match readable(self.run.roll(inputs.round, inputs.base, *validator).await)? {
-                Some(roll) if roll.0 == *named => drop(rolls.0.insert(*validator, roll)),
+            match readable(self.run.commitment_list(inputs.round, inputs.base, *validator).await)? {
+                Some(commitment_list) if commitment_list.0 == *named => {
+                    drop(commitment_lists.0.insert(*validator, commitment_list))
+                }
                 Some((digest, _)) => return Ok(Err(Difference::new(path, digest, named))),
                 None => return Ok(Err(Difference::new(path, "no roll", named))),
             }
         }
         let is_enlistment = inputs.round == Round::FIRST;
-        Ok(match (is_enlistment, rolls.are_enough(quorum)) {
-            (true, _) if !rolls.0.is_empty() => Err(Difference::new("inputs.rolls", "none in the first round", "some")),
-            (false, false) => {
-                Err(Difference::new("inputs.rolls", format!("{} rolls", quorum.threshold()), rolls.0.len()))
+        Ok(match (is_enlistment, commitment_lists.are_enough(validator_set)) {
+            (true, _) if !commitment_lists.0.is_empty() => {
+                Err(Difference::new("inputs.rolls", "none in the first round", "some"))
             }
-            _ => Ok(rolls),
+            (false, false) => Err(Difference::new(
+                "inputs.rolls",
+                format!("{} rolls", validator_set.threshold()),
+                commitment_lists.0.len(),
+            )),
+            _ => Ok(commitment_lists),
         })
     }
 
     /// Round, base, settings, predecessor and secret.
-    fn frame(&self, proposer: PeerId, verdict: &Verdict, rolls: &CommitmentLists) -> CheckResult {
+    fn frame(&self, proposer: PeerId, verdict: &Verdict, commitment_lists: &CommitmentLists) -> CheckResult {
         let inputs = &verdict.inputs;
         let (round, base) = match self.last {
             Some(last) => (last.round().next().unwrap_or(Round(u32::MAX)), last.lineage()),
@@ -180,46 +188,46 @@ impl VerdictVerifier<'_> {
                 Some(secret) => Err(Difference::new("inputs.secret", "none", secret)),
             };
         }
-        let Some(roll) = rolls.of(proposer) else {
+        let Some(commitment_list) = commitment_lists.of(proposer) else {
             return Err(Difference::new("inputs.rolls", format!("the roll of {proposer}"), "none"));
         };
         match inputs.secret {
-            Some(secret) => equal("inputs.secret", roll.pledge, secret.pledge()),
-            None => Err(Difference::new("inputs.secret", roll.pledge, "none")),
+            Some(secret) => equal("inputs.secret", commitment_list.pledge, secret.pledge()),
+            None => Err(Difference::new("inputs.secret", commitment_list.pledge, "none")),
         }
     }
 
     /// Seats, and who was in time.
-    fn presences(&self, inputs: &Observations, rolls: &CommitmentLists) -> CheckResult {
-        let seats = self.last.map(Slot::all).unwrap_or_default();
-        let timely = rolls.timely(&self.run.description().quorum);
-        for (peer, seated) in &inputs.seated {
+    fn presences(&self, inputs: &Observations, commitment_lists: &CommitmentLists) -> CheckResult {
+        let slots = self.last.map(Slot::all).unwrap_or_default();
+        let timely = commitment_lists.timely(&self.run.description().validator_set);
+        for (peer, active) in &inputs.active {
             let path = format!("inputs.seated.{peer}");
-            match seats.get(peer) {
-                Some(seat) if *seat == seated.seat => {}
-                seat => return Err(Difference::new(path, format!("{seat:?}"), format!("{:?}", seated.seat))),
+            match slots.get(peer) {
+                Some(slot) if *slot == active.slot => {}
+                slot => return Err(Difference::new(path, format!("{slot:?}"), format!("{:?}", active.slot))),
             }
-            let is_right = match (seated.presence, timely.get(peer)) {
+            let is_right = match (active.presence, timely.get(peer)) {
                 (Participation::Delivered(delivered), Some(committed)) => delivered == *committed,
                 (Participation::Silent(Exclusion::Withheld), Some(_)) => true,
                 (Participation::Silent(Exclusion::Missing | Exclusion::Late), None) => true,
                 _ => false,
             };
             if !is_right {
-                let committed = timely.get(peer).map(|inclusion| inclusion.digest);
+                let committed = timely.get(peer).map(|delta_ref| delta_ref.digest);
                 return Err(Difference::new(
                     path,
                     format!("committed in time: {committed:?}"),
-                    format!("{:?}", seated.presence),
+                    format!("{:?}", active.presence),
                 ));
             }
         }
-        let omitted = timely.keys().find(|peer| seats.contains_key(peer) && !inputs.seated.contains_key(peer));
+        let omitted = timely.keys().find(|peer| slots.contains_key(peer) && !inputs.active.contains_key(peer));
         if let Some(peer) = omitted {
             return Err(Difference::new(format!("inputs.seated.{peer}"), "what it delivered", "nothing"));
         }
-        let seated_twice = inputs.newcomers.union(&inputs.strangers).find(|peer| seats.contains_key(peer));
-        match seated_twice {
+        let active_twice = inputs.joining.union(&inputs.unknown).find(|peer| slots.contains_key(peer));
+        match active_twice {
             Some(peer) => Err(Difference::new("inputs", format!("{peer} has a seat"), "a newcomer or stranger")),
             None => Ok(()),
         }
@@ -231,14 +239,14 @@ impl VerdictVerifier<'_> {
         inputs: &Observations,
         called: &BTreeMap<PeerId, ListedCommitment>,
     ) -> Result<CheckResult, CommsError> {
-        for (peer, seated) in &inputs.seated {
-            let Participation::Delivered(delivered) = seated.presence else { continue };
+        for (peer, active) in &inputs.active {
+            let Participation::Delivered(delivered) = active.presence else { continue };
             if called.get(peer).is_some_and(|called| called.commitment == delivered) {
                 continue;
             }
             let signed = readable(self.run.commitment(inputs.round, inputs.base, *peer).await)?;
             if signed != Some(delivered) {
-                let signed = signed.map_or("nothing".into(), |inclusion: DeltaRef| inclusion.digest.to_string());
+                let signed = signed.map_or("nothing".into(), |delta_ref: DeltaRef| delta_ref.digest.to_string());
                 return Ok(Err(Difference::new(format!("inputs.seated.{peer}"), signed, delivered.digest)));
             }
         }
@@ -246,9 +254,9 @@ impl VerdictVerifier<'_> {
     }
 
     /// Whoever gets a seat has asked for one.
-    async fn newcomers(&self, inputs: &Observations) -> Result<CheckResult, CommsError> {
-        for peer in &inputs.newcomers {
-            if self.run.residence(*peer).await?.is_none() {
+    async fn joining(&self, inputs: &Observations) -> Result<CheckResult, CommsError> {
+        for peer in &inputs.joining {
+            if self.run.delta_location(*peer).await?.is_none() {
                 return Ok(Err(Difference::new(format!("inputs.newcomers.{peer}"), "a hello", "none")));
             }
         }
@@ -259,9 +267,9 @@ impl VerdictVerifier<'_> {
     async fn deltas(
         &self,
         verdict: &Verdict,
-        rolls: &CommitmentLists,
+        commitment_lists: &CommitmentLists,
         known: &mut VerifierInputs<'_>,
-        examiner: &mut dyn Evaluator,
+        evaluator: &mut dyn Evaluator,
     ) -> Result<Option<CheckResult>, CommsError> {
         let inputs = &verdict.inputs;
         let round = inputs.round;
@@ -273,16 +281,17 @@ impl VerdictVerifier<'_> {
             let gone = fetch_deltas(self.run, (round, inputs.base), &wanted, known.fetched).await?;
             let Some(earlier) = self.earlier(inputs, known).await?.filter(|_| gone.is_empty()) else { return Ok(None) };
             let evidence = (&*known.fetched, &shortlist);
-            let findings = examine((self.gauntlet, self.before), examiner, evidence, &earlier, (&seed, rolls));
-            let seats = inputs.seated.iter().map(|(peer, seated)| (*peer, seated.seat)).collect();
+            let findings =
+                evaluate((self.gauntlet, self.before), evaluator, evidence, &earlier, (&seed, commitment_lists));
+            let slots = inputs.active.iter().map(|(peer, active)| (*peer, active.slot)).collect();
             let case = (round, &inputs.outer, &seed);
-            let measurements = measure(self.gauntlet, examiner, (&shortlist, &findings), &seats, case)?;
+            let measurements = measure(self.gauntlet, evaluator, (&shortlist, &findings), &slots, case)?;
             let EvaluationResults { refused, earlier, overlaps, .. } = findings;
             ours.inputs = Observations { refused, earlier, overlaps, ..ours.inputs };
             ours.inputs.measured(measurements);
         }
         let included: BTreeSet<PeerId> = verdict.outcome.included.keys().copied().collect();
-        let weights = examiner.weights_after(&included, &inputs.outer);
+        let weights = evaluator.weights_after(&included, &inputs.outer);
         ours.weights = weights.map_err(|source| CommsError::Examination { round, source })?;
         Ok(Some(verdict.hold_to(&ours, self.gauntlet.config().loss_tolerance)))
     }
@@ -302,7 +311,11 @@ impl VerdictVerifier<'_> {
         let Some(last) = self.last else { return Ok(None) };
         match self.run.gather(last).await {
             Ok(all) => Ok(pick(&all)),
-            Err(CommsError::DeltaGone { .. } | CommsError::Away { .. } | CommsError::NoWay { .. }) => Ok(None),
+            Err(
+                CommsError::DeltaGone { .. }
+                | CommsError::BucketUnreachable { .. }
+                | CommsError::CannotOpenBucket { .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

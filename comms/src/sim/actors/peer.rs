@@ -15,7 +15,7 @@ pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<
     let run = home.open(world).await?;
     let mut reader = ToyReplica::restore(run.clone(), home).await?;
     let member = PeerClient::new(run, home.identity.clone());
-    member.hello().await?;
+    member.join_request().await?;
     let forever = Timestamp::from_micros(u64::MAX >> 1);
     loop {
         reader.catch_up(world, home).await?;
@@ -23,7 +23,7 @@ pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<
             return Ok(());
         }
         contribute(world, home, &reader, &member).await?;
-        if let Some(manifest) = reader.follower.wait(world.scenario.poll, forever).await? {
+        if let Some(manifest) = reader.light_client.wait(world.scenario.poll, forever).await? {
             reader.absorb(world, home, &manifest).await?;
         }
     }
@@ -36,9 +36,9 @@ async fn contribute(
     reader: &ToyReplica,
     member: &PeerClient,
 ) -> Result<(), Interruption> {
-    let (round, head) = (reader.follower.next(), reader.follower.head());
+    let (round, head) = (reader.light_client.next(), reader.light_client.head());
     member.heartbeat(round, head).await?;
-    if reader.follower.seat(member.peer()).is_none() {
+    if reader.light_client.slot(member.peer()).is_none() {
         return Ok(());
     }
     let (shortest, longest) = world.scenario.training;
@@ -63,9 +63,9 @@ async fn reveal(
     member: &PeerClient,
     payload: Bytes,
 ) -> Result<(), Interruption> {
-    let (round, head) = (reader.follower.next(), reader.follower.head());
+    let (round, head) = (reader.light_client.next(), reader.light_client.head());
     while !member.may_reveal(round, head).await? {
-        if reader.follower.clone().poll().await?.is_some() {
+        if reader.light_client.clone().poll().await?.is_some() {
             return Ok(());
         }
         home.sleep(world.scenario.poll).await;

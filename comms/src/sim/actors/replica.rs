@@ -38,7 +38,7 @@ impl From<CommsError> for Interruption {
 
 /// Weights, and the rounds that led to them.
 pub(crate) struct ToyReplica {
-    pub(crate) follower: LightClient,
+    pub(crate) light_client: LightClient,
     pub(crate) model: ToyModel,
 }
 
@@ -46,10 +46,10 @@ impl ToyReplica {
     /// What the last life saved, or the newest checkpoint, or the beginning.
     pub(crate) async fn restore(run: Run, home: &ActorContext) -> Result<Self, CommsError> {
         if let Some(Saved { position, model }) = home.saved.clone() {
-            return Ok(Self { follower: LightClient::resume(run, position), model });
+            return Ok(Self { light_client: LightClient::resume(run, position), model });
         }
         let Some(round) = run.checkpoints().await?.pop() else {
-            return Ok(Self { follower: LightClient::genesis(run), model: ToyModel::genesis() });
+            return Ok(Self { light_client: LightClient::genesis(run), model: ToyModel::genesis() });
         };
         let checkpoint = run.checkpoint(round).await?;
         let mut model = ToyModel::genesis();
@@ -57,13 +57,13 @@ impl ToyReplica {
             let bytes = run.checkpoint_part(round, part).await?;
             model = ToyModel::parse(&bytes).unwrap_or(model);
         }
-        Ok(Self { follower: LightClient::from_checkpoint(run, &checkpoint).await?, model })
+        Ok(Self { light_client: LightClient::from_checkpoint(run, &checkpoint).await?, model })
     }
 
     /// Applies all rounds that are over.
     pub(crate) async fn catch_up(&mut self, world: &Simulation, home: &mut ActorContext) -> Result<(), Interruption> {
         while !self.is_done(world)
-            && let Some(manifest) = self.follower.poll().await?
+            && let Some(manifest) = self.light_client.poll().await?
         {
             self.absorb(world, home, &manifest).await?;
         }
@@ -71,7 +71,7 @@ impl ToyReplica {
     }
 
     pub(crate) fn is_done(&self, world: &Simulation) -> bool {
-        self.follower.next().0 >= world.scenario.rounds
+        self.light_client.next().0 >= world.scenario.rounds
     }
 
     /// Fetches and applies what a manifest includes.
@@ -81,7 +81,7 @@ impl ToyReplica {
         home: &mut ActorContext,
         manifest: &Manifest,
     ) -> Result<(), Interruption> {
-        let deltas = self.follower.gather(manifest).await?;
+        let deltas = self.light_client.gather(manifest).await?;
         self.apply(world, home, manifest, deltas)
     }
 
@@ -104,13 +104,13 @@ impl ToyReplica {
         }
         let not_applicable = |reason| FailureKind::NotApplicable { actor, round, reason };
         self.model.apply(&deltas, manifest.outer()).map_err(not_applicable)?;
-        world.note(actor, Event::Applied(round, deltas.len(), self.follower.head()));
-        if self.model.digest() != manifest.grounds().weights && world.scenario.sabotage.is_empty() {
+        world.note(actor, Event::Applied(round, deltas.len(), self.light_client.head()));
+        if self.model.digest() != manifest.basis().weights && world.scenario.sabotage.is_empty() {
             return Err(FailureKind::NotAsPromised { actor, round }.into());
         }
-        world.witness(actor, self.follower.next(), self.follower.head(), &self.model)?;
+        world.witness(actor, self.light_client.next(), self.light_client.head(), &self.model)?;
         if home.dice.fraction() < 0.7 {
-            home.saved = Some(Saved { position: self.follower.position(), model: self.model.clone() });
+            home.saved = Some(Saved { position: self.light_client.position(), model: self.model.clone() });
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<
     let run = home.open(world).await?;
     let mut reader = ToyReplica::restore(run, home).await?;
     reader.catch_up(world, home).await?;
-    let mut validator = Validator::open(reader.follower.clone(), home.identity.clone()).await?;
+    let mut validator = Validator::open(reader.light_client.clone(), home.identity.clone()).await?;
     let interrupt = AtomicBool::new(false);
     while !reader.is_done(world) {
         let mut bench = ToyEvaluator::new(&reader.model, world.scenario.lies(home.actor));
@@ -25,7 +25,7 @@ pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<
         let Some(Closed { manifest, deltas, .. }) = closed else { return Ok(()) };
         let (included, excluded) = (manifest.included().len(), manifest.excluded().len());
         world.note(home.actor, Event::Closed(manifest.round(), included, excluded));
-        reader.follower = validator.follower().clone();
+        reader.light_client = validator.light_client().clone();
         reader.apply(world, home, &manifest, deltas)?;
         store(world, home, &reader, &validator).await?;
     }
@@ -39,15 +39,22 @@ async fn store(
     reader: &ToyReplica,
     validator: &Validator,
 ) -> Result<(), Interruption> {
-    let ToyReplica { follower, model } = reader;
-    let round = follower.next();
+    let ToyReplica { light_client, model } = reader;
+    let round = light_client.next();
     if !round.0.is_multiple_of(world.scenario.rules.checkpoint_every) {
         return Ok(());
     }
     let parts = vec![("weights".to_string(), model.to_bytes())];
-    let run = follower.run();
-    run.publish_checkpoint(&home.identity, round, follower.head(), model.digest(), follower.outer_steps(), parts)
-        .await?;
+    let run = light_client.run();
+    run.publish_checkpoint(
+        &home.identity,
+        round,
+        light_client.head(),
+        model.digest(),
+        light_client.outer_steps(),
+        parts,
+    )
+    .await?;
     world.note(home.actor, Event::Checkpointed(round));
     Ok(validator.retire().await?)
 }

@@ -43,7 +43,7 @@ pub struct Contest {
     /// Honest peers that are too slow in every fourth round.
     pub slow: u32,
     /// Cheats that are there from the beginning.
-    pub cheats: Vec<Attack>,
+    pub attackers: Vec<Attack>,
     /// Cheats that come all at once, later.
     pub burst: Vec<Attack>,
     /// When they come.
@@ -84,14 +84,14 @@ struct ColludersPlan {
 
 impl Contest {
     /// Seven honest peers, three validators, and some cheats, for 50 rounds.
-    pub fn with(cheats: Vec<Attack>, seed: u64) -> Self {
+    pub fn with(attackers: Vec<Attack>, seed: u64) -> Self {
         Self {
             seed,
             rounds: 51,
             validators: (3, 2),
             honest: 7,
             slow: 0,
-            cheats,
+            attackers,
             burst: Vec::new(),
             burst_after: Duration::from_secs(1500),
             gauntlet: GauntletConfig { windows: 64, ..GauntletConfig::default() },
@@ -109,23 +109,23 @@ impl Contest {
         let problem = Regression::new(self.seed);
         let stage = Arena { contest: self.clone(), clock, bucket, id, problem, gossip: Mutex::default() };
         stage.clock.run(stage.play()).ok_or(ContestError::Stuck)??;
-        let names = |characters: Vec<(Keypair, Behaviour)>, is_cheat: bool| {
-            let chosen = characters.into_iter().filter(|(_, character)| character.cheat.is_some() == is_cheat);
+        let names = |characters: Vec<(Keypair, Behaviour)>, is_attacker: bool| {
+            let chosen = characters.into_iter().filter(|(_, character)| character.attack.is_some() == is_attacker);
             chosen.map(|(identity, _)| identity.peer()).collect()
         };
         let rounds = stage.gossip.into_inner().unwrap_or_else(PoisonError::into_inner).rounds;
-        Ok(ContestReport { honest: names(self.cast(), false), cheats: names(self.cast(), true), rounds })
+        Ok(ContestReport { honest: names(self.cast(), false), attackers: names(self.cast(), true), rounds })
     }
 
     /// All peers of the contest, honest ones first.
     fn cast(&self) -> Vec<(Keypair, Behaviour)> {
-        let honest = Behaviour { cheat: None, arrival: Duration::ZERO, slow_every: None, leaks: false };
+        let honest = Behaviour { attack: None, arrival: Duration::ZERO, slow_every: None, leaks: false };
         let of_honest = (0..self.honest).map(|number| Behaviour { leaks: number == 0, ..honest });
         let of_slow = (0..self.slow).map(|_| Behaviour { slow_every: Some(4), ..honest });
-        let of_cheats = self.cheats.iter().map(|cheat| Behaviour { cheat: Some(*cheat), ..honest });
+        let of_attackers = self.attackers.iter().map(|attack| Behaviour { attack: Some(*attack), ..honest });
         let late = Behaviour { arrival: self.burst_after, ..honest };
-        let of_burst = self.burst.iter().map(|cheat| Behaviour { cheat: Some(*cheat), ..late });
-        let all = of_honest.chain(of_slow).chain(of_cheats).chain(of_burst);
+        let of_burst = self.burst.iter().map(|attack| Behaviour { attack: Some(*attack), ..late });
+        let all = of_honest.chain(of_slow).chain(of_attackers).chain(of_burst);
         all.zip(0..).map(|(character, number)| (identity(self.seed, "peer", number), character)).collect()
     }
 
@@ -140,7 +140,7 @@ impl Contest {
         let validators = (0..count).map(|number| identity(self.seed, "validator", number).peer()).collect();
         let description = Description {
             name: "contest".into(),
-            quorum: ValidatorSet::new(validators, threshold).ok_or(CommsError::NoRun)?,
+            validator_set: ValidatorSet::new(validators, threshold).ok_or(CommsError::NoRun)?,
             seed: self.seed,
             genesis_weights: Digest::of(&weights_to_bytes(&Regression::genesis())),
             parts: BTreeMap::new(),
@@ -186,10 +186,10 @@ impl Arena {
     /// The life of a validator; the first one keeps the record.
     async fn validate(&self, number: u32) -> Result<(), CommsError> {
         let identity = identity(self.contest.seed, "validator", number);
-        let follower = LightClient::genesis(self.open().await?);
-        let mut validator = Validator::open(follower, identity).await?;
+        let light_client = LightClient::genesis(self.open().await?);
+        let mut validator = Validator::open(light_client, identity).await?;
         let (interrupt, mut weights) = (AtomicBool::new(false), Regression::genesis());
-        while !self.is_over(validator.follower().next()) {
+        while !self.is_over(validator.light_client().next()) {
             let mut scales = ArenaEvaluator { problem: &self.problem, weights, deltas: BTreeMap::new() };
             let closed = validator.close_round(OUTER, POLL, &mut scales, &interrupt).await?;
             let Some(closed) = closed else { return Ok(()) };

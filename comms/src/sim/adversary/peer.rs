@@ -22,7 +22,7 @@ const COPYING: Duration = Duration::from_secs(12);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Behaviour {
     /// How it cheats, if it does.
-    pub(crate) cheat: Option<Attack>,
+    pub(crate) attack: Option<Attack>,
     /// When it comes.
     pub(crate) arrival: Duration,
     /// It is too slow in one of so many rounds.
@@ -36,7 +36,7 @@ pub(crate) struct ArenaPeer<'stage> {
     stage: &'stage Arena,
     character: Behaviour,
     member: PeerClient,
-    follower: LightClient,
+    light_client: LightClient,
     weights: ToyWeights,
     /// Weights at the start of all rounds so far.
     history: Vec<ToyWeights>,
@@ -68,12 +68,12 @@ impl<'stage> ArenaPeer<'stage> {
         let run = stage.open().await?;
         let dice = SeededRng::named(stage.seed(), &identity.peer().to_string(), 2);
         let member = PeerClient::new(run.clone(), identity);
-        member.hello().await?;
+        member.join_request().await?;
         Ok(Self {
             stage,
             character,
             member,
-            follower: LightClient::genesis(run),
+            light_client: LightClient::genesis(run),
             weights: Regression::genesis(),
             history: Vec::new(),
             last: BTreeMap::new(),
@@ -86,24 +86,24 @@ impl<'stage> ArenaPeer<'stage> {
     pub(crate) async fn live(mut self) -> Result<(), CommsError> {
         let forever = Timestamp::from_micros(u64::MAX >> 1);
         loop {
-            while let Some(manifest) = self.follower.poll().await? {
+            while let Some(manifest) = self.light_client.poll().await? {
                 self.absorb(&manifest).await?;
             }
-            if self.stage.is_over(self.follower.next()) {
+            if self.stage.is_over(self.light_client.next()) {
                 return Ok(());
             }
-            self.member.heartbeat(self.follower.next(), self.follower.head()).await?;
-            if self.follower.seat(self.member.peer()).is_some() {
+            self.member.heartbeat(self.light_client.next(), self.light_client.head()).await?;
+            if self.light_client.slot(self.member.peer()).is_some() {
                 self.contribute().await?;
             }
-            if let Some(manifest) = self.follower.wait(POLL, forever).await? {
+            if let Some(manifest) = self.light_client.wait(POLL, forever).await? {
                 self.absorb(&manifest).await?;
             }
         }
     }
 
     async fn absorb(&mut self, manifest: &Manifest) -> Result<(), CommsError> {
-        let payloads = self.follower.gather(manifest).await?;
+        let payloads = self.light_client.gather(manifest).await?;
         let parsed = |(peer, payload): (PeerId, Bytes)| Some((peer, ToyDelta::parse(&payload).ok()?));
         self.last = payloads.into_iter().filter_map(parsed).collect();
         self.history.push(self.weights.clone());
@@ -112,19 +112,19 @@ impl<'stage> ArenaPeer<'stage> {
     }
 
     /// How the peer cheats in this round, if it does.
-    fn cheat_now(&self) -> Option<Attack> {
-        self.character.cheat.map(|cheat| cheat.in_round(self.follower.next()))
+    fn attack_now(&self) -> Option<Attack> {
+        self.character.attack.map(|attack| attack.in_round(self.light_client.next()))
     }
 
     async fn contribute(&mut self) -> Result<(), CommsError> {
-        let (round, head) = (self.follower.next(), self.follower.head());
+        let (round, head) = (self.light_client.next(), self.light_client.head());
         let is_slow = self.character.slow_every.is_some_and(|every| round.0.is_multiple_of(every));
-        let is_late = is_slow || self.cheat_now() == Some(Attack::Late);
+        let is_late = is_slow || self.attack_now() == Some(Attack::Late);
         let training = 30.0 + 30.0 * self.dice.fraction() + if is_late { 285.0 } else { 0.0 };
         self.stage.sleep(Duration::from_secs_f64(training)).await;
-        let offer = match self.cheat_now() {
+        let offer = match self.attack_now() {
             None => Offer::honest(self.honest().to_bytes()),
-            Some(cheat) => self.cheat(cheat).await,
+            Some(attack) => self.attack(attack).await,
         };
         self.member.commit(round, head, &offer.committed).await?;
         if self.character.leaks
@@ -137,15 +137,15 @@ impl<'stage> ArenaPeer<'stage> {
 
     /// Publishes the delta once nobody can copy it any more, unless the round is over before.
     async fn reveal(&mut self, offer: Offer) -> Result<(), CommsError> {
-        let (round, head) = (self.follower.next(), self.follower.head());
+        let (round, head) = (self.light_client.next(), self.light_client.head());
         let Some(payload) = offer.revealed else { return Ok(()) };
         while !self.member.may_reveal(round, head).await? {
-            if self.follower.clone().poll().await?.is_some() {
+            if self.light_client.clone().poll().await?.is_some() {
                 return Ok(());
             }
             self.stage.sleep(POLL).await;
         }
-        let base = match (self.cheat_now(), self.follower.last()) {
+        let base = match (self.attack_now(), self.light_client.last()) {
             (Some(Attack::WrongBase), Some(last)) => last.previous(),
             _ => head,
         };
@@ -159,19 +159,19 @@ impl<'stage> ArenaPeer<'stage> {
     }
 
     fn train(&self, windows: std::ops::Range<u64>) -> ToyWeights {
-        let source = SampleSource::Peer(self.follower.next(), self.member.peer());
+        let source = SampleSource::Peer(self.light_client.next(), self.member.peer());
         self.stage.problem().train(&self.weights, source, windows)
     }
 
-    async fn cheat(&mut self, cheat: Attack) -> Offer {
-        let round = self.follower.next();
-        let delta = match cheat {
+    async fn attack(&mut self, attack: Attack) -> Offer {
+        let round = self.light_client.next();
+        let delta = match attack {
             Attack::Noise => noise(self.honest().norm(), &mut self.dice),
             Attack::SignFlip => negated(self.honest()),
             Attack::Alternates if round.0.is_multiple_of(2) => negated(self.honest()),
             Attack::Scaled(factor) => scaled(self.honest(), factor),
-            Attack::CopiesPrevious(disguise) => self.copy_of_last(disguise),
-            Attack::CopiesLeak(disguise) => self.copy_of_leak(disguise).await,
+            Attack::CopiesPrevious(evasion) => self.copy_of_last(evasion),
+            Attack::CopiesLeak(evasion) => self.copy_of_leak(evasion).await,
             Attack::Stale(rounds) => self.stale(rounds),
             Attack::OtherData => {
                 let first = self.dice.bits() >> 30;
@@ -183,7 +183,7 @@ impl<'stage> ArenaPeer<'stage> {
             _ => self.honest(),
         };
         let payload = delta.to_bytes();
-        match cheat {
+        match attack {
             Attack::Withholds => Offer { committed: payload, revealed: None },
             Attack::Malformed if round.0.is_multiple_of(7) => {
                 let other = noise(1.0, &mut self.dice).to_bytes();
@@ -194,20 +194,20 @@ impl<'stage> ArenaPeer<'stage> {
         }
     }
 
-    fn copy_of_last(&mut self, disguise: Evasion) -> ToyDelta {
+    fn copy_of_last(&mut self, evasion: Evasion) -> ToyDelta {
         let own = self.member.peer();
         let victim = self.last.iter().find(|(peer, _)| **peer != own).map(|(_, delta)| delta.clone());
         match victim {
-            Some(victim) => disguise.apply(&victim, &mut self.dice),
+            Some(victim) => evasion.apply(&victim, &mut self.dice),
             None => self.honest(),
         }
     }
 
-    async fn copy_of_leak(&mut self, disguise: Evasion) -> ToyDelta {
-        match self.stage.wait_for_leak(self.follower.next()).await {
+    async fn copy_of_leak(&mut self, evasion: Evasion) -> ToyDelta {
+        match self.stage.wait_for_leak(self.light_client.next()).await {
             Some(victim) => {
                 self.stage.sleep(COPYING).await;
-                disguise.apply(&victim, &mut self.dice)
+                evasion.apply(&victim, &mut self.dice)
             }
             None => self.honest(),
         }
@@ -215,7 +215,7 @@ impl<'stage> ArenaPeer<'stage> {
 
     /// The first of a gang works; the others wait for what it learned.
     async fn shared(&mut self) -> ToyDelta {
-        let round = self.follower.next();
+        let round = self.light_client.next();
         if let Some(delta) = self.stage.loot(round) {
             return delta;
         }
@@ -225,7 +225,7 @@ impl<'stage> ArenaPeer<'stage> {
     }
 
     fn stale(&mut self, rounds: u32) -> ToyDelta {
-        let source = SampleSource::Peer(self.follower.next(), self.member.peer());
+        let source = SampleSource::Peer(self.light_client.next(), self.member.peer());
         let at = self.history.len().saturating_sub(rounds as usize);
         let start = self.history.get(at).unwrap_or(&self.weights);
         let step = self.stage.problem().train(start, source, 0..ASSIGNED);

@@ -43,7 +43,7 @@ pub struct ContestReport {
     /// Who was honest.
     pub honest: BTreeSet<PeerId>,
     /// Who was not.
-    pub cheats: BTreeSet<PeerId>,
+    pub attackers: BTreeSet<PeerId>,
     /// All judged rounds, from round 1 on.
     pub rounds: Vec<ContestRound>,
 }
@@ -56,25 +56,25 @@ impl ContestReport {
 
     /// How many rounds there were until no cheat was in any more, counted from its first one; all, if one still is.
     pub fn rounds_until_excluded(&self) -> usize {
-        let names_cheat = |round: &ContestRound| {
-            round.included.iter().chain(round.excluded.keys()).any(|peer| self.cheats.contains(peer))
+        let names_attacker = |round: &ContestRound| {
+            round.included.iter().chain(round.excluded.keys()).any(|peer| self.attackers.contains(peer))
         };
-        let first = self.rounds.iter().position(names_cheat).unwrap_or(0);
-        let last = self.rounds.iter().rposition(|round| !round.included.is_disjoint(&self.cheats));
+        let first = self.rounds.iter().position(names_attacker).unwrap_or(0);
+        let last = self.rounds.iter().rposition(|round| !round.included.is_disjoint(&self.attackers));
         last.map_or(0, |last| last + 1 - first)
     }
 
     /// In how many of all rounds a cheat was in.
-    pub fn inclusion_of_cheats(&self) -> f64 {
-        self.inclusion(&self.cheats)
+    pub fn included_share_of_attackers(&self) -> f64 {
+        self.delta_ref(&self.attackers)
     }
 
     /// In how many of all rounds an honest peer was in.
-    pub fn inclusion_of_honest(&self) -> f64 {
-        self.inclusion(&self.honest)
+    pub fn included_share_of_honest(&self) -> f64 {
+        self.delta_ref(&self.honest)
     }
 
-    fn inclusion(&self, peers: &BTreeSet<PeerId>) -> f64 {
+    fn delta_ref(&self, peers: &BTreeSet<PeerId>) -> f64 {
         let included: usize = self.rounds.iter().map(|round| round.included.intersection(peers).count()).sum();
         included as f64 / (self.rounds.len() * peers.len()).max(1) as f64
     }
@@ -94,20 +94,20 @@ impl ContestReport {
     }
 
     /// The share of the cheat that got the most.
-    pub fn strongest_cheat_share(&self) -> f64 {
-        self.cheats.iter().map(|peer| self.share(*peer)).fold(0.0, f64::max)
+    pub fn strongest_attacker_share(&self) -> f64 {
+        self.attackers.iter().map(|peer| self.share(*peer)).fold(0.0, f64::max)
     }
 
     /// What a cheat got on average.
-    pub fn mean_cheat_share(&self) -> f64 {
-        self.cheats.iter().map(|peer| self.share(*peer)).sum::<f64>() / self.cheats.len().max(1) as f64
+    pub fn mean_attacker_share(&self) -> f64 {
+        self.attackers.iter().map(|peer| self.share(*peer)).sum::<f64>() / self.attackers.len().max(1) as f64
     }
 
     /// Why cheats were out, and how often.
     pub fn reasons(&self) -> BTreeMap<Exclusion, usize> {
         let mut reasons = BTreeMap::new();
         let excluded = self.rounds.iter().flat_map(|round| &round.excluded);
-        for (_, reason) in excluded.filter(|(peer, _)| self.cheats.contains(peer)) {
+        for (_, reason) in excluded.filter(|(peer, _)| self.attackers.contains(peer)) {
             *reasons.entry(*reason).or_default() += 1;
         }
         reasons

@@ -131,8 +131,8 @@ impl OuterBench {
 
     /// What one peer learned in a round: start minus end.
     pub(super) fn pseudo_gradient(&mut self, round: u64, peer: usize) -> anyhow::Result<Vec<Vec<f32>>> {
-        let seat = u32::try_from(peer)?;
-        let mut sampler = self.assignment.of(u32::try_from(round)?, seat)?;
+        let slot = u32::try_from(peer)?;
+        let mut sampler = self.assignment.of(u32::try_from(round)?, slot)?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
         let learner = &mut self.learners[peer];
         learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
@@ -154,7 +154,7 @@ impl OuterBench {
         self.measure(0, 0)?;
         for round in 0..rounds {
             let samplers =
-                (0..peers).map(|seat| self.assignment.of(u32::try_from(round)?, seat).map_err(anyhow::Error::from));
+                (0..peers).map(|slot| self.assignment.of(u32::try_from(round)?, slot).map_err(anyhow::Error::from));
             let mut samplers = samplers.collect::<anyhow::Result<Vec<_>>>()?;
             for _ in 0..inner_steps {
                 let parts = samplers.iter_mut().map(|sampler| draw(sampler, batch));

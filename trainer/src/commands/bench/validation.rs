@@ -25,22 +25,22 @@ const ROUND: Round = Round(1);
 pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     device::use_threads(arguments.threads)?;
     let mut bench = OuterBench::new(config(arguments)?, 1)?;
-    let seats = seats(arguments.peers)?;
+    let slots = slots(arguments.peers)?;
     let start = Instant::now();
-    let payloads = seats.values().map(|_| delta(&mut bench)).collect::<anyhow::Result<Vec<_>>>()?;
+    let payloads = slots.values().map(|_| delta(&mut bench)).collect::<anyhow::Result<Vec<_>>>()?;
     let step = start.elapsed().as_secs_f64() / (arguments.inner_steps * u64::from(arguments.peers)) as f64;
 
     let OuterBench { config, mut learners, assignment, replica, .. } = bench;
     let outer = settings(&config.sparseloco(), 0);
-    let mut examination = DeltaEvaluator::new(replica, learners.remove(0), assignment);
+    let mut evaluation = DeltaEvaluator::new(replica, learners.remove(0), assignment);
     let start = Instant::now();
-    for (peer, payload) in seats.keys().zip(payloads) {
-        let admitted = examination.admit(Age::Current, *peer, &payload.into());
+    for (peer, payload) in slots.keys().zip(payloads) {
+        let admitted = evaluation.admit(Age::Current, *peer, &payload.into());
         admitted.map_err(|reason| anyhow::anyhow!("a delta is refused as {reason}"))?;
     }
     let admission = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    measure(&mut examination, &seats, &outer)?;
+    measure(&mut evaluation, &slots, &outer)?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(json!({
         "peers": arguments.peers,
@@ -54,7 +54,7 @@ pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     }))
 }
 
-fn seats(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Slot>> {
+fn slots(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Slot>> {
     let key = |number: u32| anyhow::Ok(Keypair::from_secret(&[u8::try_from(number)?; 32]).peer());
     let names = (0..peers).map(key).collect::<anyhow::Result<BTreeSet<_>>>()?;
     Ok(names.into_iter().zip(0..).map(|(peer, index)| (peer, Slot { index, of: peers })).collect())
@@ -69,8 +69,8 @@ fn delta(bench: &mut OuterBench) -> anyhow::Result<Vec<u8>> {
 }
 
 fn measure(
-    examination: &mut DeltaEvaluator,
-    seats: &BTreeMap<PeerId, Slot>,
+    evaluation: &mut DeltaEvaluator,
+    slots: &BTreeMap<PeerId, Slot>,
     outer: &OuterSettings,
 ) -> anyhow::Result<()> {
     let GauntletConfig { windows, eval_rate, .. } = GauntletConfig::default();
@@ -80,8 +80,8 @@ fn measure(
         outer,
         eval_rate,
         windows,
-        admitted: &seats.keys().copied().collect(),
-        evaluated: seats,
+        admitted: &slots.keys().copied().collect(),
+        evaluated: slots,
     };
-    examination.measure(&trial).map(drop).map_err(|error| anyhow::anyhow!("{error}"))
+    evaluation.measure(&trial).map(drop).map_err(|error| anyhow::anyhow!("{error}"))
 }

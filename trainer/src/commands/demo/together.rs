@@ -12,7 +12,7 @@ use covey_comms::agreement::ValidatorSet;
 use super::demo::Trained;
 use crate::commands::dispatch::{is_raised, on_runtime, say};
 use crate::config::schema::Config;
-use crate::run::{Connection, Foundation, identity};
+use crate::run::{Connection, NewRun, identity};
 use crate::training::{EvalReport, MetricsEntry, MetricsLog};
 
 /// How often it is looked whether a process has ended.
@@ -47,10 +47,10 @@ pub(super) fn train(
 
 fn found(config: &Config, bucket: &Path, key: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(bucket).with_context(|| format!("cannot create {}", bucket.display()))?;
-    let founder = identity(key)?;
-    let foundation = Foundation::new(config, ValidatorSet::single(founder.peer()), true)?;
+    let creator = identity(key)?;
+    let foundation = NewRun::new(config, ValidatorSet::single(creator.peer()), true)?;
     let connection = Connection::open(&bucket.display().to_string(), &config.comms)?;
-    on_runtime(async { foundation.publish(&connection, &founder).await.map(drop) })
+    on_runtime(async { foundation.publish(&connection, &creator).await.map(drop) })
 }
 
 /// One of the demo's processes.

@@ -35,14 +35,14 @@ fn verify(arguments: &VerifyLedgerArgs) -> anyhow::Result<()> {
 }
 
 fn as_text(audit: &LedgerAudit) -> String {
-    let council = audit.state.council();
+    let validator_set = audit.state.validator_set();
     let mut text = format!(
         "entries     {}\nhead        {}\nmembers     {}\nvalidators  {} of {} must agree\n",
         audit.lines,
         audit.head.map_or_else(|| "none".to_owned(), |head| head.to_string()),
         audit.state.members().count(),
-        council.threshold,
-        council.members.len(),
+        validator_set.threshold,
+        validator_set.members.len(),
     );
     for finding in &audit.findings {
         writeln!(text, "found       {finding}").expect("writing to a string cannot fail");
@@ -56,8 +56,8 @@ fn as_json(audit: &LedgerAudit) -> serde_json::Value {
         "entries": audit.lines,
         "head": audit.head.map(|head| head.to_string()),
         "members": audit.state.members().map(|(peer, _)| peer.to_string()).collect::<Vec<_>>(),
-        "validators": audit.state.council().members,
-        "threshold": audit.state.council().threshold,
+        "validators": audit.state.validator_set().members,
+        "threshold": audit.state.validator_set().threshold,
         "findings": audit.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }
@@ -76,7 +76,7 @@ mod deployment {
     use crate::commands::error_report::UsageError;
     use crate::commands::ledger::peer::connect;
     use crate::run::WALLET_VARIABLE;
-    use crate::run::ledger::{charter, evm};
+    use crate::run::ledger::{evm, genesis};
 
     pub(super) fn run(arguments: &DeployArgs) -> anyhow::Result<()> {
         let accounts = arguments.validators.iter().map(|text| account(text)).collect::<Result<BTreeMap<_, _>, _>>()?;
@@ -88,7 +88,7 @@ mod deployment {
         let wallet = evm::wallet(arguments.wallet.as_deref())?.ok_or_else(missing)?;
         let deployed = on_runtime(async {
             let run = connect(&arguments.place).await?;
-            Ok(deploy(&node, &wallet, &charter(&run)?, &accounts, arguments.stake, arguments.delay).await?)
+            Ok(deploy(&node, &wallet, &genesis(&run)?, &accounts, arguments.stake, arguments.delay).await?)
         })?;
         say(&format!("the contract cost {} gas; give the line below as `--ledger`", deployed.gas));
         let mut url = node;

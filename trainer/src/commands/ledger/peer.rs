@@ -45,8 +45,8 @@ async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow
     match named {
         Some(path) => Ok(path.clone()),
         None => {
-            let terms = RunSpec::read(run).await?;
-            Ok(own_layers(&place.own).resolve_within(&terms.shared, Purpose::Show)?.config.comms.key)
+            let spec = RunSpec::read(run).await?;
+            Ok(own_layers(&place.own).resolve_within(&spec.shared, Purpose::Show)?.config.comms.key)
         }
     }
 }
@@ -110,10 +110,10 @@ fn withdraw(arguments: &LeaveArgs) -> anyhow::Result<()> {
     let LedgerArgs { place, ledger } = &arguments.ledger;
     on_runtime(async {
         let run = connect(place).await?;
-        let charter = ledger::charter(&run)?;
+        let genesis = ledger::genesis(&run)?;
         let contract = crate::run::ledger::evm::contract(
             ledger.ledger.as_deref().unwrap_or_default(),
-            charter,
+            genesis,
             ledger.wallet.as_deref(),
         )
         .await?;
@@ -142,9 +142,9 @@ fn scores(arguments: &ScoresArgs) -> anyhow::Result<()> {
 
 /// The verdict of the newest round, by the manifests from genesis on.
 async fn newest_verdict(run: &Run) -> anyhow::Result<Option<Verdict>> {
-    let mut follower = LightClient::genesis(run.clone());
-    while follower.poll().await?.is_some() {}
-    match follower.last() {
+    let mut light_client = LightClient::genesis(run.clone());
+    while light_client.poll().await?.is_some() {}
+    match light_client.last() {
         Some(manifest) => Ok(Some(run.verdict_of(manifest).await?)),
         None => Ok(None),
     }

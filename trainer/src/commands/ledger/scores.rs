@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 
 /// Tables of peers, of the newest rounds, and of what the newest verdict says of everybody.
 pub(super) fn as_text(state: &LedgerState, rounds: usize, newest: Option<&Verdict>) -> String {
-    let council = state.council();
-    let validators: Vec<_> = council.members.iter().map(PeerId::short).collect();
+    let validator_set = state.validator_set();
+    let validators: Vec<_> = validator_set.members.iter().map(PeerId::short).collect();
     let mut text = format!(
         "entries     {}\nmembers     {}\nvalidators  {}; {} must agree\n",
         state.next(),
         state.members().count(),
         validators.join(", "),
-        council.threshold
+        validator_set.threshold
     );
     if !state.peers().is_empty() {
         text += "\npeer      since  is        bucket\n";
     }
     for (peer, record) in state.peers() {
         let bucket = record.bucket.as_deref().unwrap_or("the run's");
-        line(&mut text, &format!("{}  {:>5}  {:<8}  {bucket}", peer.short(), record.since, standing(record)));
+        line(&mut text, &format!("{}  {:>5}  {:<8}  {bucket}", peer.short(), record.since, synced(record)));
     }
     let said: Vec<_> = state.scores().rounds().collect();
     if !said.is_empty() {
@@ -45,10 +45,10 @@ fn earned(verdict: &Verdict) -> String {
     let (round, digest) = (verdict.inputs.round.0, digest.get(..8).unwrap_or_default());
     let mut text =
         format!("\nafter round {round}, verdict {digest}:\npeer        score   share  skill          own windows\n");
-    let mut standings: Vec<_> = verdict.outcome.book.iter().collect();
-    standings.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
-    for (peer, standing) in standings {
-        let (score, rating, bma) = (standing.score, standing.rating, standing.bma);
+    let mut scores: Vec<_> = verdict.outcome.peer_table.iter().collect();
+    scores.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
+    for (peer, synced) in scores {
+        let (score, rating, bma) = (synced.score, synced.rating, synced.bma);
         let share = 100.0 * verdict.outcome.payouts.get(&peer).copied().unwrap_or(0.0);
         let skill = format!("{:.2} ± {:.2}", rating.mu, rating.sigma);
         line(&mut text, &format!("{}  {score:>7.3}  {share:>5.2}%  {skill:<13}  {bma:+.3}", peer.short()));
@@ -70,7 +70,7 @@ fn voices(by: &BTreeMap<PeerId, Scores>) -> String {
     voices.join(", ")
 }
 
-fn standing(record: &KeyRecord) -> String {
+fn synced(record: &KeyRecord) -> String {
     match record.membership {
         Membership::Active => "member".into(),
         Membership::Left { .. } => "left".into(),
@@ -88,14 +88,14 @@ pub(super) fn as_json(state: &LedgerState, newest: Option<&Verdict>) -> Value {
         state.checkpoints().rounds().map(|(round, by, agreed)| json!({ "round": round.0, "agreed": agreed, "by": by }));
     json!({
         "entries": state.next(),
-        "validators": state.council(),
+        "validators": state.validator_set(),
         "peers": peers,
         "scores": scores.collect::<Vec<_>>(),
         "checkpoints": checkpoints.collect::<Vec<_>>(),
         "standings": newest.map(|verdict| json!({
             "round": verdict.inputs.round.0,
             "verdict": Digest::of(&verdict.to_bytes()),
-            "peers": verdict.outcome.book,
+            "peers": verdict.outcome.peer_table,
             "payouts": verdict.outcome.payouts,
         })),
     })

@@ -1,11 +1,11 @@
 //! `covey devices`: what this program can compute on, and why not on the rest.
 
 use crate::commands::dispatch::print;
-use crate::system::device::{DeviceProbe, survey};
+use crate::system::device::{DeviceProbe, probe_all};
 use crate::system::terminal::bytes;
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    print(&survey().iter().map(line).collect::<String>())
+    print(&probe_all().iter().map(line).collect::<String>())
 }
 
 fn line(finding: &DeviceProbe) -> String {

@@ -14,9 +14,7 @@ use crate::system::device::{DeviceKind, DeviceList, measured_peak};
 use crate::system::terminal::{bytes, grouped, span};
 use crate::training::ModelFolder;
 use crate::training::learner::{advice, devices, memory_limit, room};
-use crate::training::plan::{
-    ExchangePlan, HostMemory, Link, MemberMemory, MemoryPlan, Needs, Speeds, StepTime, remedy,
-};
+use crate::training::plan::{ExchangePlan, HostMemory, Link, MemberMemory, MemoryPlan, Needs, Speeds, StepTime, fit};
 
 pub(crate) fn run(arguments: &PlanArgs) -> anyhow::Result<()> {
     let config = config::layers(&arguments.config).resolve(Purpose::Show)?.config;
@@ -93,7 +91,7 @@ impl<'a> Sheet<'a> {
         if needed <= limit {
             return format!("yes: {} of {}", bytes(needed as f64), bytes(limit as f64));
         }
-        let advice = advice(remedy(&self.model, self.needs, room(&self.devices, limit)));
+        let advice = advice(fit(&self.model, self.needs, room(&self.devices, limit)));
         format!("no: {} of {}; {advice}", bytes(needed as f64), bytes(limit as f64))
     }
 

@@ -14,33 +14,37 @@ use crate::commands::dispatch::{on_runtime, print, say};
 use crate::commands::error_report::UsageError;
 use crate::commands::machine::config;
 use crate::config::layers::Purpose;
-use crate::run::{Connection, Foundation, identity};
+use crate::run::{Connection, NewRun, identity};
 use crate::system::device;
 
 pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
     let config = config::layers(&arguments.config).resolve(Purpose::Train)?.config;
     device::use_threads(config.run.threads)?;
     let key = arguments.key.clone().unwrap_or_else(|| validator_key(&config.run.name));
-    let founder = identity(&key)?;
-    let quorum = quorum(founder.peer(), &arguments.validators, arguments.threshold)?;
+    let creator = identity(&key)?;
+    let validator_set = validator_set(creator.peer(), &arguments.validators, arguments.threshold)?;
     make_folder(&arguments.bucket)?;
     let connection = Connection::open(&arguments.bucket, &config.comms)?;
     let run: Run = on_runtime(async {
         refuse_read_only(&connection, &arguments.bucket, None).await?;
-        let foundation = Foundation::new(&config, quorum.clone(), !arguments.without_data)?;
-        foundation.publish(&connection, &founder).await
+        let foundation = NewRun::new(&config, validator_set.clone(), !arguments.without_data)?;
+        foundation.publish(&connection, &creator).await
     })?;
     say(&format!("run {} is in {}; its first validator's key is {}", run.id(), arguments.bucket, key.display()));
-    if quorum.validators().len() > 1 {
-        say(&format!("{} of its {} validators must agree", quorum.threshold(), quorum.validators().len()));
+    if validator_set.validators().len() > 1 {
+        say(&format!(
+            "{} of its {} validators must agree",
+            validator_set.threshold(),
+            validator_set.validators().len()
+        ));
     }
     say(&format!("next: `covey validate {0}`, and `covey join {0}` on every machine", arguments.bucket));
     print(&format!("{}\n", run.id()))
 }
 
 /// The founder and the others who were named; more than half of them, if nobody says how many.
-fn quorum(founder: PeerId, others: &[PeerId], threshold: Option<u32>) -> Result<ValidatorSet, UsageError> {
-    let validators: BTreeSet<PeerId> = others.iter().copied().chain([founder]).collect();
+fn validator_set(creator: PeerId, others: &[PeerId], threshold: Option<u32>) -> Result<ValidatorSet, UsageError> {
+    let validators: BTreeSet<PeerId> = others.iter().copied().chain([creator]).collect();
     let count = validators.len() as u32;
     let threshold = threshold.unwrap_or(count / 2 + 1);
     ValidatorSet::new(validators, threshold).ok_or_else(|| {

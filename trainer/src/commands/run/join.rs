@@ -17,7 +17,7 @@ use crate::commands::machine::config::own_layers;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::{CommsConfig, Config};
 use crate::run::peer::{PeerSetup, RoundLoop, RunEnd};
-use crate::run::{Connection, OwnBucket, RunSpec, identity, ledger, own_bucket, strangers};
+use crate::run::{Connection, OwnBucket, RunSpec, identity, ledger, own_bucket, peer_buckets_opener};
 use crate::system::device;
 use crate::training::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::training::learner::Learner;
@@ -29,8 +29,8 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
         let run = open(&connection, arguments, &own.comms.key).await?;
-        let terms = RunSpec::read(&run).await?;
-        let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
+        let spec = RunSpec::read(&run).await?;
+        let config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
         let identity = identity(&config.comms.key)?;
         refuse_read_only(&connection, &arguments.place.bucket, Some(identity.peer())).await?;
         let brought = match &arguments.own_bucket {
@@ -42,8 +42,9 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
             let mut registry = LedgerClient::new(ledger::open(&run, &arguments.ledger).await?);
             ledger::enter(&mut registry, &identity, url).await?;
         }
-        let run = run.with_opener(strangers(&arguments.place.bucket, &config.comms, connection.clock.clone())?);
-        let (mut peer, folder) = enter(run, terms, config, (identity, brought)).await?;
+        let run =
+            run.with_opener(peer_buckets_opener(&arguments.place.bucket, &config.comms, connection.clock.clone())?);
+        let (mut peer, folder) = enter(run, spec, config, (identity, brought)).await?;
         say(&format!("taking part as {} in {folder}", peer.peer()));
         let ending = peer.play(interrupt).await?;
         say(&closing_words(ending, &arguments.place.bucket, &folder));
@@ -114,18 +115,18 @@ async fn bring(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow
 /// The peer, at the newest checkpoint of its own folder or of the bucket, and where that folder is.
 async fn enter(
     run: Run,
-    terms: RunSpec,
+    spec: RunSpec,
     mut config: Config,
     (identity, own_bucket): (Keypair, Option<OwnBucket>),
 ) -> anyhow::Result<(RoundLoop, String)> {
     let folder = config.run.output.clone();
     // Before gigabytes of data are fetched.
-    Learner::check(&terms.model, &config)?;
-    config.data.sources = terms.data(&run, &config.data.sources, &folder.join("data")).await?;
+    Learner::check(&spec.model, &config)?;
+    config.data.sources = spec.data(&run, &config.data.sources, &folder.join("data")).await?;
     let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path));
     let datasets = datasets.collect::<Result<Vec<_>, _>>()?;
     let found = own_checkpoint(&folder)?;
-    let setup = PeerSetup { run, terms, config, identity, own_bucket, datasets };
+    let setup = PeerSetup { run, spec, config, identity, own_bucket, datasets };
     let peer = RoundLoop::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await?;
     Ok((peer, folder.display().to_string()))
 }

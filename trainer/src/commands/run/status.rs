@@ -49,7 +49,7 @@ struct Decided {
     lineage: String,
     signers: BTreeSet<PeerId>,
     /// Who refused whose verdict, and why; of the newest rounds only.
-    refusals: Vec<RefusedDelta>,
+    rejections: Vec<RefusedDelta>,
 }
 
 struct RefusedDelta {
@@ -61,7 +61,7 @@ struct RefusedDelta {
 /// What validators think of peers by now.
 #[derive(Default)]
 struct Judgement {
-    book: PeerTable,
+    peer_table: PeerTable,
     penalties: Vec<Penalty>,
 }
 
@@ -69,22 +69,22 @@ impl RunStatus {
     /// Walks and verifies the whole history; looks at the votes of the newest rounds.
     async fn read(run: Run, newest: usize) -> anyhow::Result<Self> {
         let total = RunSpec::read(&run).await?.outer_steps();
-        let mut follower = LightClient::genesis(run.clone());
+        let mut light_client = LightClient::genesis(run.clone());
         let mut rounds = Vec::new();
-        let mut head = follower.head();
-        while let Some(manifest) = follower.poll().await? {
+        let mut head = light_client.head();
+        while let Some(manifest) = light_client.poll().await? {
             let certificate = run.certificate(manifest.round(), Some(head)).await?;
-            head = follower.head();
-            let (signers, refusals) = (certificate.signatures().keys().copied().collect(), Vec::new());
-            rounds.push(Decided { manifest, lineage: head.to_string(), signers, refusals });
+            head = light_client.head();
+            let (signers, rejections) = (certificate.signatures().keys().copied().collect(), Vec::new());
+            rounds.push(Decided { manifest, lineage: head.to_string(), signers, rejections });
         }
         let skipped = rounds.len().saturating_sub(newest);
         for decided in rounds.iter_mut().skip(skipped) {
-            decided.refusals = refusals(&run, &decided.manifest).await?;
+            decided.rejections = rejections(&run, &decided.manifest).await?;
         }
         let checkpoints = run.checkpoints().await?.into_iter().map(|round| round.0).collect();
-        let judgement = judgement(&run, follower.last()).await?;
-        let (outer_steps, lineage) = (follower.outer_steps(), follower.head().to_string());
+        let judgement = judgement(&run, light_client.last()).await?;
+        let (outer_steps, lineage) = (light_client.outer_steps(), light_client.head().to_string());
         Ok(Self { run, outer_steps, total, lineage, rounds, checkpoints, judgement })
     }
 
@@ -97,12 +97,12 @@ impl RunStatus {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        let quorum = &self.run.description().quorum;
+        let validator_set = &self.run.description().validator_set;
         json!({
             "run": self.run.id().to_string(),
             "name": self.run.description().name,
-            "validators": quorum.validators().iter().map(PeerId::to_string).collect::<Vec<_>>(),
-            "threshold": quorum.threshold(),
+            "validators": validator_set.validators().iter().map(PeerId::to_string).collect::<Vec<_>>(),
+            "threshold": validator_set.threshold(),
             "outer_steps": self.outer_steps,
             "total_outer_steps": self.total,
             "next_round": self.rounds.len(),
@@ -110,7 +110,7 @@ impl RunStatus {
             "bytes": self.bytes(),
             "checkpoints": self.checkpoints,
             "rounds": self.rounds.iter().map(Decided::to_json).collect::<Vec<_>>(),
-            "standings": self.judgement.book,
+            "standings": self.judgement.peer_table,
             "penalties": self.judgement.penalties,
         })
     }
@@ -137,15 +137,15 @@ impl RunStatus {
         }
         newest.iter().for_each(|decided| text += &decided.row());
         text += &self.disagreements(newest);
-        text + &self.standings()
+        text + &self.scores()
     }
 
     fn validators(&self) -> String {
-        let quorum = &self.run.description().quorum;
-        let names: Vec<_> = quorum.validators().iter().map(PeerId::short).collect();
+        let validator_set = &self.run.description().validator_set;
+        let names: Vec<_> = validator_set.validators().iter().map(PeerId::short).collect();
         match names.as_slice() {
             [only] => only.clone(),
-            _ => format!("{} of {} must agree: {}", quorum.threshold(), names.len(), names.join(", ")),
+            _ => format!("{} of {} must agree: {}", validator_set.threshold(), names.len(), names.join(", ")),
         }
     }
 
@@ -154,16 +154,16 @@ impl RunStatus {
         let mut lines = Vec::new();
         for decided in newest {
             let round = decided.manifest.round();
-            let line = |refusal: &RefusedDelta| {
-                let (voter, proposer) = (refusal.voter.short(), refusal.proposer.short());
-                format!("{round}: {voter} refuses the verdict of {proposer}: {}\n", refusal.reason)
+            let line = |rejection: &RefusedDelta| {
+                let (voter, proposer) = (rejection.voter.short(), rejection.proposer.short());
+                format!("{round}: {voter} refuses the verdict of {proposer}: {}\n", rejection.reason)
             };
-            lines.extend(decided.refusals.iter().map(line));
+            lines.extend(decided.rejections.iter().map(line));
         }
-        for validator in self.run.description().quorum.validators() {
+        for validator in self.run.description().validator_set.validators() {
             let has_spoken = |decided: &Decided| {
                 decided.signers.contains(validator)
-                    || decided.refusals.iter().any(|refusal| refusal.voter == *validator)
+                    || decided.rejections.iter().any(|rejection| rejection.voter == *validator)
             };
             if !newest.is_empty() && !newest.iter().any(has_spoken) {
                 lines.push(format!("validator {} signed none of these rounds\n", validator.short()));
@@ -172,31 +172,31 @@ impl RunStatus {
         if lines.is_empty() { String::new() } else { format!("\n{}", lines.concat()) }
     }
 
-    fn standings(&self) -> String {
-        let Judgement { book, penalties } = &self.judgement;
-        if book.is_empty() {
+    fn scores(&self) -> String {
+        let Judgement { peer_table, penalties } = &self.judgement;
+        if peer_table.is_empty() {
             return String::new();
         }
         let mut text = "\npeer      score   skill          own windows  measured  notes\n".to_owned();
-        for (peer, standing) in book.iter() {
+        for (peer, synced) in peer_table.iter() {
             let mut notes: Vec<String> = penalties
                 .iter()
                 .filter(|penalty| penalty.peer == peer)
                 .map(|penalty| format!("{} in the last round", offence(penalty)))
                 .collect();
-            if standing.is_banned(self.next_round()) {
-                let until = standing.banned_until.map_or_else(String::new, |round| format!(" until {round}"));
+            if synced.is_banned(self.next_round()) {
+                let until = synced.banned_until.map_or_else(String::new, |round| format!(" until {round}"));
                 notes.push(format!("banned{until}"));
             }
-            let rating = &standing.rating;
+            let rating = &synced.rating;
             let row = format!(
                 "{}  {:>6.3}  {:>6.2} +- {:<4.2}  {:>+11.3}  {:>8}  {}",
                 peer.short(),
-                standing.score,
+                synced.score,
                 rating.mu,
                 rating.sigma,
-                standing.bma,
-                standing.evaluations,
+                synced.bma,
+                synced.evaluations,
                 notes.join(", ")
             );
             writeln!(text, "{}", row.trim_end()).expect("writing to a string cannot fail");
@@ -215,7 +215,7 @@ impl Decided {
             manifest.included().len(),
             bytes(bytes_of(manifest) as f64),
             self.lineage.get(..8).unwrap_or_default(),
-            manifest.grounds().proposer.short(),
+            manifest.basis().proposer.short(),
             self.signers.len(),
             out.join(", ")
         );
@@ -228,9 +228,9 @@ impl Decided {
             manifest.included().iter().map(|(peer, delta)| (peer.to_string(), json!(delta.length))).collect();
         let excluded: serde_json::Map<_, _> =
             manifest.excluded().iter().map(|(peer, reason)| (peer.to_string(), json!(reason.to_string()))).collect();
-        let refusal = |refusal: &RefusedDelta| {
-            let (proposer, voter) = (refusal.proposer.to_string(), refusal.voter.to_string());
-            json!({ "proposer": proposer, "voter": voter, "reason": refusal.reason })
+        let rejection = |rejection: &RefusedDelta| {
+            let (proposer, voter) = (rejection.proposer.to_string(), rejection.voter.to_string());
+            json!({ "proposer": proposer, "voter": voter, "reason": rejection.reason })
         };
         json!({
             "round": manifest.round().0,
@@ -238,16 +238,16 @@ impl Decided {
             "included": included,
             "excluded": excluded,
             "lineage": self.lineage,
-            "proposer": manifest.grounds().proposer.to_string(),
-            "verdict": manifest.grounds().verdict.to_string(),
-            "weights": manifest.grounds().weights.to_string(),
+            "proposer": manifest.basis().proposer.to_string(),
+            "verdict": manifest.basis().verdict.to_string(),
+            "weights": manifest.basis().weights.to_string(),
             "signers": self.signers.iter().map(PeerId::to_string).collect::<Vec<_>>(),
-            "refusals": self.refusals.iter().map(refusal).collect::<Vec<_>>(),
+            "refusals": self.rejections.iter().map(rejection).collect::<Vec<_>>(),
         })
     }
 }
 
-async fn refusals(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<RefusedDelta>> {
+async fn rejections(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<RefusedDelta>> {
     let votes: BTreeMap<PeerId, BTreeMap<PeerId, Vote>> = run.votes(manifest.round(), manifest.previous()).await?;
     let by_proposer = votes.into_iter().flat_map(|(proposer, votes)| {
         votes.into_iter().filter_map(move |(voter, vote)| match vote {
@@ -262,7 +262,7 @@ async fn refusals(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<RefusedD
 async fn judgement(run: &Run, last: Option<&Manifest>) -> anyhow::Result<Judgement> {
     let Some(last) = last else { return Ok(Judgement::default()) };
     match run.verdict_of(last).await {
-        Ok(verdict) => Ok(Judgement { book: verdict.outcome.book, penalties: verdict.outcome.penalties }),
+        Ok(verdict) => Ok(Judgement { peer_table: verdict.outcome.peer_table, penalties: verdict.outcome.penalties }),
         Err(CommsError::Bucket(error)) => Err(error.into()),
         Err(_) => Ok(Judgement::default()),
     }
@@ -274,5 +274,5 @@ fn offence(penalty: &Penalty) -> String {
 }
 
 fn bytes_of(manifest: &Manifest) -> u64 {
-    manifest.included().values().map(|inclusion| inclusion.length).sum()
+    manifest.included().values().map(|delta_ref| delta_ref.length).sum()
 }

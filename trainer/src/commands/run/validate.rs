@@ -18,7 +18,7 @@ use crate::commands::machine::config::own_layers;
 use crate::config::layers::Purpose;
 use crate::config::schema::Config;
 use crate::run::validator::{ClosedRound, Validation, ValidatorSetup};
-use crate::run::{Connection, RegisteredPeers, RunSpec, identity, ledger, strangers};
+use crate::run::{Connection, RegisteredPeers, RunSpec, identity, ledger, peer_buckets_opener};
 use crate::system::device;
 use crate::system::terminal::bytes;
 use crate::training::learner::Learner;
@@ -31,15 +31,15 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
         let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
-        let run = run.with_opener(strangers(&arguments.place.bucket, &own.comms, connection.clock.clone())?);
+        let run = run.with_opener(peer_buckets_opener(&arguments.place.bucket, &own.comms, connection.clock.clone())?);
         let key = arguments.key.clone().unwrap_or_else(|| validator_key(&run.description().name));
         let identity = validator(&run, &key)?;
         refuse_read_only(&connection, &arguments.place.bucket, None).await?;
         refuse_peers_rights(&run, &arguments.place.bucket).await?;
-        let terms = RunSpec::read(&run).await?;
-        let config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
+        let spec = RunSpec::read(&run).await?;
+        let config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
         let mut membership = membership(&run, &arguments.ledger).await?;
-        let validation = open(run, terms, config, identity.clone()).await?;
+        let validation = open(run, spec, config, identity.clone()).await?;
         let mut validation = match &membership {
             Some(membership) => validation.with_registry(membership.lookup()),
             None => validation,
@@ -97,7 +97,7 @@ fn validator(run: &Run, key: &Path) -> anyhow::Result<Keypair> {
         return Err(problem.with_hint("name the key that `covey init` or `covey id` made with `--key`").into());
     }
     let identity = identity(key)?;
-    match run.description().quorum.contains(identity.peer()) {
+    match run.description().validator_set.contains(identity.peer()) {
         true => Ok(identity),
         false => Err(CommsError::NotValidator { got: identity.peer() }.into()),
     }
@@ -116,16 +116,16 @@ async fn refuse_peers_rights(run: &Run, bucket: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn open(run: Run, terms: RunSpec, mut config: Config, identity: Keypair) -> anyhow::Result<Validation> {
-    let datasets = datasets(&run, &terms, &mut config).await?;
-    Validation::open(ValidatorSetup { run, terms, config, identity, datasets }).await
+async fn open(run: Run, spec: RunSpec, mut config: Config, identity: Keypair) -> anyhow::Result<Validation> {
+    let datasets = datasets(&run, &spec, &mut config).await?;
+    Validation::open(ValidatorSetup { run, spec, config, identity, datasets }).await
 }
 
 /// The run's data, from the folders that were named or below this machine's own; `config` knows then where it is.
-pub(super) async fn datasets(run: &Run, terms: &RunSpec, config: &mut Config) -> anyhow::Result<Vec<Dataset>> {
+pub(super) async fn datasets(run: &Run, spec: &RunSpec, config: &mut Config) -> anyhow::Result<Vec<Dataset>> {
     // Before gigabytes are fetched.
-    Learner::check(&terms.model, config)?;
-    config.data.sources = terms.data(run, &config.data.sources, &config.run.output.join("data")).await?;
+    Learner::check(&spec.model, config)?;
+    config.data.sources = spec.data(run, &config.data.sources, &config.run.output.join("data")).await?;
     Ok(config.data.sources.iter().map(|source| Dataset::open(&source.path)).collect::<Result<_, _>>()?)
 }
 

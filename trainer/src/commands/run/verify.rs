@@ -14,7 +14,9 @@ use crate::commands::error_report::UsageError;
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::Config;
-use crate::run::{Connection, Depth, Instruments, RoundVerification, RunSpec, Verification, assignment, strangers};
+use crate::run::{
+    Connection, Depth, Instruments, RoundVerification, RunSpec, Verification, assignment, peer_buckets_opener,
+};
 use crate::system::device;
 use crate::training::learner::Learner;
 
@@ -26,7 +28,7 @@ pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Res
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let findings = on_runtime(async {
         let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
-        let run = run.with_opener(strangers(&arguments.place.bucket, &own.comms, connection.clock.clone())?);
+        let run = run.with_opener(peer_buckets_opener(&arguments.place.bucket, &own.comms, connection.clock.clone())?);
         let verification = begin(run, arguments, layers).await?;
         walk(verification, arguments, interrupt).await
     })?;
@@ -34,18 +36,18 @@ pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Res
 }
 
 async fn begin(run: Run, arguments: &VerifyArgs, layers: Layers) -> anyhow::Result<Verification> {
-    let terms = RunSpec::read(&run).await?;
-    let mut config = layers.resolve_within(&terms.shared, Purpose::Show)?.config;
+    let spec = RunSpec::read(&run).await?;
+    let mut config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
     let instruments = match arguments.quick {
         true => None,
-        false => Some(instruments(&run, &terms, &mut config).await?),
+        false => Some(instruments(&run, &spec, &mut config).await?),
     };
-    Verification::begin(run, terms, instruments).await
+    Verification::begin(run, spec, instruments).await
 }
 
-async fn instruments(run: &Run, terms: &RunSpec, config: &mut Config) -> anyhow::Result<Instruments> {
-    let datasets = validate::datasets(run, terms, config).await?;
-    let reader = Learner::open(&terms.model, config, |_, range| Ok(vec![0.0; range.len()]))?;
+async fn instruments(run: &Run, spec: &RunSpec, config: &mut Config) -> anyhow::Result<Instruments> {
+    let datasets = validate::datasets(run, spec, config).await?;
+    let reader = Learner::open(&spec.model, config, |_, range| Ok(vec![0.0; range.len()]))?;
     Ok(Instruments { reader, assignment: assignment(config, &datasets)? })
 }
 

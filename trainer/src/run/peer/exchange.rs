@@ -46,14 +46,14 @@ impl PendingDelta {
 impl RoundLoop {
     /// Commits to the delta that is pending, reveals it as soon as that is safe, and waits for the decision on its round,
     /// which is applied; or until `interrupt` is raised.
-    pub(super) async fn exchange(&mut self, seat: Option<Slot>, interrupt: &AtomicBool) -> anyhow::Result<()> {
-        self.laps.bytes_sent = self.payload()?.map_or(0, |payload| payload.len() as u64);
-        if let Some(manifest) = self.follower.poll().await? {
+    pub(super) async fn exchange(&mut self, slot: Option<Slot>, interrupt: &AtomicBool) -> anyhow::Result<()> {
+        self.timings.bytes_sent = self.payload()?.map_or(0, |payload| payload.len() as u64);
+        if let Some(manifest) = self.light_client.poll().await? {
             return self.settle(&manifest).await;
         }
         self.commit().await?;
-        if let Some(seat) = seat {
-            self.train_ahead(seat)?;
+        if let Some(slot) = slot {
+            self.train_overlapping(slot)?;
         }
         self.await_decision(interrupt).await
     }
@@ -68,16 +68,16 @@ impl RoundLoop {
     async fn commit(&mut self) -> anyhow::Result<()> {
         let Some(payload) = self.payload()? else { return Ok(()) };
         let start = Instant::now();
-        let (round, base) = (self.follower.next(), self.follower.head());
+        let (round, base) = (self.light_client.next(), self.light_client.head());
         let committed = self.member.commit(round, base, &payload).await?;
         let is_kept = committed == DeltaRef::of(&payload);
         if !is_kept {
             // In a life that this one does not remember: that delta is lost, and this one would be refused.
-            self.diary.note(&format!("warning: {round} is lost, another delta had been promised for it"));
-            self.laps.bytes_sent = 0;
+            self.recorder.note(&format!("warning: {round} is lost, another delta had been promised for it"));
+            self.timings.bytes_sent = 0;
         }
         self.turn_to(if is_kept { DeltaStage::Committed } else { DeltaStage::Told });
-        self.laps.exchange += start.elapsed();
+        self.timings.exchange += start.elapsed();
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl RoundLoop {
         let Some(pending) = self.pending.as_ref().filter(|pending| pending.stage == DeltaStage::Committed) else {
             return Ok(());
         };
-        let (round, base) = (self.follower.next(), self.follower.head());
+        let (round, base) = (self.light_client.next(), self.light_client.head());
         if !self.member.may_reveal(round, base).await? {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl RoundLoop {
             }
             Err(error) => return Err(error.into()),
         }
-        self.laps.exchange += start.elapsed();
+        self.timings.exchange += start.elapsed();
         self.turn_to(DeltaStage::Told);
         Ok(())
     }
@@ -116,23 +116,23 @@ impl RoundLoop {
 
     /// Waits until the validators have decided on the round, and applies it; or until `interrupt` is raised.
     pub(super) async fn await_decision(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
-        let (start, clock) = (Instant::now(), Arc::clone(self.follower.run().clock()));
+        let (start, clock) = (Instant::now(), Arc::clone(self.light_client.run().clock()));
         let every = Duration::from_secs_f64(self.config.comms.poll);
         let mut reminder = clock.now() + REMINDER;
         while !interrupt.load(Ordering::SeqCst) {
             if let Some(ahead) = &self.ahead {
-                ahead.lines().try_for_each(|line| self.diary.step(line))?;
+                ahead.lines().try_for_each(|line| self.recorder.step(line))?;
             }
             self.reveal_if_called().await?;
-            let is_waiting_for_rolls =
+            let is_waiting_for_commitment_lists =
                 self.pending.as_ref().is_some_and(|pending| pending.stage == DeltaStage::Committed);
-            let slice = if is_waiting_for_rolls { every } else { SLICE.max(every) };
-            if let Some(manifest) = self.follower.wait(every, clock.now() + slice).await? {
-                self.laps.wait += start.elapsed();
+            let slice = if is_waiting_for_commitment_lists { every } else { SLICE.max(every) };
+            if let Some(manifest) = self.light_client.wait(every, clock.now() + slice).await? {
+                self.timings.wait += start.elapsed();
                 return self.settle(&manifest).await;
             }
             if clock.now() >= reminder {
-                self.diary.note(&format!("waiting for the validators to close {}", self.follower.next()));
+                self.recorder.note(&format!("waiting for the validators to close {}", self.light_client.next()));
                 reminder = clock.now() + REMINDER;
             }
         }

@@ -19,7 +19,7 @@ use crate::training::learner::{Learner, StepOutcome};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InnerPhase {
     pub(crate) round: Round,
-    pub(crate) seat: Slot,
+    pub(crate) slot: Slot,
     /// Steps of the run that came before: the clock of the schedule.
     pub(crate) schedule: u64,
     /// Steps that this peer had made before.
@@ -49,7 +49,7 @@ impl InnerPhase {
         interrupt: &AtomicBool,
         mut report: impl FnMut(StepLine) -> anyhow::Result<()>,
     ) -> anyhow::Result<bool> {
-        let sampler = assignment.of(self.round.0, self.seat.index)?;
+        let sampler = assignment.of(self.round.0, self.slot.index)?;
         let mut loader = PrefetchLoader::start(sampler, config.train.batch_size, config.data.prefetch)?;
         let (start, tokens) = (Instant::now(), learner.tokens());
         learner.set_step(self.schedule);
@@ -79,7 +79,7 @@ impl InnerPhase {
 
 /// A stint on another thread, while this one exchanges what the round before brought.
 pub(crate) struct OverlapTraining {
-    pub(crate) stint: InnerPhase,
+    pub(crate) inner_phase: InnerPhase,
     /// The weights that it started from, in canonical order.
     pub(crate) start: Vec<NamedTensor>,
     began: Instant,
@@ -94,7 +94,7 @@ impl OverlapTraining {
     /// # Errors
     /// If the system has no thread to give.
     pub(crate) fn start(
-        stint: InnerPhase,
+        inner_phase: InnerPhase,
         start: Vec<NamedTensor>,
         mut learner: Learner,
         assignment: Arc<Assignment>,
@@ -110,11 +110,11 @@ impl OverlapTraining {
                 let _ = sender.send(line);
                 Ok(())
             };
-            let outcome = stint.train(&mut learner, &assignment, &config, &told, report);
+            let outcome = inner_phase.train(&mut learner, &assignment, &config, &told, report);
             (learner, outcome)
         };
         let thread = thread::Builder::new().name("ahead".into()).spawn(work).context("cannot start a thread")?;
-        Ok(Self { stint, start, began: Instant::now(), stop, lines, thread })
+        Ok(Self { inner_phase, start, began: Instant::now(), stop, lines, thread })
     }
 
     /// The steps made since the last call.

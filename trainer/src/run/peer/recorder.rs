@@ -37,15 +37,15 @@ pub(crate) struct ResumePoint {
 
 impl Recorder {
     /// The books in the peer's folder; with a bookmark, whatever was written behind it is dropped.
-    pub(crate) fn open(config: &Config, shown: u64, bookmark: Option<&ResumePoint>) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &Config, shown: u64, resume_point: Option<&ResumePoint>) -> anyhow::Result<Self> {
         let folder: &Path = &config.run.output;
         let keep = NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?;
         let options = CheckpointOptions { keep, ..CheckpointOptions::default() };
         let mut checkpoints = CheckpointWriter::open(folder, options)?;
-        let metrics = match bookmark {
-            Some(bookmark) => {
-                checkpoints.discard_after(bookmark.steps)?;
-                MetricsLog::resume_in_round(folder, bookmark.steps, bookmark.round)?
+        let metrics = match resume_point {
+            Some(resume_point) => {
+                checkpoints.discard_after(resume_point.steps)?;
+                MetricsLog::resume_in_round(folder, resume_point.steps, resume_point.round)?
             }
             None => {
                 // None was worth going on from, and none shall be taken for newer than those to come.
@@ -59,7 +59,7 @@ impl Recorder {
             progress: TrainProgress::new(config.train.steps, shown),
             run_toml: config.to_toml(),
             log_every: config.train.log_every,
-            before: bookmark.map_or(Duration::ZERO, |bookmark| bookmark.elapsed),
+            before: resume_point.map_or(Duration::ZERO, |resume_point| resume_point.elapsed),
             start: Instant::now(),
         })
     }
@@ -73,8 +73,8 @@ impl Recorder {
     ///
     /// Nobody may learn of a delta before: a round can be decided while its peer is dead, and then cannot be played again
     /// by a peer that has forgotten what it said.
-    pub(crate) fn save(&mut self, present: Present<'_>, terms: &RunSpec) -> anyhow::Result<()> {
-        let snapshot = present.snapshot(terms, self.run_toml.clone())?;
+    pub(crate) fn save(&mut self, present: Present<'_>, spec: &RunSpec) -> anyhow::Result<()> {
+        let snapshot = present.snapshot(spec, self.run_toml.clone())?;
         self.checkpoints.save(snapshot)?;
         self.checkpoints.wait()?;
         Ok(())

@@ -68,7 +68,7 @@ impl Resumed {
     ///
     /// # Errors
     /// A checkpoint of another run, of a run that was trained alone, or one that is damaged.
-    pub fn read(checkpoint: &Checkpoint, run: RunId, terms: &RunSpec) -> anyhow::Result<Self> {
+    pub fn read(checkpoint: &Checkpoint, run: RunId, spec: &RunSpec) -> anyhow::Result<Self> {
         let state = checkpoint.state();
         let path = checkpoint.path().display();
         let alone = |_| {
@@ -84,7 +84,7 @@ impl Resumed {
         let head: Lineage = own.head.parse()?;
         let position = LightClientState { next: Round(own.next), head, outer_steps: own.outer_steps, last };
         let (mut weights, mut moments, mut error_feedback) = (Vec::new(), Vec::new(), Vec::new());
-        for spec in terms.model.parameters().iter() {
+        for spec in spec.model.parameters().iter() {
             weights.push(checkpoint.weight(&spec.name)?);
             moments.extend(checkpoint.moments(&spec.name)?.map(|own| Moments { first: own.first, second: own.second }));
             error_feedback.extend(checkpoint.error_feedback(&spec.name)?);
@@ -122,7 +122,7 @@ pub(crate) struct Present<'a> {
 
 impl Present<'_> {
     /// Copies everything, so that training can go on while it is written.
-    pub(crate) fn snapshot(self, terms: &RunSpec, run_config: String) -> anyhow::Result<Snapshot> {
+    pub(crate) fn snapshot(self, spec: &RunSpec, run_config: String) -> anyhow::Result<Snapshot> {
         let own = PeerState {
             run: self.run.to_string(),
             next: self.position.next.0,
@@ -130,7 +130,7 @@ impl Present<'_> {
             outer_steps: self.position.outer_steps,
             warmup_from: self.warmup_from,
         };
-        let mut extra_files = terms.tokenizer_files.clone();
+        let mut extra_files = spec.tokenizer_files.clone();
         let last = self.position.last.as_ref().map(Manifest::to_bytes);
         extra_files.extend(last.map(|bytes| ExtraFile { name: MANIFEST.into(), bytes }));
         if let Some(delta) = self.delta {
@@ -142,7 +142,7 @@ impl Present<'_> {
                 step: self.steps,
                 optimizer_steps,
                 tokens: self.tokens,
-                seed: terms.config.run.seed,
+                seed: spec.config.run.seed,
                 elapsed: self.elapsed,
                 cursor: serde_json::to_value(&own)?,
                 schedule: serde_json::Value::Null,
@@ -150,7 +150,7 @@ impl Present<'_> {
             weights: self.replica.weights().cloned().map(SavedTensor::from).collect(),
             moments,
             error_feedback: self.replica.to_canonical(self.error_feedback),
-            model_config: terms.model_config.clone(),
+            model_config: spec.model_config.clone(),
             run_config,
             extra_files,
         })

@@ -21,34 +21,34 @@ pub(super) struct RoundTimings {
 impl RoundLoop {
     pub(super) fn warn_of(&self, skipped: &[String]) {
         for name in skipped {
-            self.diary.note(&format!("warning: {name} would no longer be finite and was left as it is"));
+            self.recorder.note(&format!("warning: {name} would no longer be finite and was left as it is"));
         }
     }
 
     /// Writes down the last round that was decided: the shared weights are those after it, whichever way they came.
     pub(super) fn record(&mut self, took_part: bool, weights: Digest) -> anyhow::Result<()> {
-        let Some(manifest) = self.follower.last() else { return Ok(()) };
+        let Some(manifest) = self.light_client.last() else { return Ok(()) };
         let me = self.member.peer();
         let own = match (manifest.included().get(&me), manifest.excluded().get(&me)) {
             (Some(_), _) => "included".to_owned(),
             (None, Some(reason)) => reason.to_string(),
             (None, None) => "none".to_owned(),
         };
-        let laps = std::mem::take(&mut self.laps);
-        self.diary.round(RoundReport {
+        let timings = std::mem::take(&mut self.timings);
+        self.recorder.round(RoundReport {
             step: self.steps,
             round: manifest.round().0,
-            outer_steps: self.follower.outer_steps(),
-            lineage: self.follower.head().to_string(),
+            outer_steps: self.light_client.outer_steps(),
+            lineage: self.light_client.head().to_string(),
             weights: weights.to_string(),
             included: manifest.included().len(),
             excluded: manifest.excluded().len(),
             own,
-            bytes_sent: if took_part { laps.bytes_sent } else { 0 },
-            bytes_received: manifest.included().values().map(|inclusion| inclusion.length).sum(),
-            train_seconds: laps.train.as_secs_f64(),
-            exchange_seconds: laps.exchange.as_secs_f64(),
-            wait_seconds: laps.wait.as_secs_f64(),
+            bytes_sent: if took_part { timings.bytes_sent } else { 0 },
+            bytes_received: manifest.included().values().map(|delta_ref| delta_ref.length).sum(),
+            train_seconds: timings.train.as_secs_f64(),
+            exchange_seconds: timings.exchange.as_secs_f64(),
+            wait_seconds: timings.wait.as_secs_f64(),
         })
     }
 
@@ -57,8 +57,8 @@ impl RoundLoop {
     pub(super) fn evaluate_if_due(&mut self, before: u64) -> anyhow::Result<()> {
         let Some(every) = self.config.train.eval_every else { return Ok(()) };
         let step = |outer_steps| outer_steps * self.config.rounds.inner_steps;
-        let (before, after) = (step(before), step(self.follower.outer_steps()));
-        match is_due(before, after, every, step(self.terms.outer_steps())) {
+        let (before, after) = (step(before), step(self.light_client.outer_steps()));
+        match is_due(before, after, every, step(self.spec.outer_steps())) {
             true => self.evaluate(after),
             false => Ok(()),
         }
@@ -78,14 +78,14 @@ impl RoundLoop {
             bits_per_byte: score.bits_per_byte(),
             perplexity: score.perplexity(),
         };
-        self.diary.evaluation(report, shown)
+        self.recorder.evaluation(report, shown)
     }
 
     pub(super) fn save(&mut self) -> anyhow::Result<()> {
         let learner = self.learner.as_ref().expect(AT_HOME);
         let present = Present {
-            run: self.follower.run().id(),
-            position: self.follower.position(),
+            run: self.light_client.run().id(),
+            position: self.light_client.position(),
             replica: &self.replica,
             moments: learner.saved_moments(),
             error_feedback: self.compressor.errors(),
@@ -93,9 +93,9 @@ impl RoundLoop {
             steps: self.steps,
             tokens: learner.tokens(),
             warmup_from: self.warmup_from,
-            elapsed: self.diary.elapsed(),
+            elapsed: self.recorder.elapsed(),
         };
-        self.diary.save(present, &self.terms)
+        self.recorder.save(present, &self.spec)
     }
 }
 

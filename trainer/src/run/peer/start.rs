@@ -31,7 +31,7 @@ pub struct PeerSetup {
     /// The run, opened.
     pub run: Run,
     /// What its peers have agreed on.
-    pub terms: RunSpec,
+    pub spec: RunSpec,
     /// The same with what this machine chooses for itself.
     pub config: Config,
     /// Who this peer is.
@@ -48,25 +48,25 @@ impl RoundLoop {
     /// # Errors
     /// A bucket or a history that cannot be trusted, data without windows, a folder that cannot be written.
     pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
-        let PeerSetup { run, terms, config, identity, own_bucket, datasets } = setup;
-        let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &terms)).transpose()?;
-        let bookmark = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| ResumePoint {
+        let PeerSetup { run, spec, config, identity, own_bucket, datasets } = setup;
+        let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &spec)).transpose()?;
+        let resume_point = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| ResumePoint {
             steps: resumed.kept.steps,
             round: resumed.position.next.0,
             elapsed: checkpoint.state().elapsed,
         });
-        let learner = new_learner(&terms.model, &config)?;
-        let (SyncedState { follower, replica }, learner, kept) = match resumed {
+        let learner = new_learner(&spec.model, &config)?;
+        let (SyncedState { light_client, replica }, learner, kept) = match resumed {
             Some(Resumed { position, weights, optimizer, tokens, kept }) => {
-                let follower = LightClient::resume(run.clone(), position);
+                let light_client = LightClient::resume(run.clone(), position);
                 let replica = Replica::new(weights, &config.sparseloco())?;
-                (SyncedState { follower, replica }, learner.resume(0, tokens, &optimizer)?, Some(kept))
+                (SyncedState { light_client, replica }, learner.resume(0, tokens, &optimizer)?, Some(kept))
             }
-            None => (SyncedState::enter(&run, &terms).await?, learner, None),
+            None => (SyncedState::enter(&run, &spec).await?, learner, None),
         };
-        let shown = follower.outer_steps() * config.rounds.inner_steps;
+        let shown = light_client.outer_steps() * config.rounds.inner_steps;
         let mut peer = Self {
-            diary: Recorder::open(&config, shown, bookmark.as_ref())?,
+            recorder: Recorder::open(&config, shown, resume_point.as_ref())?,
             learner: Some(learner),
             ahead: None,
             compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
@@ -75,14 +75,14 @@ impl RoundLoop {
             member: member(run, identity, own_bucket.as_ref()),
             own_url: own_bucket.map(|own| own.url),
             // Whoever joins a run that has moved on brings empty moments along.
-            warmup_from: (follower.outer_steps() > 0).then_some(0),
+            warmup_from: (light_client.outer_steps() > 0).then_some(0),
             pending: None,
             unmeasured: None,
             steps: 0,
-            laps: RoundTimings::default(),
-            terms,
+            timings: RoundTimings::default(),
+            spec,
             config,
-            follower,
+            light_client,
             replica,
         };
         match kept {

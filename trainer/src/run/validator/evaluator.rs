@@ -115,10 +115,10 @@ impl Evaluator for DeltaEvaluator {
     }
 
     fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
-        let questions = ProbeBatches::draw(trial, &self.assignment)?;
+        let probe_batches = ProbeBatches::draw(trial, &self.assignment)?;
         let delta = |peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?));
         let admitted = trial.admitted.iter().filter_map(delta).collect();
-        Ok(LossProbe::new(trial, &self.replica, &mut self.reader, &admitted).measure(&questions)?)
+        Ok(LossProbe::new(trial, &self.replica, &mut self.reader, &admitted).measure(&probe_batches)?)
     }
 
     fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError> {

@@ -51,20 +51,20 @@ impl<'a> LossProbe<'a> {
     /// Costs 2 + 4 n passes over as many windows as the trial names, for n peers.
     pub(super) fn measure(
         &mut self,
-        questions: &ProbeBatches,
+        probe_batches: &ProbeBatches,
     ) -> Result<BTreeMap<PeerId, Measurement>, DeltaEvaluationError> {
         self.reader.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
-        let before = self.answers(questions)?;
+        let before = self.answers(probe_batches)?;
         let typical = match self.admitted.len() {
             0 | 1 => before.clone(),
             others => {
                 self.follow(|_| 1.0 / others as f32)?;
-                self.answers(questions)?
+                self.answers(probe_batches)?
             }
         };
-        let (activity, total) = (Activity::new("measuring what deltas do"), questions.own.len());
+        let (activity, total) = (Activity::new("measuring what deltas do"), probe_batches.own.len());
         let mut measurements = BTreeMap::new();
-        for (place, (peer, own)) in questions.own.iter().enumerate() {
+        for (place, (peer, own)) in probe_batches.own.iter().enumerate() {
             activity.show(&format!("{place} of {total}"));
             if !self.admitted.contains_key(peer) {
                 return Err(DeltaEvaluationError::NotAdmitted { peer: *peer });
@@ -76,7 +76,7 @@ impl<'a> LossProbe<'a> {
                 typical: typical[place],
             };
             let own = losses(self.mean_loss(own)?, &before, &typical, place);
-            let random = losses(self.mean_loss(&questions.random)?, &before, &typical, total);
+            let random = losses(self.mean_loss(&probe_batches.random)?, &before, &typical, total);
             measurements.insert(*peer, Measurement { own, random });
         }
         activity.finish(&format!("measured {total} deltas"));
@@ -84,8 +84,8 @@ impl<'a> LossProbe<'a> {
     }
 
     /// Losses on the own windows of all evaluated peers in their order, and last on the random ones.
-    fn answers(&mut self, questions: &ProbeBatches) -> Result<Vec<f64>, DeltaEvaluationError> {
-        questions.own.values().chain([&questions.random]).map(|passage| self.mean_loss(passage)).collect()
+    fn answers(&mut self, probe_batches: &ProbeBatches) -> Result<Vec<f64>, DeltaEvaluationError> {
+        probe_batches.own.values().chain([&probe_batches.random]).map(|passage| self.mean_loss(passage)).collect()
     }
 
     /// Gives the reader the weights that a mixture of deltas leads to, tensor by tensor, so that there is never a second

@@ -55,14 +55,14 @@ impl ProbeBatches {
     /// # Errors
     /// Windows that cannot be read.
     pub fn draw(trial: &EvaluationRequest<'_>, assignment: &Assignment) -> Result<Self, DataError> {
-        let seats = trial.evaluated.values().map(|seat| seat.of).max().unwrap_or(0);
+        let slots = trial.evaluated.values().map(|slot| slot.of).max().unwrap_or(0);
         let read = |purpose: &str, samples| passage(trial, assignment, purpose, samples);
-        let own = |(peer, seat): (&PeerId, &covey_comms::membership::Slot)| {
-            let first = u64::from(seat.index) * assignment.samples();
+        let own = |(peer, slot): (&PeerId, &covey_comms::membership::Slot)| {
+            let first = u64::from(slot.index) * assignment.samples();
             let samples = first..first + assignment.samples();
             Ok((*peer, read(&format!("own windows {peer}"), samples)?))
         };
-        let random = read("random windows", assignment.unassigned(seats))?;
+        let random = read("random windows", assignment.unassigned(slots))?;
         Ok(Self { own: trial.evaluated.iter().map(own).collect::<Result<_, DataError>>()?, random })
     }
 }

@@ -30,7 +30,7 @@ pub struct ValidatorSetup {
     /// The run, opened.
     pub run: Run,
     /// What its peers have agreed on.
-    pub terms: RunSpec,
+    pub spec: RunSpec,
     /// The same with what this machine chooses for itself.
     pub config: Config,
     /// Which of the run's validators this is.
@@ -44,8 +44,8 @@ pub struct ValidatorSetup {
 pub struct Validation {
     validator: Validator,
     identity: Keypair,
-    examination: DeltaEvaluator,
-    terms: RunSpec,
+    evaluation: DeltaEvaluator,
+    spec: RunSpec,
     poll: Duration,
 }
 
@@ -85,27 +85,27 @@ impl Validation {
     /// An identity that is none of the run's validators, a history or a bucket that fails, weights that are not those that
     /// were agreed on.
     pub async fn open(setup: ValidatorSetup) -> anyhow::Result<Self> {
-        let ValidatorSetup { run, terms, config, identity, datasets } = setup;
-        let SyncedState { mut follower, mut replica } = SyncedState::enter(&run, &terms).await?;
+        let ValidatorSetup { run, spec, config, identity, datasets } = setup;
+        let SyncedState { mut light_client, mut replica } = SyncedState::enter(&run, &spec).await?;
         let mut is_behind = false;
-        while let Some(manifest) = follower.poll().await? {
-            let deltas = replica.decode(&follower.gather(&manifest).await?)?;
+        while let Some(manifest) = light_client.poll().await? {
+            let deltas = replica.decode(&light_client.gather(&manifest).await?)?;
             replica.apply(&manifest, &deltas)?;
             check_weights(&manifest, replica.digest())?;
             // Whoever closed the round may have been killed before it could keep these weights.
-            if is_due(&follower, &terms) {
-                keep_checkpoint(&follower, &identity, &replica).await?;
+            if is_due(&light_client, &spec) {
+                keep_checkpoint(&light_client, &identity, &replica).await?;
                 is_behind = true;
             }
         }
-        let reader = Learner::open(&terms.model, &config, |_, range| Ok(vec![0.0; range.len()]))?;
-        let validator = Validator::open(follower, identity.clone()).await?;
+        let reader = Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()]))?;
+        let validator = Validator::open(light_client, identity.clone()).await?;
         if is_behind {
             validator.retire().await?;
         }
-        let examination = DeltaEvaluator::new(replica, reader, assignment(&config, &datasets)?);
+        let evaluation = DeltaEvaluator::new(replica, reader, assignment(&config, &datasets)?);
         let poll = Duration::from_secs_f64(config.comms.poll);
-        Ok(Self { validator, identity, examination, terms, poll })
+        Ok(Self { validator, identity, evaluation, spec, poll })
     }
 
     /// The same, giving seats only to those whom `registry` knows.
@@ -115,18 +115,18 @@ impl Validation {
     }
 
     /// The deltas under examination, and the weights as they are after the last round.
-    pub fn examination(&self) -> &DeltaEvaluator {
-        &self.examination
+    pub fn evaluation(&self) -> &DeltaEvaluator {
+        &self.evaluation
     }
 
     /// Standings of everybody after the last round.
-    pub fn book(&self) -> &PeerTable {
-        self.validator.book()
+    pub fn peer_table(&self) -> &PeerTable {
+        self.validator.peer_table()
     }
 
     /// Whether the run has made all its steps.
     pub fn is_over(&self) -> bool {
-        self.validator.follower().outer_steps() >= self.terms.outer_steps()
+        self.validator.light_client().outer_steps() >= self.spec.outer_steps()
     }
 
     /// Closes the next round, once it may be closed; nothing if `interrupt` was raised before.
@@ -134,15 +134,15 @@ impl Validation {
     /// # Errors
     /// A bucket that fails, or weights that are not those that the validators agreed on. A later start decides the same.
     pub async fn close_round(&mut self, interrupt: &AtomicBool) -> anyhow::Result<Option<ClosedRound>> {
-        let outer = settings(&self.terms.config.sparseloco(), self.validator.follower().outer_steps());
-        let closed = self.validator.close_round(outer, self.poll, &mut self.examination, interrupt).await?;
+        let outer = settings(&self.spec.config.sparseloco(), self.validator.light_client().outer_steps());
+        let closed = self.validator.close_round(outer, self.poll, &mut self.evaluation, interrupt).await?;
         let Some(closed) = closed else { return Ok(None) };
-        let weights = self.examination.apply(&closed.manifest, &closed.deltas)?;
+        let weights = self.evaluation.apply(&closed.manifest, &closed.deltas)?;
         check_weights(&closed.manifest, weights)?;
-        let follower = self.validator.follower();
-        let is_kept = is_due(follower, &self.terms);
+        let light_client = self.validator.light_client();
+        let is_kept = is_due(light_client, &self.spec);
         if is_kept {
-            keep_checkpoint(follower, &self.identity, self.examination.replica()).await?;
+            keep_checkpoint(light_client, &self.identity, self.evaluation.replica()).await?;
             self.validator.retire().await?;
         }
         Ok(Some(self.report(&closed, is_kept)))
@@ -150,21 +150,21 @@ impl Validation {
 
     fn report(&self, closed: &Closed, is_kept: bool) -> ClosedRound {
         let (manifest, verdict) = (&closed.manifest, &closed.verdict);
-        let follower = self.validator.follower();
-        let (next, lineage, weights) = (follower.next(), follower.head(), manifest.grounds().weights);
+        let light_client = self.validator.light_client();
+        let (next, lineage, weights) = (light_client.next(), light_client.head(), manifest.basis().weights);
         ClosedRound {
             round: manifest.round().0,
-            proposer: manifest.grounds().proposer,
-            outer_steps: follower.outer_steps(),
-            total: self.terms.outer_steps(),
+            proposer: manifest.basis().proposer,
+            outer_steps: light_client.outer_steps(),
+            total: self.spec.outer_steps(),
             included: manifest.included().len(),
             measured: verdict.inputs.measurements.len(),
             scores: scores(manifest, verdict),
             checkpoint: is_kept.then_some(CheckpointDigest { round: next, lineage, weights }),
             excluded: manifest.excluded().iter().map(|(peer, reason)| (*peer, *reason)).collect(),
             penalties: verdict.outcome.penalties.clone(),
-            bytes: manifest.included().values().map(|inclusion| inclusion.length).sum(),
-            weights: manifest.grounds().weights.to_string(),
+            bytes: manifest.included().values().map(|delta_ref| delta_ref.length).sum(),
+            weights: manifest.basis().weights.to_string(),
         }
     }
 }
@@ -172,20 +172,20 @@ impl Validation {
 /// A verdict by its digest, and by that of what it pays: the JSON of its payouts, as it stands in the verdict.
 fn scores(manifest: &Manifest, verdict: &Verdict) -> Scores {
     let payouts = serde_json::to_vec(&verdict.outcome.payouts).expect("shares by names are JSON");
-    Scores { round: manifest.round(), verdict: manifest.grounds().verdict, payouts: Some(Digest::of(&payouts)) }
+    Scores { round: manifest.round(), verdict: manifest.basis().verdict, payouts: Some(Digest::of(&payouts)) }
 }
 
-/// Whether the weights that `follower` stands at are to be kept in the bucket.
-fn is_due(follower: &LightClient, terms: &RunSpec) -> bool {
-    let every = follower.run().description().rules.checkpoint_every;
-    follower.next().0.is_multiple_of(every) || follower.outer_steps() >= terms.outer_steps()
+/// Whether the weights that `light_client` stands at are to be kept in the bucket.
+fn is_due(light_client: &LightClient, spec: &RunSpec) -> bool {
+    let every = light_client.run().description().rules.checkpoint_every;
+    light_client.next().0.is_multiple_of(every) || light_client.outer_steps() >= spec.outer_steps()
 }
 
-/// Publishes the weights that `follower` stands at; a checkpoint that is there already stays.
-async fn keep_checkpoint(follower: &LightClient, validator: &Keypair, replica: &Replica) -> anyhow::Result<()> {
+/// Publishes the weights that `light_client` stands at; a checkpoint that is there already stays.
+async fn keep_checkpoint(light_client: &LightClient, validator: &Keypair, replica: &Replica) -> anyhow::Result<()> {
     let parts = to_parts(&replica.weights().collect::<Vec<_>>())?;
-    let (round, lineage, steps) = (follower.next(), follower.head(), follower.outer_steps());
-    follower.run().publish_checkpoint(validator, round, lineage, replica.digest(), steps, parts).await?;
+    let (round, lineage, steps) = (light_client.next(), light_client.head(), light_client.outer_steps());
+    light_client.run().publish_checkpoint(validator, round, lineage, replica.digest(), steps, parts).await?;
     Ok(())
 }
 

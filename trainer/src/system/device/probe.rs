@@ -19,7 +19,7 @@ pub struct DeviceProbe {
 }
 
 /// Every device of this machine, and every kind that cannot be used, with the reason.
-pub fn survey() -> Vec<DeviceProbe> {
+pub fn probe_all() -> Vec<DeviceProbe> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let cpu = DeviceProbe {
         name: "cpu".into(),

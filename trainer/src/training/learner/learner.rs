@@ -36,7 +36,7 @@ pub struct StepOutcome {
 #[derive(Debug)]
 pub struct Learner {
     pub(super) model: ModelConfig,
-    pub(super) passes: ForwardBackward,
+    pub(super) forward_backward: ForwardBackward,
     pub(super) shards: ShardedParameters,
     /// What finds the largest values on each member's device.
     pub(super) selects: Vec<Box<dyn TopK>>,
@@ -127,7 +127,7 @@ impl Learner {
 
     /// Devices that share it.
     pub fn members(&self) -> usize {
-        self.passes.decoders().len()
+        self.forward_backward.decoders().len()
     }
 
     /// Learns from one batch: gradients of all micro-batches, clipped to the global norm, one AdamW update.
@@ -158,7 +158,7 @@ impl Learner {
         self.shards.clear_gradients();
         let (mut home, scale) = (LearnerWeights::of(&mut self.shards, &self.model), 1.0 / targets as f64);
         let losses = together(&batches, self.gather_for);
-        Ok(losses.map(|batches| self.passes.loss_backward(&mut home, &batches, scale)).sum())
+        Ok(losses.map(|batches| self.forward_backward.loss_backward(&mut home, &batches, scale)).sum())
     }
 
     fn micro_batches(&self, tokens: &[u32], length: usize) -> Result<Vec<Vec<TokenBatch>>, BatchError> {
@@ -252,7 +252,8 @@ impl LanguageModel for Learner {
         let length = (tokens.len() / windows.max(1)).saturating_sub(1);
         let batches = self.micro_batches(tokens, length)?;
         let mut home = LearnerWeights::of(&mut self.shards, &self.model);
-        let losses = together(&batches, self.gather_for).flat_map(|batches| self.passes.loss(&mut home, &batches));
+        let losses =
+            together(&batches, self.gather_for).flat_map(|batches| self.forward_backward.loss(&mut home, &batches));
         Ok(losses.sum())
     }
 }

@@ -13,7 +13,7 @@ use crate::commands::UsageError;
 use crate::config::schema::Config;
 use crate::system::device::{DeviceKind, DeviceList, memory_of_gpus, memory_of_machine};
 use crate::system::terminal::bytes;
-use crate::training::plan::{Change, MemoryPlan, Needs, Room, plan, remedy};
+use crate::training::plan::{Change, MemoryPlan, Needs, Room, fit, plan};
 
 /// Where a network is to be trained, found fit for it.
 struct Site {
@@ -62,12 +62,12 @@ impl Learner {
         let specs: Vec<&ParameterSpec> = parameters.iter().collect();
         let selects = devices.iter().map(select_on).collect();
         let decoder = |device| Decoder::with_precision(model.clone(), device, needs.precision);
-        let passes = ForwardBackward::new(devices.iter().map(decoder).collect(), needs.recompute);
+        let forward_backward = ForwardBackward::new(devices.iter().map(decoder).collect(), needs.recompute);
         let fill = |parameter: usize, range| fill(specs[parameter], range);
         let shards = ShardedParameters::new(division, devices, needs.precision.dtype(), config.adamw(), fill)?;
         Ok(Self {
             model: model.clone(),
-            passes,
+            forward_backward,
             shards,
             selects,
             schedule: config.schedule(),
@@ -116,7 +116,7 @@ fn check_memory(model: &ModelConfig, config: &Config, devices: &DeviceList, need
         in_bytes(most.activations),
         in_bytes(most.working),
     ));
-    let advice = advice(remedy(model, needs, room(devices, limit)));
+    let advice = advice(fit(model, needs, room(devices, limit)));
     Err(problem.with_hint(format!("{advice}; `covey plan` shows the whole calculation")).into())
 }
 

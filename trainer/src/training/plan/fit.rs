@@ -65,7 +65,7 @@ pub struct Room {
 /// The fewest keys whose change makes `needs` fit into `room`; nothing if none does.
 ///
 /// Those that cost the least speed are tried first, and more devices only when nothing else is left.
-pub fn remedy(model: &ModelConfig, needs: Needs, room: Room) -> Option<Vec<Change>> {
+pub fn fit(model: &ModelConfig, needs: Needs, room: Room) -> Option<Vec<Change>> {
     let fits = |changes: &Vec<Change>| {
         let needs = changes.iter().fold(needs, |needs, change| change.apply(needs));
         MemoryPlan::new(model, needs).is_ok_and(|plan| plan.peak() <= room.limit)

@@ -54,7 +54,7 @@ impl Needs {
             sequences: self.micro_batch_size,
             length: self.length,
             together: self.gather_for,
-            recompute: self.recompute,
+            activation_checkpointing: self.recompute,
         };
         match self.precision {
             Precision::Fp32 if self.on_cpu => ActivationMemory::fast(model, &shape, rayon::current_num_threads()),
@@ -63,7 +63,7 @@ impl Needs {
     }
 
     /// Times that micro-batches pass the network in a step.
-    pub fn passes(&self) -> usize {
+    pub fn forward_backward(&self) -> usize {
         self.batch_size.div_ceil(self.members).div_ceil(self.micro_batch_size).div_ceil(self.gather_for)
     }
 }

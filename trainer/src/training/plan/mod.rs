@@ -6,7 +6,7 @@ mod round_time;
 mod shard_plan;
 mod step_time;
 
-pub use self::fit::{Change, Room, remedy};
+pub use self::fit::{Change, Room, fit};
 pub use self::memory::{HostMemory, MemberMemory, MemoryPlan, Needs};
 pub use self::round_time::{ExchangePlan, Link};
 pub use self::shard_plan::plan;

@@ -3,14 +3,15 @@
 use covey_model::config::{ModelConfig, ParameterSpec};
 use covey_model::error::BatchError;
 use covey_model::network::TokenBatch;
-use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_grain};
+use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_alignment};
 
 /// Who owns which rows of every parameter.
 ///
 /// # Errors
 /// [`FsdpError`] if there are more members than pieces that can be owned.
 pub fn plan(model: &ModelConfig, members: usize) -> Result<Plan, FsdpError> {
-    let size = |spec: &ParameterSpec| ParameterSize { elements: spec.num_elements(), grain: slab_grain(&spec.shape) };
+    let size =
+        |spec: &ParameterSpec| ParameterSize { elements: spec.num_elements(), alignment: slab_alignment(&spec.shape) };
     let parameters = model.parameters();
     let blocks = parameters.blocks.iter().map(|block| block.iter().map(size).collect());
     let last = [&parameters.norm].into_iter().chain(&parameters.head).map(size).collect();

@@ -72,5 +72,5 @@ fn recomputed_per_token(model: &ModelConfig, per_token: FlopsPerToken) -> f64 {
 fn moved(model: &ModelConfig, needs: Needs) -> f64 {
     let others = (needs.members - 1) as f64 / needs.members as f64;
     let per_parameter = 2.0 * needs.precision.bytes() as f64 + 4.0;
-    model.num_parameters() as f64 * per_parameter * others * needs.passes() as f64
+    model.num_parameters() as f64 * per_parameter * others * needs.forward_backward() as f64
 }

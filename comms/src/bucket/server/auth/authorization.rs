@@ -187,9 +187,9 @@ mod tests {
     fn peers_create_what_is_theirs() {
         let keys = [
             Key::Delta(Round(3), PEER),
-            Key::Hello(PEER),
+            Key::JoinRequest(PEER),
             Key::Heartbeat(PEER, Round(3)),
-            Key::Farewell(PEER, Round(3)),
+            Key::LeaveNotice(PEER, Round(3)),
             Key::Commitment(Round(3), PEER),
             Key::Vote(Round(3), OTHER, PEER),
         ];
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn nothing_else_is_theirs() {
-        let own = Key::Hello(PEER);
+        let own = Key::JoinRequest(PEER);
         let digest = Digest::of(b"part");
         let keys =
             [Key::RunDescription, Key::RunPart(digest), Key::Manifest(Round(1)), Key::CheckpointPart(Round(1), digest)];

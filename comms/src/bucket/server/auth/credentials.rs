@@ -82,8 +82,8 @@ mod tests {
         let listed = Keyring { admin, master: Secret::new("master"), peers: Some([peer(1)].into()) };
         assert!(listed.secret("admin").is_some());
         assert!(listed.secret(&format!("covey-{}", peer(1))).is_some());
-        for stranger in [format!("covey-{}", peer(2)), "covey-".into(), "root".into(), String::new()] {
-            assert!(listed.secret(&stranger).is_none(), "{stranger}");
+        for outsider in [format!("covey-{}", peer(2)), "covey-".into(), "root".into(), String::new()] {
+            assert!(listed.secret(&outsider).is_none(), "{outsider}");
         }
         let open = Keyring { peers: None, ..listed };
         assert!(open.secret(&format!("covey-{}", peer(2))).is_some());

@@ -19,7 +19,7 @@ const MAX_REMOVED: usize = 1000;
 /// One bucket, as S3 sees it. The [gate](crate::bucket::server::auth::Gate) has let every request through that arrives here.
 pub(crate) struct Operations {
     pub(in crate::bucket::server) bucket: String,
-    pub(in crate::bucket::server) depot: ObjectFiles,
+    pub(in crate::bucket::server) object_files: ObjectFiles,
     pub(in crate::bucket::server) uploads: Uploads,
 }
 
@@ -27,7 +27,7 @@ impl Operations {
     async fn remove_all(&self, places: impl IntoIterator<Item = Path>) {
         for place in places {
             // At worst a file stays in the corner of what is not whole, until the next start.
-            let _ = self.depot.remove(&place).await;
+            let _ = self.object_files.remove(&place).await;
         }
     }
 }
@@ -70,7 +70,7 @@ impl S3 for Operations {
             after_entry: input.continuation_token.clone(),
             limit,
         };
-        let page = page(self.depot.store(), &query).await?;
+        let page = page(self.object_files.store(), &query).await?;
         let folders = page.folders.into_iter().map(|folder| CommonPrefix { prefix: Some(folder) });
         ok(ListObjectsV2Output {
             name: Some(input.bucket),
@@ -90,7 +90,7 @@ impl S3 for Operations {
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = request.input;
-        let found = self.depot.head(&place(&input.key)?).await?;
+        let found = self.object_files.head(&place(&input.key)?).await?;
         check_tags(&found, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         check_dates(&found, input.if_modified_since.as_ref(), input.if_unmodified_since.as_ref())?;
         ok(HeadObjectOutput {
@@ -105,7 +105,7 @@ impl S3 for Operations {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
         let is_ranged = input.range.is_some();
-        let found = self.depot.get(&place(&input.key)?, input.range).await?;
+        let found = self.object_files.get(&place(&input.key)?, input.range).await?;
         check_tags(&found.meta, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         check_dates(&found.meta, input.if_modified_since.as_ref(), input.if_unmodified_since.as_ref())?;
         let range = found.range.clone();
@@ -127,7 +127,7 @@ impl S3 for Operations {
         let input = request.input;
         let mode = mode(right, input.if_none_match.as_ref(), input.if_match.as_ref())?;
         let announced = announced(input.content_length);
-        let written = self.depot.write(&place(&input.key)?, flow(input.body), announced, mode).await?;
+        let written = self.object_files.write(&place(&input.key)?, flow(input.body), announced, mode).await?;
         ok(PutObjectOutput { e_tag: Some(tag(&written)), ..PutObjectOutput::default() })
     }
 
@@ -139,7 +139,8 @@ impl S3 for Operations {
         if **bucket != *self.bucket {
             return Err(s3_error!(NoSuchBucket));
         }
-        let copied = self.depot.copy(&place(key)?, &place(&request.input.key)?, mode(right, None, None)?).await?;
+        let copied =
+            self.object_files.copy(&place(key)?, &place(&request.input.key)?, mode(right, None, None)?).await?;
         let result = CopyObjectResult {
             e_tag: Some(tag(&copied)),
             last_modified: Some(modified(&copied)),
@@ -149,7 +150,7 @@ impl S3 for Operations {
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        self.depot.remove(&place(&request.input.key)?).await?;
+        self.object_files.remove(&place(&request.input.key)?).await?;
         ok(DeleteObjectOutput::default())
     }
 
@@ -163,7 +164,7 @@ impl S3 for Operations {
         }
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for ObjectIdentifier { key, .. } in delete.objects {
-            let removal = async { self.depot.remove(&place(&key)?).await };
+            let removal = async { self.object_files.remove(&place(&key)?).await };
             match removal.await {
                 Ok(()) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
                 Err(error) => errors.push(Error {
@@ -198,7 +199,7 @@ impl S3 for Operations {
         let input = request.input;
         let (place, number) = (place(&input.key)?, input.part_number);
         self.uploads.check(&input.upload_id, &place, number)?;
-        let part = self.depot.set_aside(flow(input.body), announced(input.content_length)).await?;
+        let part = self.object_files.set_aside(flow(input.body), announced(input.content_length)).await?;
         let (aside, e_tag) = (part.location.clone(), Some(tag(&part)));
         match self.uploads.add(&input.upload_id, &place, number, part) {
             Ok(replaced) => self.remove_all(replaced).await,
@@ -240,7 +241,7 @@ impl S3 for Operations {
         let wanted: Vec<_> =
             wanted.iter().filter_map(|part| Some((part.part_number?, part.e_tag.as_ref()?.value()))).collect();
         let parts = choose(&self.uploads.parts(&input.upload_id, &place)?, &wanted)?;
-        let written = self.depot.assemble(parts, &place, mode).await?;
+        let written = self.object_files.assemble(parts, &place, mode).await?;
         self.remove_all(self.uploads.end(&input.upload_id, &place)?).await;
         ok(CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),

@@ -46,7 +46,7 @@ pub struct Receipt {
 #[derive(Debug)]
 pub struct EvmLedger {
     address: EvmAddress,
-    charter: Genesis,
+    genesis: Genesis,
     wallet: Option<Wallet>,
     provider: DynProvider<Ethereum>,
     contract: Contract,
@@ -66,17 +66,17 @@ impl EvmLedger {
     ///
     /// # Errors
     /// [`LedgerError::OtherLedger`] if the contract is not that run's, or what the node says.
-    pub async fn open(address: EvmAddress, charter: Genesis, wallet: Option<Wallet>) -> Result<Self, LedgerError> {
+    pub async fn open(address: EvmAddress, genesis: Genesis, wallet: Option<Wallet>) -> Result<Self, LedgerError> {
         let provider = connect(&address.node, wallet.as_ref())?;
         let contract = CoveyLedger::new(address.contract, provider.clone());
         let chain = provider.get_chain_id().await.map_err(|error| transport_error(&address.node, error))?;
         let called = |error| call_error(&address.node, error);
-        check_run(&address, &charter, contract.run().call().await.map_err(called)?)?;
-        check_council(&address, &charter, &contract).await?;
+        check_run(&address, &genesis, contract.run().call().await.map_err(called)?)?;
+        check_validator_set(&address, &genesis, &contract).await?;
         let next_block = contract.firstBlock().call().await.map_err(called)?;
-        let origin = ContractOrigin { run: charter.run, chain, contract: address.contract };
+        let origin = ContractOrigin { run: genesis.run, chain, contract: address.contract };
         let known = Mutex::new(ChainState { lines: Vec::new(), next_block });
-        Ok(Self { address, charter, wallet, provider, contract, origin, known, successors: Mutex::default() })
+        Ok(Self { address, genesis, wallet, provider, contract, origin, known, successors: Mutex::default() })
     }
 
     /// Learns the wallets of validators that are to be voted for; gives what the vote calls them.
@@ -112,15 +112,15 @@ impl EvmLedger {
     pub async fn call(
         &self,
         author: &Keypair,
-        statement: Operation,
+        operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<Receipt, LedgerError> {
         let wallet = self.wallet()?.account();
         for _ in 0..MOST_ATTEMPTS {
             let account = self.contract.accounts(wallet).call().await.map_err(|error| self.call_error(error))?;
-            self.check_author(author.peer(), &statement, account.key).await?;
+            self.check_author(author.peer(), &operation, account.key).await?;
             let place = self.origin.place(wallet, account.calls);
-            let entry = Entry::seal(author, place, statement.clone(), successor)?;
+            let entry = Entry::seal(author, place, operation.clone(), successor)?;
             match self.send(&entry, account.deposit).await? {
                 Ok(pending) => return self.receipt(pending).await,
                 Err(error) if is_stale(&error) => {}
@@ -135,8 +135,8 @@ impl EvmLedger {
     }
 
     /// A call whose event would name another key than the one that signs has no effect and still costs.
-    async fn check_author(&self, author: PeerId, statement: &Operation, member: B256) -> Result<(), LedgerError> {
-        let key = match statement {
+    async fn check_author(&self, author: PeerId, operation: &Operation, member: B256) -> Result<(), LedgerError> {
+        let key = match operation {
             Operation::Register { .. } => return Ok(()),
             Operation::Scores(_) | Operation::Checkpoint(_) | Operation::Validators(_) => self.validator_key().await?,
             _ => member,
@@ -169,7 +169,7 @@ impl EvmLedger {
         let (call, signature) = (entry.place().number, to_words(entry.signature()));
         let key = word(&Digest::from_bytes(*entry.author().as_bytes()));
         let contract = &self.contract;
-        Ok(match entry.statement() {
+        Ok(match entry.operation() {
             Operation::Register { bucket } => {
                 let stake = contract.stake().call().await.map_err(|error| self.call_error(error))?;
                 let bucket = bucket.clone().unwrap_or_default();
@@ -191,12 +191,12 @@ impl EvmLedger {
                 let (lineage, weights) = (word(checkpoint.lineage.digest()), word(&checkpoint.weights));
                 contract.postCheckpoint(checkpoint.round.0, lineage, weights, call, signature).send().await
             }
-            Operation::Validators(council) => {
-                let accounts = council.accounts.and_then(|digest| lock(&self.successors).get(&digest).cloned());
+            Operation::Validators(validator_set) => {
+                let accounts = validator_set.accounts.and_then(|digest| lock(&self.successors).get(&digest).cloned());
                 let unknown = || keeper_error(&self.address.node, "the new validators need wallets", false, None);
                 let (keys, wallets): (Vec<_>, Vec<_>) = accounts.ok_or_else(unknown)?.into_iter().unzip();
                 let keys = keys.iter().map(|key| B256::from(*key.as_bytes())).collect();
-                let (generation, threshold) = (council.generation, council.threshold);
+                let (generation, threshold) = (validator_set.generation, validator_set.threshold);
                 contract.voteValidators(generation, threshold, keys, wallets, call, signature).send().await
             }
         })
@@ -259,8 +259,8 @@ impl EvmLedger {
 
 #[async_trait]
 impl Ledger for EvmLedger {
-    fn charter(&self) -> &Genesis {
-        &self.charter
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
     }
 
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
@@ -272,17 +272,17 @@ impl Ledger for EvmLedger {
     async fn append(
         &self,
         author: &Keypair,
-        statement: Operation,
+        operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
-        let receipt = self.call(author, statement, successor).await?;
+        let receipt = self.call(author, operation, successor).await?;
         let missing = || keeper_error(&self.address.node, "the receipt names no line of the ledger", false, None);
         receipt.number.ok_or_else(missing)
     }
 }
 
-fn check_run(address: &EvmAddress, charter: &Genesis, got: B256) -> Result<(), LedgerError> {
-    let (expected, got) = (charter.run.to_string(), Digest::from_bytes(got.0).to_string());
+fn check_run(address: &EvmAddress, genesis: &Genesis, got: B256) -> Result<(), LedgerError> {
+    let (expected, got) = (genesis.run.to_string(), Digest::from_bytes(got.0).to_string());
     match got == expected {
         true => Ok(()),
         false => Err(LedgerError::OtherLedger { keeper: address.to_string(), expected, got }),
@@ -290,7 +290,7 @@ fn check_run(address: &EvmAddress, charter: &Genesis, got: B256) -> Result<(), L
 }
 
 /// Holds the first validators to those of the run's description, while they are the contract's.
-async fn check_council(address: &EvmAddress, charter: &Genesis, contract: &Contract) -> Result<(), LedgerError> {
+async fn check_validator_set(address: &EvmAddress, genesis: &Genesis, contract: &Contract) -> Result<(), LedgerError> {
     let called = |error| call_error(&address.node, error);
     if contract.generation().call().await.map_err(called)? != 0 {
         return Ok(());
@@ -302,11 +302,11 @@ async fn check_council(address: &EvmAddress, charter: &Genesis, contract: &Contr
     }
     let threshold = contract.threshold().call().await.map_err(called)?;
     keys.sort_unstable();
-    if charter.council.members.iter().eq(&keys) && threshold == charter.council.threshold {
+    if genesis.validator_set.members.iter().eq(&keys) && threshold == genesis.validator_set.threshold {
         return Ok(());
     }
     let name = |threshold: u32, count: usize| format!("a run where {threshold} of {count} named validators agree");
-    let expected = name(charter.council.threshold, charter.council.members.len());
+    let expected = name(genesis.validator_set.threshold, genesis.validator_set.members.len());
     Err(LedgerError::OtherLedger { keeper: address.to_string(), expected, got: name(threshold, keys.len()) })
 }
 

@@ -32,15 +32,15 @@ struct EventHeader {
     call: u64,
     signature: [B256; 2],
     consent: Option<[B256; 2]>,
-    statement: Result<Operation, Rejection>,
+    operation: Result<Operation, Rejection>,
 }
 
-/// What `$event` says, `$statement` by `$consent`.
+/// What `$event` says, `$operation` by `$consent`.
 macro_rules! said {
-    ($event:expr, $statement:expr) => {
-        said!($event, $statement, None)
+    ($event:expr, $operation:expr) => {
+        said!($event, $operation, None)
     };
-    ($event:expr, $statement:expr, $consent:expr) => {
+    ($event:expr, $operation:expr, $consent:expr) => {
         EventHeader {
             number: $event.number,
             wallet: $event.wallet,
@@ -48,7 +48,7 @@ macro_rules! said {
             call: $event.call,
             signature: $event.signature,
             consent: $consent,
-            statement: $statement,
+            operation: $operation,
         }
     };
 }
@@ -70,7 +70,7 @@ impl ContractOrigin {
         let author = PeerId::from_bytes(said.key.0);
         let consent = said.consent.as_ref().map(from_words);
         let place = self.place(said.wallet, said.call);
-        Entry::assemble(place, author, said.statement?, from_words(&said.signature), consent)
+        Entry::assemble(place, author, said.operation?, from_words(&said.signature), consent)
     }
 }
 
@@ -91,7 +91,7 @@ fn read(event: CoveyLedgerEvents) -> Option<EventHeader> {
         CoveyLedgerEvents::CheckpointPosted(event) => {
             said!(event, Ok(Operation::Checkpoint(checkpoint(&event))))
         }
-        CoveyLedgerEvents::ValidatorsVoted(event) => said!(event, council(&event).map(Operation::Validators)),
+        CoveyLedgerEvents::ValidatorsVoted(event) => said!(event, validator_set(&event).map(Operation::Validators)),
         CoveyLedgerEvents::Withdrawn(_) => return None,
     })
 }
@@ -114,14 +114,14 @@ fn checkpoint(event: &CoveyLedger::CheckpointPosted) -> CheckpointDigest {
     CheckpointDigest { round: Round(event.round), lineage, weights: digest(event.weights) }
 }
 
-fn council(event: &CoveyLedger::ValidatorsVoted) -> Result<ValidatorSetChange, Rejection> {
+fn validator_set(event: &CoveyLedger::ValidatorsVoted) -> Result<ValidatorSetChange, Rejection> {
     let keys = event.keys.iter().map(|key| PeerId::from_bytes(key.0));
     let accounts: BTreeMap<_, _> = keys.zip(event.wallets.iter().copied()).collect();
-    let council = ValidatorSetChange {
+    let validator_set = ValidatorSetChange {
         generation: event.generation,
         threshold: event.threshold,
         accounts: Some(accounts_digest(&accounts)),
         members: accounts.into_keys().collect(),
     };
-    council.check().map(|()| council)
+    validator_set.check().map(|()| validator_set)
 }

@@ -28,9 +28,9 @@ impl CheckpointStore {
         let folder = checkpoints_folder(run);
         disk.create_folder(&folder).map_err(|source| CheckpointError::io("create", &folder, source))?;
         disk.sync_folder(run).map_err(|source| CheckpointError::io("write", run, source))?;
-        let shelf = Self { disk, folder, options, _lock: RunLock::take(run)? };
-        shelf.sweep()?;
-        Ok(shelf)
+        let store = Self { disk, folder, options, _lock: RunLock::take(run)? };
+        store.sweep()?;
+        Ok(store)
     }
 
     /// Makes `snapshot` the newest checkpoint, then removes those beyond the number to keep.

@@ -33,7 +33,7 @@ impl Default for CheckpointOptions {
 /// - An error in the background is returned by the next call.
 /// - Dropping it waits for the checkpoint under way; call [`CheckpointWriter::wait`] to learn how that ended.
 pub struct CheckpointWriter {
-    shelf: Arc<CheckpointStore>,
+    store: Arc<CheckpointStore>,
     under_way: Option<JoinHandle<Result<PathBuf, CheckpointError>>>,
 }
 
@@ -53,7 +53,7 @@ impl CheckpointWriter {
     /// # Errors
     /// As for [`CheckpointWriter::open`].
     pub fn open_on(disk: Arc<dyn Disk>, run: &Path, options: CheckpointOptions) -> Result<Self, CheckpointError> {
-        Ok(Self { shelf: Arc::new(CheckpointStore::open(disk, run, options)?), under_way: None })
+        Ok(Self { store: Arc::new(CheckpointStore::open(disk, run, options)?), under_way: None })
     }
 
     /// Starts to write `snapshot` and returns at once, or as soon as the previous one is written.
@@ -65,8 +65,8 @@ impl CheckpointWriter {
     /// That of the previous checkpoint; then this one is not written.
     pub fn save(&mut self, snapshot: Snapshot) -> Result<Option<PathBuf>, CheckpointError> {
         let previous = self.wait()?;
-        let shelf = Arc::clone(&self.shelf);
-        let started = thread::Builder::new().name("checkpoint".into()).spawn(move || shelf.save(&snapshot));
+        let store = Arc::clone(&self.store);
+        let started = thread::Builder::new().name("checkpoint".into()).spawn(move || store.save(&snapshot));
         self.under_way = Some(started.map_err(|_| CheckpointError::WriterStopped)?);
         Ok(previous)
     }
@@ -99,7 +99,7 @@ impl CheckpointWriter {
     /// That of the checkpoint under way, or [`CheckpointError::Io`].
     pub fn discard_after(&mut self, step: u64) -> Result<(), CheckpointError> {
         self.wait()?;
-        self.shelf.discard_after(step)
+        self.store.discard_after(step)
     }
 }
 

@@ -1,0 +1,203 @@
+//! Every bad delta has its own reason, and none of them stops the round.
+
+use std::sync::atomic::AtomicBool;
+
+use bytes::Bytes;
+use covey_comms::bucket::Bucket;
+use covey_comms::bucket::decorators::{FaultRates, Faulty};
+use covey_comms::history::LightClient;
+use covey_comms::objects::envelope::{Envelope, Kind, Subject};
+use covey_comms::objects::{Exclusion, Key, Lineage};
+use covey_comms::participants::validator::Validator;
+use covey_comms::primitives::{Keypair, Round, RunId, within};
+use futures_util::future::join;
+
+use crate::cluster::{
+    Cluster, OUTER, RULES, SECOND, Scales, creator_key, delta, excluded, identity, included, peer, say,
+};
+
+fn put(cluster: &Cluster, key: Key, object: Bytes) {
+    assert!(cluster.play(cluster.bucket.put_new(&key, object)).unwrap().is_stored());
+}
+
+/// What the manifest says of an object under the key of peer 3, made from what would be right.
+fn verdict(spoil: impl Fn(Subject, Keypair) -> Bytes) -> Option<Exclusion> {
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    cluster.begin(&[1, 2, 3]);
+    cluster.deliver(&[1, 2]);
+    let light_client = cluster.light_client();
+    let subject =
+        Subject { run: cluster.run.id(), round: light_client.next(), kind: Kind::Delta, base: light_client.head() };
+    cluster.play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3))).unwrap();
+    put(&cluster, Key::Delta(Round(1), peer(3)), spoil(subject, identity(3)));
+    let start = cluster.now();
+    let manifest = cluster.close(&mut validator).manifest;
+    assert!(cluster.now().since(start) < RULES.deadline, "nobody waits for what was refused");
+    assert_eq!(validator.light_client().next(), Round(2));
+    manifest.excluded().get(&peer(3)).copied()
+}
+
+fn sealed(subject: Subject, author: &Keypair) -> Bytes {
+    Envelope::seal(author, subject, delta(3)).to_bytes()
+}
+
+#[test]
+fn every_bad_delta_has_its_own_reason() {
+    let genesis = |run| Lineage::genesis(run);
+    let other = RunId::of(b"another run");
+    assert_eq!(verdict(|subject, author| sealed(subject, &author)), None);
+    let of = |change: fn(Subject) -> Subject| verdict(move |subject, author| sealed(change(subject), &author));
+    assert_eq!(
+        verdict(|subject, author| sealed(Subject { run: other, ..subject }, &author)),
+        Some(Exclusion::WrongRun)
+    );
+    assert_eq!(
+        verdict(|subject, author| sealed(Subject { base: genesis(subject.run), ..subject }, &author)),
+        Some(Exclusion::WrongBase)
+    );
+    assert_eq!(of(|subject| Subject { round: Round(0), ..subject }), Some(Exclusion::WrongRound));
+    assert_eq!(of(|subject| Subject { kind: Kind::JoinRequest, ..subject }), Some(Exclusion::WrongRound));
+    assert_eq!(verdict(|subject, _| sealed(subject, &identity(2))), Some(Exclusion::BadSignature));
+}
+
+#[test]
+fn damage_has_its_own_reason() {
+    let cut = |length: usize| move |subject, author: Keypair| sealed(subject, &author).slice(..length);
+    let flip = |place: usize| {
+        move |subject, author: Keypair| {
+            let mut object = sealed(subject, &author).to_vec();
+            object[place] ^= 1;
+            Bytes::from(object)
+        }
+    };
+    assert_eq!(verdict(cut(0)), Some(Exclusion::Damaged));
+    assert_eq!(verdict(cut(100)), Some(Exclusion::Damaged));
+    assert_eq!(verdict(cut(214)), Some(Exclusion::Damaged));
+    assert_eq!(verdict(flip(0)), Some(Exclusion::Damaged));
+    assert_eq!(verdict(flip(214)), Some(Exclusion::Damaged));
+    assert_eq!(verdict(flip(4)), Some(Exclusion::Malformed));
+    assert_eq!(verdict(flip(116)), Some(Exclusion::BadSignature));
+    assert_eq!(verdict(flip(150)), Some(Exclusion::BadSignature));
+    let trailing = |subject, author: Keypair| [&sealed(subject, &author)[..], b"more"].concat().into();
+    assert_eq!(verdict(trailing), Some(Exclusion::Damaged));
+}
+
+#[test]
+fn another_delta_than_was_committed_is_no_delta() {
+    let other = |subject, author: Keypair| Envelope::seal(&author, subject, delta(4)).to_bytes();
+    assert_eq!(verdict(other), Some(Exclusion::Mismatched));
+}
+
+#[test]
+fn a_delta_beyond_the_limit_is_refused_by_its_length() {
+    for (length, expected) in [(100, None), (101, Some(Exclusion::TooLarge)), (100_000, Some(Exclusion::TooLarge))] {
+        let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+        cluster.begin(&[1, 2, 3]);
+        cluster.deliver(&[1, 2]);
+        let payload = Bytes::from(vec![1; length]);
+        cluster.play(say(&cluster.member(3), &cluster.light_client(), payload));
+        let manifest = cluster.close(&mut validator).manifest;
+        assert_eq!(manifest.excluded().get(&peer(3)).copied(), expected, "{length}");
+    }
+    let announced =
+        |subject, author: Keypair| Envelope::seal(&author, subject, Bytes::from(vec![1; 101])).to_bytes().slice(..250);
+    assert_eq!(verdict(announced), Some(Exclusion::TooLarge));
+}
+
+#[test]
+fn the_examiner_has_a_word_and_is_asked_once_per_delta() {
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3, 4]);
+    cluster.begin(&[1, 2, 3, 4]);
+    cluster.deliver(&[1, 2]);
+    cluster.play(say(&cluster.member(3), &cluster.light_client(), Bytes::from_static(b"x")));
+    let mut scales = Scales::default();
+    let interrupt = AtomicBool::new(false);
+    let closed = cluster.play(validator.close_round(OUTER, SECOND, &mut scales, &interrupt)).unwrap().unwrap();
+    assert_eq!(included(&closed.manifest), [1, 2]);
+    assert_eq!(excluded(&closed.manifest), [(3, Exclusion::NotFinite), (4, Exclusion::Missing)]);
+    scales.admitted.sort();
+    let mut expected = [1, 2, 3].map(peer);
+    expected.sort();
+    assert_eq!(scales.admitted, expected);
+}
+
+#[test]
+fn a_stranger_is_named_and_gets_no_seat() {
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+    cluster.deliver(&[3]);
+    let manifest = cluster.round(&mut validator, &[1, 2]);
+    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::UnknownPeer)]));
+    assert_eq!(validator.light_client().slot(peer(3)), None);
+    assert_eq!(validator.light_client().slot(peer(1)).unwrap().of, 2);
+    cluster.deliver(&[3]);
+    assert_eq!(included(&cluster.round(&mut validator, &[1, 2])), [1, 2]);
+}
+
+#[test]
+fn who_replaces_its_delta_is_found_out() {
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3, 4]);
+    cluster.begin(&[1, 2, 3, 4]);
+    cluster.deliver(&[1, 2, 3]);
+    assert!(cluster.play(within(&cluster.clock, SECOND * 3, crate::cluster::close(&mut validator))).is_none());
+    let light_client = cluster.light_client();
+    // A store that overwrites, seen from outside.
+    for (number, payload) in [(3, Bytes::from_static(b"second thoughts")), (2, delta(2))] {
+        cluster.play(cluster.bucket.delete(&Key::Delta(Round(1), peer(number)))).unwrap();
+        let member = cluster.member(number);
+        assert!(cluster.play(member.publish(light_client.next(), light_client.head(), payload)).is_ok());
+    }
+    cluster.deliver(&[4]);
+    let manifest = cluster.close(&mut validator).manifest;
+    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2, 4], vec![(3, Exclusion::Mismatched)]));
+}
+
+#[test]
+fn who_commits_and_delivers_nothing_is_waited_for_and_named() {
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    cluster.begin(&[1, 2, 3]);
+    cluster.deliver(&[1, 2]);
+    let light_client = cluster.light_client();
+    cluster.play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3))).unwrap();
+    let start = cluster.now();
+    let manifest = cluster.close(&mut validator).manifest;
+    assert_eq!(cluster.now().since(start), RULES.reveal);
+    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Withheld)]));
+}
+
+#[test]
+fn who_waits_for_others_to_reveal_commits_too_late() {
+    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+    cluster.begin(&[1, 2, 3]);
+    let light_client = cluster.light_client();
+    for number in [1, 2] {
+        cluster.play(cluster.member(number).commit(light_client.next(), light_client.head(), &delta(number))).unwrap();
+        assert!(!cluster.play(cluster.member(number).may_reveal(light_client.next(), light_client.head())).unwrap());
+    }
+    let copycat = async {
+        let copy = cluster.member(3);
+        while !copy.may_reveal(light_client.next(), light_client.head()).await.unwrap() {
+            cluster.sleep(SECOND).await;
+        }
+        for number in [1, 2] {
+            let published =
+                cluster.member(number).publish(light_client.next(), light_client.head(), delta(number)).await;
+            assert!(published.is_ok());
+        }
+        say(&copy, &light_client, delta(1)).await;
+    };
+    let (closed, ()) = cluster.play(join(crate::cluster::close(&mut validator), copycat));
+    assert_eq!(included(&closed.manifest), [1, 2]);
+    assert!(!closed.manifest.included().contains_key(&peer(3)));
+}
+
+#[test]
+fn damage_on_the_way_is_not_the_peers_fault() {
+    for seed in 0..30 {
+        let (cluster, _) = Cluster::inhabited(RULES, &[1, 2, 3]);
+        let rates = FaultRates { truncated_bodies: 0.2, ..FaultRates::default() };
+        let faulty = Faulty::new(cluster.bucket.clone(), std::sync::Arc::new(cluster.clock.clone()), rates, seed);
+        let light_client = LightClient::resume(cluster.through(faulty), cluster.light_client().position());
+        let mut validator = cluster.play(Validator::open(light_client, creator_key())).unwrap();
+        assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3], "seed {seed}");
+    }
+}

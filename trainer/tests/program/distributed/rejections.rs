@@ -1,0 +1,358 @@
+//! Runs with others that cannot be: each with one clear reason, before anything is spent.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use insta::assert_snapshot;
+
+use crate::distributed::peers::{
+    created, creation, digests, finish, joining, num_rounds, peer, sandbox_with_keys, validating, validator,
+};
+use crate::support::fixtures::files_below;
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
+
+/// Joining fails, says this, and has not even fetched the data.
+fn join_refused(sandbox: &Sandbox, more: &[&str], code: i32) -> String {
+    let complaint = sandbox.covey(&joining("bucket", "peer-1", more)).complaint(code);
+    assert!(!sandbox.has("peer-1/data") && !sandbox.has("peer-1/checkpoints"), "{complaint}");
+    complaint
+}
+
+fn init_refused(sandbox: &Sandbox, more: &[&str], code: i32) -> String {
+    let complaint = sandbox.covey(&creation("bucket", more)).complaint(code);
+    assert!(!sandbox.has("bucket/run"), "{complaint}");
+    complaint
+}
+
+#[test]
+fn a_bucket_that_is_not_there() {
+    let sandbox = sandbox_with_keys(&[]);
+    for arguments in [joining("bucket", "peer-1", &[]), validating("bucket", &[]), vec!["status", "bucket"]] {
+        let complaint = sandbox.covey(&arguments).complaint(FAILURE);
+        assert_eq!(complaint, "error: no bucket for bucket\nhint: create the bucket or folder, or correct its URL\n");
+    }
+    assert_snapshot!(sandbox.covey(&["join", "ftp://host/bucket"]).complaint(USAGE), @r"
+    error: `ftp://host/bucket` is not the URL of a bucket: its scheme is none of s3, file, memory
+    hint: write s3://bucket/prefix, file:///folder or memory://; options follow as ?endpoint=…&region=…
+    ");
+    assert_snapshot!(sandbox.covey(&["join", "s3://bucket?key=hush"]).complaint(USAGE), @r"
+    error: `s3://…` is not the URL of a bucket: option `key` is none of endpoint, region
+    hint: write s3://bucket/prefix, file:///folder or memory://; options follow as ?endpoint=…&region=…
+    ");
+}
+
+#[test]
+fn a_folder_that_holds_no_run() {
+    let sandbox = sandbox_with_keys(&[]);
+    fs::create_dir(sandbox.path("bucket")).unwrap();
+    assert_snapshot!(join_refused(&sandbox, &[], FAILURE), @r"
+    error: bucket holds no run
+    hint: found a run here first, or correct the bucket's address
+    ");
+    assert_snapshot!(sandbox.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
+    error: bucket holds no run
+    hint: found a run here first, or correct the bucket's address
+    ");
+    assert_snapshot!(sandbox.covey(&["status", "bucket"]).complaint(FAILURE), @r"
+    error: bucket holds no run
+    hint: found a run here first, or correct the bucket's address
+    ");
+    assert!(files_below(&sandbox.path("bucket")).is_empty());
+}
+
+#[test]
+fn another_run_than_the_announced_one() {
+    let sandbox = created(&[]);
+    let expected = format!("--run={}", "ab".repeat(32));
+    assert_snapshot!(join_refused(&sandbox, &[&expected], FAILURE), @r"
+    error: bucket holds run HASH, not HASH
+    hint: use another prefix of the bucket, or compare the address with the announced one
+    ");
+    assert_snapshot!(sandbox.covey(&validating("bucket", &[&expected])).complaint(FAILURE), @r"
+    error: bucket holds run HASH, not HASH
+    hint: use another prefix of the bucket, or compare the address with the announced one
+    ");
+    assert_snapshot!(sandbox.covey(&["status", "bucket", &expected]).complaint(FAILURE), @r"
+    error: bucket holds run HASH, not HASH
+    hint: use another prefix of the bucket, or compare the address with the announced one
+    ");
+    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &["--run=first"])).complaint(USAGE), @r"
+    error: invalid value 'first' for '--run <ID>': not 64 lower-case hexadecimal digits
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn two_runs_in_one_bucket() {
+    let sandbox = created(&[]);
+    let before = files_below(&sandbox.path("bucket"));
+    assert_snapshot!(sandbox.covey(&creation("bucket", &["--seed=7"])).complaint(FAILURE), @r"
+    error: bucket holds run HASH, not HASH
+    hint: use another prefix of the bucket, or compare the address with the announced one
+    ");
+    assert!(files_below(&sandbox.path("bucket")) == before);
+}
+
+#[test]
+fn a_key_that_the_run_fixes() {
+    let sandbox = created(&[]);
+    assert_snapshot!(join_refused(&sandbox, &["--set=optim.learning_rate=1"], USAGE), @r"
+    error: optim.learning_rate = 1.0, but the run has 0.004
+    hint: leave `optim.learning_rate` out; all peers of a run train with the same value
+    ");
+    assert_snapshot!(join_refused(&sandbox, &["--set=model.hidden_size=64"], USAGE), @r"
+    error: model.hidden_size = 64, but the run has 32
+    hint: leave `model.hidden_size` out; all peers of a run train with the same value
+    ");
+    assert_snapshot!(join_refused(&sandbox, &["--set=sparseloco.k=8"], USAGE), @r"
+    error: sparseloco.k = 8, but the run has 64
+    hint: leave `sparseloco.k` out; all peers of a run train with the same value
+    ");
+    // Saying the same is no contradiction.
+    let same = ["--set=rounds.inner_steps=2", "--set=train.batch_size=8"];
+    finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &same), peer(&sandbox, "peer-2", &[])]);
+}
+
+#[test]
+fn a_key_that_there_is_not() {
+    let sandbox = created(&[]);
+    assert_snapshot!(join_refused(&sandbox, &["--set=comms.pol=1"], USAGE), @r"
+    error: 1 problem in the configuration
+      --set  comms.pol = 1  unknown key, did you mean `comms.poll`?
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    ");
+    assert_snapshot!(join_refused(&sandbox, &["--set=train.micro_batch_size=3"], USAGE), @r"
+    error: 1 problem in the configuration
+      --set  train.micro_batch_size = 3  must divide `train.batch_size` = 8 (preset tiny)
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    ");
+}
+
+#[test]
+fn steps_that_are_no_whole_rounds() {
+    let sandbox = sandbox_with_keys(&["data"]);
+    assert_snapshot!(init_refused(&sandbox, &["--set=rounds.inner_steps=5"], USAGE), @r"
+    error: rounds.inner_steps = 5 does not divide train.steps = 12
+    hint: use whole rounds, such as `--steps 10`
+    ");
+}
+
+#[test]
+fn more_peers_than_there_is_text_for() {
+    let sandbox = sandbox_with_keys(&["data"]);
+    assert_snapshot!(init_refused(&sandbox, &["--set=rounds.max_included=64"], USAGE), @r"
+    error: the data has windows for 6 peers a round, 16 each, but rounds.max_included = 64
+    hint: prepare more text, or use `--set rounds.max_included=6`
+    ");
+    assert_snapshot!(init_refused(&sandbox, &["--set=train.steps=120", "--set=rounds.inner_steps=60"], USAGE), @r"
+    error: the data has windows for 0 peers a round, 480 each, but rounds.max_included = 4
+    hint: prepare more text, or lower rounds.inner_steps or train.batch_size
+    ");
+}
+
+#[test]
+fn fewer_seats_than_peers_to_wait_for() {
+    let sandbox = sandbox_with_keys(&["data"]);
+    assert_snapshot!(init_refused(&sandbox, &["--set=rounds.min_peers=5"], USAGE), @r"
+    error: 1 problem in the configuration
+      --set  rounds.min_peers = 5  must be at most `rounds.max_included` = 4 (--set)
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    ");
+}
+
+#[test]
+fn data_that_is_not_the_runs() {
+    let sandbox = created(&[]);
+    sandbox.write("texts/00.txt", "other words\n".repeat(200));
+    sandbox.succeed(&["prepare", "texts", "--tokenizer=data/tokenizer.json", "--output=other"]);
+    assert_snapshot!(masked_short(&join_refused(&sandbox, &["--data=other"], USAGE)), @r"
+    error: none of other is the run's data set SHORT
+    hint: leave `--data` out to fetch it from the bucket
+    ");
+    assert_snapshot!(join_refused(&sandbox, &["--data=nowhere"], FAILURE), @r"
+    error: nowhere does not exist
+    hint: check the spelling; relative paths start at the current folder
+    ");
+}
+
+#[test]
+fn data_that_is_neither_here_nor_there() {
+    let sandbox = created(&["--without-data"]);
+    assert_snapshot!(masked_short(&join_refused(&sandbox, &[], USAGE)), @r"
+    error: the run's data set SHORT is not in the bucket
+    hint: name its folder with `--data`; prepare the same text with the run's tokenizer and the same settings, or copy the prepared folder
+    ");
+}
+
+/// Short digests depend on nothing but the text, but say nothing to a reader either.
+fn masked_short(text: &str) -> String {
+    let mask = |word: &str| {
+        let bare = word.trim_end();
+        let is_short = bare.len() == 8 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_short { word.replace(bare, "SHORT") } else { word.to_owned() }
+    };
+    text.split_inclusive([' ', '\n']).map(mask).collect()
+}
+
+#[test]
+fn a_key_file_that_others_may_read() {
+    let sandbox = created(&[]);
+    for key in ["peer-1/peer.key", "validator.key"] {
+        fs::set_permissions(sandbox.path(key), Permissions::from_mode(0o644)).unwrap();
+    }
+    assert_snapshot!(join_refused(&sandbox, &[], FAILURE), @r"
+    error: key file peer-1/peer.key has mode 644, others may read it
+    hint: run `chmod 600 peer-1/peer.key` if nobody else has seen it
+    ");
+    assert_snapshot!(sandbox.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
+    error: key file validator.key has mode 644, others may read it
+    hint: run `chmod 600 validator.key` if nobody else has seen it
+    ");
+    sandbox.write("peer-2/peer.key", "no key\n");
+    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
+    error: key file peer-2/peer.key does not hold one line `covey-key-1 ` with 64 hexadecimal digits
+    hint: restore the file from a copy; a lost key cannot be computed again
+    ");
+}
+
+#[test]
+fn a_validator_that_is_none() {
+    let sandbox = created(&[]);
+    assert_snapshot!(sandbox.covey(&["validate", "bucket"]).complaint(USAGE), @r"
+    error: there is no key in runs/run/validator.key
+    hint: name the key that `covey init` or `covey id` made with `--key`
+    ");
+    let complaint = sandbox.covey(&["validate", "bucket", "--key=peer-1/peer.key"]).complaint(FAILURE);
+    assert_snapshot!(complaint, @r"
+    error: 8a88e3dd is no validator of the run
+    hint: validate with a key that the run's description names
+    ");
+    assert!(!sandbox.has("bucket/rounds"));
+}
+
+#[test]
+fn a_folder_of_another_run() {
+    let sandbox = created(&["--set=rounds.min_peers=1"]);
+    finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[])]);
+    let before = files_below(&sandbox.path("peer-1/checkpoints"));
+    sandbox.succeed(&creation("other", &["--seed=7", "--set=rounds.min_peers=1"]));
+    assert_snapshot!(sandbox.covey(&joining("other", "peer-1", &[])).complaint(USAGE), @r"
+    going on from peer-1/checkpoints/step-00000012
+    error: peer-1/checkpoints/step-00000012 belongs to run HASH, the bucket holds HASH
+    hint: choose another folder with `--output`
+    ");
+    assert!(files_below(&sandbox.path("peer-1/checkpoints")) == before);
+    assert!(!sandbox.has("other/peers"));
+}
+
+#[test]
+fn a_folder_of_a_run_that_was_trained_alone() {
+    let sandbox = sandbox_with_keys(&["data", "trained"]);
+    sandbox.succeed(&creation("bucket", &[]));
+    let before = files_below(&sandbox.path("trained"));
+    assert_snapshot!(sandbox.covey(&joining("bucket", "trained", &["--data=data"])).complaint(USAGE), @r"
+    going on from trained/checkpoints/step-00000040
+    error: trained/checkpoints/step-00000040 is no checkpoint of a run with others
+    hint: choose another folder with `--output`
+    ");
+    let after = files_below(&sandbox.path("trained"));
+    assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)));
+}
+
+#[test]
+fn a_folder_that_another_process_uses() {
+    let sandbox = created(&[]);
+    let mut running = peer(&sandbox, "peer-1", &[]);
+    running.wait_until(|| sandbox.has("peer-1/checkpoints/.lock"));
+    let second = sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(FAILURE);
+    assert_snapshot!(second, @r"
+    error: peer-1 is in use by another process
+    hint: wait for it to end, stop it, or choose another folder with `--output`
+    ");
+    assert_eq!(running.kill().code, None, "the first must not be disturbed");
+}
+
+#[test]
+fn a_bucket_that_is_full() {
+    let sandbox = sandbox_with_keys(&["data"]);
+    assert_snapshot!(sandbox.cramped(64, &creation("bucket", &["--set=rounds.min_peers=1"])).complaint(FAILURE), @r"
+    error: bucket is full, checkpoints/0000000000/parts/HASH was not written
+      caused by: Generic LocalFileSystem error: Unable to copy data to file: File too large (os error 27)
+    hint: free space or raise the quota; what was written so far is whole
+    ");
+    sandbox.succeed(&creation("bucket", &["--set=rounds.min_peers=1"]));
+    finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[])]);
+}
+
+#[test]
+fn a_damaged_manifest_or_checkpoint_of_the_bucket() {
+    let sandbox = created(&["--set=rounds.min_peers=1"]);
+    finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[])]);
+    let manifest = "bucket/rounds/0000000002/manifest";
+    sandbox.flip(manifest, 250);
+    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
+    error: the run's history breaks at round 2
+      caused by: manifest of round 2 claims lineage HASH, its content gives HASH
+    hint: the validators have to answer for it; do not train on
+    ");
+    assert_snapshot!(sandbox.covey(&["status", "bucket"]).complaint(FAILURE), @r"
+    error: the run's history breaks at round 2
+      caused by: manifest of round 2 claims lineage HASH, its content gives HASH
+    hint: the validators have to answer for it; do not train on
+    ");
+    assert_snapshot!(sandbox.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
+    error: the run's history breaks at round 2
+      caused by: manifest of round 2 claims lineage HASH, its content gives HASH
+    hint: the validators have to answer for it; do not train on
+    ");
+    sandbox.flip(manifest, 250);
+
+    let checkpoints = files_below(&sandbox.path("bucket/checkpoints"));
+    let newest = checkpoints.keys().rfind(|path| path.to_string_lossy().contains("/parts/")).unwrap();
+    let part = format!("bucket/checkpoints/{}", newest.display());
+    sandbox.flip(&part, 9000);
+    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
+    error: part `model.safetensors` of the checkpoint of round 7 has digest HASH, not HASH
+    hint: fetch it again; if it stays so, it was replaced
+    ");
+    sandbox.flip(&part, 9000);
+
+    let description = "bucket/run/description";
+    sandbox.flip(description, 30);
+    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
+    error: description of the run cannot be read
+      caused by: key must be a string at line 4 column 2
+    hint: compare the bucket's address with the announced one
+    ");
+    assert_eq!(num_rounds(&sandbox.path("peer-2")), 0);
+}
+
+#[test]
+fn an_own_checkpoint_that_is_damaged_is_passed_over() {
+    let sandbox = created(&["--set=rounds.min_peers=1"]);
+    finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[])]);
+    let before = digests(&sandbox.path("peer-1"));
+    let newest = "peer-1/checkpoints/step-00000012";
+    sandbox.flip(&format!("{newest}/model.safetensors"), 9000);
+    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
+    warning: passed over peer-1/checkpoints/step-00000012: checkpoint peer-1/checkpoints/step-00000012 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
+    going on from peer-1/checkpoints/step-00000010
+    taking part as HASH in peer-1
+    went on from the checkpoint of round 7
+    the run is over; its weights are in peer-1
+    ");
+    // The deltas of the round that it would have to repeat are no longer kept.
+    assert_eq!(digests(&sandbox.path("peer-1")).last(), before.last());
+    for step in
+        files_below(&sandbox.path("peer-1/checkpoints")).keys().filter(|path| path.ends_with("model.safetensors"))
+    {
+        sandbox.flip(&format!("peer-1/checkpoints/{}", step.display()), 9000);
+    }
+    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
+    warning: none of the 2 checkpoints in peer-1 is intact; step-00000010 is the newest: checkpoint peer-1/checkpoints/step-00000010 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH); beginning anew from the bucket
+    taking part as HASH in peer-1
+    the run is over; its weights are in peer-1
+    ");
+    sandbox.succeed(&["export", "peer-1", "--output=hub"]);
+}

@@ -1,0 +1,244 @@
+//! `covey bucket serve` and `covey bucket key`: a bucket for a few machines, with a key for each.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use insta::assert_snapshot;
+
+use crate::distributed::peers::{creation, digests, finish, joining, num_rounds, sandbox_with_keys, validating};
+use crate::support::sandbox::{FAILURE, Said, Sandbox, USAGE};
+use crate::support::trained::Running;
+
+/// The address and the secret of a pair of keys, as variables.
+type Keys = Vec<(String, String)>;
+
+/// A folder that is served as a bucket.
+struct Served {
+    sandbox: Sandbox,
+    server: Running,
+    url: String,
+}
+
+impl Served {
+    fn start(more: &[&str]) -> Self {
+        let sandbox = sandbox_with_keys(&["data"]);
+        let arguments = [&["bucket", "serve", "shared", "--address=127.0.0.1:0"], more].concat();
+        let mut server = Running::beside_others(&sandbox, "server", sandbox.command(&arguments));
+        let said = || String::from_utf8(sandbox.read("server.stderr")).unwrap();
+        server.wait_until(|| said().lines().count() >= 2);
+        let line = said().lines().next().unwrap().to_owned();
+        let url = line.strip_prefix("serving shared as ").unwrap().to_owned();
+        Self { sandbox, server, url }
+    }
+
+    /// What `covey bucket key` says to a shell.
+    fn keys(&self, more: &[&str]) -> Keys {
+        let text = self.sandbox.succeed(&[&["bucket", "key", "shared.secret"], more].concat()).stdout;
+        let pair = |line: &str| {
+            let (name, value) = line.strip_prefix("export ").unwrap().split_once('=').unwrap();
+            (name.to_owned(), value.to_owned())
+        };
+        text.lines().map(pair).collect()
+    }
+
+    fn keys_of(&self, peer: &str) -> Keys {
+        self.keys(&["--peer", &format!("{peer}/peer.key")])
+    }
+
+    fn command(&self, arguments: &[&str], keys: &Keys) -> Command {
+        let mut command = self.sandbox.command(arguments);
+        command.envs(keys.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn covey(&self, arguments: &[&str], keys: &Keys) -> Said {
+        Said::new(self.command(arguments, keys).output().unwrap())
+    }
+
+    fn peer(&self, name: &str, keys: &Keys) -> Running {
+        Running::beside_others(&self.sandbox, name, self.command(&joining(&self.url, name, &[]), keys))
+    }
+
+    /// What a command complains about, without the port of the day and the server's own long words.
+    fn complaint(&self, arguments: &[&str], keys: &Keys, code: i32) -> String {
+        let complaint = self.covey(arguments, keys).complaint(code).replace(&self.url, "URL");
+        complaint.lines().filter(|line| !line.starts_with("  caused by: ")).map(|line| line.to_owned() + "\n").collect()
+    }
+
+    /// Founds the run as the administrator.
+    fn found(&self) -> Keys {
+        let admin = self.keys(&[]);
+        let said = self.covey(&creation(&self.url, &[]), &admin);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        admin
+    }
+}
+
+#[test]
+fn peers_with_keys_of_their_own_train_one_model() {
+    let mut served = Served::start(&[]);
+    let admin = served.found();
+    let validator = served.command(&validating(&served.url, &[]), &admin);
+    let validator = Running::beside_others(&served.sandbox, "validator", validator);
+    let peers = ["peer-1", "peer-2"].map(|name| served.peer(name, &served.keys_of(name)));
+    finish([validator].into_iter().chain(peers));
+    let [one, two] = ["peer-1", "peer-2"].map(|name| digests(&served.sandbox.path(name)));
+    assert_eq!((one.len(), &one), (7, &two));
+
+    let status = served.covey(&["status", &served.url], &served.keys_of("peer-3"));
+    assert!(status.stdout.contains("6 of 6 outer steps"), "{status:?}");
+    served.server.signal("INT");
+    let said = served.server.end().complaint(0).replace(&served.url, "URL");
+    assert_snapshot!(said, @r"
+    serving shared as URL
+    `covey bucket key shared.secret` prints the administrator's keys, `--peer` those of a peer
+    stopping cleanly; press Ctrl-C again to stop at once
+    stopped serving
+    ");
+}
+
+#[test]
+fn the_secret_is_the_owners_alone() {
+    let served = Served::start(&[]);
+    let mode = std::fs::metadata(served.sandbox.path("shared.secret")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let secret = String::from_utf8(served.sandbox.read("shared.secret")).unwrap();
+    let said = String::from_utf8(served.sandbox.read("server.stderr")).unwrap();
+    assert!(!said.contains(secret.trim()), "{said}");
+    let keys = [served.keys(&[]), served.keys_of("peer-1"), served.keys_of("peer-2")];
+    assert_eq!(keys[1], served.keys_of("peer-1"));
+    assert!(keys[0] != keys[1] && keys[1] != keys[2]);
+    assert!(keys.iter().flatten().all(|(_, value)| !value.contains(secret.trim())));
+}
+
+#[test]
+fn the_key_of_another_peer_is_good_for_nothing() {
+    let served = Served::start(&[]);
+    served.found();
+    let complaint = served.complaint(&joining(&served.url, "peer-2", &[]), &served.keys_of("peer-1"), FAILURE);
+    assert_snapshot!(complaint, @r"
+    taking part as HASH in peer-2
+    error: no permission for peers/HASH/hello
+    hint: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here
+    ");
+    assert!(!String::from_utf8(served.sandbox.read("peer-2/metrics.jsonl")).unwrap().contains("\"kind\":\"step\""));
+    let files = crate::support::fixtures::files_below(&served.sandbox.path("shared"));
+    assert!(!files.keys().any(|path| path.starts_with("peers")), "nobody has said hello");
+}
+
+#[test]
+fn peers_neither_found_nor_validate() {
+    let served = Served::start(&[]);
+    let own = served.keys_of("peer-1");
+    assert_snapshot!(served.complaint(&creation(&served.url, &[]), &own, FAILURE), @r"
+    error: no permission for run/parts/HASH
+    hint: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here
+    ");
+    served.found();
+    let complaint = served.complaint(&validating(&served.url, &[]), &own, USAGE);
+    assert_snapshot!(complaint, @r"
+    error: the keys in use may not close rounds in URL
+    hint: validate with the keys that the run was founded with
+    ");
+}
+
+#[test]
+fn without_keys_nothing_is_told() {
+    let served = Served::start(&[]);
+    served.found();
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @r"
+    error: URL does not let us in
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine in; it is peer HASH
+    ");
+    let half = vec![("AWS_ACCESS_KEY_ID".to_owned(), "admin".to_owned())];
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &half, USAGE), @"error: access to the bucket is misconfigured: AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not");
+    let wrong = [half, vec![("AWS_SECRET_ACCESS_KEY".to_owned(), "guessed".to_owned())]].concat();
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &wrong, USAGE), @r"
+    error: URL does not let us in
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine in; it is peer HASH
+    ");
+}
+
+/// Whoever may only read finds out at once, whatever the command.
+#[test]
+fn what_can_only_be_read_cannot_be_taken_part_in() {
+    let served = Served::start(&["--public-read"]);
+    assert_snapshot!(served.complaint(&creation(&served.url, &[]), &Keys::new(), USAGE), @r"
+    error: URL can be read, but not written to
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    ");
+    served.found();
+    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @r"
+    error: URL can be read, but not written to
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write; it is peer HASH
+    ");
+    assert_snapshot!(served.complaint(&validating(&served.url, &[]), &Keys::new(), USAGE), @r"
+    error: URL can be read, but not written to
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    ");
+    let keyless = [served.keys_of("peer-1"), vec![("OWN_AWS_REGION".to_owned(), "here".to_owned())]].concat();
+    let own = joining(&served.url, "peer-1", &["--own-bucket", &served.url]);
+    assert_snapshot!(served.complaint(&own, &keyless, USAGE), @r"
+    error: URL can be read, but not written to
+    hint: set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    ");
+    let status = served.covey(&["status", &served.url], &Keys::new());
+    assert!(status.stdout.contains("0 of 6 outer steps"), "{status:?}");
+    assert_eq!(num_rounds(&served.sandbox.path("peer-1")), 0);
+    assert!(!served.sandbox.has("peer-1/data"));
+}
+
+#[test]
+fn a_server_that_is_gone() {
+    let served = Served::start(&[]);
+    let admin = served.found();
+    let Served { sandbox, server, url } = served;
+    server.kill();
+    let mut command = sandbox.command(&joining(&url, "peer-1", &["--set=comms.retry=1"]));
+    let said = Said::new(command.envs(admin).output().unwrap()).complaint(FAILURE);
+    let (address, port) = url.rsplit_once(':').unwrap();
+    let port = port.trim_end_matches('/');
+    assert!(address.ends_with("127.0.0.1"));
+    let first = said.lines().next().unwrap().split(" after ").next().unwrap().to_owned();
+    let hint = said.lines().last().unwrap().to_owned();
+    assert_snapshot!(format!("{first}\n{hint}").replace(port, "PORT"), @r"
+    error: gave up on run/description
+    hint: check the endpoint and the network
+    ");
+}
+
+#[test]
+fn a_bucket_that_cannot_be_served() {
+    let served = Served::start(&[]);
+    let address = format!("--address={}", served.url.rsplit_once("http://").unwrap().1);
+    let again = served.sandbox.covey(&["bucket", "serve", "other", &address]).complaint(FAILURE);
+    assert_snapshot!(again.replace(address.trim_start_matches("--address="), "ADDRESS"), @r"
+    error: no connections can be accepted at ADDRESS
+      caused by: Address already in use (os error 98)
+    hint: choose another port, or an address of this machine
+    ");
+    let sandbox = Sandbox::empty();
+    assert_snapshot!(sandbox.covey(&["bucket", "key", "shared.secret"]).complaint(USAGE), @r"
+    error: there is no secret in shared.secret
+    hint: `covey bucket serve` makes it; name it with the path that it printed
+    ");
+    sandbox.write("short.secret", "abc\n");
+    assert_snapshot!(sandbox.covey(&["bucket", "serve", "shared", "--secret=short.secret"]).complaint(USAGE), @r"
+    error: short.secret holds no secret of 16 characters
+    hint: restore it from a copy; with a new one, every peer needs new keys
+    ");
+    sandbox.write("file", "");
+    assert_snapshot!(sandbox.covey(&["bucket", "serve", "file"]).complaint(FAILURE), @r"
+    error: cannot create file
+      caused by: File exists (os error 17)
+    ");
+}
+
+#[test]
+fn a_key_for_nobody() {
+    let served = Served::start(&[]);
+    assert_snapshot!(served.sandbox.covey(&["bucket", "key", "shared.secret", "--peer=nobody"]).complaint(USAGE), @r"
+    error: `nobody` is neither the id of a peer nor its key file
+    hint: `covey join` tells a peer its id when it is not let in
+    ");
+}

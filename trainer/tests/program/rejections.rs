@@ -1,0 +1,253 @@
+//! What fits nothing: wrong formats, foreign vocabularies, impossible lengths, unknown devices.
+
+use insta::assert_snapshot;
+
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
+
+#[test]
+fn a_file_of_an_unknown_format() {
+    let sandbox = Sandbox::with(&["tokenizer"]);
+    sandbox.write("book.pdf", "%PDF");
+    let arguments = ["prepare", "book.pdf", "--tokenizer=tokenizer", "--output=data"];
+    assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
+    error: unknown format of book.pdf
+    hint: readable are .txt, .txt.zst, .jsonl, .jsonl.zst, .json.zst, .parquet
+    ");
+    assert!(!sandbox.has("data"));
+}
+
+#[test]
+fn a_text_that_is_not_utf_8() {
+    let sandbox = Sandbox::with(&["tokenizer"]);
+    sandbox.write("book.txt", b"caf\xe9");
+    let arguments = ["prepare", "book.txt", "--tokenizer=tokenizer", "--output=data"];
+    assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
+    error: book.txt is not UTF-8 at byte 3
+    hint: convert the file to UTF-8 first, for example with `iconv`
+    ");
+    assert!(!sandbox.has("data"));
+}
+
+#[test]
+fn a_file_that_is_no_tokenizer() {
+    let sandbox = Sandbox::with(&["texts", "hub"]);
+    sandbox.write("empty.json", "");
+    for (file, reason) in [
+        ("empty.json", "EOF while parsing a value at line 1 column 0"),
+        ("hub/config.json", "expected `,` or `}` at line 2 column 18"),
+    ] {
+        let said = sandbox.covey(&["prepare", "texts", "--tokenizer", file, "--output=data"]);
+        let expected = format!(
+            "error: {file} is not a usable tokenizer: {reason}\n\
+             hint: name a `tokenizer.json` of the `tokenizers` library, such as `covey tokenizer train` writes\n"
+        );
+        assert_eq!(said.complaint(FAILURE), expected);
+    }
+    assert!(!sandbox.has("data"));
+}
+
+#[test]
+fn a_tokenizer_by_another_name() {
+    let sandbox = Sandbox::with(&["texts"]);
+    assert_snapshot!(sandbox.covey(&["tokenizer", "train", "texts", "--output=words.json"]).complaint(USAGE), @r"
+    error: words.json is not called tokenizer.json
+    hint: `transformers` finds a tokenizer by that name: end the path with it
+    ");
+}
+
+#[test]
+fn a_vocabulary_smaller_than_the_bytes() {
+    let sandbox = Sandbox::with(&["texts"]);
+    assert_snapshot!(sandbox.covey(&["tokenizer", "train", "texts", "--vocab-size=100"]).complaint(USAGE), @r"
+    training the tokenizer
+    error: vocabulary size is 100, must be at least 257
+    ");
+    assert!(!sandbox.has("tokenizer.json"));
+}
+
+#[test]
+fn settings_of_shards_out_of_range() {
+    let sandbox = Sandbox::with(&["texts", "tokenizer"]);
+    let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=data"];
+    let with = |setting| [prepare.as_slice(), &[setting]].concat();
+    assert_eq!(
+        sandbox.covey(&with("--held-out=-0.1")).complaint(USAGE),
+        "error: held-out fraction is -0.1, must be between 0 and 0.5\n"
+    );
+    assert_eq!(
+        sandbox.covey(&with("--shard-tokens=0")).complaint(USAGE),
+        "error: tokens of a shard is 0, must be at least 1\n"
+    );
+    assert!(!sandbox.has("data"));
+}
+
+#[test]
+fn data_with_the_ids_of_another_tokenizer_is_not_learned_from() {
+    let sandbox = Sandbox::with(&["hub", "trained", "data", "other-data"]);
+    let from_hub = ["train", "--from=hub", "--data=other-data", "--output=run", "--set=data.sequence_length=32"];
+    assert_snapshot!(sandbox.covey(&from_hub).complaint(USAGE), @r"
+    error: the data was prepared with another tokenizer than hub
+    hint: prepare it with the tokenizer.json of that folder
+    ");
+    assert_snapshot!(sandbox.train(&["--data=other-data", "--output=run"]).complaint(USAGE), @r"
+    error: data and other-data were prepared with different tokenizers
+    hint: prepare all sources with one `tokenizer.json`
+    ");
+    assert_snapshot!(sandbox.train(&["--set=model.vocab_size=100", "--output=run"]).complaint(USAGE), @r"
+    error: the data has token ids up to 299, the model knows 100
+    hint: leave `model.vocab_size` out to take it from the data, or prepare the data with the model's tokenizer
+    ");
+    assert!(!sandbox.has("run"));
+}
+
+#[test]
+fn data_with_the_ids_of_another_tokenizer_is_not_scored() {
+    let sandbox = Sandbox::with(&["trained", "other-data"]);
+    assert_snapshot!(sandbox.covey(&["eval", "trained", "--data=other-data"]).complaint(USAGE), @r"
+    error: other-data was prepared with another tokenizer than that of trained/checkpoints/step-00000040
+    hint: prepare the text with the model's own tokenizer.json
+    ");
+}
+
+#[test]
+fn a_sequence_longer_than_every_shard() {
+    let sandbox = Sandbox::with(&["texts/00.txt", "tokenizer"]);
+    sandbox.succeed(&["prepare", "texts", "--tokenizer=tokenizer", "--output=data", "--held-out=0.1"]);
+    assert_snapshot!(sandbox.train(&["--set=data.sequence_length=256", "--output=run"]).complaint(FAILURE), @r"
+    error: sequences of 256 tokens need 257 in one shard, the longest train shard of data has 118
+    hint: use sequences of at most 117 tokens, or more text
+    ");
+    assert!(!sandbox.has("run"));
+}
+
+#[test]
+fn a_sequence_longer_than_the_positions() {
+    let sandbox = Sandbox::with(&["data", "hub", "trained"]);
+    assert_snapshot!(sandbox.train(&["--set=data.sequence_length=300", "--output=run"]).complaint(USAGE), @r"
+    error: 1 problem in the configuration
+      --set  data.sequence_length = 300  must be at most `model.max_position_embeddings` = 256 (preset tiny)
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    ");
+    let from_hub = ["train", "--from=hub", "--data=data", "--output=run", "--set=data.sequence_length=300"];
+    assert_snapshot!(sandbox.covey(&from_hub).complaint(USAGE), @r"
+    error: data.sequence_length = 300, but the model has 256 positions
+    hint: use `--set data.sequence_length=256`
+    ");
+    assert!(!sandbox.has("run"));
+    assert_snapshot!(sandbox.covey(&["eval", "trained", "--data=data", "--sequence-length=300"]).complaint(USAGE), @r"
+    error: windows of 300 tokens, but the model has 256 positions
+    hint: use `--sequence-length 256` or less
+    ");
+}
+
+#[test]
+fn a_prompt_longer_than_the_positions() {
+    let sandbox = Sandbox::with(&["hub"]);
+    let prompt = "zebra ".repeat(100);
+    let said = sandbox.covey(&["generate", "hub", "--prompt", &prompt]);
+    assert_snapshot!(said.complaint(USAGE), @r"
+    error: the prompt has 500 tokens, but the model has 256 positions
+    hint: shorten the prompt
+    ");
+}
+
+#[test]
+fn impossible_sampling() {
+    let sandbox = Sandbox::with(&["hub"]);
+    let complaint = |setting| sandbox.covey(&["generate", "hub", setting]).complaint(USAGE);
+    assert_eq!(complaint("--temperature=-1"), "error: temperature = -1 must be a number of at least 0\n");
+    assert_eq!(complaint("--temperature=nan"), "error: temperature = NaN must be a number of at least 0\n");
+    assert_eq!(complaint("--top-k=0"), "error: top_k = 0 must be at least 1\n");
+    assert_eq!(complaint("--top-p=0"), "error: top_p = 0 must be above 0 and at most 1\n");
+    assert_eq!(complaint("--top-p=1.5"), "error: top_p = 1.5 must be above 0 and at most 1\n");
+    assert_snapshot!(complaint("--top-p=high"), @r"
+    error: invalid value 'high' for '--top-p <SHARE>': invalid float literal
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(sandbox.covey(&["generate", "hub", "--greedy", "--top-p=0.5"]).complaint(USAGE), @r"
+    error: the argument '--greedy' cannot be used with '--top-p <SHARE>'
+
+    Usage: covey generate --greedy <MODEL>
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn counts_of_nothing() {
+    let sandbox = Sandbox::with(&["hub", "data"]);
+    assert_snapshot!(sandbox.covey(&["eval", "hub", "--data=data", "--windows=0"]).complaint(USAGE), @r"
+    error: invalid value '0' for '--windows <COUNT>': must be a whole number, at least 1
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(sandbox.covey(&["generate", "hub", "--threads=0"]).complaint(USAGE), @r"
+    error: 0 threads do no work
+    hint: leave `--threads` out to use every core
+    ");
+}
+
+#[test]
+fn unknown_devices() {
+    let sandbox = Sandbox::with(&["data", "hub"]);
+    assert_snapshot!(sandbox.train(&["--device=gpu", "--output=run"]).complaint(USAGE), @r#"
+    error: 1 problem in the configuration
+      --device  run.device = "gpu"  must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
+    hint: `covey config keys` lists every key with its meaning, unit and default
+    "#);
+    assert_snapshot!(sandbox.covey(&["generate", "hub", "--device=tpu"]).complaint(USAGE), @r"
+    error: --device = tpu: must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
+    ");
+    assert!(!sandbox.has("run"));
+}
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_device_that_was_not_built_in() {
+    let sandbox = Sandbox::with(&["data", "hub"]);
+    let message = "error: this program was built without cuda\n\
+                   hint: build it with `cargo build --release --features cuda`, or use `--device cpu`\n";
+    assert_eq!(sandbox.train(&["--device=cuda:0", "--output=run"]).complaint(USAGE), message);
+    assert_eq!(sandbox.covey(&["generate", "hub", "--device=cuda:0"]).complaint(USAGE), message);
+    assert!(!sandbox.has("run"));
+}
+
+#[test]
+fn a_run_folder_that_is_taken() {
+    let sandbox = Sandbox::with(&["data", "trained"]);
+    let before = sandbox.read("trained/metrics.jsonl");
+    assert_snapshot!(sandbox.train(&["--output=trained"]).complaint(USAGE), @r"
+    error: trained already holds a run
+    hint: go on with it by `--resume`, or choose another folder with `--output`
+    ");
+    assert_eq!(sandbox.read("trained/metrics.jsonl"), before);
+}
+
+#[test]
+fn a_data_folder_that_is_taken() {
+    let sandbox = Sandbox::with(&["texts", "tokenizer", "other-tokenizer", "data"]);
+    let before = sandbox.read("data/manifest.json");
+    let prepare = |setting| sandbox.covey(&["prepare", "texts", "--output=data", "--held-out=0.1", setting]);
+    sandbox.write("texts/new.txt", "one more text");
+    assert_snapshot!(prepare("--tokenizer=tokenizer").complaint(FAILURE), @r"
+    error: data already holds another dataset (made from other inputs or with other options)
+    hint: choose another output folder or delete this one
+    ");
+    assert_snapshot!(prepare("--tokenizer=other-tokenizer").complaint(FAILURE), @r"
+    error: data already holds another dataset (made with another tokenizer)
+    hint: choose another output folder or delete this one
+    ");
+    assert_eq!(sandbox.read("data/manifest.json"), before);
+}
+
+#[test]
+fn an_export_onto_itself() {
+    let sandbox = Sandbox::with(&["hub"]);
+    let before = sandbox.read("hub/model.safetensors");
+    assert_snapshot!(sandbox.covey(&["export", "hub", "--output=hub/../hub"]).complaint(USAGE), @r"
+    error: hub/../hub would be written over itself
+    hint: choose another folder with `--output`
+    ");
+    assert_eq!(sandbox.read("hub/model.safetensors"), before);
+}

@@ -1,0 +1,133 @@
+//! What a run amounts to, and running processes that can be stopped.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::sandbox::{Said, Sandbox};
+
+/// How long a test waits for something that takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Everything that must not depend on how often a run was stopped, by name.
+///
+/// Weights and moments to the bit; of state and metrics all but time, speed and memory.
+pub(crate) fn essence(run: &Path, step: u64) -> BTreeMap<&'static str, Vec<u8>> {
+    let checkpoint = run.join(format!("checkpoints/step-{step:08}"));
+    let read = |name| fs::read(checkpoint.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut state: Value = serde_json::from_slice(&read("state.json")).unwrap();
+    state.as_object_mut().unwrap().remove("elapsed").unwrap();
+    let metrics: String = metrics(run).into_iter().map(|line| timeless(line).to_string() + "\n").collect();
+    BTreeMap::from([
+        ("config", read("config.json")),
+        ("metrics", metrics.into_bytes()),
+        ("moments", read("optimizer.safetensors")),
+        ("state", state.to_string().into_bytes()),
+        ("tokenizer", read("tokenizer.json")),
+        ("weights", read("model.safetensors")),
+    ])
+}
+
+/// Compares two essences part by part, so that a failure names the part and prints no weights.
+pub(crate) fn assert_same(got: &BTreeMap<&str, Vec<u8>>, expected: &BTreeMap<&str, Vec<u8>>) {
+    for (name, bytes) in expected {
+        let shown = |bytes: &[u8]| match *name {
+            "weights" | "moments" => String::new(),
+            _ => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        assert!(got[name] == *bytes, "{name} differ\n{}\nexpected\n{}", shown(&got[name]), shown(bytes));
+    }
+}
+
+/// The whole lines of a run's metrics; none if it has not begun.
+pub(crate) fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The line without what differs from day to day.
+pub(crate) fn timeless(mut line: Value) -> Value {
+    let fields = line.as_object_mut().unwrap();
+    let of_the_day =
+        ["tokens_per_second", "mfu", "elapsed", "memory", "train_seconds", "exchange_seconds", "wait_seconds"];
+    for field in of_the_day {
+        fields.remove(field);
+    }
+    line
+}
+
+/// The step of the newest line of a run's metrics.
+pub(crate) fn last_step(run: &Path) -> u64 {
+    metrics(run).last().map_or(0, |line| line["step"].as_u64().unwrap())
+}
+
+/// A program that is running; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    /// Files that it writes to: a pipe would be full one day.
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Running {
+    pub(crate) fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
+        Self::beside_others(sandbox, "only", sandbox.command(arguments))
+    }
+
+    /// One of several on a desk, each of its own name.
+    pub(crate) fn beside_others(sandbox: &Sandbox, name: &str, mut command: Command) -> Self {
+        let (stdout, stderr) = (sandbox.path(format!("{name}.stdout")), sandbox.path(format!("{name}.stderr")));
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        Self { child: command.spawn().unwrap(), stdout, stderr }
+    }
+
+    /// Waits until `happened` or the program ends.
+    pub(crate) fn wait_until(&mut self, mut happened: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !happened() && self.child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < PATIENCE, "nothing happened");
+            sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Waits until it has said `line` on stderr.
+    pub(crate) fn wait_for_line(&mut self, line: &str) {
+        let stderr = self.stderr.clone();
+        let said = || fs::read_to_string(&stderr).unwrap().lines().any(|said| said == line);
+        self.wait_until(said);
+        assert!(said(), "it never said: {line}");
+    }
+
+    /// Sends the signal called `name`, `INT` and the like. It may come too late.
+    pub(crate) fn signal(&mut self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
+        Command::new("sh").args(["-c", &script]).status().unwrap();
+    }
+
+    /// Ends it as a power cut would; its exit code tells if it had ended before.
+    pub(crate) fn kill(mut self) -> Said {
+        self.child.kill().unwrap();
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Said {
+        let status = self.child.wait().unwrap();
+        let read = |path| fs::read(path).unwrap();
+        Said::new(Output { status, stdout: read(&self.stdout), stderr: read(&self.stderr) })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Either it has ended, or a test has failed and what becomes of its program matters no more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
