@@ -24,7 +24,9 @@ fn main() {
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
-    println!("| peers | measured | fetched | draw ms | compare ms | judge ms | write and read ms | document KB |");
+    println!(
+        "| peers | measured | fetched | draw ms | compare ms | judge ms | write and read ms | document KB |"
+    );
     println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
     for count in [10, 30, 100, 300, 1000] {
         judge_round(count);
@@ -33,12 +35,14 @@ fn main() {
 
 fn judge_round(count: u32) {
     let gauntlet = Gauntlet::new(GauntletConfig::default(), 20);
-    let peers: BTreeSet<PeerId> =
-        (0..count).map(|number| PeerId::from_bytes(*Digest::of(&number.to_le_bytes()).as_bytes())).collect();
+    let peers: BTreeSet<PeerId> = (0..count)
+        .map(|number| PeerId::from_bytes(*Digest::of(&number.to_le_bytes()).as_bytes()))
+        .collect();
     let peer_table = peer_table(gauntlet.config(), &peers);
     let mut inputs = inputs(&peers);
     let (draw, shortlist) = timed(|| gauntlet.shortlist_of(&peer_table, &inputs));
-    let sketches: BTreeMap<PeerId, Sketch> = shortlist.peers().into_iter().map(|peer| (peer, sketch(peer))).collect();
+    let sketches: BTreeMap<PeerId, Sketch> =
+        shortlist.peers().into_iter().map(|peer| (peer, sketch(peer))).collect();
     let (compare, overlaps) = timed(|| gauntlet.overlaps(&sketches, &sketches, |one, _| Some(one)));
     inputs.measured(shortlist.evaluated.iter().map(|peer| (*peer, measurement(*peer))).collect());
     let (judge, outcome) = timed(|| gauntlet.judge(&peer_table, &inputs));
@@ -107,7 +111,9 @@ fn inputs(peers: &BTreeSet<PeerId>) -> Observations {
 /// As many chunks as are compared at most, with places of their own.
 fn sketch(peer: PeerId) -> Sketch {
     let seed = Seed::from_bytes(*peer.as_bytes());
-    let chunk = |number: usize| seed.draw(&number.to_string(), MOVED, CHUNK).into_iter().map(|place| place as u32);
+    let chunk = |number: usize| {
+        seed.draw(&number.to_string(), MOVED, CHUNK).into_iter().map(|place| place as u32)
+    };
     Sketch::new((0..Sketch::CHUNKS).map(|number| chunk(number).collect()).collect())
 }
 

@@ -51,7 +51,8 @@ impl Row {
     fn print(&self) {
         let harm = self.harms.iter().sum::<f64>() / self.harms.len() as f64;
         let worst = self.harms.iter().copied().fold(f64::MIN, f64::max);
-        let last = self.records.iter().map(ContestReport::rounds_until_excluded).max().unwrap_or_default();
+        let last =
+            self.records.iter().map(ContestReport::rounds_until_excluded).max().unwrap_or_default();
         let percent = |share: f64| format!("{:.1}", 100.0 * share);
         println!(
             "| {} | {harm:+.2} | {worst:+.2} | {last} | {} | {} | {} | {} | {} |",
@@ -87,10 +88,18 @@ fn main() -> Result<(), ContestError> {
     let burst: Vec<Attack> = mixture.into_iter().cycle().take(30).collect();
     Row::of("30 newcomers at once", |contest| Contest { burst: burst.clone(), ..contest })?.print();
     let early = Duration::from_secs(60);
-    Row::of("the same at the start", |contest| Contest { burst: burst.clone(), burst_after: early, ..contest })?
-        .print();
+    Row::of("the same at the start", |contest| Contest {
+        burst: burst.clone(),
+        burst_after: early,
+        ..contest
+    })?
+    .print();
     let all = Attack::KINDS.to_vec();
-    Row::of("one of each kind, 49 honest", |contest| Contest { honest: 49, attackers: all.clone(), ..contest })?
-        .print();
+    Row::of("one of each kind, 49 honest", |contest| Contest {
+        honest: 49,
+        attackers: all.clone(),
+        ..contest
+    })?
+    .print();
     Ok(())
 }

@@ -74,7 +74,12 @@ kinds! {
 #[test]
 fn of_a_gang_that_sends_one_delta_at_most_one_counts() {
     let record = play(Attack::Colludes);
-    assert!(record.rounds.iter().all(|round| round.included.intersection(&record.attackers).count() <= 1));
+    assert!(
+        record
+            .rounds
+            .iter()
+            .all(|round| round.included.intersection(&record.attackers).count() <= 1)
+    );
     let (gained, honest) = (record.mean_attacker_share(), record.weakest_honest_share());
     assert!(gained < honest, "the gang gains {gained} a head, an honest peer {honest}");
 }
@@ -117,7 +122,12 @@ fn slow_peers_are_not_punished_beyond_the_rule() {
     let slow = contest.slow_peers();
     for round in &record.rounds {
         let is_rule = |offence| matches!(offence, Offence::Inactive | Offence::Undelivered);
-        assert!(round.penalties.iter().all(|penalty| !slow.contains(&penalty.peer) || is_rule(penalty.offence)));
+        assert!(
+            round
+                .penalties
+                .iter()
+                .all(|penalty| !slow.contains(&penalty.peer) || is_rule(penalty.offence))
+        );
     }
     for peer in slow {
         let included = record.rounds.iter().filter(|round| round.included.contains(&peer)).count();
@@ -128,7 +138,8 @@ fn slow_peers_are_not_punished_beyond_the_rule() {
 
 #[test]
 fn the_same_contest_goes_the_same_way() {
-    let [one, other] =
-        [(); 2].map(|()| Contest { rounds: 8, ..Contest::with(vec![Attack::Noise; 3], 4) }.play().unwrap());
+    let [one, other] = [(); 2].map(|()| {
+        Contest { rounds: 8, ..Contest::with(vec![Attack::Noise; 3], 4) }.play().unwrap()
+    });
     assert_eq!(one, other);
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use covey_comms::bucket::decorators::{
-    Budgeted, ByteBudget, FaultRates, Faulty, RateLimit, RateLimited, RateLimiter, Retry, RetryPolicy,
+    Budgeted, ByteBudget, FaultRates, Faulty, RateLimit, RateLimited, RateLimiter, Retry,
+    RetryPolicy,
 };
 use covey_comms::bucket::stores::{MemoryBucket, ObjectStoreBucket};
 use covey_comms::bucket::{
@@ -81,7 +82,11 @@ fn wrapped_memory_keeps_the_contract_on_bad_days() {
         let faulty = Faulty::new(memory(&clock), shared.clone(), rates, seed);
         let cap = RateLimit { up: NonZeroU64::new(1000), down: NonZeroU64::new(1000) };
         let budget = Budgeted::new(RateLimited::new(faulty, shared.clone(), cap), u64::MAX);
-        let policy = RetryPolicy { try_limit: SECOND * 2000, deadline: SECOND * 20_000, ..RetryPolicy::default() };
+        let policy = RetryPolicy {
+            try_limit: SECOND * 2000,
+            deadline: SECOND * 20_000,
+            ..RetryPolicy::default()
+        };
         let bucket = Retry::new(budget, shared, policy, seed);
         let outcome = clock.run(check_conformance(&bucket)).unwrap();
         assert!(outcome.is_ok(), "seed {seed}: {outcome:?}");
@@ -95,8 +100,9 @@ fn a_lost_acknowledgement_does_no_harm() {
     let rates = FaultRates { lost_acknowledgements: 0.5, ..FaultRates::default() };
     let faulty = Faulty::new(memory(&clock), shared.clone(), rates, 3);
     let bucket = Retry::new(faulty, shared, RetryPolicy::default(), 3);
-    let puts: Vec<_> =
-        (0..40).map(|round| clock.run(bucket.put_new(&key(round), body(b"x"))).unwrap().unwrap()).collect();
+    let puts: Vec<_> = (0..40)
+        .map(|round| clock.run(bucket.put_new(&key(round), body(b"x"))).unwrap().unwrap())
+        .collect();
     assert!(puts.contains(&Put::Created) && puts.contains(&Put::Unchanged), "{puts:?}");
     assert!(!puts.contains(&Put::Occupied), "{puts:?}");
 }
@@ -107,7 +113,8 @@ fn a_store_that_stays_away_is_given_up_by_the_deadline() {
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let rates = FaultRates { errors: 1.0, ..FaultRates::default() };
     let policy = RetryPolicy { deadline: SECOND * 60, ..RetryPolicy::default() };
-    let bucket = Retry::new(Faulty::new(memory(&clock), shared.clone(), rates, 1), shared, policy, 1);
+    let bucket =
+        Retry::new(Faulty::new(memory(&clock), shared.clone(), rates, 1), shared, policy, 1);
     let error = clock.run(bucket.get(&key(1), 10)).unwrap().unwrap_err();
     let BucketError::GaveUp { attempts, elapsed, .. } = error else { panic!("{error}") };
     assert!((8..60).contains(&attempts), "{attempts} tries");
@@ -120,7 +127,8 @@ fn a_stalled_try_is_cut_off() {
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let rates = FaultRates { stalls: 1.0, stall: SECOND * 1000, ..FaultRates::default() };
     let policy = RetryPolicy { try_limit: SECOND, deadline: SECOND * 10, ..RetryPolicy::default() };
-    let bucket = Retry::new(Faulty::new(memory(&clock), shared.clone(), rates, 1), shared, policy, 1);
+    let bucket =
+        Retry::new(Faulty::new(memory(&clock), shared.clone(), rates, 1), shared, policy, 1);
     let error = clock.run(bucket.list(&Prefix::Peers, None)).unwrap().unwrap_err();
     let BucketError::GaveUp { source, .. } = error else { panic!("{error}") };
     assert!(matches!(*source, BucketError::TimedOut { .. }), "{source}");
@@ -143,7 +151,10 @@ fn the_average_stays_below_the_cap() {
     let bucket = RateLimited::new(memory(&clock), Arc::new(clock.clone()), cap);
     let transfers = async {
         let keys = [0, 1, 2, 3].map(key);
-        futures_util::future::join_all(keys.iter().map(|key| bucket.put_new(key, Bytes::from(vec![7; 100])))).await;
+        futures_util::future::join_all(
+            keys.iter().map(|key| bucket.put_new(key, Bytes::from(vec![7; 100]))),
+        )
+        .await;
         let between = clock.now();
         let first = key(0);
         futures_util::future::join_all((0..4).map(|_| bucket.get(&first, 100))).await;
@@ -158,7 +169,8 @@ fn the_average_stays_below_the_cap() {
 fn buckets_on_one_line_share_its_cap() {
     let clock = VirtualClock::default();
     let line = RateLimiter::new(RateLimit { up: NonZeroU64::new(100), down: None });
-    let buckets = [0, 1, 2].map(|_| RateLimited::on(memory(&clock), Arc::new(clock.clone()), line.clone()));
+    let buckets =
+        [0, 1, 2].map(|_| RateLimited::on(memory(&clock), Arc::new(clock.clone()), line.clone()));
     let first = key(0);
     let puts = buckets.iter().map(|bucket| bucket.put_new(&first, Bytes::from(vec![7; 100])));
     clock.run(futures_util::future::join_all(puts)).unwrap();
@@ -174,14 +186,19 @@ fn buckets_with_one_purse_share_its_budget() {
     assert_eq!(put.unwrap(), Put::Created);
     assert_eq!((one.left(), other.left()), (5, 5));
     let error = clock.run(other.put_new(&key(0), Bytes::from(vec![7; 6]))).unwrap().unwrap_err();
-    assert!(matches!(error, BucketError::BudgetSpent { needed: 6, left: 5, budget: 25, .. }), "{error}");
+    assert!(
+        matches!(error, BucketError::BudgetSpent { needed: 6, left: 5, budget: 25, .. }),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_budget_is_never_exceeded() {
     let clock = VirtualClock::default();
     let bucket = Budgeted::new(memory(&clock), 25);
-    let put = |round, length| clock.run(bucket.put_new(&key(round), Bytes::from(vec![7; length]))).unwrap();
+    let put = |round, length| {
+        clock.run(bucket.put_new(&key(round), Bytes::from(vec![7; length]))).unwrap()
+    };
     let get = |round, limit| clock.run(bucket.get(&key(round), limit)).unwrap();
     assert_eq!(put(0, 10).unwrap(), Put::Created);
     assert_eq!(get(0, 100).unwrap().len(), 10);
@@ -189,7 +206,10 @@ fn a_budget_is_never_exceeded() {
     for error in [put(1, 6).unwrap_err(), get(0, 100).unwrap_err()] {
         assert!(matches!(error, BucketError::BudgetSpent { left: 5, budget: 25, .. }), "{error}");
     }
-    assert!(matches!(get(0, 3).unwrap_err(), BucketError::TooLarge { announced: 10, limit: 3, .. }));
+    assert!(matches!(
+        get(0, 3).unwrap_err(),
+        BucketError::TooLarge { announced: 10, limit: 3, .. }
+    ));
     assert!(matches!(get(9, 100).unwrap_err(), BucketError::NotFound { .. }));
     assert_eq!(bucket.left(), 5, "what failed cost nothing");
     assert_eq!(put(2, 5).unwrap(), Put::Created);
@@ -203,7 +223,9 @@ fn the_same_seed_brings_the_same_faults_in_any_order() {
         let bucket = Faulty::new(memory(&clock), Arc::new(clock.clone()), rates, seed);
         let mut outcomes: Vec<_> = rounds
             .iter()
-            .map(|round| (*round, clock.run(bucket.put_new(&key(*round), body(b"x"))).unwrap().is_ok()))
+            .map(|round| {
+                (*round, clock.run(bucket.put_new(&key(*round), body(b"x"))).unwrap().is_ok())
+            })
             .collect();
         outcomes.sort();
         outcomes
@@ -244,7 +266,10 @@ fn a_probe_leaves_nothing_behind() {
 fn stores_that_overwrite_or_refuse_are_found_out() {
     let clock = VirtualClock::default();
     let lying = Pretending { inner: memory(&clock), is_read_only: false };
-    assert_eq!(clock.run(probe(&lying, Digest::of(b"nonce"))).unwrap().unwrap().creation, Creation::Overwrites);
+    assert_eq!(
+        clock.run(probe(&lying, Digest::of(b"nonce"))).unwrap().unwrap().creation,
+        Creation::Overwrites
+    );
     let closed = Pretending { inner: memory(&clock), is_read_only: true };
     let expected = Probe { creation: Creation::ReadOnly, store_time: None };
     assert_eq!(clock.run(probe(&closed, Digest::of(b"nonce"))).unwrap().unwrap(), expected);
@@ -257,7 +282,8 @@ fn clocks_that_are_far_apart_are_refused_whichever_is_ahead() {
         assert!(skew(ours, store).is_ok());
     }
     let far = noon + MAX_SKEW + SECOND;
-    for (ours, store, word) in [(far, noon, "our clock is fast"), (noon, far, "our clock is slow")] {
+    for (ours, store, word) in [(far, noon, "our clock is fast"), (noon, far, "our clock is slow")]
+    {
         let error = skew(ours, store).unwrap_err();
         assert_eq!(error.to_string(), "our clock and the store's are 301 s apart, limit is 300 s");
         assert!(error.hint().unwrap().contains(word), "{error:?}");

@@ -27,7 +27,8 @@ struct Match {
 /// The files in the project's own folder, and in `openskill` of the one that the environment names.
 fn files() -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/openskill");
-    let named = std::env::var_os("COVEY_REFERENCE").map(|folder| Path::new(&folder).join("openskill"));
+    let named =
+        std::env::var_os("COVEY_REFERENCE").map(|folder| Path::new(&folder).join("openskill"));
     let files = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = [own].into_iter().chain(named).flat_map(files).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -51,8 +52,13 @@ fn ratings_are_those_of_openskill() {
                 ratings[*player] = rating;
             }
             for (rating, expected) in ratings.iter().zip(after) {
-                for (got, expected) in [rating.mu, rating.sigma, rating.ordinal()].iter().zip(expected) {
-                    assert!((got - expected).abs() <= 5e-10, "match {number}: {got} and {expected}");
+                for (got, expected) in
+                    [rating.mu, rating.sigma, rating.ordinal()].iter().zip(expected)
+                {
+                    assert!(
+                        (got - expected).abs() <= 5e-10,
+                        "match {number}: {got} and {expected}"
+                    );
                 }
             }
         }

@@ -24,7 +24,8 @@ use futures_util::future::{join_all, try_join_all};
 
 /// The part of the bucket for one test: they run at the same time.
 fn location(test: &str) -> Location {
-    let mut location = std::env::var("COVEY_TEST_S3").expect("COVEY_TEST_S3 names a bucket").parse().unwrap();
+    let mut location =
+        std::env::var("COVEY_TEST_S3").expect("COVEY_TEST_S3 names a bucket").parse().unwrap();
     let Location::S3 { prefix, .. } = &mut location else { panic!("not S3") };
     *prefix = format!("{prefix}/{test}");
     location
@@ -36,14 +37,25 @@ fn access() -> Access {
 
 fn bucket(test: &str) -> Arc<dyn Bucket> {
     let clock = Arc::new(SystemClock);
-    Arc::new(Retry::new(open(&location(test), &access(), clock.clone()).unwrap(), clock, RetryPolicy::default(), 1))
+    Arc::new(Retry::new(
+        open(&location(test), &access(), clock.clone()).unwrap(),
+        clock,
+        RetryPolicy::default(),
+        1,
+    ))
 }
 
 /// The same part of the bucket for somebody with other keys, or another bucket of that server.
 fn other(test: &str, name: Option<&str>, keys: Option<(String, Secret)>) -> ObjectStoreBucket {
-    let Location::S3 { bucket, prefix, endpoint, region } = location(test) else { panic!("not S3") };
-    ObjectStoreBucket::s3(name.unwrap_or(&bucket), &prefix, &Access { endpoint, region, keys, ..Access::default() })
-        .unwrap()
+    let Location::S3 { bucket, prefix, endpoint, region } = location(test) else {
+        panic!("not S3")
+    };
+    ObjectStoreBucket::s3(
+        name.unwrap_or(&bucket),
+        &prefix,
+        &Access { endpoint, region, keys, ..Access::default() },
+    )
+    .unwrap()
 }
 
 /// Whether the server knows one client from another.
@@ -93,7 +105,10 @@ fn large_objects_arrive_whole() {
         let (bucket, key) = (bucket("large"), Key::Delta(Round(1), PeerId::from_bytes([1; 32])));
         let body: Bytes = (0..24_000_000).map(|index| (index % 251) as u8).collect();
         assert!(bucket.put_new(&key, body.clone()).await.unwrap().is_stored());
-        assert!(bucket.get(&key, body.len() as u64).await.unwrap() == body, "other bytes came back");
+        assert!(
+            bucket.get(&key, body.len() as u64).await.unwrap() == body,
+            "other bytes came back"
+        );
         let rejection = bucket.get(&key, body.len() as u64 - 1).await;
         assert!(matches!(rejection, Err(BucketError::TooLarge { .. })), "{rejection:?}");
         bucket.delete(&key).await.unwrap();
@@ -105,9 +120,11 @@ fn large_objects_arrive_whole() {
 fn long_listings_are_complete() {
     on_runtime(async {
         let bucket = bucket("listings");
-        let keys: Vec<_> = (0..1100).map(|round| Key::CheckpointDescription(Round(round))).collect();
+        let keys: Vec<_> =
+            (0..1100).map(|round| Key::CheckpointDescription(Round(round))).collect();
         for some in keys.chunks(50) {
-            let puts = try_join_all(some.iter().map(|key| bucket.put_new(key, Bytes::from_static(b"x"))));
+            let puts =
+                try_join_all(some.iter().map(|key| bucket.put_new(key, Bytes::from_static(b"x"))));
             assert!(puts.await.unwrap().into_iter().all(Put::is_stored));
         }
         let listed = bucket.list(&Prefix::Checkpoints, Some(&keys[99])).await.unwrap();
@@ -157,11 +174,15 @@ fn a_public_bucket_is_read_without_keys() {
         return;
     }
     on_runtime(async {
-        let (owned, public, key) = (bucket("public"), other("public", None, None), Key::Manifest(Round(42)));
+        let (owned, public, key) =
+            (bucket("public"), other("public", None, None), Key::Manifest(Round(42)));
         assert!(owned.put_new(&key, Bytes::from_static(b"open")).await.unwrap().is_stored());
         assert_eq!(public.get(&key, 10).await.unwrap(), "open");
         assert_eq!(public.list(&Prefix::Rounds, None).await.unwrap().len(), 1);
-        assert_eq!(probe(&public, Digest::of(b"public")).await.unwrap().creation, Creation::ReadOnly);
+        assert_eq!(
+            probe(&public, Digest::of(b"public")).await.unwrap().creation,
+            Creation::ReadOnly
+        );
         owned.delete(&key).await.unwrap();
     });
 }
@@ -175,7 +196,12 @@ fn a_server_keeps_the_ledger() {
         let validators = [1, 2, 3].map(|secret| identity(secret).peer()).into();
         let genesis = Genesis::new(RunId::of(b"a run on a server"), validators, 2).unwrap();
         let party = |secret: u8| {
-            let log = BucketLog::new(bucket("ledger"), genesis.clone(), Arc::new(SystemClock), secret.into());
+            let log = BucketLog::new(
+                bucket("ledger"),
+                genesis.clone(),
+                Arc::new(SystemClock),
+                secret.into(),
+            );
             LedgerParty { identity: identity(secret), ledger: Arc::new(log) }
         };
         let (validators, unknown) = ([1, 2, 3].map(party), [10, 11, 12].map(party));

@@ -15,7 +15,8 @@ fn a_calm_run_learns() {
 
 /// Several threads, each with its share of the seeds.
 fn storms(seeds: std::ops::Range<u64>) {
-    let num_threads = std::thread::available_parallelism().map_or(2, |threads| threads.get() as u64);
+    let num_threads =
+        std::thread::available_parallelism().map_or(2, |threads| threads.get() as u64);
     std::thread::scope(|scope| {
         for first in 0..num_threads {
             let seeds = seeds.clone().skip(first as usize).step_by(num_threads as usize);
@@ -27,7 +28,11 @@ fn storms(seeds: std::ops::Range<u64>) {
 fn play_storm(seed: u64) {
     let report = run(&Scenario::stormy(seed)).unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(report.rounds, 20, "seed {seed}");
-    assert!(report.distance < 2.0, "seed {seed}: nothing was learned, distance {}", report.distance);
+    assert!(
+        report.distance < 2.0,
+        "seed {seed}: nothing was learned, distance {}",
+        report.distance
+    );
 }
 
 #[test]
@@ -38,8 +43,15 @@ fn everybody_holds_the_same_weights_through_200_storms() {
 #[test]
 fn thirty_peers_come_through_while_all_that_can_be_removed_is() {
     let storm = Scenario::stormy(1);
-    let rules = RoundParams { max_included: 8, min_peers: 2, patience: 2, keep_checkpoints: 1, ..storm.rules };
-    let scenario = Scenario { peers: 30, rounds: 40, time_limit: storm.time_limit * 3, rules, ..storm };
+    let rules = RoundParams {
+        max_included: 8,
+        min_peers: 2,
+        patience: 2,
+        keep_checkpoints: 1,
+        ..storm.rules
+    };
+    let scenario =
+        Scenario { peers: 30, rounds: 40, time_limit: storm.time_limit * 3, rules, ..storm };
     let report = run(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(report.rounds, 40);
     assert!(report.crashes > 100, "{}", report.crashes);
@@ -68,19 +80,27 @@ fn a_peer_that_applies_wrongly_is_caught() {
     let sabotage = vec![InjectedFailure::ForgetsADelta { peer: 2, from: Round(4) }];
     let scenario = Scenario { sabotage, ..Scenario::calm(4, 8, 3) };
     let failure = run(&scenario).unwrap_err();
-    let FailureKind::Diverged { round, first, second, .. } = *failure.problem else { panic!("{failure}") };
+    let FailureKind::Diverged { round, first, second, .. } = *failure.problem else {
+        panic!("{failure}")
+    };
     assert_eq!(round, Round(5));
     assert!(first == Actor::Peer(2) || second == Actor::Peer(2));
     let printed = run(&scenario).unwrap_err().to_string();
     assert_eq!(printed, failure.to_string(), "a failure replays");
-    assert!(printed.contains("seed 3") && printed.contains("ForgetsADelta") && printed.contains("peer 2 applies"));
+    assert!(
+        printed.contains("seed 3")
+            && printed.contains("ForgetsADelta")
+            && printed.contains("peer 2 applies")
+    );
 }
 
 #[test]
 fn a_silent_and_a_lying_validator_stop_nobody() {
     let silent = InjectedFailure::SilentValidator { validator: 0 };
     let lying = InjectedFailure::LyingValidator { validator: 1 };
-    for (validators, sabotage) in [((3, 2), vec![silent]), ((3, 2), vec![lying]), ((5, 3), vec![silent, lying])] {
+    for (validators, sabotage) in
+        [((3, 2), vec![silent]), ((3, 2), vec![lying]), ((5, 3), vec![silent, lying])]
+    {
         let scenario = Scenario { validators, sabotage, ..Scenario::calm(6, 12, 5) };
         let report = run(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(report.rounds, 12);

@@ -311,20 +311,27 @@ impl DataError {
 
     fn dataset_hint(&self) -> Option<String> {
         match self {
-            Self::ManifestMissing { .. } => {
-                Some("run `prepare` into this folder; an interrupted one continues where it stopped".into())
+            Self::ManifestMissing { .. } => Some(
+                "run `prepare` into this folder; an interrupted one continues where it stopped"
+                    .into(),
+            ),
+            Self::ManifestVersion { .. } | Self::ManifestInvalid { .. } => {
+                Some("prepare the dataset again".into())
             }
-            Self::ManifestVersion { .. } | Self::ManifestInvalid { .. } => Some("prepare the dataset again".into()),
             Self::ShardMissing { .. }
             | Self::ShardLength { .. }
             | Self::ShardInvalid { .. }
-            | Self::DigestMismatch { .. } => {
-                Some("copy the file again from its origin, or delete the folder and prepare it again".into())
+            | Self::DigestMismatch { .. } => Some(
+                "copy the file again from its origin, or delete the folder and prepare it again"
+                    .into(),
+            ),
+            Self::SequenceTooLong { longest, .. } => Some(format!(
+                "use sequences of at most {} tokens, or more text",
+                longest.saturating_sub(1)
+            )),
+            Self::CursorMismatch { .. } => {
+                Some("resume with the same data, or start a new run".into())
             }
-            Self::SequenceTooLong { longest, .. } => {
-                Some(format!("use sequences of at most {} tokens, or more text", longest.saturating_sub(1)))
-            }
-            Self::CursorMismatch { .. } => Some("resume with the same data, or start a new run".into()),
             _ => None,
         }
     }
@@ -340,9 +347,9 @@ impl DataError {
     /// Names the path of a failed write and tells a full disk from the rest.
     pub(crate) fn write(path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::DiskFull { path: path.into() }
-            }
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull { path: path.into() },
             _ => Self::Write { path: path.into(), source },
         }
     }

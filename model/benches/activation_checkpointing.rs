@@ -61,8 +61,10 @@ fn weights(config: &ModelConfig, device: &Device) -> Weights {
 fn steps(criterion: &mut Criterion) {
     let device = Device::flex();
     let config = preset("tiny").expect("the preset is there");
-    let tokens: Vec<u32> = (0..SEQUENCES * (LENGTH + 1)).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
-    let batch = TokenBatch::new(&tokens, SEQUENCES, &config).expect("the tokens are in the vocabulary");
+    let tokens: Vec<u32> =
+        (0..SEQUENCES * (LENGTH + 1)).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
+    let batch =
+        TokenBatch::new(&tokens, SEQUENCES, &config).expect("the tokens are in the vocabulary");
     let scale = 1.0 / batch.num_targets() as f64;
     let mut group = criterion.benchmark_group("step of tiny");
     group.sample_size(20).throughput(Throughput::Elements(batch.num_targets() as u64));
@@ -80,11 +82,16 @@ fn steps(criterion: &mut Criterion) {
         ("every", ActivationCheckpointing::Every(1)),
     ];
     for (name, activation_checkpointing) in choices {
-        let forward_backward =
-            ForwardBackward::new(vec![Decoder::new(config.clone(), &device)], activation_checkpointing);
+        let forward_backward = ForwardBackward::new(
+            vec![Decoder::new(config.clone(), &device)],
+            activation_checkpointing,
+        );
         let gradients = decoder.zeros().iter().cloned().collect();
-        let mut weight_source =
-            Whole { weights: whole.iter().cloned().collect(), gradients, num_layers: config.num_layers };
+        let mut weight_source = Whole {
+            weights: whole.iter().cloned().collect(),
+            gradients,
+            num_layers: config.num_layers,
+        };
         group.bench_function(name, |bencher| {
             bencher.iter(|| forward_backward.loss_backward(&mut weight_source, &batches, scale));
         });

@@ -5,7 +5,9 @@ use covey_model::config::{ModelConfig, Rope, RopeTable};
 use covey_model::init::Initializer;
 use covey_model::kernels::burn::BurnKernels;
 use covey_model::kernels::cpu::CpuKernels;
-use covey_model::kernels::{Backward, BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets};
+use covey_model::kernels::{
+    Backward, BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets,
+};
 use covey_model::network::{Decoder, Weights};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -46,7 +48,8 @@ impl Setting {
             let length = values.len();
             Tensor::<1>::from_data(TensorData::new(values, [length]), device)
         };
-        let input = (0..BATCH.rows() * config.hidden_size).map(|i| (i as f32 * 0.7).sin()).collect();
+        let input =
+            (0..BATCH.rows() * config.hidden_size).map(|i| (i as f32 * 0.7).sin()).collect();
         Self {
             rope: RopeTable::new(&config),
             weights: config.parameters().map(|spec| flat(initializer.tensor(spec))),
@@ -59,7 +62,8 @@ impl Setting {
 
     fn attention(&mut self, kernels: &dyn Kernels) {
         let context = BlockContext { config: &self.config, rope: &self.rope, batch: BATCH };
-        let (weights, into) = (&self.weights.blocks[0].attention, &mut self.gradients.blocks[0].attention);
+        let (weights, into) =
+            (&self.weights.blocks[0].attention, &mut self.gradients.blocks[0].attention);
         let (output, saved) = kernels.attention(context, weights, &self.input);
         let start = Backward { weights, input: self.input.clone(), saved, gradient: output };
         let gradient = kernels.attention_backward(context, start, into);
@@ -82,7 +86,8 @@ impl Setting {
         let targets = Targets { tokens: &self.targets, scale: 1e-3 };
         let projection = self.gradients.head.as_mut().expect("the benchmark's head is its own");
         let gradients = HeadGradients { norm: &mut self.gradients.norm, projection };
-        let (_, gradient) = kernels.loss_backward(context, weights, self.input.clone(), targets, gradients);
+        let (_, gradient) =
+            kernels.loss_backward(context, weights, self.input.clone(), targets, gradients);
         kernels.recycle(gradient);
     }
 }
@@ -95,14 +100,19 @@ fn half_blocks(criterion: &mut Criterion) {
     let fast = CpuKernels::new(device.clone());
     let composed = BurnKernels::new(device.clone());
     let both: [(&str, &dyn Kernels); 2] = [("fast", &fast), ("composed", &composed)];
-    let parts: [(&str, HalfBlock); 3] =
-        [("attention", Setting::attention), ("feed-forward", Setting::mlp), ("head", Setting::head)];
+    let parts: [(&str, HalfBlock); 3] = [
+        ("attention", Setting::attention),
+        ("feed-forward", Setting::mlp),
+        ("head", Setting::head),
+    ];
     for (name, run) in parts {
         let mut group = criterion.benchmark_group(name);
         group.sample_size(10).throughput(Throughput::Elements(BATCH.rows() as u64));
         for (kernels_name, kernels) in both {
             let mut setting = Setting::new(&device);
-            group.bench_function(kernels_name, |bencher| bencher.iter(|| run(&mut setting, kernels)));
+            group.bench_function(kernels_name, |bencher| {
+                bencher.iter(|| run(&mut setting, kernels))
+            });
         }
         group.finish();
     }

@@ -174,7 +174,9 @@ impl HubError {
                 "a model folder holds `config.json` and `model.safetensors`, or shards with `model.safetensors.index.json`"
             }
             Self::Io { action: "read", .. } => return None,
-            Self::Io { .. } => "check free space and permissions, then try again; nothing was left that looks whole",
+            Self::Io { .. } => {
+                "check free space and permissions, then try again; nothing was left that looks whole"
+            }
             Self::Json { .. } => "compare the file with its original",
             Self::Unsupported { hint, .. } => hint.as_str(),
             Self::Config { .. } => "correct the field, or fetch the original file again",
@@ -232,10 +234,13 @@ impl BatchError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Ragged { .. } => None,
-            Self::TooLong { .. } => Some("use a shorter sequence length, or a model with more positions".into()),
-            Self::UnknownToken { .. } => {
-                Some("the text was tokenized for another model: prepare it with this model's tokenizer".into())
+            Self::TooLong { .. } => {
+                Some("use a shorter sequence length, or a model with more positions".into())
             }
+            Self::UnknownToken { .. } => Some(
+                "the text was tokenized for another model: prepare it with this model's tokenizer"
+                    .into(),
+            ),
         }
     }
 }

@@ -64,7 +64,13 @@ struct InMemory {
 impl InMemory {
     fn new(decoder: &Decoder, members: usize) -> Self {
         let weights = weights(decoder.config(), decoder.device());
-        Self { weights, gradients: decoder.zeros(), members, precision: Precision::Fp32, calls: Vec::new() }
+        Self {
+            weights,
+            gradients: decoder.zeros(),
+            members,
+            precision: Precision::Fp32,
+            calls: Vec::new(),
+        }
     }
 }
 
@@ -87,13 +93,16 @@ impl WeightSource for InMemory {
     fn gather(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>> {
         self.calls.push(Call::Gather(unit));
         let dtype = self.precision.dtype();
-        let list: Vec<_> =
-            of_unit(&mut self.weights, unit).into_iter().map(|tensor| tensor.clone().cast(dtype)).collect();
+        let list: Vec<_> = of_unit(&mut self.weights, unit)
+            .into_iter()
+            .map(|tensor| tensor.clone().cast(dtype))
+            .collect();
         vec![list; self.members]
     }
 
     fn gradients(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>> {
-        let mut list: Vec<_> = of_unit(&mut self.gradients, unit).into_iter().map(Tensor::extract).collect();
+        let mut list: Vec<_> =
+            of_unit(&mut self.gradients, unit).into_iter().map(Tensor::extract).collect();
         let zeros = |list: &[Tensor<1>]| list.iter().map(Tensor::zeros_like).collect::<Vec<_>>();
         let of_others: Vec<_> = (1..self.members).map(|_| zeros(&list)).collect();
         std::iter::once(std::mem::take(&mut list)).chain(of_others).collect()
@@ -102,7 +111,9 @@ impl WeightSource for InMemory {
     fn reduce(&mut self, unit: Unit, gradients: Vec<Vec<Tensor<1>>>) {
         self.calls.push(Call::Reduce(unit));
         assert_eq!(gradients.len(), self.members);
-        let add = |sums: Vec<Tensor<1>>, list: Vec<Tensor<1>>| sums.into_iter().zip(list).map(|(a, b)| a + b).collect();
+        let add = |sums: Vec<Tensor<1>>, list: Vec<Tensor<1>>| {
+            sums.into_iter().zip(list).map(|(a, b)| a + b).collect()
+        };
         let sums = gradients.into_iter().reduce(add).unwrap();
         for (place, sum) in of_unit(&mut self.gradients, unit).into_iter().zip(sums) {
             *place = sum;
@@ -122,7 +133,10 @@ fn all_values(weights: &Weights) -> Vec<Vec<f32>> {
 fn whole(decoder: &Decoder, batches: &[TokenBatch], scale: f64) -> (f64, Vec<Vec<f32>>) {
     let weights = weights(decoder.config(), decoder.device());
     let mut gradients = decoder.zeros();
-    let loss = batches.iter().map(|batch| decoder.loss_backward(&weights, batch, scale, &mut gradients)).sum();
+    let loss = batches
+        .iter()
+        .map(|batch| decoder.loss_backward(&weights, batch, scale, &mut gradients))
+        .sum();
     (loss, all_values(&gradients))
 }
 
@@ -138,8 +152,11 @@ fn forward_backward(
 /// How a decoder is made.
 type Build = fn(ModelConfig, &Device) -> Decoder;
 
-const RECOMPUTE: [ActivationCheckpointing; 3] =
-    [ActivationCheckpointing::None, ActivationCheckpointing::Every(1), ActivationCheckpointing::Every(2)];
+const RECOMPUTE: [ActivationCheckpointing; 3] = [
+    ActivationCheckpointing::None,
+    ActivationCheckpointing::Every(1),
+    ActivationCheckpointing::Every(2),
+];
 
 #[test]
 fn members_add_up_to_the_whole_network() {
@@ -167,7 +184,8 @@ fn members_add_up_to_the_whole_network() {
             );
             for (got, expected) in all_values(&weight_source.gradients).iter().zip(&gradients) {
                 let largest = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
-                let close = |(got, expected): (&f32, &f32)| (got - expected).abs() <= 1e-5 * largest;
+                let close =
+                    |(got, expected): (&f32, &f32)| (got - expected).abs() <= 1e-5 * largest;
                 assert!(
                     got.iter().zip(expected).all(close),
                     "tied {tied}, {members} members, {activation_checkpointing:?}"
@@ -187,8 +205,9 @@ fn one_member_with_one_micro_batch_at_a_time_has_the_bits_of_the_whole_network()
         for activation_checkpointing in RECOMPUTE {
             let forward_backward = forward_backward(&config, 1, activation_checkpointing);
             let mut weight_source = InMemory::new(&decoder, 1);
-            let mut one =
-                |batch: &TokenBatch| forward_backward.loss_backward(&mut weight_source, &[vec![batch.clone()]], 1e-2);
+            let mut one = |batch: &TokenBatch| {
+                forward_backward.loss_backward(&mut weight_source, &[vec![batch.clone()]], 1e-2)
+            };
             let loss = batches.iter().map(&mut one).sum();
             assert!(
                 (loss, all_values(&weight_source.gradients)) == expected,
@@ -212,11 +231,16 @@ fn recomputation_changes_no_bits() {
         );
         (loss, all_values(&weight_source.gradients))
     };
-    let kernels: [(Build, Precision); 3] =
-        [(Decoder::new, Precision::Fp32), (Decoder::composed, Precision::Fp32), (Decoder::composed, Precision::Bf16)];
+    let kernels: [(Build, Precision); 3] = [
+        (Decoder::new, Precision::Fp32),
+        (Decoder::composed, Precision::Fp32),
+        (Decoder::composed, Precision::Bf16),
+    ];
     for (build, precision) in kernels {
         let kept = run(build(config.clone(), &device), precision, ActivationCheckpointing::None);
-        for activation_checkpointing in [ActivationCheckpointing::Every(1), ActivationCheckpointing::Every(2)] {
+        for activation_checkpointing in
+            [ActivationCheckpointing::Every(1), ActivationCheckpointing::Every(2)]
+        {
             assert!(
                 run(build(config.clone(), &device), precision, activation_checkpointing) == kept,
                 "{precision:?}, {activation_checkpointing:?}"
@@ -229,7 +253,8 @@ fn recomputation_changes_no_bits() {
 fn gradients_of_a_pass_in_bf16_are_sums_in_fp32() {
     let config = config(true);
     let decoder = |_| Decoder::with_precision(config.clone(), &Device::flex(), Precision::Bf16);
-    let forward_backward = ForwardBackward::new((0..2).map(decoder).collect(), ActivationCheckpointing::Every(2));
+    let forward_backward =
+        ForwardBackward::new((0..2).map(decoder).collect(), ActivationCheckpointing::Every(2));
     let whole = Decoder::new(config.clone(), &Device::flex());
     let batches = batches(&config, 4);
     let (loss, gradients) = self::whole(&whole, &batches, 1e-2);
@@ -239,10 +264,16 @@ fn gradients_of_a_pass_in_bf16_are_sums_in_fp32() {
     assert!((got / loss - 1.0).abs() <= 1e-2, "{got} and {loss}");
     for (got, expected) in weight_source.gradients.iter().zip(&gradients) {
         assert_eq!(got.dtype(), Precision::Fp32.dtype().into());
-        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
-        let difference = square(&mut values(got).iter().zip(expected).map(|(got, expected)| got - expected));
+        let square = |values: &mut dyn Iterator<Item = f32>| {
+            values.map(|value| f64::from(value).powi(2)).sum::<f64>()
+        };
+        let difference =
+            square(&mut values(got).iter().zip(expected).map(|(got, expected)| got - expected));
         // A vector within 5 % of another in length and direction has a cosine above 0.998.
-        assert!(difference <= 0.05f64.powi(2) * square(&mut expected.iter().copied()), "{difference}");
+        assert!(
+            difference <= 0.05f64.powi(2) * square(&mut expected.iter().copied()),
+            "{difference}"
+        );
     }
 }
 
@@ -254,7 +285,8 @@ fn the_loss_alone_is_that_of_the_whole_network() {
         let mut weight_source = InMemory::new(&decoder, 3);
         let all = batches(&config, 3);
         let shares = vec![all[..1].to_vec(), Vec::new(), all[1..].to_vec()];
-        let losses = forward_backward(&config, 3, ActivationCheckpointing::None).loss(&mut weight_source, &shares);
+        let losses = forward_backward(&config, 3, ActivationCheckpointing::None)
+            .loss(&mut weight_source, &shares);
         let expected = |batches: &[TokenBatch]| -> f64 {
             batches.iter().map(|batch| decoder.loss(&weight_source.weights, batch)).sum()
         };
@@ -271,12 +303,29 @@ fn units_are_announced_gathered_once_per_direction_and_reduced() {
     let decoder = Decoder::new(config.clone(), &Device::flex());
     let mut weight_source = InMemory::new(&decoder, 2);
     let shares = [batches(&config, 2), batches(&config, 1)];
-    forward_backward(&config, 2, ActivationCheckpointing::Every(1)).loss_backward(&mut weight_source, &shares, 1.0);
-    let forward = [Gather(Embedding), Prefetch(Block(0)), Gather(Block(0)), Prefetch(Block(1)), Gather(Block(1))];
+    forward_backward(&config, 2, ActivationCheckpointing::Every(1)).loss_backward(
+        &mut weight_source,
+        &shares,
+        1.0,
+    );
+    let forward = [
+        Gather(Embedding),
+        Prefetch(Block(0)),
+        Gather(Block(0)),
+        Prefetch(Block(1)),
+        Gather(Block(1)),
+    ];
     let last = [Prefetch(Block(2)), Gather(Block(2)), Prefetch(Head), Prefetch(Embedding)];
     let head = [Gather(Head), Gather(Embedding), Reduce(Head), Reduce(Embedding)];
-    let backward = [Prefetch(Block(1)), Reduce(Block(2)), Gather(Block(1)), Prefetch(Block(0)), Reduce(Block(1))];
+    let backward = [
+        Prefetch(Block(1)),
+        Reduce(Block(2)),
+        Gather(Block(1)),
+        Prefetch(Block(0)),
+        Reduce(Block(1)),
+    ];
     let first = [Gather(Block(0)), Reduce(Block(0)), Reduce(Embedding)];
-    let expected: Vec<Call> = forward.into_iter().chain(last).chain(head).chain(backward).chain(first).collect();
+    let expected: Vec<Call> =
+        forward.into_iter().chain(last).chain(head).chain(backward).chain(first).collect();
     assert_eq!(weight_source.calls, expected);
 }

@@ -20,7 +20,9 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
 fn moments(numbers: &[f32]) -> (f64, f64, f64) {
     let count = numbers.len() as f64;
     let mean = numbers.iter().map(|number| f64::from(*number)).sum::<f64>() / count;
-    let power = |exponent| numbers.iter().map(|number| (f64::from(*number) - mean).powi(exponent)).sum::<f64>() / count;
+    let power = |exponent| {
+        numbers.iter().map(|number| (f64::from(*number) - mean).powi(exponent)).sum::<f64>() / count
+    };
     (mean, power(2).sqrt(), power(4) / power(2).powi(2))
 }
 
@@ -60,13 +62,17 @@ fn bits_are_frozen() {
         first("model.layers.7.mlp.down_proj.weight", Role::Output { layer: 7 }),
         [0x3B84_2AAA, 0xBBE0_F3C9, 0xBAE1_C7DD, 0xB9A5_7F9C]
     );
-    assert_eq!(first("lm_head.weight", Role::Head), [0x3C90_C3AB, 0xBD4B_05D1, 0xBD08_9B13, 0x3D0F_9135]);
+    assert_eq!(
+        first("lm_head.weight", Role::Head),
+        [0x3C90_C3AB, 0xBD4B_05D1, 0xBD08_9B13, 0x3D0F_9135]
+    );
     let far = spec("model.embed_tokens.weight", &[1 << 20, 1 << 20], Role::Embedding);
     let mut numbers = [0.0; 2];
     initializer.fill(&far, (1 << 40) - 2, &mut numbers);
     assert_eq!(numbers.map(f32::to_bits), [0xBF1D_E3B6, 0x3D12_9624]);
     let all: Vec<f32> = initializer.tensor(&spec("golden", &[1_000_000], Role::Embedding));
-    let folded = all.iter().fold(0u64, |sum, number| sum.rotate_left(5) ^ u64::from(number.to_bits()));
+    let folded =
+        all.iter().fold(0u64, |sum, number| sum.rotate_left(5) ^ u64::from(number.to_bits()));
     assert_eq!(folded, 0xE887_7C27_38EF_7B89, "a million numbers");
 }
 
@@ -92,11 +98,18 @@ fn every_role_has_its_spread() {
 
 #[test]
 fn tails_hold_what_a_normal_holds() {
-    let numbers = Initializer::new(5, &config(false)).tensor(&spec("tails", &[10_000_000], Role::Embedding));
-    for (sigmas, share) in [(1.0, 0.317_310_5), (2.0, 0.045_500_3), (3.0, 0.002_699_80), (4.0, 6.334_25e-5)] {
-        let beyond = numbers.iter().filter(|number| f64::from(number.abs()) > sigmas).count() as f64;
+    let numbers =
+        Initializer::new(5, &config(false)).tensor(&spec("tails", &[10_000_000], Role::Embedding));
+    for (sigmas, share) in
+        [(1.0, 0.317_310_5), (2.0, 0.045_500_3), (3.0, 0.002_699_80), (4.0, 6.334_25e-5)]
+    {
+        let beyond =
+            numbers.iter().filter(|number| f64::from(number.abs()) > sigmas).count() as f64;
         let expected = share * numbers.len() as f64;
-        assert!((beyond - expected).abs() < 4.0 * expected.sqrt(), "{beyond} beyond {sigmas}, {expected} expected");
+        assert!(
+            (beyond - expected).abs() < 4.0 * expected.sqrt(),
+            "{beyond} beyond {sigmas}, {expected} expected"
+        );
     }
     let largest = numbers.iter().fold(0.0f32, |largest, number| largest.max(number.abs()));
     assert!((4.8..6.6).contains(&largest), "{largest}");
@@ -104,7 +117,11 @@ fn tails_hold_what_a_normal_holds() {
 
 #[test]
 fn heads_end_at_three_sigma() {
-    let numbers = Initializer::new(5, &config(false)).tensor(&spec("lm_head.weight", &[4_000_000], Role::Head));
+    let numbers = Initializer::new(5, &config(false)).tensor(&spec(
+        "lm_head.weight",
+        &[4_000_000],
+        Role::Head,
+    ));
     let largest = numbers.iter().fold(0.0f32, |largest, number| largest.max(number.abs()));
     assert!(largest <= 3.0 / 16.0 && largest > 2.99 / 16.0, "{largest}");
 }
@@ -126,7 +143,9 @@ fn a_tied_embedding_starts_as_a_head() {
 
 #[test]
 fn seeds_and_names_give_unrelated_numbers() {
-    let numbers = |seed, name| Initializer::new(seed, &config(false)).tensor(&spec(name, &[100_000], Role::Embedding));
+    let numbers = |seed, name| {
+        Initializer::new(seed, &config(false)).tensor(&spec(name, &[100_000], Role::Embedding))
+    };
     let reference = numbers(1, "a");
     for other in [numbers(2, "a"), numbers(1, "b")] {
         let product: f64 = reference.iter().zip(&other).map(|(a, b)| f64::from(a * b)).sum();

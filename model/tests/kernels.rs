@@ -9,7 +9,13 @@ use covey_model::kernels::burn::BurnKernels;
 use covey_model::network::{Decoder, TokenBatch, Weights};
 use proptest::prelude::*;
 
-fn config(vocab_size: usize, heads: usize, group: usize, head_dim: usize, tied: bool) -> ModelConfig {
+fn config(
+    vocab_size: usize,
+    heads: usize,
+    group: usize,
+    head_dim: usize,
+    tied: bool,
+) -> ModelConfig {
     ModelConfig {
         vocab_size,
         hidden_size: 24,
@@ -33,7 +39,10 @@ fn weights(config: &ModelConfig, device: &Device) -> Weights {
     config.parameters().map(|spec| {
         let mut values = initializer.tensor(spec);
         match spec.shape.len() {
-            1 => values.iter_mut().enumerate().for_each(|(i, value)| *value += (i as f32).sin() / 3.0),
+            1 => values
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, value)| *value += (i as f32).sin() / 3.0),
             _ => values.iter_mut().for_each(|value| *value *= 6.0),
         }
         let length = values.len();
@@ -54,14 +63,18 @@ fn loss_and_gradients(decoder: &Decoder, sequences: usize, length: usize) -> (f6
     let tokens = tokens(sequences * (length + 1), decoder.config().vocab_size);
     let batch = TokenBatch::new(&tokens, sequences, decoder.config()).unwrap();
     let mut gradients = decoder.zeros();
-    let loss = decoder.loss_backward(&weights, &batch, 1.0 / batch.num_targets() as f64, &mut gradients);
+    let loss =
+        decoder.loss_backward(&weights, &batch, 1.0 / batch.num_targets() as f64, &mut gradients);
     (loss, gradients.iter().map(values).collect())
 }
 
 fn assert_close(got: &[f32], expected: &[f32], what: &str) {
     let largest = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
     for (got, expected) in got.iter().zip(expected) {
-        assert!((got - expected).abs() <= 2e-5 * largest, "{what}: {got} and {expected}, largest {largest}");
+        assert!(
+            (got - expected).abs() <= 2e-5 * largest,
+            "{what}: {got} and {expected}, largest {largest}"
+        );
     }
 }
 
@@ -131,12 +144,17 @@ fn a_single_token_cannot_choose_what_it_attends_to() {
     for group in 1..4 {
         let config = config(50, 2, group, 4, false);
         let (fast_loss, fast) = loss_and_gradients(&Decoder::new(config.clone(), &device), 3, 1);
-        let (loss, composed) = loss_and_gradients(&Decoder::composed(config.clone(), &device), 3, 1);
+        let (loss, composed) =
+            loss_and_gradients(&Decoder::composed(config.clone(), &device), 3, 1);
         assert!((fast_loss / loss - 1.0).abs() < 1e-6, "{fast_loss} and {loss}");
         for ((spec, fast), composed) in config.parameters().iter().zip(&fast).zip(&composed) {
             if spec.name.contains("q_proj") || spec.name.contains("k_proj") {
                 // The only probability is 1 whatever the scores: what is left is what rounding leaves.
-                assert!(fast.iter().chain(composed).all(|value| value.abs() < 1e-7), "{}", spec.name);
+                assert!(
+                    fast.iter().chain(composed).all(|value| value.abs() < 1e-7),
+                    "{}",
+                    spec.name
+                );
             } else {
                 assert_close(fast, composed, &spec.name);
             }
@@ -163,7 +181,13 @@ fn the_number_of_threads_changes_no_bits() {
     for (config, sequences, length) in shapes {
         let on_threads = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| loss_and_gradients(&Decoder::new(config.clone(), &Device::flex()), sequences, length))
+            pool.install(|| {
+                loss_and_gradients(
+                    &Decoder::new(config.clone(), &Device::flex()),
+                    sequences,
+                    length,
+                )
+            })
         };
         let alone = on_threads(1);
         for threads in [2, 3, 7, 16] {

@@ -1,6 +1,9 @@
 //! Bytes that a step really allocates, counted by the allocator, beside the estimate.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
-#![allow(unsafe_code, reason = "an allocator that counts is unsafe by its trait; it only hands on to the system's")]
+#![allow(
+    unsafe_code,
+    reason = "an allocator that counts is unsafe by its trait; it only hands on to the system's"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -58,7 +61,11 @@ impl Whole {
             Tensor::<1>::from_floats(values.as_slice(), device)
         });
         let weights: Vec<_> = weights.iter().cloned().collect();
-        Self { gradients: weights.iter().map(Tensor::zeros_like).collect(), weights, num_layers: config.num_layers }
+        Self {
+            gradients: weights.iter().map(Tensor::zeros_like).collect(),
+            weights,
+            num_layers: config.num_layers,
+        }
     }
 
     fn range(&self, unit: Unit) -> std::ops::Range<usize> {
@@ -94,8 +101,10 @@ fn peak_of_step(decoder: Decoder, shape: &StepShape) -> usize {
     let mut weight_source = Whole::new(&config, decoder.device());
     let forward_backward = ForwardBackward::new(vec![decoder], shape.activation_checkpointing);
     let window = shape.length + 1;
-    let tokens: Vec<u32> = (0..shape.sequences * window).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
-    let batches = [vec![TokenBatch::new(&tokens, shape.sequences, &config).unwrap(); shape.together]];
+    let tokens: Vec<u32> =
+        (0..shape.sequences * window).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
+    let batches =
+        [vec![TokenBatch::new(&tokens, shape.sequences, &config).unwrap(); shape.together]];
     let before = IN_USE.load(SeqCst);
     MOST.store(before, SeqCst);
     forward_backward.loss_backward(&mut weight_source, &batches, 1e-3);
@@ -128,24 +137,39 @@ fn compare_estimates() {
     let device = Device::flex();
     peak_of_step(
         Decoder::new(tiny.clone(), &device),
-        &StepShape { sequences: 1, length: 256, together: 1, activation_checkpointing: ActivationCheckpointing::None },
+        &StepShape {
+            sequences: 1,
+            length: 256,
+            together: 1,
+            activation_checkpointing: ActivationCheckpointing::None,
+        },
     );
     for (name, config, sequences) in [("tiny", tiny, 8), ("wide", wide.checked().unwrap(), 4)] {
-        for activation_checkpointing in
-            [ActivationCheckpointing::None, ActivationCheckpointing::Every(1), ActivationCheckpointing::Every(2)]
-        {
+        for activation_checkpointing in [
+            ActivationCheckpointing::None,
+            ActivationCheckpointing::Every(1),
+            ActivationCheckpointing::Every(2),
+        ] {
             for together in [1, 2] {
-                let shape = StepShape { sequences, length: 256, together, activation_checkpointing };
+                let shape =
+                    StepShape { sequences, length: 256, together, activation_checkpointing };
                 let estimate = ActivationMemory::fast(&config, &shape, THREADS);
                 let measured = peak_of_step(Decoder::new(config.clone(), &device), &shape);
                 let ratio = measured as f64 / estimate.total() as f64;
-                assert!((ratio - 1.0).abs() <= 0.05, "{name}, {shape:?}: {ratio:.4} of {estimate:?}");
+                assert!(
+                    (ratio - 1.0).abs() <= 0.05,
+                    "{name}, {shape:?}: {ratio:.4} of {estimate:?}"
+                );
 
                 let estimate = ActivationMemory::composed(&config, &shape, Precision::Fp32);
                 let kernels = Box::new(BurnKernels::with_burn_attention(device.clone()));
-                let measured = peak_of_step(Decoder::with_kernels(config.clone(), &device, kernels), &shape);
+                let measured =
+                    peak_of_step(Decoder::with_kernels(config.clone(), &device, kernels), &shape);
                 let ratio = measured as f64 / estimate.total() as f64;
-                assert!((0.85..1.01).contains(&ratio), "{name}, composed, {shape:?}: {ratio:.4} of {estimate:?}");
+                assert!(
+                    (0.85..1.01).contains(&ratio),
+                    "{name}, composed, {shape:?}: {ratio:.4} of {estimate:?}"
+                );
             }
         }
     }

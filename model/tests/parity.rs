@@ -43,7 +43,11 @@ impl Reference {
     }
 
     fn weights(&self) -> Weights {
-        self.hub.config().model.parameters().map(|spec| tensor(self.hub.read(spec).unwrap(), &self.device))
+        self.hub
+            .config()
+            .model
+            .parameters()
+            .map(|spec| tensor(self.hub.read(spec).unwrap(), &self.device))
     }
 
     fn numbers(&self, name: &str) -> Vec<f32> {
@@ -55,8 +59,12 @@ impl Reference {
 
     fn integers(&self, name: &str) -> Vec<u32> {
         let bytes = self.expected.read_bytes(name).unwrap();
-        let width = bytes.len() / self.expected.tensor(name).unwrap().shape.iter().product::<usize>();
-        bytes.chunks(width).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+        let width =
+            bytes.len() / self.expected.tensor(name).unwrap().shape.iter().product::<usize>();
+        bytes
+            .chunks(width)
+            .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+            .collect()
     }
 
     /// Rows of the batch that everything but the greedy text was computed on, and their length.
@@ -79,9 +87,13 @@ fn folders() -> Vec<PathBuf> {
     let more = std::env::var_os("COVEY_REFERENCE").map(PathBuf::from);
     let mut folders: Vec<PathBuf> = std::iter::once(own)
         .chain(more)
-        .flat_map(|directory| std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}")))
+        .flat_map(|directory| {
+            std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"))
+        })
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("expected.safetensors").is_file() && path.join("config.json").is_file())
+        .filter(|path| {
+            path.join("expected.safetensors").is_file() && path.join("config.json").is_file()
+        })
         .collect();
     folders.sort();
     assert!(folders.len() >= 2, "the repository's own folders are always there");
@@ -121,7 +133,9 @@ fn largest(values: &[f32]) -> f32 {
 /// Root mean square of the differences relative to that of the expected values. Single elements with almost no gradient
 /// may move either way: AdamW divides by its size.
 fn root_mean_square_difference(got: &[f32], expected: &[f32]) -> f64 {
-    let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
+    let squares = |values: &mut dyn Iterator<Item = f32>| {
+        values.map(|value| f64::from(value).powi(2)).sum::<f64>()
+    };
     let differences = squares(&mut got.iter().zip(expected).map(|(got, expected)| got - expected));
     (differences / squares(&mut expected.iter().copied())).sqrt()
 }
@@ -145,12 +159,14 @@ fn loss_and_every_gradient_are_those_of_pytorch() {
         let (tokens, sequences) = reference.batch();
         let expected_loss = f64::from(reference.numbers("loss")[0]);
         for (kernels, decoder) in reference.decoders() {
-            let (loss, gradients) = loss_and_gradients(&decoder, &reference.weights(), &tokens, sequences);
+            let (loss, gradients) =
+                loss_and_gradients(&decoder, &reference.weights(), &tokens, sequences);
             say(&format!("{kernels}: loss differs by {:e}", (loss - expected_loss).abs()));
             assert!((loss - expected_loss).abs() <= LOSS, "{kernels}: {loss} and {expected_loss}");
             for (spec, gradient) in decoder.config().parameters().iter().zip(gradients.iter()) {
                 let expected = reference.numbers(&format!("grad.{}", spec.name));
-                let difference = largest_difference(&values(gradient), &expected) / largest(&expected);
+                let difference =
+                    largest_difference(&values(gradient), &expected) / largest(&expected);
                 assert!(difference <= GRADIENT, "{kernels}, {}: {difference:e}", spec.name);
             }
         }
@@ -163,38 +179,59 @@ fn bf16_keeps_the_loss_and_the_direction_of_every_gradient() {
         let (tokens, sequences) = reference.batch();
         let model = &reference.hub.config().model;
         let expected_loss = f64::from(reference.numbers("loss")[0]);
-        let weights = reference.weights().map(|weight| weight.clone().cast(Precision::Bf16.dtype()));
+        let weights =
+            reference.weights().map(|weight| weight.clone().cast(Precision::Bf16.dtype()));
         let burn = Box::new(BurnKernels::with_burn_attention(reference.device.clone()));
         let decoders = [
-            ("written-out scores", Decoder::with_precision(model.clone(), &reference.device, Precision::Bf16)),
+            (
+                "written-out scores",
+                Decoder::with_precision(model.clone(), &reference.device, Precision::Bf16),
+            ),
             ("attention of Burn", Decoder::with_kernels(model.clone(), &reference.device, burn)),
         ];
         for (kernels, decoder) in decoders {
             let (loss, gradients) = loss_and_gradients(&decoder, &weights, &tokens, sequences);
-            assert!((loss / expected_loss - 1.0).abs() <= BF16_LOSS, "{kernels}: {loss} and {expected_loss}");
+            assert!(
+                (loss / expected_loss - 1.0).abs() <= BF16_LOSS,
+                "{kernels}: {loss} and {expected_loss}"
+            );
             let mut worst = (1.0f64, 0.0f64);
             for (spec, gradient) in model.parameters().iter().zip(gradients.iter()) {
                 let expected = reference.numbers(&format!("grad.{}", spec.name));
                 let (cosine, length) = cosine_and_length(&values(gradient), &expected);
                 assert!(cosine >= BF16_COSINE, "{kernels}, {}: cosine {cosine}", spec.name);
-                assert!((length - 1.0).abs() <= BF16_LENGTH, "{kernels}, {}: length {length}", spec.name);
+                assert!(
+                    (length - 1.0).abs() <= BF16_LENGTH,
+                    "{kernels}, {}: length {length}",
+                    spec.name
+                );
                 worst = (worst.0.min(cosine), worst.1.max((length - 1.0).abs()));
             }
             let loss = (loss / expected_loss - 1.0).abs();
-            say(&format!("{kernels} in bf16: loss {loss:.1e}, cosine {:.5}, length {:.1e}", worst.0, worst.1));
+            say(&format!(
+                "{kernels} in bf16: loss {loss:.1e}, cosine {:.5}, length {:.1e}",
+                worst.0, worst.1
+            ));
         }
     });
 }
 
 /// Cosine of the angle between two vectors, and the ratio of their lengths.
 fn cosine_and_length(got: &[f32], expected: &[f32]) -> (f64, f64) {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    };
     let (got_length, expected_length) = (dot(got, got).sqrt(), dot(expected, expected).sqrt());
     (dot(got, expected) / (got_length * expected_length), got_length / expected_length)
 }
 
 /// Mean loss over all shifted positions, and its gradient.
-fn loss_and_gradients(decoder: &Decoder, weights: &Weights, tokens: &[u32], sequences: usize) -> (f64, Weights) {
+fn loss_and_gradients(
+    decoder: &Decoder,
+    weights: &Weights,
+    tokens: &[u32],
+    sequences: usize,
+) -> (f64, Weights) {
     let batch = TokenBatch::new(tokens, sequences, decoder.config()).unwrap();
     let targets = batch.num_targets() as f64;
     let mut gradients = decoder.zeros();
@@ -208,8 +245,10 @@ fn loss_and_gradients(decoder: &Decoder, weights: &Weights, tokens: &[u32], sequ
 fn greedy_text_is_that_of_transformers() {
     for_every_folder(|reference| {
         let text = reference.integers("greedy");
-        let (decoder, weights) =
-            (Decoder::new(reference.hub.config().model.clone(), &reference.device), reference.weights());
+        let (decoder, weights) = (
+            Decoder::new(reference.hub.config().model.clone(), &reference.device),
+            reference.weights(),
+        );
         let sampler = TokenSampler::new(Sampling::GREEDY, 0).unwrap();
         let mut written = text[..8].to_vec();
         let mut generation = Generator::new(&decoder, &weights);
@@ -233,7 +272,9 @@ impl PlainAdamW {
         let (lr, beta1, beta2, epsilon, decay) = (1e-2, 0.9, 0.95, 1e-8, 0.1);
         self.step += 1;
         let (bias1, bias2) = (1.0 - f64::powi(beta1, self.step), 1.0 - f64::powi(beta2, self.step));
-        for ((parameters, gradients), [m, v]) in parameters.iter_mut().zip(gradients).zip(&mut self.moments) {
+        for ((parameters, gradients), [m, v]) in
+            parameters.iter_mut().zip(gradients).zip(&mut self.moments)
+        {
             for i in 0..parameters.len() {
                 let gradient = f64::from(gradients[i]) * scale;
                 m[i] = beta1 * m[i] + (1.0 - beta1) * gradient;
@@ -253,18 +294,25 @@ fn five_clipped_adamw_steps_are_those_of_pytorch() {
         for (kernels, decoder) in reference.decoders() {
             let mut parameters: Vec<Vec<f32>> = reference.weights().iter().map(values).collect();
             let zeros = |values: &Vec<f32>| [vec![0.0; values.len()], vec![0.0; values.len()]];
-            let mut optimizer = PlainAdamW { moments: parameters.iter().map(zeros).collect(), step: 0 };
+            let mut optimizer =
+                PlainAdamW { moments: parameters.iter().map(zeros).collect(), step: 0 };
             for row in expected.chunks(2) {
-                let mut flat = parameters.iter().map(|values| tensor(values.clone(), &reference.device));
+                let mut flat =
+                    parameters.iter().map(|values| tensor(values.clone(), &reference.device));
                 let weights = decoder.config().parameters().map(|_| flat.next().unwrap());
                 let (loss, gradients) = loss_and_gradients(&decoder, &weights, &tokens, sequences);
                 let gradients: Vec<Vec<f32>> = gradients.iter().map(values).collect();
-                let squares: f64 = gradients.iter().flatten().map(|value| f64::from(*value).powi(2)).sum();
+                let squares: f64 =
+                    gradients.iter().flatten().map(|value| f64::from(*value).powi(2)).sum();
                 for (got, expected) in [(loss, row[0]), (squares.sqrt(), row[1])] {
                     let difference = (got / f64::from(expected) - 1.0).abs();
                     assert!(difference <= ADAMW, "{kernels}: {got} and {expected}");
                 }
-                optimizer.update(&mut parameters, &gradients, (1.0 / (squares.sqrt() + 1e-6)).min(1.0));
+                optimizer.update(
+                    &mut parameters,
+                    &gradients,
+                    (1.0 / (squares.sqrt() + 1e-6)).min(1.0),
+                );
             }
             for (spec, got) in decoder.config().parameters().iter().zip(&parameters) {
                 let expected = reference.numbers(&format!("adamw.{}", spec.name));
@@ -282,13 +330,20 @@ fn export_gives_back_the_imported_bytes() {
         let imported = weight_files(&reference.folder);
         let dtype = imported[0].tensors().values().next().unwrap().dtype;
         let format = FloatDtype::from_dtype(dtype).unwrap();
-        let options = ExportOptions { format, max_shard_bytes: 100_000_000, ..ExportOptions::default() };
+        let options =
+            ExportOptions { format, max_shard_bytes: 100_000_000, ..ExportOptions::default() };
         let folder = tempfile::tempdir().unwrap();
-        export(folder.path(), model, &options, |spec| Ok(reference.hub.read(spec).unwrap().into())).unwrap();
+        export(folder.path(), model, &options, |spec| Ok(reference.hub.read(spec).unwrap().into()))
+            .unwrap();
         assert_eq!(&HubFolder::open(folder.path()).unwrap().config().model, model);
         let exported = weight_files(folder.path());
         for spec in model.parameters().iter() {
-            assert_eq!(bytes_of(&exported, &spec.name), bytes_of(&imported, &spec.name), "{}", spec.name);
+            assert_eq!(
+                bytes_of(&exported, &spec.name),
+                bytes_of(&imported, &spec.name),
+                "{}",
+                spec.name
+            );
         }
     });
 }
@@ -297,7 +352,8 @@ fn export_gives_back_the_imported_bytes() {
 fn weight_files(folder: &Path) -> Vec<SafetensorsFile> {
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let is_weights = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension == "safetensors") && !path.ends_with("expected.safetensors")
+        path.extension().is_some_and(|extension| extension == "safetensors")
+            && !path.ends_with("expected.safetensors")
     };
     paths.filter(is_weights).map(|path| SafetensorsFile::open(path).unwrap()).collect()
 }

@@ -14,7 +14,8 @@ fn counts_are_exact() {
         ("8b", 8_030_261_248),
         ("covenant-72b", 72_747_327_488),
     ];
-    let counted: Vec<_> = preset_names().map(|name| (name, preset(name).unwrap().num_parameters())).collect();
+    let counted: Vec<_> =
+        preset_names().map(|name| (name, preset(name).unwrap().num_parameters())).collect();
     assert_eq!(counted, expected);
 }
 

@@ -13,7 +13,10 @@ fn lengths() -> Vec<usize> {
 
 fn random() -> Vec<Tensor<1>> {
     let device = Device::flex();
-    lengths().into_iter().map(|length| Tensor::random([length], Distribution::Default, &device)).collect()
+    lengths()
+        .into_iter()
+        .map(|length| Tensor::random([length], Distribution::Default, &device))
+        .collect()
 }
 
 fn adamw(criterion: &mut Criterion) {
@@ -26,7 +29,9 @@ fn adamw(criterion: &mut Criterion) {
             optimizer.step(parameters.iter_mut().zip(&gradients), 1e-4, 0.5).expect("tensors fit");
         });
     });
-    group.bench_function("global_norm", |bencher| bencher.iter(|| global_norm(black_box(&gradients))));
+    group.bench_function("global_norm", |bencher| {
+        bencher.iter(|| global_norm(black_box(&gradients)))
+    });
     group.finish();
 }
 

@@ -29,7 +29,8 @@ const SHAPES: [(&str, &[usize]); 5] = [
 const ROUNDS: usize = 3;
 
 fn main() {
-    let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread can be had");
+    let single =
+        rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread can be had");
     single.install(|| [Profile::Covey, Profile::Reference].into_iter().for_each(report));
 }
 
@@ -46,14 +47,22 @@ fn report(profile: Profile) {
     let bytes = codec.encode(&delta).expect("one schema");
     let decode = fastest(|| codec.decode(&bytes).expect("just encoded"));
     let payloads = payloads(&codec, &schema);
-    let gather =
-        fastest(|| aggregate(&deltas(&codec, &payloads), MeanOver::Senders, Clip::MedianNorm).expect("one schema"));
+    let gather = fastest(|| {
+        aggregate(&deltas(&codec, &payloads), MeanOver::Senders, Clip::MedianNorm)
+            .expect("one schema")
+    });
     let decoded = deltas(&codec, &payloads);
-    let average = fastest(|| aggregate(&decoded, MeanOver::Senders, Clip::MedianNorm).expect("one schema"));
+    let average =
+        fastest(|| aggregate(&decoded, MeanOver::Senders, Clip::MedianNorm).expect("one schema"));
 
-    println!("{} profile, {megabytes:.1} MB, {} values sent", profile.name(), delta.entries().len());
-    let speed =
-        |name: &str, time: Duration| println!("  {name:<34} {:9.0} MB/s per core", megabytes / time.as_secs_f64());
+    println!(
+        "{} profile, {megabytes:.1} MB, {} values sent",
+        profile.name(),
+        delta.entries().len()
+    );
+    let speed = |name: &str, time: Duration| {
+        println!("  {name:<34} {:9.0} MB/s per core", megabytes / time.as_secs_f64())
+    };
     speed("compress", compress);
     speed("encode", encode);
     speed("decode", decode);
@@ -92,21 +101,28 @@ fn warmed_up(schema: &Arc<Schema>) -> (Compressor, Vec<Vec<f32>>) {
 fn gradients(schema: &Schema, seed: u64) -> Vec<Vec<f32>> {
     let columns = |shape: &[usize]| shape.last().copied().unwrap_or(1);
     let tensors = (100 * seed..).zip(schema.tensors());
-    tensors.map(|(seed, spec)| synthetic::heavy_tailed(seed, spec.grid().len(), columns(spec.shape()))).collect()
+    tensors
+        .map(|(seed, spec)| synthetic::heavy_tailed(seed, spec.grid().len(), columns(spec.shape())))
+        .collect()
 }
 
 fn payloads(codec: &Codec, schema: &Arc<Schema>) -> BTreeMap<usize, Vec<u8>> {
     let payload = |peer: usize| {
         let gradients = gradients(schema, 1000 + peer as u64);
         let slices: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
-        let delta = Compressor::new(Arc::clone(schema), 0.95).compress(&slices).expect("gradients are finite");
+        let delta = Compressor::new(Arc::clone(schema), 0.95)
+            .compress(&slices)
+            .expect("gradients are finite");
         (peer, codec.encode(&delta).expect("one schema"))
     };
     (0..PEERS).map(payload).collect()
 }
 
 fn deltas(codec: &Codec, payloads: &BTreeMap<usize, Vec<u8>>) -> BTreeMap<usize, Delta> {
-    payloads.iter().map(|(peer, bytes)| (*peer, codec.decode(bytes).expect("just encoded"))).collect()
+    payloads
+        .iter()
+        .map(|(peer, bytes)| (*peer, codec.decode(bytes).expect("just encoded")))
+        .collect()
 }
 
 /// The shortest of several runs: what is left when nobody else wants the core.

@@ -41,9 +41,11 @@ fn main() -> Result<(), Failure> {
     let rounds = Rounds::read(&std::fs::read(path)?)?;
     let single = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let profiles = [Profile::Covey, Profile::Reference];
-    let reports: Result<Vec<Value>, Failure> =
-        single.install(|| profiles.into_iter().map(|profile| report(&rounds, profile, passes)).collect());
-    print_line(&json!({ "fixed_bits": FIXED_BITS, "bound_bits": BOUND_BITS, "profiles": reports? }));
+    let reports: Result<Vec<Value>, Failure> = single
+        .install(|| profiles.into_iter().map(|profile| report(&rounds, profile, passes)).collect());
+    print_line(
+        &json!({ "fixed_bits": FIXED_BITS, "bound_bits": BOUND_BITS, "profiles": reports? }),
+    );
     Ok(())
 }
 
@@ -60,9 +62,11 @@ impl Rounds {
         let mut views = file.tensors();
         views.sort_by(|a, b| a.0.cmp(&b.0));
         for (key, view) in views {
-            let (round, name) =
-                key.split_once('/').ok_or_else(|| format!("key {key} is not of the form round/name"))?;
-            let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let (round, name) = key
+                .split_once('/')
+                .ok_or_else(|| format!("key {key} is not of the form round/name"))?;
+            let values =
+                view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
             rounds.shapes.insert(name.to_owned(), view.shape().to_vec());
             rounds.tensors.entry(round.to_owned()).or_default().push(values);
         }
@@ -112,7 +116,11 @@ fn report(rounds: &Rounds, profile: Profile, passes: usize) -> Result<Value, Fai
 }
 
 /// All rounds of one peer, from nothing unsaid.
-fn compress(rounds: &Rounds, codec: &Codec, measured: &mut Measured) -> Result<Vec<Vec<u8>>, Failure> {
+fn compress(
+    rounds: &Rounds,
+    codec: &Codec,
+    measured: &mut Measured,
+) -> Result<Vec<Vec<u8>>, Failure> {
     let mut compressor = Compressor::new(Arc::clone(codec.schema()), 0.95);
     let mut payloads = Vec::new();
     for tensors in rounds.tensors.values() {

@@ -26,7 +26,13 @@ pub(crate) struct SettingErrors(pub(crate) Vec<SettingError>);
 
 impl SettingErrors {
     /// Notes `key` unless its rule holds.
-    pub(crate) fn require(&mut self, holds: bool, key: impl Into<String>, got: impl Display, rule: &str) {
+    pub(crate) fn require(
+        &mut self,
+        holds: bool,
+        key: impl Into<String>,
+        got: impl Display,
+        rule: &str,
+    ) {
         if !holds {
             self.0.push(SettingError::new(key, got, rule));
         }
@@ -90,7 +96,9 @@ impl OptimError {
     #[cfg(feature = "burn")]
     pub(crate) fn at(mut self, place: impl Fn(usize) -> usize) -> Self {
         match &mut self {
-            Self::NonFiniteGradient { index, .. } | Self::Length { index, .. } | Self::Precision { index, .. } => {
+            Self::NonFiniteGradient { index, .. }
+            | Self::Length { index, .. }
+            | Self::Precision { index, .. } => {
                 *index = place(*index);
             }
             Self::ParameterCount { .. } => {}

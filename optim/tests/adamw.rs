@@ -26,7 +26,10 @@ fn wave(length: usize, seed: usize) -> Vec<f32> {
 fn assert_close(got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len());
     for (got, expected) in got.iter().zip(expected) {
-        assert!((got - expected).abs() <= 1e-6 * expected.abs().max(1e-2), "got {got}, expected {expected}");
+        assert!(
+            (got - expected).abs() <= 1e-6 * expected.abs().max(1e-2),
+            "got {got}, expected {expected}"
+        );
     }
 }
 
@@ -88,7 +91,8 @@ fn number_of_threads_changes_no_bit() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let (mut optimizer, mut parameters) = (AdamW::new(AdamWConfig::default()), parameters());
+            let (mut optimizer, mut parameters) =
+                (AdamW::new(AdamWConfig::default()), parameters());
             train(&mut optimizer, &mut parameters, 0..3);
             bits(&optimizer, &parameters)
         })

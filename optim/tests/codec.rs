@@ -27,7 +27,9 @@ fn schema(profile: Profile) -> Arc<Schema> {
 fn delta(schema: &Arc<Schema>, seed: u64) -> Delta {
     let tensors: Vec<Vec<f32>> = (seed..)
         .zip(schema.tensors())
-        .map(|(seed, spec)| heavy_tailed(seed, spec.grid().len(), spec.shape()[spec.shape().len() - 1]))
+        .map(|(seed, spec)| {
+            heavy_tailed(seed, spec.grid().len(), spec.shape()[spec.shape().len() - 1])
+        })
         .collect();
     let slices: Vec<&[f32]> = tensors.iter().map(Vec::as_slice).collect();
     Compressor::new(Arc::clone(schema), 0.95).compress(&slices).unwrap()
@@ -58,7 +60,11 @@ fn arbitrary(schema: &Arc<Schema>, seed: u64) -> Delta {
             }
             positions.sort_unstable();
             let bias = below(&mut noise, 4) as u8;
-            entries.extend(positions.into_iter().map(|at| CodedValue::new(at, bias.max(below(&mut noise, 4) as u8))));
+            entries.extend(
+                positions
+                    .into_iter()
+                    .map(|at| CodedValue::new(at, bias.max(below(&mut noise, 4) as u8))),
+            );
         }
     }
     let levels = schema.tensors().iter().map(|_| [0.25, 0.5, -0.25, -0.5]).collect();
@@ -78,7 +84,9 @@ fn compressed_steps_come_back() {
 
 #[test]
 fn segments_split_large_tensors_invisibly() {
-    let schema = Arc::new(Schema::new(Profile::Covey, 64, [("a", &[10][..]), ("b", &[1600, 2048])]).unwrap());
+    let schema = Arc::new(
+        Schema::new(Profile::Covey, 64, [("a", &[10][..]), ("b", &[1600, 2048])]).unwrap(),
+    );
     let codec = Codec::new(Arc::clone(&schema));
     let delta = delta(&schema, 3);
     assert!(delta.entries().len() > 32 * 1024);
@@ -118,7 +126,10 @@ fn every_truncation_is_refused() {
     let codec = Codec::new(schema(Profile::Covey));
     let bytes = codec.encode(&delta(codec.schema(), 7)).unwrap();
     for length in 0..bytes.len() {
-        assert!(matches!(codec.decode(&bytes[..length]), Err(DecodeError::Truncated { .. })), "{length}");
+        assert!(
+            matches!(codec.decode(&bytes[..length]), Err(DecodeError::Truncated { .. })),
+            "{length}"
+        );
     }
 }
 
@@ -142,8 +153,14 @@ fn every_fault_has_its_reason() {
     assert_eq!(refusal(|bytes| bytes[5] = 0), DecodeError::Profile { expected: 1, got: 0 });
     assert!(matches!(refusal(|bytes| bytes[6] ^= 1), DecodeError::Schema { .. }));
     assert_eq!(refusal(|bytes| bytes[14] = 5), DecodeError::TensorCount { expected: 6, got: 5 });
-    assert!(matches!(refusal(|bytes| bytes[FIRST_RECORD] = 16), DecodeError::Model { what: "gap model", .. }));
-    assert!(matches!(refusal(|bytes| bytes[FIRST_RECORD + 1] = 0), DecodeError::Model { what: "code model", .. }));
+    assert!(matches!(
+        refusal(|bytes| bytes[FIRST_RECORD] = 16),
+        DecodeError::Model { what: "gap model", .. }
+    ));
+    assert!(matches!(
+        refusal(|bytes| bytes[FIRST_RECORD + 1] = 0),
+        DecodeError::Model { what: "code model", .. }
+    ));
     assert!(matches!(refusal(|bytes| bytes[FIRST_RECORD + 5] = 0x7f), DecodeError::Levels { .. }));
     assert!(matches!(refusal(|bytes| bytes[FIRST_RECORD + 3] |= 0x80), DecodeError::Levels { .. }));
     assert!(matches!(refusal(|bytes| bytes[FIRST_LINE + 3] = 0xff), DecodeError::Truncated { .. }));
@@ -151,7 +168,10 @@ fn every_fault_has_its_reason() {
     assert_eq!(first, DecodeError::Segment { segment: 0, what: "first state" });
     assert_eq!(refusal(|bytes| bytes.push(0)), DecodeError::Trailing { count: 1 });
     let limit = Codec::new(schema(Profile::Covey)).max_len();
-    assert_eq!(refusal(|bytes| bytes.resize(limit + 1, 0)), DecodeError::TooLong { limit, got: limit + 1 });
+    assert_eq!(
+        refusal(|bytes| bytes.resize(limit + 1, 0)),
+        DecodeError::TooLong { limit, got: limit + 1 }
+    );
 }
 
 #[test]
@@ -166,7 +186,10 @@ fn a_line_that_moves_bytes_from_words_to_bits_is_refused() {
         bytes[FIRST_LINE] -= 1;
         bytes[FIRST_LINE + 4] += 2;
     });
-    assert!(matches!(error, DecodeError::Segment { segment: 0, .. } | DecodeError::Position { .. }), "{error}");
+    assert!(
+        matches!(error, DecodeError::Segment { segment: 0, .. } | DecodeError::Position { .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -215,20 +238,32 @@ fn example(profile: Profile) -> Delta {
         Profile::Covey => vec![[0.5, 2.0, -0.5, -2.0], [0.25, 0.25, -0.25, -0.25]],
         Profile::Reference => vec![[-2.5, -1.0, 0.0, 2.5]; 2],
     };
-    let positions = if profile == Profile::Covey { vec![1, 6, 0, 3, 4, 15] } else { vec![0, 1, 5, 7, 0, 3, 4, 15] };
-    let entries = (0..).zip(positions).map(|(index, position)| CodedValue::new(position, index % 4)).collect();
+    let positions = if profile == Profile::Covey {
+        vec![1, 6, 0, 3, 4, 15]
+    } else {
+        vec![0, 1, 5, 7, 0, 3, 4, 15]
+    };
+    let entries = (0..)
+        .zip(positions)
+        .map(|(index, position)| CodedValue::new(position, index % 4))
+        .collect();
     Delta::new(schema, entries, levels).unwrap()
 }
 
 #[test]
 fn documented_vectors_hold() {
     let document: String = include_str!("../../docs/protocol.md").split_whitespace().collect();
-    for (profile, name) in [(Profile::Covey, "delta-covey"), (Profile::Reference, "delta-reference")] {
+    for (profile, name) in
+        [(Profile::Covey, "delta-covey"), (Profile::Reference, "delta-reference")]
+    {
         let delta = example(profile);
         let codec = Codec::new(Arc::clone(delta.schema()));
         let bytes = codec.encode(&delta).unwrap();
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(document.contains(&format!("<!--vector:{name}-->```{text}```")), "{name} is {text}");
+        assert!(
+            document.contains(&format!("<!--vector:{name}-->```{text}```")),
+            "{name} is {text}"
+        );
         assert_eq!(codec.decode(&bytes).unwrap(), delta);
     }
 }

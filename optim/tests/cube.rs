@@ -41,9 +41,13 @@ fn on_the_cpu(spec: &TensorSpec, values: &[f32]) -> Vec<u32> {
     let mut positions = Vec::new();
     for chunk in 0..values.len().div_ceil(grid.chunk_len()) {
         let last = (chunk + 1) * grid.chunk_len() > values.len();
-        let (length, kept) =
-            if last { (grid.last_chunk_len(), spec.kept_last()) } else { (grid.chunk_len(), spec.kept()) };
-        let tile: Vec<f32> = (0..length).map(|position| values[grid.index(chunk, position)]).collect();
+        let (length, kept) = if last {
+            (grid.last_chunk_len(), spec.kept_last())
+        } else {
+            (grid.chunk_len(), spec.kept())
+        };
+        let tile: Vec<f32> =
+            (0..length).map(|position| values[grid.index(chunk, position)]).collect();
         let mut entries = vec![CodedValue::default(); kept];
         Selector::default().select(&tile, &mut entries);
         positions.extend(entries.iter().map(|entry| entry.position() as u32));
@@ -55,11 +59,25 @@ fn on_the_cpu(spec: &TensorSpec, values: &[f32]) -> Vec<u32> {
 fn positions_are_those_of_the_cpu() {
     let selector = CubeTopK::new(&device()).unwrap();
     for profile in [Profile::Reference, Profile::Covey] {
-        for shape in [&[128, 192][..], &[100, 36], &[67, 64], &[192, 127], &[1, 1], &[96], &[4096], &[9001], &[1]] {
+        for shape in [
+            &[128, 192][..],
+            &[100, 36],
+            &[67, 64],
+            &[192, 127],
+            &[1, 1],
+            &[96],
+            &[4096],
+            &[9001],
+            &[1],
+        ] {
             let spec = spec(profile, shape);
             let values = patterns(spec.grid().len(), 7);
             let expected = on_the_cpu(&spec, &values);
-            assert_eq!(selector.positions(&spec, values).unwrap(), expected, "{profile:?} {shape:?}");
+            assert_eq!(
+                selector.positions(&spec, values).unwrap(),
+                expected,
+                "{profile:?} {shape:?}"
+            );
         }
     }
 }
@@ -100,20 +118,32 @@ fn more_chunks_than_fit_into_a_row_of_cubes() {
 fn a_gpu_publishes_the_bytes_of_a_cpu() {
     let selector = CubeTopK::new(&device()).unwrap();
     let shapes = [("bias", &[5000][..]), ("down", &[192, 100]), ("up", &[256, 128])];
-    for (profile, dct) in [(Profile::Reference, false), (Profile::Covey, false), (Profile::Covey, true)] {
-        let schema = Arc::new(if dct { Schema::with_dct } else { Schema::new }(profile, 64, shapes).unwrap());
+    for (profile, dct) in
+        [(Profile::Reference, false), (Profile::Covey, false), (Profile::Covey, true)]
+    {
+        let schema = Arc::new(
+            if dct { Schema::with_dct } else { Schema::new }(profile, 64, shapes).unwrap(),
+        );
         let codec = Codec::new(Arc::clone(&schema));
         let (mut on_the_gpu, mut on_the_cpu) =
             (Compressor::new(Arc::clone(&schema), 0.95), Compressor::new(schema, 0.95));
         for round in 0..3 {
-            let gradients: Vec<Vec<f32>> =
-                codec.schema().tensors().iter().map(|spec| wave(spec.grid().len(), round as f32)).collect();
+            let gradients: Vec<Vec<f32>> = codec
+                .schema()
+                .tensors()
+                .iter()
+                .map(|spec| wave(spec.grid().len(), round as f32))
+                .collect();
             let gradients: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
             let shares: Vec<Vec<Share<'_>>> =
                 codec.schema().tensors().iter().map(|spec| halves(spec, &selector)).collect();
             let gpu = on_the_gpu.compress_on(&gradients, &shares).unwrap();
             let cpu = on_the_cpu.compress(&gradients).unwrap();
-            assert_eq!(codec.encode(&gpu).unwrap(), codec.encode(&cpu).unwrap(), "{profile:?}, round {round}");
+            assert_eq!(
+                codec.encode(&gpu).unwrap(),
+                codec.encode(&cpu).unwrap(),
+                "{profile:?}, round {round}"
+            );
             assert_eq!(on_the_gpu.errors(), on_the_cpu.errors());
         }
     }

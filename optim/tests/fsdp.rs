@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use covey_optim::error::OptimError;
-use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, ShardBytes, ShardedParameters, slab_alignment};
+use covey_optim::fsdp::{
+    FsdpError, ParameterSize, Plan, ShardBytes, ShardedParameters, slab_alignment,
+};
 use covey_optim::inner::{AdamWConfig, AdamWState, clip_scale};
 
 /// An embedding, two blocks and a head of a small decoder, ragged on purpose.
@@ -20,7 +22,10 @@ const UNITS: [&[&[usize]]; 4] = [
 const MEMBERS: [usize; 6] = [1, 2, 3, 4, 5, 8];
 
 fn plan(members: usize) -> Arc<Plan> {
-    let size = |shape: &&[usize]| ParameterSize { elements: shape.iter().product(), alignment: slab_alignment(shape) };
+    let size = |shape: &&[usize]| ParameterSize {
+        elements: shape.iter().product(),
+        alignment: slab_alignment(shape),
+    };
     let units = UNITS.iter().map(|shapes| shapes.iter().map(size).collect()).collect();
     Arc::new(Plan::new(members, units).unwrap())
 }
@@ -36,7 +41,14 @@ fn weights(parameter: usize, range: Range<usize>) -> Vec<f32> {
 
 fn shards_in(members: usize, compute: FloatDType) -> ShardedParameters {
     let fill = |parameter, range| Ok::<_, FsdpError>(weights(parameter, range));
-    ShardedParameters::new(plan(members), vec![Device::flex(); members], compute, AdamWConfig::default(), fill).unwrap()
+    ShardedParameters::new(
+        plan(members),
+        vec![Device::flex(); members],
+        compute,
+        AdamWConfig::default(),
+        fill,
+    )
+    .unwrap()
 }
 
 fn shards(members: usize) -> ShardedParameters {
@@ -66,7 +78,8 @@ fn backward(shards: &mut ShardedParameters, step: usize) {
             for (parameter, sum) in plan.parameters(unit).zip(sums) {
                 // The first member brings twice as much as the others.
                 let share = if member == 0 { 2.0 } else { 1.0 } / (members + 1) as f32;
-                let values = (0..plan.elements(parameter)).map(|at| share * gradient(step, parameter, at));
+                let values =
+                    (0..plan.elements(parameter)).map(|at| share * gradient(step, parameter, at));
                 let device = Device::flex();
                 let part = Tensor::<1>::from_data(values.collect::<Vec<f32>>().as_slice(), &device);
                 *sum = sum.clone() + part;
@@ -90,7 +103,10 @@ fn train(shards: &mut ShardedParameters, steps: Range<usize>) -> Vec<f64> {
 fn assert_close(got: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(got.len(), expected.len());
     for (got, expected) in got.iter().zip(expected) {
-        assert!((got - expected).abs() <= tolerance * expected.abs().max(0.1), "got {got}, expected {expected}");
+        assert!(
+            (got - expected).abs() <= tolerance * expected.abs().max(0.1),
+            "got {got}, expected {expected}"
+        );
     }
 }
 
@@ -105,7 +121,10 @@ fn every_member_gathers_the_whole_model() {
             for own in gathered {
                 assert_eq!(own.len(), parameters.len());
                 for (parameter, tensor) in parameters.clone().zip(own) {
-                    assert_eq!(values(&tensor), weights(parameter, 0..shards.plan().elements(parameter)));
+                    assert_eq!(
+                        values(&tensor),
+                        weights(parameter, 0..shards.plan().elements(parameter))
+                    );
                 }
             }
         }
@@ -135,7 +154,8 @@ fn bf16_is_the_cast_of_the_masters() {
         let gathered = shards.gather(1);
         for (parameter, tensor) in shards.plan().parameters(1).zip(&gathered[members - 1]) {
             assert_eq!(tensor.dtype(), DType::BF16);
-            let master = Tensor::<1>::from_data(shards.weight(parameter).as_slice(), &Device::flex());
+            let master =
+                Tensor::<1>::from_data(shards.weight(parameter).as_slice(), &Device::flex());
             assert_eq!(values(tensor), values(&master.cast(DType::BF16)));
         }
         assert_eq!(shards.gradients(1)[0][0].dtype(), DType::F32);
@@ -157,8 +177,9 @@ fn reducing_sums_what_members_bring() {
         backward(&mut shards, 3);
         backward(&mut shards, 3);
         for parameter in 0..num_parameters() {
-            let expected: Vec<f32> =
-                (0..shards.plan().elements(parameter)).map(|at| 2.0 * gradient(3, parameter, at)).collect();
+            let expected: Vec<f32> = (0..shards.plan().elements(parameter))
+                .map(|at| 2.0 * gradient(3, parameter, at))
+                .collect();
             shards.restore(&AdamWState::default()).unwrap();
             assert_close(&gradients_seen(&mut shards, parameter), &expected, 1e-5);
         }
@@ -188,10 +209,13 @@ fn training_does_not_depend_on_the_number_of_members() {
 
 /// What a checkpoint holds, read piece by piece, and loaded by another number of members.
 fn resumed(from: &ShardedParameters, members: usize) -> ShardedParameters {
-    let whole: Vec<Vec<f32>> =
-        (0..num_parameters()).map(|parameter| from.weight_pieces(parameter).flatten().collect()).collect();
+    let whole: Vec<Vec<f32>> = (0..num_parameters())
+        .map(|parameter| from.weight_pieces(parameter).flatten().collect())
+        .collect();
     let mut shards = shards(members);
-    let cut = |parameter: usize, range: Range<usize>| Ok::<_, FsdpError>(whole[parameter][range].to_vec());
+    let cut = |parameter: usize, range: Range<usize>| {
+        Ok::<_, FsdpError>(whole[parameter][range].to_vec())
+    };
     shards.set_weights(cut).unwrap();
     shards.restore(&from.state()).unwrap();
     shards
@@ -235,7 +259,8 @@ fn members_hold_sixteen_bytes_of_what_they_own() {
         train(&mut shards, 0..1);
         for member in 0..members {
             let owned = shards.plan().owned(member);
-            let expected = ShardBytes { weights: 4 * owned, gradients: 4 * owned, moments: 8 * owned };
+            let expected =
+                ShardBytes { weights: 4 * owned, gradients: 4 * owned, moments: 8 * owned };
             assert_eq!(shards.bytes(member), expected);
         }
     }
@@ -259,12 +284,27 @@ fn the_parameter_with_the_infinity_is_named() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let fill = |_, _| Ok::<_, FsdpError>(Vec::new());
-    let few = ShardedParameters::new(plan(2), vec![Device::flex()], FloatDType::F32, AdamWConfig::default(), fill)
-        .unwrap_err();
+    let few = ShardedParameters::new(
+        plan(2),
+        vec![Device::flex()],
+        FloatDType::F32,
+        AdamWConfig::default(),
+        fill,
+    )
+    .unwrap_err();
     assert_eq!(few, FsdpError::DeviceCount { expected: 2, got: 1 });
-    let short = ShardedParameters::new(plan(1), vec![Device::flex()], FloatDType::F32, AdamWConfig::default(), fill)
-        .unwrap_err();
-    assert_eq!(short, FsdpError::Length { what: "weights", parameter: 0, expected: 320 * 96, got: 0 });
+    let short = ShardedParameters::new(
+        plan(1),
+        vec![Device::flex()],
+        FloatDType::F32,
+        AdamWConfig::default(),
+        fill,
+    )
+    .unwrap_err();
+    assert_eq!(
+        short,
+        FsdpError::Length { what: "weights", parameter: 0, expected: 320 * 96, got: 0 }
+    );
 
     let mut shards = shards(2);
     assert!(matches!(shards.set_weight(1, &[1.0]), Err(FsdpError::Length { parameter: 1, .. })));
@@ -272,7 +312,10 @@ fn what_does_not_fit_is_refused() {
     let mut state = shards.state();
     state.moments[4].second.pop();
     let wrong = shards.restore(&state).unwrap_err();
-    assert!(matches!(wrong, FsdpError::Length { what: "second moment", parameter: 4, .. }), "{wrong}");
+    assert!(
+        matches!(wrong, FsdpError::Length { what: "second moment", parameter: 4, .. }),
+        "{wrong}"
+    );
     state.moments.pop();
     assert!(matches!(shards.restore(&state), Err(FsdpError::ParameterCount { .. })));
     assert_eq!(shards.steps(), 1);

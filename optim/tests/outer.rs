@@ -24,7 +24,9 @@ fn methods(num_peers: usize) -> Vec<Box<dyn OuterMethod>> {
         let config = SparseLocoConfig { profile, dct, ..SparseLocoConfig::default() };
         SparseLoCo::new(Arc::new(config.schema(SHAPES).unwrap()), &config, num_peers)
     };
-    let demo = |sign| DeMo::new(&schema(Profile::Covey), DeMoConfig { sign, ..DeMoConfig::default() }, num_peers);
+    let demo = |sign| {
+        DeMo::new(&schema(Profile::Covey), DeMoConfig { sign, ..DeMoConfig::default() }, num_peers)
+    };
     vec![
         Box::new(sparse(Profile::Covey, false)),
         Box::new(sparse(Profile::Reference, false)),
@@ -57,7 +59,8 @@ fn play(method: &mut dyn OuterMethod, round: impl Fn(u64) -> Vec<Tensors>) -> Te
 }
 
 fn assert_close(got: &[f32], expected: &[f32], tolerance: f32, what: &str) {
-    let far = got.iter().zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max);
+    let far =
+        got.iter().zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max);
     assert!(far <= tolerance, "{what}: off by {far}");
 }
 
@@ -80,7 +83,8 @@ fn names_tell_methods_apart() {
 fn threads_do_not_change_a_bit() {
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let all = |method: &mut Box<dyn OuterMethod>| play(method.as_mut(), |round| peers(round, 4));
+        let all =
+            |method: &mut Box<dyn OuterMethod>| play(method.as_mut(), |round| peers(round, 4));
         pool.install(|| methods(4).iter_mut().map(all).collect::<Vec<Tensors>>())
     };
     let alone = on(1);
@@ -106,9 +110,13 @@ fn a_bad_round_changes_nothing() {
     short[2][0].pop();
     for (mut disturbed, mut calm) in methods(4).into_iter().zip(methods(4)) {
         let mut weights = tensors(0);
-        let not_finite = SparseLocoError::NonFinite { what: "pseudo-gradient", name: "norm".into() };
+        let not_finite =
+            SparseLocoError::NonFinite { what: "pseudo-gradient", name: "norm".into() };
         assert_eq!(disturbed.round(&bad, &mut weights, 0.5), Err(not_finite));
-        assert!(matches!(disturbed.round(&short, &mut weights, 0.5), Err(SparseLocoError::Length { .. })));
+        assert!(matches!(
+            disturbed.round(&short, &mut weights, 0.5),
+            Err(SparseLocoError::Length { .. })
+        ));
         assert!(disturbed.round(&[], &mut weights, 0.5).is_err());
         assert!(disturbed.round(&peers(9, 4), &mut weights[..2], 0.5).is_err());
         assert_eq!(weights, tensors(0));
@@ -127,7 +135,11 @@ fn weights_that_would_not_be_finite_are_an_error() {
         let mut weights = tensors(0);
         let large = tensors(1).into_iter().map(|tensor| vec![1e20; tensor.len()]).collect();
         let error = method.round(&[large], &mut weights, 1e39).unwrap_err();
-        assert!(matches!(error, SparseLocoError::NonFinite { what: "weight", .. }), "{}: {error}", method.name());
+        assert!(
+            matches!(error, SparseLocoError::NonFinite { what: "weight", .. }),
+            "{}: {error}",
+            method.name()
+        );
         assert!(weights.iter().flatten().all(|weight| weight.is_finite()));
     }
 }
@@ -175,7 +187,8 @@ fn without_momentum_the_mean_is_followed_at_once() {
         method.round(&steps, &mut weights, 0.25).unwrap();
         for (index, got) in weights.iter().enumerate() {
             let pairs = steps[0][index].iter().zip(&steps[1][index]).zip(&before[index]);
-            let expected: Vec<f32> = pairs.map(|((a, b), weight)| weight - 0.25 * ((a + b) / 2.0)).collect();
+            let expected: Vec<f32> =
+                pairs.map(|((a, b), weight)| weight - 0.25 * ((a + b) / 2.0)).collect();
             assert_eq!(got, &expected);
         }
     }
@@ -187,10 +200,13 @@ fn transform(rows: usize, columns: usize, block: &[f64], forward: bool) -> Vec<f
         let angle = std::f64::consts::PI * (place as f64 + 0.5) * frequency as f64 / side as f64;
         (if frequency == 0 { 1.0 } else { 2.0 } / side as f64).sqrt() * angle.cos()
     };
-    let weight = |side, to, from| if forward { basis(side, to, from) } else { basis(side, from, to) };
+    let weight =
+        |side, to, from| if forward { basis(side, to, from) } else { basis(side, from, to) };
     let value = |to: usize| {
         let terms = block.iter().enumerate().map(|(from, value)| {
-            value * weight(rows, to / columns, from / columns) * weight(columns, to % columns, from % columns)
+            value
+                * weight(rows, to / columns, from / columns)
+                * weight(columns, to % columns, from % columns)
         });
         terms.sum()
     };
@@ -198,10 +214,18 @@ fn transform(rows: usize, columns: usize, block: &[f64], forward: bool) -> Vec<f
 }
 
 /// DeMo as published, in elements and `f64`: what stays of each momentum, and the step, of one block.
-fn published_step(rows: usize, columns: usize, momenta: &mut [Vec<f64>], steps: &[Vec<f64>]) -> Vec<f64> {
+fn published_step(
+    rows: usize,
+    columns: usize,
+    momenta: &mut [Vec<f64>],
+    steps: &[Vec<f64>],
+) -> Vec<f64> {
     let (mut sums, mut senders) = (vec![0.0; rows * columns], vec![0.0_f64; rows * columns]);
     for (momentum, step) in momenta.iter_mut().zip(steps) {
-        momentum.iter_mut().zip(step).for_each(|(momentum, step)| *momentum = 0.999 * *momentum + step);
+        momentum
+            .iter_mut()
+            .zip(step)
+            .for_each(|(momentum, step)| *momentum = 0.999 * *momentum + step);
         let frequencies = transform(rows, columns, momentum, true);
         let mut order: Vec<usize> = (0..frequencies.len()).collect();
         order.sort_by(|a, b| frequencies[*b].abs().total_cmp(&frequencies[*a].abs()));
@@ -224,10 +248,13 @@ fn demo_is_the_published_one() {
     let schema = schema(Profile::Covey);
     for (name, rows, columns) in [("odd", 20, 36), ("norm", 1, 48)] {
         let tensor = schema.position(name).unwrap();
-        let num_blocks = ChunkGrid::new(Profile::Reference, schema.tensors()[tensor].shape()).unwrap().num_chunks();
+        let num_blocks = ChunkGrid::new(Profile::Reference, schema.tensors()[tensor].shape())
+            .unwrap()
+            .num_chunks();
         let mut method = DeMo::new(&schema, DeMoConfig::default(), 3).unwrap();
         let mut weights = tensors(0);
-        let mut expected: Vec<f64> = weights[tensor].iter().map(|weight| f64::from(*weight)).collect();
+        let mut expected: Vec<f64> =
+            weights[tensor].iter().map(|weight| f64::from(*weight)).collect();
         let mut momenta = vec![vec![vec![0.0; rows * columns]; 3]; num_blocks];
         for round in 0..3 {
             let steps = peers(round, 3);
@@ -235,8 +262,9 @@ fn demo_is_the_published_one() {
             let blocks = expected.chunks_mut(rows * columns).zip(&mut momenta).enumerate();
             for (block, (expected, momenta)) in blocks {
                 let place = block * rows * columns..(block + 1) * rows * columns;
-                let of_block =
-                    |tensors: &Tensors| tensors[tensor][place.clone()].iter().map(|x| f64::from(*x)).collect();
+                let of_block = |tensors: &Tensors| {
+                    tensors[tensor][place.clone()].iter().map(|x| f64::from(*x)).collect()
+                };
                 let steps: Vec<Vec<f64>> = steps.iter().map(of_block).collect();
                 let step = published_step(rows, columns, momenta, &steps);
                 expected.iter_mut().zip(step).for_each(|(weight, step)| *weight -= 0.5 * step);
@@ -249,14 +277,20 @@ fn demo_is_the_published_one() {
 
 #[test]
 fn signs_move_every_weight_equally_far() {
-    let mut method = DeMo::new(&schema(Profile::Covey), DeMoConfig { sign: true, ..DeMoConfig::default() }, 2).unwrap();
-    let mut weights: Tensors = tensors(0).into_iter().map(|tensor| vec![0.0; tensor.len()]).collect();
+    let mut method =
+        DeMo::new(&schema(Profile::Covey), DeMoConfig { sign: true, ..DeMoConfig::default() }, 2)
+            .unwrap();
+    let mut weights: Tensors =
+        tensors(0).into_iter().map(|tensor| vec![0.0; tensor.len()]).collect();
     let mut steps = peers(0, 2);
     steps.iter_mut().for_each(|tensors| tensors[1].fill(0.0));
     method.round(&steps, &mut weights, 0.25).unwrap();
     assert!(weights[1].iter().all(|weight| *weight == 0.0));
     let moved = [&weights[0], &weights[2]].into_iter().flatten();
-    assert!(moved.clone().all(|weight| weight.abs() == 0.25) && moved.clone().any(|weight| *weight < 0.0));
+    assert!(
+        moved.clone().all(|weight| weight.abs() == 0.25)
+            && moved.clone().any(|weight| *weight < 0.0)
+    );
 }
 
 #[test]
@@ -267,7 +301,8 @@ fn nothing_is_lost_but_waits() {
     let mut method = SparseLoCo::new(schema, &config, 1);
     let step = heavy_tailed(5, 4096, 64);
     let mut weights = vec![vec![0.0; 4096]];
-    let distance = |weights: &[f32]| weights.iter().zip(&step).map(|(w, s)| (w + s).abs()).sum::<f32>();
+    let distance =
+        |weights: &[f32]| weights.iter().zip(&step).map(|(w, s)| (w + s).abs()).sum::<f32>();
     let (mut distances, start) = (Vec::new(), distance(&weights[0]));
     for round in 0..150 {
         let gradient = if round == 0 { step.clone() } else { vec![0.0; 4096] };

@@ -8,10 +8,14 @@ fn size(shape: &[usize]) -> ParameterSize {
 }
 
 /// A Llama without and with a head of its own: hidden, intermediate, key and value rows, layers, vocabulary.
-fn decoder(tied: bool, [hidden, intermediate, keys, layers, vocabulary]: [usize; 5]) -> Vec<Vec<ParameterSize>> {
+fn decoder(
+    tied: bool,
+    [hidden, intermediate, keys, layers, vocabulary]: [usize; 5],
+) -> Vec<Vec<ParameterSize>> {
     let square = [hidden, hidden];
     let (key, up, down) = ([keys, hidden], [intermediate, hidden], [hidden, intermediate]);
-    let block: [&[usize]; 9] = [&[hidden], &square, &key, &key, &square, &[hidden], &up, &up, &down];
+    let block: [&[usize]; 9] =
+        [&[hidden], &square, &key, &key, &square, &[hidden], &up, &up, &down];
     let block: Vec<ParameterSize> = block.into_iter().map(size).collect();
     let table = size(&[vocabulary, hidden]);
     let last = if tied { vec![size(&[hidden])] } else { vec![size(&[hidden]), table] };
@@ -22,7 +26,9 @@ fn decoder(tied: bool, [hidden, intermediate, keys, layers, vocabulary]: [usize;
 fn unevenness(plan: &Plan) -> f64 {
     let total: usize = (0..plan.members()).map(|member| plan.owned(member)).sum();
     let even = total as f64 / plan.members() as f64;
-    (0..plan.members()).map(|member| (plan.owned(member) as f64 / even - 1.0).abs()).fold(0.0, f64::max)
+    (0..plan.members())
+        .map(|member| (plan.owned(member) as f64 / even - 1.0).abs())
+        .fold(0.0, f64::max)
 }
 
 #[test]
@@ -63,7 +69,9 @@ fn check_laws(plan: &Plan, units: &[Vec<ParameterSize>]) {
             start += size.elements;
         }
         assert_eq!(plan.unit_elements(unit), start);
-        assert!((0..plan.members()).all(|member| plan.share(unit, member).len() <= plan.padded(unit)));
+        assert!(
+            (0..plan.members()).all(|member| plan.share(unit, member).len() <= plan.padded(unit))
+        );
     }
     assert_eq!(owned, (0..plan.members()).map(|member| plan.owned(member)).collect::<Vec<_>>());
 }
@@ -103,7 +111,10 @@ fn divisions_that_cannot_be_made_are_refused() {
     assert_eq!(many.to_string(), "4 members given, but the network can be divided among 1 to 3");
     assert_eq!(many.hint().unwrap(), "use at most 3 devices");
     let empty = ParameterSize { elements: 0, alignment: 1 };
-    assert_eq!(Plan::new(1, vec![vec![empty]]), Err(FsdpError::Empty { parameter: 0, elements: 0, alignment: 1 }));
+    assert_eq!(
+        Plan::new(1, vec![vec![empty]]),
+        Err(FsdpError::Empty { parameter: 0, elements: 0, alignment: 1 })
+    );
     assert_eq!(Plan::new(1, vec![vec![]]), Err(FsdpError::EmptyUnit { unit: 0 }));
 }
 

@@ -33,7 +33,9 @@ impl<'a> Reference<'a> {
         let tensors = SafeTensors::deserialize(bytes).unwrap();
         let shapes: BTreeMap<String, Vec<usize>> = tensors
             .iter()
-            .filter_map(|(key, view)| Some((key.strip_prefix("theta.0.")?.to_owned(), view.shape().to_vec())))
+            .filter_map(|(key, view)| {
+                Some((key.strip_prefix("theta.0.")?.to_owned(), view.shape().to_vec()))
+            })
             .collect();
         let k = settings["k"].parse().unwrap();
         let shapes = shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()));
@@ -65,13 +67,20 @@ impl<'a> Reference<'a> {
 
     /// One tensor of each name, in the order of the schema.
     fn all(&self, prefix: &str) -> Vec<Vec<f32>> {
-        self.schema.tensors().iter().map(|spec| self.numbers(&format!("{prefix}.{}", spec.name()))).collect()
+        self.schema
+            .tensors()
+            .iter()
+            .map(|spec| self.numbers(&format!("{prefix}.{}", spec.name())))
+            .collect()
     }
 
     fn peers(&self, round: usize) -> BTreeSet<usize> {
         let prefix = format!("delta.{round}.");
         let names = self.tensors.names();
-        names.iter().filter_map(|key| key.strip_prefix(&prefix)?.split('.').next()?.parse().ok()).collect()
+        names
+            .iter()
+            .filter_map(|key| key.strip_prefix(&prefix)?.split('.').next()?.parse().ok())
+            .collect()
     }
 }
 
@@ -83,38 +92,69 @@ fn assert_close(got: &[f32], expected: &[f32], key: &str) {
 fn assert_close_beside(got: &[f32], expected: &[f32], whole: &[f32], key: &str) {
     assert_eq!(got.len(), expected.len(), "{key}");
     let size = whole.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
-    let far = got.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).fold(0.0, f64::max);
+    let far = got
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs())
+        .fold(0.0, f64::max);
     assert!(far <= TOLERANCE * f64::from(size), "{key}: off by {far}, largest magnitude {size}");
 }
 
 /// Error feedback before the error is decoded away: `decay * error + delta`, as the compressor computes it.
 fn accumulated(compressor: &Compressor, deltas: &[Vec<f32>], decay: f32) -> Vec<Vec<f32>> {
     let tensors = compressor.errors().iter().zip(deltas);
-    tensors.map(|(error, delta)| error.iter().zip(delta).map(|(e, d)| e * decay + d).collect()).collect()
+    tensors
+        .map(|(error, delta)| error.iter().zip(delta).map(|(e, d)| e * decay + d).collect())
+        .collect()
 }
 
-fn check_peer(reference: &Reference<'_>, at: &str, accumulated: &[Vec<f32>], delta: &Delta, compressor: &Compressor) {
+fn check_peer(
+    reference: &Reference<'_>,
+    at: &str,
+    accumulated: &[Vec<f32>],
+    delta: &Delta,
+    compressor: &Compressor,
+) {
     for (index, spec) in reference.schema.tensors().iter().enumerate() {
         let key = |what: &str| format!("{what}.{at}.{}", spec.name());
         let tensor = delta.tensor(index);
-        let positions: Vec<i32> = tensor.entries.iter().map(|entry| entry.position() as i32).collect();
+        let positions: Vec<i32> =
+            tensor.entries.iter().map(|entry| entry.position() as i32).collect();
         assert_eq!(positions, reference.integers(&key("index")), "{}", key("index"));
         let codes: Vec<u8> = tensor.entries.iter().map(|entry| entry.code() as u8).collect();
-        assert_eq!(codes, reference.tensors.tensor(&key("code")).unwrap().data(), "{}", key("code"));
+        assert_eq!(
+            codes,
+            reference.tensors.tensor(&key("code")).unwrap().data(),
+            "{}",
+            key("code")
+        );
         let chunks = tensor.chunks().enumerate();
-        let places = chunks.flat_map(|(chunk, entries)| entries.iter().map(move |entry| (chunk, entry.position())));
-        let values: Vec<f32> =
-            places.map(|(chunk, position)| accumulated[index][spec.grid().index(chunk, position)]).collect();
+        let places = chunks.flat_map(|(chunk, entries)| {
+            entries.iter().map(move |entry| (chunk, entry.position()))
+        });
+        let values: Vec<f32> = places
+            .map(|(chunk, position)| accumulated[index][spec.grid().index(chunk, position)])
+            .collect();
         let fit = ReferenceFit::new(&values);
         let [mean, scale] = reference.numbers(&key("quant")).try_into().unwrap();
         let table = reference.numbers(&key("table"));
         // A mean near zero is a difference of large numbers: it is held against the values it is the mean of.
         assert!((fit.mean - mean).abs() <= 1e-6 * scale, "{}: {} {mean}", key("quant"), fit.mean);
-        assert!((fit.scale - scale).abs() <= 1e-6 * scale, "{}: {} {scale}", key("quant"), fit.scale);
+        assert!(
+            (fit.scale - scale).abs() <= 1e-6 * scale,
+            "{}: {} {scale}",
+            key("quant"),
+            fit.scale
+        );
         assert_close(&tensor.levels.map(|level| level - fit.mean), &table, &key("table"));
         assert_close(&tensor.dense(), &reference.numbers(&key("decoded")), &key("decoded"));
         let error = reference.numbers(&key("error"));
-        assert_close_beside(&compressor.errors()[index], &error, &accumulated[index], &key("error"));
+        assert_close_beside(
+            &compressor.errors()[index],
+            &error,
+            &accumulated[index],
+            &key("error"),
+        );
     }
 }
 
@@ -131,8 +171,9 @@ fn check(path: &Path) -> (usize, usize, usize) {
         let mut sent = BTreeMap::new();
         for peer in reference.peers(round) {
             let at = format!("{round}.{peer}");
-            let compressor =
-                compressors.entry(peer).or_insert_with(|| Compressor::new(Arc::clone(&reference.schema), decay));
+            let compressor = compressors
+                .entry(peer)
+                .or_insert_with(|| Compressor::new(Arc::clone(&reference.schema), decay));
             let steps = reference.all(&format!("delta.{at}"));
             let before = accumulated(compressor, &steps, decay);
             let slices: Vec<&[f32]> = steps.iter().map(Vec::as_slice).collect();
@@ -163,8 +204,9 @@ fn paths() -> Vec<PathBuf> {
     if let Some(folder) = std::env::var_os("COVEY_REFERENCE") {
         let entries = std::fs::read_dir(Path::new(&folder).join("sparseloco")).unwrap();
         let files = entries.map(|entry| entry.unwrap().path());
-        let mut others: Vec<PathBuf> =
-            files.filter(|path| path.extension().is_some_and(|extension| extension == "safetensors")).collect();
+        let mut others: Vec<PathBuf> = files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+            .collect();
         others.sort();
         paths.extend(others);
     }
@@ -175,8 +217,17 @@ fn paths() -> Vec<PathBuf> {
 fn published_numbers_are_reproduced() {
     for path in paths() {
         let (rounds, peers, tensors) = check(&path);
-        assert!(rounds > 0 && peers > 0 && tensors > 0, "{} holds nothing to check", path.display());
+        assert!(
+            rounds > 0 && peers > 0 && tensors > 0,
+            "{} holds nothing to check",
+            path.display()
+        );
         let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "checked {}: {rounds} rounds, {peers} peers, {tensors} tensors", path.display()).unwrap();
+        writeln!(
+            stdout,
+            "checked {}: {rounds} rounds, {peers} peers, {tensors} tensors",
+            path.display()
+        )
+        .unwrap();
     }
 }

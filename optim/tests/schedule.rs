@@ -23,7 +23,9 @@ fn assert_close(got: f64, expected: f64) {
 #[test]
 fn warm_up_rises_linearly_from_a_millionth() {
     let schedule = covenant();
-    for (step, expected) in [(0, 1.2e-10), (1, 8.011992e-8), (750, 6.000006e-5), (1_499, 1.1992000008e-4)] {
+    for (step, expected) in
+        [(0, 1.2e-10), (1, 8.011992e-8), (750, 6.000006e-5), (1_499, 1.1992000008e-4)]
+    {
         assert_close(schedule.learning_rate(step), expected);
     }
 }
@@ -72,7 +74,13 @@ fn anneal_rises_to_a_quarter_and_falls_to_nothing() {
     let schedule = Schedule { anneal: Some(anneal), ..covenant() };
     assert_eq!(schedule.learning_rate(182_999), covenant().learning_rate(182_999));
     assert_eq!(schedule.learning_rate(183_000), 0.0);
-    let golden = [(183_001, 3e-7), (183_050, 1.5e-5), (183_100, 3e-5), (185_350, 1.5e-5), (187_599, 3e-5 / 4_500.0)];
+    let golden = [
+        (183_001, 3e-7),
+        (183_050, 1.5e-5),
+        (183_100, 3e-5),
+        (185_350, 1.5e-5),
+        (187_599, 3e-5 / 4_500.0),
+    ];
     for (step, expected) in golden {
         let got = schedule.learning_rate(step);
         assert!((got - expected).abs() < 1e-18, "step {step}: got {got:e}, expected {expected:e}");
@@ -85,7 +93,9 @@ fn anneal_rises_to_a_quarter_and_falls_to_nothing() {
 fn wsd_stays_then_falls_linearly() {
     let shape = ScheduleShape::Wsd { stable_steps: 70, decay_steps: 20, final_ratio: 0.2 };
     let schedule = Schedule { shape, warmup_steps: 10, ..Schedule::constant(1.0) };
-    for (step, expected) in [(5, 0.5), (10, 1.0), (80, 1.0), (85, 0.8), (90, 0.6), (100, 0.2), (101, 0.2)] {
+    for (step, expected) in
+        [(5, 0.5), (10, 1.0), (80, 1.0), (85, 0.8), (90, 0.6), (100, 0.2), (101, 0.2)]
+    {
         assert_close(schedule.learning_rate(step), expected);
     }
 }
@@ -94,13 +104,24 @@ fn wsd_stays_then_falls_linearly() {
 fn config_form_survives_a_round_trip() {
     let schedule = Schedule {
         rewinds: vec![Rewind { at: 120_000, steps: 20_000 }],
-        anneal: Some(Anneal { start: 183_000, warmup_steps: 100, peak_ratio: 0.25, decay_steps: 4_500 }),
+        anneal: Some(Anneal {
+            start: 183_000,
+            warmup_steps: 100,
+            peak_ratio: 0.25,
+            decay_steps: 4_500,
+        }),
         ..covenant()
     };
     let text = serde_json::to_string(&schedule).unwrap();
-    assert!(text.contains(r#""shape":{"kind":"cosine","decay_steps":140000,"final_ratio":0.1}"#), "{text}");
+    assert!(
+        text.contains(r#""shape":{"kind":"cosine","decay_steps":140000,"final_ratio":0.1}"#),
+        "{text}"
+    );
     assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap(), schedule);
-    assert_eq!(serde_json::from_str::<Schedule>(r#"{"peak": 0.5}"#).unwrap(), Schedule::constant(0.5));
+    assert_eq!(
+        serde_json::from_str::<Schedule>(r#"{"peak": 0.5}"#).unwrap(),
+        Schedule::constant(0.5)
+    );
     assert!(serde_json::from_str::<Schedule>(r#"{"peak": 0.5, "warm": 3}"#).is_err());
 }
 
@@ -111,7 +132,10 @@ fn check_names_every_setting_that_makes_no_sense() {
         peak: -1.0,
         shape: ScheduleShape::Cosine { decay_steps: 10, final_ratio: 2.0 },
         warmup_start_ratio: f64::NAN,
-        flat_windows: vec![FlatWindow { start: 10, length: 5 }, FlatWindow { start: 12, length: 5 }],
+        flat_windows: vec![
+            FlatWindow { start: 10, length: 5 },
+            FlatWindow { start: 12, length: 5 },
+        ],
         rewinds: vec![Rewind { at: 30, steps: 15 }, Rewind { at: 40, steps: 16 }],
         anneal: Some(Anneal { start: 50, warmup_steps: 0, peak_ratio: -0.5, decay_steps: 1 }),
         ..covenant()
@@ -132,12 +156,12 @@ fn check_names_every_setting_that_makes_no_sense() {
 fn shapes() -> impl Strategy<Value = ScheduleShape> {
     prop_oneof![
         Just(ScheduleShape::Constant),
-        (0..500u64, 0.0..=1.0)
-            .prop_map(|(decay_steps, final_ratio)| ScheduleShape::Cosine { decay_steps, final_ratio }),
-        (0..500u64, 0..500u64, 0.0..=1.0).prop_map(|(stable_steps, decay_steps, final_ratio)| ScheduleShape::Wsd {
-            stable_steps,
+        (0..500u64, 0.0..=1.0).prop_map(|(decay_steps, final_ratio)| ScheduleShape::Cosine {
             decay_steps,
             final_ratio
+        }),
+        (0..500u64, 0..500u64, 0.0..=1.0).prop_map(|(stable_steps, decay_steps, final_ratio)| {
+            ScheduleShape::Wsd { stable_steps, decay_steps, final_ratio }
         }),
     ]
 }

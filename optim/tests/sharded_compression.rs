@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use covey_optim::codec::Codec;
 use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_alignment};
 use covey_optim::sparseloco::top_k::{CpuTopK, Share, TopK};
-use covey_optim::sparseloco::{CodedValue, Compressor, Profile, Schema, SparseLocoError, TensorSpec};
+use covey_optim::sparseloco::{
+    CodedValue, Compressor, Profile, Schema, SparseLocoError, TensorSpec,
+};
 use synthetic::heavy_tailed;
 
 /// In canonical order, which is not that of names; a vector of several chunks, a ragged one, rows that 64 does not
@@ -35,7 +37,8 @@ fn plan(members: usize) -> Plan {
 
 fn schemas() -> impl Iterator<Item = Arc<Schema>> {
     [Profile::Covey, Profile::Reference].into_iter().flat_map(|profile| {
-        let schemas = [Schema::new(profile, 64, parameters()), Schema::with_dct(profile, 64, parameters())];
+        let schemas =
+            [Schema::new(profile, 64, parameters()), Schema::with_dct(profile, 64, parameters())];
         schemas.map(|schema| Arc::new(schema.unwrap()))
     })
 }
@@ -82,7 +85,8 @@ fn the_delta_does_not_depend_on_the_number_of_members() {
     for schema in schemas() {
         let codec = Codec::new(Arc::clone(&schema));
         let mut alone = Compressor::new(Arc::clone(&schema), 0.95);
-        let mut divided = [1, 2, 3, 4, 8].map(|members| (members, Compressor::new(Arc::clone(&schema), 0.95)));
+        let mut divided =
+            [1, 2, 3, 4, 8].map(|members| (members, Compressor::new(Arc::clone(&schema), 0.95)));
         for round in 0..3 {
             let gradients = gradients(&schema, round);
             let slices: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
@@ -90,8 +94,13 @@ fn the_delta_does_not_depend_on_the_number_of_members() {
             for (members, compressor) in &mut divided {
                 let plan = plan(*members);
                 let selects: Vec<Counting> = (0..*members).map(|_| Counting::default()).collect();
-                let delta = compressor.compress_on(&slices, &shares(&schema, &plan, &selects)).unwrap();
-                assert_eq!(codec.encode(&delta).unwrap(), expected, "{members} members in round {round}");
+                let delta =
+                    compressor.compress_on(&slices, &shares(&schema, &plan, &selects)).unwrap();
+                assert_eq!(
+                    codec.encode(&delta).unwrap(),
+                    expected,
+                    "{members} members in round {round}"
+                );
                 for (member, select) in selects.iter().enumerate() {
                     assert_eq!(select.elements.load(Ordering::Relaxed), plan.owned(member));
                 }
@@ -114,11 +123,19 @@ fn shares_that_are_not_the_whole_are_refused() {
     let table = schema.position("table").unwrap();
     let refused = |compressor: &mut Compressor, wrong: &[(usize, usize)]| {
         let mut shares = sound.clone();
-        shares[table] = wrong.iter().map(|(start, end)| Share { slabs: *start..*end, select: &CpuTopK }).collect();
+        shares[table] = wrong
+            .iter()
+            .map(|(start, end)| Share { slabs: *start..*end, select: &CpuTopK })
+            .collect();
         compressor.compress_on(&slices, &shares).unwrap_err()
     };
-    for wrong in [&[][..], &[(0, 7)], &[(0, 4), (5, 8)], &[(0, 4), (3, 8)], &[(0, 9)], &[(4, 8), (0, 4)]] {
-        assert_eq!(refused(&mut compressor, wrong), SparseLocoError::Shares { name: "table".into() });
+    for wrong in
+        [&[][..], &[(0, 7)], &[(0, 4), (5, 8)], &[(0, 4), (3, 8)], &[(0, 9)], &[(4, 8), (0, 4)]]
+    {
+        assert_eq!(
+            refused(&mut compressor, wrong),
+            SparseLocoError::Shares { name: "table".into() }
+        );
     }
     let few = compressor.compress_on(&slices, &sound[1..]).unwrap_err();
     assert!(matches!(few, SparseLocoError::TensorCount { .. }));

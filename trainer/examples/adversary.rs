@@ -64,8 +64,13 @@ struct Adversary {
 
 impl Adversary {
     async fn enter(bucket: &str, kind: Kind, folder: PathBuf, seed: u64) -> anyhow::Result<Self> {
-        let own = Layers::new().path_flag("adversary", "run.output", &folder).flag("adversary", "run.threads", 1);
-        let connection = Connection::open(bucket, &own.clone().resolve(Purpose::Show)?.config.comms)?;
+        let own = Layers::new().path_flag("adversary", "run.output", &folder).flag(
+            "adversary",
+            "run.threads",
+            1,
+        );
+        let connection =
+            Connection::open(bucket, &own.clone().resolve(Purpose::Show)?.config.comms)?;
         let run = Run::open(connection.bucket.clone(), connection.clock.clone(), None).await?;
         let spec = RunSpec::read(&run).await?;
         let mut config = own.resolve_within(&spec.shared, Purpose::Show)?.config;
@@ -123,7 +128,8 @@ impl Adversary {
     }
 
     async fn apply(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
-        let deltas = self.synced.replica.decode(&self.synced.light_client.gather(manifest).await?)?;
+        let deltas =
+            self.synced.replica.decode(&self.synced.light_client.gather(manifest).await?)?;
         self.synced.replica.apply(manifest, &deltas)?;
         if let Some(delta) = deltas.values().next() {
             let squares: f64 = delta.tensors().map(|tensor| tensor.norm().powi(2)).sum();
@@ -141,7 +147,10 @@ impl Adversary {
             Kind::Foreign => self.train(slot.index + ELSEWHERE)?,
         };
         let sign = if self.kind == Kind::Flip { -1.0 } else { 1.0 };
-        Ok(honest.into_iter().map(|tensor| tensor.into_iter().map(|value| sign * value).collect()).collect())
+        Ok(honest
+            .into_iter()
+            .map(|tensor| tensor.into_iter().map(|value| sign * value).collect())
+            .collect())
     }
 
     fn train(&mut self, slot: u32) -> anyhow::Result<Vec<Vec<f32>>> {
@@ -178,7 +187,10 @@ fn main() -> anyhow::Result<()> {
         anyhow::bail!("usage: adversary BUCKET KIND FOLDER SEED");
     };
     covey::system::device::use_threads(Some(1))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let (kind, seed) = (Kind::named(kind)?, seed.parse::<u64>()?.max(1));
-    runtime.block_on(async { Adversary::enter(bucket, kind, PathBuf::from(folder), seed).await?.play().await })
+    runtime.block_on(async {
+        Adversary::enter(bucket, kind, PathBuf::from(folder), seed).await?.play().await
+    })
 }

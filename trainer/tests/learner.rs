@@ -25,7 +25,10 @@ fn numbers(file: &SafetensorsFile, name: &str) -> Vec<f32> {
 fn windows(file: &SafetensorsFile) -> (Vec<u32>, usize) {
     let length = file.tensor("input_ids").unwrap().shape[1] - 1;
     let bytes = file.read_bytes("input_ids").unwrap();
-    let tokens = bytes.chunks(4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect();
+    let tokens = bytes
+        .chunks(4)
+        .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        .collect();
     (tokens, length)
 }
 
@@ -49,7 +52,9 @@ fn five_steps_are_those_of_pytorch() {
             ("train.batch_size", "2"),
             ("train.micro_batch_size", if micro_batch_size == 1 { "1" } else { "2" }),
         ];
-        let layers = settings.iter().fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
+        let layers = settings
+            .iter()
+            .fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
         let config = layers.resolve(Purpose::Show).unwrap().config;
         let mut learner = learner(&model, &config);
         let (tokens, length) = windows(&expected);
@@ -64,7 +69,11 @@ fn five_steps_are_those_of_pytorch() {
             let expected = numbers(&expected, &format!("adamw.{}", weight.name));
             let largest = expected.iter().fold(0f32, |most, value| most.max(value.abs()));
             for (got, expected) in weight.values.iter().zip(&expected) {
-                assert!((got - expected).abs() <= 1e-2 * largest, "{name}, {}: {got} and {expected}", weight.name);
+                assert!(
+                    (got - expected).abs() <= 1e-2 * largest,
+                    "{name}, {}: {got} and {expected}",
+                    weight.name
+                );
             }
         }
     }
@@ -76,10 +85,18 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
     let config = Layers::new().resolve(Purpose::Show).unwrap().config;
     let mut learner = learner(&model, &config);
     let mut weights = learner.named_weights();
-    weights.iter_mut().filter(|weight| weight.name == "model.norm.weight").for_each(|norm| norm.values.fill(f32::NAN));
+    weights
+        .iter_mut()
+        .filter(|weight| weight.name == "model.norm.weight")
+        .for_each(|norm| norm.values.fill(f32::NAN));
     learner.set_weights(weights.iter().map(|weight| weight.values.as_slice())).unwrap();
     let bits = |learner: &Learner| -> Vec<u32> {
-        learner.named_weights().into_iter().flat_map(|weight| weight.values).map(f32::to_bits).collect()
+        learner
+            .named_weights()
+            .into_iter()
+            .flat_map(|weight| weight.values)
+            .map(f32::to_bits)
+            .collect()
     };
     let before = bits(&learner);
     let (tokens, length) = windows(&expected);

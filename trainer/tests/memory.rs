@@ -1,6 +1,9 @@
 //! Bytes that training really takes, counted by the allocator and by the tensors, beside what the plan says.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
-#![allow(unsafe_code, reason = "an allocator that counts is unsafe by its trait; it only hands on to the system's")]
+#![allow(
+    unsafe_code,
+    reason = "an allocator that counts is unsafe by its trait; it only hands on to the system's"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -72,7 +75,9 @@ fn config(device: &str, recompute: &str) -> Config {
         ("data.sequence_length", "64"),
         ("schedule.warmup_steps", "0"),
     ];
-    let layers = settings.into_iter().fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
+    let layers = settings
+        .into_iter()
+        .fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
     layers.resolve(Purpose::Show).unwrap().config
 }
 
@@ -88,7 +93,8 @@ fn learner(model: &ModelConfig, config: &Config) -> Learner {
 
 fn train(learner: &mut Learner, steps: u32, vocabulary: u32) {
     for step in 0..steps {
-        let tokens: Vec<u32> = (0..(WINDOWS * (LENGTH + 1)) as u32).map(|i| (i * 7919 + step) % vocabulary).collect();
+        let tokens: Vec<u32> =
+            (0..(WINDOWS * (LENGTH + 1)) as u32).map(|i| (i * 7919 + step) % vocabulary).collect();
         learner.step(&tokens, LENGTH).unwrap();
     }
 }
@@ -117,13 +123,17 @@ fn compare(model: &ModelConfig, members: usize, config: &Config) {
     train(&mut learner, 2, model.vocab_size as u32);
     let peak = (MOST.load(SeqCst) - before) as f64;
 
-    let plan = MemoryPlan::new(model, Needs::of(config, &config.run.device.parse().unwrap())).unwrap();
+    let plan =
+        MemoryPlan::new(model, Needs::of(config, &config.run.device.parse().unwrap())).unwrap();
     let share = 16.0 * model.num_parameters() as f64 / members as f64;
     for (member, planned) in plan.members.iter().enumerate() {
         let held = learner.bytes(member);
         assert_eq!(held.total() as u64, planned.persistent(), "member {member} of {members}");
         let ratio = held.total() as f64 / share;
-        assert!((ratio - 1.0).abs() <= 0.02, "member {member} of {members} holds {ratio:.4} of an even share");
+        assert!(
+            (ratio - 1.0).abs() <= 0.02,
+            "member {member} of {members} holds {ratio:.4} of an even share"
+        );
     }
     let planned: u64 = plan.members.iter().map(|member| member.peak()).sum();
     let ratio = peak / planned as f64;

@@ -33,7 +33,12 @@ impl Certificate {
     }
 
     /// Whether `validator` agreed to a manifest.
-    pub fn is_signed(manifest: &Manifest, run: RunId, validator: PeerId, signature: &Signature) -> bool {
+    pub fn is_signed(
+        manifest: &Manifest,
+        run: RunId,
+        validator: PeerId,
+        signature: &Signature,
+    ) -> bool {
         validator.verify(Domain::Vote, &message(run, &manifest.to_bytes()), signature)
     }
 
@@ -80,7 +85,8 @@ impl Certificate {
         if count > ValidatorSet::MAX || fields.left() < count * SIGNATURE_LENGTH {
             return Err(malformed("its signatures are cut, or more than a run has validators"));
         }
-        let signatures = signatures(&mut fields, count).ok_or(malformed("its signers are not in ascending order"))?;
+        let signatures = signatures(&mut fields, count)
+            .ok_or(malformed("its signers are not in ascending order"))?;
         let manifest = Manifest::parse(&bytes[bytes.len() - fields.left()..])?;
         Ok(Self { manifest, signatures })
     }
@@ -112,7 +118,11 @@ impl Certificate {
     }
 
     /// Refuses strangers, what does not verify, and too few.
-    fn check_signatures(&self, run: RunId, validator_set: &ValidatorSet) -> Result<(), ManifestError> {
+    fn check_signatures(
+        &self,
+        run: RunId,
+        validator_set: &ValidatorSet,
+    ) -> Result<(), ManifestError> {
         let (round, message) = (self.manifest.round(), message(run, &self.manifest.to_bytes()));
         for (signer, signature) in &self.signatures {
             let signer = *signer;
@@ -124,7 +134,9 @@ impl Certificate {
             }
         }
         match (validator_set.threshold(), self.signatures.len()) {
-            (expected, got) if got < expected => Err(ManifestError::TooFew { round, expected, got }),
+            (expected, got) if got < expected => {
+                Err(ManifestError::TooFew { round, expected, got })
+            }
             _ => Ok(()),
         }
     }

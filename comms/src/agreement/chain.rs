@@ -63,7 +63,8 @@ impl Chain {
         let round = self.next;
         let broken = |source| BrokenChain { round, source };
         let certificate =
-            Certificate::open(object, self.run, &self.validator_set, round, Some(self.head)).map_err(broken)?;
+            Certificate::open(object, self.run, &self.validator_set, round, Some(self.head))
+                .map_err(broken)?;
         let manifest = certificate.manifest().clone();
         let last = ManifestError::Malformed { reason: "no number is left for the next round" };
         self.next = round.next().ok_or(broken(last))?;

@@ -74,19 +74,34 @@ mod tests {
 
     #[test]
     fn a_quorum_is_more_than_half_and_no_more_than_all() {
-        for (count, threshold, is_valid) in
-            [(1, 1, true), (3, 2, true), (3, 1, false), (4, 2, false), (4, 3, true), (2, 3, false), (0, 0, false)]
-        {
+        for (count, threshold, is_valid) in [
+            (1, 1, true),
+            (3, 2, true),
+            (3, 1, false),
+            (4, 2, false),
+            (4, 3, true),
+            (2, 3, false),
+            (0, 0, false),
+        ] {
             let validators = peers(&(0..count).collect::<Vec<_>>());
-            assert_eq!(ValidatorSet::new(validators, threshold).is_some(), is_valid, "{threshold} of {count}");
+            assert_eq!(
+                ValidatorSet::new(validators, threshold).is_some(),
+                is_valid,
+                "{threshold} of {count}"
+            );
         }
     }
 
     #[test]
     fn every_validator_has_the_first_turn_in_its_round() {
         let validator_set = ValidatorSet::new(peers(&[1, 2, 3]), 2).unwrap();
-        let turns = |round| validator_set.turns(Round(round)).map(|peer| peer.as_bytes()[0]).collect::<Vec<_>>();
-        assert_eq!([turns(0), turns(1), turns(2), turns(3)], [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]]);
+        let turns = |round| {
+            validator_set.turns(Round(round)).map(|peer| peer.as_bytes()[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            [turns(0), turns(1), turns(2), turns(3)],
+            [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]]
+        );
         assert_eq!(validator_set.spare(), 1);
     }
 }

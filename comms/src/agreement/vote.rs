@@ -25,7 +25,10 @@ impl Vote {
 
     /// A refusal; what is too long is cut.
     pub fn rejection(reason: &str) -> Self {
-        let end = (0..=reason.len().min(MAX_REASON)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=reason.len().min(MAX_REASON))
+            .rev()
+            .find(|end| reason.is_char_boundary(*end))
+            .unwrap_or(0);
         Self::Refuses { reason: reason[..end].into() }
     }
 
@@ -55,14 +58,17 @@ mod tests {
 
     #[test]
     fn a_vote_has_one_encoding() {
-        let votes = [Vote::Agrees(Signature::from_bytes([7; 64])), Vote::rejection("weights: 1, not 2")];
+        let votes =
+            [Vote::Agrees(Signature::from_bytes([7; 64])), Vote::rejection("weights: 1, not 2")];
         for vote in votes {
             assert_eq!(Vote::parse(&vote.to_bytes()), Some(vote));
         }
         for bytes in [&[][..], &[1, 2, 3], &[2], &[0, 0xff]] {
             assert_eq!(Vote::parse(bytes), None);
         }
-        let Vote::Refuses { reason } = Vote::rejection(&"ü".repeat(MAX_REASON)) else { panic!("it is a refusal") };
+        let Vote::Refuses { reason } = Vote::rejection(&"ü".repeat(MAX_REASON)) else {
+            panic!("it is a refusal")
+        };
         assert_eq!(reason.len(), MAX_REASON);
     }
 }

@@ -94,7 +94,8 @@ async fn limits_hold(bucket: &dyn Bucket) -> BucketCheck {
 
 async fn listings_are_complete_and_in_order(bucket: &dyn Bucket) -> BucketCheck {
     let law = "listings are complete and in order";
-    let here: Vec<_> = (1..=9).map(|peer| Key::Delta(Round(1), PeerId::from_bytes([peer; 32]))).collect();
+    let here: Vec<_> =
+        (1..=9).map(|peer| Key::Delta(Round(1), PeerId::from_bytes([peer; 32]))).collect();
     // Names that begin alike but lie elsewhere.
     let elsewhere = [Key::Manifest(Round(1)), Key::Delta(Round(10), PeerId::from_bytes([1; 32]))];
     for key in here.iter().rev().chain(&elsewhere) {
@@ -124,7 +125,11 @@ async fn removal_can_be_repeated(bucket: &dyn Bucket) -> BucketCheck {
 }
 
 /// The keys of a listing, if all its lengths are right.
-async fn keys(bucket: &dyn Bucket, prefix: Prefix, after: Option<&Key>) -> Result<Vec<Key>, BucketError> {
+async fn keys(
+    bucket: &dyn Bucket,
+    prefix: Prefix,
+    after: Option<&Key>,
+) -> Result<Vec<Key>, BucketError> {
     let listing = bucket.list(&prefix, after).await?;
     Ok(listing.into_iter().filter(|listed| listed.length == 3).map(|listed| listed.key).collect())
 }
@@ -133,7 +138,11 @@ fn body(text: &'static [u8]) -> Bytes {
     Bytes::from_static(text)
 }
 
-fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, BucketError>, expected: T) -> BucketCheck {
+fn expect<T: PartialEq + std::fmt::Debug>(
+    law: &'static str,
+    got: Result<T, BucketError>,
+    expected: T,
+) -> BucketCheck {
     match got {
         Ok(got) if got == expected => Ok(()),
         got => broken(law, format!("expected {expected:?}, got {got:?}")),

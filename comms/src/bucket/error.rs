@@ -98,10 +98,14 @@ impl BucketError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Denied { .. } => "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here",
+            Self::Denied { .. } => {
+                "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here"
+            }
             Self::Full { .. } => "free space or raise the quota; what was written so far is whole",
             Self::Missing { .. } => "create the bucket or folder, or correct its URL",
-            Self::Unavailable { .. } | Self::TimedOut { .. } => "check the endpoint and the network",
+            Self::Unavailable { .. } | Self::TimedOut { .. } => {
+                "check the endpoint and the network"
+            }
             Self::GaveUp { source, .. } => return source.hint(),
             Self::BudgetSpent { .. } => "raise the byte budget, or leave the run here",
             Self::InvalidUrl { .. } => {

@@ -31,7 +31,9 @@ impl Creation {
                  two coordinators can undo each other; give every peer a bucket or a prefix that only it can write, \
                  and run one coordinator"
             }
-            Self::ReadOnly => "the bucket can be watched, but not taken part in: a key that may write is needed",
+            Self::ReadOnly => {
+                "the bucket can be watched, but not taken part in: a key that may write is needed"
+            }
         }
     }
 }
@@ -77,9 +79,15 @@ pub async fn probe(bucket: &dyn Bucket, nonce: Digest) -> Result<Probe, BucketEr
     probe
 }
 
-async fn write_twice(bucket: &dyn Bucket, key: &Key, [first, other]: &[Bytes; 2]) -> Result<Probe, BucketError> {
+async fn write_twice(
+    bucket: &dyn Bucket,
+    key: &Key,
+    [first, other]: &[Bytes; 2],
+) -> Result<Probe, BucketError> {
     match bucket.put_new(key, first.clone()).await {
-        Err(BucketError::Denied { .. }) => return Ok(Probe { creation: Creation::ReadOnly, store_time: None }),
+        Err(BucketError::Denied { .. }) => {
+            return Ok(Probe { creation: Creation::ReadOnly, store_time: None });
+        }
         Err(error) => return Err(error),
         Ok(_) => {}
     }

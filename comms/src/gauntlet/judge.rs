@@ -53,9 +53,15 @@ impl Gauntlet {
     ///
     /// Clipping makes a delta that is too long harmless, but it would be as good as an honest one. The median is that of the
     /// peers that have proven themselves, if there are at least three of them here.
-    pub fn outsized(&self, peer_table: &PeerTable, norms: &BTreeMap<PeerId, f64>) -> BTreeSet<PeerId> {
+    pub fn outsized(
+        &self,
+        peer_table: &PeerTable,
+        norms: &BTreeMap<PeerId, f64>,
+    ) -> BTreeSet<PeerId> {
         let is_number = |norm: &f64| norm.is_finite() && *norm > 0.0;
-        let is_known = |peer: PeerId| peer_table.get(peer).is_some_and(|known| known.is_established(&self.config));
+        let is_known = |peer: PeerId| {
+            peer_table.get(peer).is_some_and(|known| known.is_established(&self.config))
+        };
         let sorted = |of: &dyn Fn(PeerId) -> bool| {
             let numbers = norms.iter().filter(|(peer, norm)| of(**peer) && is_number(norm));
             let mut numbers: Vec<f64> = numbers.map(|(_, norm)| *norm).collect();
@@ -67,8 +73,14 @@ impl Gauntlet {
         // Of two nobody can say which one is wrong.
         let median = all.get(all.len() / 2).copied().filter(|_| all.len() >= 3);
         let ratio = self.config.norm_ratio;
-        let fits = |norm: f64| median.is_none_or(|median| norm <= median * ratio && norm >= median / ratio);
-        norms.iter().filter(|(_, norm)| !is_number(norm) || !fits(**norm)).map(|(peer, _)| *peer).collect()
+        let fits = |norm: f64| {
+            median.is_none_or(|median| norm <= median * ratio && norm >= median / ratio)
+        };
+        norms
+            .iter()
+            .filter(|(_, norm)| !is_number(norm) || !fits(**norm))
+            .map(|(peer, _)| *peer)
+            .collect()
     }
 
     /// The shortlist that the inputs of a round lead to; nobody is on it, if there is no chance in the round.
@@ -117,7 +129,8 @@ impl Gauntlet {
         for (peer, active) in &inputs.active {
             let record = peer_table.seen(&self.config, *peer, inputs.round);
             if !record.is_banned(inputs.round) {
-                let conduct = self.conduct(*peer, active.presence, is_outage, inputs, evaluation, copies);
+                let conduct =
+                    self.conduct(*peer, active.presence, is_outage, inputs, evaluation, copies);
                 note_delivery(record, conduct);
                 for (offence, effect) in self.config.penalties(record, conduct, inputs.round) {
                     self.config.punish(record, effect);
@@ -143,7 +156,8 @@ impl Gauntlet {
             Participation::Silent(reason) => Some(reason).filter(|_| !is_outage),
             Participation::Delivered(_) => refused.filter(|reason| reason.is_silence()),
         };
-        let is_unusable = inputs.measurements.get(&peer).is_some_and(|measurement| !measurement.is_usable());
+        let is_unusable =
+            inputs.measurements.get(&peer).is_some_and(|measurement| !measurement.is_usable());
         Conduct {
             silence,
             is_present: matches!(presence, Participation::Delivered(_)),

@@ -52,7 +52,8 @@ impl Default for PayoutConfig {
 impl Gauntlet {
     /// The shares of peers with these scores; together with what is burnt they are 1, unless nobody has a score.
     pub fn payouts(&self, scores: &BTreeMap<PeerId, f64>) -> BTreeMap<PeerId, f64> {
-        let mut ranked: Vec<(PeerId, f64)> = scores.iter().map(|(peer, score)| (*peer, *score)).collect();
+        let mut ranked: Vec<(PeerId, f64)> =
+            scores.iter().map(|(peer, score)| (*peer, *score)).collect();
         ranked.retain(|(_, score)| *score > 0.0 && score.is_finite());
         ranked.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
         let weights = match self.config.payout.rule {
@@ -60,7 +61,10 @@ impl Gauntlet {
             PayoutRule::Power => {
                 let best = ranked.first().map_or(1.0, |(_, score)| *score);
                 // Relative to the best, so that no power is too large for a number.
-                ranked.iter().map(|(_, score)| libm::pow(score / best, self.config.payout.exponent)).collect()
+                ranked
+                    .iter()
+                    .map(|(_, score)| libm::pow(score / best, self.config.payout.exponent))
+                    .collect()
             }
         };
         let paid = (1.0 - self.config.payout.burn) / weights.iter().sum::<f64>();
@@ -74,9 +78,11 @@ impl Gauntlet {
         let num_reserves = (num_ranked - num_included).min(self.config.reserves as usize);
         let last = num_included.saturating_sub(1).max(1) as f64;
         let slope = |rank: usize| payout.steepness - (payout.steepness - 1.0) * rank as f64 / last;
-        let included: Vec<f64> = scaled((0..num_included).map(slope).collect(), payout.included_share);
+        let included: Vec<f64> =
+            scaled((0..num_included).map(slope).collect(), payout.included_share);
         let reserve = |rank: usize| libm::pow(payout.reserve_ratio, rank as f64);
-        let reserves = scaled((0..num_reserves).map(reserve).collect(), 1.0 - payout.included_share);
+        let reserves =
+            scaled((0..num_reserves).map(reserve).collect(), 1.0 - payout.included_share);
         let limit = included.last().map_or(0.0, |least| least / 2.0);
         let excess = reserves.first().map_or(1.0, |most| (limit / most).min(1.0));
         included.into_iter().chain(reserves.into_iter().map(|weight| weight * excess)).collect()
@@ -95,8 +101,12 @@ mod tests {
     use crate::gauntlet::config::GauntletConfig;
 
     fn shares(config: PayoutConfig, scores: &[f64]) -> Vec<f64> {
-        let gauntlet = Gauntlet::new(GauntletConfig { payout: config, ..GauntletConfig::default() }, 20);
-        let peers = scores.iter().zip(0..).map(|(score, number)| (PeerId::from_bytes([number; 32]), *score));
+        let gauntlet =
+            Gauntlet::new(GauntletConfig { payout: config, ..GauntletConfig::default() }, 20);
+        let peers = scores
+            .iter()
+            .zip(0..)
+            .map(|(score, number)| (PeerId::from_bytes([number; 32]), *score));
         gauntlet.payouts(&peers.collect()).into_values().collect()
     }
 
@@ -117,7 +127,10 @@ mod tests {
         assert_eq!(shares(PayoutConfig::default(), &[2.0]), [0.5]);
         let three = shares(PayoutConfig::default(), &[3.0, 0.0, 2.0, 1.0]);
         assert_eq!(three.len(), 3);
-        assert!((three[0] / three[2] - 2.0).abs() < 1e-12 && (three.iter().sum::<f64>() - 0.5).abs() < 1e-12);
+        assert!(
+            (three[0] / three[2] - 2.0).abs() < 1e-12
+                && (three.iter().sum::<f64>() - 0.5).abs() < 1e-12
+        );
         assert!(shares(PayoutConfig::default(), &[0.0, f64::NAN]).is_empty());
     }
 

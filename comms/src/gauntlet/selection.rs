@@ -69,11 +69,19 @@ impl Gauntlet {
         candidates.sort_by(Candidate::rank);
         let surplus = candidates.split_off(candidates.len().min(self.max_included as usize));
         excluded.extend(surplus.into_iter().map(|candidate| (candidate.peer, Exclusion::Surplus)));
-        (candidates.into_iter().map(|candidate| (candidate.peer, candidate.delta_ref)).collect(), excluded)
+        (
+            candidates.into_iter().map(|candidate| (candidate.peer, candidate.delta_ref)).collect(),
+            excluded,
+        )
     }
 
     /// A delta that may count, or the first reason why it may not.
-    fn candidate(&self, selection: &Selection<'_>, peer: PeerId, delta_ref: DeltaRef) -> Result<Candidate, Exclusion> {
+    fn candidate(
+        &self,
+        selection: &Selection<'_>,
+        peer: PeerId,
+        delta_ref: DeltaRef,
+    ) -> Result<Candidate, Exclusion> {
         if selection.before.get(peer).is_some_and(|known| known.is_banned(selection.inputs.round)) {
             return Err(Exclusion::Banned);
         }
@@ -95,7 +103,9 @@ impl Gauntlet {
         };
         let measurement = selection.inputs.measurements.get(&peer);
         match gain {
-            _ if !measurement.is_some_and(|measurement| measurement.is_usable()) => Err(Exclusion::NotFinite),
+            _ if !measurement.is_some_and(|measurement| measurement.is_usable()) => {
+                Err(Exclusion::NotFinite)
+            }
             gain if gain <= 0.0 => Err(Exclusion::Harmful),
             gain if gain < selection.evaluation.useful => Err(Exclusion::Judged),
             _ if !record.is_credible(&self.config) => Err(Exclusion::Unproven),

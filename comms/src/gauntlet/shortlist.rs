@@ -42,27 +42,38 @@ impl Gauntlet {
         let known = |peer: &PeerId| (*peer, peer_table.get(*peer).unwrap_or(&unknown));
         let candidates: Vec<ShortlistCandidate<'_>> =
             delivered.iter().map(known).filter(|(_, record)| !record.is_banned(round)).collect();
-        Shortlist { gathered: self.ranking(&candidates), evaluated: self.sample(candidates, round, seed) }
+        Shortlist {
+            gathered: self.ranking(&candidates),
+            evaluated: self.sample(candidates, round, seed),
+        }
     }
 
     /// The best of those whose deltas need not be measured.
     fn ranking(&self, candidates: &[ShortlistCandidate<'_>]) -> Vec<PeerId> {
         let mut ranked = candidates.to_vec();
         ranked.retain(|(_, record)| record.is_established(&self.config));
-        ranked.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
+        ranked
+            .sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
         let places = (self.max_included as usize).saturating_add(self.config.reserves as usize);
         ranked.into_iter().map(|(peer, _)| peer).take(places).collect()
     }
 
     /// Who is evaluated: all, if there are not too many; else some who are hardly known and some who were not for long.
-    fn sample(&self, mut candidates: Vec<ShortlistCandidate<'_>>, round: Round, seed: &Seed) -> BTreeSet<PeerId> {
+    fn sample(
+        &self,
+        mut candidates: Vec<ShortlistCandidate<'_>>,
+        round: Round,
+        seed: &Seed,
+    ) -> BTreeSet<PeerId> {
         let places = self.config.evaluations as usize;
         if candidates.len() <= places {
             return candidates.into_iter().map(|(peer, _)| peer).collect();
         }
         let is_crowded = candidates.len() >= places.saturating_mul(self.config.bins as usize);
         let num_explored = (places as f64 * self.config.exploration_share).round() as usize;
-        candidates.sort_by_cached_key(|(peer, record)| (record.evaluations, ticket(seed, "explore", *peer)));
+        candidates.sort_by_cached_key(|(peer, record)| {
+            (record.evaluations, ticket(seed, "explore", *peer))
+        });
         let rest = candidates.split_off(num_explored.min(places));
         let rest = if is_crowded { self.bin(rest, seed) } else { rest };
         let drawn = self.draw(rest, places - candidates.len(), round, seed);
@@ -76,7 +87,9 @@ impl Gauntlet {
         seed: &Seed,
     ) -> Vec<ShortlistCandidate<'peer_table>> {
         let ordinal = |candidate: &ShortlistCandidate<'_>| candidate.1.rating.ordinal();
-        candidates.sort_by(|one, other| ordinal(one).total_cmp(&ordinal(other)).then(one.0.cmp(&other.0)));
+        candidates.sort_by(|one, other| {
+            ordinal(one).total_cmp(&ordinal(other)).then(one.0.cmp(&other.0))
+        });
         let num_bins = self.config.bins.max(1);
         let bin = seed.draw("bin", 1, num_bins.into()).first().map_or(0, |bin| *bin as usize);
         let size = candidates.len().div_ceil(num_bins as usize).max(1);
@@ -87,10 +100,17 @@ impl Gauntlet {
     ///
     /// Those of whom nothing good is known weigh less: their deltas count only if they are measured, so that it is no loss
     /// not to measure them, and a crowd of them does not keep others from being measured.
-    fn draw(&self, candidates: Vec<ShortlistCandidate<'_>>, count: usize, round: Round, seed: &Seed) -> Vec<PeerId> {
+    fn draw(
+        &self,
+        candidates: Vec<ShortlistCandidate<'_>>,
+        count: usize,
+        round: Round,
+        seed: &Seed,
+    ) -> Vec<PeerId> {
         let key = |(peer, record): ShortlistCandidate<'_>| {
             let waited = round.0.saturating_sub(record.last_evaluated.0).max(1);
-            let weight = f64::from(waited) * if record.bma > 0.0 { 1.0 } else { self.config.unproven_weight_factor };
+            let weight = f64::from(waited)
+                * if record.bma > 0.0 { 1.0 } else { self.config.unproven_weight_factor };
             let chance = (ticket(seed, "sample", peer) as f64 + 0.5) / (1_u64 << 53) as f64;
             (libm::log(chance) / weight, peer)
         };
@@ -113,7 +133,9 @@ mod tests {
     use crate::gauntlet::config::GauntletConfig;
 
     fn peers(numbers: std::ops::Range<u16>) -> BTreeSet<PeerId> {
-        let id = |number: u16| PeerId::from_bytes(std::array::from_fn(|at| number.to_le_bytes()[at % 2]));
+        let id = |number: u16| {
+            PeerId::from_bytes(std::array::from_fn(|at| number.to_le_bytes()[at % 2]))
+        };
         numbers.map(id).collect()
     }
 
@@ -133,8 +155,11 @@ mod tests {
             for peer in &drawn {
                 let mut record = peer_table.seen(&config, *peer, round).clone();
                 (record.evaluations, record.last_evaluated) = (record.evaluations + 1, round);
-                peer_table =
-                    peer_table.iter().map(|(peer, record)| (peer, record.clone())).chain([(*peer, record)]).collect();
+                peer_table = peer_table
+                    .iter()
+                    .map(|(peer, record)| (peer, record.clone()))
+                    .chain([(*peer, record)])
+                    .collect();
             }
             seen.extend(drawn);
         }
@@ -150,11 +175,14 @@ mod tests {
             (peer, PeerRecord { score, bma: 0.5, evaluations: 50, ..record })
         };
         let scores = [5.0, 7.0, 6.0, 0.0, 9.0];
-        let mut peer_table: Vec<(PeerId, PeerRecord)> = peers(0..5).into_iter().zip(scores).map(proven).collect();
+        let mut peer_table: Vec<(PeerId, PeerRecord)> =
+            peers(0..5).into_iter().zip(scores).map(proven).collect();
         peer_table[4].1.banned_until = Some(Round(31));
         let names: Vec<PeerId> = peer_table.iter().map(|(peer, _)| *peer).collect();
         let peer_table: PeerTable = peer_table.into_iter().collect();
-        let at = |round| gauntlet.shortlist(&peer_table, Round(round), &peers(0..5), &Seed::from_bytes([9; 32]));
+        let at = |round| {
+            gauntlet.shortlist(&peer_table, Round(round), &peers(0..5), &Seed::from_bytes([9; 32]))
+        };
         assert_eq!(at(30).gathered, [names[1], names[2], names[0]]);
         assert!(!at(30).peers().contains(&names[4]));
         assert_eq!(at(31).gathered, [names[4], names[1], names[2]]);

@@ -53,7 +53,10 @@ impl LightClient {
     ///
     /// # Errors
     /// What is wrong with that manifest, or what the bucket says.
-    pub async fn from_checkpoint(run: Run, checkpoint: &CheckpointDescription) -> Result<Self, CommsError> {
+    pub async fn from_checkpoint(
+        run: Run,
+        checkpoint: &CheckpointDescription,
+    ) -> Result<Self, CommsError> {
         let CheckpointDescription { round: next, lineage: head, outer_steps, .. } = *checkpoint;
         let last = match next.before() {
             Some(round) => Some(run.manifest_leading_to(round, head).await?),
@@ -112,10 +115,11 @@ impl LightClient {
             let mut chain = chain.clone();
             Ok((chain.extend(&object)?, chain))
         };
-        let (manifest, chain) = match run.fetch(&Key::Manifest(self.next()), Certificate::max_length(), check).await {
-            Err(error) if error.is_absence() => return Ok(None),
-            outcome => outcome?,
-        };
+        let (manifest, chain) =
+            match run.fetch(&Key::Manifest(self.next()), Certificate::max_length(), check).await {
+                Err(error) if error.is_absence() => return Ok(None),
+                outcome => outcome?,
+            };
         self.stand_after(chain, &manifest);
         Ok(Some(manifest))
     }
@@ -130,7 +134,11 @@ impl LightClient {
     ///
     /// # Errors
     /// Those of [`poll`](Self::poll).
-    pub async fn wait(&mut self, every: Duration, until: Timestamp) -> Result<Option<Manifest>, CommsError> {
+    pub async fn wait(
+        &mut self,
+        every: Duration,
+        until: Timestamp,
+    ) -> Result<Option<Manifest>, CommsError> {
         let clock = self.run.clock().clone();
         loop {
             let manifest = self.poll().await?;
@@ -154,14 +162,23 @@ impl LightClient {
 
 impl Run {
     /// See [`LightClient::gather`].
-    pub(crate) async fn gather(&self, manifest: &Manifest) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
+    pub(crate) async fn gather(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
         let round = manifest.round();
         let deltas = manifest.included().iter().map(|(peer, delta_ref)| (*peer, *delta_ref));
-        let fetches: Vec<_> = deltas.map(|(peer, delta_ref)| self.delta(round, peer, delta_ref)).collect();
+        let fetches: Vec<_> =
+            deltas.map(|(peer, delta_ref)| self.delta(round, peer, delta_ref)).collect();
         iter(fetches).buffer_unordered(CONCURRENCY).try_collect().await
     }
 
-    async fn delta(&self, round: Round, peer: PeerId, delta_ref: DeltaRef) -> Result<(PeerId, Bytes), CommsError> {
+    async fn delta(
+        &self,
+        round: Round,
+        peer: PeerId,
+        delta_ref: DeltaRef,
+    ) -> Result<(PeerId, Bytes), CommsError> {
         let limit = delta_ref.length.saturating_add(Header::LENGTH as u64);
         let check = |object: Bytes| payload_of(&object, limit, delta_ref.digest, round, peer);
         match self.fetch_delta(round, peer, limit, check).await {
@@ -172,7 +189,13 @@ impl Run {
 }
 
 /// The payload in a delta's object, which a manifest vouches for: no signature is needed.
-fn payload_of(object: &Bytes, length: u64, expected: Digest, round: Round, peer: PeerId) -> Result<Bytes, CommsError> {
+fn payload_of(
+    object: &Bytes,
+    length: u64,
+    expected: Digest,
+    round: Round,
+    peer: PeerId,
+) -> Result<Bytes, CommsError> {
     let what = || format!("the delta of {} for {round}", peer.short());
     let got = object.len() as u64;
     if got != length || object.len() < Header::LENGTH {

@@ -36,7 +36,8 @@ impl Validator {
             retire_checkpoints(run, *oldest).await?;
             retire_deltas(run, *oldest).await?;
         }
-        let first = self.light_client().next().0.saturating_sub(rules.patience.saturating_add(GRACE));
+        let first =
+            self.light_client().next().0.saturating_sub(rules.patience.saturating_add(GRACE));
         retire_signs(run, Round(first)).await
     }
 }
@@ -44,7 +45,8 @@ impl Validator {
 /// Removes the checkpoints of rounds before `oldest`: descriptions first, so that no checkpoint with one lacks a part.
 async fn retire_checkpoints(run: &Run, oldest: Round) -> Result<(), CommsError> {
     let listing = run.bucket().list(&Prefix::Checkpoints, None).await?;
-    let is_description = |key: &Key| matches!(key, Key::CheckpointDescription(round) if *round < oldest);
+    let is_description =
+        |key: &Key| matches!(key, Key::CheckpointDescription(round) if *round < oldest);
     let is_part = |key: &Key| matches!(key, Key::CheckpointPart(round, _) if *round < oldest);
     remove(run, keys(&listing).filter(is_description)).await?;
     remove(run, keys(&listing).filter(is_part)).await

@@ -64,12 +64,18 @@ impl AuditFinding {
 impl fmt::Display for AuditFinding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid { number, rejection } => write!(formatter, "entry {number} is invalid: {rejection}"),
-            Self::WithoutEffect { number, rejection } => write!(formatter, "entry {number} has no effect: {rejection}"),
+            Self::Invalid { number, rejection } => {
+                write!(formatter, "entry {number} is invalid: {rejection}")
+            }
+            Self::WithoutEffect { number, rejection } => {
+                write!(formatter, "entry {number} has no effect: {rejection}")
+            }
             Self::Gap { missing, next } => {
                 write!(formatter, "entry {missing} is missing, though entry {next} is there")
             }
-            Self::Rewritten { expected } => write!(formatter, "the entry {expected}, seen before, is gone"),
+            Self::Rewritten { expected } => {
+                write!(formatter, "the entry {expected}, seen before, is gone")
+            }
         }
     }
 }
@@ -106,7 +112,9 @@ pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<LedgerAu
         match (state.apply(&line), line.entry) {
             (Ok(()), _) => {}
             (Err(rejection), Err(_)) => findings.push(AuditFinding::Invalid { number, rejection }),
-            (Err(rejection), Ok(_)) => findings.push(AuditFinding::WithoutEffect { number, rejection }),
+            (Err(rejection), Ok(_)) => {
+                findings.push(AuditFinding::WithoutEffect { number, rejection })
+            }
         }
     }
     if let Some((missing, next)) = ledger.gap().await? {

@@ -40,7 +40,10 @@ impl LedgerClient {
     }
 
     /// The same, telling why the line of number `watched` has no effect, if it has none.
-    async fn refresh_watching(&mut self, watched: Option<u64>) -> Result<(usize, Option<Rejection>), LedgerError> {
+    async fn refresh_watching(
+        &mut self,
+        watched: Option<u64>,
+    ) -> Result<(usize, Option<Rejection>), LedgerError> {
         let lines = self.ledger.read(self.state.next()).await?;
         let mut rejection = None;
         for line in &lines {
@@ -76,7 +79,11 @@ impl LedgerClient {
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
-    pub async fn register(&mut self, peer: &Keypair, bucket: Option<String>) -> Result<u64, LedgerError> {
+    pub async fn register(
+        &mut self,
+        peer: &Keypair,
+        bucket: Option<String>,
+    ) -> Result<u64, LedgerError> {
         self.submit(peer, Operation::Register { bucket }, None).await
     }
 
@@ -84,7 +91,11 @@ impl LedgerClient {
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
-    pub async fn announce(&mut self, peer: &Keypair, bucket: Option<String>) -> Result<u64, LedgerError> {
+    pub async fn announce(
+        &mut self,
+        peer: &Keypair,
+        bucket: Option<String>,
+    ) -> Result<u64, LedgerError> {
         self.submit(peer, Operation::Announce { bucket }, None).await
     }
 
@@ -108,7 +119,11 @@ impl LedgerClient {
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
-    pub async fn post_scores(&mut self, validator: &Keypair, scores: Scores) -> Result<u64, LedgerError> {
+    pub async fn post_scores(
+        &mut self,
+        validator: &Keypair,
+        scores: Scores,
+    ) -> Result<u64, LedgerError> {
         self.submit(validator, Operation::Scores(scores), None).await
     }
 

@@ -82,8 +82,11 @@ async fn anybody_registers(unknown: &[LedgerParty; 3]) -> LedgerCheck {
         let mut registry = party.registry();
         registry.register(&party.identity, None).await
     }));
-    let mut numbers =
-        numbers.await.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| violation(law, error))?;
+    let mut numbers = numbers
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| violation(law, error))?;
     numbers.sort_unstable();
     require(law, numbers == [0, 1, 2], || format!("three entries got numbers {numbers:?}"))?;
     let state = state(law, &unknown[0]).await?;
@@ -98,7 +101,12 @@ async fn anybody_registers(unknown: &[LedgerParty; 3]) -> LedgerCheck {
 async fn secrets_are_refused(unknown: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "secrets never enter a ledger";
     let party = &unknown[0];
-    for url in ["s3://key:secret@bucket/prefix", "s3://bucket?secret=word", "memory://", "https://key@host/"] {
+    for url in [
+        "s3://key:secret@bucket/prefix",
+        "s3://bucket?secret=word",
+        "memory://",
+        "https://key@host/",
+    ] {
         let before = party.ledger.read(0).await.map_err(|error| violation(law, error))?;
         let operation = Operation::Announce { bucket: Some(url.into()) };
         match party.ledger.append(&party.identity, operation, None).await {
@@ -119,12 +127,17 @@ async fn buckets_are_announced(unknown: &[LedgerParty; 3]) -> LedgerCheck {
         announced.map_err(|error| violation(law, error))?;
         let state = state(law, &unknown[2]).await?;
         let got = state.peers().get(&party.peer()).map(|record| record.bucket.clone());
-        require(law, got == Some(bucket.clone()), || format!("announced {bucket:?}, read {got:?}"))?;
+        require(law, got == Some(bucket.clone()), || {
+            format!("announced {bucket:?}, read {got:?}")
+        })?;
     }
     Ok(())
 }
 
-async fn a_key_rotates_with_its_own_consent(unknown: &[LedgerParty; 3], spare: &Keypair) -> LedgerCheck {
+async fn a_key_rotates_with_its_own_consent(
+    unknown: &[LedgerParty; 3],
+    spare: &Keypair,
+) -> LedgerCheck {
     let law = "a key rotates with its own consent, and never comes back";
     let (party, other) = (&unknown[0], &unknown[1]);
     let to = Operation::Rotate { to: spare.peer() };
@@ -134,13 +147,19 @@ async fn a_key_rotates_with_its_own_consent(unknown: &[LedgerParty; 3], spare: &
     }
     let in_use = Rejection::KeyInUse { peer: other.peer() };
     refuses(law, party.registry().rotate(&party.identity, &other.identity).await, &in_use)?;
-    let number = party.registry().rotate(&party.identity, spare).await.map_err(|error| violation(law, error))?;
+    let number = party
+        .registry()
+        .rotate(&party.identity, spare)
+        .await
+        .map_err(|error| violation(law, error))?;
     let state = state(law, other).await?;
     require(law, state.is_member(spare.peer()), || "the new key is no member".into())?;
     let old = state.peers().get(&party.peer()).map(|record| record.membership);
     let rotated = Membership::Rotated { at: number, to: spare.peer() };
     require(law, old == Some(rotated), || format!("the old key is {old:?}"))?;
-    require(law, state.current_key(party.peer()) == spare.peer(), || "the old key does not lead to the new".into())?;
+    require(law, state.current_key(party.peer()) == spare.peer(), || {
+        "the old key does not lead to the new".into()
+    })?;
     let given_up = Rejection::GivenUp { peer: party.peer() };
     refuses(law, party.registry().register(&party.identity, None).await, &given_up)?;
     let no_member = Rejection::NotMember { peer: party.peer() };
@@ -151,19 +170,36 @@ async fn a_member_leaves_and_returns(unknown: &[LedgerParty; 3]) -> LedgerCheck 
     let law = "a member leaves and may return";
     let party = &unknown[2];
     party.registry().leave(&party.identity).await.map_err(|error| violation(law, error))?;
-    require(law, !state(law, party).await?.is_member(party.peer()), || "it is still a member".into())?;
+    require(law, !state(law, party).await?.is_member(party.peer()), || {
+        "it is still a member".into()
+    })?;
     let no_member = Rejection::NotMember { peer: party.peer() };
     refuses(law, party.registry().leave(&party.identity).await, &no_member)?;
-    party.registry().register(&party.identity, None).await.map_err(|error| violation(law, error))?;
+    party
+        .registry()
+        .register(&party.identity, None)
+        .await
+        .map_err(|error| violation(law, error))?;
     require(law, state(law, party).await?.is_member(party.peer()), || "it did not return".into())
 }
 
-async fn validators_and_nobody_else_post(validators: &[LedgerParty; 3], unknown: &[LedgerParty; 3]) -> LedgerCheck {
+async fn validators_and_nobody_else_post(
+    validators: &[LedgerParty; 3],
+    unknown: &[LedgerParty; 3],
+) -> LedgerCheck {
     let law = "validators post scores, once each, and enough of them agree";
-    let scores = |text: &str| Scores { round: Round(4), verdict: Digest::of(text.as_bytes()), payouts: None };
+    let scores = |text: &str| Scores {
+        round: Round(4),
+        verdict: Digest::of(text.as_bytes()),
+        payouts: None,
+    };
     let outsider = &unknown[1];
     let rejection = Rejection::NotValidator { peer: outsider.peer() };
-    refuses(law, outsider.registry().post_scores(&outsider.identity, scores("right")).await, &rejection)?;
+    refuses(
+        law,
+        outsider.registry().post_scores(&outsider.identity, scores("right")).await,
+        &rejection,
+    )?;
     for (validator, text, agreed) in [
         (&validators[0], "right", None),
         (&validators[1], "wrong", None),
@@ -179,7 +215,11 @@ async fn validators_and_nobody_else_post(validators: &[LedgerParty; 3], unknown:
     }
     let validator = &validators[1];
     let rejection = Rejection::AlreadySaid { validator: validator.peer(), round: Round(4) };
-    refuses(law, validator.registry().post_scores(&validator.identity, scores("right")).await, &rejection)
+    refuses(
+        law,
+        validator.registry().post_scores(&validator.identity, scores("right")).await,
+        &rejection,
+    )
 }
 
 async fn checkpoints_are_agreed_on(validators: &[LedgerParty; 3]) -> LedgerCheck {
@@ -194,30 +234,47 @@ async fn checkpoints_are_agreed_on(validators: &[LedgerParty; 3]) -> LedgerCheck
     require(law, newest == Some((Round(5), checkpoint)), || format!("newest is {newest:?}"))
 }
 
-async fn enough_votes_change_the_validators(validators: &[LedgerParty; 3], accounts: Option<Digest>) -> LedgerCheck {
+async fn enough_votes_change_the_validators(
+    validators: &[LedgerParty; 3],
+    accounts: Option<Digest>,
+) -> LedgerCheck {
     let law = "enough votes change the validators";
     let [first, second, third] = validators;
     let members = [first.peer(), second.peer()];
     for (validator, generation) in [(first, 0), (second, 1)] {
-        let voted = validator.registry().vote(&validator.identity, members.into(), 2, accounts).await;
+        let voted =
+            validator.registry().vote(&validator.identity, members.into(), 2, accounts).await;
         voted.map_err(|error| violation(law, error))?;
         let got = state(law, third).await?.validator_set().generation;
-        require(law, got == generation, || format!("validators have generation {got}, not {generation}"))?;
+        require(law, got == generation, || {
+            format!("validators have generation {got}, not {generation}")
+        })?;
     }
     let validator_set = state(law, first).await?.validator_set().clone();
-    require(law, validator_set.members == members.into(), || format!("validators are {validator_set:?}"))?;
+    require(law, validator_set.members == members.into(), || {
+        format!("validators are {validator_set:?}")
+    })?;
     let rejection = Rejection::NotValidator { peer: third.peer() };
-    refuses(law, third.registry().vote(&third.identity, members.into(), 2, accounts).await, &rejection)
+    refuses(
+        law,
+        third.registry().vote(&third.identity, members.into(), 2, accounts).await,
+        &rejection,
+    )
 }
 
 async fn state_is_a_fold(validators: &[LedgerParty; 3], unknown: &[LedgerParty; 3]) -> LedgerCheck {
     let law = "all readers fold the same lines to the same state";
-    let first = audit(unknown[0].ledger.as_ref(), None).await.map_err(|error| violation(law, error))?;
+    let first =
+        audit(unknown[0].ledger.as_ref(), None).await.map_err(|error| violation(law, error))?;
     require(law, first.findings.is_empty(), || format!("{:?}", first.findings))?;
     for party in validators.iter().chain(unknown) {
-        let again = audit(party.ledger.as_ref(), first.head).await.map_err(|error| violation(law, error))?;
+        let again = audit(party.ledger.as_ref(), first.head)
+            .await
+            .map_err(|error| violation(law, error))?;
         require(law, again.findings.is_empty(), || format!("{:?}", again.findings))?;
-        require(law, again.state == first.state && again.head == first.head, || "two readers differ".into())?;
+        require(law, again.state == first.state && again.head == first.head, || {
+            "two readers differ".into()
+        })?;
         let all = party.ledger.read(0).await.map_err(|error| violation(law, error))?;
         for since in [1, first.lines / 2, first.lines, first.lines + 7] {
             let tail: Vec<_> = all.iter().filter(|line| line.number >= since).cloned().collect();
@@ -240,7 +297,11 @@ fn refuses(law: &'static str, got: Result<u64, LedgerError>, expected: &Rejectio
     }
 }
 
-fn expect<T: PartialEq + std::fmt::Debug>(law: &'static str, got: Result<T, LedgerError>, expected: T) -> LedgerCheck {
+fn expect<T: PartialEq + std::fmt::Debug>(
+    law: &'static str,
+    got: Result<T, LedgerError>,
+    expected: T,
+) -> LedgerCheck {
     match got {
         Ok(got) if got == expected => Ok(()),
         got => broken(law, format!("expected {expected:?}, got {got:?}")),

@@ -90,8 +90,9 @@ impl<'de> Deserialize<'de> for SignatureText {
             let halves = [first.parse::<Digest>().ok()?, second.parse::<Digest>().ok()?];
             halves.map(|half| *half.as_bytes()).concat().try_into().ok()
         });
-        let bytes =
-            bytes.ok_or_else(|| serde::de::Error::custom("a signature has 128 lower-case hexadecimal digits"))?;
+        let bytes = bytes.ok_or_else(|| {
+            serde::de::Error::custom("a signature has 128 lower-case hexadecimal digits")
+        })?;
         Ok(Self(Signature::from_bytes(bytes)))
     }
 }
@@ -164,9 +165,13 @@ impl Entry {
     /// [`Rejection::TooLarge`], [`Rejection::NotReadable`], [`Rejection::UnknownVersion`] or [`Rejection::NotCanonical`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Rejection> {
         if bytes.len() > Self::MAX_LENGTH {
-            return Err(Rejection::TooLarge { got: bytes.len() as u64, limit: Self::MAX_LENGTH as u64 });
+            return Err(Rejection::TooLarge {
+                got: bytes.len() as u64,
+                limit: Self::MAX_LENGTH as u64,
+            });
         }
-        let Versioned { entry: EntryVersion { version: got } } = serde_json::from_slice(bytes).map_err(not_readable)?;
+        let Versioned { entry: EntryVersion { version: got } } =
+            serde_json::from_slice(bytes).map_err(not_readable)?;
         if got != VERSION {
             return Err(Rejection::UnknownVersion { expected: VERSION, got });
         }
@@ -191,7 +196,9 @@ impl Entry {
             return Err(Rejection::BadSignature { author: self.author });
         }
         let agrees = match (&self.operation, &self.consent) {
-            (Operation::Rotate { to }, Some(consent)) => to.verify(Domain::Ledger, &message, consent),
+            (Operation::Rotate { to }, Some(consent)) => {
+                to.verify(Domain::Ledger, &message, consent)
+            }
             (Operation::Rotate { .. }, None) | (_, Some(_)) => false,
             (_, None) => true,
         };
@@ -205,7 +212,8 @@ impl Entry {
     pub fn to_bytes(&self) -> Vec<u8> {
         let entry = signed(&self.place, self.author, &self.operation);
         let consent = self.consent.map(SignatureText);
-        let mut bytes = to_json(&EntryDocument { entry, signature: SignatureText(self.signature), consent });
+        let mut bytes =
+            to_json(&EntryDocument { entry, signature: SignatureText(self.signature), consent });
         bytes.push(b'\n');
         bytes
     }

@@ -47,12 +47,20 @@ impl LedgerError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Bucket(error) => return error.hint(),
-            Self::Refused(rejection) | Self::Overtaken { rejection, .. } => return rejection.hint(),
+            Self::Refused(rejection) | Self::Overtaken { rejection, .. } => {
+                return rejection.hint();
+            }
             Self::Crowded { .. } => "try again in a minute",
-            Self::Gap { .. } => "someone removed it: put the object back, or do not trust this ledger",
-            Self::Keeper { is_passing: true, .. } => "check the address and the network, and try again",
+            Self::Gap { .. } => {
+                "someone removed it: put the object back, or do not trust this ledger"
+            }
+            Self::Keeper { is_passing: true, .. } => {
+                "check the address and the network, and try again"
+            }
             Self::Keeper { .. } => return None,
-            Self::NoWallet { .. } => "put the secret key of an account into COVEY_WALLET_KEY, or name a file with it",
+            Self::NoWallet { .. } => {
+                "put the secret key of an account into COVEY_WALLET_KEY, or name a file with it"
+            }
             Self::OtherLedger { .. } => "compare the contract's address with the announced one",
         };
         Some(text.into())
@@ -61,7 +69,9 @@ impl LedgerError {
     /// Whether the same may succeed a little later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Bucket(error) => error.is_transient() || matches!(error, BucketError::GaveUp { .. }),
+            Self::Bucket(error) => {
+                error.is_transient() || matches!(error, BucketError::GaveUp { .. })
+            }
             Self::Crowded { .. } => true,
             Self::Keeper { is_passing, .. } => *is_passing,
             _ => false,

@@ -83,8 +83,9 @@ impl Operation {
     pub fn check(&self) -> Result<(), Rejection> {
         match self {
             Self::Register { bucket: Some(url) } | Self::Announce { bucket: Some(url) } => {
-                DeltaLocation::check_url(url)
-                    .map_err(|error| Rejection::Bucket { reason: error.to_string().chars().take(200).collect() })
+                DeltaLocation::check_url(url).map_err(|error| Rejection::Bucket {
+                    reason: error.to_string().chars().take(200).collect(),
+                })
             }
             Self::Validators(validator_set) => validator_set.check(),
             _ => Ok(()),

@@ -76,11 +76,15 @@ impl Rejection {
             Self::UnknownVersion { .. } => "all peers of a run need the same release",
             Self::OtherRun { .. } => "compare the ledger's address with the announced one",
             Self::Bucket { .. } => "announce s3://bucket/prefix?endpoint=…, without keys in it",
-            Self::AlreadyMember { .. } => "nothing is left to do; `covey peer rotate` changes the key",
+            Self::AlreadyMember { .. } => {
+                "nothing is left to do; `covey peer rotate` changes the key"
+            }
             Self::NotMember { .. } => "register first with `covey peer register`",
             Self::GivenUp { .. } | Self::KeyInUse { .. } => "make a new key and use that",
             Self::ValidatorKey { .. } => "let the validators vote for a set with the new key",
-            Self::WrongGeneration { .. } => "read the ledger again; the validators have changed meanwhile",
+            Self::WrongGeneration { .. } => {
+                "read the ledger again; the validators have changed meanwhile"
+            }
             _ => return None,
         };
         Some(text.into())

@@ -33,8 +33,12 @@ impl Attendance {
             let presence = self.0.entry(peer).or_default();
             match listed.key {
                 Key::JoinRequest(_) => presence.requested_join = true,
-                Key::Heartbeat(_, round) => presence.heartbeat = presence.heartbeat.max(Some(round)),
-                Key::LeaveNotice(_, round) => presence.leave_notice = presence.leave_notice.max(Some(round)),
+                Key::Heartbeat(_, round) => {
+                    presence.heartbeat = presence.heartbeat.max(Some(round))
+                }
+                Key::LeaveNotice(_, round) => {
+                    presence.leave_notice = presence.leave_notice.max(Some(round))
+                }
                 _ => {}
             }
         }
@@ -72,7 +76,9 @@ impl ActiveSet<'_> {
         let Some(last) = self.history.back().filter(|_| !presence.has_left()) else { return false };
         match last.excluded().get(&peer) {
             None | Some(Exclusion::Surplus) => true,
-            Some(Exclusion::Newcomer) => last.round() == Round::FIRST || presence.heartbeat.is_some(),
+            Some(Exclusion::Newcomer) => {
+                last.round() == Round::FIRST || presence.heartbeat.is_some()
+            }
             Some(reason) if reason.is_silence() && !last.is_void() => false,
             Some(_) => presence.heartbeat >= Some(self.round),
         }
@@ -80,8 +86,9 @@ impl ActiveSet<'_> {
 
     /// Whether a seated peer that was silent in this round keeps its seat.
     pub(crate) fn keeps_slot(&self, peer: PeerId) -> bool {
-        let was_silent =
-            |manifest: &&Manifest| manifest.excluded().get(&peer).is_some_and(|reason| reason.is_silence());
+        let was_silent = |manifest: &&Manifest| {
+            manifest.excluded().get(&peer).is_some_and(|reason| reason.is_silence())
+        };
         let before = self.history.iter().rev().take_while(was_silent).count();
         !self.attendance.of(peer).has_left() && before as u64 + 1 < self.patience.into()
     }

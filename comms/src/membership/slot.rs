@@ -25,7 +25,8 @@ impl Slot {
         let is_active = |(_, reason): &(&PeerId, &Exclusion)| **reason != Exclusion::UnknownPeer;
         let has_slot = last.included().contains_key(&peer)
             || last.excluded().get_key_value(&peer).is_some_and(|entry| is_active(&entry));
-        let before = last.included().range(..peer).count() + last.excluded().range(..peer).filter(is_active).count();
+        let before = last.included().range(..peer).count()
+            + last.excluded().range(..peer).filter(is_active).count();
         let all = last.included().len() + last.excluded().iter().filter(is_active).count();
         // A manifest names at most 65,536 peers.
         has_slot.then_some(Self { index: before as u32, of: all as u32 })
@@ -41,7 +42,8 @@ impl Slot {
 
     /// Everybody who has a seat in the round after the one that `last` decided.
     pub(crate) fn holders(last: &Manifest) -> BTreeSet<PeerId> {
-        let excluded = last.excluded().iter().filter(|(_, reason)| **reason != Exclusion::UnknownPeer);
+        let excluded =
+            last.excluded().iter().filter(|(_, reason)| **reason != Exclusion::UnknownPeer);
         last.included().keys().chain(excluded.map(|(peer, _)| peer)).copied().collect()
     }
 }

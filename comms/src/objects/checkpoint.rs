@@ -52,7 +52,9 @@ impl CheckpointFormatError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::OtherWeights { .. } => "two validators disagree on the weights: the manifest says which are right",
+            Self::OtherWeights { .. } => {
+                "two validators disagree on the weights: the manifest says which are right"
+            }
             _ => "use another checkpoint; its validator has to answer for this one",
         };
         Some(text.into())
@@ -112,7 +114,11 @@ impl CheckpointDescription {
     ///
     /// # Errors
     /// [`CheckpointFormatError`] with the first thing that is wrong.
-    pub fn parse(payload: &[u8], round: Round, lineage: Lineage) -> Result<Self, CheckpointFormatError> {
+    pub fn parse(
+        payload: &[u8],
+        round: Round,
+        lineage: Lineage,
+    ) -> Result<Self, CheckpointFormatError> {
         let Payload { weights, outer_steps, parts } =
             serde_json::from_slice(payload).map_err(CheckpointFormatError::NotReadable)?;
         let description = Self { round, lineage, weights, outer_steps, parts };
@@ -159,7 +165,8 @@ impl Run {
             length: part.len() as u64,
         };
         let entries = parts.iter().map(entry).collect();
-        let description = CheckpointDescription { round, lineage, weights, outer_steps, parts: entries };
+        let description =
+            CheckpointDescription { round, lineage, weights, outer_steps, parts: entries };
         description.check()?;
         put_parts(self.bucket().as_ref(), parts.iter().map(|(_, part)| part), |digest| {
             Key::CheckpointPart(round, digest)
@@ -182,7 +189,10 @@ impl Run {
         let stored = self.checkpoint(round).await?;
         match stored.lineage == lineage && stored.weights == expected {
             true => Ok(stored),
-            false => Err(CheckpointFormatError::OtherWeights { round, expected, got: stored.weights }.into()),
+            false => {
+                Err(CheckpointFormatError::OtherWeights { round, expected, got: stored.weights }
+                    .into())
+            }
         }
     }
 
@@ -217,7 +227,8 @@ impl Run {
             let lineage = envelope.header().subject.base;
             Ok(CheckpointDescription::parse(envelope.payload(), round, lineage)?)
         };
-        let fetched = self.fetch(&Key::CheckpointDescription(round), expectation.max_object(), check).await;
+        let fetched =
+            self.fetch(&Key::CheckpointDescription(round), expectation.max_object(), check).await;
         fetched.map_err(|error| gone(error, round))
     }
 
@@ -225,13 +236,18 @@ impl Run {
     ///
     /// # Errors
     /// [`CommsError::CheckpointGone`], [`CommsError::WrongLength`], [`CommsError::WrongContent`], or what the bucket says.
-    pub async fn checkpoint_part(&self, round: Round, part: &CheckpointPart) -> Result<Bytes, CommsError> {
+    pub async fn checkpoint_part(
+        &self,
+        round: Round,
+        part: &CheckpointPart,
+    ) -> Result<Bytes, CommsError> {
         let what = || format!("part `{}` of the checkpoint of {round}", part.name);
         let check = |bytes: Bytes| match bytes.len() as u64 {
             got if got == part.length => check_content(bytes, part.digest, what),
             got => Err(CommsError::WrongLength { what: what(), expected: part.length, got }),
         };
-        let fetched = self.fetch(&Key::CheckpointPart(round, part.digest), part.length, check).await;
+        let fetched =
+            self.fetch(&Key::CheckpointPart(round, part.digest), part.length, check).await;
         fetched.map_err(|error| gone(error, round))
     }
 

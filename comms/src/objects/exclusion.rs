@@ -100,7 +100,10 @@ impl Exclusion {
 
 impl fmt::Display for Exclusion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.into_iter().find(|(reason, _)| reason == self).map_or("unnamed", |(_, name)| name);
+        let name = Self::ALL
+            .into_iter()
+            .find(|(reason, _)| reason == self)
+            .map_or("unnamed", |(_, name)| name);
         formatter.write_str(name)
     }
 }
@@ -114,7 +117,11 @@ impl std::str::FromStr for Exclusion {
     type Err = UnknownReason;
 
     fn from_str(text: &str) -> Result<Self, UnknownReason> {
-        Self::ALL.into_iter().find(|(_, name)| *name == text).map(|(reason, _)| reason).ok_or(UnknownReason)
+        Self::ALL
+            .into_iter()
+            .find(|(_, name)| *name == text)
+            .map(|(reason, _)| reason)
+            .ok_or(UnknownReason)
     }
 }
 
@@ -126,7 +133,9 @@ impl From<&EnvelopeError> for Exclusion {
             EnvelopeError::WrongRun { .. } => Self::WrongRun,
             EnvelopeError::WrongRound { .. } | EnvelopeError::WrongKind { .. } => Self::WrongRound,
             EnvelopeError::WrongBase { .. } => Self::WrongBase,
-            EnvelopeError::BadSignature { .. } | EnvelopeError::WrongPeer { .. } => Self::BadSignature,
+            EnvelopeError::BadSignature { .. } | EnvelopeError::WrongPeer { .. } => {
+                Self::BadSignature
+            }
             EnvelopeError::UnknownPeer { .. } => Self::UnknownPeer,
             EnvelopeError::TooLarge { .. } => Self::TooLarge,
             EnvelopeError::Replayed { .. } => Self::Replayed,
@@ -135,7 +144,9 @@ impl From<&EnvelopeError> for Exclusion {
             | EnvelopeError::Damaged { .. }
             | EnvelopeError::HeaderCut { .. }
             | EnvelopeError::NotAnEnvelope => Self::Damaged,
-            EnvelopeError::UnknownVersion { .. } | EnvelopeError::UnknownKind { .. } => Self::Malformed,
+            EnvelopeError::UnknownVersion { .. } | EnvelopeError::UnknownKind { .. } => {
+                Self::Malformed
+            }
         }
     }
 }
@@ -155,7 +166,8 @@ mod tests {
                 None => assert!(code == 0 || code as usize > Exclusion::ALL.len()),
             }
         }
-        let names: std::collections::BTreeSet<_> = Exclusion::ALL.map(|(reason, _)| reason.to_string()).into();
+        let names: std::collections::BTreeSet<_> =
+            Exclusion::ALL.map(|(reason, _)| reason.to_string()).into();
         assert_eq!(names.len(), Exclusion::ALL.len());
     }
 }

@@ -96,7 +96,9 @@ impl Key {
         let none = Self::NOBODY;
         match self {
             Self::CheckpointDescription(round) => (0, round.0.into(), none, 0, 0, none, none),
-            Self::CheckpointPart(round, digest) => (0, round.0.into(), none, 1, 0, digest.as_bytes(), none),
+            Self::CheckpointPart(round, digest) => {
+                (0, round.0.into(), none, 1, 0, digest.as_bytes(), none)
+            }
             Self::LedgerEntry(number) => (1, *number, none, 0, 0, none, none),
             Self::LeaveNotice(peer, round) => (2, 0, peer.as_bytes(), 0, round.0, none, none),
             Self::Heartbeat(peer, round) => (2, 0, peer.as_bytes(), 1, round.0, none, none),
@@ -105,9 +107,13 @@ impl Key {
             Self::Commitment(round, peer) => (4, round.0.into(), none, 0, 0, peer.as_bytes(), none),
             Self::Delta(round, peer) => (4, round.0.into(), none, 1, 0, peer.as_bytes(), none),
             Self::Manifest(round) => (4, round.0.into(), none, 2, 0, none, none),
-            Self::CommitmentList(round, peer) => (4, round.0.into(), none, 3, 0, peer.as_bytes(), none),
+            Self::CommitmentList(round, peer) => {
+                (4, round.0.into(), none, 3, 0, peer.as_bytes(), none)
+            }
             Self::Verdict(round, peer) => (4, round.0.into(), none, 4, 0, peer.as_bytes(), none),
-            Self::Vote(round, proposer, peer) => (4, round.0.into(), none, 5, 0, proposer.as_bytes(), peer.as_bytes()),
+            Self::Vote(round, proposer, peer) => {
+                (4, round.0.into(), none, 5, 0, proposer.as_bytes(), peer.as_bytes())
+            }
             Self::RunDescription => (5, 0, none, 0, 0, none, none),
             Self::RunPart(digest) => (5, 0, none, 1, 0, digest.as_bytes(), none),
         }
@@ -133,17 +139,33 @@ impl fmt::Display for Key {
             Self::RunDescription => formatter.write_str("run/description"),
             Self::RunPart(digest) => write!(formatter, "run/parts/{digest}"),
             Self::LedgerEntry(number) => write!(formatter, "ledger/{number:020}"),
-            Self::Commitment(round, peer) => write!(formatter, "rounds/{:010}/commitments/{peer}", round.0),
+            Self::Commitment(round, peer) => {
+                write!(formatter, "rounds/{:010}/commitments/{peer}", round.0)
+            }
             Self::Delta(round, peer) => write!(formatter, "rounds/{:010}/deltas/{peer}", round.0),
             Self::Manifest(round) => write!(formatter, "rounds/{:010}/manifest", round.0),
-            Self::CommitmentList(round, peer) => write!(formatter, "rounds/{:010}/rolls/{peer}", round.0),
-            Self::Verdict(round, peer) => write!(formatter, "rounds/{:010}/verdicts/{peer}", round.0),
-            Self::Vote(round, proposer, peer) => write!(formatter, "rounds/{:010}/votes/{proposer}/{peer}", round.0),
-            Self::CheckpointDescription(round) => write!(formatter, "checkpoints/{:010}/description", round.0),
-            Self::CheckpointPart(round, digest) => write!(formatter, "checkpoints/{:010}/parts/{digest}", round.0),
+            Self::CommitmentList(round, peer) => {
+                write!(formatter, "rounds/{:010}/rolls/{peer}", round.0)
+            }
+            Self::Verdict(round, peer) => {
+                write!(formatter, "rounds/{:010}/verdicts/{peer}", round.0)
+            }
+            Self::Vote(round, proposer, peer) => {
+                write!(formatter, "rounds/{:010}/votes/{proposer}/{peer}", round.0)
+            }
+            Self::CheckpointDescription(round) => {
+                write!(formatter, "checkpoints/{:010}/description", round.0)
+            }
+            Self::CheckpointPart(round, digest) => {
+                write!(formatter, "checkpoints/{:010}/parts/{digest}", round.0)
+            }
             Self::JoinRequest(peer) => write!(formatter, "peers/{peer}/hello"),
-            Self::Heartbeat(peer, round) => write!(formatter, "peers/{peer}/heartbeats/{:010}", round.0),
-            Self::LeaveNotice(peer, round) => write!(formatter, "peers/{peer}/farewells/{:010}", round.0),
+            Self::Heartbeat(peer, round) => {
+                write!(formatter, "peers/{peer}/heartbeats/{:010}", round.0)
+            }
+            Self::LeaveNotice(peer, round) => {
+                write!(formatter, "peers/{peer}/farewells/{:010}", round.0)
+            }
             Self::Probe(digest) => write!(formatter, "probe/{digest}"),
         }
     }
@@ -165,14 +187,22 @@ fn parse(text: &str) -> Option<Key> {
         ("run", "description", None, None) => Key::RunDescription,
         ("run", "parts", Some(digest), None) => Key::RunPart(digest.parse().ok()?),
         ("rounds", round, Some("manifest"), None) => Key::Manifest(parse_round(round)?),
-        ("rounds", round, Some(folder), Some(rest)) => parse_of_round(parse_round(round)?, folder, rest)?,
-        ("checkpoints", round, Some("description"), None) => Key::CheckpointDescription(parse_round(round)?),
+        ("rounds", round, Some(folder), Some(rest)) => {
+            parse_of_round(parse_round(round)?, folder, rest)?
+        }
+        ("checkpoints", round, Some("description"), None) => {
+            Key::CheckpointDescription(parse_round(round)?)
+        }
         ("checkpoints", round, Some("parts"), Some(digest)) => {
             Key::CheckpointPart(parse_round(round)?, digest.parse().ok()?)
         }
         ("peers", peer, Some("hello"), None) => Key::JoinRequest(peer.parse().ok()?),
-        ("peers", peer, Some("heartbeats"), Some(round)) => Key::Heartbeat(peer.parse().ok()?, parse_round(round)?),
-        ("peers", peer, Some("farewells"), Some(round)) => Key::LeaveNotice(peer.parse().ok()?, parse_round(round)?),
+        ("peers", peer, Some("heartbeats"), Some(round)) => {
+            Key::Heartbeat(peer.parse().ok()?, parse_round(round)?)
+        }
+        ("peers", peer, Some("farewells"), Some(round)) => {
+            Key::LeaveNotice(peer.parse().ok()?, parse_round(round)?)
+        }
         ("probe", digest, None, None) => Key::Probe(digest.parse().ok()?),
         _ => return None,
     };
@@ -250,9 +280,15 @@ impl Prefix {
             (Self::Verdicts(round), Key::Verdict(of, _)) => round == of,
             (Self::Votes(round), Key::Vote(of, ..)) => round == of,
             (Self::Checkpoints, Key::CheckpointDescription(_) | Key::CheckpointPart(..)) => true,
-            (Self::Checkpoint(round), Key::CheckpointDescription(of) | Key::CheckpointPart(of, _)) => round == of,
+            (
+                Self::Checkpoint(round),
+                Key::CheckpointDescription(of) | Key::CheckpointPart(of, _),
+            ) => round == of,
             (Self::Peers, Key::JoinRequest(_) | Key::Heartbeat(..) | Key::LeaveNotice(..)) => true,
-            (Self::Peer(peer), Key::JoinRequest(of) | Key::Heartbeat(of, _) | Key::LeaveNotice(of, _)) => peer == of,
+            (
+                Self::Peer(peer),
+                Key::JoinRequest(of) | Key::Heartbeat(of, _) | Key::LeaveNotice(of, _),
+            ) => peer == of,
             (Self::Probes, Key::Probe(_)) => true,
             _ => false,
         }
@@ -340,26 +376,53 @@ mod tests {
     fn a_key_has_no_second_spelling() {
         for key in every_key() {
             let text = key.to_string();
-            for other in [format!("/{text}"), format!("{text}/"), text.replace('/', "//"), text.to_uppercase()] {
+            for other in [
+                format!("/{text}"),
+                format!("{text}/"),
+                text.replace('/', "//"),
+                text.to_uppercase(),
+            ] {
                 assert!(other.parse::<Key>().is_err(), "{other}");
             }
         }
-        for other in ["", "run", "rounds/7/manifest", "rounds/+000000007/manifest", "rounds/9999999999/manifest"] {
+        for other in [
+            "",
+            "run",
+            "rounds/7/manifest",
+            "rounds/+000000007/manifest",
+            "rounds/9999999999/manifest",
+        ] {
             assert!(other.parse::<Key>().is_err(), "{other}");
         }
     }
 
     #[test]
     fn keys_sort_and_lie_in_prefixes_as_their_texts_do() {
-        let more = |key: Key| [0, 0x0a, 0xff].map(|byte| key.to_string().replace("a5", &format!("{byte:02x}")).parse());
+        let more = |key: Key| {
+            [0, 0x0a, 0xff]
+                .map(|byte| key.to_string().replace("a5", &format!("{byte:02x}")).parse())
+        };
         let keys: Vec<Key> = every_key().into_iter().flat_map(more).map(Result::unwrap).collect();
         let peer = PeerId::from_bytes([0xff; 32]);
-        let rounds = [0, 7].map(Round).map(|round| [Prefix::Deltas(round), Prefix::Checkpoint(round)]).concat();
-        let prefixes =
-            [Prefix::Run, Prefix::Rounds, Prefix::Checkpoints, Prefix::Peers, Prefix::Peer(peer), Prefix::Probes];
+        let rounds = [0, 7]
+            .map(Round)
+            .map(|round| [Prefix::Deltas(round), Prefix::Checkpoint(round)])
+            .concat();
+        let prefixes = [
+            Prefix::Run,
+            Prefix::Rounds,
+            Prefix::Checkpoints,
+            Prefix::Peers,
+            Prefix::Peer(peer),
+            Prefix::Probes,
+        ];
         for key in &keys {
             for other in &keys {
-                assert_eq!(key.cmp(other), key.to_string().cmp(&other.to_string()), "{key} and {other}");
+                assert_eq!(
+                    key.cmp(other),
+                    key.to_string().cmp(&other.to_string()),
+                    "{key} and {other}"
+                );
             }
             for prefix in prefixes.iter().chain(&rounds) {
                 let is_in = key.to_string().starts_with(&format!("{prefix}/"));

@@ -126,7 +126,10 @@ impl ManifestError {
 
     /// Whether another download may bring the very object that this one should have been.
     pub fn may_be_transit(&self) -> bool {
-        matches!(self, Self::Malformed { .. } | Self::WrongLineage { .. } | Self::BadSignature { .. })
+        matches!(
+            self,
+            Self::Malformed { .. } | Self::WrongLineage { .. } | Self::BadSignature { .. }
+        )
     }
 }
 
@@ -169,7 +172,14 @@ impl Manifest {
         if excluded.keys().any(|peer| included.contains_key(peer)) {
             return malformed("a peer is both included and excluded");
         }
-        Ok(Self { round, previous, basis, outer, included: included.into(), excluded: excluded.into() })
+        Ok(Self {
+            round,
+            previous,
+            basis,
+            outer,
+            included: included.into(),
+            excluded: excluded.into(),
+        })
     }
 
     /// The round that was decided.
@@ -293,7 +303,9 @@ impl ManifestDecoder<'_, '_> {
             return Err(ManifestError::Malformed { reason: "more peers than a manifest may name" });
         }
         // Both counts are small by now, so this cannot overflow; from here on nothing is cut or left over.
-        if self.fields.left() != num_included * INCLUSION_LENGTH + num_excluded * EXCLUSION_LENGTH + 32 {
+        if self.fields.left()
+            != num_included * INCLUSION_LENGTH + num_excluded * EXCLUSION_LENGTH + 32
+        {
             return Err(ManifestError::Malformed { reason: "its length does not fit its counts" });
         }
         Ok((self.peers(num_included, Self::delta_ref)?, self.peers(num_excluded, Self::exclusion)?))
@@ -309,7 +321,9 @@ impl ManifestDecoder<'_, '_> {
         for _ in 0..count {
             let peer = PeerId::from_bytes(self.or_cut(|fields| fields.take())?);
             if list.last().is_some_and(|(last, _)| *last >= peer) {
-                return Err(ManifestError::Malformed { reason: "its peers are not in ascending order" });
+                return Err(ManifestError::Malformed {
+                    reason: "its peers are not in ascending order",
+                });
             }
             list.push((peer, value(self)?));
         }

@@ -89,7 +89,9 @@ impl PeerClient {
     /// What the bucket says.
     pub async fn heartbeat(&self, round: Round, base: Lineage) -> Result<(), CommsError> {
         // Whatever lies there, it is a sign of life of that round.
-        self.put(&Key::Heartbeat(self.peer(), round), Kind::Heartbeat, round, base, Bytes::new()).await.map(drop)
+        self.put(&Key::Heartbeat(self.peer(), round), Kind::Heartbeat, round, base, Bytes::new())
+            .await
+            .map(drop)
     }
 
     /// Says that nobody should wait for the peer after `round`.
@@ -97,7 +99,15 @@ impl PeerClient {
     /// # Errors
     /// What the bucket says.
     pub async fn leave_notice(&self, round: Round, base: Lineage) -> Result<(), CommsError> {
-        self.put(&Key::LeaveNotice(self.peer(), round), Kind::LeaveNotice, round, base, Bytes::new()).await.map(drop)
+        self.put(
+            &Key::LeaveNotice(self.peer(), round),
+            Kind::LeaveNotice,
+            round,
+            base,
+            Bytes::new(),
+        )
+        .await
+        .map(drop)
     }
 
     /// Binds the peer to what it learned in `round` from weights of lineage `base`; the delta itself stays secret until it
@@ -107,7 +117,12 @@ impl PeerClient {
     ///
     /// # Errors
     /// What is wrong with an object that lies there already, or what the bucket says.
-    pub async fn commit(&self, round: Round, base: Lineage, payload: &[u8]) -> Result<DeltaRef, CommsError> {
+    pub async fn commit(
+        &self,
+        round: Round,
+        base: Lineage,
+        payload: &[u8],
+    ) -> Result<DeltaRef, CommsError> {
         let commitment = DeltaRef::of(payload);
         let key = Key::Commitment(round, self.peer());
         match self.put(&key, Kind::Commitment, round, base, commitment.to_bytes()).await? {
@@ -133,7 +148,12 @@ impl PeerClient {
     /// # Errors
     /// [`CommsError::DeltaGone`] if an earlier one was removed since, what is wrong with an object that lies there already,
     /// or what the bucket says.
-    pub async fn publish(&self, round: Round, base: Lineage, payload: Bytes) -> Result<Published, CommsError> {
+    pub async fn publish(
+        &self,
+        round: Round,
+        base: Lineage,
+        payload: Bytes,
+    ) -> Result<Published, CommsError> {
         let key = Key::Delta(round, self.peer());
         if self.put(&key, Kind::Delta, round, base, payload).await? {
             return Ok(Published::Stored);
@@ -150,7 +170,9 @@ impl PeerClient {
         let (bucket, clock) = (self.bucket_for(&key), self.run.clock());
         match fetch(bucket.as_ref(), clock.as_ref(), &key, expectation.max_object(), check).await {
             // The round was over for so long that its deltas are being removed.
-            Err(error) if error.is_absence() => Err(CommsError::DeltaGone { round, peer: self.peer() }),
+            Err(error) if error.is_absence() => {
+                Err(CommsError::DeltaGone { round, peer: self.peer() })
+            }
             outcome => outcome.map(Published::Occupied),
         }
     }

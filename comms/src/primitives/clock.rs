@@ -48,7 +48,11 @@ pub trait Clock: Debug + Send + Sync {
 }
 
 /// What `future` gives, unless that takes longer than `limit`; then it is dropped.
-pub async fn within<T>(clock: &dyn Clock, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+pub async fn within<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     let alarm = clock.sleep_until(clock.now() + limit);
     match select(pin!(future), alarm).await {
         Either::Left((output, _)) => Some(output),

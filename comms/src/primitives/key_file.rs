@@ -75,7 +75,9 @@ impl IdentityError {
             Self::Exposed { path, .. } => {
                 Some(format!("run `chmod 600 {}` if nobody else has seen it", path.display()))
             }
-            Self::Malformed { .. } => Some("restore the file from a copy; a lost key cannot be computed again".into()),
+            Self::Malformed { .. } => {
+                Some("restore the file from a copy; a lost key cannot be computed again".into())
+            }
             Self::Missing { .. } | Self::Read { .. } | Self::Write { .. } => None,
         }
     }
@@ -145,7 +147,8 @@ fn parse(text: &str) -> Option<[u8; 32]> {
 fn refuse_exposed(path: &Path, file: &File) -> Result<(), IdentityError> {
     use std::os::unix::fs::PermissionsExt;
 
-    let metadata = file.metadata().map_err(|source| IdentityError::Read { path: path.into(), source })?;
+    let metadata =
+        file.metadata().map_err(|source| IdentityError::Read { path: path.into(), source })?;
     match metadata.permissions().mode() & 0o777 {
         mode if mode & 0o077 == 0 => Ok(()),
         mode => Err(IdentityError::Exposed { path: path.into(), mode }),

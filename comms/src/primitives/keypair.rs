@@ -42,7 +42,8 @@ impl PeerId {
     /// Strict: malleable signatures and keys of small order, under which several messages share a signature, fail.
     pub fn verify(&self, domain: Domain, message: &[u8], signature: &Signature) -> bool {
         let Ok(key) = VerifyingKey::from_bytes(&self.0) else { return false };
-        key.verify_strict(&domain.separate(message), &DalekSignature::from_bytes(&signature.0)).is_ok()
+        key.verify_strict(&domain.separate(message), &DalekSignature::from_bytes(&signature.0))
+            .is_ok()
     }
 }
 
@@ -188,7 +189,11 @@ impl Keypair {
 
 impl fmt::Debug for Keypair {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Identity").field("peer", &self.peer()).field("secret", &"[redacted]").finish()
+        formatter
+            .debug_struct("Identity")
+            .field("peer", &self.peer())
+            .field("secret", &"[redacted]")
+            .finish()
     }
 }
 
@@ -209,7 +214,9 @@ mod tests {
     #[test]
     fn the_published_key_pair_of_rfc_8032_has_its_published_name() {
         // RFC 8032, section 7.1, test 1.
-        let secret = hex::parse_32("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
+        let secret =
+            hex::parse_32("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+                .unwrap();
         let name = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
         assert_eq!(Keypair::from_secret(&secret).peer().to_string(), name);
         assert_eq!(name.parse::<PeerId>().unwrap().short(), "d75a9801");

@@ -30,7 +30,20 @@ mod tests {
         for good in ["config", "tokenizer/tokenizer.json", "data/0", "a-b_c/d.e"] {
             assert_eq!(problem(good), None, "{good}");
         }
-        for bad in ["", "/etc", "a/", "a//b", "..", "a/../b", ".ssh", "a\\b", "c:", "a b", "ü", &"a".repeat(201)] {
+        for bad in [
+            "",
+            "/etc",
+            "a/",
+            "a//b",
+            "..",
+            "a/../b",
+            ".ssh",
+            "a\\b",
+            "c:",
+            "a b",
+            "ü",
+            &"a".repeat(201),
+        ] {
             assert!(problem(bad).is_some(), "{bad}");
         }
     }

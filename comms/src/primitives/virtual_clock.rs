@@ -63,7 +63,9 @@ impl VirtualClock {
         let now = state.now.max(now);
         state.now = now;
         let mut due = Vec::new();
-        while let Some(sleeper) = state.sleepers.first_entry().filter(|sleeper| sleeper.key().0 <= now) {
+        while let Some(sleeper) =
+            state.sleepers.first_entry().filter(|sleeper| sleeper.key().0 <= now)
+        {
             due.push(sleeper.remove());
         }
         // Whoever is woken may ask the time.

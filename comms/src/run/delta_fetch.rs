@@ -30,12 +30,17 @@ const VISITS: usize = 64;
 
 impl Run {
     /// Where `peer` keeps its deltas; nothing unless there is a hello of this run that the peer itself wrote.
-    pub(crate) async fn delta_location(&self, peer: PeerId) -> Result<Option<DeltaLocation>, CommsError> {
+    pub(crate) async fn delta_location(
+        &self,
+        peer: PeerId,
+    ) -> Result<Option<DeltaLocation>, CommsError> {
         if let Some(known) = self.peer_buckets().get(peer) {
             return Ok(Some(known));
         }
         let delta_location = self.read_join_request(peer).await?;
-        delta_location.iter().for_each(|delta_location| self.peer_buckets().note(peer, delta_location));
+        delta_location
+            .iter()
+            .for_each(|delta_location| self.peer_buckets().note(peer, delta_location));
         Ok(delta_location)
     }
 
@@ -48,9 +53,12 @@ impl Run {
             author: Author::Is(peer),
             max_payload: DeltaLocation::MAX_URL as u64,
         };
-        let check = |object| Ok(DeltaLocation::parse(Envelope::open(&object, &expectation)?.payload()));
+        let check =
+            |object| Ok(DeltaLocation::parse(Envelope::open(&object, &expectation)?.payload()));
         match self.fetch(&Key::JoinRequest(peer), expectation.max_object(), check).await {
-            Err(CommsError::Envelope(_) | CommsError::Bucket(BucketError::TooLarge { .. })) => Ok(None),
+            Err(CommsError::Envelope(_) | CommsError::Bucket(BucketError::TooLarge { .. })) => {
+                Ok(None)
+            }
             Err(error) if error.is_absence() => Ok(None),
             outcome => outcome,
         }
@@ -84,11 +92,15 @@ impl Run {
         check: impl Fn(Bytes) -> Result<T, CommsError>,
     ) -> Result<T, CommsError> {
         let bucket = self.bucket_of(peer).await?;
-        match fetch(bucket.as_ref(), self.clock().as_ref(), &Key::Delta(round, peer), limit, check).await {
-            Err(CommsError::Bucket(source)) if !Arc::ptr_eq(&bucket, self.bucket()) => Err(match source {
-                BucketError::NotFound { .. } | BucketError::TooLarge { .. } => source.into(),
-                source => CommsError::BucketUnreachable { peer, source },
-            }),
+        match fetch(bucket.as_ref(), self.clock().as_ref(), &Key::Delta(round, peer), limit, check)
+            .await
+        {
+            Err(CommsError::Bucket(source)) if !Arc::ptr_eq(&bucket, self.bucket()) => {
+                Err(match source {
+                    BucketError::NotFound { .. } | BucketError::TooLarge { .. } => source.into(),
+                    source => CommsError::BucketUnreachable { peer, source },
+                })
+            }
             outcome => outcome,
         }
     }
@@ -107,7 +119,8 @@ impl Run {
             return delta.await;
         }
         let limit = REACH + Duration::from_secs(length / SLOWEST);
-        let timed_out = || BucketError::TimedOut { what: Key::Delta(round, peer).to_string(), limit };
+        let timed_out =
+            || BucketError::TimedOut { what: Key::Delta(round, peer).to_string(), limit };
         let away = || Err(CommsError::BucketUnreachable { peer, source: timed_out() });
         within(self.clock().as_ref(), limit, delta).await.unwrap_or_else(away)
     }
@@ -116,14 +129,19 @@ impl Run {
     ///
     /// # Errors
     /// What the run's bucket says; in a peer's own bucket that does not answer, nothing was delivered.
-    pub(crate) async fn deliveries(&self, round: Round, wanted: &BTreeSet<PeerId>) -> Result<Vec<Listed>, CommsError> {
+    pub(crate) async fn deliveries(
+        &self,
+        round: Round,
+        wanted: &BTreeSet<PeerId>,
+    ) -> Result<Vec<Listed>, CommsError> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
         let mut listing = self.bucket().list(&Prefix::Deltas(round), None).await?;
         let owners = self.owners(wanted).await?;
-        listing
-            .retain(|listed| listed.key.owner().is_some_and(|peer| wanted.contains(&peer) && !owners.contains(&peer)));
+        listing.retain(|listed| {
+            listed.key.owner().is_some_and(|peer| wanted.contains(&peer) && !owners.contains(&peer))
+        });
         let visits: Vec<_> = owners.into_iter().map(|peer| self.visit(round, peer)).collect();
         let found: Vec<_> = iter(visits).buffered(VISITS).collect().await;
         listing.extend(found.into_iter().flatten());
@@ -132,7 +150,9 @@ impl Run {
 
     /// Those of `peers` that brought a bucket of their own.
     async fn owners(&self, peers: &BTreeSet<PeerId>) -> Result<BTreeSet<PeerId>, CommsError> {
-        let ask = |peer: PeerId| async move { Ok::<_, CommsError>((peer, self.has_own_bucket(peer).await?)) };
+        let ask = |peer: PeerId| async move {
+            Ok::<_, CommsError>((peer, self.has_own_bucket(peer).await?))
+        };
         let questions: Vec<_> = peers.iter().copied().map(ask).collect();
         let answers: Vec<_> = iter(questions).buffered(CONCURRENCY).try_collect().await?;
         Ok(answers.into_iter().filter(|(_, is_owner)| *is_owner).map(|(peer, _)| peer).collect())
@@ -142,7 +162,8 @@ impl Run {
     async fn visit(&self, round: Round, peer: PeerId) -> Option<Listed> {
         let bucket = self.bucket_of(peer).await.ok()?;
         let prefix = Prefix::Deltas(round);
-        let listing = within(self.clock().as_ref(), REACH, bucket.list(&prefix, None)).await?.ok()?;
+        let listing =
+            within(self.clock().as_ref(), REACH, bucket.list(&prefix, None)).await?.ok()?;
         listing.into_iter().find(|listed| listed.key == Key::Delta(round, peer))
     }
 }

@@ -86,7 +86,9 @@ impl DescriptionError {
             Self::UnknownVersion { .. } => "all peers of a run need the same release",
             Self::Invalid { .. } => "correct the value and found the run again",
             Self::TooLong { .. } => "name fewer parts",
-            Self::NotReadable(_) | Self::NotCanonical => "compare the bucket's address with the announced one",
+            Self::NotReadable(_) | Self::NotCanonical => {
+                "compare the bucket's address with the announced one"
+            }
         };
         Some(text.into())
     }
@@ -113,7 +115,8 @@ impl Description {
     /// The one encoding of this description: indented JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
         let document = DescriptionDocument { version: VERSION, run: self };
-        let mut bytes = serde_json::to_vec_pretty(&document).expect("names, numbers and maps by text are JSON");
+        let mut bytes =
+            serde_json::to_vec_pretty(&document).expect("names, numbers and maps by text are JSON");
         bytes.push(b'\n');
         bytes
     }
@@ -155,18 +158,30 @@ impl Description {
             let reason = "a name has 1 to 100 characters, none of them a control character";
             return Err(invalid("name", format!("{:?}", self.name), reason));
         }
-        if let Some((name, reason)) = self.parts.keys().find_map(|name| Some((name, part_name::problem(name)?))) {
+        if let Some((name, reason)) =
+            self.parts.keys().find_map(|name| Some((name, part_name::problem(name)?)))
+        {
             return Err(invalid("parts", format!("{name:?}"), reason));
         }
         if !self.validator_set.is_valid() {
-            let got = format!("{} of {}", self.validator_set.threshold(), self.validator_set.validators().len());
+            let got = format!(
+                "{} of {}",
+                self.validator_set.threshold(),
+                self.validator_set.validators().len()
+            );
             let reason = "there are 1 to 64 validators, of which more than half must agree";
             return Err(invalid("quorum", got, reason));
         }
-        self.rules.check().map_err(|(field, got, reason)| invalid(&format!("rules.{field}"), got, reason))?;
-        self.gauntlet.check().map_err(|(field, got, reason)| invalid(&format!("gauntlet.{field}"), got, reason))?;
+        self.rules
+            .check()
+            .map_err(|(field, got, reason)| invalid(&format!("rules.{field}"), got, reason))?;
+        self.gauntlet
+            .check()
+            .map_err(|(field, got, reason)| invalid(&format!("gauntlet.{field}"), got, reason))?;
         match self.to_bytes().len() {
-            got if got > Self::MAX_LENGTH => Err(DescriptionError::TooLong { limit: Self::MAX_LENGTH, got }),
+            got if got > Self::MAX_LENGTH => {
+                Err(DescriptionError::TooLong { limit: Self::MAX_LENGTH, got })
+            }
             _ => Ok(()),
         }
     }

@@ -109,17 +109,25 @@ impl CommsError {
             Self::Checkpoint(error) => return error.hint(),
             Self::Key(_) => return None,
             Self::NoRun => "found a run here first, or correct the bucket's address",
-            Self::OtherRun { .. } => "use another prefix of the bucket, or compare the address with the announced one",
+            Self::OtherRun { .. } => {
+                "use another prefix of the bucket, or compare the address with the announced one"
+            }
             Self::UnknownPart { .. } => "all peers of a run need the same release",
             Self::PartNotGiven { .. } => "give every part that the description names",
-            Self::WrongContent { .. } | Self::WrongLength { .. } => "fetch it again; if it stays so, it was replaced",
+            Self::WrongContent { .. } | Self::WrongLength { .. } => {
+                "fetch it again; if it stays so, it was replaced"
+            }
             Self::DeltaGone { .. } => "start again from the newest checkpoint of the run",
             Self::CheckpointGone { .. } => "list the checkpoints again and take the newest",
-            Self::Taken { .. } => "check that no second process uses the peer's key, or take part with a new one",
+            Self::Taken { .. } => {
+                "check that no second process uses the peer's key, or take part with a new one"
+            }
             Self::CannotOpenBucket { .. } => {
                 "allow buckets of peers to be opened, or start again from a newer checkpoint"
             }
-            Self::BucketUnreachable { .. } => "try again; if it stays so, its peer must let everybody read it",
+            Self::BucketUnreachable { .. } => {
+                "try again; if it stays so, its peer must let everybody read it"
+            }
             Self::NotValidator { .. } => "validate with a key that the run's description names",
             Self::Verdict { .. } => "its proposer has to answer for it",
             Self::Examination { .. } => "start the validator again; it goes on where it was",
@@ -137,7 +145,9 @@ impl CommsError {
             Self::Envelope(error) => error.may_be_transit(),
             Self::Manifest(error) => error.may_be_transit(),
             Self::Chain(error) => error.source.may_be_transit(),
-            Self::Description(DescriptionError::NotReadable(_) | DescriptionError::NotCanonical) => true,
+            Self::Description(
+                DescriptionError::NotReadable(_) | DescriptionError::NotCanonical,
+            ) => true,
             Self::WrongContent { .. } | Self::WrongLength { .. } => true,
             _ => false,
         }

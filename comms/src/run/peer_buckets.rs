@@ -78,8 +78,12 @@ impl PeerBuckets {
         if let Some(bucket) = lock(&self.open).get(&peer) {
             return Ok(bucket.clone());
         }
-        let opener = self.opener.as_ref().ok_or_else(|| CommsError::CannotOpenBucket { peer, url: url.into() })?;
-        let bucket = opener(url).map_err(|source| CommsError::BucketUnreachable { peer, source })?;
+        let opener = self
+            .opener
+            .as_ref()
+            .ok_or_else(|| CommsError::CannotOpenBucket { peer, url: url.into() })?;
+        let bucket =
+            opener(url).map_err(|source| CommsError::BucketUnreachable { peer, source })?;
         lock(&self.open).insert(peer, bucket.clone());
         Ok(bucket)
     }
@@ -88,7 +92,11 @@ impl PeerBuckets {
 impl fmt::Debug for PeerBuckets {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (has_opener, known) = (self.opener.is_some(), lock(&self.known).len());
-        formatter.debug_struct("Residences").field("has_opener", &has_opener).field("known", &known).finish()
+        formatter
+            .debug_struct("Residences")
+            .field("has_opener", &has_opener)
+            .field("known", &known)
+            .finish()
     }
 }
 

@@ -20,9 +20,16 @@ impl Run {
     ///
     /// # Errors
     /// What is wrong with the object, or what the bucket says.
-    pub async fn commitment(&self, round: Round, base: Lineage, peer: PeerId) -> Result<DeltaRef, CommsError> {
+    pub async fn commitment(
+        &self,
+        round: Round,
+        base: Lineage,
+        peer: PeerId,
+    ) -> Result<DeltaRef, CommsError> {
         let max_payload = Commitment::LENGTH as u64;
-        let payload = self.said(Kind::Commitment, (round, base), &Key::Commitment(round, peer), max_payload).await?;
+        let payload = self
+            .said(Kind::Commitment, (round, base), &Key::Commitment(round, peer), max_payload)
+            .await?;
         Commitment::parse(&payload).ok_or_else(|| unreadable(round, "commitment", peer))
     }
 
@@ -40,9 +47,11 @@ impl Run {
         let listing = self.bucket().list(&Prefix::CommitmentLists(round), None).await?;
         let validators = listing.iter().filter_map(|listed| listed.key.owner());
         let validator_set = &self.description().validator_set;
-        let unknown = validators.filter(|peer| validator_set.contains(*peer) && commitment_lists.of(*peer).is_none());
-        let fetches: Vec<_> =
-            unknown.map(|peer| async move { (peer, self.commitment_list(round, base, peer).await) }).collect();
+        let unknown = validators
+            .filter(|peer| validator_set.contains(*peer) && commitment_lists.of(*peer).is_none());
+        let fetches: Vec<_> = unknown
+            .map(|peer| async move { (peer, self.commitment_list(round, base, peer).await) })
+            .collect();
         let arrivals: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
         for (validator, arrival) in arrivals {
             if let Some(commitment_list) = readable(arrival)? {
@@ -70,7 +79,8 @@ impl Run {
                 CommitmentList::MAX_LENGTH,
             )
             .await?;
-        let commitment_list = CommitmentList::parse(&payload).ok_or_else(|| unreadable(round, "roll", validator))?;
+        let commitment_list =
+            CommitmentList::parse(&payload).ok_or_else(|| unreadable(round, "roll", validator))?;
         Ok((Digest::of(&payload), commitment_list))
     }
 
@@ -97,10 +107,14 @@ impl Run {
     /// [`CommsError::Verdict`] if it is another than the manifest names; what is wrong with it, or what the bucket says.
     pub async fn verdict_of(&self, manifest: &Manifest) -> Result<Verdict, CommsError> {
         let round = manifest.round();
-        let (got, verdict) = self.verdict(round, manifest.previous(), manifest.basis().proposer).await?;
+        let (got, verdict) =
+            self.verdict(round, manifest.previous(), manifest.basis().proposer).await?;
         match manifest.basis().verdict {
             expected if expected == got => Ok(verdict),
-            expected => Err(CommsError::Verdict { round, reason: format!("its digest is {got}, not {expected}") }),
+            expected => Err(CommsError::Verdict {
+                round,
+                reason: format!("its digest is {got}, not {expected}"),
+            }),
         }
     }
 
@@ -127,7 +141,13 @@ impl Run {
         Ok(votes)
     }
 
-    async fn vote(&self, round: Round, base: Lineage, proposer: PeerId, voter: PeerId) -> Result<Vote, CommsError> {
+    async fn vote(
+        &self,
+        round: Round,
+        base: Lineage,
+        proposer: PeerId,
+        voter: PeerId,
+    ) -> Result<Vote, CommsError> {
         let key = Key::Vote(round, proposer, voter);
         let payload = self.said(Kind::Vote, (round, base), &key, Vote::MAX_LENGTH).await?;
         Vote::parse(&payload).ok_or_else(|| unreadable(round, "vote", voter))
@@ -141,9 +161,16 @@ impl Run {
         key: &Key,
         max_payload: u64,
     ) -> Result<Bytes, CommsError> {
-        let author = Author::Is(key.owner().expect("everything that is said in a round has an author"));
-        let expectation =
-            Expectation { run: self.id(), kind, round: Some(round), base: Some(base), author, max_payload };
+        let author =
+            Author::Is(key.owner().expect("everything that is said in a round has an author"));
+        let expectation = Expectation {
+            run: self.id(),
+            kind,
+            round: Some(round),
+            base: Some(base),
+            author,
+            max_payload,
+        };
         let check = |object| Ok(Envelope::open(&object, &expectation)?.payload().clone());
         self.fetch(key, expectation.max_object(), check).await
     }

@@ -21,13 +21,25 @@ pub struct RoundParams {
     /// The most deltas that count in one round.
     pub max_included: u32,
     /// The longest that peers may take to commit, from the first heartbeat of a round on.
-    #[serde(rename = "deadline_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
+    #[serde(
+        rename = "deadline_milliseconds",
+        serialize_with = "write_duration",
+        deserialize_with = "read_duration"
+    )]
     pub deadline: Duration,
     /// The longest that peers may take to reveal what they committed to.
-    #[serde(rename = "reveal_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
+    #[serde(
+        rename = "reveal_milliseconds",
+        serialize_with = "write_duration",
+        deserialize_with = "read_duration"
+    )]
     pub reveal: Duration,
     /// How long a validator may be silent before it is the next one's turn.
-    #[serde(rename = "takeover_milliseconds", serialize_with = "write_duration", deserialize_with = "read_duration")]
+    #[serde(
+        rename = "takeover_milliseconds",
+        serialize_with = "write_duration",
+        deserialize_with = "read_duration"
+    )]
     pub takeover: Duration,
     /// A peer that misses this many rounds in a row loses its seat.
     pub patience: u32,
@@ -46,7 +58,9 @@ impl RoundParams {
     /// Finds the first value that no run can have.
     pub(crate) fn check(&self) -> Result<(), RuleProblem> {
         self.check_peers()?;
-        for (field, duration) in [("deadline", self.deadline), ("reveal", self.reveal), ("takeover", self.takeover)] {
+        for (field, duration) in
+            [("deadline", self.deadline), ("reveal", self.reveal), ("takeover", self.takeover)]
+        {
             let is_whole = duration.subsec_nanos().is_multiple_of(1_000_000);
             if duration.is_zero() || duration > Self::LONGEST || !is_whole {
                 let reason = "it must be a whole number of milliseconds, from 1 ms to 30 days";
@@ -70,10 +84,18 @@ impl RoundParams {
 
     fn check_peers(&self) -> Result<(), RuleProblem> {
         if self.max_included == 0 || self.max_included as usize > MAX_PEERS {
-            return Err(("max_included", self.max_included.to_string(), "it must be from 1 to 65536"));
+            return Err((
+                "max_included",
+                self.max_included.to_string(),
+                "it must be from 1 to 65536",
+            ));
         }
         if self.min_peers == 0 || self.min_peers > self.max_included {
-            return Err(("min_peers", self.min_peers.to_string(), "it must be from 1 to `max_included`"));
+            return Err((
+                "min_peers",
+                self.min_peers.to_string(),
+                "it must be from 1 to `max_included`",
+            ));
         }
         Ok(())
     }

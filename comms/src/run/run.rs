@@ -77,7 +77,15 @@ impl Run {
     ) -> Result<Self, CommsError> {
         let limit = Description::MAX_LENGTH as u64;
         let check = |bytes: Bytes| Ok((RunId::of(&bytes), Description::parse(&bytes)?));
-        let (id, description) = match fetch(bucket.as_ref(), clock.as_ref(), &Key::RunDescription, limit, check).await {
+        let (id, description) = match fetch(
+            bucket.as_ref(),
+            clock.as_ref(),
+            &Key::RunDescription,
+            limit,
+            check,
+        )
+        .await
+        {
             Err(error) if error.is_absence() => return Err(CommsError::NoRun),
             outcome => outcome?,
         };
@@ -87,8 +95,16 @@ impl Run {
         }
     }
 
-    fn new(bucket: Arc<dyn Bucket>, clock: Arc<dyn Clock>, id: RunId, description: Description) -> Self {
-        Self { shared: Arc::new(Shared { bucket, clock, id, description }), peer_buckets: Arc::default() }
+    fn new(
+        bucket: Arc<dyn Bucket>,
+        clock: Arc<dyn Clock>,
+        id: RunId,
+        description: Description,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared { bucket, clock, id, description }),
+            peer_buckets: Arc::default(),
+        }
     }
 
     /// The same run for a reader that also opens buckets which peers bring; see [`Opener`] for what it must refuse.
@@ -136,7 +152,11 @@ impl Run {
     }
 
     /// The manifest of `round`, if it leads to weights of lineage `after`.
-    pub(crate) async fn manifest_leading_to(&self, round: Round, after: Lineage) -> Result<Manifest, CommsError> {
+    pub(crate) async fn manifest_leading_to(
+        &self,
+        round: Round,
+        after: Lineage,
+    ) -> Result<Manifest, CommsError> {
         let validator_set = &self.description().validator_set;
         let check = |object: Bytes| {
             let certificate = Certificate::open(&object, self.id(), validator_set, round, None)?;
@@ -152,9 +172,15 @@ impl Run {
     ///
     /// # Errors
     /// What is wrong with it, or what the bucket says.
-    pub async fn certificate(&self, round: Round, previous: Option<Lineage>) -> Result<Certificate, CommsError> {
+    pub async fn certificate(
+        &self,
+        round: Round,
+        previous: Option<Lineage>,
+    ) -> Result<Certificate, CommsError> {
         let validator_set = &self.description().validator_set;
-        let check = |object: Bytes| Ok(Certificate::open(&object, self.id(), validator_set, round, previous)?);
+        let check = |object: Bytes| {
+            Ok(Certificate::open(&object, self.id(), validator_set, round, previous)?)
+        };
         self.fetch(&Key::Manifest(round), Certificate::max_length(), check).await
     }
 
@@ -170,7 +196,11 @@ impl Run {
 }
 
 /// `bytes`, if `expected` is their digest.
-pub(crate) fn check_content(bytes: Bytes, expected: Digest, what: impl Fn() -> String) -> Result<Bytes, CommsError> {
+pub(crate) fn check_content(
+    bytes: Bytes,
+    expected: Digest,
+    what: impl Fn() -> String,
+) -> Result<Bytes, CommsError> {
     match Digest::of(&bytes) {
         got if got == expected => Ok(bytes),
         got => Err(CommsError::WrongContent { what: what(), expected, got }),
@@ -197,12 +227,16 @@ pub(crate) async fn put_parts(
     iter(puts).buffer_unordered(CONCURRENCY).try_collect().await
 }
 
-fn check_parts(description: &Description, parts: &BTreeMap<String, Bytes>) -> Result<(), CommsError> {
+fn check_parts(
+    description: &Description,
+    parts: &BTreeMap<String, Bytes>,
+) -> Result<(), CommsError> {
     if let Some(name) = parts.keys().find(|name| !description.parts.contains_key(*name)) {
         return Err(CommsError::UnknownPart { name: name.clone() });
     }
     for (name, digest) in &description.parts {
-        let bytes = parts.get(name).ok_or_else(|| CommsError::PartNotGiven { name: name.clone() })?;
+        let bytes =
+            parts.get(name).ok_or_else(|| CommsError::PartNotGiven { name: name.clone() })?;
         check_content(bytes.clone(), *digest, || format!("part `{name}`"))?;
     }
     Ok(())

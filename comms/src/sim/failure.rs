@@ -13,7 +13,13 @@ use crate::run::CommsError;
 pub enum FailureKind {
     /// Two actors hold different weights at the start of a round.
     #[error("{second} holds {got:?} at the start of {round}, {first} held {expected:?}")]
-    Diverged { round: Round, first: Actor, expected: (Lineage, Digest), second: Actor, got: (Lineage, Digest) },
+    Diverged {
+        round: Round,
+        first: Actor,
+        expected: (Lineage, Digest),
+        second: Actor,
+        got: (Lineage, Digest),
+    },
 
     /// Somebody met an error that no other try can mend.
     #[error("{actor} met an error that does not pass: {source}")]

@@ -130,9 +130,18 @@ impl Scenario {
             arrival: Duration::from_secs(900),
             nonsense: 0.05,
             faults: FaultRates::BAD_DAY,
-            bandwidth: RateLimit { up: std::num::NonZeroU64::new(1000), down: std::num::NonZeroU64::new(10_000) },
-            partitions: Outages { mean_between: Duration::from_secs(1200), longest: Duration::from_secs(300) },
-            crashes: Outages { mean_between: Duration::from_secs(1200), longest: Duration::from_secs(600) },
+            bandwidth: RateLimit {
+                up: std::num::NonZeroU64::new(1000),
+                down: std::num::NonZeroU64::new(10_000),
+            },
+            partitions: Outages {
+                mean_between: Duration::from_secs(1200),
+                longest: Duration::from_secs(300),
+            },
+            crashes: Outages {
+                mean_between: Duration::from_secs(1200),
+                longest: Duration::from_secs(600),
+            },
             disk_losses: 0.3,
             skew: Duration::from_secs(120),
             time_limit: Duration::from_secs(3600) * 24,

@@ -71,17 +71,26 @@ pub struct Report {
 pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     let clock = VirtualClock::starting_at(START);
     let bucket = MemoryBucket::new(Arc::new(clock.clone()));
-    let failed =
-        |problem: FailureKind, trace| Failure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace };
+    let failed = |problem: FailureKind, trace| Failure {
+        problem: problem.into(),
+        scenario: Box::new(scenario.clone()),
+        trace,
+    };
     let created = clock.run(found(scenario, &clock, &bucket)).unwrap_or(Err(CommsError::NoRun));
     let creator = Actor::Validator(0);
-    let id =
-        created.map_err(|source| failed(FailureKind::Died { actor: creator, source }, Trace::starting_at(START)))?.id();
-    let records = Records { trace: Trace::starting_at(START), weights: BTreeMap::new(), distance: f32::MAX };
-    let world = Simulation { scenario: scenario.clone(), clock, bucket, id, records: Mutex::new(records) };
+    let id = created
+        .map_err(|source| {
+            failed(FailureKind::Died { actor: creator, source }, Trace::starting_at(START))
+        })?
+        .id();
+    let records =
+        Records { trace: Trace::starting_at(START), weights: BTreeMap::new(), distance: f32::MAX };
+    let world =
+        Simulation { scenario: scenario.clone(), clock, bucket, id, records: Mutex::new(records) };
     let outcome = world.clock.run(within(&world.clock, scenario.time_limit, world.play()));
     let elapsed = world.clock.now().since(START);
-    let Records { trace, weights, distance } = world.records.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Records { trace, weights, distance } =
+        world.records.into_inner().unwrap_or_else(PoisonError::into_inner);
     let reached = weights.keys().next_back().copied().unwrap_or(Round::FIRST);
     match outcome {
         Some(Some(Ok(()))) => Ok(Report {
@@ -99,9 +108,15 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     }
 }
 
-async fn found(scenario: &Scenario, clock: &VirtualClock, bucket: &MemoryBucket) -> Result<Run, CommsError> {
+async fn found(
+    scenario: &Scenario,
+    clock: &VirtualClock,
+    bucket: &MemoryBucket,
+) -> Result<Run, CommsError> {
     let (validators, threshold) = scenario.validators;
-    let validators = (0..validators).map(|number| identity(scenario.seed, Actor::Validator(number)).peer()).collect();
+    let validators = (0..validators)
+        .map(|number| identity(scenario.seed, Actor::Validator(number)).peer())
+        .collect();
     let validator_set = ValidatorSet::new(validators, threshold).ok_or(CommsError::NoRun)?;
     let description = Description {
         name: "simulation".into(),
@@ -112,7 +127,8 @@ async fn found(scenario: &Scenario, clock: &VirtualClock, bucket: &MemoryBucket)
         rules: scenario.rules,
         gauntlet: GauntletConfig::default(),
     };
-    Run::found(Arc::new(bucket.clone()), Arc::new(clock.clone()), &description, &BTreeMap::new()).await
+    Run::found(Arc::new(bucket.clone()), Arc::new(clock.clone()), &description, &BTreeMap::new())
+        .await
 }
 
 impl Simulation {
@@ -122,7 +138,8 @@ impl Simulation {
         let actors = validators
             .filter(|actor| !self.scenario.is_absent(*actor))
             .chain((0..self.scenario.peers).map(Actor::Peer));
-        let courses: FuturesUnordered<_> = actors.map(|actor| self.inhabit(ActorContext::new(self, actor))).collect();
+        let courses: FuturesUnordered<_> =
+            actors.map(|actor| self.inhabit(ActorContext::new(self, actor))).collect();
         courses.try_collect().await
     }
 
@@ -167,7 +184,11 @@ impl Simulation {
     }
 
     /// Stays down for a while after an error that may pass.
-    async fn stumble(&self, home: &mut ActorContext, interruption: Interruption) -> Result<(), FailureKind> {
+    async fn stumble(
+        &self,
+        home: &mut ActorContext,
+        interruption: Interruption,
+    ) -> Result<(), FailureKind> {
         let error = match interruption {
             Interruption::FailureKind(problem) => return Err(*problem),
             Interruption::Comms(error) => error,
@@ -204,7 +225,9 @@ impl Simulation {
         let (first, expected) = *records.weights.entry(round).or_insert((actor, got));
         match expected == got {
             true => Ok(()),
-            false => Err(FailureKind::Diverged { round, first, expected, second: actor, got }.into()),
+            false => {
+                Err(FailureKind::Diverged { round, first, expected, second: actor, got }.into())
+            }
         }
     }
 }

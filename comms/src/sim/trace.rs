@@ -48,7 +48,9 @@ impl fmt::Display for Event {
             Self::Crashed(true) => formatter.write_str("crashes and loses its disk"),
             Self::Stumbled(error) => write!(formatter, "starts again: {error}"),
             Self::Committed(round) => write!(formatter, "commits to {round}"),
-            Self::Forgot(round) => write!(formatter, "has forgotten what it committed to in {round}"),
+            Self::Forgot(round) => {
+                write!(formatter, "has forgotten what it committed to in {round}")
+            }
             Self::Delivered(round) => write!(formatter, "delivers to {round}"),
             Self::Applied(round, deltas, lineage) => {
                 write!(formatter, "applies {deltas} of {round}, lineage {lineage}")

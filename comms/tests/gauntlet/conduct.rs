@@ -35,7 +35,10 @@ fn harm_and_uselessness_are_out_at_once() {
     acts.insert(peer(6), Act::Delivers(gains(0.002, 0.001)));
     let outcome = world.play(&acts);
     assert_eq!(outcome.included.len(), 4);
-    assert_eq!(outcome.excluded, [(peer(5), Exclusion::Harmful), (peer(6), Exclusion::Judged)].into());
+    assert_eq!(
+        outcome.excluded,
+        [(peer(5), Exclusion::Harmful), (peer(6), Exclusion::Judged)].into()
+    );
 }
 
 #[test]
@@ -47,7 +50,10 @@ fn a_delta_whose_losses_are_no_numbers_is_refused_and_costs_the_score() {
     let outcome = world.play(&acts);
     assert_eq!(outcome.excluded[&peer(2)], Exclusion::NotFinite);
     assert_eq!(outcome.peer_table.get(peer(2)).unwrap().score, 0.0);
-    assert_eq!((outcome.penalties[0].offence, outcome.penalties[0].effect), (Offence::Invalid, Effect::Cut(0.0)));
+    assert_eq!(
+        (outcome.penalties[0].offence, outcome.penalties[0].effect),
+        (Offence::Invalid, Effect::Cut(0.0))
+    );
 }
 
 #[test]
@@ -90,7 +96,10 @@ fn who_is_away_loses_a_share_each_round_and_then_all() {
     world.play_often(15, &all(4, GOOD));
     let mut acts = all(4, GOOD);
     acts.insert(peer(1), Act::Fails(Exclusion::Missing));
-    let effects: Vec<_> = (0..4).flat_map(|_| offences(&mut world, &acts, peer(1))).map(|(_, effect)| effect).collect();
+    let effects: Vec<_> = (0..4)
+        .flat_map(|_| offences(&mut world, &acts, peer(1)))
+        .map(|(_, effect)| effect)
+        .collect();
     assert_eq!(effects, [Effect::Cut(0.75), Effect::Cut(0.75), Effect::Cut(0.75), Effect::Reset]);
     assert_eq!(world.peer_table.get(peer(1)).unwrap().evaluations, 0);
     assert!(world.play(&all(4, GOOD)).included.contains_key(&peer(1)));
@@ -166,8 +175,11 @@ fn levels_of_likeness_cost_more_and_more() {
         (penalties[0].offence, penalties[0].effect)
     });
     let ban = Effect::BannedUntil(Round(16 + 21));
-    let expected =
-        [(Offence::Similar, Effect::Cut(0.5)), (Offence::Copied, Effect::Reset), (Offence::Plagiarised, ban)];
+    let expected = [
+        (Offence::Similar, Effect::Cut(0.5)),
+        (Offence::Copied, Effect::Reset),
+        (Offence::Plagiarised, ban),
+    ];
     assert_eq!(effects, expected);
 }
 
@@ -197,8 +209,9 @@ fn deltas_far_from_the_median_length_are_outsized() {
 
 fn sketch() -> impl Strategy<Value = Sketch> {
     let chunk = prop::collection::btree_set(0_u32..64, 8);
-    prop::collection::vec(chunk, 4)
-        .prop_map(|chunks| Sketch::new(chunks.into_iter().map(|chunk| chunk.into_iter().collect()).collect()))
+    prop::collection::vec(chunk, 4).prop_map(|chunks| {
+        Sketch::new(chunks.into_iter().map(|chunk| chunk.into_iter().collect()).collect())
+    })
 }
 
 proptest! {

@@ -27,8 +27,16 @@ fn eventful(seed: u8, rounds: u32) -> (World, PeerTable, Verdict) {
         let admitted: Vec<PeerId> = inputs.measurements.keys().copied().collect();
         if let [one, .., other] = admitted[..] {
             inputs.earlier = [other].into();
-            let overlap = SimilarPair { one, other, age: Age::Current, shared: 45, total: 100, first: Some(one) };
-            inputs.overlaps = vec![overlap, SimilarPair { age: Age::Previous, first: Some(other), ..overlap }];
+            let overlap = SimilarPair {
+                one,
+                other,
+                age: Age::Current,
+                shared: 45,
+                total: 100,
+                first: Some(one),
+            };
+            inputs.overlaps =
+                vec![overlap, SimilarPair { age: Age::Previous, first: Some(other), ..overlap }];
         }
         last = Some((before, world.judge(inputs)));
     }
@@ -50,8 +58,12 @@ fn act(chance: u64) -> Act {
 /// All ways from the root to a leaf.
 fn leaves(value: &Value, path: String, found: &mut Vec<String>) {
     match value {
-        Value::Object(map) => map.iter().for_each(|(name, value)| leaves(value, format!("{path}/{name}"), found)),
-        Value::Array(list) => (0..list.len()).for_each(|at| leaves(&list[at], format!("{path}/{at}"), found)),
+        Value::Object(map) => {
+            map.iter().for_each(|(name, value)| leaves(value, format!("{path}/{name}"), found))
+        }
+        Value::Array(list) => {
+            (0..list.len()).for_each(|at| leaves(&list[at], format!("{path}/{at}"), found))
+        }
         _ => found.push(path),
     }
 }
@@ -59,11 +71,15 @@ fn leaves(value: &Value, path: String, found: &mut Vec<String>) {
 /// Another value of the same kind.
 fn altered(value: &Value) -> Value {
     match value {
-        Value::Number(number) if number.is_f64() => (number.as_f64().unwrap() * 1.001 + 1e-3).into(),
+        Value::Number(number) if number.is_f64() => {
+            (number.as_f64().unwrap() * 1.001 + 1e-3).into()
+        }
         Value::Number(number) => (number.as_u64().unwrap() + 1).into(),
         Value::String(text) if text == "late" => "missing".into(),
         Value::String(text) if text == "current" => "previous".into(),
-        Value::String(text) if text.len() <= 8 && text.contains(['+', '-']) => text.replace('+', "-").into(),
+        Value::String(text) if text.len() <= 8 && text.contains(['+', '-']) => {
+            text.replace('+', "-").into()
+        }
         Value::String(text) if text.len() == 64 => (text[1..].to_owned() + &text[..1]).into(),
         Value::Null => "0".repeat(64).into(),
         _ => "late".into(),
@@ -87,7 +103,8 @@ fn no_leaf_can_be_altered() {
         }
         *leaf = other;
         let Ok(forged) = Verdict::parse(&serde_json::to_vec(&forged).unwrap()) else { continue };
-        let found = forged.hold_to(ours, 1e-4).and_then(|()| forged.check(&world.gauntlet, &before));
+        let found =
+            forged.hold_to(ours, 1e-4).and_then(|()| forged.check(&world.gauntlet, &before));
         assert!(found.is_err(), "{path} can be altered");
     }
 }
@@ -129,7 +146,11 @@ fn losses_may_differ_by_the_tolerance_and_no_more() {
     let (.., verdict) = eventful(3, 3);
     let scaled = |factor: f64| {
         let mut other = verdict.clone();
-        other.inputs.measurements.values_mut().for_each(|measurement| measurement.own.after *= factor);
+        other
+            .inputs
+            .measurements
+            .values_mut()
+            .for_each(|measurement| measurement.own.after *= factor);
         verdict.hold_to(&other, 1e-4)
     };
     assert_eq!(scaled(1.0 + 0.9e-4), Ok(()));
@@ -152,7 +173,10 @@ fn a_round_that_enlists_measures_nobody() {
     let active = World::new(Default::default()).inputs(&all(1, Act::Fails(Exclusion::Late))).active;
     let mut verdict = eventful(1, 1).2;
     verdict.inputs = covey_comms::gauntlet::Observations { active, ..inputs };
-    assert_eq!(verdict.check(&world.gauntlet, &PeerTable::default()).unwrap_err().path, "inputs.seated");
+    assert_eq!(
+        verdict.check(&world.gauntlet, &PeerTable::default()).unwrap_err().path,
+        "inputs.seated"
+    );
 }
 
 proptest! {

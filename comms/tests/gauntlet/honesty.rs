@@ -18,7 +18,10 @@ struct Dice {
 
 impl Dice {
     fn new(seed: u64) -> Self {
-        Self { seed: Seed::from_bytes(std::array::from_fn(|at| seed.to_le_bytes()[at % 8])), count: 0 }
+        Self {
+            seed: Seed::from_bytes(std::array::from_fn(|at| seed.to_le_bytes()[at % 8])),
+            count: 0,
+        }
     }
 
     fn fraction(&mut self) -> f64 {
@@ -83,7 +86,8 @@ fn a_slow_peer_is_not_punished_beyond_the_rule() {
     let mut dice = Dice::new(1);
     let mut world = World::new(GauntletConfig::default());
     for round in 0..80 {
-        let mut acts: BTreeMap<PeerId, Act> = (1..=8).map(|number| (peer(number), dice.honest())).collect();
+        let mut acts: BTreeMap<PeerId, Act> =
+            (1..=8).map(|number| (peer(number), dice.honest())).collect();
         let is_late = round % 4 == 3;
         if is_late {
             acts.insert(peer(1), Act::Fails(Exclusion::Late));

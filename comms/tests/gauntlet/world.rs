@@ -6,7 +6,9 @@ use covey_comms::agreement::draw::RoundSecret;
 use covey_comms::gauntlet::conduct::PeerTable;
 use covey_comms::gauntlet::scoring::{Measurement, ProbeLosses};
 use covey_comms::gauntlet::verdict::Verdict;
-use covey_comms::gauntlet::{ActivePeer, Gauntlet, GauntletConfig, Observations, Participation, RoundOutcome};
+use covey_comms::gauntlet::{
+    ActivePeer, Gauntlet, GauntletConfig, Observations, Participation, RoundOutcome,
+};
 use covey_comms::membership::Slot;
 use covey_comms::objects::{Clip, DeltaRef, Exclusion, Lineage, MeanOver, OuterSettings};
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
@@ -59,10 +61,18 @@ impl World {
         let mut inputs = Observations {
             round: self.round,
             base,
-            outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
+            outer: OuterSettings {
+                alpha: 1.0,
+                mean_over: MeanOver::Senders,
+                clip: Clip::MedianNorm,
+            },
             commitment_lists: [(validator.peer(), Digest::of(&self.round.0.to_le_bytes()))].into(),
             secret: Some(RoundSecret::of(&validator, run, self.round, base)),
-            active: acts.iter().zip(0..).map(|((peer, act), index)| (*peer, active(*peer, act, index, acts))).collect(),
+            active: acts
+                .iter()
+                .zip(0..)
+                .map(|((peer, act), index)| (*peer, active(*peer, act, index, acts)))
+                .collect(),
             joining: BTreeSet::new(),
             unknown: BTreeSet::new(),
             refused: BTreeMap::new(),
@@ -92,7 +102,8 @@ impl World {
     /// Judges a round and goes on to the next.
     pub(crate) fn judge(&mut self, inputs: Observations) -> Verdict {
         let outcome = self.gauntlet.judge(&self.peer_table, &inputs);
-        let verdict = Verdict { previous: self.previous, inputs, outcome, weights: Digest::of(b"weights") };
+        let verdict =
+            Verdict { previous: self.previous, inputs, outcome, weights: Digest::of(b"weights") };
         assert_eq!(verdict.check(&self.gauntlet, &self.peer_table), Ok(()));
         self.peer_table = verdict.outcome.peer_table.clone();
         self.previous = Some(Digest::of(&verdict.to_bytes()));
@@ -116,7 +127,9 @@ impl World {
 fn active(peer: PeerId, act: &Act, index: u32, acts: &BTreeMap<PeerId, Act>) -> ActivePeer {
     let presence = match act {
         Act::Fails(reason) => Participation::Silent(*reason),
-        _ => Participation::Delivered(DeltaRef { digest: Digest::of(peer.as_bytes()), length: 100 }),
+        _ => {
+            Participation::Delivered(DeltaRef { digest: Digest::of(peer.as_bytes()), length: 100 })
+        }
     };
     ActivePeer { slot: Slot { index, of: acts.len() as u32 }, presence }
 }

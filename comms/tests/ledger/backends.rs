@@ -17,7 +17,10 @@ fn memory_keeps_the_contract() {
     let (clock, _) = clock();
     let ledger = MemoryLedger::new(genesis());
     let parties = |first| parties(first, |_| Arc::new(ledger.clone()));
-    clock.run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None)).unwrap().unwrap();
+    clock
+        .run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None))
+        .unwrap()
+        .unwrap();
 }
 
 #[test]
@@ -25,16 +28,23 @@ fn a_bucket_keeps_the_contract() {
     let (clock, shared) = clock();
     let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(shared.clone()));
     let parties = |first| parties(first, |seed| log(&bucket, &shared, seed.into()));
-    clock.run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None)).unwrap().unwrap();
+    clock
+        .run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None))
+        .unwrap()
+        .unwrap();
 }
 
 #[test]
 fn a_folder_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let bucket: Arc<dyn Bucket> = Arc::new(ObjectStoreBucket::folder(folder.path()).unwrap());
-    let (_, parties) = ((), |first| parties(first, |seed| log(&bucket, &(Arc::new(SystemClock) as _), seed.into())));
+    let (_, parties) = ((), |first| {
+        parties(first, |seed| log(&bucket, &(Arc::new(SystemClock) as _), seed.into()))
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None)).unwrap();
+    runtime
+        .block_on(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None))
+        .unwrap();
 }
 
 #[test]
@@ -52,13 +62,22 @@ fn a_bucket_keeps_the_contract_on_bad_days() {
                     truncated_bodies: 0.0,
                     ..FaultRates::BAD_DAY
                 };
-                let faulty = Faulty::new(memory.clone(), shared.clone(), rates, seed * 100 + u64::from(secret));
-                let policy = RetryPolicy { deadline: Duration::from_secs(20_000), ..RetryPolicy::default() };
-                let bucket: Arc<dyn Bucket> = Arc::new(Retry::new(faulty, shared.clone(), policy, secret.into()));
+                let faulty = Faulty::new(
+                    memory.clone(),
+                    shared.clone(),
+                    rates,
+                    seed * 100 + u64::from(secret),
+                );
+                let policy =
+                    RetryPolicy { deadline: Duration::from_secs(20_000), ..RetryPolicy::default() };
+                let bucket: Arc<dyn Bucket> =
+                    Arc::new(Retry::new(faulty, shared.clone(), policy, secret.into()));
                 log(&bucket, &shared, secret.into())
             })
         };
-        let outcome = clock.run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None)).unwrap();
+        let outcome = clock
+            .run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None))
+            .unwrap();
         assert!(outcome.is_ok(), "seed {seed}: {outcome:?}");
     }
 }

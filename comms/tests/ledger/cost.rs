@@ -25,7 +25,9 @@ fn reading_is_linear_in_the_entries() {
             let operation = if number < 200 {
                 Operation::Register { bucket: None }
             } else {
-                Operation::Announce { bucket: Some(format!("s3://bucket/{number}?endpoint=https://host.example")) }
+                Operation::Announce {
+                    bucket: Some(format!("s3://bucket/{number}?endpoint=https://host.example")),
+                }
             };
             let entry = Entry::seal(&peer, place, operation, None).unwrap();
             place.after = entry.digest();
@@ -38,7 +40,10 @@ fn reading_is_linear_in_the_entries() {
         let start = Instant::now();
         let found = clock.run(audit(reader.as_ref(), None)).unwrap().unwrap();
         let elapsed = start.elapsed();
-        assert_eq!((found.lines, found.findings, found.state.members().count()), (count, Vec::new(), 200));
+        assert_eq!(
+            (found.lines, found.findings, found.state.members().count()),
+            (count, Vec::new(), 200)
+        );
         println!(
             "{count} entries, {} bytes each: {elapsed:?}, {:?} each",
             bytes as u64 / count,

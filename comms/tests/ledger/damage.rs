@@ -6,7 +6,8 @@ use bytes::Bytes;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::ledger::{
-    AuditFinding, Entry, EntryPosition, Ledger, LedgerAudit, LedgerClient, Operation, Rejection, audit,
+    AuditFinding, Entry, EntryPosition, Ledger, LedgerAudit, LedgerClient, Operation, Rejection,
+    audit,
 };
 use covey_comms::objects::Key;
 use covey_comms::primitives::{Clock, Digest, RunId, VirtualClock};
@@ -51,7 +52,11 @@ impl Scene {
     fn replace(&self, number: u64, body: impl Into<Bytes>) {
         self.remove(number);
         assert!(
-            self.clock.run(self.bucket.put_new(&Key::LedgerEntry(number), body.into())).unwrap().unwrap().is_stored()
+            self.clock
+                .run(self.bucket.put_new(&Key::LedgerEntry(number), body.into()))
+                .unwrap()
+                .unwrap()
+                .is_stored()
         );
     }
 
@@ -91,7 +96,10 @@ fn a_tampered_entry_is_named_and_takes_those_after_it_along() {
     let text = String::from_utf8(scene.object(2).to_vec()).unwrap();
     scene.replace(2, text.replace("null}}", "\"s3://thief\"}}"));
     let (numbers, rejection) = scene.invalid();
-    assert_eq!((numbers, rejection), (vec![2, 3, 4], Rejection::BadSignature { author: identity(12).peer() }));
+    assert_eq!(
+        (numbers, rejection),
+        (vec![2, 3, 4], Rejection::BadSignature { author: identity(12).peer() })
+    );
     scene.goes_on();
 }
 
@@ -102,7 +110,10 @@ fn reordered_entries_are_named() {
     scene.replace(2, fourth);
     scene.replace(3, third);
     let (numbers, rejection) = scene.invalid();
-    assert_eq!((numbers, rejection), (vec![2, 3, 4], Rejection::WrongNumber { expected: 2, got: 3 }));
+    assert_eq!(
+        (numbers, rejection),
+        (vec![2, 3, 4], Rejection::WrongNumber { expected: 2, got: 3 })
+    );
     scene.goes_on();
 }
 
@@ -116,7 +127,10 @@ fn a_dropped_entry_is_named_by_everybody() {
     let expected = Entry::open(&scene.object(2), &scene.place_of(2)).unwrap().digest();
     let (numbers, rejection) = scene.invalid();
     assert_eq!(numbers, [3, 4]);
-    assert!(matches!(rejection, Rejection::WrongPredecessor { expected: now, .. } if now == expected), "{rejection}");
+    assert!(
+        matches!(rejection, Rejection::WrongPredecessor { expected: now, .. } if now == expected),
+        "{rejection}"
+    );
     scene.goes_on_after(31);
 }
 
@@ -156,7 +170,8 @@ fn an_entry_of_another_run_is_named() {
     let scene = Scene::new();
     let other = RunId::of(b"another run");
     let place = EntryPosition { run: other, ..scene.end() };
-    let foreign = Entry::seal(&identity(20), place, Operation::Register { bucket: None }, None).unwrap();
+    let foreign =
+        Entry::seal(&identity(20), place, Operation::Register { bucket: None }, None).unwrap();
     scene.replace(5, foreign.to_bytes());
     assert_eq!(scene.invalid(), (vec![5], Rejection::OtherRun { expected: run(), got: other }));
     scene.goes_on();
@@ -166,7 +181,8 @@ fn an_entry_of_another_run_is_named() {
 fn an_entry_made_for_another_history_is_named() {
     let scene = Scene::new();
     let place = EntryPosition { after: Digest::of(b"another history"), ..scene.end() };
-    let entry = Entry::seal(&identity(20), place, Operation::Register { bucket: None }, None).unwrap();
+    let entry =
+        Entry::seal(&identity(20), place, Operation::Register { bucket: None }, None).unwrap();
     scene.replace(5, entry.to_bytes());
     let (numbers, rejection) = scene.invalid();
     assert_eq!(numbers, [5]);
@@ -179,7 +195,8 @@ fn nonsense_is_named_and_skipped() {
     let scene = Scene::new();
     let padded = [scene.object(4).as_ref(), b" "].concat();
     let large = vec![b' '; Entry::MAX_LENGTH + 1];
-    for (number, body) in (5..).zip([b"".to_vec(), b"{}".to_vec(), vec![0xff; 100], padded, large]) {
+    for (number, body) in (5..).zip([b"".to_vec(), b"{}".to_vec(), vec![0xff; 100], padded, large])
+    {
         scene.replace(number, body);
     }
     let findings = scene.audit(None).findings;

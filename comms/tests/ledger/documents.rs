@@ -17,8 +17,12 @@ fn place() -> EntryPosition {
 /// One of each kind.
 fn operations() -> Vec<Operation> {
     let digest = Digest::of(b"some digest");
-    let validator_set =
-        ValidatorSetChange { generation: 1, members: [identity(3).peer()].into(), threshold: 1, accounts: None };
+    let validator_set = ValidatorSetChange {
+        generation: 1,
+        members: [identity(3).peer()].into(),
+        threshold: 1,
+        accounts: None,
+    };
     vec![
         Operation::Register { bucket: None },
         Operation::Register { bucket: Some("s3://mine?endpoint=https://host".into()) },
@@ -48,7 +52,13 @@ fn every_entry_comes_back_from_its_bytes() {
         let entry = seal(operation.clone());
         let again = Entry::open(&entry.to_bytes(), &place()).unwrap();
         assert_eq!((again.operation(), &again), (&operation, &entry));
-        let parts = Entry::assemble(place(), entry.author(), operation, *entry.signature(), entry.consent().copied());
+        let parts = Entry::assemble(
+            place(),
+            entry.author(),
+            operation,
+            *entry.signature(),
+            entry.consent().copied(),
+        );
         assert_eq!(parts.unwrap(), entry);
     }
 }
@@ -70,7 +80,10 @@ fn an_entry_counts_in_its_place_only() {
     let bytes = seal(Operation::Leave {}).to_bytes();
     let other = RunId::of(b"another run");
     for (elsewhere, rejection) in [
-        (EntryPosition { run: other, ..place() }, Rejection::OtherRun { expected: other, got: run() }),
+        (
+            EntryPosition { run: other, ..place() },
+            Rejection::OtherRun { expected: other, got: run() },
+        ),
         (EntryPosition { number: 8, ..place() }, Rejection::WrongNumber { expected: 8, got: 7 }),
         (
             EntryPosition { after: Digest::of(b"x"), ..place() },
@@ -85,26 +98,46 @@ fn an_entry_counts_in_its_place_only() {
 fn consent_belongs_to_rotations_and_to_their_new_key() {
     let rotate = Operation::Rotate { to: identity(2).peer() };
     for successor in [None, Some(identity(1)), Some(identity(3))] {
-        assert_eq!(Entry::seal(&identity(1), place(), rotate.clone(), successor.as_ref()), Err(Rejection::NoConsent));
+        assert_eq!(
+            Entry::seal(&identity(1), place(), rotate.clone(), successor.as_ref()),
+            Err(Rejection::NoConsent)
+        );
     }
-    assert_eq!(Entry::seal(&identity(1), place(), Operation::Leave {}, Some(&identity(2))), Err(Rejection::NoConsent));
+    assert_eq!(
+        Entry::seal(&identity(1), place(), Operation::Leave {}, Some(&identity(2))),
+        Err(Rejection::NoConsent)
+    );
     let entry = seal(rotate.clone());
-    let assemble =
-        |operation, consent| Entry::assemble(place(), entry.author(), operation, *entry.signature(), consent);
+    let assemble = |operation, consent| {
+        Entry::assemble(place(), entry.author(), operation, *entry.signature(), consent)
+    };
     assert_eq!(assemble(rotate.clone(), None), Err(Rejection::NoConsent));
     assert_eq!(assemble(rotate, Some(*entry.signature())), Err(Rejection::NoConsent));
     let leave = seal(Operation::Leave {});
-    let smuggled =
-        Entry::assemble(place(), leave.author(), Operation::Leave {}, *leave.signature(), Some(*leave.signature()));
+    let smuggled = Entry::assemble(
+        place(),
+        leave.author(),
+        Operation::Leave {},
+        *leave.signature(),
+        Some(*leave.signature()),
+    );
     assert_eq!(smuggled, Err(Rejection::NoConsent));
 }
 
 #[test]
 fn impossible_validator_sets_are_refused() {
-    let peers = |count: usize| (0..count).map(|index| PeerId::from_bytes([index as u8; 32])).collect::<BTreeSet<_>>();
-    let validator_set =
-        |count, threshold| ValidatorSetChange { generation: 1, members: peers(count), threshold, accounts: None };
-    for (count, threshold) in [(0, 0), (1, 0), (1, 2), (2, 1), (3, 1), (3, 4), (4, 2), (MAX_VALIDATORS + 1, 40)] {
+    let peers = |count: usize| {
+        (0..count).map(|index| PeerId::from_bytes([index as u8; 32])).collect::<BTreeSet<_>>()
+    };
+    let validator_set = |count, threshold| ValidatorSetChange {
+        generation: 1,
+        members: peers(count),
+        threshold,
+        accounts: None,
+    };
+    for (count, threshold) in
+        [(0, 0), (1, 0), (1, 2), (2, 1), (3, 1), (3, 4), (4, 2), (MAX_VALIDATORS + 1, 40)]
+    {
         assert!(
             matches!(validator_set(count, threshold).check(), Err(Rejection::Council { .. })),
             "{threshold} of {count}"

@@ -11,11 +11,13 @@ use alloy::network::EthereumWallet;
 use alloy::primitives::{B256, U256};
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::signers::local::PrivateKeySigner;
-use covey_comms::ledger::backends::evm::{Account, EvmAddress, EvmLedger, Wallet, accounts_digest, deploy};
+use covey_comms::ledger::backends::evm::{
+    Account, EvmAddress, EvmLedger, Wallet, accounts_digest, deploy,
+};
 use covey_comms::ledger::state::{Genesis, ValidatorSetChange};
 use covey_comms::ledger::{
-    AuditFinding, CheckpointDigest, Entry, EntryPosition, Ledger, LedgerClient, LedgerError, LedgerParty, Operation,
-    Rejection, Scores, audit, check_ledger_conformance,
+    AuditFinding, CheckpointDigest, Entry, EntryPosition, Ledger, LedgerClient, LedgerError,
+    LedgerParty, Operation, Rejection, Scores, audit, check_ledger_conformance,
 };
 use covey_comms::objects::Lineage;
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
@@ -37,14 +39,16 @@ fn wallet(index: usize) -> Wallet {
 
 /// The wallets of the first validators, by their keys.
 fn accounts(secrets: &[u8]) -> BTreeMap<PeerId, Account> {
-    let account = |secret: &u8| (identity(*secret).peer(), wallet(usize::from(*secret) - 1).account());
+    let account =
+        |secret: &u8| (identity(*secret).peer(), wallet(usize::from(*secret) - 1).account());
     secrets.iter().map(account).collect()
 }
 
 /// A new contract, with a stake that comes back after some seconds.
 async fn contract(genesis: &Genesis, delay: u64) -> EvmAddress {
     let node = node().parse().unwrap();
-    let deployed = deploy(&node, &wallet(7), genesis, &accounts(&[1, 2, 3]), STAKE, delay).await.unwrap();
+    let deployed =
+        deploy(&node, &wallet(7), genesis, &accounts(&[1, 2, 3]), STAKE, delay).await.unwrap();
     EvmAddress { node, contract: deployed.contract, confirmations: 0 }
 }
 
@@ -74,7 +78,9 @@ fn a_contract_keeps_the_contract() {
         let validators = parties(&address, [1, 2, 3], 0).await;
         let unknown = parties(&address, [10, 11, 12], 3).await;
         let accounts = accounts_digest(&accounts(&[1, 2]));
-        check_ledger_conformance(&validators, &unknown, &identity(20), Some(accounts)).await.unwrap();
+        check_ledger_conformance(&validators, &unknown, &identity(20), Some(accounts))
+            .await
+            .unwrap();
     });
 }
 
@@ -83,7 +89,8 @@ fn a_contract_keeps_the_contract() {
 fn somebody_elses_key_costs_the_stake_and_has_no_effect() {
     on_runtime(async {
         let address = contract(&genesis(), 3600).await;
-        let [thief, owner] = [ledger(&address, &genesis(), 3).await, ledger(&address, &genesis(), 4).await];
+        let [thief, owner] =
+            [ledger(&address, &genesis(), 3).await, ledger(&address, &genesis(), 4).await];
         copy_registration(&address, &identity(10), &wallet(4), &wallet(3)).await;
         let author = identity(10).peer();
         let found = audit(owner.as_ref(), None).await.unwrap();
@@ -110,9 +117,14 @@ async fn copy_registration(address: &EvmAddress, peer: &Keypair, owner: &Wallet,
     let mut hasher = blake3::Hasher::new_derive_key("covey ledger 1 account");
     hasher.update(&provider.get_chain_id().await.unwrap().to_le_bytes());
     hasher.update(address.contract.as_slice()).update(owner.account().as_slice());
-    let place = EntryPosition { run: genesis().run, number: 0, after: Digest::from_bytes(hasher.finalize().into()) };
+    let place = EntryPosition {
+        run: genesis().run,
+        number: 0,
+        after: Digest::from_bytes(hasher.finalize().into()),
+    };
     let entry = Entry::seal(peer, place, Operation::Register { bucket: None }, None).unwrap();
-    let [first, second] = [0, 32].map(|at| B256::from_slice(&entry.signature().as_bytes()[at..at + 32]));
+    let [first, second] =
+        [0, 32].map(|at| B256::from_slice(&entry.signature().as_bytes()[at..at + 32]));
     let key = B256::from(*peer.peer().as_bytes());
     let contract = Registering::new(address.contract, provider);
     let call = contract.register(key, String::new(), 0, [first, second]).value(U256::from(STAKE));
@@ -152,14 +164,18 @@ fn the_stake_comes_back_after_leaving_and_not_before() {
 fn a_contract_is_held_to_the_run_and_written_to_with_a_wallet() {
     on_runtime(async {
         let address = contract(&genesis(), 0).await;
-        let other = Genesis::new(RunId::of(b"another"), genesis().validator_set.members, 2).unwrap();
+        let other =
+            Genesis::new(RunId::of(b"another"), genesis().validator_set.members, 2).unwrap();
         let error = EvmLedger::open(address.clone(), other, None).await.unwrap_err();
         assert!(matches!(error, LedgerError::OtherLedger { .. }), "{error}");
         let other = Genesis::new(genesis().run, genesis().validator_set.members, 3).unwrap();
         let error = EvmLedger::open(address.clone(), other, None).await.unwrap_err();
         assert!(matches!(error, LedgerError::OtherLedger { .. }), "{error}");
         let reader = EvmLedger::open(address.clone(), genesis(), None).await.unwrap();
-        let error = reader.append(&identity(10), Operation::Register { bucket: None }, None).await.unwrap_err();
+        let error = reader
+            .append(&identity(10), Operation::Register { bucket: None }, None)
+            .await
+            .unwrap_err();
         assert!(matches!(error, LedgerError::NoWallet { .. }), "{error}");
         let nowhere = EvmAddress { contract: wallet(0).account(), ..address };
         assert!(EvmLedger::open(nowhere, genesis(), None).await.is_err());
@@ -197,8 +213,16 @@ fn every_call_costs_what_is_published() {
                 accounts,
             };
             for operation in [
-                Operation::Scores(Scores { round: Round(1), verdict: digest, payouts: Some(digest) }),
-                Operation::Checkpoint(CheckpointDigest { round: Round(1), lineage, weights: digest }),
+                Operation::Scores(Scores {
+                    round: Round(1),
+                    verdict: digest,
+                    payouts: Some(digest),
+                }),
+                Operation::Checkpoint(CheckpointDigest {
+                    round: Round(1),
+                    lineage,
+                    weights: digest,
+                }),
                 Operation::Validators(validator_set),
             ] {
                 print_gas(&validator, &author, operation, None).await;
@@ -210,7 +234,12 @@ fn every_call_costs_what_is_published() {
 
 /// Fails if a call costs far more than is published.
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
-async fn print_gas(ledger: &EvmLedger, author: &Keypair, operation: Operation, successor: Option<&Keypair>) {
+async fn print_gas(
+    ledger: &EvmLedger,
+    author: &Keypair,
+    operation: Operation,
+    successor: Option<&Keypair>,
+) {
     let name = operation.name();
     let receipt = ledger.call(author, operation, successor).await.unwrap();
     println!("{name}: {} gas", receipt.gas);

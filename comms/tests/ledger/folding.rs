@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use covey_comms::ledger::state::{LedgerState, Membership, ValidatorSetChange};
-use covey_comms::ledger::{CheckpointDigest, Entry, EntryPosition, NumberedEntry, Operation, Rejection, Scores};
+use covey_comms::ledger::{
+    CheckpointDigest, Entry, EntryPosition, NumberedEntry, Operation, Rejection, Scores,
+};
 use covey_comms::objects::Lineage;
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round};
 use proptest::prelude::*;
@@ -11,7 +13,12 @@ use proptest::prelude::*;
 use crate::participants::{genesis, identity, run};
 
 /// A line that says something in the name of `author`.
-fn line(number: u64, author: &Keypair, operation: Operation, successor: Option<&Keypair>) -> NumberedEntry {
+fn line(
+    number: u64,
+    author: &Keypair,
+    operation: Operation,
+    successor: Option<&Keypair>,
+) -> NumberedEntry {
     let place = EntryPosition { run: run(), number, after: Digest::of(b"not looked at here") };
     NumberedEntry { number, entry: Entry::seal(author, place, operation, successor) }
 }
@@ -27,10 +34,15 @@ fn said(kind: u8, author: u8, other: u8, round: u32) -> (u8, Operation, Option<u
         4 => Operation::Scores(Scores { round: Round(round), verdict: digest, payouts: None }),
         5 => {
             let lineage = Lineage::from_digest(digest);
-            Operation::Checkpoint(CheckpointDigest { round: Round(round), lineage, weights: digest })
+            Operation::Checkpoint(CheckpointDigest {
+                round: Round(round),
+                lineage,
+                weights: digest,
+            })
         }
         _ => {
-            let members: BTreeSet<PeerId> = [1, 2, other].map(|secret| identity(secret).peer()).into();
+            let members: BTreeSet<PeerId> =
+                [1, 2, other].map(|secret| identity(secret).peer()).into();
             let threshold = members.len() as u32 / 2 + 1;
             Operation::Validators(ValidatorSetChange {
                 generation: u64::from(round),
@@ -44,12 +56,13 @@ fn said(kind: u8, author: u8, other: u8, round: u32) -> (u8, Operation, Option<u
 }
 
 fn history() -> impl Strategy<Value = Vec<NumberedEntry>> {
-    let said =
-        (0..7_u8, 1..9_u8, 1..9_u8, 0..3_u32).prop_map(|(kind, author, other, round)| said(kind, author, other, round));
+    let said = (0..7_u8, 1..9_u8, 1..9_u8, 0..3_u32)
+        .prop_map(|(kind, author, other, round)| said(kind, author, other, round));
     proptest::collection::vec(said, 0..40).prop_map(|history| {
-        let number = |(number, (author, operation, successor)): (u64, (u8, Operation, Option<u8>))| {
-            line(number, &identity(author), operation, successor.map(identity).as_ref())
-        };
+        let number =
+            |(number, (author, operation, successor)): (u64, (u8, Operation, Option<u8>))| {
+                line(number, &identity(author), operation, successor.map(identity).as_ref())
+            };
         (0..).zip(history).map(number).collect()
     })
 }
@@ -60,7 +73,10 @@ fn fold(mut state: LedgerState, lines: &[NumberedEntry]) -> LedgerState {
         if state.apply(line).is_err() {
             // Nothing but the number has moved.
             assert_eq!(state.next(), line.number + 1);
-            assert_eq!((state.peers(), state.validator_set()), (before.peers(), before.validator_set()));
+            assert_eq!(
+                (state.peers(), state.validator_set()),
+                (before.peers(), before.validator_set())
+            );
             assert_eq!(
                 (state.scores(), state.checkpoints(), state.votes()),
                 (before.scores(), before.checkpoints(), before.votes())
@@ -96,8 +112,12 @@ proptest! {
 #[test]
 fn one_of_three_validators_changes_nothing() {
     let mut state = LedgerState::genesis(&genesis());
-    let thieves =
-        ValidatorSetChange { generation: 1, members: [identity(9).peer()].into(), threshold: 1, accounts: None };
+    let thieves = ValidatorSetChange {
+        generation: 1,
+        members: [identity(9).peer()].into(),
+        threshold: 1,
+        accounts: None,
+    };
     state.apply(&line(0, &identity(1), Operation::Validators(thieves.clone()), None)).unwrap();
     // Voting again does not count twice, nor does the vote of the one whom it would make validator.
     state.apply(&line(1, &identity(1), Operation::Validators(thieves.clone()), None)).unwrap();
@@ -120,9 +140,16 @@ fn what_was_agreed_on_stays_agreed() {
     for (number, secret) in [(0, 1), (1, 2)] {
         state.apply(&line(number, &identity(secret), Operation::Scores(scores), None)).unwrap();
     }
-    let next = ValidatorSetChange { generation: 1, members: [identity(3).peer()].into(), threshold: 1, accounts: None };
+    let next = ValidatorSetChange {
+        generation: 1,
+        members: [identity(3).peer()].into(),
+        threshold: 1,
+        accounts: None,
+    };
     for (number, secret) in [(2, 1), (3, 2)] {
-        state.apply(&line(number, &identity(secret), Operation::Validators(next.clone()), None)).unwrap();
+        state
+            .apply(&line(number, &identity(secret), Operation::Validators(next.clone()), None))
+            .unwrap();
     }
     let wrong = Scores { verdict: Digest::of(b"another"), ..scores };
     state.apply(&line(4, &identity(3), Operation::Scores(wrong), None)).unwrap();
@@ -134,11 +161,14 @@ fn what_was_agreed_on_stays_agreed() {
 fn validators_keys_do_not_rotate() {
     let mut state = LedgerState::genesis(&genesis());
     for (number, secret) in [(0, 1), (1, 10)] {
-        state.apply(&line(number, &identity(secret), Operation::Register { bucket: None }, None)).unwrap();
+        state
+            .apply(&line(number, &identity(secret), Operation::Register { bucket: None }, None))
+            .unwrap();
     }
     for (from, to) in [(1, 11), (10, 2)] {
         let operation = Operation::Rotate { to: identity(to).peer() };
-        let outcome = state.apply(&line(state.next(), &identity(from), operation, Some(&identity(to))));
+        let outcome =
+            state.apply(&line(state.next(), &identity(from), operation, Some(&identity(to))));
         assert!(matches!(outcome, Err(Rejection::ValidatorKey { .. })), "{outcome:?}");
     }
 }

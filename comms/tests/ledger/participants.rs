@@ -30,7 +30,10 @@ pub(crate) fn log(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, seed: u64) -
 
 /// Three people of consecutive secrets, each with a way of his own.
 pub(crate) fn parties(first: u8, ledger: impl Fn(u8) -> Arc<dyn Ledger>) -> [LedgerParty; 3] {
-    [0, 1, 2].map(|index| LedgerParty { identity: identity(first + index), ledger: ledger(first + index) })
+    [0, 1, 2].map(|index| LedgerParty {
+        identity: identity(first + index),
+        ledger: ledger(first + index),
+    })
 }
 
 /// A clock that is its own time and one that is shared.

@@ -20,11 +20,22 @@ fn writers_at_the_same_instant_make_one_order_that_all_read() {
         let ways: Vec<_> = (10..22_u8)
             .map(|secret| {
                 // Requests take time, listings lag and answers get lost, so that writers do collide.
-                let rates = FaultRates { stale_listings: 0.3, lost_acknowledgements: 0.1, ..FaultRates::BAD_DAY };
+                let rates = FaultRates {
+                    stale_listings: 0.3,
+                    lost_acknowledgements: 0.1,
+                    ..FaultRates::BAD_DAY
+                };
                 let rates = FaultRates { truncated_bodies: 0.0, ..rates };
-                let faulty = Faulty::new(memory.clone(), shared.clone(), rates, seed * 1000 + u64::from(secret));
-                let policy = RetryPolicy { deadline: Duration::from_secs(20_000), ..RetryPolicy::default() };
-                let bucket: Arc<dyn Bucket> = Arc::new(Retry::new(faulty, shared.clone(), policy, secret.into()));
+                let faulty = Faulty::new(
+                    memory.clone(),
+                    shared.clone(),
+                    rates,
+                    seed * 1000 + u64::from(secret),
+                );
+                let policy =
+                    RetryPolicy { deadline: Duration::from_secs(20_000), ..RetryPolicy::default() };
+                let bucket: Arc<dyn Bucket> =
+                    Arc::new(Retry::new(faulty, shared.clone(), policy, secret.into()));
                 (identity(secret), log(&bucket, &shared, seed * 1000 + u64::from(secret)))
             })
             .collect();
@@ -38,6 +49,10 @@ fn writers_at_the_same_instant_make_one_order_that_all_read() {
         assert_eq!(numbers.len(), 12, "seed {seed}");
         let calm: Arc<dyn Bucket> = Arc::new(memory);
         let all = clock.run(audit(log(&calm, &shared, 0).as_ref(), None)).unwrap().unwrap();
-        assert_eq!((all.lines, all.findings, all.state.members().count()), (24, Vec::new(), 12), "seed {seed}");
+        assert_eq!(
+            (all.lines, all.findings, all.state.members().count()),
+            (24, Vec::new(), 12),
+            "seed {seed}"
+        );
     }
 }

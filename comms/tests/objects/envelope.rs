@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use covey_comms::objects::Lineage;
 use covey_comms::objects::envelope::{
-    Admission, Announcement, Author, Envelope, EnvelopeError, Expectation, Header, Kind, Seen, Subject,
+    Admission, Announcement, Author, Envelope, EnvelopeError, Expectation, Header, Kind, Seen,
+    Subject,
 };
 use covey_comms::primitives::{Keypair, PeerId, Round, RunId};
 use proptest::prelude::*;
@@ -62,12 +63,20 @@ fn what_belongs_elsewhere_is_refused_by_name() {
     let object = sealed(b"payload");
     let other = RunId::of(b"another run");
     let wrong_run = rejection(&object, &Expectation { run: other, ..expectation() });
-    assert!(matches!(wrong_run, EnvelopeError::WrongRun { expected, .. } if expected == other), "{wrong_run}");
-    let wrong_kind = rejection(&object, &Expectation { kind: Kind::CommitmentList, ..expectation() });
-    assert!(matches!(wrong_kind, EnvelopeError::WrongKind { got: Kind::Delta, .. }), "{wrong_kind}");
+    assert!(
+        matches!(wrong_run, EnvelopeError::WrongRun { expected, .. } if expected == other),
+        "{wrong_run}"
+    );
+    let wrong_kind =
+        rejection(&object, &Expectation { kind: Kind::CommitmentList, ..expectation() });
+    assert!(
+        matches!(wrong_kind, EnvelopeError::WrongKind { got: Kind::Delta, .. }),
+        "{wrong_kind}"
+    );
     let wrong_round = rejection(&object, &Expectation { round: Some(Round(4)), ..expectation() });
     assert!(matches!(wrong_round, EnvelopeError::WrongRound { got: ROUND, .. }), "{wrong_round}");
-    let wrong_base = rejection(&object, &Expectation { base: Some(Lineage::genesis(other)), ..expectation() });
+    let wrong_base =
+        rejection(&object, &Expectation { base: Some(Lineage::genesis(other)), ..expectation() });
     assert!(matches!(wrong_base, EnvelopeError::WrongBase { round: ROUND, .. }), "{wrong_base}");
 }
 
@@ -78,19 +87,27 @@ fn only_members_and_only_under_their_own_key_are_heard() {
     let error = rejection(&object, &Expectation { author: Author::Is(outsider), ..expectation() });
     assert_eq!(error, EnvelopeError::WrongPeer { expected: outsider, got: author().peer() });
     let members = BTreeSet::from([outsider]);
-    let error = rejection(&object, &Expectation { author: Author::Among(&members), ..expectation() });
+    let error =
+        rejection(&object, &Expectation { author: Author::Among(&members), ..expectation() });
     assert_eq!(error, EnvelopeError::UnknownPeer { peer: author().peer() });
     let members = BTreeSet::from([outsider, author().peer()]);
-    assert!(Envelope::open(&object, &Expectation { author: Author::Among(&members), ..expectation() }).is_ok());
+    assert!(
+        Envelope::open(&object, &Expectation { author: Author::Among(&members), ..expectation() })
+            .is_ok()
+    );
 }
 
 #[test]
 fn a_name_without_its_key_signs_nothing() {
     let forger = Keypair::from_secret(&[9; 32]);
-    let mut object = Envelope::seal(&forger, subject(), Bytes::from_static(b"payload")).to_bytes().to_vec();
+    let mut object =
+        Envelope::seal(&forger, subject(), Bytes::from_static(b"payload")).to_bytes().to_vec();
     // The peer stands after magic, version, kind, run and round.
     object[44..76].copy_from_slice(author().peer().as_bytes());
-    assert_eq!(rejection(&object.into(), &expectation()), EnvelopeError::BadSignature { peer: author().peer() });
+    assert_eq!(
+        rejection(&object.into(), &expectation()),
+        EnvelopeError::BadSignature { peer: author().peer() }
+    );
 }
 
 #[test]
@@ -99,7 +116,10 @@ fn too_much_is_refused_at_the_announcement() {
     let narrow = Expectation { max_payload: 6, ..expectation() };
     let error = Announcement::open(&object[..Header::LENGTH], &narrow).unwrap_err();
     assert_eq!(error, EnvelopeError::TooLarge { peer: author().peer(), announced: 7, limit: 6 });
-    assert!(Announcement::open(&object[..Header::LENGTH], &Expectation { max_payload: 7, ..narrow }).is_ok());
+    assert!(
+        Announcement::open(&object[..Header::LENGTH], &Expectation { max_payload: 7, ..narrow })
+            .is_ok()
+    );
 }
 
 #[test]
@@ -107,7 +127,10 @@ fn an_announcement_of_everything_allocates_nothing() {
     let mut object = sealed(b"payload").to_vec();
     object[108..116].copy_from_slice(&u64::MAX.to_le_bytes());
     let limitless = Expectation { max_payload: u64::MAX, ..expectation() };
-    assert_eq!(rejection(&object.into(), &limitless), EnvelopeError::BadSignature { peer: author().peer() });
+    assert_eq!(
+        rejection(&object.into(), &limitless),
+        EnvelopeError::BadSignature { peer: author().peer() }
+    );
     assert_eq!(limitless.max_object(), u64::MAX);
 }
 
@@ -116,11 +139,20 @@ fn cut_and_overlong_payloads_are_told_apart() {
     let object = sealed(b"payload");
     let peer = author().peer();
     let cut = object.slice(..object.len() - 1);
-    assert_eq!(rejection(&cut, &expectation()), EnvelopeError::Truncated { peer, expected: 7, got: 6 });
+    assert_eq!(
+        rejection(&cut, &expectation()),
+        EnvelopeError::Truncated { peer, expected: 7, got: 6 }
+    );
     let long = Bytes::from([&object[..], b"!"].concat());
-    assert_eq!(rejection(&long, &expectation()), EnvelopeError::TrailingBytes { peer, expected: 7, got: 8 });
+    assert_eq!(
+        rejection(&long, &expectation()),
+        EnvelopeError::TrailingBytes { peer, expected: 7, got: 8 }
+    );
     let error = rejection(&object.slice(..Header::LENGTH - 1), &expectation());
-    assert_eq!(error, EnvelopeError::HeaderCut { expected: Header::LENGTH, got: Header::LENGTH - 1 });
+    assert_eq!(
+        error,
+        EnvelopeError::HeaderCut { expected: Header::LENGTH, got: Header::LENGTH - 1 }
+    );
 }
 
 #[test]

@@ -46,7 +46,10 @@ fn a_key_is_private_and_refused_once_it_is_not() {
     for mode in [0o640, 0o604, 0o660] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let error = Keypair::load(&path).unwrap_err();
-        assert!(matches!(error, IdentityError::Exposed { mode: seen, .. } if seen == mode), "{error}");
+        assert!(
+            matches!(error, IdentityError::Exposed { mode: seen, .. } if seen == mode),
+            "{error}"
+        );
         assert!(error.hint().unwrap().contains("chmod 600"));
     }
 }
@@ -62,7 +65,10 @@ fn files_that_hold_no_key_are_refused() {
     for damaged in [&[][..], &line[1..], &line[..line.len() - 2], &long, &binary] {
         // Written in place, so that the file keeps its mode.
         fs::write(&path, damaged).unwrap();
-        assert!(matches!(Keypair::load(&path), Err(IdentityError::Malformed { .. })), "{damaged:?}");
+        assert!(
+            matches!(Keypair::load(&path), Err(IdentityError::Malformed { .. })),
+            "{damaged:?}"
+        );
     }
 }
 

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use covey_comms::agreement::{BrokenChain, Certificate, Chain, ValidatorSet};
 use covey_comms::objects::{
-    Clip, DeltaRef, Exclusion, Lineage, Manifest, ManifestBasis, ManifestError, MeanOver, OuterSettings,
+    Clip, DeltaRef, Exclusion, Lineage, Manifest, ManifestBasis, ManifestError, MeanOver,
+    OuterSettings,
 };
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 use proptest::prelude::*;
 
-const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
+const OUTER: OuterSettings =
+    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
 
 fn run() -> RunId {
     RunId::of(b"a run")
@@ -80,7 +82,10 @@ fn the_encoding_is_the_one_in_the_protocol() {
     let genesis = Lineage::genesis(run());
     let bytes = manifest(0, genesis).to_bytes();
     assert_eq!(genesis.to_string(), documented("genesis"));
-    assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), documented("manifest"));
+    assert_eq!(
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        documented("manifest")
+    );
 }
 
 #[test]
@@ -120,13 +125,19 @@ fn a_round_cannot_be_left_out_or_told_by_others() {
     let borrowed = [(one.peer(), &one), (other.peer(), &one)];
     let borrowed = borrowed.map(|(name, signer)| (name, Certificate::sign(&first, run(), signer)));
     let error = chain().extend(&Certificate::new(first, borrowed.into()).to_bytes()).unwrap_err();
-    assert!(matches!(error.source, ManifestError::BadSignature { signer, .. } if signer == other.peer()), "{error}");
+    assert!(
+        matches!(error.source, ManifestError::BadSignature { signer, .. } if signer == other.peer()),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_void_round_still_moves_the_lineage() {
     let genesis = Lineage::genesis(run());
-    let void = |round| Manifest::new(Round(round), genesis, basis(), OUTER, BTreeMap::new(), BTreeMap::new()).unwrap();
+    let void = |round| {
+        Manifest::new(Round(round), genesis, basis(), OUTER, BTreeMap::new(), BTreeMap::new())
+            .unwrap()
+    };
     assert!(void(0).is_void());
     assert_ne!(void(0).lineage(), genesis);
     assert_ne!(void(0).lineage(), void(1).lineage());
@@ -136,8 +147,11 @@ fn a_void_round_still_moves_the_lineage() {
 fn the_lineage_depends_on_everything_that_moves_weights() {
     let genesis = Lineage::genesis(run());
     let lineage = |outer, included: &[(u8, u8)]| {
-        let included = included.iter().map(|&(number, content)| (peer(number), delta_ref(content))).collect();
-        Manifest::new(Round(0), genesis, basis(), outer, included, BTreeMap::new()).unwrap().lineage()
+        let included =
+            included.iter().map(|&(number, content)| (peer(number), delta_ref(content))).collect();
+        Manifest::new(Round(0), genesis, basis(), outer, included, BTreeMap::new())
+            .unwrap()
+            .lineage()
     };
     let lineages = [
         lineage(OUTER, &[(2, 2), (4, 4)]),
@@ -154,12 +168,17 @@ fn the_lineage_depends_on_everything_that_moves_weights() {
 #[test]
 fn impossible_manifests_cannot_be_made() {
     let genesis = Lineage::genesis(run());
-    let (included, excluded) = ([(peer(2), delta_ref(2))].into(), [(peer(2), Exclusion::Late)].into());
+    let (included, excluded) =
+        ([(peer(2), delta_ref(2))].into(), [(peer(2), Exclusion::Late)].into());
     let both = Manifest::new(Round(0), genesis, basis(), OUTER, included, excluded);
     assert!(matches!(both, Err(ManifestError::Malformed { .. })));
     for alpha in [f64::NAN, f64::INFINITY, -1.0, -0.0] {
         let outer = OuterSettings { alpha, ..OUTER };
-        assert!(Manifest::new(Round(0), genesis, basis(), outer, BTreeMap::new(), BTreeMap::new()).is_err(), "{alpha}");
+        assert!(
+            Manifest::new(Round(0), genesis, basis(), outer, BTreeMap::new(), BTreeMap::new())
+                .is_err(),
+            "{alpha}"
+        );
     }
 }
 
@@ -170,7 +189,10 @@ fn counts_are_believed_only_if_the_bytes_are_there() {
         let mut changed = bytes.clone();
         changed[148..152].copy_from_slice(&counts[0].to_le_bytes());
         changed[152..156].copy_from_slice(&counts[1].to_le_bytes());
-        assert!(matches!(Manifest::parse(&changed), Err(ManifestError::Malformed { .. })), "{counts:?}");
+        assert!(
+            matches!(Manifest::parse(&changed), Err(ManifestError::Malformed { .. })),
+            "{counts:?}"
+        );
     }
 }
 
@@ -189,17 +211,27 @@ fn exclusions() -> impl Strategy<Value = Exclusion> {
 }
 
 fn manifests() -> impl Strategy<Value = Manifest> {
-    let included = prop::collection::btree_map(any::<[u8; 32]>(), (any::<[u8; 32]>(), any::<u64>()), 0..6);
+    let included =
+        prop::collection::btree_map(any::<[u8; 32]>(), (any::<[u8; 32]>(), any::<u64>()), 0..6);
     let excluded = prop::collection::btree_map(any::<[u8; 32]>(), exclusions(), 0..6);
     (any::<u32>(), any::<[u8; 32]>(), 0.0..100.0_f64, included, excluded).prop_map(
         |(round, previous, alpha, included, excluded)| {
             let included = included.into_iter().map(|(peer, (digest, length))| {
                 (PeerId::from_bytes(peer), DeltaRef { digest: Digest::from_bytes(digest), length })
             });
-            let excluded = excluded.into_iter().map(|(peer, reason)| (PeerId::from_bytes(peer), reason));
+            let excluded =
+                excluded.into_iter().map(|(peer, reason)| (PeerId::from_bytes(peer), reason));
             let previous = Lineage::from_digest(Digest::from_bytes(previous));
             let outer = OuterSettings { alpha, ..OUTER };
-            Manifest::new(Round(round), previous, basis(), outer, included.collect(), excluded.collect()).unwrap()
+            Manifest::new(
+                Round(round),
+                previous,
+                basis(),
+                outer,
+                included.collect(),
+                excluded.collect(),
+            )
+            .unwrap()
         },
     )
 }

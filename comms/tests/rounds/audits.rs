@@ -33,7 +33,8 @@ fn audit(cluster: &Cluster, rounds: &[(Manifest, Verdict)], verdict: &Verdict) -
     let description = cluster.run.description();
     let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
     let before = at.checked_sub(1).map(|before| &rounds[before]);
-    let peer_table = before.map(|(_, verdict)| verdict.outcome.peer_table.clone()).unwrap_or_default();
+    let peer_table =
+        before.map(|(_, verdict)| verdict.outcome.peer_table.clone()).unwrap_or_default();
     let audit = VerdictVerifier {
         run: &cluster.run,
         gauntlet: &gauntlet,
@@ -61,7 +62,12 @@ fn every_round_of_an_honest_run_is_confirmed() {
     assert_eq!(rounds.len(), 4);
     for (_, verdict) in &rounds {
         let audited = audit(&cluster, &rounds, verdict);
-        assert_eq!(audited, VerifiedRound { difference: None, is_complete: true }, "{}", verdict.inputs.round);
+        assert_eq!(
+            audited,
+            VerifiedRound { difference: None, is_complete: true },
+            "{}",
+            verdict.inputs.round
+        );
     }
 }
 
@@ -88,7 +94,8 @@ fn an_altered_score_is_found() {
     // A validator that lies consistently is found by measuring again.
     let path = found(|cluster, verdict| {
         verdict.inputs.measurements.get_mut(&peer(1)).unwrap().random.after -= 0.01;
-        let gauntlet = Gauntlet::new(cluster.run.description().gauntlet.clone(), RULES.max_included);
+        let gauntlet =
+            Gauntlet::new(cluster.run.description().gauntlet.clone(), RULES.max_included);
         let (_, rounds) = history();
         verdict.outcome = gauntlet.judge(&rounds[1].1.outcome.peer_table, &verdict.inputs);
     });
@@ -102,7 +109,8 @@ fn an_omitted_peer_is_found() {
     });
     assert_eq!(path, format!("inputs.seated.{}", peer(2)));
     let path = found(|_, verdict| {
-        verdict.inputs.active.get_mut(&peer(2)).unwrap().presence = Participation::Silent(Exclusion::Missing);
+        verdict.inputs.active.get_mut(&peer(2)).unwrap().presence =
+            Participation::Silent(Exclusion::Missing);
     });
     assert_eq!(path, format!("inputs.seated.{}", peer(2)));
 }
@@ -137,7 +145,8 @@ fn a_foreign_delta_is_found() {
 fn a_wrong_secret_is_found() {
     let path = found(|cluster, verdict| {
         let base = verdict.inputs.base;
-        verdict.inputs.secret = Some(RoundSecret::of(&creator_key(), cluster.run.id(), Round(7), base));
+        verdict.inputs.secret =
+            Some(RoundSecret::of(&creator_key(), cluster.run.id(), Round(7), base));
     });
     assert_eq!(path, "inputs.secret");
     assert_eq!(found(|_, verdict| verdict.inputs.secret = None), "inputs.secret");
@@ -150,7 +159,11 @@ fn rolls_predecessor_settings_and_weights_are_held_to_what_was_signed() {
     assert_eq!(found(|_, verdict| verdict.inputs.outer.alpha = 0.5), "inputs.outer");
     assert_eq!(found(|_, verdict| verdict.inputs.commitment_lists.clear()), "inputs.rolls");
     let path = found(|_, verdict| {
-        verdict.inputs.commitment_lists.values_mut().for_each(|digest| *digest = Digest::of(b"other"));
+        verdict
+            .inputs
+            .commitment_lists
+            .values_mut()
+            .for_each(|digest| *digest = Digest::of(b"other"));
     });
     assert_eq!(path, format!("inputs.rolls.{}", creator_key().peer()));
 }
@@ -160,8 +173,12 @@ fn a_verdict_that_the_manifest_does_not_name_is_refused() {
     let (cluster, rounds) = history();
     let (manifest, verdict) = &rounds[3];
     let other = Verdict { weights: Digest::of(b"other"), ..verdict.clone() };
-    let subject =
-        Subject { run: cluster.run.id(), round: manifest.round(), kind: Kind::Verdict, base: manifest.previous() };
+    let subject = Subject {
+        run: cluster.run.id(),
+        round: manifest.round(),
+        kind: Kind::Verdict,
+        base: manifest.previous(),
+    };
     let key = Key::Verdict(manifest.round(), creator_key().peer());
     cluster.play(cluster.bucket.delete(&key)).unwrap();
     let object = Envelope::seal(&creator_key(), subject, other.to_bytes().into()).to_bytes();
@@ -170,11 +187,23 @@ fn a_verdict_that_the_manifest_does_not_name_is_refused() {
     // Nor can a manifest that was not signed be put in the place of the one that was.
     let basis = ManifestBasis { weights: Digest::of(b"other"), ..*manifest.basis() };
     let included = manifest.included().clone();
-    let forged =
-        Manifest::new(manifest.round(), manifest.previous(), basis, OUTER, included, manifest.excluded().clone());
-    let signatures = cluster.play(cluster.run.certificate(manifest.round(), None)).unwrap().signatures().clone();
+    let forged = Manifest::new(
+        manifest.round(),
+        manifest.previous(),
+        basis,
+        OUTER,
+        included,
+        manifest.excluded().clone(),
+    );
+    let signatures =
+        cluster.play(cluster.run.certificate(manifest.round(), None)).unwrap().signatures().clone();
     let forged = Certificate::new(forged.unwrap(), signatures).to_bytes();
-    let opened =
-        Certificate::open(&forged, cluster.run.id(), &cluster.run.description().validator_set, manifest.round(), None);
+    let opened = Certificate::open(
+        &forged,
+        cluster.run.id(),
+        &cluster.run.description().validator_set,
+        manifest.round(),
+        None,
+    );
     assert!(opened.is_err());
 }

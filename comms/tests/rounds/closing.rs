@@ -14,7 +14,9 @@ use covey_comms::primitives::{Clock, Round, VirtualClock, within};
 use covey_comms::run::RoundParams;
 use futures_util::future::{join, join3};
 
-use crate::cluster::{Cluster, RULES, SECOND, close, creator_key, delta, excluded, included, peer, say};
+use crate::cluster::{
+    Cluster, RULES, SECOND, close, creator_key, delta, excluded, included, peer, say,
+};
 
 #[test]
 fn a_round_ends_as_soon_as_everybody_delivered_and_includes_them() {
@@ -26,7 +28,10 @@ fn a_round_ends_as_soon_as_everybody_delivered_and_includes_them() {
     assert_eq!(cluster.now(), start);
     assert_eq!(included(&closed.manifest), [1, 2, 3]);
     assert_eq!(closed.deltas, [1, 2, 3].map(|number| (peer(number), delta(number))).into());
-    assert_eq!(cluster.play(cluster.light_client().gather(&closed.manifest)).unwrap(), closed.deltas);
+    assert_eq!(
+        cluster.play(cluster.light_client().gather(&closed.manifest)).unwrap(),
+        closed.deltas
+    );
     assert_eq!(cluster.light_client().outer_steps(), 1);
 }
 
@@ -36,9 +41,16 @@ fn a_round_waits_for_the_silent_until_its_deadline_and_the_next_does_not() {
     let start = cluster.now();
     let manifest = cluster.round(&mut validator, &[1, 2]);
     assert_eq!(cluster.now().since(start), RULES.deadline);
-    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Missing)]));
+    assert_eq!(
+        (included(&manifest), excluded(&manifest)),
+        (vec![1, 2], vec![(3, Exclusion::Missing)])
+    );
     let manifest = cluster.round(&mut validator, &[1, 2]);
-    assert_eq!(cluster.now().since(start), RULES.deadline, "nobody waited for the peer that was silent");
+    assert_eq!(
+        cluster.now().since(start),
+        RULES.deadline,
+        "nobody waited for the peer that was silent"
+    );
     assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![]));
 }
 
@@ -121,7 +133,8 @@ impl Bucket for Slow {
 impl Cluster {
     fn slowly(&self, delay: Duration) -> Validator {
         let bucket = Slow { inner: self.bucket.clone(), clock: self.clock.clone(), delay };
-        let light_client = LightClient::resume(self.through(bucket), self.light_client().position());
+        let light_client =
+            LightClient::resume(self.through(bucket), self.light_client().position());
         self.play(Validator::open(light_client, creator_key())).unwrap()
     }
 }
@@ -159,7 +172,9 @@ fn play_with_lives(lives: u64) -> Manifest {
         loop {
             let light_client = LightClient::resume(cluster.run.clone(), light_client.position());
             let mut validator = Validator::open(light_client, creator_key()).await.unwrap();
-            if let Some(closed) = within(&cluster.clock, SECOND * lives as u32, close(&mut validator)).await {
+            if let Some(closed) =
+                within(&cluster.clock, SECOND * lives as u32, close(&mut validator)).await
+            {
                 return closed.manifest;
             }
         }
@@ -183,7 +198,9 @@ fn a_validator_that_starts_from_nothing_goes_on_where_the_run_is() {
     let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2]);
-    let mut fresh = cluster.play(Validator::open(LightClient::genesis(cluster.run.clone()), creator_key())).unwrap();
+    let mut fresh = cluster
+        .play(Validator::open(LightClient::genesis(cluster.run.clone()), creator_key()))
+        .unwrap();
     let rounds: Vec<_> = (0..3).map(|_| cluster.close(&mut fresh)).collect();
     assert_eq!(rounds[1].deltas.len(), 3);
     assert_eq!(fresh.light_client().position(), validator.light_client().position());
@@ -195,7 +212,8 @@ fn a_validator_that_starts_from_nothing_goes_on_where_the_run_is() {
 
 #[test]
 fn two_validators_agree() {
-    let (cluster, mut first) = Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3]);
+    let (cluster, mut first) =
+        Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3]);
     let mut second = cluster.slowly(SECOND);
     for _ in 0..4 {
         let light_client = cluster.light_client();
@@ -207,7 +225,8 @@ fn two_validators_agree() {
                 cluster.sleep(SECOND).await;
             }
         };
-        let (one, other, ()) = cluster.play(join3(close(&mut first), close(&mut second), deliveries));
+        let (one, other, ()) =
+            cluster.play(join3(close(&mut first), close(&mut second), deliveries));
         assert_eq!(one, other);
         assert_eq!(one.deltas.len(), 2);
     }
@@ -217,7 +236,8 @@ fn two_validators_agree() {
 #[test]
 fn who_is_surplus_does_not_depend_on_who_was_first() {
     let play = |order: &[u8]| {
-        let (cluster, mut validator) = Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4, 5]);
+        let (cluster, mut validator) =
+            Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4, 5]);
         cluster.begin(order);
         let looks = order.iter().map(|number| {
             cluster.deliver(&[*number]);
@@ -236,12 +256,15 @@ fn who_is_surplus_does_not_depend_on_who_was_first() {
 
 #[test]
 fn surplus_peers_are_waited_for_in_the_next_round() {
-    let (cluster, mut validator) = Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
+    let (cluster, mut validator) =
+        Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
     let manifest = cluster.round(&mut validator, &[1, 2, 3, 4]);
     let included = included(&manifest);
     cluster.begin(&included);
     cluster.deliver(&included);
-    assert!(cluster.play(within(&cluster.clock, RULES.deadline / 2, close(&mut validator))).is_none());
+    assert!(
+        cluster.play(within(&cluster.clock, RULES.deadline / 2, close(&mut validator))).is_none()
+    );
 }
 
 #[test]

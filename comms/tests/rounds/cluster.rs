@@ -12,7 +12,9 @@ use covey_comms::bucket::Bucket;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::gauntlet::GauntletConfig;
 use covey_comms::gauntlet::checks::Sketch;
-use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses};
+use covey_comms::gauntlet::scoring::{
+    Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses,
+};
 use covey_comms::history::LightClient;
 use covey_comms::objects::{Clip, DeltaRef, Exclusion, Manifest, MeanOver, OuterSettings};
 use covey_comms::participants::validator::{Closed, Validator};
@@ -21,7 +23,8 @@ use covey_comms::primitives::{Clock, Digest, Keypair, PeerId, Timestamp, Virtual
 use covey_comms::run::{Description, RoundParams, Run};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-pub(crate) const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
+pub(crate) const OUTER: OuterSettings =
+    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
 pub(crate) const RULES: RoundParams = RoundParams {
     max_delta: 100,
     min_peers: 2,
@@ -80,14 +83,17 @@ impl Cluster {
         let clock = VirtualClock::default();
         let bucket = MemoryBucket::new(Arc::new(clock.clone()));
         let shared = (Arc::new(bucket.clone()), Arc::new(clock.clone()));
-        let run = clock.run(Run::found(shared.0, shared.1, description, &parts())).unwrap().unwrap();
+        let run =
+            clock.run(Run::found(shared.0, shared.1, description, &parts())).unwrap().unwrap();
         Self { clock, bucket, run }
     }
 
     /// A run with the peers of some numbers in it, its validator, and round 1 open.
     pub(crate) fn inhabited(rules: RoundParams, numbers: &[u8]) -> (Self, Validator) {
         let cluster = Self::new(rules);
-        numbers.iter().for_each(|number| cluster.play(cluster.member(*number).join_request()).unwrap());
+        numbers
+            .iter()
+            .for_each(|number| cluster.play(cluster.member(*number).join_request()).unwrap());
         let mut validator = cluster.validator();
         let manifest = cluster.close(&mut validator).manifest;
         assert_eq!(manifest.excluded().len(), numbers.len());
@@ -96,7 +102,8 @@ impl Cluster {
 
     /// The run through another bucket, which leads to the same objects.
     pub(crate) fn through(&self, bucket: impl Bucket + 'static) -> Run {
-        self.play(Run::open(Arc::new(bucket), Arc::new(self.clock.clone()), Some(self.run.id()))).unwrap()
+        self.play(Run::open(Arc::new(bucket), Arc::new(self.clock.clone()), Some(self.run.id())))
+            .unwrap()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -134,7 +141,8 @@ impl Cluster {
     pub(crate) fn begin(&self, numbers: &[u8]) {
         let light_client = self.light_client();
         for number in numbers {
-            self.play(self.member(*number).heartbeat(light_client.next(), light_client.head())).unwrap();
+            self.play(self.member(*number).heartbeat(light_client.next(), light_client.head()))
+                .unwrap();
         }
     }
 
@@ -168,7 +176,11 @@ pub(crate) async fn say(member: &PeerClient, light_client: &LightClient, payload
 }
 
 pub(crate) async fn close(validator: &mut Validator) -> Closed {
-    validator.close_round(OUTER, SECOND, &mut Scales::default(), &AtomicBool::new(false)).await.unwrap().unwrap()
+    validator
+        .close_round(OUTER, SECOND, &mut Scales::default(), &AtomicBool::new(false))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 /// Reads any delta but those that begin with a cross, and finds all of them useful.
@@ -195,13 +207,20 @@ impl Evaluator for Scales {
         None
     }
 
-    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
+    fn measure(
+        &mut self,
+        trial: &EvaluationRequest<'_>,
+    ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
         let own = ProbeLosses { before: 2.0, after: 1.8 + self.bias, typical: 2.0 };
         let random = ProbeLosses { before: 2.0, after: 1.9 + self.bias, typical: 2.0 };
         Ok(trial.evaluated.keys().map(|peer| (*peer, Measurement { own, random })).collect())
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, _: &OuterSettings) -> Result<Digest, EvaluatorError> {
+    fn weights_after(
+        &mut self,
+        included: &BTreeSet<PeerId>,
+        _: &OuterSettings,
+    ) -> Result<Digest, EvaluatorError> {
         Ok(Digest::of(format!("{included:?}").as_bytes()))
     }
 

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::decorators::{FaultRates, Faulty};
 use covey_comms::bucket::stores::MemoryBucket;
-use covey_comms::objects::{CheckpointDescription, CheckpointFormatError, CheckpointPart, Key, Lineage};
+use covey_comms::objects::{
+    CheckpointDescription, CheckpointFormatError, CheckpointPart, Key, Lineage,
+};
 use covey_comms::primitives::{Digest, Keypair, Round, RunId, VirtualClock};
 use covey_comms::run::{CommsError, Description, DescriptionError, RoundParams, Run};
 
@@ -33,7 +35,10 @@ fn a_description_has_no_second_spelling() {
         text.replace("\"seed\": 7", "\"seed\": 7.0"),
         text.replace("\"seed\": 7", "\"seed\": 7,\n    \"more\": 1"),
         text.replace("village", "v\\u0069llage"),
-        text.replace(&creator_key().peer().to_string(), &creator_key().peer().to_string().to_uppercase()),
+        text.replace(
+            &creator_key().peer().to_string(),
+            &creator_key().peer().to_string().to_uppercase(),
+        ),
         format!("{text} "),
     ];
     for other in spellings {
@@ -44,7 +49,10 @@ fn a_description_has_no_second_spelling() {
         assert!(Description::parse(&text.as_bytes()[..cut]).is_err());
     }
     let newer = text.replace("\"version\": 2", "\"version\": 3");
-    assert!(matches!(Description::parse(newer.as_bytes()), Err(DescriptionError::UnknownVersion { got: 3, .. })));
+    assert!(matches!(
+        Description::parse(newer.as_bytes()),
+        Err(DescriptionError::UnknownVersion { got: 3, .. })
+    ));
 }
 
 #[test]
@@ -69,13 +77,20 @@ fn impossible_values_are_refused_by_name() {
         cases.push(("name", Description { name: name.into(), ..description(RULES) }));
     }
     let digest = Digest::of(b"a config");
-    cases.push(("parts", Description { parts: [("../up".into(), digest)].into(), ..description(RULES) }));
+    cases.push((
+        "parts",
+        Description { parts: [("../up".into(), digest)].into(), ..description(RULES) },
+    ));
     for (expected, description) in cases {
         let error = description.check().unwrap_err();
-        assert!(matches!(&error, DescriptionError::Invalid { field, .. } if field == expected), "{error}");
+        assert!(
+            matches!(&error, DescriptionError::Invalid { field, .. } if field == expected),
+            "{error}"
+        );
     }
     let text = String::from_utf8(description(RULES).to_bytes()).unwrap();
-    let error = Description::parse(text.replace("\"min_peers\": 2", "\"min_peers\": 0").as_bytes()).unwrap_err();
+    let error = Description::parse(text.replace("\"min_peers\": 2", "\"min_peers\": 0").as_bytes())
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "`rules.min_peers` of the run's description is 0, but it must be from 1 to `max_included`"
@@ -94,7 +109,10 @@ fn founding_needs_the_very_parts_that_are_described() {
     };
     assert!(matches!(found(BTreeMap::new()), CommsError::PartNotGiven { .. }));
     let wrong = Bytes::from_static(b"another config");
-    assert!(matches!(found([("config".into(), wrong.clone())].into()), CommsError::WrongContent { .. }));
+    assert!(matches!(
+        found([("config".into(), wrong.clone())].into()),
+        CommsError::WrongContent { .. }
+    ));
     let more = parts().into_iter().chain([("more".into(), wrong)]).collect();
     assert!(matches!(found(more), CommsError::UnknownPart { .. }));
 }
@@ -104,7 +122,9 @@ fn a_bucket_holds_one_run() {
     let cluster = Cluster::new(RULES);
     let (bucket, clock) = (Arc::new(cluster.bucket.clone()), Arc::new(cluster.clock.clone()));
     let found = |description: &Description| {
-        cluster.play(Run::found(bucket.clone(), clock.clone(), description, &parts())).map(|run| run.id())
+        cluster
+            .play(Run::found(bucket.clone(), clock.clone(), description, &parts()))
+            .map(|run| run.id())
     };
     assert_eq!(found(&description(RULES)).unwrap(), cluster.run.id(), "the same again is harmless");
     let other = Description { seed: 8, ..description(RULES) };
@@ -123,20 +143,46 @@ fn parts_are_held_to_their_digests_and_fetched_again() {
     let cluster = Cluster::new(RULES);
     for seed in 0..20 {
         let rates = FaultRates { truncated_bodies: 0.2, ..FaultRates::default() };
-        let faulty = Faulty::new(cluster.bucket.clone(), Arc::new(cluster.clock.clone()), rates, seed);
+        let faulty =
+            Faulty::new(cluster.bucket.clone(), Arc::new(cluster.clock.clone()), rates, seed);
         assert_eq!(cluster.play(cluster.through(faulty).part("config")).unwrap(), "a config");
     }
-    assert!(matches!(cluster.play(cluster.run.part("tokenizer")), Err(CommsError::UnknownPart { .. })));
+    assert!(matches!(
+        cluster.play(cluster.run.part("tokenizer")),
+        Err(CommsError::UnknownPart { .. })
+    ));
     let key = Key::RunPart(Digest::of(b"a config"));
     cluster.play(cluster.bucket.delete(&key)).unwrap();
-    assert!(cluster.play(cluster.bucket.put_new(&key, Bytes::from_static(b"forged"))).unwrap().is_stored());
-    assert!(matches!(cluster.play(cluster.run.part("config")), Err(CommsError::WrongContent { .. })));
+    assert!(
+        cluster
+            .play(cluster.bucket.put_new(&key, Bytes::from_static(b"forged")))
+            .unwrap()
+            .is_stored()
+    );
+    assert!(matches!(
+        cluster.play(cluster.run.part("config")),
+        Err(CommsError::WrongContent { .. })
+    ));
 }
 
-fn publish(cluster: &Cluster, author: &Keypair, weights: &[u8]) -> Result<CheckpointDescription, CommsError> {
+fn publish(
+    cluster: &Cluster,
+    author: &Keypair,
+    weights: &[u8],
+) -> Result<CheckpointDescription, CommsError> {
     let lineage = Lineage::genesis(cluster.run.id());
-    let parts = vec![("model/0".to_string(), Bytes::copy_from_slice(weights)), ("model/1".into(), Bytes::new())];
-    cluster.play(cluster.run.publish_checkpoint(author, Round(4), lineage, Digest::of(weights), 3, parts))
+    let parts = vec![
+        ("model/0".to_string(), Bytes::copy_from_slice(weights)),
+        ("model/1".into(), Bytes::new()),
+    ];
+    cluster.play(cluster.run.publish_checkpoint(
+        author,
+        Round(4),
+        lineage,
+        Digest::of(weights),
+        3,
+        parts,
+    ))
 }
 
 #[test]
@@ -162,20 +208,32 @@ fn a_checkpoint_is_a_validators_and_says_one_thing() {
     let first = publish(&cluster, &creator_key(), b"weights").unwrap();
     assert_eq!(publish(&cluster, &creator_key(), b"weights").unwrap(), first);
     let error = publish(&cluster, &creator_key(), b"other").unwrap_err();
-    assert!(matches!(error, CommsError::Checkpoint(CheckpointFormatError::OtherWeights { .. })), "{error}");
+    assert!(
+        matches!(error, CommsError::Checkpoint(CheckpointFormatError::OtherWeights { .. })),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_description_of_a_checkpoint_has_no_second_spelling() {
-    let part = |name: &str| CheckpointPart { name: name.into(), digest: Digest::of(b""), length: 0 };
+    let part =
+        |name: &str| CheckpointPart { name: name.into(), digest: Digest::of(b""), length: 0 };
     let lineage = Lineage::genesis(RunId::of(b"a run"));
-    let of =
-        |parts| CheckpointDescription { round: Round(1), lineage, weights: Digest::of(b""), outer_steps: 1, parts };
+    let of = |parts| CheckpointDescription {
+        round: Round(1),
+        lineage,
+        weights: Digest::of(b""),
+        outer_steps: 1,
+        parts,
+    };
     let parse = |payload: &[u8]| CheckpointDescription::parse(payload, Round(1), lineage);
     let good = of(vec![part("b"), part("a")]);
     let payload = good.to_payload();
     assert_eq!(parse(&payload).unwrap(), good);
-    assert!(matches!(parse(&[&payload[..], b"\n"].concat()), Err(CheckpointFormatError::NotCanonical)));
+    assert!(matches!(
+        parse(&[&payload[..], b"\n"].concat()),
+        Err(CheckpointFormatError::NotCanonical)
+    ));
     assert!(matches!(parse(&payload[1..]), Err(CheckpointFormatError::NotReadable(_))));
     for parts in [vec![part("a"), part("a")], vec![part("/a")], vec![part("")]] {
         assert!(matches!(parse(&of(parts).to_payload()), Err(CheckpointFormatError::Part { .. })));

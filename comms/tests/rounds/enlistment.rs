@@ -9,7 +9,9 @@ use covey_comms::primitives::{Round, RunId, within};
 use covey_comms::run::CommsError;
 use futures_util::future::join;
 
-use crate::cluster::{Cluster, OUTER, RULES, SECOND, Scales, close, creator_key, excluded, identity, peer};
+use crate::cluster::{
+    Cluster, OUTER, RULES, SECOND, Scales, close, creator_key, excluded, identity, peer,
+};
 
 #[test]
 fn round_zero_ends_once_enough_peers_said_hello() {
@@ -48,9 +50,18 @@ fn all_readers_see_the_same_seats_in_ascending_order() {
 fn a_hello_counts_for_its_own_run_and_peer_only() {
     let cluster = Cluster::new(RULES);
     let other = RunId::of(b"another run");
-    let subject = |run| Subject { run, round: Round(0), kind: Kind::JoinRequest, base: Lineage::genesis(run) };
+    let subject = |run| Subject {
+        run,
+        round: Round(0),
+        kind: Kind::JoinRequest,
+        base: Lineage::genesis(run),
+    };
     let seal = |number: u8, run| {
-        covey_comms::objects::envelope::Envelope::seal(&identity(number), subject(run), bytes::Bytes::new())
+        covey_comms::objects::envelope::Envelope::seal(
+            &identity(number),
+            subject(run),
+            bytes::Bytes::new(),
+        )
     };
     let forged = [
         (Key::JoinRequest(peer(3)), seal(3, other).to_bytes()),
@@ -61,7 +72,9 @@ fn a_hello_counts_for_its_own_run_and_peer_only() {
     for (key, object) in forged {
         assert!(cluster.play(cluster.bucket.put_new(&key, object)).unwrap().is_stored());
     }
-    [1, 2].into_iter().for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
+    [1, 2]
+        .into_iter()
+        .for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
     let manifest = cluster.close(&mut cluster.validator()).manifest;
     assert_eq!(excluded(&manifest), [(1, Exclusion::Newcomer), (2, Exclusion::Newcomer)]);
     let error = cluster.play(cluster.member(6).join_request()).unwrap_err();
@@ -79,8 +92,11 @@ fn only_validators_close_rounds() {
 #[test]
 fn nothing_happens_while_nobody_is_there_and_an_interrupt_ends_the_wait() {
     let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
-    assert!(cluster.play(within(&cluster.clock, SECOND * 100_000, close(&mut validator))).is_none());
+    assert!(
+        cluster.play(within(&cluster.clock, SECOND * 100_000, close(&mut validator))).is_none()
+    );
     let interrupt = std::sync::atomic::AtomicBool::new(true);
-    let outcome = cluster.play(validator.close_round(OUTER, SECOND, &mut Scales::default(), &interrupt));
+    let outcome =
+        cluster.play(validator.close_round(OUTER, SECOND, &mut Scales::default(), &interrupt));
     assert_eq!(outcome.unwrap(), None);
 }

@@ -57,7 +57,8 @@ fn a_run_that_everybody_left_goes_on_with_whoever_comes() {
 
 #[test]
 fn who_is_silent_too_often_loses_its_seat_and_a_heartbeat_regains_it() {
-    let (cluster, mut validator) = Cluster::inhabited(RoundParams { patience: 3, ..RULES }, &[1, 2, 3]);
+    let (cluster, mut validator) =
+        Cluster::inhabited(RoundParams { patience: 3, ..RULES }, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2, 3]);
     for _ in 0..2 {
         assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), [(3, Exclusion::Missing)]);
@@ -89,10 +90,14 @@ fn a_second_delta_of_a_round_is_told_of_the_first() {
     let light_client = cluster.light_client();
     cluster.deliver(&[1]);
     let member = cluster.member(1);
-    let publish = |payload| cluster.play(member.publish(light_client.next(), light_client.head(), payload));
+    let publish =
+        |payload| cluster.play(member.publish(light_client.next(), light_client.head(), payload));
     assert_eq!(publish(Bytes::from_static(b"other")).unwrap(), Published::Occupied(delta(1)));
     assert_eq!(publish(delta(1)).unwrap(), Published::Stored);
-    assert_eq!(cluster.round(&mut validator, &[2]).included()[&peer(1)].digest, Digest::of(&delta(1)));
+    assert_eq!(
+        cluster.round(&mut validator, &[2]).included()[&peer(1)].digest,
+        Digest::of(&delta(1))
+    );
 }
 
 #[test]
@@ -102,15 +107,23 @@ fn seats_are_the_same_from_a_checkpoint() {
     let known = cluster.light_client();
     let weights = Digest::of(b"now");
     let creator_key = creator_key();
-    let publish =
-        cluster.run.publish_checkpoint(&creator_key, known.next(), known.head(), weights, known.outer_steps(), vec![]);
+    let publish = cluster.run.publish_checkpoint(
+        &creator_key,
+        known.next(),
+        known.head(),
+        weights,
+        known.outer_steps(),
+        vec![],
+    );
     let checkpoint = cluster.play(publish).unwrap();
-    let joiner = cluster.play(LightClient::from_checkpoint(cluster.run.clone(), &checkpoint)).unwrap();
+    let joiner =
+        cluster.play(LightClient::from_checkpoint(cluster.run.clone(), &checkpoint)).unwrap();
     assert_eq!(joiner.position(), known.position());
     let forged = covey_comms::objects::CheckpointDescription {
         lineage: LightClient::genesis(cluster.run.clone()).head(),
         ..checkpoint
     };
-    let error = cluster.play(LightClient::from_checkpoint(cluster.run.clone(), &forged)).unwrap_err();
+    let error =
+        cluster.play(LightClient::from_checkpoint(cluster.run.clone(), &forged)).unwrap_err();
     assert!(matches!(error, CommsError::Manifest(_)), "{error}");
 }

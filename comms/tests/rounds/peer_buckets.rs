@@ -29,7 +29,9 @@ fn settle(own: impl Fn(&Cluster) -> Arc<dyn Bucket>) -> (Cluster, Validator, Arc
         _ => Err(BucketError::Missing { location: url.into() }),
     }));
     cluster.play(cluster.member(3).join_request_from(URL)).unwrap();
-    [1, 2].into_iter().for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
+    [1, 2]
+        .into_iter()
+        .for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
     let mut validator = cluster.validator();
     assert_eq!(cluster.close(&mut validator).manifest.excluded().len(), 3);
     (cluster, validator, own)
@@ -47,7 +49,12 @@ fn deliver(cluster: &Cluster, number: u8, own: &Arc<dyn Bucket>) {
 }
 
 fn keys(cluster: &Cluster, bucket: &dyn Bucket) -> Vec<Key> {
-    cluster.play(bucket.list(&Prefix::Rounds, None)).unwrap().iter().map(|listed| listed.key).collect()
+    cluster
+        .play(bucket.list(&Prefix::Rounds, None))
+        .unwrap()
+        .iter()
+        .map(|listed| listed.key)
+        .collect()
 }
 
 #[test]
@@ -64,7 +71,10 @@ fn who_brings_a_bucket_is_one_of_all() {
         let genesis = LightClient::genesis(cluster.run.clone());
         assert_eq!(cluster.play(genesis.gather(&manifest)).unwrap(), deltas);
         let theirs = Key::Delta(Round(round), peer(3));
-        assert!(keys(&cluster, own.as_ref()).contains(&theirs) && !keys(&cluster, &cluster.bucket).contains(&theirs));
+        assert!(
+            keys(&cluster, own.as_ref()).contains(&theirs)
+                && !keys(&cluster, &cluster.bucket).contains(&theirs)
+        );
         // The next round is closed by one that knows nothing but the bucket.
         validator = cluster.validator();
     }
@@ -91,7 +101,10 @@ fn without_an_opener_such_a_peer_is_missing_and_gathering_says_why() {
     cluster.deliver(&[1, 2]);
     deliver(&cluster, 3, &own);
     let manifest = cluster.close(&mut validator).manifest;
-    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Withheld)]));
+    assert_eq!(
+        (included(&manifest), excluded(&manifest)),
+        (vec![1, 2], vec![(3, Exclusion::Withheld)])
+    );
 }
 
 /// A bucket that lists well or not, and does nothing else well.
@@ -122,7 +135,9 @@ impl Bucket for Dead {
 
     async fn list(&self, prefix: &Prefix, _: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
         match &self.listing {
-            Some(listing) => Ok(listing.iter().copied().filter(|listed| prefix.contains(&listed.key)).collect()),
+            Some(listing) => {
+                Ok(listing.iter().copied().filter(|listed| prefix.contains(&listed.key)).collect())
+            }
             None => self.die(prefix.to_string()).await,
         }
     }
@@ -137,15 +152,21 @@ fn a_dead_bucket_stalls_nobody() {
     for (lists, hangs) in [(false, false), (false, true), (true, false), (true, true)] {
         let (cluster, mut validator, _) = settle(|cluster| {
             let modified = cluster.now();
-            let listed = |round| Listed { key: Key::Delta(Round(round), peer(3)), length: 300, modified };
+            let listed =
+                |round| Listed { key: Key::Delta(Round(round), peer(3)), length: 300, modified };
             Arc::new(Dead { listing: lists.then(|| (1..9).map(listed).collect()), hangs })
         });
         let start = cluster.now();
         cluster.begin(&[3]);
         let light_client = cluster.light_client();
-        cluster.play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3))).unwrap();
+        cluster
+            .play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3)))
+            .unwrap();
         let manifest = cluster.round(&mut validator, &[1, 2]);
-        assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Withheld)]));
+        assert_eq!(
+            (included(&manifest), excluded(&manifest)),
+            (vec![1, 2], vec![(3, Exclusion::Withheld)])
+        );
         let elapsed = cluster.now().since(start);
         // Visits may come on top: across the deadline, in the last look, and for the delta itself.
         assert!(elapsed <= RULES.reveal + SECOND * 40, "{lists} {hangs}: {elapsed:?}");
@@ -175,7 +196,10 @@ fn a_bucket_counts_for_its_own_peer_and_no_other() {
 fn who_announced_a_bucket_delivers_nowhere_else() {
     let (cluster, mut validator, _) = settle(memory);
     let manifest = cluster.round(&mut validator, &[1, 2, 3]);
-    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Withheld)]));
+    assert_eq!(
+        (included(&manifest), excluded(&manifest)),
+        (vec![1, 2], vec![(3, Exclusion::Withheld)])
+    );
 }
 
 #[test]
@@ -183,19 +207,33 @@ fn a_hello_that_names_no_bucket_gets_no_seat() {
     let cluster = Cluster::new(RULES);
     let run: &Run = &cluster.run;
     let too_long = format!("s3://bkt/{}", "a".repeat(512));
-    let payloads =
-        [Bytes::from_static(b"s3://bkt/\xff"), Bytes::from(too_long.clone()), Bytes::from_static(b"memory://")];
+    let payloads = [
+        Bytes::from_static(b"s3://bkt/\xff"),
+        Bytes::from(too_long.clone()),
+        Bytes::from_static(b"memory://"),
+    ];
     for (number, payload) in (3..).zip(payloads) {
-        let subject =
-            Subject { run: run.id(), round: Round(0), kind: Kind::JoinRequest, base: Lineage::genesis(run.id()) };
+        let subject = Subject {
+            run: run.id(),
+            round: Round(0),
+            kind: Kind::JoinRequest,
+            base: Lineage::genesis(run.id()),
+        };
         let object = Envelope::seal(&identity(number), subject, payload).to_bytes();
-        assert!(cluster.play(cluster.bucket.put_new(&Key::JoinRequest(peer(number)), object)).unwrap().is_stored());
+        assert!(
+            cluster
+                .play(cluster.bucket.put_new(&Key::JoinRequest(peer(number)), object))
+                .unwrap()
+                .is_stored()
+        );
     }
     for url in [too_long.as_str(), "memory://", "", "http://host", "s3://us:hush@bkt/x"] {
         let error = cluster.play(cluster.member(6).join_request_from(url)).unwrap_err();
         assert!(error.hint().is_some() && !error.to_string().contains("hush"), "{error}");
     }
-    [1, 2].into_iter().for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
+    [1, 2]
+        .into_iter()
+        .for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
     let manifest = cluster.close(&mut cluster.validator()).manifest;
     assert_eq!(excluded(&manifest), [(1, Exclusion::Newcomer), (2, Exclusion::Newcomer)]);
 }
@@ -206,7 +244,10 @@ fn what_was_announced_is_announced_for_the_whole_run() {
     let member = cluster.member(1);
     cluster.play(member.join_request_from(URL)).unwrap();
     cluster.play(member.join_request_from(URL)).unwrap();
-    for outcome in [cluster.play(member.join_request()), cluster.play(member.join_request_from("s3://elsewhere"))] {
+    for outcome in [
+        cluster.play(member.join_request()),
+        cluster.play(member.join_request_from("s3://elsewhere")),
+    ] {
         assert!(matches!(outcome, Err(CommsError::Taken { .. })), "{outcome:?}");
     }
 }

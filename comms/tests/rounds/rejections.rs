@@ -13,7 +13,8 @@ use covey_comms::primitives::{Keypair, Round, RunId, within};
 use futures_util::future::join;
 
 use crate::cluster::{
-    Cluster, OUTER, RULES, SECOND, Scales, creator_key, delta, excluded, identity, included, peer, say,
+    Cluster, OUTER, RULES, SECOND, Scales, creator_key, delta, excluded, identity, included, peer,
+    say,
 };
 
 fn put(cluster: &Cluster, key: Key, object: Bytes) {
@@ -26,9 +27,15 @@ fn verdict(spoil: impl Fn(Subject, Keypair) -> Bytes) -> Option<Exclusion> {
     cluster.begin(&[1, 2, 3]);
     cluster.deliver(&[1, 2]);
     let light_client = cluster.light_client();
-    let subject =
-        Subject { run: cluster.run.id(), round: light_client.next(), kind: Kind::Delta, base: light_client.head() };
-    cluster.play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3))).unwrap();
+    let subject = Subject {
+        run: cluster.run.id(),
+        round: light_client.next(),
+        kind: Kind::Delta,
+        base: light_client.head(),
+    };
+    cluster
+        .play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3)))
+        .unwrap();
     put(&cluster, Key::Delta(Round(1), peer(3)), spoil(subject, identity(3)));
     let start = cluster.now();
     let manifest = cluster.close(&mut validator).manifest;
@@ -46,23 +53,32 @@ fn every_bad_delta_has_its_own_reason() {
     let genesis = |run| Lineage::genesis(run);
     let other = RunId::of(b"another run");
     assert_eq!(verdict(|subject, author| sealed(subject, &author)), None);
-    let of = |change: fn(Subject) -> Subject| verdict(move |subject, author| sealed(change(subject), &author));
+    let of = |change: fn(Subject) -> Subject| {
+        verdict(move |subject, author| sealed(change(subject), &author))
+    };
     assert_eq!(
         verdict(|subject, author| sealed(Subject { run: other, ..subject }, &author)),
         Some(Exclusion::WrongRun)
     );
     assert_eq!(
-        verdict(|subject, author| sealed(Subject { base: genesis(subject.run), ..subject }, &author)),
+        verdict(|subject, author| sealed(
+            Subject { base: genesis(subject.run), ..subject },
+            &author
+        )),
         Some(Exclusion::WrongBase)
     );
     assert_eq!(of(|subject| Subject { round: Round(0), ..subject }), Some(Exclusion::WrongRound));
-    assert_eq!(of(|subject| Subject { kind: Kind::JoinRequest, ..subject }), Some(Exclusion::WrongRound));
+    assert_eq!(
+        of(|subject| Subject { kind: Kind::JoinRequest, ..subject }),
+        Some(Exclusion::WrongRound)
+    );
     assert_eq!(verdict(|subject, _| sealed(subject, &identity(2))), Some(Exclusion::BadSignature));
 }
 
 #[test]
 fn damage_has_its_own_reason() {
-    let cut = |length: usize| move |subject, author: Keypair| sealed(subject, &author).slice(..length);
+    let cut =
+        |length: usize| move |subject, author: Keypair| sealed(subject, &author).slice(..length);
     let flip = |place: usize| {
         move |subject, author: Keypair| {
             let mut object = sealed(subject, &author).to_vec();
@@ -78,7 +94,8 @@ fn damage_has_its_own_reason() {
     assert_eq!(verdict(flip(4)), Some(Exclusion::Malformed));
     assert_eq!(verdict(flip(116)), Some(Exclusion::BadSignature));
     assert_eq!(verdict(flip(150)), Some(Exclusion::BadSignature));
-    let trailing = |subject, author: Keypair| [&sealed(subject, &author)[..], b"more"].concat().into();
+    let trailing =
+        |subject, author: Keypair| [&sealed(subject, &author)[..], b"more"].concat().into();
     assert_eq!(verdict(trailing), Some(Exclusion::Damaged));
 }
 
@@ -90,7 +107,9 @@ fn another_delta_than_was_committed_is_no_delta() {
 
 #[test]
 fn a_delta_beyond_the_limit_is_refused_by_its_length() {
-    for (length, expected) in [(100, None), (101, Some(Exclusion::TooLarge)), (100_000, Some(Exclusion::TooLarge))] {
+    for (length, expected) in
+        [(100, None), (101, Some(Exclusion::TooLarge)), (100_000, Some(Exclusion::TooLarge))]
+    {
         let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
         cluster.begin(&[1, 2, 3]);
         cluster.deliver(&[1, 2]);
@@ -99,8 +118,9 @@ fn a_delta_beyond_the_limit_is_refused_by_its_length() {
         let manifest = cluster.close(&mut validator).manifest;
         assert_eq!(manifest.excluded().get(&peer(3)).copied(), expected, "{length}");
     }
-    let announced =
-        |subject, author: Keypair| Envelope::seal(&author, subject, Bytes::from(vec![1; 101])).to_bytes().slice(..250);
+    let announced = |subject, author: Keypair| {
+        Envelope::seal(&author, subject, Bytes::from(vec![1; 101])).to_bytes().slice(..250)
+    };
     assert_eq!(verdict(announced), Some(Exclusion::TooLarge));
 }
 
@@ -112,7 +132,10 @@ fn the_examiner_has_a_word_and_is_asked_once_per_delta() {
     cluster.play(say(&cluster.member(3), &cluster.light_client(), Bytes::from_static(b"x")));
     let mut scales = Scales::default();
     let interrupt = AtomicBool::new(false);
-    let closed = cluster.play(validator.close_round(OUTER, SECOND, &mut scales, &interrupt)).unwrap().unwrap();
+    let closed = cluster
+        .play(validator.close_round(OUTER, SECOND, &mut scales, &interrupt))
+        .unwrap()
+        .unwrap();
     assert_eq!(included(&closed.manifest), [1, 2]);
     assert_eq!(excluded(&closed.manifest), [(3, Exclusion::NotFinite), (4, Exclusion::Missing)]);
     scales.admitted.sort();
@@ -126,7 +149,10 @@ fn a_stranger_is_named_and_gets_no_seat() {
     let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
     cluster.deliver(&[3]);
     let manifest = cluster.round(&mut validator, &[1, 2]);
-    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::UnknownPeer)]));
+    assert_eq!(
+        (included(&manifest), excluded(&manifest)),
+        (vec![1, 2], vec![(3, Exclusion::UnknownPeer)])
+    );
     assert_eq!(validator.light_client().slot(peer(3)), None);
     assert_eq!(validator.light_client().slot(peer(1)).unwrap().of, 2);
     cluster.deliver(&[3]);
@@ -138,17 +164,26 @@ fn who_replaces_its_delta_is_found_out() {
     let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3, 4]);
     cluster.begin(&[1, 2, 3, 4]);
     cluster.deliver(&[1, 2, 3]);
-    assert!(cluster.play(within(&cluster.clock, SECOND * 3, crate::cluster::close(&mut validator))).is_none());
+    assert!(
+        cluster
+            .play(within(&cluster.clock, SECOND * 3, crate::cluster::close(&mut validator)))
+            .is_none()
+    );
     let light_client = cluster.light_client();
     // A store that overwrites, seen from outside.
     for (number, payload) in [(3, Bytes::from_static(b"second thoughts")), (2, delta(2))] {
         cluster.play(cluster.bucket.delete(&Key::Delta(Round(1), peer(number)))).unwrap();
         let member = cluster.member(number);
-        assert!(cluster.play(member.publish(light_client.next(), light_client.head(), payload)).is_ok());
+        assert!(
+            cluster.play(member.publish(light_client.next(), light_client.head(), payload)).is_ok()
+        );
     }
     cluster.deliver(&[4]);
     let manifest = cluster.close(&mut validator).manifest;
-    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2, 4], vec![(3, Exclusion::Mismatched)]));
+    assert_eq!(
+        (included(&manifest), excluded(&manifest)),
+        (vec![1, 2, 4], vec![(3, Exclusion::Mismatched)])
+    );
 }
 
 #[test]
@@ -157,11 +192,16 @@ fn who_commits_and_delivers_nothing_is_waited_for_and_named() {
     cluster.begin(&[1, 2, 3]);
     cluster.deliver(&[1, 2]);
     let light_client = cluster.light_client();
-    cluster.play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3))).unwrap();
+    cluster
+        .play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3)))
+        .unwrap();
     let start = cluster.now();
     let manifest = cluster.close(&mut validator).manifest;
     assert_eq!(cluster.now().since(start), RULES.reveal);
-    assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![(3, Exclusion::Withheld)]));
+    assert_eq!(
+        (included(&manifest), excluded(&manifest)),
+        (vec![1, 2], vec![(3, Exclusion::Withheld)])
+    );
 }
 
 #[test]
@@ -170,8 +210,18 @@ fn who_waits_for_others_to_reveal_commits_too_late() {
     cluster.begin(&[1, 2, 3]);
     let light_client = cluster.light_client();
     for number in [1, 2] {
-        cluster.play(cluster.member(number).commit(light_client.next(), light_client.head(), &delta(number))).unwrap();
-        assert!(!cluster.play(cluster.member(number).may_reveal(light_client.next(), light_client.head())).unwrap());
+        cluster
+            .play(cluster.member(number).commit(
+                light_client.next(),
+                light_client.head(),
+                &delta(number),
+            ))
+            .unwrap();
+        assert!(
+            !cluster
+                .play(cluster.member(number).may_reveal(light_client.next(), light_client.head()))
+                .unwrap()
+        );
     }
     let copycat = async {
         let copy = cluster.member(3);
@@ -179,8 +229,10 @@ fn who_waits_for_others_to_reveal_commits_too_late() {
             cluster.sleep(SECOND).await;
         }
         for number in [1, 2] {
-            let published =
-                cluster.member(number).publish(light_client.next(), light_client.head(), delta(number)).await;
+            let published = cluster
+                .member(number)
+                .publish(light_client.next(), light_client.head(), delta(number))
+                .await;
             assert!(published.is_ok());
         }
         say(&copy, &light_client, delta(1)).await;
@@ -195,8 +247,14 @@ fn damage_on_the_way_is_not_the_peers_fault() {
     for seed in 0..30 {
         let (cluster, _) = Cluster::inhabited(RULES, &[1, 2, 3]);
         let rates = FaultRates { truncated_bodies: 0.2, ..FaultRates::default() };
-        let faulty = Faulty::new(cluster.bucket.clone(), std::sync::Arc::new(cluster.clock.clone()), rates, seed);
-        let light_client = LightClient::resume(cluster.through(faulty), cluster.light_client().position());
+        let faulty = Faulty::new(
+            cluster.bucket.clone(),
+            std::sync::Arc::new(cluster.clock.clone()),
+            rates,
+            seed,
+        );
+        let light_client =
+            LightClient::resume(cluster.through(faulty), cluster.light_client().position());
         let mut validator = cluster.play(Validator::open(light_client, creator_key())).unwrap();
         assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3], "seed {seed}");
     }

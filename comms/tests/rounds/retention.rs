@@ -39,7 +39,12 @@ fn aged() -> (Cluster, Validator) {
 }
 
 fn keys(cluster: &Cluster, prefix: Prefix) -> Vec<Key> {
-    cluster.play(cluster.bucket.list(&prefix, None)).unwrap().iter().map(|listed| listed.key).collect()
+    cluster
+        .play(cluster.bucket.list(&prefix, None))
+        .unwrap()
+        .iter()
+        .map(|listed| listed.key)
+        .collect()
 }
 
 #[test]
@@ -49,8 +54,12 @@ fn a_joiner_finds_all_it_needs() {
     assert_eq!(checkpoints, [Round(9), Round(11)]);
     for round in checkpoints {
         let description = cluster.play(cluster.run.checkpoint(round)).unwrap();
-        assert_eq!(cluster.play(cluster.run.checkpoint_part(round, &description.parts[0])).unwrap().len(), 64);
-        let mut light_client = cluster.play(LightClient::from_checkpoint(cluster.run.clone(), &description)).unwrap();
+        assert_eq!(
+            cluster.play(cluster.run.checkpoint_part(round, &description.parts[0])).unwrap().len(),
+            64
+        );
+        let mut light_client =
+            cluster.play(LightClient::from_checkpoint(cluster.run.clone(), &description)).unwrap();
         while let Some(manifest) = cluster.play(light_client.poll()).unwrap() {
             assert_eq!(cluster.play(light_client.gather(&manifest)).unwrap().len(), 2);
         }
@@ -63,11 +72,21 @@ fn what_is_not_needed_is_gone_and_said_to_be() {
     let (cluster, _) = aged();
     let rounds = keys(&cluster, Prefix::Rounds);
     assert_eq!(rounds.iter().filter(|key| matches!(key, Key::Manifest(_))).count(), 11);
-    assert!(rounds.iter().all(|key| !matches!(key, Key::Delta(round, _) if *round < Round(9))), "{rounds:?}");
+    assert!(
+        rounds.iter().all(|key| !matches!(key, Key::Delta(round, _) if *round < Round(9))),
+        "{rounds:?}"
+    );
     assert_eq!(keys(&cluster, Prefix::Checkpoints).len(), 4);
-    assert_eq!(keys(&cluster, Prefix::Peers).len(), 2 * (1 + 4), "a hello and the newest heartbeats each");
+    assert_eq!(
+        keys(&cluster, Prefix::Peers).len(),
+        2 * (1 + 4),
+        "a hello and the newest heartbeats each"
+    );
     let error = cluster.play(cluster.run.checkpoint(Round(3))).unwrap_err();
-    assert!(matches!(error, CommsError::CheckpointGone { round: Round(3) }) && error.is_passing(), "{error}");
+    assert!(
+        matches!(error, CommsError::CheckpointGone { round: Round(3) }) && error.is_passing(),
+        "{error}"
+    );
     let mut light_client = LightClient::genesis(cluster.run.clone());
     cluster.play(light_client.poll()).unwrap().unwrap();
     let manifest = cluster.play(light_client.poll()).unwrap().unwrap();

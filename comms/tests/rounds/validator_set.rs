@@ -14,7 +14,9 @@ use covey_comms::participants::validator::{Closed, Validator};
 use covey_comms::primitives::{Keypair, Round, within};
 use futures_util::future::{join, join3, select};
 
-use crate::cluster::{Cluster, OUTER, RULES, SECOND, Scales, close, description, included, peer, say};
+use crate::cluster::{
+    Cluster, OUTER, RULES, SECOND, Scales, close, description, included, peer, say,
+};
 
 /// Three validators, of whom two must agree.
 fn validators() -> [Keypair; 3] {
@@ -23,11 +25,17 @@ fn validators() -> [Keypair; 3] {
 
 /// A run of three validators, ordered as they take turns in round 1, with three peers in it and round 1 open.
 fn settle() -> (Cluster, Vec<Validator>) {
-    let validator_set = ValidatorSet::new(validators().iter().map(Keypair::peer).collect(), 2).unwrap();
-    let cluster =
-        Cluster::found(&covey_comms::run::Description { validator_set: validator_set.clone(), ..description(RULES) });
-    [1, 2, 3].into_iter().for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
-    let mut all: Vec<Validator> = validator_set.turns(Round(1)).map(|turn| cluster.validator_named(turn)).collect();
+    let validator_set =
+        ValidatorSet::new(validators().iter().map(Keypair::peer).collect(), 2).unwrap();
+    let cluster = Cluster::found(&covey_comms::run::Description {
+        validator_set: validator_set.clone(),
+        ..description(RULES)
+    });
+    [1, 2, 3]
+        .into_iter()
+        .for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
+    let mut all: Vec<Validator> =
+        validator_set.turns(Round(1)).map(|turn| cluster.validator_named(turn)).collect();
     let [one, other, third] = all.as_mut_slice() else { panic!("there are three") };
     cluster.play(join3(close(one), close(other), close(third)));
     (cluster, all)
@@ -60,12 +68,17 @@ impl Cluster {
 
 async fn close_with_bias(validator: &mut Validator, bias: f64) -> Closed {
     let mut scales = Scales { bias, ..Scales::default() };
-    validator.close_round(OUTER, SECOND, &mut scales, &AtomicBool::new(false)).await.unwrap().unwrap()
+    validator
+        .close_round(OUTER, SECOND, &mut scales, &AtomicBool::new(false))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 /// Who signed the manifest of a round.
 fn signers(cluster: &Cluster, manifest: &Manifest) -> usize {
-    let certificate = cluster.play(cluster.run.certificate(manifest.round(), Some(manifest.previous()))).unwrap();
+    let certificate =
+        cluster.play(cluster.run.certificate(manifest.round(), Some(manifest.previous()))).unwrap();
     assert_eq!(certificate.manifest(), manifest);
     certificate.signatures().len()
 }
@@ -89,7 +102,9 @@ fn the_next_takes_over_from_one_that_is_silent() {
     // The one whose turn it is called the roll, and is never heard of again.
     let [leader, other, third] = all.as_mut_slice() else { panic!("there are three") };
     cluster.play(contribute(&cluster, &[1, 2, 3]));
-    assert!(cluster.play(within(&cluster.clock, Duration::from_millis(1), close(leader))).is_none());
+    assert!(
+        cluster.play(within(&cluster.clock, Duration::from_millis(1), close(leader))).is_none()
+    );
     let start = cluster.now();
     let (second, last) = cluster.play(join(close(other), close(third)));
     assert_eq!(second.manifest, last.manifest);
@@ -109,14 +124,19 @@ fn a_verdict_that_nobody_else_finds_is_refused_by_name_and_the_next_proposes_at_
     cluster.play(contribute(&cluster, &[1, 2, 3]));
     let start = cluster.now();
     // The first to look is the first to call the roll.
-    let (_, second, last) = cluster.play(join3(close_with_bias(dishonest, -0.5), close(other), close(third)));
+    let (_, second, last) =
+        cluster.play(join3(close_with_bias(dishonest, -0.5), close(other), close(third)));
     assert_eq!(second.manifest, last.manifest);
     assert_eq!(included(&second.manifest), [1, 2, 3]);
     assert_eq!(second.manifest.basis().proposer, cluster_turn(&cluster, 1));
-    assert!(cluster.now().since(start) < RULES.takeover, "nobody waits for a proposer that was refused");
+    assert!(
+        cluster.now().since(start) < RULES.takeover,
+        "nobody waits for a proposer that was refused"
+    );
     let votes = cluster.play(cluster.run.votes(Round(1), second.manifest.previous())).unwrap();
     let rejections: Vec<_> = votes[&cluster_turn(&cluster, 0)].values().collect();
-    let names_losses = |vote: &&&Vote| matches!(vote, Vote::Refuses { reason } if reason.contains("measurements"));
+    let names_losses =
+        |vote: &&&Vote| matches!(vote, Vote::Refuses { reason } if reason.contains("measurements"));
     assert_eq!(rejections.iter().filter(names_losses).count(), 2, "{rejections:?}");
 }
 
@@ -169,7 +189,11 @@ fn a_proposer_that_denies_a_delta_which_others_saw_is_refused() {
     };
     // In the end it cannot follow what the others decided.
     let (mut scales, interrupt) = (Scales::default(), AtomicBool::new(false));
-    let blind = within(&cluster.clock, RULES.reveal * 3, blind.close_round(OUTER, SECOND, &mut scales, &interrupt));
+    let blind = within(
+        &cluster.clock,
+        RULES.reveal * 3,
+        blind.close_round(OUTER, SECOND, &mut scales, &interrupt),
+    );
     let (_, (second, last)) = cluster.play(join(blind, others));
     assert_eq!(second.manifest, last.manifest);
     assert_eq!(included(&second.manifest), [1, 2, 3]);
@@ -180,7 +204,9 @@ fn a_proposer_that_denies_a_delta_which_others_saw_is_refused() {
 fn one_validator_alone_decides_nothing() {
     let (cluster, mut all) = settle();
     cluster.play(contribute(&cluster, &[1, 2, 3]));
-    assert!(cluster.play(within(&cluster.clock, RULES.takeover * 10, close(&mut all[0]))).is_none());
+    assert!(
+        cluster.play(within(&cluster.clock, RULES.takeover * 10, close(&mut all[0]))).is_none()
+    );
     let (mut one, mut other) = (all.remove(0), all.remove(0));
     let (first, second) = cluster.play(join(close(&mut one), close(&mut other)));
     assert_eq!(first.manifest, second.manifest);
@@ -196,7 +222,8 @@ fn a_validator_that_is_killed_between_roll_and_verdict_keeps_its_word() {
     let lives = async {
         loop {
             let light_client = cluster.light_client_now().await;
-            let identity = validators().into_iter().find(|identity| identity.peer() == turns[0]).unwrap();
+            let identity =
+                validators().into_iter().find(|identity| identity.peer() == turns[0]).unwrap();
             let mut leader = Validator::open(light_client, identity).await.unwrap();
             if let Some(closed) = within(&cluster.clock, SECOND * 2, close(&mut leader)).await {
                 return closed;

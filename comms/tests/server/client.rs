@@ -48,7 +48,10 @@ pub(crate) fn options() -> ServerOptions {
 }
 
 /// Serves while `client` runs, which shows as well that the server then ends.
-pub(crate) fn serve<F: Future<Output = ()>>(server: Result<Server, ServerError>, client: impl FnOnce(SocketAddr) -> F) {
+pub(crate) fn serve<F: Future<Output = ()>>(
+    server: Result<Server, ServerError>,
+    client: impl FnOnce(SocketAddr) -> F,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let bound = server.unwrap().bind("127.0.0.1:0".parse().unwrap()).await.unwrap();

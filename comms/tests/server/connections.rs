@@ -42,9 +42,11 @@ fn a_client_that_leaves_within_a_body_leaves_nothing() {
 #[test]
 fn what_is_not_http_is_survived() {
     serve(Server::memory(options()), |address| async move {
-        for noise in
-            [&b"\0\xff\x16\x03\x01"[..], b"GET / HTTP/9.9\r\n\r\n", b"PUT /a HTTP/1.1\r\ncontent-length: -1\r\n\r\n"]
-        {
+        for noise in [
+            &b"\0\xff\x16\x03\x01"[..],
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"PUT /a HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        ] {
             let stream = TcpStream::connect(address).await.unwrap();
             write(&stream, noise).await;
             let answer = read(&stream).await;
@@ -56,7 +58,10 @@ fn what_is_not_http_is_survived() {
         write(&stream, form.as_bytes()).await;
         let answer = read(&stream).await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
-        assert_eq!(probe(&bucket(address, admin()), Digest::of(b"alive")).await.unwrap().creation, Creation::Honoured);
+        assert_eq!(
+            probe(&bucket(address, admin()), Digest::of(b"alive")).await.unwrap().creation,
+            Creation::Honoured
+        );
     });
 }
 
@@ -66,7 +71,13 @@ fn a_folder_is_served_by_one_server_and_then_by_another() {
     let first = Server::folder(folder.path(), options());
     assert!(matches!(Server::folder(folder.path(), options()), Err(ServerError::InUse { .. })));
     serve(first, |address| async move {
-        assert!(bucket(address, admin()).put_new(&Key::RunDescription, body("kept")).await.unwrap().is_stored());
+        assert!(
+            bucket(address, admin())
+                .put_new(&Key::RunDescription, body("kept"))
+                .await
+                .unwrap()
+                .is_stored()
+        );
     });
     serve(Server::folder(folder.path(), options()), |address| async move {
         assert_eq!(bucket(address, admin()).get(&Key::RunDescription, 10).await.unwrap(), "kept");
@@ -80,8 +91,9 @@ fn http_put() -> reqwest::Method {
 /// Sends a request whose body announces `length` bytes, and the bytes that there are.
 async fn start(address: SocketAddr, target: &str, body: &[u8], length: usize) -> TcpStream {
     let stream = TcpStream::connect(address).await.unwrap();
-    let header =
-        format!("PUT {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    let header = format!(
+        "PUT {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
     write(&stream, header.as_bytes()).await;
     write(&stream, body).await;
     stream

@@ -84,7 +84,8 @@ fn long_listings_have_pages() {
     let folder = tempfile::tempdir().unwrap();
     serve(Server::folder(folder.path(), options()), |address| async move {
         let bucket = bucket(address, admin());
-        let keys: Vec<_> = (0..1100).map(|round| Key::CheckpointDescription(Round(round))).collect();
+        let keys: Vec<_> =
+            (0..1100).map(|round| Key::CheckpointDescription(Round(round))).collect();
         for some in keys.chunks(50) {
             try_join_all(some.iter().map(|key| bucket.put_new(key, body("x")))).await.unwrap();
         }
@@ -111,11 +112,14 @@ fn parts_of_objects_are_read() {
     let folder = tempfile::tempdir().unwrap();
     for server in [Server::memory(options()), Server::folder(folder.path(), options())] {
         serve(server, |address| async move {
-            let (store, path, content) = (plain(address, admin()), Path::from("a/b c"), bytes(1_200_000));
+            let (store, path, content) =
+                (plain(address, admin()), Path::from("a/b c"), bytes(1_200_000));
             store.put(&path, content.clone().into()).await.unwrap();
-            let ranges: [Range<u64>; 4] = [0..1, 5..600_000, 1_199_999..1_200_000, 1_000_000..2_000_000];
+            let ranges: [Range<u64>; 4] =
+                [0..1, 5..600_000, 1_199_999..1_200_000, 1_000_000..2_000_000];
             for range in ranges {
-                let expected = &content[range.start as usize..content.len().min(range.end as usize)];
+                let expected =
+                    &content[range.start as usize..content.len().min(range.end as usize)];
                 assert_eq!(store.get_range(&path, range).await.unwrap(), expected);
             }
             assert!(store.get_range(&path, 1_200_000..1_200_001).await.is_err());
@@ -129,7 +133,8 @@ fn large_objects_arrive_in_parts() {
     let folder = tempfile::tempdir().unwrap();
     for server in [Server::memory(options()), Server::folder(folder.path(), options())] {
         serve(server, |address| async move {
-            let (store, path, content) = (plain(address, admin()), Path::from("large"), bytes(16_000_000));
+            let (store, path, content) =
+                (plain(address, admin()), Path::from("large"), bytes(16_000_000));
             let upload = store.put_multipart(&path).await.unwrap();
             let mut writer = WriteMultipart::new_with_chunk_size(upload, 5 << 20);
             writer.write(&content);
@@ -157,12 +162,21 @@ fn conditions_of_readers_hold() {
         let get = |options| store.get_opts(&path, options);
         let default = object_store::GetOptions::default;
         assert!(get(default().with_if_match(tag.clone())).await.is_ok());
-        assert!(matches!(get(default().with_if_none_match(tag)).await, Err(Error::NotModified { .. })));
+        assert!(matches!(
+            get(default().with_if_none_match(tag)).await,
+            Err(Error::NotModified { .. })
+        ));
         let other = Some("\"other\"".to_owned());
-        assert!(matches!(get(default().with_if_match(other.clone())).await, Err(Error::Precondition { .. })));
+        assert!(matches!(
+            get(default().with_if_match(other.clone())).await,
+            Err(Error::Precondition { .. })
+        ));
         assert!(get(default().with_if_none_match(other)).await.is_ok());
         let modified = Some(found.last_modified);
-        assert!(matches!(get(default().with_if_modified_since(modified)).await, Err(Error::NotModified { .. })));
+        assert!(matches!(
+            get(default().with_if_modified_since(modified)).await,
+            Err(Error::NotModified { .. })
+        ));
         assert!(get(default().with_if_unmodified_since(modified)).await.is_ok());
     });
 }

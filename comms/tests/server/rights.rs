@@ -9,7 +9,9 @@ use covey_comms::primitives::{Digest, Round};
 use object_store::path::Path;
 use object_store::{Error, MultipartUpload, ObjectStoreExt};
 
-use crate::client::{BANNED, ME, OTHER, VALIDATOR, admin, assert_denied, body, bucket, options, peer, plain, serve};
+use crate::client::{
+    BANNED, ME, OTHER, VALIDATOR, admin, assert_denied, body, bucket, options, peer, plain, serve,
+};
 
 #[test]
 fn a_peer_creates_what_it_owns_and_reads_everything() {
@@ -17,8 +19,12 @@ fn a_peer_creates_what_it_owns_and_reads_everything() {
         let (admin, me) = (bucket(address, admin()), bucket(address, peer(ME)));
         assert_eq!(probe(&me, Digest::of(b"mine")).await.unwrap().creation, Creation::Honoured);
         let round = Round(3);
-        for key in [Key::Delta(round, ME), Key::JoinRequest(ME), Key::Heartbeat(ME, round), Key::LeaveNotice(ME, round)]
-        {
+        for key in [
+            Key::Delta(round, ME),
+            Key::JoinRequest(ME),
+            Key::Heartbeat(ME, round),
+            Key::LeaveNotice(ME, round),
+        ] {
             assert_eq!(me.put_new(&key, body("mine")).await.unwrap(), Put::Created);
             assert_eq!(me.put_new(&key, body("mine")).await.unwrap(), Put::Unchanged);
             assert_eq!(me.put_new(&key, body("else")).await.unwrap(), Put::Occupied);
@@ -37,8 +43,13 @@ fn a_peer_creates_what_it_owns_and_reads_everything() {
             assert_eq!(me.get(&key, 10).await.unwrap(), "theirs");
             assert_denied(me.delete(&key).await);
         }
-        let keys: Vec<_> =
-            me.list(&Prefix::Deltas(round), None).await.unwrap().iter().map(|listed| listed.key).collect();
+        let keys: Vec<_> = me
+            .list(&Prefix::Deltas(round), None)
+            .await
+            .unwrap()
+            .iter()
+            .map(|listed| listed.key)
+            .collect();
         assert_eq!(keys, [Key::Delta(round, ME), Key::Delta(round, OTHER)]);
     });
 }
@@ -47,9 +58,11 @@ fn a_peer_creates_what_it_owns_and_reads_everything() {
 fn a_validator_writes_decisions_and_removes_nothing() {
     serve(Server::memory(options()), |address| async move {
         let (validator, me) = (bucket(address, peer(VALIDATOR)), bucket(address, peer(ME)));
-        for key in
-            [Key::Manifest(Round(3)), Key::CheckpointDescription(Round(3)), Key::CommitmentList(Round(3), VALIDATOR)]
-        {
+        for key in [
+            Key::Manifest(Round(3)),
+            Key::CheckpointDescription(Round(3)),
+            Key::CommitmentList(Round(3), VALIDATOR),
+        ] {
             assert_denied(me.put_new(&key, body("mine")).await);
             assert_eq!(validator.put_new(&key, body("signed")).await.unwrap(), Put::Created);
             assert_eq!(validator.put_new(&key, body("else")).await.unwrap(), Put::Occupied);
@@ -92,8 +105,16 @@ fn only_peers_on_the_list_are_let_in() {
     let options = ServerOptions { peers: Some([ME].into()), ..options() };
     serve(Server::memory(options), |address| async move {
         let join_request = |peer| Key::JoinRequest(peer);
-        assert!(bucket(address, peer(ME)).put_new(&join_request(ME), body("x")).await.unwrap().is_stored());
-        assert_denied(bucket(address, peer(BANNED)).put_new(&join_request(BANNED), body("x")).await);
+        assert!(
+            bucket(address, peer(ME))
+                .put_new(&join_request(ME), body("x"))
+                .await
+                .unwrap()
+                .is_stored()
+        );
+        assert_denied(
+            bucket(address, peer(BANNED)).put_new(&join_request(BANNED), body("x")).await,
+        );
         assert_denied(bucket(address, peer(BANNED)).get(&join_request(ME), 10).await);
     });
 }
@@ -103,8 +124,13 @@ fn the_public_reads_where_it_may() {
     for public_read in [true, false] {
         serve(Server::memory(ServerOptions { public_read, ..options() }), |address| async move {
             let (public, key) = (bucket(address, None), Key::RunDescription);
-            assert!(bucket(address, admin()).put_new(&key, body("open")).await.unwrap().is_stored());
-            assert_eq!(probe(&public, Digest::of(b"public")).await.unwrap().creation, Creation::ReadOnly);
+            assert!(
+                bucket(address, admin()).put_new(&key, body("open")).await.unwrap().is_stored()
+            );
+            assert_eq!(
+                probe(&public, Digest::of(b"public")).await.unwrap().creation,
+                Creation::ReadOnly
+            );
             assert_denied(public.delete(&key).await);
             if public_read {
                 assert_eq!(public.get(&key, 10).await.unwrap(), "open");
@@ -120,12 +146,21 @@ fn the_public_reads_where_it_may() {
 #[test]
 fn strangers_and_wrong_secrets_are_refused() {
     serve(Server::memory(ServerOptions { public_read: true, ..options() }), |address| async move {
-        assert!(bucket(address, admin()).put_new(&Key::RunDescription, body("x")).await.unwrap().is_stored());
+        assert!(
+            bucket(address, admin())
+                .put_new(&Key::RunDescription, body("x"))
+                .await
+                .unwrap()
+                .is_stored()
+        );
         let (id, others) = (peer(ME).unwrap().0, peer(OTHER).unwrap().1);
         let wrong = Secret::new("a guess of enough length");
-        for keys in
-            [(id, others), ("admin".into(), wrong.clone()), ("root".into(), wrong.clone()), ("covey-".into(), wrong)]
-        {
+        for keys in [
+            (id, others),
+            ("admin".into(), wrong.clone()),
+            ("root".into(), wrong.clone()),
+            ("covey-".into(), wrong),
+        ] {
             let bucket = bucket(address, Some(keys));
             assert_denied(bucket.get(&Key::RunDescription, 10).await);
             assert_denied(bucket.list(&Prefix::Run, None).await);
@@ -137,7 +172,11 @@ fn strangers_and_wrong_secrets_are_refused() {
 #[test]
 fn another_bucket_is_missing() {
     serve(Server::memory(options()), |address| async move {
-        let access = Access { endpoint: Some(format!("http://{address}")), keys: admin(), ..Access::default() };
+        let access = Access {
+            endpoint: Some(format!("http://{address}")),
+            keys: admin(),
+            ..Access::default()
+        };
         let other = ObjectStoreBucket::s3("covey-other", "", &access).unwrap();
         for error in [
             other.get(&Key::RunDescription, 10).await.unwrap_err(),

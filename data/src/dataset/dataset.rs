@@ -39,11 +39,22 @@ impl Dataset {
             .enumerate()
             .map(|(index, record)| {
                 let keep_open = index < KEPT_OPEN;
-                let shard = Shard::open(folder, record, manifest.token_type, manifest.vocab_size, keep_open)?;
+                let shard = Shard::open(
+                    folder,
+                    record,
+                    manifest.token_type,
+                    manifest.vocab_size,
+                    keep_open,
+                )?;
                 Ok((record.split, Arc::new(shard)))
             })
             .collect();
-        Ok(Self { folder: folder.into(), digest: FileDigest::of(&bytes), shards: shards?, manifest })
+        Ok(Self {
+            folder: folder.into(),
+            digest: FileDigest::of(&bytes),
+            shards: shards?,
+            manifest,
+        })
     }
 
     /// What the folder says about itself.
@@ -81,11 +92,13 @@ impl Dataset {
 
     fn verify_where(&self, wanted: impl Fn(Split) -> bool + Sync) -> Result<(), DataError> {
         self.tokenizer()?;
-        self.manifest.shards.par_iter().filter(|record| wanted(record.split)).try_for_each(|record| {
-            let path = self.folder.join(&record.file);
-            let got = FileDigest::of_file(&path)?;
-            same_digest(path, record.digest, got)
-        })
+        self.manifest.shards.par_iter().filter(|record| wanted(record.split)).try_for_each(
+            |record| {
+                let path = self.folder.join(&record.file);
+                let got = FileDigest::of_file(&path)?;
+                same_digest(path, record.digest, got)
+            },
+        )
     }
 
     /// All windows of `length` tokens, each with the token that follows it.
@@ -97,11 +110,20 @@ impl Dataset {
         let longest = shards.iter().map(|shard| shard.tokens).max().unwrap_or(0);
         if length == 0 {
             let expected = "at least 1".to_string();
-            return Err(DataError::Setting { name: "sequence length", got: "0".to_string(), expected });
+            return Err(DataError::Setting {
+                name: "sequence length",
+                got: "0".to_string(),
+                expected,
+            });
         }
         match Windows::new(shards, length, self.digest) {
             windows if windows.count() > 0 => Ok(windows),
-            _ => Err(DataError::SequenceTooLong { folder: self.folder.clone(), split, length, longest }),
+            _ => Err(DataError::SequenceTooLong {
+                folder: self.folder.clone(),
+                split,
+                length,
+                longest,
+            }),
         }
     }
 

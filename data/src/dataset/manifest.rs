@@ -142,7 +142,11 @@ pub struct SplitTotals {
 
 impl DatasetManifest {
     /// Describes finished shards; totals are computed.
-    pub(crate) fn new(tokenizer: &crate::tokenizer::Tokenizer, recipe: FileDigest, shards: Vec<ShardRecord>) -> Self {
+    pub(crate) fn new(
+        tokenizer: &crate::tokenizer::Tokenizer,
+        recipe: FileDigest,
+        shards: Vec<ShardRecord>,
+    ) -> Self {
         Self {
             format: FORMAT.to_string(),
             version: VERSION,
@@ -174,22 +178,31 @@ impl DatasetManifest {
 
     pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DataError> {
         let invalid = |reason: String| DataError::ManifestInvalid { path: path.into(), reason };
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+        let value: Value =
+            serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
             return Err(invalid(format!("it is no manifest of format `{FORMAT}`")));
         }
         match value.get("version").and_then(Value::as_u64) {
             Some(VERSION) => {}
-            Some(got) => return Err(DataError::ManifestVersion { path: path.into(), got, expected: VERSION }),
+            Some(got) => {
+                return Err(DataError::ManifestVersion {
+                    path: path.into(),
+                    got,
+                    expected: VERSION,
+                });
+            }
             None => return Err(invalid("it has no version".to_string())),
         }
-        let manifest: Self = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
+        let manifest: Self =
+            serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
         manifest.check().map_err(invalid)?;
         Ok(manifest)
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("a tree of strings and numbers is always JSON");
+        let mut bytes =
+            serde_json::to_vec_pretty(self).expect("a tree of strings and numbers is always JSON");
         bytes.push(b'\n');
         bytes
     }
@@ -209,7 +222,11 @@ impl DatasetManifest {
             return Err(format!("a vocabulary of {} tokens is impossible", self.vocab_size));
         }
         if self.token_type != TokenType::for_vocabulary(self.vocab_size) {
-            return Err(format!("{} is not the type for {} tokens", self.token_type.name(), self.vocab_size));
+            return Err(format!(
+                "{} is not the type for {} tokens",
+                self.token_type.name(),
+                self.vocab_size
+            ));
         }
         if self.end_of_text.is_some_and(|id| id as usize >= self.vocab_size) {
             return Err("the end of text is outside the vocabulary".to_string());
@@ -218,7 +235,8 @@ impl DatasetManifest {
         if let Some(shard) = self.shards.iter().find(|shard| !is_plain_name(&shard.file)) {
             return Err(format!("`{}` is not a plain file name", shard.file));
         }
-        let impossible = |shard: &&ShardRecord| shard.tokens > shard.bytes || shard.documents > shard.bytes;
+        let impossible =
+            |shard: &&ShardRecord| shard.tokens > shard.bytes || shard.documents > shard.bytes;
         if let Some(shard) = self.shards.iter().find(impossible) {
             return Err(format!("{} cannot hold {} tokens", shard.file, shard.tokens));
         }
@@ -231,7 +249,8 @@ impl DatasetManifest {
 
 /// Whether a name stays inside its folder on every system.
 pub(crate) fn is_plain_name(name: &str) -> bool {
-    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
     !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
 }
 

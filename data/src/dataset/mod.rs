@@ -9,6 +9,8 @@ mod windows;
 pub use self::dataset::Dataset;
 pub use self::held_out::HeldOutWindows;
 pub(crate) use self::manifest::is_plain_name;
-pub use self::manifest::{DatasetManifest, MANIFEST_FILE, ShardRecord, Split, SplitTotals, TokenType};
+pub use self::manifest::{
+    DatasetManifest, MANIFEST_FILE, ShardRecord, Split, SplitTotals, TokenType,
+};
 pub(crate) use self::shard::{Shard, header};
 pub use self::windows::Windows;

@@ -76,7 +76,12 @@ impl Shard {
     }
 
     /// Appends `count` tokens from place `start` on, which must lie inside the shard.
-    pub(crate) fn read_tokens(&self, start: u64, count: usize, tokens: &mut Vec<u32>) -> Result<(), DataError> {
+    pub(crate) fn read_tokens(
+        &self,
+        start: u64,
+        count: usize,
+        tokens: &mut Vec<u32>,
+    ) -> Result<(), DataError> {
         let offset = self.data_start + self.documents * 8 + start * self.token_type.bytes();
         let first = tokens.len();
         match self.token_type {
@@ -98,7 +103,10 @@ impl Shard {
         let ends: Vec<u64> = read.into_iter().map(u64::from_le).collect();
         match ends.is_sorted() && ends.last().copied().unwrap_or(0) == self.tokens {
             true => Ok(ends),
-            false => Err(self.invalid("its document ends are not ascending to its last token".to_string())),
+            false => {
+                Err(self
+                    .invalid("its document ends are not ascending to its last token".to_string()))
+            }
         }
     }
 
@@ -106,7 +114,10 @@ impl Shard {
         let highest = tokens.iter().copied().max().unwrap_or(0);
         match (highest as usize) < self.vocab_size {
             true => Ok(()),
-            false => Err(self.invalid(format!("token {highest} is outside its vocabulary of {}", self.vocab_size))),
+            false => Err(self.invalid(format!(
+                "token {highest} is outside its vocabulary of {}",
+                self.vocab_size
+            ))),
         }
     }
 
@@ -134,7 +145,12 @@ fn open_file(path: &Path) -> Result<File, DataError> {
 }
 
 /// Compares the header with the manifest and returns where the data starts.
-fn check_header(file: &File, path: &Path, record: &ShardRecord, token_type: TokenType) -> Result<u64, DataError> {
+fn check_header(
+    file: &File,
+    path: &Path,
+    record: &ShardRecord,
+    token_type: TokenType,
+) -> Result<u64, DataError> {
     let invalid = |reason: String| DataError::ShardInvalid { path: path.into(), reason };
     let mut length = [0; 8];
     read_at(file, &mut length, 0).map_err(|source| DataError::read(path, source))?;
@@ -144,17 +160,20 @@ fn check_header(file: &File, path: &Path, record: &ShardRecord, token_type: Toke
     }
     let mut header = vec![0; length as usize];
     read_at(file, &mut header, 8).map_err(|source| DataError::read(path, source))?;
-    let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| invalid(format!("header: {error}")))?;
+    let metadata: Metadata =
+        serde_json::from_slice(&header).map_err(|error| invalid(format!("header: {error}")))?;
     let expected = [
         ("document_ends", Dtype::U64, record.documents, 0),
         ("tokens", token_type.dtype(), record.tokens, record.documents as usize * 8),
     ];
     for (name, dtype, count, start) in expected {
-        let agrees = metadata
-            .info(name)
-            .is_some_and(|info| info.dtype == dtype && info.shape == [count as usize] && info.data_offsets.0 == start);
+        let agrees = metadata.info(name).is_some_and(|info| {
+            info.dtype == dtype && info.shape == [count as usize] && info.data_offsets.0 == start
+        });
         if !agrees {
-            return Err(invalid(format!("tensor `{name}` is not {count} numbers of type {dtype:?}")));
+            return Err(invalid(format!(
+                "tensor `{name}` is not {count} numbers of type {dtype:?}"
+            )));
         }
     }
     match 8 + length + metadata.data_len() as u64 == record.bytes {

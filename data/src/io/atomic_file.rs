@@ -53,7 +53,11 @@ pub fn write_atomically(
 }
 
 /// Writes bytes that are already in memory; see [`write_atomically`].
-pub fn write_bytes_atomically(disk: &dyn WriteTarget, path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+pub fn write_bytes_atomically(
+    disk: &dyn WriteTarget,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), DataError> {
     write_atomically(disk, path, |writer| writer.write_all(bytes))
 }
 
@@ -75,7 +79,9 @@ fn write_and_rename(
 /// Makes the rename itself durable, where the system lets folders be opened.
 fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => {
+            File::open(folder)?.sync_all()
+        }
         _ => Ok(()),
     }
 }

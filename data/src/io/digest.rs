@@ -69,7 +69,8 @@ impl FromStr for FileDigest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let hash = blake3::Hash::from_hex(text).map_err(|error| format!("`{text}` is no digest: {error}"))?;
+        let hash = blake3::Hash::from_hex(text)
+            .map_err(|error| format!("`{text}` is no digest: {error}"))?;
         Ok(Self(*hash.as_bytes()))
     }
 }

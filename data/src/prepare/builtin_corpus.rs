@@ -20,8 +20,10 @@ pub const STATE_OF_THE_UNION: CorpusFile = CorpusFile {
 };
 
 /// The chapters of Moby Dick, in order of the book.
-pub const MOBY_DICK: CorpusFile =
-    CorpusFile { name: "moby-dick.jsonl.zst", bytes: include_bytes!("../../corpus/moby-dick.jsonl.zst") };
+pub const MOBY_DICK: CorpusFile = CorpusFile {
+    name: "moby-dick.jsonl.zst",
+    bytes: include_bytes!("../../corpus/moby-dick.jsonl.zst"),
+};
 
 /// Every file of the corpus.
 pub const FILES: [CorpusFile; 2] = [STATE_OF_THE_UNION, MOBY_DICK];
@@ -38,7 +40,8 @@ pub struct CorpusDocument {
 /// Every document of the corpus, speeches first.
 pub fn documents() -> impl Iterator<Item = CorpusDocument> {
     FILES.iter().flat_map(|file| {
-        let text = zstd::decode_all(file.bytes).expect("the embedded files are tested to decompress");
+        let text =
+            zstd::decode_all(file.bytes).expect("the embedded files are tested to decompress");
         serde_json::Deserializer::from_slice(&text)
             .into_iter()
             .map(|document| document.expect("the embedded files are tested to parse"))

@@ -42,7 +42,9 @@ impl<'a> OutputFolder<'a> {
     ) -> Result<Self, DataError> {
         let token_type = TokenType::for_vocabulary(tokenizer.vocab_size());
         let restored = |split| match state.unfinished.iter().find(|record| record.split == split) {
-            Some(record) => ShardBuilder::restore(folder, record, token_type, tokenizer.vocab_size()),
+            Some(record) => {
+                ShardBuilder::restore(folder, record, token_type, tokenizer.vocab_size())
+            }
             None => Ok(ShardBuilder::new(split, token_type)),
         };
         let growing: Result<Vec<_>, _> = Split::ALL.into_iter().map(restored).collect();
@@ -66,7 +68,11 @@ impl<'a> OutputFolder<'a> {
     }
 
     /// Takes a document with all its parts; `behind` is the place in the inputs after it.
-    pub(super) fn add(&mut self, parts: &[EncodedPart], behind: DocumentPosition) -> Result<(), DataError> {
+    pub(super) fn add(
+        &mut self,
+        parts: &[EncodedPart],
+        behind: DocumentPosition,
+    ) -> Result<(), DataError> {
         let end_of_text = self.tokenizer.end_of_text();
         for part in parts {
             for shard in self.growing.iter_mut().filter(|shard| shard.split() == part.split) {
@@ -100,7 +106,12 @@ impl<'a> OutputFolder<'a> {
             let split = shard.split();
             let number = self.state.shards.iter().filter(|record| record.split == split).count();
             let file = format!("{split}-{number:05}.safetensors");
-            self.state.shards.push(shard.write(self.disk, self.folder, file, self.tokenizer.digest())?);
+            self.state.shards.push(shard.write(
+                self.disk,
+                self.folder,
+                file,
+                self.tokenizer.digest(),
+            )?);
             *shard = ShardBuilder::new(split, token_type);
         }
         Ok(())

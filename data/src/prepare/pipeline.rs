@@ -82,7 +82,11 @@ impl<'a> Pipeline<'a> {
     /// Interrupted at any moment, another run with the same inputs continues after the last finished shard and ends
     /// with the same bytes. Other inputs start again; a folder that is finished with other ones is refused. Setting
     /// `stop` ends the run with [`DataError::Cancelled`] before the next document.
-    pub fn run(&self, observer: &mut dyn PrepareObserver, stop: &AtomicBool) -> Result<Prepared, DataError> {
+    pub fn run(
+        &self,
+        observer: &mut dyn PrepareObserver,
+        stop: &AtomicBool,
+    ) -> Result<Prepared, DataError> {
         self.options.check()?;
         let recipe = self.recipe()?;
         if let Some(manifest) = self.finished_before(recipe)? {
@@ -93,8 +97,13 @@ impl<'a> Pipeline<'a> {
         fs::create_dir_all(self.folder).map_err(|source| DataError::write(self.folder, source))?;
         self.tokenizer.save_on(self.disk, self.folder)?;
         let state = self.state(recipe, observer)?;
-        let mut assembly =
-            OutputFolder::restore(self.disk, self.folder, self.tokenizer, self.options.shard_tokens, state)?;
+        let mut assembly = OutputFolder::restore(
+            self.disk,
+            self.folder,
+            self.tokenizer,
+            self.options.shard_tokens,
+            state,
+        )?;
         self.assemble(&mut assembly, &division, observer, stop)?;
         Ok(Prepared { manifest: assembly.finish(recipe)?, written: true })
     }
@@ -125,11 +134,16 @@ impl<'a> Pipeline<'a> {
             true => "made from other inputs or with other options",
             false => "made with another tokenizer",
         };
-        Err(DataError::FolderTaken { folder: self.folder.into(), difference: difference.to_string() })
+        Err(DataError::FolderTaken {
+            folder: self.folder.into(),
+            difference: difference.to_string(),
+        })
     }
 
     fn division(&self) -> Result<TokenSplit, DataError> {
-        let with_text = || self.inputs.documents().filter(|text| text.as_ref().map_or(true, |text| has_text(text)));
+        let with_text = || {
+            self.inputs.documents().filter(|text| text.as_ref().map_or(true, |text| has_text(text)))
+        };
         if with_text().next().transpose()?.is_none() {
             let (files, skipped) = (self.inputs.num_files(), self.inputs.skipped());
             return Err(DataError::EmptyCorpus { files, skipped });
@@ -138,7 +152,11 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Where to begin: after the last finished shard of this recipe, or at the beginning.
-    fn state(&self, recipe: FileDigest, observer: &mut dyn PrepareObserver) -> Result<ResumeState, DataError> {
+    fn state(
+        &self,
+        recipe: FileDigest,
+        observer: &mut dyn PrepareObserver,
+    ) -> Result<ResumeState, DataError> {
         match ResumeState::read(self.folder) {
             None => {}
             Some(Ok(state)) if state.recipe == recipe && state.is_intact(self.folder) => {
@@ -170,8 +188,10 @@ impl<'a> Pipeline<'a> {
         let mut batch = read_batch(&mut documents)?;
         while !batch.is_empty() {
             let first = assembly.documents();
-            let (encoded, next) =
-                rayon::join(|| self.encode(&batch, first, division, stop), || read_batch(&mut documents));
+            let (encoded, next) = rayon::join(
+                || self.encode(&batch, first, division, stop),
+                || read_batch(&mut documents),
+            );
             for (document, parts) in batch.iter().zip(encoded?) {
                 assembly.add(&parts, document.behind)?;
             }
@@ -210,10 +230,15 @@ impl PrepareOptions {
     fn check(&self) -> Result<(), DataError> {
         if self.shard_tokens == 0 {
             let expected = "at least 1".to_string();
-            return Err(DataError::Setting { name: "tokens of a shard", got: "0".to_string(), expected });
+            return Err(DataError::Setting {
+                name: "tokens of a shard",
+                got: "0".to_string(),
+                expected,
+            });
         }
         if !(0.0..=0.5).contains(&self.held_out_fraction) {
-            let (got, expected) = (self.held_out_fraction.to_string(), "between 0 and 0.5".to_string());
+            let (got, expected) =
+                (self.held_out_fraction.to_string(), "between 0 and 0.5".to_string());
             return Err(DataError::Setting { name: "held-out fraction", got, expected });
         }
         Ok(())
@@ -229,7 +254,11 @@ fn read_batch(documents: &mut Documents<'_>) -> Result<Vec<Document>, DataError>
         let Some(text) = documents.next().transpose()? else { break };
         if has_text(&text) {
             bytes += text.len();
-            batch.push(Document { text, behind: documents.place(), bytes_done: documents.bytes_read() });
+            batch.push(Document {
+                text,
+                behind: documents.place(),
+                bytes_done: documents.bytes_read(),
+            });
         }
     }
     Ok(batch)

@@ -36,25 +36,36 @@ impl ResumeState {
     /// Nothing done yet.
     pub(super) fn new(recipe: FileDigest) -> Self {
         let (shards, unfinished) = (Vec::new(), Vec::new());
-        Self { version: VERSION, recipe, position: DocumentPosition::default(), documents: 0, shards, unfinished }
+        Self {
+            version: VERSION,
+            recipe,
+            position: DocumentPosition::default(),
+            documents: 0,
+            shards,
+            unfinished,
+        }
     }
 
     /// Reads the state in a folder: nothing if there is none, an error if it is damaged.
     pub(super) fn read(folder: &Path) -> Option<Result<Self, String>> {
         let bytes = fs::read(folder.join(STATE_FILE)).ok()?;
-        let state: Result<Self, _> = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
+        let state: Result<Self, _> =
+            serde_json::from_slice(&bytes).map_err(|error| error.to_string());
         Some(state.and_then(Self::checked))
     }
 
     /// Whether all files it lists are there, bit for bit.
     pub(super) fn is_intact(&self, folder: &Path) -> bool {
-        let intact = |record: &ShardRecord| FileDigest::of_file(&folder.join(&record.file)).ok() == Some(record.digest);
+        let intact = |record: &ShardRecord| {
+            FileDigest::of_file(&folder.join(&record.file)).ok() == Some(record.digest)
+        };
         self.shards.iter().chain(&self.unfinished).all(intact)
     }
 
     /// Replaces the state in the folder, then removes the unfinished shards that only the old one listed.
     pub(super) fn write(&self, disk: &dyn WriteTarget, folder: &Path) -> Result<(), DataError> {
-        let bytes = serde_json::to_vec_pretty(self).expect("a tree of strings and numbers is always JSON");
+        let bytes =
+            serde_json::to_vec_pretty(self).expect("a tree of strings and numbers is always JSON");
         write_bytes_atomically(disk, &folder.join(STATE_FILE), &bytes)?;
         remove_files(folder, |name| name.starts_with(UNFINISHED) && !self.lists(name))
     }
@@ -62,7 +73,9 @@ impl ResumeState {
     /// Removes everything that is not part of a finished dataset.
     pub(super) fn clear(folder: &Path) -> Result<(), DataError> {
         remove_files(folder, |name| {
-            name == STATE_FILE || name.starts_with(UNFINISHED) || (name.starts_with('.') && name.ends_with(".tmp"))
+            name == STATE_FILE
+                || name.starts_with(UNFINISHED)
+                || (name.starts_with('.') && name.ends_with(".tmp"))
         })
     }
 
@@ -96,7 +109,8 @@ fn remove_files(folder: &Path, is_unwanted: impl Fn(&str) -> bool) -> Result<(),
     for entry in entries {
         let entry = entry.map_err(|source| DataError::read(folder, source))?;
         if entry.file_name().to_str().is_some_and(&is_unwanted) {
-            fs::remove_file(entry.path()).map_err(|source| DataError::write(&entry.path(), source))?;
+            fs::remove_file(entry.path())
+                .map_err(|source| DataError::write(&entry.path(), source))?;
         }
     }
     Ok(())

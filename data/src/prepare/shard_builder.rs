@@ -82,8 +82,12 @@ impl ShardBuilder {
     fn append(&mut self, tokens: &[u32]) {
         match self.token_type {
             // The type was chosen by the vocabulary, so every id fits.
-            TokenType::U16 => self.tokens.extend(tokens.iter().flat_map(|&token| (token as u16).to_le_bytes())),
-            TokenType::U32 => self.tokens.extend(tokens.iter().flat_map(|token| token.to_le_bytes())),
+            TokenType::U16 => {
+                self.tokens.extend(tokens.iter().flat_map(|&token| (token as u16).to_le_bytes()))
+            }
+            TokenType::U32 => {
+                self.tokens.extend(tokens.iter().flat_map(|token| token.to_le_bytes()))
+            }
         }
     }
 }

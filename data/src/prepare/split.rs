@@ -75,7 +75,8 @@ fn threshold(fraction: f64) -> u64 {
 }
 
 fn hash(seed: u64, text: &str) -> u64 {
-    let mut hasher = blake3::Hasher::new_derive_key("covey 2026-11-22 choice of held-out documents");
+    let mut hasher =
+        blake3::Hasher::new_derive_key("covey 2026-11-22 choice of held-out documents");
     hasher.update(&seed.to_le_bytes());
     hasher.update(text.as_bytes());
     let digest = hasher.finalize();
@@ -108,8 +109,11 @@ mod tests {
         for count in [20, 21, 50] {
             for texts in [texts(count), vec!["same".to_string(); count]] {
                 let division = plan(&texts, 0.001);
-                let splits: Vec<_> =
-                    texts.iter().zip(0..).map(|(text, number)| division.divide(number, text)[0].0).collect();
+                let splits: Vec<_> = texts
+                    .iter()
+                    .zip(0..)
+                    .map(|(text, number)| division.divide(number, text)[0].0)
+                    .collect();
                 assert!(splits.contains(&Split::Train) && splits.contains(&Split::HeldOut));
             }
         }
@@ -119,7 +123,8 @@ mod tests {
     fn the_share_is_the_fraction() {
         let texts = texts(20_000);
         let division = plan(&texts, 0.05);
-        let held_out = |(number, text): (u64, &String)| division.divide(number, text)[0].0 == Split::HeldOut;
+        let held_out =
+            |(number, text): (u64, &String)| division.divide(number, text)[0].0 == Split::HeldOut;
         let count = (0..).zip(&texts).filter(|document| held_out(*document)).count();
         assert!((900..1100).contains(&count), "{count}");
     }
@@ -128,6 +133,12 @@ mod tests {
     fn few_documents_are_cut_between_words() {
         let texts = vec!["one two three four five six seven eight nine ten".to_string()];
         let parts = plan(&texts, 0.2).divide(0, &texts[0]);
-        assert_eq!(parts, [(Split::Train, "one two three four five six seven"), (Split::HeldOut, " eight nine ten")]);
+        assert_eq!(
+            parts,
+            [
+                (Split::Train, "one two three four five six seven"),
+                (Split::HeldOut, " eight nine ten")
+            ]
+        );
     }
 }

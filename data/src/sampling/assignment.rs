@@ -31,7 +31,11 @@ impl Assignment {
 
     /// The samples of one seat in one round, in the order in which they are trained on; the first `samples` count.
     pub fn of(&self, round: u32, slot: u32) -> Result<WindowSampler, DataError> {
-        WindowSampler::at(self.sources.clone(), round_seed(self.seed, round), u64::from(slot) * self.samples)
+        WindowSampler::at(
+            self.sources.clone(),
+            round_seed(self.seed, round),
+            u64::from(slot) * self.samples,
+        )
     }
 
     /// Appends the tokens of one sample of a round, counted through all seats: seat s has those from `s * samples` on.

@@ -61,19 +61,29 @@ impl Cursor {
     }
 
     /// Refuses to count in other data than the cursor was made for.
-    pub(crate) fn check<'a>(&self, windows: impl Iterator<Item = &'a Windows>) -> Result<(), DataError> {
+    pub(crate) fn check<'a>(
+        &self,
+        windows: impl Iterator<Item = &'a Windows>,
+    ) -> Result<(), DataError> {
         let windows: Vec<_> = windows.collect();
         let mismatch = |reason: String| Err(DataError::CursorMismatch { reason });
         if self.version != VERSION {
-            return mismatch(format!("it has version {}, this program reads version {VERSION}", self.version));
+            return mismatch(format!(
+                "it has version {}, this program reads version {VERSION}",
+                self.version
+            ));
         }
         if self.sources.len() != windows.len() {
-            return mismatch(format!("it counts in {} sources, there are {}", self.sources.len(), windows.len()));
+            return mismatch(format!(
+                "it counts in {} sources, there are {}",
+                self.sources.len(),
+                windows.len()
+            ));
         }
         self.sources.iter().zip(windows).enumerate().try_for_each(|(index, (source, windows))| {
-            source
-                .check(windows, self.length)
-                .map_err(|reason| DataError::CursorMismatch { reason: format!("source {}: {reason}", index + 1) })
+            source.check(windows, self.length).map_err(|reason| DataError::CursorMismatch {
+                reason: format!("source {}: {reason}", index + 1),
+            })
         })
     }
 }
@@ -81,10 +91,17 @@ impl Cursor {
 impl SourceCursor {
     fn check(&self, windows: &Windows, length: usize) -> Result<(), String> {
         if self.dataset != windows.dataset() {
-            return Err(format!("it counts in dataset {}, this is {}", self.dataset, windows.dataset()));
+            return Err(format!(
+                "it counts in dataset {}, this is {}",
+                self.dataset,
+                windows.dataset()
+            ));
         }
         if length != windows.length() {
-            return Err(format!("it counts windows of {length} tokens, these have {}", windows.length()));
+            return Err(format!(
+                "it counts windows of {length} tokens, these have {}",
+                windows.length()
+            ));
         }
         if self.windows != windows.count() || self.position >= self.windows {
             let (position, windows, count) = (self.position, self.windows, windows.count());

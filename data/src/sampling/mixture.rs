@@ -26,7 +26,11 @@ impl Mixture {
         let wrong = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0));
         if weights.is_empty() || wrong.is_some() {
             let got = wrong.map_or("nothing".to_string(), f64::to_string);
-            return Err(DataError::Setting { name: "weight of a source", got, expected: "a positive number".into() });
+            return Err(DataError::Setting {
+                name: "weight of a source",
+                got,
+                expected: "a positive number".into(),
+            });
         }
         let total: f64 = weights.iter().sum();
         let mut sum = 0.0;
@@ -41,7 +45,10 @@ impl Mixture {
         if let Some(end) = ends.last_mut() {
             *end = CIRCLE;
         }
-        let hash = blake3::derive_key("covey 2026-11-22 offset of a mixture of sources", &seed.to_le_bytes());
+        let hash = blake3::derive_key(
+            "covey 2026-11-22 offset of a mixture of sources",
+            &seed.to_le_bytes(),
+        );
         let offset = u64::from_le_bytes(std::array::from_fn(|index| hash[index]));
         Ok(Self { offset, ends })
     }

@@ -121,7 +121,8 @@ mod tests {
         let mut counts = [[0; 10]; 10];
         for seed in 0..10_000 {
             let order = Permutation::new(10, seed, 0);
-            (0..10).for_each(|place| counts[place as usize][order.at(place).unwrap() as usize] += 1);
+            (0..10)
+                .for_each(|place| counts[place as usize][order.at(place).unwrap() as usize] += 1);
         }
         // 1,000 expected with a standard deviation of 30.
         assert!(counts.iter().flatten().all(|count| (850..1150).contains(count)), "{counts:?}");
@@ -129,7 +130,8 @@ mod tests {
 
     #[test]
     fn epochs_differ() {
-        let place_of_zero = |epoch| (0..100).find(|&place| Permutation::new(100, 7, epoch).at(place) == Some(0));
+        let place_of_zero =
+            |epoch| (0..100).find(|&place| Permutation::new(100, 7, epoch).at(place) == Some(0));
         assert_ne!(place_of_zero(0), place_of_zero(1));
     }
 }

@@ -36,7 +36,11 @@ impl PrefetchLoader {
     pub fn start(sampler: WindowSampler, rows: usize, ahead: usize) -> Result<Self, DataError> {
         if rows == 0 {
             let expected = "at least 1".to_string();
-            return Err(DataError::Setting { name: "rows of a batch", got: "0".to_string(), expected });
+            return Err(DataError::Setting {
+                name: "rows of a batch",
+                got: "0".to_string(),
+                expected,
+            });
         }
         let (sender, batches) = sync_channel(ahead);
         let thread = std::thread::Builder::new()

@@ -37,8 +37,13 @@ impl MergeLearner {
     /// Starts with words of single-byte tokens and their numbers of occurrences.
     pub(super) fn new(words: impl Iterator<Item = (Vec<u32>, u64)>) -> Self {
         let (words, word_counts) = words.unzip();
-        let mut learner =
-            Self { words, word_counts, pair_counts: HashMap::new(), places: HashMap::new(), queue: BinaryHeap::new() };
+        let mut learner = Self {
+            words,
+            word_counts,
+            pair_counts: HashMap::new(),
+            places: HashMap::new(),
+            queue: BinaryHeap::new(),
+        };
         learner.count_pairs();
         learner
     }
@@ -50,7 +55,8 @@ impl MergeLearner {
         let mut merges = Merges { tokens: alphabet, pairs: Vec::new() };
         while merges.tokens.len() < vocab_size {
             let Some(pair) = self.most_frequent() else { break };
-            let token = format!("{}{}", merges.tokens[pair.0 as usize], merges.tokens[pair.1 as usize]);
+            let token =
+                format!("{}{}", merges.tokens[pair.0 as usize], merges.tokens[pair.1 as usize]);
             // `a` + `bc` may spell a token that `ab` + `c` made before: then they share it.
             let id = *ids.entry(token).or_insert_with_key(|token| {
                 merges.tokens.push(token.clone());
@@ -69,7 +75,8 @@ impl MergeLearner {
                 self.places.entry(pair).or_default().push(index as u32);
             }
         }
-        self.queue = self.pair_counts.iter().map(|(&pair, &count)| (count, Reverse(pair))).collect();
+        self.queue =
+            self.pair_counts.iter().map(|(&pair, &count)| (count, Reverse(pair))).collect();
     }
 
     fn most_frequent(&mut self) -> Option<Pair> {
@@ -143,7 +150,8 @@ mod tests {
 
     fn learn(words: &[(&[u32], u64)], vocab_size: usize) -> Merges {
         let alphabet = ["a", "b", "c", "d"].map(String::from).to_vec();
-        MergeLearner::new(words.iter().map(|(word, count)| (word.to_vec(), *count))).learn(alphabet, vocab_size)
+        MergeLearner::new(words.iter().map(|(word, count)| (word.to_vec(), *count)))
+            .learn(alphabet, vocab_size)
     }
 
     #[test]
@@ -155,7 +163,10 @@ mod tests {
     #[test]
     fn one_spelling_is_one_token() {
         // "ab" then "abc" in the first word; "bc" then again "abc" in the second.
-        let merges = learn(&[(&[0, 1, 3], 9), (&[0, 1, 2], 8), (&[3, 1, 2], 20), (&[3, 0, 3, 1, 2, 0], 2)], 40);
+        let merges = learn(
+            &[(&[0, 1, 3], 9), (&[0, 1, 2], 8), (&[3, 1, 2], 20), (&[3, 0, 3, 1, 2, 0], 2)],
+            40,
+        );
         let distinct: BTreeSet<_> = merges.tokens.iter().collect();
         assert_eq!(distinct.len(), merges.tokens.len());
     }

@@ -18,7 +18,9 @@ pub(super) fn character(byte: u8) -> char {
 pub(super) fn byte(character: char) -> Option<u8> {
     match u32::from(character) {
         code @ 0..=0xff => u8::try_from(code).ok().filter(|&byte| stands_for_itself(byte)),
-        code @ 0x100..=0x143 => (0..=u8::MAX).filter(|&byte| !stands_for_itself(byte)).nth(code as usize - 0x100),
+        code @ 0x100..=0x143 => {
+            (0..=u8::MAX).filter(|&byte| !stands_for_itself(byte)).nth(code as usize - 0x100)
+        }
         _ => None,
     }
 }
@@ -34,6 +36,9 @@ mod tests {
     #[test]
     fn every_byte_comes_back() {
         assert!((0..=u8::MAX).all(|value| byte(character(value)) == Some(value)));
-        assert_eq!((character(b' '), character(b'\n'), byte('中'), byte(' ')), ('Ġ', 'Ċ', None, None));
+        assert_eq!(
+            (character(b' '), character(b'\n'), byte('中'), byte(' ')),
+            ('Ġ', 'Ċ', None, None)
+        );
     }
 }

@@ -13,7 +13,8 @@ pub(super) fn byte_lengths(tokenizer: &Tokenizer, vocab_size: usize) -> Vec<u32>
     let byte_level = is_byte_level(tokenizer);
     let mut lengths = vec![0; vocab_size];
     for (token, id) in tokenizer.get_vocab(false) {
-        let bytes = if byte_level { byte_level_length(&token) } else { sentence_piece_length(&token) };
+        let bytes =
+            if byte_level { byte_level_length(&token) } else { sentence_piece_length(&token) };
         set(&mut lengths, id, bytes);
     }
     // Added tokens stand for their own text, whatever the vocabulary beneath.
@@ -49,7 +50,8 @@ fn is_byte_level(tokenizer: &Tokenizer) -> bool {
 fn names_byte_level(value: &Value) -> bool {
     match value {
         Value::Object(fields) => {
-            fields.get("type").is_some_and(|kind| kind == "ByteLevel") || fields.values().any(names_byte_level)
+            fields.get("type").is_some_and(|kind| kind == "ByteLevel")
+                || fields.values().any(names_byte_level)
         }
         Value::Array(items) => items.iter().any(names_byte_level),
         _ => false,

@@ -69,6 +69,11 @@ fn without_unfinished(text: &str) -> &str {
 
 /// What `text` has beyond `emitted`, from the first character in which they differ.
 fn after<'a>(emitted: &str, text: &'a str) -> &'a str {
-    let common: usize = emitted.chars().zip(text.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    let common: usize = emitted
+        .chars()
+        .zip(text.chars())
+        .take_while(|(a, b)| a == b)
+        .map(|(a, _)| a.len_utf8())
+        .sum();
     &text[common..]
 }

@@ -55,15 +55,22 @@ impl Tokenizer {
 
     pub(crate) fn save_on(&self, disk: &dyn WriteTarget, folder: &Path) -> Result<(), DataError> {
         fs::create_dir_all(folder).map_err(|source| DataError::write(folder, source))?;
-        self.files().iter().try_for_each(|(name, bytes)| write_bytes_atomically(disk, &folder.join(name), bytes))
+        self.files()
+            .iter()
+            .try_for_each(|(name, bytes)| write_bytes_atomically(disk, &folder.join(name), bytes))
     }
 
     /// Names and contents of the files that [`Tokenizer::save`] writes, the `tokenizer.json` last.
     pub fn files(&self) -> [(&'static str, Vec<u8>); 3] {
         let companions = self.companions();
         let config = companions.config.clone().unwrap_or_else(|| self.generated_config());
-        let special_tokens = companions.special_tokens.clone().unwrap_or_else(|| self.generated_special_tokens());
-        [(CONFIG_FILE, config), (SPECIAL_TOKENS_FILE, special_tokens), (TOKENIZER_FILE, self.json().to_vec())]
+        let special_tokens =
+            companions.special_tokens.clone().unwrap_or_else(|| self.generated_special_tokens());
+        [
+            (CONFIG_FILE, config),
+            (SPECIAL_TOKENS_FILE, special_tokens),
+            (TOKENIZER_FILE, self.json().to_vec()),
+        ]
     }
 
     fn generated_config(&self) -> Vec<u8> {
@@ -86,7 +93,8 @@ impl Tokenizer {
 }
 
 fn pretty(value: &Value) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("a tree of strings and numbers is always JSON");
+    let mut bytes =
+        serde_json::to_vec_pretty(value).expect("a tree of strings and numbers is always JSON");
     bytes.push(b'\n');
     bytes
 }

@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn pieces_are_the_text() {
-        for text in ["", "short", &"word ".repeat(200_000), &"é".repeat(300_001), &"x  y".repeat(150_000)] {
+        for text in
+            ["", "short", &"word ".repeat(200_000), &"é".repeat(300_001), &"x  y".repeat(150_000)]
+        {
             assert_eq!(pieces(text).collect::<String>(), text);
             assert!(pieces(text).all(|piece| !piece.is_empty() && piece.len() <= PIECE_BYTES));
         }
@@ -63,7 +65,9 @@ mod tests {
     #[test]
     fn words_stay_whole() {
         let text = "many words ".repeat(50_000);
-        assert!(pieces(&text).skip(1).all(|piece| piece.starts_with(" ") || piece.starts_with("many")));
+        assert!(
+            pieces(&text).skip(1).all(|piece| piece.starts_with(" ") || piece.starts_with("many"))
+        );
         assert!(pieces(&text).skip(1).all(|piece| piece.starts_with(' ')));
     }
 }

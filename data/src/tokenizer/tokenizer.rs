@@ -35,12 +35,21 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_json(json: &[u8]) -> Result<Self, DataError> {
-        Self::from_parts(json.to_vec(), Companions::default(), Path::new(super::files::TOKENIZER_FILE))
+        Self::from_parts(
+            json.to_vec(),
+            Companions::default(),
+            Path::new(super::files::TOKENIZER_FILE),
+        )
     }
 
-    pub(super) fn from_parts(json: Vec<u8>, companions: Companions, path: &Path) -> Result<Self, DataError> {
+    pub(super) fn from_parts(
+        json: Vec<u8>,
+        companions: Companions,
+        path: &Path,
+    ) -> Result<Self, DataError> {
         let unusable = |reason: String| DataError::TokenizerFile { path: path.into(), reason };
-        let mut library = tokenizers::Tokenizer::from_bytes(&json).map_err(|error| unusable(error.to_string()))?;
+        let mut library = tokenizers::Tokenizer::from_bytes(&json)
+            .map_err(|error| unusable(error.to_string()))?;
         library.set_encode_special_tokens(true);
         library.with_padding(None);
         library.with_truncation(None).map_err(|error| unusable(error.to_string()))?;
@@ -48,7 +57,14 @@ impl Tokenizer {
         let highest = highest.ok_or_else(|| unusable("its vocabulary is empty".to_string()))?;
         let end_of_text = end_of_text(&library, &companions);
         let digest = FileDigest::of(&json);
-        Ok(Self { library, json, companions, digest, vocab_size: highest as usize + 1, end_of_text })
+        Ok(Self {
+            library,
+            json,
+            companions,
+            digest,
+            vocab_size: highest as usize + 1,
+            end_of_text,
+        })
     }
 
     /// The tokens of a text. Long texts are encoded by all cores.
@@ -58,14 +74,18 @@ impl Tokenizer {
             [] => Ok(Vec::new()),
             [piece] => self.encode_piece(piece),
             _ => {
-                let parts: Result<Vec<_>, _> = pieces.par_iter().map(|piece| self.encode_piece(piece)).collect();
+                let parts: Result<Vec<_>, _> =
+                    pieces.par_iter().map(|piece| self.encode_piece(piece)).collect();
                 Ok(parts?.concat())
             }
         }
     }
 
     /// The tokens of many texts, encoded by all cores; the order is kept.
-    pub fn encode_batch(&self, texts: &[impl AsRef<str> + Sync]) -> Result<Vec<Vec<u32>>, DataError> {
+    pub fn encode_batch(
+        &self,
+        texts: &[impl AsRef<str> + Sync],
+    ) -> Result<Vec<Vec<u32>>, DataError> {
         texts.par_iter().map(|text| self.encode(text.as_ref())).collect()
     }
 
@@ -133,7 +153,11 @@ impl Tokenizer {
 
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Tokenizer").field("digest", &self.digest).field("vocab_size", &self.vocab_size).finish()
+        formatter
+            .debug_struct("Tokenizer")
+            .field("digest", &self.digest)
+            .field("vocab_size", &self.vocab_size)
+            .finish()
     }
 }
 

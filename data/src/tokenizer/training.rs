@@ -34,7 +34,8 @@ impl Tokenizer {
             });
         }
         let words = WordCounts::of(documents.into_iter())?;
-        let learner = MergeLearner::new(words.into_words().map(|(word, count)| (byte_tokens(&word), count)));
+        let learner =
+            MergeLearner::new(words.into_words().map(|(word, count)| (byte_tokens(&word), count)));
         Self::from_json(&description(&learner.learn(alphabet(), vocab_size)))
     }
 }
@@ -53,7 +54,8 @@ fn description(merges: &Merges) -> Vec<u8> {
     let token = |id: u32| &merges.tokens[id as usize];
     let vocabulary: Map<String, Value> =
         merges.tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
-    let pairs: Vec<[&String; 2]> = merges.pairs.iter().map(|&(left, right)| [token(left), token(right)]).collect();
+    let pairs: Vec<[&String; 2]> =
+        merges.pairs.iter().map(|&(left, right)| [token(left), token(right)]).collect();
     let byte_level = json!({
         "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
     });

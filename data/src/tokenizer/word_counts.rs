@@ -22,7 +22,9 @@ pub(super) struct WordCounts {
 
 impl WordCounts {
     /// Counts the words of all documents.
-    pub(super) fn of(documents: impl Iterator<Item = Result<String, DataError>>) -> Result<Self, DataError> {
+    pub(super) fn of(
+        documents: impl Iterator<Item = Result<String, DataError>>,
+    ) -> Result<Self, DataError> {
         let mut counts = Self::default();
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -56,7 +58,10 @@ impl WordCounts {
     }
 }
 
-fn count_piece(mut counts: HashMap<String, u64>, piece: &str) -> Result<HashMap<String, u64>, DataError> {
+fn count_piece(
+    mut counts: HashMap<String, u64>,
+    piece: &str,
+) -> Result<HashMap<String, u64>, DataError> {
     let mut words = PreTokenizedString::from(piece);
     ByteLevel::new(false, true, true).pre_tokenize(&mut words).map_err(DataError::tokenizer)?;
     for (word, _, _) in words.get_splits(OffsetReferential::Original, OffsetType::None) {

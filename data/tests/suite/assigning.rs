@@ -47,7 +47,9 @@ fn seats_of_a_round_share_no_window() {
     assert!(windows.count() - u64::from(slots) * SAMPLES < SAMPLES, "seats are given away");
     for round in 0..4 {
         let drawn = counts((0..slots).flat_map(|slot| windows_of(&assignment, round, slot)));
-        assert!(drawn.iter().all(|(window, count)| all.get(window).is_some_and(|there| count <= there)));
+        assert!(
+            drawn.iter().all(|(window, count)| all.get(window).is_some_and(|there| count <= there))
+        );
     }
 }
 

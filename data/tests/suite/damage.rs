@@ -33,7 +33,9 @@ fn truncated_shards_are_found_on_opening() {
     let (home, folder) = dataset();
     change(&folder.join(SHARD), |bytes| bytes.truncate(bytes.len() - 3));
     let error = Dataset::open(&folder).unwrap_err();
-    assert!(message(&error, home.path()).starts_with("shard HOME/dataset/train-00001.safetensors has "));
+    assert!(
+        message(&error, home.path()).starts_with("shard HOME/dataset/train-00001.safetensors has ")
+    );
     assert!(matches!(error, DataError::ShardLength { expected, got, .. } if got + 3 == expected));
 }
 
@@ -42,7 +44,10 @@ fn missing_shards_are_found_on_opening() {
     let (home, folder) = dataset();
     fs::remove_file(folder.join(SHARD)).unwrap();
     let error = Dataset::open(&folder).unwrap_err();
-    assert_eq!(message(&error, home.path()), "shard HOME/dataset/train-00001.safetensors is missing");
+    assert_eq!(
+        message(&error, home.path()),
+        "shard HOME/dataset/train-00001.safetensors is missing"
+    );
 }
 
 #[test]
@@ -68,12 +73,16 @@ fn every_flipped_bit_is_found_by_verifying() {
     for place in [length / 2, length - 1] {
         change(&folder.join(SHARD), |bytes| bytes[place] ^= 1);
         let dataset = Dataset::open(&folder).unwrap();
-        assert!(matches!(dataset.verify(), Err(DataError::DigestMismatch { path, .. }) if path.ends_with(SHARD)));
+        assert!(
+            matches!(dataset.verify(), Err(DataError::DigestMismatch { path, .. }) if path.ends_with(SHARD))
+        );
         change(&folder.join(SHARD), |bytes| bytes[place] ^= 1);
     }
     replace(&folder.join("tokenizer.json"), "\"version\"", "\"version\" ");
     let error = Dataset::open(&folder).unwrap().verify().unwrap_err();
-    assert!(matches!(error, DataError::DigestMismatch { path, .. } if path.ends_with("tokenizer.json")));
+    assert!(
+        matches!(error, DataError::DigestMismatch { path, .. } if path.ends_with("tokenizer.json"))
+    );
 }
 
 #[test]
@@ -85,7 +94,8 @@ fn tokens_outside_the_vocabulary_are_never_returned() {
         bytes[end..].fill(0xff);
     });
     let windows = Dataset::open(&folder).unwrap().windows(Split::Train, 16).unwrap();
-    let damaged = (0..windows.count()).filter(|index| windows.read(*index, &mut Vec::new()).is_err()).count();
+    let damaged =
+        (0..windows.count()).filter(|index| windows.read(*index, &mut Vec::new()).is_err()).count();
     assert!(damaged >= 400 / 16);
 }
 

@@ -12,7 +12,9 @@ use covey_data::io::{DurableWrite, FileSystem, WriteTarget};
 use covey_data::prepare::Pipeline;
 use covey_data::prepare::readers::InputFiles;
 
-use crate::fixture::{GO_ON, TOKENIZER, contents, documents, message, small_shards, write_json_lines};
+use crate::fixture::{
+    GO_ON, TOKENIZER, contents, documents, message, small_shards, write_json_lines,
+};
 
 /// Takes so many bytes and no more.
 struct SmallDisk {
@@ -56,7 +58,11 @@ fn a_full_disk_is_named_and_nothing_looks_finished() {
     write_json_lines(&input, &documents(100));
     let inputs = InputFiles::find(&[input], "text").unwrap();
     let run = |folder: &Path, disk: &dyn WriteTarget| {
-        let preparation = Pipeline { options: small_shards(), disk, ..Pipeline::new(&inputs, &TOKENIZER, folder) };
+        let preparation = Pipeline {
+            options: small_shards(),
+            disk,
+            ..Pipeline::new(&inputs, &TOKENIZER, folder)
+        };
         preparation.run(&mut (), &GO_ON)
     };
     let straight = home.path().join("straight");
@@ -72,6 +78,12 @@ fn a_full_disk_is_named_and_nothing_looks_finished() {
         run(&folder, &FileSystem).unwrap();
         assert_eq!(contents(&folder), contents(&straight), "continuing with more room");
     }
-    assert!(messages.contains(&"disk full while writing HOME/tokenizer.json".to_string()), "{messages:?}");
-    assert!(messages.contains(&"disk full while writing HOME/train-00001.safetensors".to_string()), "{messages:?}");
+    assert!(
+        messages.contains(&"disk full while writing HOME/tokenizer.json".to_string()),
+        "{messages:?}"
+    );
+    assert!(
+        messages.contains(&"disk full while writing HOME/train-00001.safetensors".to_string()),
+        "{messages:?}"
+    );
 }

@@ -24,18 +24,26 @@ pub(crate) static GO_ON: AtomicBool = AtomicBool::new(false);
 /// Short documents, all different, some of them not ASCII.
 pub(crate) fn documents(count: usize) -> Vec<String> {
     (0..count)
-        .map(|number| format!("Document {number}: {}— fin.", "the whale, naïve ".repeat(number % 7 + 1)))
+        .map(|number| {
+            format!("Document {number}: {}— fin.", "the whale, naïve ".repeat(number % 7 + 1))
+        })
         .collect()
 }
 
 /// Writes documents as JSON lines.
 pub(crate) fn write_json_lines(path: &Path, documents: &[String]) {
-    let lines = documents.iter().map(|text| serde_json::json!({ "id": 1, "text": text }).to_string() + "\n");
+    let lines = documents
+        .iter()
+        .map(|text| serde_json::json!({ "id": 1, "text": text }).to_string() + "\n");
     fs::write(path, lines.collect::<String>()).unwrap();
 }
 
 /// Prepares one input path.
-pub(crate) fn prepare(input: &Path, folder: &Path, options: PrepareOptions) -> Result<Prepared, DataError> {
+pub(crate) fn prepare(
+    input: &Path,
+    folder: &Path,
+    options: PrepareOptions,
+) -> Result<Prepared, DataError> {
     let inputs = InputFiles::find(&[input.to_path_buf()], "text")?;
     Pipeline { options, ..Pipeline::new(&inputs, &TOKENIZER, folder) }.run(&mut (), &GO_ON)
 }

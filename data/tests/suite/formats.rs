@@ -47,16 +47,24 @@ fn compressed(text: &str) -> Vec<u8> {
 }
 
 fn write_parquet(path: &Path, texts: &[Option<&str>]) {
-    let schema = parse_message_type("message rows { REQUIRED INT64 id; OPTIONAL BYTE_ARRAY text (STRING); }").unwrap();
-    let mut writer =
-        SerializedFileWriter::new(File::create(path).unwrap(), Arc::new(schema), Default::default()).unwrap();
+    let schema = parse_message_type(
+        "message rows { REQUIRED INT64 id; OPTIONAL BYTE_ARRAY text (STRING); }",
+    )
+    .unwrap();
+    let mut writer = SerializedFileWriter::new(
+        File::create(path).unwrap(),
+        Arc::new(schema),
+        Default::default(),
+    )
+    .unwrap();
     // Two row groups, so that crossing from one to the next is seen.
     for rows in texts.chunks(2) {
         let mut group = writer.next_row_group().unwrap();
         let mut ids = group.next_column().unwrap().unwrap();
         ids.typed::<Int64Type>().write_batch(&vec![1; rows.len()], None, None).unwrap();
         ids.close().unwrap();
-        let values: Vec<ByteArray> = rows.iter().flatten().map(|text| ByteArray::from(*text)).collect();
+        let values: Vec<ByteArray> =
+            rows.iter().flatten().map(|text| ByteArray::from(*text)).collect();
         let levels: Vec<i16> = rows.iter().map(|text| i16::from(text.is_some())).collect();
         let mut column = group.next_column().unwrap().unwrap();
         column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).unwrap();
@@ -68,7 +76,8 @@ fn write_parquet(path: &Path, texts: &[Option<&str>]) {
 
 #[test]
 fn every_format_gives_its_documents() {
-    let lines = "{\"text\": \"one\"}\n\n{\"text\": null, \"x\": 1}\r\n{\"x\": [], \"text\": \"two\\n\"}";
+    let lines =
+        "{\"text\": \"one\"}\n\n{\"text\": null, \"x\": 1}\r\n{\"x\": [], \"text\": \"two\\n\"}";
     let corpus = Corpus::new()
         .with("a.txt", "\u{feff}whole\nfile\n")
         .with("b.txt.zst", compressed("whole\nfile"))
@@ -85,7 +94,10 @@ fn every_format_gives_its_documents() {
 #[test]
 fn parquet_columns_give_their_rows() {
     let corpus = Corpus::new();
-    write_parquet(&corpus.path("a.parquet"), &[Some("one"), None, Some("drei ß"), Some("four"), Some("five")]);
+    write_parquet(
+        &corpus.path("a.parquet"),
+        &[Some("one"), None, Some("drei ß"), Some("four"), Some("five")],
+    );
     assert_eq!(corpus.read("a.parquet").unwrap(), ["one", "", "drei ß", "four", "five"]);
 }
 
@@ -106,7 +118,11 @@ fn folders_are_walked_in_order_and_strangers_counted() {
 #[test]
 fn embedded_prose_is_an_input() {
     assert_eq!(
-        InputFiles::embedded().documents().map(|text| text.unwrap().len()).filter(|length| *length > 0).count(),
+        InputFiles::embedded()
+            .documents()
+            .map(|text| text.unwrap().len())
+            .filter(|length| *length > 0)
+            .count(),
         371
     );
 }
@@ -136,12 +152,23 @@ fn refusals_say_what_and_where() {
     assert_eq!(corpus.refusal("notes.md"), "unknown format of HOME/notes.md");
     assert_eq!(corpus.refusal("latin.txt"), "HOME/latin.txt is not UTF-8 at byte 3");
     assert_eq!(corpus.refusal("latin.jsonl"), "HOME/latin.jsonl is not UTF-8 at byte 24");
-    let broken = "HOME/broken.jsonl line 2 is not a JSON object: EOF while parsing a value at column 8";
+    let broken =
+        "HOME/broken.jsonl line 2 is not a JSON object: EOF while parsing a value at column 8";
     assert_eq!(corpus.refusal("broken.jsonl"), broken);
-    assert!(corpus.refusal("list.jsonl").starts_with("HOME/list.jsonl line 1 is not a JSON object: "));
-    assert_eq!(corpus.refusal("other.jsonl"), "HOME/other.jsonl line 1 has no field `text`, only `title`, `body`");
-    assert_eq!(corpus.refusal("number.jsonl"), "HOME/number.jsonl line 3: field `text` is a number, not text");
-    assert!(corpus.refusal("bad.parquet").starts_with("cannot read Parquet file HOME/bad.parquet: "));
+    assert!(
+        corpus.refusal("list.jsonl").starts_with("HOME/list.jsonl line 1 is not a JSON object: ")
+    );
+    assert_eq!(
+        corpus.refusal("other.jsonl"),
+        "HOME/other.jsonl line 1 has no field `text`, only `title`, `body`"
+    );
+    assert_eq!(
+        corpus.refusal("number.jsonl"),
+        "HOME/number.jsonl line 3: field `text` is a number, not text"
+    );
+    assert!(
+        corpus.refusal("bad.parquet").starts_with("cannot read Parquet file HOME/bad.parquet: ")
+    );
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use covey_data::error::DataError;
 use covey_data::prepare::readers::InputFiles;
-use covey_data::prepare::{Note, Pipeline, PrepareObserver, PrepareOptions, Progress, builtin_corpus};
+use covey_data::prepare::{
+    Note, Pipeline, PrepareObserver, PrepareOptions, Progress, builtin_corpus,
+};
 use tempfile::TempDir;
 
 use crate::fixture::{GO_ON, TOKENIZER, contents, write_json_lines};
@@ -27,7 +29,12 @@ struct Watched<'a> {
 }
 
 impl Interruption {
-    fn run(after: usize, inputs: &InputFiles, folder: &Path, options: PrepareOptions) -> (Self, Result<(), DataError>) {
+    fn run(
+        after: usize,
+        inputs: &InputFiles,
+        folder: &Path,
+        options: PrepareOptions,
+    ) -> (Self, Result<(), DataError>) {
         let stop = AtomicBool::new(false);
         let mut watched = Watched { after, stop: &stop, calls: Vec::new(), notes: Vec::new() };
         let preparation = Pipeline { options, ..Pipeline::new(inputs, &TOKENIZER, folder) };
@@ -51,7 +58,8 @@ impl PrepareObserver for Watched<'_> {
 /// Speeches in two files, enough for several batches.
 fn speeches() -> (TempDir, InputFiles) {
     let home = tempfile::tempdir().unwrap();
-    let speeches: Vec<String> = builtin_corpus::documents().take(60).map(|document| document.text).collect();
+    let speeches: Vec<String> =
+        builtin_corpus::documents().take(60).map(|document| document.text).collect();
     let paths = [home.path().join("a.jsonl"), home.path().join("b.jsonl")];
     write_json_lines(&paths[0], &speeches[..25]);
     write_json_lines(&paths[1], &speeches[25..]);
@@ -76,7 +84,9 @@ fn interruptions_are_invisible() {
         resumed += run.notes.iter().filter(|note| matches!(note, Note::Resumed { .. })).count();
         match result {
             Ok(()) => break,
-            Err(error) => assert!(matches!(error, DataError::Cancelled) && run.stop.into_inner() && run.after == 2),
+            Err(error) => assert!(
+                matches!(error, DataError::Cancelled) && run.stop.into_inner() && run.after == 2
+            ),
         }
         assert!(!broken.join("manifest.json").exists());
     }
@@ -125,10 +135,16 @@ fn threads_do_not_matter() {
     let (home, inputs) = speeches();
     let (many, one) = (home.path().join("many"), home.path().join("one"));
     let prepare = |folder: &Path| {
-        let preparation = Pipeline { options: options(), ..Pipeline::new(&inputs, &TOKENIZER, folder) };
+        let preparation =
+            Pipeline { options: options(), ..Pipeline::new(&inputs, &TOKENIZER, folder) };
         preparation.run(&mut (), &GO_ON).map(|_| ())
     };
     prepare(&many).unwrap();
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| prepare(&one)).unwrap();
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap()
+        .install(|| prepare(&one))
+        .unwrap();
     assert_eq!(contents(&many), contents(&one));
 }

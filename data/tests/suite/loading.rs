@@ -9,8 +9,11 @@ use covey_data::sampling::{PrefetchLoader, WindowSampler, WindowSource};
 use crate::fixture::{dataset, opened_dataset};
 
 fn sampler(dataset: &Dataset) -> WindowSampler {
-    WindowSampler::new(vec![WindowSource { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }], 2)
-        .unwrap()
+    WindowSampler::new(
+        vec![WindowSource { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }],
+        2,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -33,9 +36,13 @@ fn resume_from_any_batch_is_invisible() {
     let mut loader = PrefetchLoader::start(sampler(&dataset), 4, 3).unwrap();
     let batches: Vec<_> = (0..30).map(|_| loader.next_batch().unwrap()).collect();
     for (index, batch) in batches.iter().enumerate().take(29) {
-        let sources = vec![WindowSource { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }];
+        let sources =
+            vec![WindowSource { windows: dataset.windows(Split::Train, 16).unwrap(), weight: 1.0 }];
         let resumed = WindowSampler::resume(sources, batch.cursor.clone()).unwrap();
-        assert_eq!(PrefetchLoader::start(resumed, 4, 0).unwrap().next_batch().unwrap(), batches[index + 1]);
+        assert_eq!(
+            PrefetchLoader::start(resumed, 4, 0).unwrap().next_batch().unwrap(),
+            batches[index + 1]
+        );
     }
 }
 
@@ -55,7 +62,8 @@ fn dropping_ends_the_thread() {
 fn errors_arrive_and_stay() {
     let (_home, folder) = dataset();
     let dataset = Dataset::open(&folder).unwrap();
-    let shards: Vec<_> = dataset.manifest().shards_of(Split::Train).map(|shard| folder.join(&shard.file)).collect();
+    let shards: Vec<_> =
+        dataset.manifest().shards_of(Split::Train).map(|shard| folder.join(&shard.file)).collect();
     let sampler = sampler(&dataset);
     for shard in shards {
         fs::OpenOptions::new().write(true).open(shard).unwrap().set_len(300).unwrap();
@@ -68,5 +76,8 @@ fn errors_arrive_and_stay() {
 #[test]
 fn a_batch_has_rows() {
     let (_home, dataset) = opened_dataset();
-    assert!(matches!(PrefetchLoader::start(sampler(&dataset), 0, 1), Err(DataError::Setting { .. })));
+    assert!(matches!(
+        PrefetchLoader::start(sampler(&dataset), 0, 1),
+        Err(DataError::Setting { .. })
+    ));
 }

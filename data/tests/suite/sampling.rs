@@ -29,7 +29,8 @@ fn draw(sampler: &mut WindowSampler, count: usize) -> Vec<u32> {
 fn windows_tile_every_shard() {
     let (_home, dataset) = opened_dataset();
     let windows = dataset.windows(Split::Train, LENGTH).unwrap();
-    let per_shard = dataset.manifest().shards_of(Split::Train).map(|shard| (shard.tokens - 1) / LENGTH as u64);
+    let per_shard =
+        dataset.manifest().shards_of(Split::Train).map(|shard| (shard.tokens - 1) / LENGTH as u64);
     assert_eq!(windows.count(), per_shard.sum::<u64>());
     let single = dataset.windows(Split::Train, 1).unwrap();
     let all: Vec<Vec<u32>> = (0..windows.count())
@@ -56,7 +57,9 @@ fn every_window_comes_once_per_epoch() {
     let (_home, dataset) = opened_dataset();
     let windows = dataset.windows(Split::Train, LENGTH).unwrap();
     let count = windows.count() as usize;
-    let mut sampler = WindowSampler::new(vec![WindowSource { windows: windows.clone(), weight: 1.0 }], 5).unwrap();
+    let mut sampler =
+        WindowSampler::new(vec![WindowSource { windows: windows.clone(), weight: 1.0 }], 5)
+            .unwrap();
     let mut expected = Vec::new();
     (0..count).for_each(|index| windows.read(index as u64, &mut expected).unwrap());
     let sorted = |tokens: &[u32]| {
@@ -95,8 +98,12 @@ fn sources_get_their_shares() {
     let (_home, dataset) = opened_dataset();
     let mut sampler = WindowSampler::new(sources(&dataset), 9).unwrap();
     draw(&mut sampler, 1000);
-    let drawn: Vec<u64> =
-        sampler.cursor().sources.iter().map(|source| source.epoch * source.windows + source.position).collect();
+    let drawn: Vec<u64> = sampler
+        .cursor()
+        .sources
+        .iter()
+        .map(|source| source.epoch * source.windows + source.position)
+        .collect();
     assert!(drawn[0].abs_diff(750) <= 3 && drawn.iter().sum::<u64>() == 1000, "{drawn:?}");
 }
 
@@ -106,12 +113,22 @@ fn cursors_of_other_data_are_refused() {
     let cursor = WindowSampler::new(sources(&dataset), 1).unwrap().cursor().clone();
     let one = sources(&dataset).split_off(1);
     let error = WindowSampler::resume(one, cursor.clone()).unwrap_err();
-    assert_eq!(error.to_string(), "the cursor does not fit the data: it counts in 2 sources, there are 1");
+    assert_eq!(
+        error.to_string(),
+        "the cursor does not fit the data: it counts in 2 sources, there are 1"
+    );
     let mut swapped = sources(&dataset);
     swapped.reverse();
-    assert!(matches!(WindowSampler::resume(swapped, cursor.clone()), Err(DataError::CursorMismatch { .. })));
-    let longer = Split::ALL.map(|split| WindowSource { windows: dataset.windows(split, 33).unwrap(), weight: 1.0 });
-    assert!(matches!(WindowSampler::resume(longer.to_vec(), cursor.clone()), Err(DataError::CursorMismatch { .. })));
+    assert!(matches!(
+        WindowSampler::resume(swapped, cursor.clone()),
+        Err(DataError::CursorMismatch { .. })
+    ));
+    let longer = Split::ALL
+        .map(|split| WindowSource { windows: dataset.windows(split, 33).unwrap(), weight: 1.0 });
+    assert!(matches!(
+        WindowSampler::resume(longer.to_vec(), cursor.clone()),
+        Err(DataError::CursorMismatch { .. })
+    ));
     let later = serde_json::to_string(&cursor).unwrap().replace("\"version\":1", "\"version\":2");
     let later: Cursor = serde_json::from_str(&later).unwrap();
     let error = WindowSampler::resume(sources(&dataset), later).unwrap_err();
@@ -121,7 +138,8 @@ fn cursors_of_other_data_are_refused() {
 #[test]
 fn too_long_sequences_are_refused() {
     let (home, dataset) = opened_dataset();
-    let longest = dataset.manifest().shards_of(Split::Train).map(|shard| shard.tokens).max().unwrap();
+    let longest =
+        dataset.manifest().shards_of(Split::Train).map(|shard| shard.tokens).max().unwrap();
     assert_eq!(dataset.windows(Split::Train, longest as usize - 1).unwrap().count(), 1);
     let error = dataset.windows(Split::Train, longest as usize).unwrap_err();
     let expected = format!(
@@ -129,7 +147,10 @@ fn too_long_sequences_are_refused() {
         longest + 1
     );
     assert_eq!(message(&error, home.path()), expected);
-    assert_eq!(error.hint().unwrap(), format!("use sequences of at most {} tokens, or more text", longest - 1));
+    assert_eq!(
+        error.hint().unwrap(),
+        format!("use sequences of at most {} tokens, or more text", longest - 1)
+    );
     assert!(matches!(dataset.windows(Split::Train, 0), Err(DataError::Setting { .. })));
 }
 

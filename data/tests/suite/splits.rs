@@ -7,12 +7,16 @@ use covey_data::error::DataError;
 use covey_data::prepare::PrepareOptions;
 use safetensors::SafeTensors;
 
-use crate::fixture::{TOKENIZER, contents, dataset, documents, message, prepare, small_shards, write_json_lines};
+use crate::fixture::{
+    TOKENIZER, contents, dataset, documents, message, prepare, small_shards, write_json_lines,
+};
 
 /// All documents of a split, decoded.
 fn texts(dataset: &Dataset, split: Split) -> Vec<String> {
     let mut texts = Vec::new();
-    for (record, ends) in dataset.manifest().shards_of(split).zip(dataset.document_ends(split).unwrap()) {
+    for (record, ends) in
+        dataset.manifest().shards_of(split).zip(dataset.document_ends(split).unwrap())
+    {
         let bytes = fs::read(dataset.folder().join(&record.file)).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         let tokens: Vec<u32> = tensors
@@ -64,7 +68,12 @@ fn a_single_document_gives_both_splits() {
     let (input, folder) = (home.path().join("book.txt"), home.path().join("out"));
     let text = "It was the whiteness of the whale. ".repeat(100);
     fs::write(&input, &text).unwrap();
-    prepare(&input, &folder, PrepareOptions { held_out_fraction: 0.1, ..PrepareOptions::default() }).unwrap();
+    prepare(
+        &input,
+        &folder,
+        PrepareOptions { held_out_fraction: 0.1, ..PrepareOptions::default() },
+    )
+    .unwrap();
     let dataset = Dataset::open(&folder).unwrap();
     let (train, held_out) = (texts(&dataset, Split::Train), texts(&dataset, Split::HeldOut));
     assert_eq!(train.concat() + &held_out.concat(), text);
@@ -76,7 +85,12 @@ fn nothing_is_held_out_at_zero() {
     let home = tempfile::tempdir().unwrap();
     let (input, folder) = (home.path().join("in.jsonl"), home.path().join("out"));
     write_json_lines(&input, &documents(30));
-    prepare(&input, &folder, PrepareOptions { held_out_fraction: 0.0, ..PrepareOptions::default() }).unwrap();
+    prepare(
+        &input,
+        &folder,
+        PrepareOptions { held_out_fraction: 0.0, ..PrepareOptions::default() },
+    )
+    .unwrap();
     let dataset = Dataset::open(&folder).unwrap();
     assert_eq!(texts(&dataset, Split::Train), documents(30));
     let error = dataset.windows(Split::HeldOut, 8).unwrap_err();
@@ -88,7 +102,8 @@ fn the_folder_holds_nothing_else() {
     let (_home, folder) = dataset();
     let names: Vec<String> = contents(&folder).into_iter().map(|(name, _)| name).collect();
     let shards = Dataset::open(&folder).unwrap().manifest().shards.len();
-    let expected = ["manifest.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"];
+    let expected =
+        ["manifest.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"];
     assert!(expected.iter().all(|name| names.contains(&name.to_string())));
     assert_eq!(names.len(), shards + expected.len());
 }
@@ -101,7 +116,8 @@ fn the_same_again_is_no_work_and_others_are_refused() {
     let before = contents(&folder);
     let other = PrepareOptions { seed: 2, ..small_shards() };
     let error = prepare(&input, &folder, other).unwrap_err();
-    let expected = "HOME/dataset already holds another dataset (made from other inputs or with other options)";
+    let expected =
+        "HOME/dataset already holds another dataset (made from other inputs or with other options)";
     assert_eq!(message(&error, home.path()), expected);
     write_json_lines(&input, &documents(99));
     assert!(matches!(prepare(&input, &folder, small_shards()), Err(DataError::FolderTaken { .. })));

@@ -48,7 +48,11 @@ proptest! {
 fn vocabulary_depends_on_the_text_alone() {
     let forward = train(chapters(), 2000);
     let backward = train(chapters().into_iter().rev().collect(), 2000);
-    let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| train(chapters(), 2000));
+    let single = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap()
+        .install(|| train(chapters(), 2000));
     assert_eq!(forward.json(), backward.json());
     assert_eq!(forward.digest(), single.digest());
     assert_eq!(forward.vocab_size(), 2000);
@@ -65,7 +69,8 @@ fn training_compresses() {
 #[test]
 fn streams_emit_whole_characters_at_once() {
     let mut stream = TOKENIZER.decode_stream();
-    let parts: Vec<String> = "é🐋".bytes().map(|byte| stream.push(u32::from(byte) + 1).unwrap()).collect();
+    let parts: Vec<String> =
+        "é🐋".bytes().map(|byte| stream.push(u32::from(byte) + 1).unwrap()).collect();
     assert_eq!(parts, ["", "é", "", "", "", "🐋"]);
 }
 

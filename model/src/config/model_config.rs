@@ -77,9 +77,14 @@ impl ModelConfig {
             ));
         }
         if !self.head_dim.is_multiple_of(2) {
-            return Err(ModelConfigError::new("head_dim", self.head_dim, "must be even, rotary positions turn pairs"));
+            return Err(ModelConfigError::new(
+                "head_dim",
+                self.head_dim,
+                "must be even, rotary positions turn pairs",
+            ));
         }
-        for (field, value) in [("rms_norm_eps", self.norm_epsilon), ("rope_theta", self.rope.theta)] {
+        for (field, value) in [("rms_norm_eps", self.norm_epsilon), ("rope_theta", self.rope.theta)]
+        {
             if !(value.is_finite() && value > 0.0) {
                 return Err(ModelConfigError::new(field, value, "must be a positive number"));
             }
@@ -107,7 +112,11 @@ impl ModelConfig {
             }
             let limit = if field == "num_hidden_layers" { MAX_LAYERS } else { MAX_COUNT };
             if value > limit {
-                return Err(ModelConfigError::new(field, value, format!("must be at most {limit}")));
+                return Err(ModelConfigError::new(
+                    field,
+                    value,
+                    format!("must be at most {limit}"),
+                ));
             }
         }
         Ok(())
@@ -126,12 +135,17 @@ impl ModelConfig {
 
 impl Llama3Scaling {
     fn check(&self) -> Result<(), ModelConfigError> {
-        let Self { factor, low_freq_factor: low, high_freq_factor: high, original_max_positions } = *self;
+        let Self { factor, low_freq_factor: low, high_freq_factor: high, original_max_positions } =
+            *self;
         if !(factor.is_finite() && factor >= 1.0) {
             return Err(ModelConfigError::new("rope_scaling.factor", factor, "must be at least 1"));
         }
         if !(low.is_finite() && low > 0.0) {
-            return Err(ModelConfigError::new("rope_scaling.low_freq_factor", low, "must be a positive number"));
+            return Err(ModelConfigError::new(
+                "rope_scaling.low_freq_factor",
+                low,
+                "must be a positive number",
+            ));
         }
         if !(high.is_finite() && high > low) {
             let rule = format!("must be above low_freq_factor = {low}");

@@ -131,7 +131,8 @@ impl ModelConfig {
     /// Number of scalars in all parameters together.
     pub fn num_parameters(&self) -> u64 {
         let block: usize = self.block_parameters(0).iter().map(ParameterSpec::num_elements).sum();
-        let tables = if self.tied { 1 } else { 2 } * self.vocab_size as u64 * self.hidden_size as u64;
+        let tables =
+            if self.tied { 1 } else { 2 } * self.vocab_size as u64 * self.hidden_size as u64;
         tables + block as u64 * self.num_layers as u64 + self.hidden_size as u64
     }
 }
@@ -151,7 +152,10 @@ impl<T> Parameters<T> {
     /// Every value for change, in canonical order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let blocks = self.blocks.iter_mut().flat_map(BlockParameters::iter_mut);
-        std::iter::once(&mut self.embedding).chain(blocks).chain([&mut self.norm]).chain(&mut self.head)
+        std::iter::once(&mut self.embedding)
+            .chain(blocks)
+            .chain([&mut self.norm])
+            .chain(&mut self.head)
     }
 
     /// The same structure with `convert` applied to every value, in canonical order.
@@ -168,7 +172,10 @@ impl<T> Parameters<T> {
     ///
     /// # Errors
     /// Whatever `convert` returns first.
-    pub fn try_map<U, E>(&self, mut convert: impl FnMut(&T) -> Result<U, E>) -> Result<Parameters<U>, E> {
+    pub fn try_map<U, E>(
+        &self,
+        mut convert: impl FnMut(&T) -> Result<U, E>,
+    ) -> Result<Parameters<U>, E> {
         let mut failure = None;
         let converted = self.map(|value| {
             if failure.is_some() {
@@ -208,7 +215,10 @@ impl<T> BlockParameters<T> {
     }
 
     fn map_owned<U>(self, convert: &mut impl FnMut(T) -> U) -> BlockParameters<U> {
-        BlockParameters { attention: self.attention.map_owned(convert), mlp: self.mlp.map_owned(convert) }
+        BlockParameters {
+            attention: self.attention.map_owned(convert),
+            mlp: self.mlp.map_owned(convert),
+        }
     }
 }
 
@@ -226,7 +236,8 @@ impl<T> From<[T; 9]> for BlockParameters<T> {
 /// The values in canonical order.
 impl<T> From<BlockParameters<T>> for [T; 9] {
     fn from(block: BlockParameters<T>) -> Self {
-        let AttentionParameters { norm: attention_norm, query, key, value, output } = block.attention;
+        let AttentionParameters { norm: attention_norm, query, key, value, output } =
+            block.attention;
         let MlpParameters { norm: mlp_norm, gate, up, down } = block.mlp;
         [attention_norm, query, key, value, output, mlp_norm, gate, up, down]
     }
@@ -256,7 +267,8 @@ impl<T> AttentionParameters<T> {
     /// The same structure with `convert` applied to every value, in canonical order.
     pub(crate) fn map<U>(&self, mut convert: impl FnMut(&T) -> U) -> AttentionParameters<U> {
         let Self { norm, query, key, value, output } = self;
-        AttentionParameters { norm, query, key, value, output }.map_owned(&mut |value| convert(value))
+        AttentionParameters { norm, query, key, value, output }
+            .map_owned(&mut |value| convert(value))
     }
 }
 

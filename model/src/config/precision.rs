@@ -39,7 +39,10 @@ mod tests {
 
     #[test]
     fn names_are_lower_case() {
-        assert_eq!(serde_json::to_string(&[Precision::Fp32, Precision::Bf16]).unwrap(), r#"["fp32","bf16"]"#);
+        assert_eq!(
+            serde_json::to_string(&[Precision::Fp32, Precision::Bf16]).unwrap(),
+            r#"["fp32","bf16"]"#
+        );
         assert!(serde_json::from_str::<Precision>(r#""fp16""#).is_err());
     }
 }

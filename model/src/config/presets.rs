@@ -53,7 +53,12 @@ fn tiny() -> ModelConfig {
 /// The small sizes: Llama 2's tokenizer, 2048 positions, as many key heads as query heads.
 ///
 /// Where the runs they are taken from leave theta open, Llama 2's own 10,000 stands: it goes with 2048 positions.
-fn with_llama_2_vocabulary(hidden: usize, num_layers: usize, num_heads: usize, intermediate: usize) -> ModelConfig {
+fn with_llama_2_vocabulary(
+    hidden: usize,
+    num_layers: usize,
+    num_heads: usize,
+    intermediate: usize,
+) -> ModelConfig {
     ModelConfig {
         vocab_size: 32_000,
         hidden_size: hidden,

@@ -31,8 +31,9 @@ impl RopeTable {
     /// The table for the first `num_positions` positions.
     pub fn with_positions(config: &ModelConfig, num_positions: usize) -> Self {
         let frequencies = frequencies(&config.rope, config.head_dim);
-        let angles = (0..num_positions)
-            .flat_map(|position| frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency)));
+        let angles = (0..num_positions).flat_map(|position| {
+            frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency))
+        });
         let (cos, sin) = angles.map(|angle| (angle.cos() as f32, angle.sin() as f32)).unzip();
         Self { cos, sin, num_pairs: config.head_dim / 2 }
     }
@@ -55,7 +56,8 @@ impl Llama3Scaling {
     /// Long wavelengths are divided by `factor`, short ones are kept, those in between are blended.
     fn stretch(&self, frequency: f32) -> f32 {
         let original = self.original_max_positions as f32;
-        let (factor, low, high) = (self.factor as f32, self.low_freq_factor as f32, self.high_freq_factor as f32);
+        let (factor, low, high) =
+            (self.factor as f32, self.low_freq_factor as f32, self.high_freq_factor as f32);
         let wavelength = TAU / frequency;
         if wavelength < original / high {
             frequency
@@ -76,7 +78,10 @@ mod tests {
     fn assert_close(got: &[f32], expected: &[f64]) {
         assert_eq!(got.len(), expected.len());
         for (got, expected) in got.iter().zip(expected) {
-            assert!((f64::from(*got) - expected).abs() <= 1.5e-7 * expected.abs().max(1e-3), "{got} for {expected}");
+            assert!(
+                (f64::from(*got) - expected).abs() <= 1.5e-7 * expected.abs().max(1e-3),
+                "{got} for {expected}"
+            );
         }
     }
 
@@ -92,16 +97,22 @@ mod tests {
         let table = RopeTable::new(&config);
         assert_eq!(table.num_pairs, 2);
         // Angles of position p: p and p / 100.
-        let cos = [1.0, 1.0, 0.540_302_305_868, 0.999_950_000_417, -0.416_146_836_547, 0.999_800_006_667];
-        let sin = [0.0, 0.0, 0.841_470_984_808, 0.009_999_833_334, 0.909_297_426_826, 0.019_998_666_693];
+        let cos =
+            [1.0, 1.0, 0.540_302_305_868, 0.999_950_000_417, -0.416_146_836_547, 0.999_800_006_667];
+        let sin =
+            [0.0, 0.0, 0.841_470_984_808, 0.009_999_833_334, 0.909_297_426_826, 0.019_998_666_693];
         assert_close(&table.cos, &cos);
         assert_close(&table.sin, &sin);
     }
 
     #[test]
     fn llama_3_stretches_long_waves_only() {
-        let scaling =
-            Llama3Scaling { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_positions: 8192 };
+        let scaling = Llama3Scaling {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_positions: 8192,
+        };
         // Wavelengths 1000 (kept), 10,000 (stretched in full) and 4096: kept share (2 - 1) / (4 - 1).
         let wave = |length: f64| (std::f64::consts::TAU / length) as f32;
         assert_eq!(scaling.stretch(wave(1000.0)), wave(1000.0));
@@ -112,8 +123,12 @@ mod tests {
 
     #[test]
     fn llama_3_1_has_its_published_frequencies() {
-        let scaling =
-            Llama3Scaling { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_positions: 8192 };
+        let scaling = Llama3Scaling {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_positions: 8192,
+        };
         let frequencies = frequencies(&Rope { theta: 500_000.0, scaling: Some(scaling) }, 128);
         let base = |pair: i32| 500_000f64.powf(-f64::from(pair) / 64.0);
         // Wavelength 2048 falls between pairs 28 and 29, 8192 between 34 and 35.

@@ -51,7 +51,9 @@ impl ActivationMemory {
         let walk = Walk { config, shape: *shape, threads, pool: PoolCount::default() };
         let total = bytes(walk.through_step());
         let kept = bytes(shape.together * kept_numbers(config, shape));
-        let logits = bytes(shape.rows().min(logit_rows_at_once(MAX_LOGITS, config.vocab_size)) * config.vocab_size);
+        let logits = bytes(
+            shape.rows().min(logit_rows_at_once(MAX_LOGITS, config.vocab_size)) * config.vocab_size,
+        );
         Self { kept, logits, working: total - kept - logits }
     }
 
@@ -64,14 +66,16 @@ impl ActivationMemory {
         let logit_rows = rows.min(logit_rows_at_once(MAX_DEVICE_LOGITS, config.vocab_size));
         // A log-sum-exp stays in fp32.
         let log_sum_exp = rows * config.num_heads * config.num_layers;
-        let kept = shape.together * (kept_numbers(config, shape) * number + log_sum_exp * (size_of::<f32>() - number));
+        let kept = shape.together
+            * (kept_numbers(config, shape) * number + log_sum_exp * (size_of::<f32>() - number));
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         // A weight's gradient as the product gives it, and in fp32 to be added.
         let product = |outputs: usize| outputs * hidden * (number + size_of::<f32>());
         // Two residual gradients in the compute dtype, five of RMSNorm's intermediates in fp32.
         let norm = hidden * (2 * number + 5 * size_of::<f32>());
         // Gate and up projections are among those kept, unless the last block computes them again.
-        let widest = if shape.activation_checkpointing.includes(config.num_layers - 1) { 6 } else { 4 };
+        let widest =
+            if shape.activation_checkpointing.includes(config.num_layers - 1) { 6 } else { 4 };
         let block = rows * (widest * inner * number + norm) + product(inner);
         // In fp32 before and after the target's entry is changed.
         let logits = 2 * logit_rows * config.vocab_size * size_of::<f32>();
@@ -259,11 +263,21 @@ mod tests {
         let config = preset("tiny").unwrap();
         // Input 128, middle 128, attention's output 128, log-sum-exp 4; 128 + 64 + 64 projections, gate and up 352 each.
         let (narrow, wide) = (388, 256 + 704);
-        let kept = |activation_checkpointing| ActivationMemory::fast(&config, &shape(activation_checkpointing), 2).kept;
+        let kept = |activation_checkpointing| {
+            ActivationMemory::fast(&config, &shape(activation_checkpointing), 2).kept
+        };
         assert_eq!(kept(ActivationCheckpointing::None), 4 * 300 * (4 * (narrow + wide) + 128));
         assert_eq!(kept(ActivationCheckpointing::Every(1)), 4 * 300 * (4 * narrow + 128));
-        assert_eq!(kept(ActivationCheckpointing::Every(2)), 4 * 300 * (4 * narrow + 2 * wide + 128));
-        let bf16 = ActivationMemory::composed(&config, &shape(ActivationCheckpointing::None), Precision::Bf16).kept;
+        assert_eq!(
+            kept(ActivationCheckpointing::Every(2)),
+            4 * 300 * (4 * narrow + 2 * wide + 128)
+        );
+        let bf16 = ActivationMemory::composed(
+            &config,
+            &shape(ActivationCheckpointing::None),
+            Precision::Bf16,
+        )
+        .kept;
         assert_eq!(bf16, 300 * (2 * (4 * (narrow + wide) + 128) + 2 * 4 * 4));
     }
 
@@ -271,8 +285,11 @@ mod tests {
     fn micro_batches_handled_together_share_working_memory() {
         let config = preset("tiny").unwrap();
         let one = ActivationMemory::fast(&config, &shape(ActivationCheckpointing::None), 2);
-        let three =
-            ActivationMemory::fast(&config, &StepShape { together: 3, ..shape(ActivationCheckpointing::None) }, 2);
+        let three = ActivationMemory::fast(
+            &config,
+            &StepShape { together: 3, ..shape(ActivationCheckpointing::None) },
+            2,
+        );
         assert_eq!(three.kept, 3 * one.kept);
         assert_eq!(three.logits, one.logits);
         assert!(three.working <= one.working, "{three:?} and {one:?}");

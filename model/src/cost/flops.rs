@@ -45,7 +45,8 @@ impl FlopsPerToken {
 
 /// Weights in matrices that every token is multiplied by; a tied embedding counts once, as the head.
 fn multiplied_weights(config: &ModelConfig) -> u64 {
-    let projections = 2 * config.query_width() + 2 * config.kv_width() + 3 * config.intermediate_size;
+    let projections =
+        2 * config.query_width() + 2 * config.kv_width() + 3 * config.intermediate_size;
     (config.hidden_size * (projections * config.num_layers + config.vocab_size)) as u64
 }
 
@@ -91,7 +92,10 @@ mod tests {
         let tied = ModelConfig { tied: true, ..small() };
         assert_eq!(
             FlopsPerToken::new(&tied, 5),
-            FlopsPerToken { six_per_parameter: 6.0 * tied.num_parameters() as f64, ..FlopsPerToken::new(&small(), 5) }
+            FlopsPerToken {
+                six_per_parameter: 6.0 * tied.num_parameters() as f64,
+                ..FlopsPerToken::new(&small(), 5)
+            }
         );
     }
 }

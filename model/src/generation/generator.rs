@@ -49,7 +49,13 @@ impl<'a> Generator<'a> {
         crate::network::decoder::check_tokens(tokens, self.position + tokens.len(), config)?;
         let mut hidden = self.embed(tokens);
         let half = config.head_dim / 2;
-        let angles = Angles::new(self.decoder.rope(), half, self.position, tokens.len(), self.decoder.device());
+        let angles = Angles::new(
+            self.decoder.rope(),
+            half,
+            self.position,
+            tokens.len(),
+            self.decoder.device(),
+        );
         for (block, past) in self.weights.blocks.iter().zip(&mut self.past) {
             let BlockParameters { attention, mlp } = block;
             hidden = attend(config, attention, &angles, past, hidden);
@@ -61,7 +67,8 @@ impl<'a> Generator<'a> {
 
     fn embed(&self, tokens: &[u32]) -> Tensor<2> {
         let ids: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
-        let ids: Tensor<1, Int> = Tensor::from_data(TensorData::new(ids, [tokens.len()]), self.decoder.device());
+        let ids: Tensor<1, Int> =
+            Tensor::from_data(TensorData::new(ids, [tokens.len()]), self.decoder.device());
         let width = self.decoder.config().hidden_size as i32;
         self.weights.embedding.clone().reshape([-1, width]).select(0, ids)
     }
@@ -69,7 +76,8 @@ impl<'a> Generator<'a> {
     fn logits_of_last(&self, hidden: Tensor<2>) -> Vec<f32> {
         let last = hidden.dims()[0] - 1;
         let head = head(self.weights);
-        let normed = rms_norm(hidden.narrow(0, last, 1), head.norm, self.decoder.config().norm_epsilon);
+        let normed =
+            rms_norm(hidden.narrow(0, last, 1), head.norm, self.decoder.config().norm_epsilon);
         let logits = linear(normed, head.projection).into_data().convert::<f32>();
         logits.try_into_vec().expect("logits were converted to fp32")
     }
@@ -85,8 +93,9 @@ fn attend(
 ) -> Tensor<2> {
     let rows = input.dims()[0];
     let normed = rms_norm(input.clone(), &weights.norm, config.norm_epsilon);
-    let heads =
-        |weight: &Tensor<1>, heads: usize| linear(normed.clone(), weight).reshape([1, rows, heads, config.head_dim]);
+    let heads = |weight: &Tensor<1>, heads: usize| {
+        linear(normed.clone(), weight).reshape([1, rows, heads, config.head_dim])
+    };
     let query = angles.rotate(heads(&weights.query, config.num_heads)).swap_dims(1, 2);
     let key = angles.rotate(heads(&weights.key, config.num_kv_heads)).swap_dims(1, 2);
     let value = heads(&weights.value, config.num_kv_heads).swap_dims(1, 2);
@@ -116,11 +125,17 @@ fn probabilities(query: Tensor<4>, key: Tensor<4>, head_dim: usize) -> Tensor<4>
     let dtype = query.dtype();
     let scores = fp32(query.matmul(key.swap_dims(2, 3))) * (head_dim as f64).powf(-0.5);
     let offset = (keys - queries) as i64;
-    let future = Tensor::<2, burn::tensor::Bool>::tril_mask([queries, keys], offset, &scores.device());
-    burn::tensor::activation::softmax(scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY), 3).cast(dtype)
+    let future =
+        Tensor::<2, burn::tensor::Bool>::tril_mask([queries, keys], offset, &scores.device());
+    burn::tensor::activation::softmax(scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY), 3)
+        .cast(dtype)
 }
 
-fn feed_forward(config: &ModelConfig, weights: &MlpParameters<Tensor<1>>, input: Tensor<2>) -> Tensor<2> {
+fn feed_forward(
+    config: &ModelConfig,
+    weights: &MlpParameters<Tensor<1>>,
+    input: Tensor<2>,
+) -> Tensor<2> {
     let normed = rms_norm(input.clone(), &weights.norm, config.norm_epsilon);
     let gate = burn::tensor::activation::silu(linear(normed.clone(), &weights.gate));
     input + linear(gate * linear(normed, &weights.up), &weights.down)

@@ -51,7 +51,9 @@ impl SamplingError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Setting { .. } => None,
-            Self::NoProbabilities { .. } => Some("the weights are broken, evaluate an earlier checkpoint".to_owned()),
+            Self::NoProbabilities { .. } => {
+                Some("the weights are broken, evaluate an earlier checkpoint".to_owned())
+            }
         }
     }
 }
@@ -112,7 +114,11 @@ impl TokenSampler {
         let weigh = |logit: f32| (f64::from(logit - largest) / self.sampling.temperature).exp();
         let tokens = logits.iter().enumerate().filter(|(_, logit)| **logit > f32::NEG_INFINITY);
         let mut candidates: Vec<_> = tokens
-            .map(|(token, logit)| TokenCandidate { token: token as u32, logit: *logit, weight: weigh(*logit) })
+            .map(|(token, logit)| TokenCandidate {
+                token: token as u32,
+                logit: *logit,
+                weight: weigh(*logit),
+            })
             .collect();
         if let Some(count) = self.sampling.top_k
             && count < candidates.len()
@@ -226,7 +232,10 @@ mod tests {
             let whole: f64 = weights.iter().sum();
             let counts = counts(&sampler(temperature, None, None), &logits, 40_000);
             for (count, weight) in counts.iter().zip(weights) {
-                assert!((count / 40_000.0 - weight / whole).abs() < 0.01, "{temperature}: {counts:?}");
+                assert!(
+                    (count / 40_000.0 - weight / whole).abs() < 0.01,
+                    "{temperature}: {counts:?}"
+                );
             }
         }
     }
@@ -259,7 +268,8 @@ mod tests {
     fn seeds_reproduce_and_differ() {
         let logits = [0.0; 50];
         let choose = |seed| {
-            let sampler = TokenSampler::new(Sampling { temperature: 1.0, ..Sampling::GREEDY }, seed).unwrap();
+            let sampler =
+                TokenSampler::new(Sampling { temperature: 1.0, ..Sampling::GREEDY }, seed).unwrap();
             (0..20).map(|position| sampler.choose(&logits, position).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(choose(1), choose(1));
@@ -270,7 +280,10 @@ mod tests {
     fn broken_logits_are_refused_and_stray_ones_skipped() {
         let sampler = sampler(1.0, None, None);
         for logits in [&[][..], &[f32::NAN; 3], &[f32::NEG_INFINITY; 2], &[0.0, f32::INFINITY]] {
-            assert_eq!(sampler.choose(logits, 0), Err(SamplingError::NoProbabilities { num_logits: logits.len() }));
+            assert_eq!(
+                sampler.choose(logits, 0),
+                Err(SamplingError::NoProbabilities { num_logits: logits.len() })
+            );
         }
         assert_eq!(sampler.choose(&[f32::NAN, 1.0, f32::NEG_INFINITY], 0), Ok(1));
     }

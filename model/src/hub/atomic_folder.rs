@@ -34,7 +34,8 @@ impl AtomicFolder {
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), HubError> {
         self.names.push(name.to_owned());
-        write_through(&self.temporary(name), fill).map_err(HubError::io(&self.folder.join(name), "write"))
+        write_through(&self.temporary(name), fill)
+            .map_err(HubError::io(&self.folder.join(name), "write"))
     }
 
     /// Gives all files their names, in place of any model that was in the folder.
@@ -76,7 +77,10 @@ impl Drop for AtomicFolder {
     }
 }
 
-fn write_through(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn write_through(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let mut sink = BufWriter::with_capacity(1 << 20, File::create(path)?);
     fill(&mut sink)?;
     sink.into_inner()?.sync_all()
@@ -84,7 +88,9 @@ fn write_through(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()
 
 fn remove_if_present(path: &Path) -> Result<(), HubError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(HubError::io(path, "remove")(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(HubError::io(path, "remove")(error))
+        }
         _ => Ok(()),
     }
 }
@@ -100,6 +106,7 @@ fn old_weights(folder: &Path) -> Result<Vec<String>, HubError> {
 }
 
 fn is_weight_file(name: &str) -> bool {
-    let is_shard = name.starts_with("model-") && name.contains("-of-") && name.ends_with(".safetensors");
+    let is_shard =
+        name.starts_with("model-") && name.contains("-of-") && name.ends_with(".safetensors");
     is_shard || name == INDEX || name == WEIGHTS
 }

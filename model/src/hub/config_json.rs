@@ -47,7 +47,11 @@ impl HubConfig {
         let model = wire.model(rope).checked();
         Ok(Self {
             model: model.map_err(|source| HubError::Config { path: path.to_owned(), source })?,
-            format: wire.dtype.as_deref().or(wire.torch_dtype.as_deref()).and_then(FloatDtype::from_torch_name),
+            format: wire
+                .dtype
+                .as_deref()
+                .or(wire.torch_dtype.as_deref())
+                .and_then(FloatDtype::from_torch_name),
             tying_is_stated: wire.tie_word_embeddings.is_some(),
             token_ids: TokenIds {
                 bos: wire.bos_token_id,
@@ -111,7 +115,8 @@ impl TokenIds {
 }
 
 fn to_text(fields: Vec<(&str, Value)>) -> String {
-    let fields: Map<String, Value> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let fields: Map<String, Value> =
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     format!("{:#}\n", Value::Object(fields))
 }
 
@@ -166,7 +171,8 @@ impl Wire {
         let activation = self.hidden_act.as_deref().unwrap_or("silu");
         let llama = "only the Llama family (`model_type` llama, `LlamaForCausalLM`) is computed";
         let bias = "only layers without bias are computed";
-        let is_llama = architectures.is_empty() || architectures.iter().any(|name| name == "LlamaForCausalLM");
+        let is_llama =
+            architectures.is_empty() || architectures.iter().any(|name| name == "LlamaForCausalLM");
         let rules = [
             (family == "llama", "model_type", family.to_owned(), llama),
             (is_llama, "architectures", architectures.join(", "), llama),

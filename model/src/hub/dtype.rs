@@ -87,7 +87,9 @@ impl FloatDtype {
         match self {
             Self::Fp32 => {
                 source.read_exact(bytemuck::cast_slice_mut(numbers))?;
-                numbers.iter_mut().for_each(|number| *number = f32::from_bits(u32::from_le(number.to_bits())));
+                numbers
+                    .iter_mut()
+                    .for_each(|number| *number = f32::from_bits(u32::from_le(number.to_bits())));
                 Ok(())
             }
             Self::Bf16 => read_halves(source, numbers, |from, to| {
@@ -131,7 +133,11 @@ impl Bits for u32 {
     }
 }
 
-fn write_chunks<B: Bits>(numbers: &[f32], sink: &mut dyn Write, convert: impl Fn(&[f32], &mut [B])) -> io::Result<()> {
+fn write_chunks<B: Bits>(
+    numbers: &[f32],
+    sink: &mut dyn Write,
+    convert: impl Fn(&[f32], &mut [B]),
+) -> io::Result<()> {
     let mut buffer = vec![B::zeroed(); numbers.len().min(CHUNK)];
     for chunk in numbers.chunks(CHUNK) {
         let bits = &mut buffer[..chunk.len()];
@@ -142,7 +148,11 @@ fn write_chunks<B: Bits>(numbers: &[f32], sink: &mut dyn Write, convert: impl Fn
     Ok(())
 }
 
-fn read_halves(source: &mut dyn Read, numbers: &mut [f32], convert: impl Fn(&[u16], &mut [f32])) -> io::Result<()> {
+fn read_halves(
+    source: &mut dyn Read,
+    numbers: &mut [f32],
+    convert: impl Fn(&[u16], &mut [f32]),
+) -> io::Result<()> {
     let mut buffer = vec![0u16; numbers.len().min(CHUNK)];
     for chunk in numbers.chunks_mut(CHUNK) {
         let bits = &mut buffer[..chunk.len()];
@@ -175,7 +185,11 @@ mod tests {
             let mut bytes = Vec::new();
             format.write(&numbers, &mut bytes).unwrap();
             let back: &[u16] = bytemuck::cast_slice(&bytes);
-            let differing = halves.iter().zip(back).zip(&numbers).filter(|((a, b), number)| a != b && !number.is_nan());
+            let differing = halves
+                .iter()
+                .zip(back)
+                .zip(&numbers)
+                .filter(|((a, b), number)| a != b && !number.is_nan());
             assert_eq!(differing.count(), 0, "{format:?}");
         }
     }
@@ -187,14 +201,21 @@ mod tests {
         assert_eq!(through(FloatDtype::Bf16, &between), [1.0, 1.0 + 2.0 * step, 1.0 + step, -1.0]);
         let step = 2f32.powi(-10);
         let between = [1.0 + step / 2.0, 1.0 + 1.5 * step, 1.0 + 0.6 * step, 65_519.0, 65_520.0];
-        assert_eq!(through(FloatDtype::Fp16, &between), [1.0, 1.0 + 2.0 * step, 1.0 + step, 65_504.0, f32::INFINITY]);
+        assert_eq!(
+            through(FloatDtype::Fp16, &between),
+            [1.0, 1.0 + 2.0 * step, 1.0 + step, 65_504.0, f32::INFINITY]
+        );
     }
 
     #[test]
     fn fp32_is_bit_exact_across_chunk_borders() {
-        let numbers: Vec<f32> =
-            (0..CHUNK as u32 + 17).map(|bits| f32::from_bits(bits.wrapping_mul(2_654_435_761))).collect();
-        let same = through(FloatDtype::Fp32, &numbers).iter().zip(&numbers).all(|(a, b)| a.to_bits() == b.to_bits());
+        let numbers: Vec<f32> = (0..CHUNK as u32 + 17)
+            .map(|bits| f32::from_bits(bits.wrapping_mul(2_654_435_761)))
+            .collect();
+        let same = through(FloatDtype::Fp32, &numbers)
+            .iter()
+            .zip(&numbers)
+            .all(|(a, b)| a.to_bits() == b.to_bits());
         assert!(same);
     }
 }

@@ -29,7 +29,11 @@ pub struct ExportOptions {
 impl Default for ExportOptions {
     /// fp32 in files of 5 GB, the Hub's own habit.
     fn default() -> Self {
-        Self { format: FloatDtype::Fp32, max_shard_bytes: 5_000_000_000, token_ids: TokenIds::default() }
+        Self {
+            format: FloatDtype::Fp32,
+            max_shard_bytes: 5_000_000_000,
+            token_ids: TokenIds::default(),
+        }
     }
 }
 
@@ -60,10 +64,13 @@ pub fn export<'a>(
         })?;
     }
     if shards.len() > 1 {
-        staging.write(INDEX, |sink| sink.write_all(index_json(&shards, options.format).as_bytes()))?;
+        staging
+            .write(INDEX, |sink| sink.write_all(index_json(&shards, options.format).as_bytes()))?;
     }
-    staging.write(GENERATION_CONFIG, |sink| sink.write_all(options.token_ids.to_json().as_bytes()))?;
-    staging.write(CONFIG, |sink| sink.write_all(hub_config(config, options).to_json().as_bytes()))?;
+    staging
+        .write(GENERATION_CONFIG, |sink| sink.write_all(options.token_ids.to_json().as_bytes()))?;
+    staging
+        .write(CONFIG, |sink| sink.write_all(hub_config(config, options).to_json().as_bytes()))?;
     staging.commit()
 }
 
@@ -119,9 +126,12 @@ fn shard_name(index: usize, count: usize) -> String {
 
 fn index_json(shards: &[Vec<&ParameterSpec>], format: FloatDtype) -> String {
     let total: u64 = shards.iter().flatten().map(|spec| num_bytes(spec, format)).sum();
-    let named = shards.iter().enumerate().map(|(index, shard)| (shard_name(index, shards.len()), shard));
+    let named =
+        shards.iter().enumerate().map(|(index, shard)| (shard_name(index, shards.len()), shard));
     let map: Map<String, Value> = named
-        .flat_map(|(file, shard)| shard.iter().map(move |spec| (spec.name.clone(), Value::from(file.clone()))))
+        .flat_map(|(file, shard)| {
+            shard.iter().map(move |spec| (spec.name.clone(), Value::from(file.clone())))
+        })
         .collect();
     format!("{:#}\n", json!({ "metadata": { "total_size": total }, "weight_map": map }))
 }

@@ -78,7 +78,12 @@ impl HubFolder {
     ///
     /// # Errors
     /// As [`HubFolder::read`], and [`HubError::Range`].
-    pub fn read_range(&self, spec: &ParameterSpec, first_index: usize, numbers: &mut [f32]) -> Result<(), HubError> {
+    pub fn read_range(
+        &self,
+        spec: &ParameterSpec,
+        first_index: usize,
+        numbers: &mut [f32],
+    ) -> Result<(), HubError> {
         self.checked_file(spec)?.read_numbers(&spec.name, first_index, numbers)
     }
 
@@ -91,9 +96,10 @@ impl HubFolder {
             extra.remove(&spec.name);
         }
         match extra.iter().find(|(name, _)| !self.is_harmless(name)) {
-            Some((name, place)) => {
-                Err(HubError::UnexpectedTensor { path: self.files[*place].path().to_owned(), tensor: name.clone() })
-            }
+            Some((name, place)) => Err(HubError::UnexpectedTensor {
+                path: self.files[*place].path().to_owned(),
+                tensor: name.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -175,7 +181,8 @@ fn places(files: &[SafetensorsFile]) -> Result<BTreeMap<String, usize>, HubError
     for (place, file) in files.iter().enumerate() {
         for name in file.tensors().keys() {
             if let Some(earlier) = places.insert(name.clone(), place) {
-                let problem = format!("`{name}` is in `{}` as well", files[earlier].path().display());
+                let problem =
+                    format!("`{name}` is in `{}` as well", files[earlier].path().display());
                 return Err(HubError::damaged(file.path(), problem));
             }
         }

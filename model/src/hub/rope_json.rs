@@ -45,10 +45,14 @@ impl RopeFields {
     /// The embedding meant.
     pub(super) fn parse(&self, path: &Path) -> Result<Rope, HubError> {
         check_whole_heads(path, "partial_rotary_factor", self.partial_rotary_factor)?;
-        let forms = [("rope_parameters", &self.rope_parameters), ("rope_scaling", &self.rope_scaling)];
+        let forms =
+            [("rope_parameters", &self.rope_parameters), ("rope_scaling", &self.rope_scaling)];
         let present = || forms.iter().filter_map(|(field, form)| Some((*field, form.as_ref()?)));
-        let thetas = self.rope_theta.into_iter().chain(present().filter_map(|(_, form)| form.rope_theta));
-        let scalings = present().map(|(field, form)| form.parse(path, field)).collect::<Result<Vec<_>, _>>()?;
+        let thetas =
+            self.rope_theta.into_iter().chain(present().filter_map(|(_, form)| form.rope_theta));
+        let scalings = present()
+            .map(|(field, form)| form.parse(path, field))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Rope {
             theta: agreed(path, "rope_theta", thetas)?.unwrap_or(DEFAULT_THETA),
             scaling: agreed(path, "rope_scaling", scalings)?.flatten(),
@@ -60,7 +64,11 @@ impl RopeFields {
         let theta = rope.theta;
         let Some(scaling) = &rope.scaling else {
             let parameters = json!({ "rope_theta": theta, "rope_type": "default" });
-            return [("rope_parameters", parameters), ("rope_scaling", Value::Null), ("rope_theta", theta.into())];
+            return [
+                ("rope_parameters", parameters),
+                ("rope_scaling", Value::Null),
+                ("rope_theta", theta.into()),
+            ];
         };
         let old = json!({
             "factor": scaling.factor,
@@ -77,7 +85,11 @@ impl RopeFields {
 
 impl RopeJson {
     fn parse(&self, path: &Path, field: &str) -> Result<Option<Llama3Scaling>, HubError> {
-        check_whole_heads(path, &format!("{field}.partial_rotary_factor"), self.partial_rotary_factor)?;
+        check_whole_heads(
+            path,
+            &format!("{field}.partial_rotary_factor"),
+            self.partial_rotary_factor,
+        )?;
         if let Some((name, value)) = self.other.iter().find(|(_, value)| value.is_object()) {
             let hint = "one rope for all layers is supported, not one per kind of layer";
             return Err(unsupported(path, format!("{field}.{name}"), value, hint));
@@ -110,7 +122,9 @@ impl RopeJson {
 
 fn check_whole_heads(path: &Path, field: &str, factor: Option<f64>) -> Result<(), HubError> {
     match factor.filter(|factor| *factor != 1.0) {
-        Some(factor) => Err(unsupported(path, field.to_owned(), factor, "whole heads are turned, that is 1.0")),
+        Some(factor) => {
+            Err(unsupported(path, field.to_owned(), factor, "whole heads are turned, that is 1.0"))
+        }
         None => Ok(()),
     }
 }
@@ -125,14 +139,20 @@ fn agreed<T: PartialEq + std::fmt::Debug>(
     let Some(first) = values.next() else { return Ok(None) };
     match values.find(|value| *value != first) {
         Some(second) => {
-            let hint = "the old and the new form disagree; keep the one that the model was trained with";
+            let hint =
+                "the old and the new form disagree; keep the one that the model was trained with";
             Err(unsupported(path, field, format!("{first:?} and {second:?}"), hint))
         }
         None => Ok(Some(first)),
     }
 }
 
-pub(super) fn unsupported(path: &Path, field: impl Into<String>, value: impl ToString, hint: &str) -> HubError {
+pub(super) fn unsupported(
+    path: &Path,
+    field: impl Into<String>,
+    value: impl ToString,
+    hint: &str,
+) -> HubError {
     HubError::Unsupported {
         path: path.to_owned(),
         field: field.into(),

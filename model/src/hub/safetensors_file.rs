@@ -44,7 +44,8 @@ impl TensorHeader {
 }
 
 fn num_bytes(dtype: Dtype, shape: &[usize]) -> Option<usize> {
-    let bits = shape.iter().try_fold(dtype.bitsize(), |product, size| product.checked_mul(*size))?;
+    let bits =
+        shape.iter().try_fold(dtype.bitsize(), |product, size| product.checked_mul(*size))?;
     bits.is_multiple_of(8).then_some(bits / 8)
 }
 
@@ -79,7 +80,10 @@ pub fn write_safetensors(
 }
 
 /// Length and JSON header, padded with spaces to a multiple of 8.
-fn header_bytes(metadata: &BTreeMap<String, String>, tensors: &[TensorHeader]) -> io::Result<Vec<u8>> {
+fn header_bytes(
+    metadata: &BTreeMap<String, String>,
+    tensors: &[TensorHeader],
+) -> io::Result<Vec<u8>> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".to_owned(), serde_json::to_value(metadata)?);
@@ -87,10 +91,15 @@ fn header_bytes(metadata: &BTreeMap<String, String>, tensors: &[TensorHeader]) -
     let mut start = 0;
     for TensorHeader { name, dtype, shape } in tensors {
         let end = num_bytes(*dtype, shape).and_then(|bytes| bytes.checked_add(start));
-        let end = end.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` has no size")))?;
+        let end = end.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` has no size"))
+        })?;
         let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets: (start, end) };
         if header.insert(name.clone(), serde_json::to_value(info)?).is_some() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` comes twice")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("`{name}` comes twice"),
+            ));
         }
         start = end;
     }
@@ -165,9 +174,10 @@ impl SafetensorsFile {
     /// # Errors
     /// [`HubError::MissingTensor`].
     pub fn tensor(&self, name: &str) -> Result<&TensorInfo, HubError> {
-        self.tensors
-            .get(name)
-            .ok_or_else(|| HubError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() })
+        self.tensors.get(name).ok_or_else(|| HubError::MissingTensor {
+            path: self.path.clone(),
+            tensor: name.to_owned(),
+        })
     }
 
     /// Fills `numbers` with the elements of a fp32, bf16 or fp16 tensor from `first_index` on, exactly.
@@ -175,7 +185,12 @@ impl SafetensorsFile {
     /// # Errors
     /// [`HubError::MissingTensor`], [`HubError::UnknownDtype`], [`HubError::Range`], and
     /// [`HubError::Io`] when the file has changed since it was opened.
-    pub fn read_numbers(&self, name: &str, first_index: usize, numbers: &mut [f32]) -> Result<(), HubError> {
+    pub fn read_numbers(
+        &self,
+        name: &str,
+        first_index: usize,
+        numbers: &mut [f32],
+    ) -> Result<(), HubError> {
         let info = self.tensor(name)?;
         let format = FloatDtype::from_dtype(info.dtype)
             .ok_or_else(|| unknown_dtype(&self.path, name, &info.dtype.to_string()))?;
@@ -191,7 +206,9 @@ impl SafetensorsFile {
     pub fn read_bytes(&self, name: &str) -> Result<Vec<u8>, HubError> {
         let info = self.tensor(name)?;
         let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
-        self.source_at(info, 0)?.read_exact(&mut bytes).map_err(HubError::io(&self.path, "read"))?;
+        self.source_at(info, 0)?
+            .read_exact(&mut bytes)
+            .map_err(HubError::io(&self.path, "read"))?;
         Ok(bytes)
     }
 
@@ -204,7 +221,12 @@ impl SafetensorsFile {
     }
 }
 
-fn element_range(name: &str, info: &TensorInfo, first: usize, count: usize) -> Result<Range<usize>, HubError> {
+fn element_range(
+    name: &str,
+    info: &TensorInfo,
+    first: usize,
+    count: usize,
+) -> Result<Range<usize>, HubError> {
     let available = info.shape.iter().product();
     let end = first.saturating_add(count);
     if end > available {
@@ -222,7 +244,10 @@ fn read_header(path: &Path, file: &mut File, length: u64) -> Result<Vec<u8>, Hub
     file.read_exact(&mut header_length).map_err(HubError::io(path, "read"))?;
     let header_length = u64::from_le_bytes(header_length);
     if header_length > MAX_HEADER_BYTES {
-        return Err(HubError::damaged(path, format!("a header of {header_length} bytes is no safetensors header")));
+        return Err(HubError::damaged(
+            path,
+            format!("a header of {header_length} bytes is no safetensors header"),
+        ));
     }
     if LENGTH_BYTES + header_length > length {
         return Err(truncated(LENGTH_BYTES + header_length));
@@ -238,8 +263,9 @@ fn parse_header(path: &Path, header: &[u8]) -> Result<SafetensorsHeader, HubErro
     let mut entries: Map<String, Value> = serde_json::from_slice(header)
         .map_err(|error| HubError::damaged(path, format!("its header is no JSON: {error}")))?;
     let metadata = match entries.remove("__metadata__") {
-        Some(strings) => serde_json::from_value(strings)
-            .map_err(|_| HubError::damaged(path, "the metadata in its header are not all strings"))?,
+        Some(strings) => serde_json::from_value(strings).map_err(|_| {
+            HubError::damaged(path, "the metadata in its header are not all strings")
+        })?,
         None => BTreeMap::new(),
     };
     let tensors = entries.into_iter().map(|(name, entry)| {
@@ -256,11 +282,16 @@ fn parse_tensor(path: &Path, name: &str, entry: Value) -> Result<TensorInfo, Hub
         let dtype = dtype.as_str().map_or_else(|| dtype.to_string(), str::to_owned);
         return Err(unknown_dtype(path, name, &dtype));
     }
-    serde_json::from_value(entry).map_err(|error| HubError::damaged(path, format!("header of `{name}`: {error}")))
+    serde_json::from_value(entry)
+        .map_err(|error| HubError::damaged(path, format!("header of `{name}`: {error}")))
 }
 
 fn unknown_dtype(path: &Path, tensor: &str, dtype: &str) -> HubError {
-    HubError::UnknownDtype { path: path.to_owned(), tensor: tensor.to_owned(), dtype: dtype.to_owned() }
+    HubError::UnknownDtype {
+        path: path.to_owned(),
+        tensor: tensor.to_owned(),
+        dtype: dtype.to_owned(),
+    }
 }
 
 /// The tensors must fill the data part exactly, one after the other.
@@ -276,20 +307,32 @@ fn check_extents(
     for (name, info) in by_place {
         let (from, to) = info.data_offsets;
         if from != end {
-            return Err(HubError::damaged(path, format!("`{name}` starts at byte {from} instead of {end}")));
+            return Err(HubError::damaged(
+                path,
+                format!("`{name}` starts at byte {from} instead of {end}"),
+            ));
         }
-        if to.checked_sub(from).is_none_or(|bytes| num_bytes(info.dtype, &info.shape) != Some(bytes)) {
-            let problem = format!("`{name}` {} {:?} does not fill bytes {from} to {to}", info.dtype, info.shape);
+        if to
+            .checked_sub(from)
+            .is_none_or(|bytes| num_bytes(info.dtype, &info.shape) != Some(bytes))
+        {
+            let problem = format!(
+                "`{name}` {} {:?} does not fill bytes {from} to {to}",
+                info.dtype, info.shape
+            );
             return Err(HubError::damaged(path, problem));
         }
         end = to;
     }
     let expected = data_start.saturating_add(end as u64);
     match length {
-        _ if length < expected => Err(HubError::Truncated { path: path.to_owned(), expected, got: length }),
-        _ if length > expected => {
-            Err(HubError::damaged(path, format!("{} bytes follow its last tensor", length - expected)))
+        _ if length < expected => {
+            Err(HubError::Truncated { path: path.to_owned(), expected, got: length })
         }
+        _ if length > expected => Err(HubError::damaged(
+            path,
+            format!("{} bytes follow its last tensor", length - expected),
+        )),
         _ => Ok(()),
     }
 }

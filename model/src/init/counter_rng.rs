@@ -18,7 +18,10 @@ impl CounterRng {
     /// The row of that seed and label.
     pub(crate) fn new(seed: u64, label: &str) -> Self {
         let label = fnv_1a(label.as_bytes());
-        Self { start: mix(seed.wrapping_add(STEP), label), twist: mix(label.wrapping_add(STEP), !seed) }
+        Self {
+            start: mix(seed.wrapping_add(STEP), label),
+            twist: mix(label.wrapping_add(STEP), !seed),
+        }
     }
 
     /// 64 random bits.
@@ -44,7 +47,9 @@ fn mix(counter: u64, twist: u64) -> u64 {
 
 /// FNV-1a, 64 bits: short labels, no need for more.
 fn fnv_1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3))
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
 }
 
 #[cfg(test)]
@@ -63,8 +68,11 @@ mod tests {
     #[test]
     fn seed_label_and_index_all_matter() {
         let reference = CounterRng::new(1, "a").bits(0);
-        for other in [CounterRng::new(2, "a").bits(0), CounterRng::new(1, "b").bits(0), CounterRng::new(1, "a").bits(1)]
-        {
+        for other in [
+            CounterRng::new(2, "a").bits(0),
+            CounterRng::new(1, "b").bits(0),
+            CounterRng::new(1, "a").bits(1),
+        ] {
             let differing = (reference ^ other).count_ones();
             assert!((16..=48).contains(&differing), "{differing} of 64 bits differ");
         }
@@ -80,7 +88,8 @@ mod tests {
             bins[(unit * 64.0) as usize] += 1;
         }
         // Chi-squared of 63 degrees of freedom: above 103.4 once in a thousand rows; this row is fixed.
-        let chi_squared: f64 = bins.iter().map(|count| (f64::from(*count) - 10_000.0).powi(2) / 10_000.0).sum();
+        let chi_squared: f64 =
+            bins.iter().map(|count| (f64::from(*count) - 10_000.0).powi(2) / 10_000.0).sum();
         assert!(chi_squared < 103.4, "{chi_squared}");
     }
 }

@@ -117,7 +117,13 @@ fn outer(offset: f64) -> f64 {
     );
     let below = horner(
         depth,
-        [7.784_695_709_041_462e-3, 3.224_671_290_700_398e-1, 2.445_134_137_142_996, 3.754_408_661_907_416, 1.0],
+        [
+            7.784_695_709_041_462e-3,
+            3.224_671_290_700_398e-1,
+            2.445_134_137_142_996,
+            3.754_408_661_907_416,
+            1.0,
+        ],
     );
     // The approximation is that of the lower side, hence negative.
     -(above / below) * offset.signum()
@@ -138,8 +144,11 @@ fn natural_logarithm(number: f64) -> f64 {
     let bits = number.to_bits();
     let mantissa = f64::from_bits((bits & MANTISSA) | ONE);
     let exponent = (bits >> 52) as i32 - 1023;
-    let (mantissa, exponent) =
-        if mantissa > std::f64::consts::SQRT_2 { (mantissa / 2.0, exponent + 1) } else { (mantissa, exponent) };
+    let (mantissa, exponent) = if mantissa > std::f64::consts::SQRT_2 {
+        (mantissa / 2.0, exponent + 1)
+    } else {
+        (mantissa, exponent)
+    };
     let ratio = (mantissa - 1.0) / (mantissa + 1.0);
     let terms = [15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0].map(|odd: f64| 1.0 / odd);
     f64::from(exponent) * std::f64::consts::LN_2 + 2.0 * ratio * horner(ratio * ratio, terms)
@@ -166,7 +175,10 @@ mod tests {
                 let sigmas = if offset.abs() > CENTRE { outer(offset) } else { central(offset) };
                 // An offset next to one half knows its distance from it to 2^-53 only.
                 let tolerance = if probability > 1e-6 { 1.3e-9 } else { 1e-7 };
-                assert!((sigmas / expected - 1.0).abs() < tolerance, "{probability}: {sigmas} for {expected}");
+                assert!(
+                    (sigmas / expected - 1.0).abs() < tolerance,
+                    "{probability}: {sigmas} for {expected}"
+                );
             }
         }
     }
@@ -175,7 +187,10 @@ mod tests {
     fn the_logarithm_agrees_with_the_standard_one() {
         for number in [2f64.powi(-53), 1e-9, 0.02, 0.5, 0.707, 0.708, 1.0, 1.5, 1e300] {
             let (ours, theirs) = (natural_logarithm(number), number.ln());
-            assert!((ours - theirs).abs() <= 2e-14 * theirs.abs().max(1.0), "{number}: {ours} for {theirs}");
+            assert!(
+                (ours - theirs).abs() <= 2e-14 * theirs.abs().max(1.0),
+                "{number}: {ours} for {theirs}"
+            );
         }
     }
 

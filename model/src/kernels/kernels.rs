@@ -139,10 +139,20 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
     ) -> Tensor<2>;
 
     /// `input + down(silu(gate) * up)` of the normalised input.
-    fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp);
+    fn mlp(
+        &self,
+        context: BlockContext<'_>,
+        weights: &MlpWeights,
+        input: &Tensor<2>,
+    ) -> (Tensor<2>, SavedMlp);
 
     /// Gate and up projections of [`Kernels::mlp`] again, to the bit.
-    fn mlp_inputs(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> SavedMlp;
+    fn mlp_inputs(
+        &self,
+        context: BlockContext<'_>,
+        weights: &MlpWeights,
+        input: &Tensor<2>,
+    ) -> SavedMlp;
 
     /// Backward of [`Kernels::mlp`].
     fn mlp_backward(
@@ -153,10 +163,21 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
     ) -> Tensor<2>;
 
     /// Logits `[rows, vocab]` of the normalised input.
-    fn logits(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>) -> Tensor<2>;
+    fn logits(
+        &self,
+        context: BlockContext<'_>,
+        weights: Head<&Tensor<1>>,
+        input: &Tensor<2>,
+    ) -> Tensor<2>;
 
     /// Cross-entropy of every row against its target. Logits exist for a few rows at a time only.
-    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> Losses;
+    fn loss(
+        &self,
+        context: BlockContext<'_>,
+        weights: Head<&Tensor<1>>,
+        input: &Tensor<2>,
+        targets: &[u32],
+    ) -> Losses;
 
     /// [`Kernels::loss`], and the gradient of `scale` times its sum with respect to the input.
     fn loss_backward(

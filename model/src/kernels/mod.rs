@@ -7,8 +7,8 @@ mod losses;
 mod operations;
 
 pub use self::kernels::{
-    AttentionInputs, AttentionWeights, Backward, BatchShape, BlockContext, Head, HeadGradients, Kernels, MlpWeights,
-    SavedAttention, SavedMlp, Targets, kernels_for,
+    AttentionInputs, AttentionWeights, Backward, BatchShape, BlockContext, Head, HeadGradients,
+    Kernels, MlpWeights, SavedAttention, SavedMlp, Targets, kernels_for,
 };
 pub(crate) use self::kernels::{MAX_DEVICE_LOGITS, MAX_LOGITS, logit_rows_at_once};
 pub use self::losses::Losses;

@@ -75,10 +75,19 @@ pub(crate) struct Angles {
 
 impl Angles {
     /// `count` positions from `first` on, of a table with `half` angles per position.
-    pub(crate) fn new(table: &RopeTable, half: usize, first: usize, count: usize, device: &Device) -> Self {
+    pub(crate) fn new(
+        table: &RopeTable,
+        half: usize,
+        first: usize,
+        count: usize,
+        device: &Device,
+    ) -> Self {
         let range = first * half..(first + count) * half;
         let on_device = |values: &[f32]| {
-            Tensor::from_data(TensorData::new(values[range.clone()].to_vec(), [1, count, 1, half]), device)
+            Tensor::from_data(
+                TensorData::new(values[range.clone()].to_vec(), [1, count, 1, half]),
+                device,
+            )
         };
         Self { cos: on_device(&table.cos), sin: on_device(&table.sin) }
     }
@@ -107,12 +116,10 @@ impl Angles {
 /// Every key or value head once per query head of its group: `[b, k, s, e]` to `[b, h, s, e]`.
 pub(crate) fn repeat_heads(x_bkse: Tensor<4>, group: usize) -> Tensor<4> {
     let [batch, heads, length, width] = x_bkse.dims();
-    x_bkse.reshape([batch, heads, 1, length, width]).expand([batch, heads, group, length, width]).reshape([
-        batch,
-        heads * group,
-        length,
-        width,
-    ])
+    x_bkse
+        .reshape([batch, heads, 1, length, width])
+        .expand([batch, heads, group, length, width])
+        .reshape([batch, heads * group, length, width])
 }
 
 /// The gradient of [`repeat_heads`].

@@ -97,7 +97,8 @@ impl Decoder {
         let start = Backward { weights: &weights.mlp, input: middle, saved: mlp, gradient };
         let gradient = kernels.mlp_backward(context, start, &mut gradients.mlp);
 
-        let inputs = inputs.unwrap_or_else(|| kernels.attention_inputs(context, &weights.attention, &input));
+        let inputs =
+            inputs.unwrap_or_else(|| kernels.attention_inputs(context, &weights.attention, &input));
         let saved = SavedAttention { inputs, context: mixed, log_sum_exp };
         let start = Backward { weights: &weights.attention, input, saved, gradient };
         kernels.attention_backward(context, start, &mut gradients.attention)

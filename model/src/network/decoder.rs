@@ -6,7 +6,9 @@ use super::block::Keep;
 use crate::config::{ModelConfig, Parameters, Precision, RopeTable};
 use crate::error::BatchError;
 use crate::kernels::burn::BurnKernels;
-use crate::kernels::{BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets, kernels_for};
+use crate::kernels::{
+    BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets, kernels_for,
+};
 
 /// Weights of a network, or anything shaped like them: one flat fp32 tensor per parameter.
 pub type Weights = Parameters<Tensor<1>>;
@@ -37,7 +39,8 @@ impl TokenBatch {
     /// [`BatchError`] if the tokens do not divide into windows of at least two, are more than `config` has positions
     /// for, or name ids outside its vocabulary.
     pub fn new(tokens: &[u32], sequences: usize, config: &ModelConfig) -> Result<Self, BatchError> {
-        if sequences == 0 || tokens.len() < 2 * sequences || !tokens.len().is_multiple_of(sequences) {
+        if sequences == 0 || tokens.len() < 2 * sequences || !tokens.len().is_multiple_of(sequences)
+        {
             return Err(BatchError::Ragged { tokens: tokens.len(), sequences });
         }
         let window = tokens.len() / sequences;
@@ -70,12 +73,18 @@ impl TokenBatch {
     }
 }
 
-pub(crate) fn check_tokens(tokens: &[u32], length: usize, config: &ModelConfig) -> Result<(), BatchError> {
+pub(crate) fn check_tokens(
+    tokens: &[u32],
+    length: usize,
+    config: &ModelConfig,
+) -> Result<(), BatchError> {
     if length > config.max_positions {
         return Err(BatchError::TooLong { length, max_positions: config.max_positions });
     }
     match tokens.iter().find(|token| **token as usize >= config.vocab_size) {
-        Some(token) => Err(BatchError::UnknownToken { token: *token, vocab_size: config.vocab_size }),
+        Some(token) => {
+            Err(BatchError::UnknownToken { token: *token, vocab_size: config.vocab_size })
+        }
         None => Ok(()),
     }
 }
@@ -146,7 +155,12 @@ impl Decoder {
     ///
     /// # Errors
     /// [`BatchError`] as for [`TokenBatch::new`].
-    pub fn logits(&self, weights: &Weights, tokens: &[u32], sequences: usize) -> Result<Tensor<2>, BatchError> {
+    pub fn logits(
+        &self,
+        weights: &Weights,
+        tokens: &[u32],
+        sequences: usize,
+    ) -> Result<Tensor<2>, BatchError> {
         if sequences == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(sequences) {
             return Err(BatchError::Ragged { tokens: tokens.len(), sequences });
         }
@@ -159,9 +173,16 @@ impl Decoder {
     /// [`Decoder::loss`], adding the gradient of `scale` times it to `gradients`.
     ///
     /// With `scale` = 1 / (targets of all micro-batches of a step), the gradients add up to that of the mean loss.
-    pub fn loss_backward(&self, weights: &Weights, batch: &TokenBatch, scale: f64, gradients: &mut Weights) -> f64 {
+    pub fn loss_backward(
+        &self,
+        weights: &Weights,
+        batch: &TokenBatch,
+        scale: f64,
+        gradients: &mut Weights,
+    ) -> f64 {
         let mut saved = Vec::with_capacity(weights.blocks.len());
-        let mut hidden = self.kernels.embed(&weights.embedding, &batch.inputs, self.config.hidden_size);
+        let mut hidden =
+            self.kernels.embed(&weights.embedding, &batch.inputs, self.config.hidden_size);
         for block in &weights.blocks {
             let (output, kept) = self.block(batch.shape, block, hidden, Keep::All);
             saved.push(kept);
@@ -173,8 +194,11 @@ impl Decoder {
             projection: gradients.head.as_mut().unwrap_or(&mut gradients.embedding),
         };
         let context = self.context(batch.shape);
-        let (losses, mut gradient) = self.kernels.loss_backward(context, head(weights), hidden, targets, into);
-        for ((block, into), saved) in weights.blocks.iter().zip(&mut gradients.blocks).zip(saved).rev() {
+        let (losses, mut gradient) =
+            self.kernels.loss_backward(context, head(weights), hidden, targets, into);
+        for ((block, into), saved) in
+            weights.blocks.iter().zip(&mut gradients.blocks).zip(saved).rev()
+        {
             gradient = self.block_backward(batch.shape, block, saved, gradient, into);
         }
         self.kernels.embed_backward(&batch.inputs, gradient, &mut gradients.embedding);

@@ -45,7 +45,10 @@ impl ForwardBackward {
     /// If there is none, or if their shapes differ.
     pub fn new(decoders: Vec<Decoder>, activation_checkpointing: ActivationCheckpointing) -> Self {
         let first = decoders.first().expect("a network runs on at least one member");
-        assert!(decoders.iter().all(|decoder| decoder.config() == first.config()), "members run the same network");
+        assert!(
+            decoders.iter().all(|decoder| decoder.config() == first.config()),
+            "members run the same network"
+        );
         Self { decoders, activation_checkpointing }
     }
 
@@ -63,14 +66,19 @@ impl ForwardBackward {
     ///
     /// # Panics
     /// Unless `batches` has one list, empty or not, for each member.
-    pub fn loss(&self, weight_source: &mut dyn WeightSource, batches: &[Vec<TokenBatch>]) -> Vec<f64> {
+    pub fn loss(
+        &self,
+        weight_source: &mut dyn WeightSource,
+        batches: &[Vec<TokenBatch>],
+    ) -> Vec<f64> {
         let (streams, last) = self.forward(weight_source, batches, None);
         drop(last);
         let mut heads = self.gather_head(weight_source);
         let streams = self.each(streams, &mut heads, |decoder, head, mut stream| {
             let context = decoder.context(stream.batch.shape());
             let head = Head { norm: &head.norm, projection: &head.projection };
-            stream.losses = decoder.kernels().loss(context, head, &stream.residual, stream.batch.targets());
+            stream.losses =
+                decoder.kernels().loss(context, head, &stream.residual, stream.batch.targets());
             stream
         });
         let sums = |(streams, decoder): (Vec<Stream<'_>>, &Decoder)| {
@@ -89,8 +97,14 @@ impl ForwardBackward {
     ///
     /// # Panics
     /// Unless `batches` has one list, empty or not, for each member.
-    pub fn loss_backward(&self, weight_source: &mut dyn WeightSource, batches: &[Vec<TokenBatch>], scale: f64) -> f64 {
-        let (streams, last) = self.forward(weight_source, batches, Some(self.activation_checkpointing));
+    pub fn loss_backward(
+        &self,
+        weight_source: &mut dyn WeightSource,
+        batches: &[Vec<TokenBatch>],
+        scale: f64,
+    ) -> f64 {
+        let (streams, last) =
+            self.forward(weight_source, batches, Some(self.activation_checkpointing));
         let streams = self.head_backward(weight_source, streams, scale as f32);
         let streams = self.blocks_backward(weight_source, streams, last);
         let losses = self.embedding_backward(weight_source, streams);
@@ -115,7 +129,9 @@ impl ForwardBackward {
         assert_eq!(parts.len(), self.decoders.len(), "a residence has one list per member");
         let members = streams.into_iter().zip(&self.decoders).zip(parts);
         members
-            .map(|((streams, decoder), part)| streams.into_iter().map(|s| step(decoder, part, s)).collect())
+            .map(|((streams, decoder), part)| {
+                streams.into_iter().map(|s| step(decoder, part, s)).collect()
+            })
             .collect()
     }
 
@@ -133,13 +149,15 @@ impl ForwardBackward {
             weights = blocks(weight_source.gather(Unit::Block(layer)));
             self.prefetch_after(weight_source, layer);
             streams = self.each(streams, &mut weights, |decoder, weights, mut stream| {
-                let keep = if training.is_some_and(|activation_checkpointing| !activation_checkpointing.includes(layer))
-                {
+                let keep = if training.is_some_and(|activation_checkpointing| {
+                    !activation_checkpointing.includes(layer)
+                }) {
                     Keep::All
                 } else {
                     Keep::Narrow
                 };
-                let (output, saved) = decoder.block(stream.batch.shape(), weights, stream.residual, keep);
+                let (output, saved) =
+                    decoder.block(stream.batch.shape(), weights, stream.residual, keep);
                 match training {
                     Some(_) => stream.saved.push(saved),
                     None => saved.recycle(decoder.kernels()),
@@ -150,21 +168,30 @@ impl ForwardBackward {
         (streams, weights)
     }
 
-    fn embed<'a>(&self, weight_source: &mut dyn WeightSource, batches: &'a [Vec<TokenBatch>]) -> Streams<'a> {
-        assert_eq!(batches.len(), self.decoders.len(), "every member has its list of micro-batches");
+    fn embed<'a>(
+        &self,
+        weight_source: &mut dyn WeightSource,
+        batches: &'a [Vec<TokenBatch>],
+    ) -> Streams<'a> {
+        assert_eq!(
+            batches.len(),
+            self.decoders.len(),
+            "every member has its list of micro-batches"
+        );
         let tables = weight_source.gather(Unit::Embedding);
         weight_source.prefetch(Unit::Block(0));
         let members = batches.iter().zip(&self.decoders).zip(&tables);
-        let embed = |((batches, decoder), table): ((&'a Vec<TokenBatch>, &Decoder), &Vec<Tensor<1>>)| {
-            let width = decoder.config().hidden_size;
-            let stream = |batch: &'a TokenBatch| Stream {
-                batch,
-                residual: decoder.kernels().embed(&table[0], batch.inputs(), width),
-                saved: Vec::new(),
-                losses: Losses::Sum(0.0),
+        let embed =
+            |((batches, decoder), table): ((&'a Vec<TokenBatch>, &Decoder), &Vec<Tensor<1>>)| {
+                let width = decoder.config().hidden_size;
+                let stream = |batch: &'a TokenBatch| Stream {
+                    batch,
+                    residual: decoder.kernels().embed(&table[0], batch.inputs(), width),
+                    saved: Vec::new(),
+                    losses: Losses::Sum(0.0),
+                };
+                batches.iter().map(stream).collect()
             };
-            batches.iter().map(stream).collect()
-        };
         members.map(embed).collect()
     }
 
@@ -181,38 +208,58 @@ impl ForwardBackward {
 
     fn gather_head(&self, weight_source: &mut dyn WeightSource) -> Vec<Head<Tensor<1>>> {
         let heads = weight_source.gather(Unit::Head);
-        let tables = if self.is_tied() { weight_source.gather(Unit::Embedding) } else { vec![Vec::new(); heads.len()] };
+        let tables = if self.is_tied() {
+            weight_source.gather(Unit::Embedding)
+        } else {
+            vec![Vec::new(); heads.len()]
+        };
         head_parts(heads, tables)
     }
 
     /// Losses, and the gradient of the residual stream after the last block.
-    fn head_backward<'a>(&self, weight_source: &mut dyn WeightSource, streams: Streams<'a>, scale: f32) -> Streams<'a> {
+    fn head_backward<'a>(
+        &self,
+        weight_source: &mut dyn WeightSource,
+        streams: Streams<'a>,
+        scale: f32,
+    ) -> Streams<'a> {
         let weights = self.gather_head(weight_source);
         let gradients = weight_source.gradients(Unit::Head);
-        let tables =
-            if self.is_tied() { weight_source.gradients(Unit::Embedding) } else { vec![Vec::new(); gradients.len()] };
+        let tables = if self.is_tied() {
+            weight_source.gradients(Unit::Embedding)
+        } else {
+            vec![Vec::new(); gradients.len()]
+        };
         let mut parts: Vec<_> = weights.into_iter().zip(head_parts(gradients, tables)).collect();
         let streams = self.each(streams, &mut parts, |decoder, (weights, gradients), stream| {
             let Stream { batch, residual, saved, .. } = stream;
             let targets = Targets { tokens: batch.targets(), scale };
             let weights = Head { norm: &weights.norm, projection: &weights.projection };
-            let into = HeadGradients { norm: &mut gradients.norm, projection: &mut gradients.projection };
+            let into =
+                HeadGradients { norm: &mut gradients.norm, projection: &mut gradients.projection };
             let context = decoder.context(batch.shape());
-            let (losses, residual) = decoder.kernels().loss_backward(context, weights, residual, targets, into);
+            let (losses, residual) =
+                decoder.kernels().loss_backward(context, weights, residual, targets, into);
             Stream { batch, residual, saved, losses }
         });
-        self.reduce_head(weight_source, parts.into_iter().map(|(_, gradients)| gradients).collect());
+        self.reduce_head(
+            weight_source,
+            parts.into_iter().map(|(_, gradients)| gradients).collect(),
+        );
         streams
     }
 
     fn reduce_head(&self, weight_source: &mut dyn WeightSource, gradients: Vec<Head<Tensor<1>>>) {
         if self.is_tied() {
-            let (norms, tables) = gradients.into_iter().map(|head| (vec![head.norm], vec![head.projection])).unzip();
+            let (norms, tables) =
+                gradients.into_iter().map(|head| (vec![head.norm], vec![head.projection])).unzip();
             weight_source.reduce(Unit::Head, norms);
             weight_source.reduce(Unit::Embedding, tables);
         } else {
-            weight_source
-                .reduce(Unit::Head, gradients.into_iter().map(|head| vec![head.norm, head.projection]).collect());
+            weight_source.reduce(
+                Unit::Head,
+                gradients.into_iter().map(|head| vec![head.norm, head.projection]).collect(),
+            );
         }
     }
 
@@ -224,18 +271,21 @@ impl ForwardBackward {
     ) -> Streams<'a> {
         let mut at_hand = Some(last);
         for layer in (0..self.num_layers()).rev() {
-            let weights = at_hand.take().unwrap_or_else(|| blocks(weight_source.gather(Unit::Block(layer))));
+            let weights =
+                at_hand.take().unwrap_or_else(|| blocks(weight_source.gather(Unit::Block(layer))));
             if layer > 0 {
                 weight_source.prefetch(Unit::Block(layer - 1));
             }
             let gradients = blocks(weight_source.gradients(Unit::Block(layer)));
             let mut parts: Vec<_> = weights.into_iter().zip(gradients).collect();
-            streams = self.each(streams, &mut parts, |decoder, (weights, gradients), mut stream| {
-                let saved = stream.saved.pop().expect("every block saved once");
-                let shape = stream.batch.shape();
-                let residual = decoder.block_backward(shape, weights, saved, stream.residual, gradients);
-                Stream { residual, ..stream }
-            });
+            streams =
+                self.each(streams, &mut parts, |decoder, (weights, gradients), mut stream| {
+                    let saved = stream.saved.pop().expect("every block saved once");
+                    let shape = stream.batch.shape();
+                    let residual =
+                        decoder.block_backward(shape, weights, saved, stream.residual, gradients);
+                    Stream { residual, ..stream }
+                });
             let gradients: MemberTensors =
                 parts.into_iter().map(|(_, gradients)| <[_; 9]>::from(gradients).into()).collect();
             weight_source.reduce(Unit::Block(layer), gradients);
@@ -243,7 +293,11 @@ impl ForwardBackward {
         streams
     }
 
-    fn embedding_backward(&self, weight_source: &mut dyn WeightSource, streams: Streams<'_>) -> Vec<Losses> {
+    fn embedding_backward(
+        &self,
+        weight_source: &mut dyn WeightSource,
+        streams: Streams<'_>,
+    ) -> Vec<Losses> {
         let mut tables = weight_source.gradients(Unit::Embedding);
         let members = streams.into_iter().zip(&self.decoders).zip(&mut tables);
         let mut losses = Vec::new();
@@ -260,7 +314,9 @@ impl ForwardBackward {
 
 /// A block's tensors by name.
 fn blocks(lists: MemberTensors) -> Vec<BlockWeights> {
-    let block = |list: Vec<Tensor<1>>| <[Tensor<1>; 9]>::try_from(list).expect("a block has nine parameters");
+    let block = |list: Vec<Tensor<1>>| {
+        <[Tensor<1>; 9]>::try_from(list).expect("a block has nine parameters")
+    };
     lists.into_iter().map(|list| BlockParameters::from(block(list))).collect()
 }
 

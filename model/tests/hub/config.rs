@@ -31,8 +31,12 @@ fn rope(changes: Value) -> Rope {
     parse(&with(changes)).unwrap().model.rope
 }
 
-const STRETCHED: Llama3Scaling =
-    Llama3Scaling { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_positions: 8192 };
+const STRETCHED: Llama3Scaling = Llama3Scaling {
+    factor: 8.0,
+    low_freq_factor: 1.0,
+    high_freq_factor: 4.0,
+    original_max_positions: 8192,
+};
 
 #[test]
 fn what_is_left_out_has_the_hubs_defaults() {
@@ -62,8 +66,12 @@ fn what_is_stated_is_read() {
         "tie_word_embeddings": true, "dtype": "bfloat16", "bos_token_id": 1, "eos_token_id": [2, 7]
     })))
     .unwrap();
-    let ModelConfig { num_kv_heads, head_dim, max_positions, norm_epsilon, tied, .. } = parsed.model;
-    assert_eq!((num_kv_heads, head_dim, max_positions, norm_epsilon, tied), (2, 32, 128, 1e-5, true));
+    let ModelConfig { num_kv_heads, head_dim, max_positions, norm_epsilon, tied, .. } =
+        parsed.model;
+    assert_eq!(
+        (num_kv_heads, head_dim, max_positions, norm_epsilon, tied),
+        (2, 32, 128, 1e-5, true)
+    );
     assert_eq!((parsed.format, parsed.tying_is_stated), (Some(FloatDtype::Bf16), true));
     assert_eq!(parsed.token_ids, TokenIds { bos: Some(1), eos: vec![2, 7] });
     let old = parse(&with(json!({ "torch_dtype": "float16" }))).unwrap();
@@ -92,7 +100,11 @@ fn old_and_new_forms_mean_the_same() {
     ] {
         let mut scaling = numbers.clone();
         scaling.as_object_mut().unwrap().extend(names.as_object().unwrap().clone());
-        assert_eq!(rope(json!({ "rope_theta": 500000.0, "rope_scaling": scaling })), stretched, "{names}");
+        assert_eq!(
+            rope(json!({ "rope_theta": 500000.0, "rope_scaling": scaling })),
+            stretched,
+            "{names}"
+        );
         scaling["rope_theta"] = json!(500000.0);
         assert_eq!(rope(json!({ "rope_parameters": scaling })), stretched, "{names}");
     }
@@ -107,10 +119,18 @@ fn written_configs_read_back() {
         ..preset("tiny").unwrap()
     };
     for model in preset_names().map(|name| preset(name).unwrap()).chain([scaled]) {
-        let ids =
-            [TokenIds::default(), TokenIds { bos: Some(0), eos: vec![3] }, TokenIds { bos: None, eos: vec![1, 5] }];
+        let ids = [
+            TokenIds::default(),
+            TokenIds { bos: Some(0), eos: vec![3] },
+            TokenIds { bos: None, eos: vec![1, 5] },
+        ];
         for (format, token_ids) in FloatDtype::ALL.into_iter().zip(ids) {
-            let written = HubConfig { model: model.clone(), token_ids, format: Some(format), tying_is_stated: true };
+            let written = HubConfig {
+                model: model.clone(),
+                token_ids,
+                format: Some(format),
+                tying_is_stated: true,
+            };
             let read = HubConfig::parse(&written.to_json(), Path::new("config.json")).unwrap();
             assert_eq!(read, written);
         }
@@ -119,7 +139,10 @@ fn written_configs_read_back() {
 
 #[test]
 fn readers_of_either_age_find_what_they_know() {
-    let model = ModelConfig { rope: Rope { theta: 5e5, scaling: Some(STRETCHED) }, ..preset("tiny").unwrap() };
+    let model = ModelConfig {
+        rope: Rope { theta: 5e5, scaling: Some(STRETCHED) },
+        ..preset("tiny").unwrap()
+    };
     let config = HubConfig { model, ..parse(&least()).unwrap() };
     let whole: Value = serde_json::from_str(&config.to_json()).unwrap();
     for unknown in [["rope_parameters", "dtype"], ["rope_scaling", "rope_theta"]] {
@@ -145,20 +168,32 @@ fn refusals_name_the_field_and_what_to_do() {
         (json!({ "mlp_bias": true }), "mlp_bias = true"),
         (json!({ "quantization_config": { "bits": 4 } }), "quantization_config = set"),
         (json!({ "partial_rotary_factor": 0.5 }), "partial_rotary_factor = 0.5"),
-        (json!({ "rope_scaling": { "type": "yarn", "factor": 4.0 } }), "rope_scaling.rope_type = yarn"),
+        (
+            json!({ "rope_scaling": { "type": "yarn", "factor": 4.0 } }),
+            "rope_scaling.rope_type = yarn",
+        ),
         (
             json!({ "rope_parameters": { "rope_type": "dynamic", "factor": 2.0 } }),
             "rope_parameters.rope_type = dynamic",
         ),
         (json!({ "rope_scaling": { "rope_type": "llama3" } }), "rope_scaling.factor = nothing"),
-        (json!({ "rope_parameters": { "full_attention": { "rope_theta": 1.0 } } }), "rope_parameters.full_attention"),
-        (json!({ "rope_theta": 1.0, "rope_parameters": { "rope_theta": 2.0 } }), "rope_theta = 1.0 and 2.0"),
+        (
+            json!({ "rope_parameters": { "full_attention": { "rope_theta": 1.0 } } }),
+            "rope_parameters.full_attention",
+        ),
+        (
+            json!({ "rope_theta": 1.0, "rope_parameters": { "rope_theta": 2.0 } }),
+            "rope_theta = 1.0 and 2.0",
+        ),
     ];
     for (changes, expected) in cases {
         let error = parse(&with(changes)).unwrap_err();
         assert!(matches!(error, HubError::Unsupported { .. }), "{error:?}");
         let message = error.to_string();
-        assert!(message.starts_with("`folder/config.json`") && message.contains(expected), "{message}");
+        assert!(
+            message.starts_with("`folder/config.json`") && message.contains(expected),
+            "{message}"
+        );
         assert!(error.hint().is_some_and(|hint| hint.len() > 10), "{message}");
     }
 }
@@ -181,7 +216,10 @@ fn impossible_numbers_are_named() {
         (stretch(json!({ "factor": 0.5 })), "rope_scaling.factor"),
         (stretch(json!({ "high_freq_factor": 1.0 })), "rope_scaling.high_freq_factor"),
         (stretch(json!({ "low_freq_factor": 0.0 })), "rope_scaling.low_freq_factor"),
-        (stretch(json!({ "original_max_position_embeddings": 0 })), "rope_scaling.original_max_position_embeddings"),
+        (
+            stretch(json!({ "original_max_position_embeddings": 0 })),
+            "rope_scaling.original_max_position_embeddings",
+        ),
     ];
     for (changes, expected) in cases {
         match parse(&with(changes)).unwrap_err() {
@@ -195,9 +233,13 @@ fn impossible_numbers_are_named() {
 fn missing_fields_and_wrong_types_are_named() {
     let mut without = least();
     without.as_object_mut().unwrap().remove("vocab_size");
-    for (config, expected) in [(without, "vocab_size"), (with(json!({ "hidden_size": "wide" })), "wide")] {
+    for (config, expected) in
+        [(without, "vocab_size"), (with(json!({ "hidden_size": "wide" })), "wide")]
+    {
         match parse(&config).unwrap_err() {
-            HubError::Json { source, .. } => assert!(source.to_string().contains(expected), "{source}"),
+            HubError::Json { source, .. } => {
+                assert!(source.to_string().contains(expected), "{source}")
+            }
             other => panic!("{expected}: {other:?}"),
         }
     }

@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use covey_model::error::HubError;
-use covey_model::hub::{Dtype, FloatDtype, HubFolder, SafetensorsFile, TensorHeader, write_safetensors};
+use covey_model::hub::{
+    Dtype, FloatDtype, HubFolder, SafetensorsFile, TensorHeader, write_safetensors,
+};
 use proptest::prelude::*;
 
 use crate::fixture::{config, export_seeded, headers, model_folder, options, write_zeros};
@@ -29,10 +31,15 @@ fn open_with(change: impl FnOnce(&mut Vec<TensorHeader>)) -> HubError {
 #[test]
 fn a_missing_tensor_is_named() {
     let error = open_with(|tensors| drop(tensors.remove(5)));
-    assert!(matches!(&error, HubError::MissingTensor { tensor, .. } if *tensor == headers(&config(false))[5].name));
+    assert!(
+        matches!(&error, HubError::MissingTensor { tensor, .. } if *tensor == headers(&config(false))[5].name)
+    );
     assert!(error.hint().is_some());
     let error = open_with(|tensors| tensors.truncate(tensors.len() - 1));
-    assert!(matches!(&error, HubError::MissingTensor { tensor, .. } if tensor == "lm_head.weight"), "{error:?}");
+    assert!(
+        matches!(&error, HubError::MissingTensor { tensor, .. } if tensor == "lm_head.weight"),
+        "{error:?}"
+    );
     assert!(error.hint().unwrap().contains("tie_word_embeddings"));
 }
 
@@ -59,7 +66,10 @@ fn numbers_of_another_kind_are_named() {
 #[test]
 fn a_tensor_too_many_is_named() {
     let surplus = |tensors: &mut Vec<TensorHeader>| {
-        tensors.push(TensorHeader { name: "model.layers.2.mlp.up_proj.weight".into(), ..tensors[1].clone() });
+        tensors.push(TensorHeader {
+            name: "model.layers.2.mlp.up_proj.weight".into(),
+            ..tensors[1].clone()
+        });
     };
     let error = open_with(surplus);
     assert!(
@@ -75,7 +85,9 @@ fn truncation_is_noticed_at_any_length() {
     for length in (0..whole.len()).step_by(97).chain([7, 8, whole.len() - 1]) {
         fs::write(&path, &whole[..length]).unwrap();
         let error = open(folder.path());
-        assert!(matches!(error, HubError::Truncated { got, expected, .. } if got == length as u64 && expected > got));
+        assert!(
+            matches!(error, HubError::Truncated { got, expected, .. } if got == length as u64 && expected > got)
+        );
     }
     fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
     assert!(matches!(open(folder.path()), HubError::Damaged { .. }));
@@ -134,15 +146,22 @@ fn shards_must_hold_what_the_index_promises() {
     let (folder, ..) = sharded();
     let shard = folder.path().join(shard_of(folder.path(), "lm_head.weight"));
     fs::remove_file(&shard).unwrap();
-    assert!(matches!(open(folder.path()), HubError::Io { path, action: "read", .. } if path == shard));
+    assert!(
+        matches!(open(folder.path()), HubError::Io { path, action: "read", .. } if path == shard)
+    );
 
     let (folder, index, text) = sharded();
-    let (own, other) =
-        (shard_of(folder.path(), "lm_head.weight"), shard_of(folder.path(), "model.embed_tokens.weight"));
+    let (own, other) = (
+        shard_of(folder.path(), "lm_head.weight"),
+        shard_of(folder.path(), "model.embed_tokens.weight"),
+    );
     let promise = |file: &str| format!("\"lm_head.weight\": \"{file}\"");
     fs::write(&index, text.replace(&promise(&own), &promise(&other))).unwrap();
     let error = open(folder.path());
-    assert!(matches!(&error, HubError::MissingTensor { path, .. } if path.ends_with(&other)), "{error:?}");
+    assert!(
+        matches!(&error, HubError::MissingTensor { path, .. } if path.ends_with(&other)),
+        "{error:?}"
+    );
 
     for name in ["../secret.safetensors", "/etc/passwd", "..", "a/b.safetensors", ""] {
         fs::write(&index, text.replace(&own, name)).unwrap();
@@ -154,7 +173,8 @@ fn shards_must_hold_what_the_index_promises() {
 
 fn shard_of(folder: &Path, tensor: &str) -> String {
     let index: serde_json::Value =
-        serde_json::from_slice(&fs::read(folder.join("model.safetensors.index.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(folder.join("model.safetensors.index.json")).unwrap())
+            .unwrap();
     index["weight_map"][tensor].as_str().unwrap().to_owned()
 }
 
@@ -165,9 +185,14 @@ fn a_tensor_in_two_shards_is_refused() {
     let all = headers(&config(false));
     write_zeros(&folder.path().join("a.safetensors"), &all);
     write_zeros(&folder.path().join("b.safetensors"), &all[..2]);
-    let index = format!(r#"{{"weight_map":{{"{}":"a.safetensors","{}":"b.safetensors"}}}}"#, all[0].name, all[1].name);
+    let index = format!(
+        r#"{{"weight_map":{{"{}":"a.safetensors","{}":"b.safetensors"}}}}"#,
+        all[0].name, all[1].name
+    );
     fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
-    assert!(matches!(open(folder.path()), HubError::Damaged { problem, .. } if problem.contains("a.safetensors")));
+    assert!(
+        matches!(open(folder.path()), HubError::Damaged { problem, .. } if problem.contains("a.safetensors"))
+    );
 }
 
 #[test]
@@ -222,22 +247,30 @@ impl Write for SmallDisk {
 #[test]
 fn a_full_disk_is_an_error_at_every_byte() {
     let tensors = [TensorHeader { name: "a".into(), dtype: Dtype::F32, shape: vec![3, 5] }];
-    let write =
-        |room| write_safetensors(&mut SmallDisk(room), &BTreeMap::new(), &tensors, |_, sink| sink.write_all(&[0; 60]));
+    let write = |room| {
+        write_safetensors(&mut SmallDisk(room), &BTreeMap::new(), &tensors, |_, sink| {
+            sink.write_all(&[0; 60])
+        })
+    };
     let enough = (0..1000).find(|room| write(*room).is_ok()).unwrap();
     let mut whole = Vec::new();
-    write_safetensors(&mut whole, &BTreeMap::new(), &tensors, |_, sink| sink.write_all(&[0; 60])).unwrap();
+    write_safetensors(&mut whole, &BTreeMap::new(), &tensors, |_, sink| sink.write_all(&[0; 60]))
+        .unwrap();
     assert_eq!(enough, whole.len());
     assert_eq!(write(enough - 1).unwrap_err().kind(), io::ErrorKind::StorageFull);
 }
 
 #[test]
 fn broken_promises_of_the_caller_are_errors() {
-    let tensor =
-        |name: &str, shape: &[usize]| TensorHeader { name: name.into(), dtype: Dtype::F32, shape: shape.into() };
+    let tensor = |name: &str, shape: &[usize]| TensorHeader {
+        name: name.into(),
+        dtype: Dtype::F32,
+        shape: shape.into(),
+    };
     let kind = |tensors: &[TensorHeader], bytes: usize| {
-        let written =
-            write_safetensors(&mut io::sink(), &BTreeMap::new(), tensors, |_, sink| sink.write_all(&vec![0; bytes]));
+        let written = write_safetensors(&mut io::sink(), &BTreeMap::new(), tensors, |_, sink| {
+            sink.write_all(&vec![0; bytes])
+        });
         written.unwrap_err().kind()
     };
     assert_eq!(kind(&[tensor("a", &[4])], 15), io::ErrorKind::InvalidInput);

@@ -6,7 +6,9 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use covey_model::config::{ModelConfig, ParameterSpec, preset};
-use covey_model::hub::{Dtype, ExportOptions, FloatDtype, TensorHeader, TokenIds, export, write_safetensors};
+use covey_model::hub::{
+    Dtype, ExportOptions, FloatDtype, TensorHeader, TokenIds, export, write_safetensors,
+};
 use covey_model::init::Initializer;
 
 pub(crate) fn config(tied: bool) -> ModelConfig {
@@ -42,8 +44,11 @@ pub(crate) fn model_folder() -> tempfile::TempDir {
 }
 
 pub(crate) fn headers(config: &ModelConfig) -> Vec<TensorHeader> {
-    let header =
-        |spec: &ParameterSpec| TensorHeader { name: spec.name.clone(), dtype: Dtype::F32, shape: spec.shape.clone() };
+    let header = |spec: &ParameterSpec| TensorHeader {
+        name: spec.name.clone(),
+        dtype: Dtype::F32,
+        shape: spec.shape.clone(),
+    };
     config.parameters().iter().map(header).collect()
 }
 
@@ -59,5 +64,7 @@ pub(crate) fn write_zeros(path: &Path, tensors: &[TensorHeader]) {
 /// Names and contents of all files of a folder.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+    entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect()
 }

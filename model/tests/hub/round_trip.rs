@@ -8,21 +8,30 @@ use covey_model::error::HubError;
 use covey_model::hub::{FloatDtype, HubFolder, SafetensorsFile, export};
 use covey_model::init::Initializer;
 
-use crate::fixture::{config, contents, export_seeded, headers, model_folder, options, write_zeros};
+use crate::fixture::{
+    config, contents, export_seeded, headers, model_folder, options, write_zeros,
+};
 
 #[test]
 fn import_of_export_is_byte_equal() {
     for format in FloatDtype::ALL {
-        for (tied, max_shard_bytes) in [(false, u64::MAX), (true, u64::MAX), (false, 3000), (true, 1)] {
+        for (tied, max_shard_bytes) in
+            [(false, u64::MAX), (true, u64::MAX), (false, 3000), (true, 1)]
+        {
             let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             let (config, options) = (config(tied), options(format, max_shard_bytes));
             export_seeded(first.path(), &config, &options);
             let folder = HubFolder::open(first.path()).unwrap();
             assert_eq!(folder.config().model, config);
             assert_eq!(folder.config().token_ids, options.token_ids);
-            export(second.path(), &folder.config().model, &options, |spec| Ok(folder.read(spec).unwrap().into()))
-                .unwrap();
-            assert!(contents(first.path()) == contents(second.path()), "{format:?}, tied {tied}, {max_shard_bytes}");
+            export(second.path(), &folder.config().model, &options, |spec| {
+                Ok(folder.read(spec).unwrap().into())
+            })
+            .unwrap();
+            assert!(
+                contents(first.path()) == contents(second.path()),
+                "{format:?}, tied {tied}, {max_shard_bytes}"
+            );
         }
     }
 }
@@ -33,7 +42,12 @@ fn fp32_keeps_every_bit() {
     let initializer = Initializer::new(3, &config(false));
     for spec in config(false).parameters().iter() {
         let bits = |numbers: Vec<f32>| numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-        assert_eq!(bits(folder.read(spec).unwrap()), bits(initializer.tensor(spec)), "{}", spec.name);
+        assert_eq!(
+            bits(folder.read(spec).unwrap()),
+            bits(initializer.tensor(spec)),
+            "{}",
+            spec.name
+        );
     }
     fs::remove_dir_all(folder.path()).unwrap();
 }
@@ -46,8 +60,15 @@ fn halves_are_rounded_once() {
         let embedding = config(false).parameters().embedding;
         let read = HubFolder::open(temporary.path()).unwrap().read(&embedding).unwrap();
         let exact = Initializer::new(3, &config(false)).tensor(&embedding);
-        let worst = read.iter().zip(&exact).map(|(read, exact)| (read / exact - 1.0).abs()).fold(0.0, f32::max);
-        assert!(worst <= 2f32.powi(-precision) && worst > 2f32.powi(-precision - 2), "{format:?}: {worst}");
+        let worst = read
+            .iter()
+            .zip(&exact)
+            .map(|(read, exact)| (read / exact - 1.0).abs())
+            .fold(0.0, f32::max);
+        assert!(
+            worst <= 2f32.powi(-precision) && worst > 2f32.powi(-precision - 2),
+            "{format:?}: {worst}"
+        );
     }
 }
 
@@ -62,11 +83,13 @@ fn shards_respect_the_limit_and_the_index_names_them() {
     for name in &shards {
         let shard = SafetensorsFile::open(temporary.path().join(name)).unwrap();
         assert_eq!(shard.metadata()["format"], "pt");
-        let bytes: usize = shard.tensors().values().map(|info| info.data_offsets.1 - info.data_offsets.0).sum();
+        let bytes: usize =
+            shard.tensors().values().map(|info| info.data_offsets.1 - info.data_offsets.0).sum();
         assert!(bytes <= 3000, "{name}: {bytes}");
         num_tensors += shard.tensors().len();
     }
-    let index: serde_json::Value = serde_json::from_slice(&files["model.safetensors.index.json"]).unwrap();
+    let index: serde_json::Value =
+        serde_json::from_slice(&files["model.safetensors.index.json"]).unwrap();
     assert_eq!(index["weight_map"].as_object().unwrap().len(), num_tensors);
     assert_eq!(index["metadata"]["total_size"], 4 * config(false).num_parameters());
 }
@@ -96,7 +119,10 @@ fn a_new_export_leaves_nothing_of_the_old_one() {
     export_seeded(folder.path(), &config(false), &options(FloatDtype::Fp32, 3000));
     export_seeded(folder.path(), &config(true), &options(FloatDtype::Bf16, u64::MAX));
     let names: Vec<_> = contents(folder.path()).into_keys().collect();
-    assert_eq!(names, ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"]);
+    assert_eq!(
+        names,
+        ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"]
+    );
     assert!(HubFolder::open(folder.path()).unwrap().config().model.tied);
 }
 
@@ -106,14 +132,15 @@ fn an_export_that_fails_changes_nothing() {
     let before = contents(folder.path());
     for stop_at in 0..config(false).parameters().iter().count() {
         let mut tensors = 0;
-        let error = export(folder.path(), &config(false), &options(FloatDtype::Bf16, 2000), |spec| {
-            tensors += 1;
-            match tensors > stop_at {
-                true => Err(io::Error::from(io::ErrorKind::StorageFull)),
-                false => Ok(Cow::from(vec![0.0; spec.num_elements()])),
-            }
-        })
-        .unwrap_err();
+        let error =
+            export(folder.path(), &config(false), &options(FloatDtype::Bf16, 2000), |spec| {
+                tensors += 1;
+                match tensors > stop_at {
+                    true => Err(io::Error::from(io::ErrorKind::StorageFull)),
+                    false => Ok(Cow::from(vec![0.0; spec.num_elements()])),
+                }
+            })
+            .unwrap_err();
         assert!(matches!(&error, HubError::Io { action: "write", .. }), "{error:?}");
         assert!(contents(folder.path()) == before, "stopped at tensor {stop_at}");
     }
@@ -123,7 +150,8 @@ fn an_export_that_fails_changes_nothing() {
 fn numbers_of_the_wrong_length_are_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(FloatDtype::Fp32, u64::MAX);
-    let error = export(folder.path(), &config(false), &options, |_| Ok(Cow::from(vec![0.0; 3]))).unwrap_err();
+    let error = export(folder.path(), &config(false), &options, |_| Ok(Cow::from(vec![0.0; 3])))
+        .unwrap_err();
     assert!(matches!(error, HubError::Io { .. }), "{error:?}");
     assert!(contents(folder.path()).is_empty());
 }
@@ -151,7 +179,11 @@ fn harmless_extras_are_tolerated() {
     export_seeded(folder.path(), &config(true), &options(FloatDtype::Fp32, u64::MAX));
     let mut tensors = headers(&ModelConfig { tied: false, ..config(true) });
     let frequencies = "model.layers.0.self_attn.rotary_emb.inv_freq";
-    tensors.push(covey_model::hub::TensorHeader { name: frequencies.into(), shape: vec![3], ..tensors[0].clone() });
+    tensors.push(covey_model::hub::TensorHeader {
+        name: frequencies.into(),
+        shape: vec![3],
+        ..tensors[0].clone()
+    });
     write_zeros(&folder.path().join("model.safetensors"), &tensors);
     assert!(HubFolder::open(folder.path()).unwrap().config().model.tied);
 }

@@ -51,10 +51,18 @@ impl DeMo {
     /// # Errors
     ///
     /// As [`Schema::new`].
-    pub fn new(schema: &Schema, config: DeMoConfig, num_peers: usize) -> Result<Self, SparseLocoError> {
+    pub fn new(
+        schema: &Schema,
+        config: DeMoConfig,
+        num_peers: usize,
+    ) -> Result<Self, SparseLocoError> {
         let shapes = schema.tensors().iter().map(|spec| (spec.name(), spec.shape()));
         let schema = Schema::new(Profile::Reference, config.k, shapes)?;
-        let momenta = schema.tensors().iter().map(|spec| vec![vec![0.0; spec.grid().len()]; num_peers]).collect();
+        let momenta = schema
+            .tensors()
+            .iter()
+            .map(|spec| vec![vec![0.0; spec.grid().len()]; num_peers])
+            .collect();
         let name = if config.sign { "DeMo with signs".to_owned() } else { "DeMo".to_owned() };
         Ok(Self { name, schema, config, momenta })
     }
@@ -93,7 +101,8 @@ fn mean_of_largest<'a>(
     momenta: &mut [Vec<f32>],
     pseudo_gradients: impl Iterator<Item = &'a [f32]>,
 ) -> Vec<f32> {
-    let transform = Dct::new(spec.grid()).expect("chunks of the reference profile are even and short");
+    let transform =
+        Dct::new(spec.grid()).expect("chunks of the reference profile are even and short");
     let mut sums = vec![0.0; spec.grid().len()];
     let mut senders = vec![0_u32; spec.grid().len()];
     for (momentum, pseudo_gradient) in momenta.iter_mut().zip(pseudo_gradients) {
@@ -122,7 +131,9 @@ fn largest(spec: &TensorSpec, tensor: &[f32]) -> Vec<usize> {
     let mut selector = Selector::default();
     let mut indices = Vec::with_capacity(spec.entries().len());
     for chunk in 0..grid.num_chunks() {
-        tile.iter_mut().enumerate().for_each(|(position, value)| *value = tensor[grid.index(chunk, position)]);
+        tile.iter_mut()
+            .enumerate()
+            .for_each(|(position, value)| *value = tensor[grid.index(chunk, position)]);
         selector.select(&tile, &mut entries);
         indices.extend(entries.iter().map(|entry| grid.index(chunk, entry.position())));
     }

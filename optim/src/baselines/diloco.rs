@@ -23,7 +23,11 @@ impl DiLoCo {
     /// At rest; the published momentum is 0.9, and 0 means none. Of the schema only names and lengths matter.
     pub fn new(schema: Arc<Schema>, momentum: f32) -> Self {
         let velocities = schema.tensors().iter().map(|spec| vec![0.0; spec.grid().len()]).collect();
-        let name = if momentum == 0.0 { "DiLoCo without momentum".to_owned() } else { "DiLoCo".to_owned() };
+        let name = if momentum == 0.0 {
+            "DiLoCo without momentum".to_owned()
+        } else {
+            "DiLoCo".to_owned()
+        };
         Self { name, schema, momentum, velocities }
     }
 }
@@ -42,7 +46,10 @@ impl OuterMethod for DiLoCo {
         check_round(&self.schema, pseudo_gradients, weights)?;
         let momentum = self.momentum;
         let tensors = self.velocities.par_iter_mut().enumerate().map(|(index, velocity)| {
-            let mut step = mean(pseudo_gradients.iter().map(|tensors| tensors[index].as_slice()), velocity.len());
+            let mut step = mean(
+                pseudo_gradients.iter().map(|tensors| tensors[index].as_slice()),
+                velocity.len(),
+            );
             for (step, velocity) in step.iter_mut().zip(velocity) {
                 *velocity = momentum * *velocity + *step;
                 *step += momentum * *velocity;

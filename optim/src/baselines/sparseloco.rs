@@ -7,7 +7,9 @@ use rayon::prelude::*;
 
 use super::method::{OuterMethod, check_peers, check_round, descend};
 use crate::codec::Codec;
-use crate::sparseloco::{Clip, Compressor, Delta, MeanOver, Schema, SparseLocoConfig, SparseLocoError, aggregate};
+use crate::sparseloco::{
+    Clip, Compressor, Delta, MeanOver, Schema, SparseLocoConfig, SparseLocoError, aggregate,
+};
 
 /// SparseLoCo (arXiv 2508.15706) as a run does it: every peer's delta is compressed, encoded, decoded and averaged.
 pub struct SparseLoCo {
@@ -33,7 +35,10 @@ impl SparseLoCo {
         }
     }
 
-    fn compress(&mut self, pseudo_gradients: &[Vec<Vec<f32>>]) -> Result<Vec<Vec<u8>>, SparseLocoError> {
+    fn compress(
+        &mut self,
+        pseudo_gradients: &[Vec<Vec<f32>>],
+    ) -> Result<Vec<Vec<u8>>, SparseLocoError> {
         let peers = self.compressors.par_iter_mut().zip(pseudo_gradients);
         let payloads = peers.map(|(compressor, tensors)| {
             let slices: Vec<&[f32]> = tensors.iter().map(Vec::as_slice).collect();
@@ -43,7 +48,9 @@ impl SparseLoCo {
     }
 
     fn decode(&self, payloads: &[Vec<u8>]) -> BTreeMap<usize, Delta> {
-        let decode = |bytes: &Vec<u8>| self.codec.decode(bytes).expect("what this codec has encoded decodes");
+        let decode = |bytes: &Vec<u8>| {
+            self.codec.decode(bytes).expect("what this codec has encoded decodes")
+        };
         payloads.iter().map(decode).enumerate().collect()
     }
 }

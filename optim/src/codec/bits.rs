@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn bits_come_back_in_order() {
-        let values: Vec<(u32, u32)> = (0..100).map(|i| ((i * 2_654_435) & ((1 << (i % 10)) - 1), i % 10)).collect();
+        let values: Vec<(u32, u32)> =
+            (0..100).map(|i| ((i * 2_654_435) & ((1 << (i % 10)) - 1), i % 10)).collect();
         let mut writer = BitWriter::new(values.len());
         values.iter().for_each(|(value, count)| writer.put(*value, *count));
         let mut bytes = writer.finish();

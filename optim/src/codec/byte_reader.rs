@@ -21,14 +21,23 @@ impl<'a> ByteReader<'a> {
     }
 
     /// The next `count` bytes; `what` names the place in the error.
-    pub(crate) fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self.bytes.split_at_checked(count).ok_or(DecodeError::Truncated { what })?;
+    pub(crate) fn take(
+        &mut self,
+        count: usize,
+        what: &'static str,
+    ) -> Result<&'a [u8], DecodeError> {
+        let (taken, rest) =
+            self.bytes.split_at_checked(count).ok_or(DecodeError::Truncated { what })?;
         self.bytes = rest;
         Ok(taken)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self.bytes.split_first_chunk().ok_or(DecodeError::Truncated { what })?;
+    pub(crate) fn array<const N: usize>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<[u8; N], DecodeError> {
+        let (taken, rest) =
+            self.bytes.split_first_chunk().ok_or(DecodeError::Truncated { what })?;
         self.bytes = rest;
         Ok(*taken)
     }
@@ -43,6 +52,7 @@ impl<'a> ByteReader<'a> {
 
     /// A bfloat16 number.
     pub(crate) fn short_float(&mut self) -> Result<f32, DecodeError> {
-        self.array("records").map(|bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
+        self.array("records")
+            .map(|bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
     }
 }

@@ -47,7 +47,8 @@ impl CodeModel {
             (Profile::Covey, [share]) if *share > 0 => Some(Self::of_larger(u32::from(*share))),
             (Profile::Reference, [first, second, third]) => {
                 let shares = [*first, *second, *third].map(u32::from);
-                let sound = shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() < 256;
+                let sound =
+                    shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() < 256;
                 sound.then(|| Self::of_shares(shares))
             }
             _ => None,
@@ -106,7 +107,9 @@ mod tests {
     #[test]
     fn models_survive_their_bytes() {
         for profile in [Profile::Reference, Profile::Covey] {
-            for counts in [[0, 0, 0, 0], [1, 0, 0, 0], [10, 20, 30, 40], [0, 1 << 40, 0, 0], [5, 0, 0, 5]] {
+            for counts in
+                [[0, 0, 0, 0], [1, 0, 0, 0], [10, 20, 30, 40], [0, 1 << 40, 0, 0], [5, 0, 0, 5]]
+            {
                 let model = CodeModel::choose(profile, counts);
                 let mut bytes = Vec::new();
                 model.write(profile, &mut bytes);

@@ -102,7 +102,8 @@ impl Codec {
         let models: Vec<Vec<SegmentModel<'_>>> =
             self.segments.iter().map(|segment| self.models(segment, &records)).collect();
         let segments = self.segments.par_iter().zip(&models);
-        let coded: Vec<Coded> = segments.map(|(segment, models)| segment.encode(delta.entries(), models)).collect();
+        let coded: Vec<Coded> =
+            segments.map(|(segment, models)| segment.encode(delta.entries(), models)).collect();
         let mut bytes = self.header();
         records.iter().for_each(|record| record.write(self.schema.profile(), &mut bytes));
         for segment in &coded {
@@ -147,11 +148,15 @@ impl Codec {
         let total_bits = 8.0 * self.encode(delta)?.len() as f64;
         let (mut position_bits, mut code_bits) = (0.0, 0.0);
         let totals = self.totals(&self.count(delta.entries()));
-        for ((totals, record), models) in totals.iter().zip(self.records(delta)?).zip(&self.gap_models) {
+        for ((totals, record), models) in
+            totals.iter().zip(self.records(delta)?).zip(&self.gap_models)
+        {
             let gaps = models.get(record.gap_model).expect("the number comes from these models");
-            for (class, count) in totals.classes.iter().enumerate().filter(|(_, count)| **count > 0) {
+            for (class, count) in totals.classes.iter().enumerate().filter(|(_, count)| **count > 0)
+            {
                 let bits = f64::from(class_range(class as u32).1);
-                position_bits += *count as f64 * (bits + information(gaps.range(class).1, GAP_SCALE));
+                position_bits +=
+                    *count as f64 * (bits + information(gaps.range(class).1, GAP_SCALE));
             }
             for (code, count) in totals.codes.iter().enumerate() {
                 code_bits += *count as f64 * information(record.codes.range(code).1, CODE_SCALE);
@@ -168,27 +173,39 @@ impl Codec {
         }
         let totals = self.totals(&self.count(delta.entries()));
         let tensors = totals.iter().zip(&self.gap_models).zip(delta.levels());
-        let record = |((totals, models), levels): ((&CountTotals, &Arc<GapModels>), &[f32; 4])| Record {
-            gap_model: models.choose(&totals.classes),
-            codes: CodeModel::choose(self.schema.profile(), totals.codes),
-            levels: *levels,
-        };
+        let record =
+            |((totals, models), levels): ((&CountTotals, &Arc<GapModels>), &[f32; 4])| Record {
+                gap_model: models.choose(&totals.classes),
+                codes: CodeModel::choose(self.schema.profile(), totals.codes),
+                levels: *levels,
+            };
         Ok(tensors.map(record).collect())
     }
 
     /// Counts of each part of each segment.
     fn count(&self, entries: &[CodedValue]) -> Vec<Vec<Counts>> {
-        let count = |segment: &Segment| segment.parts.iter().map(|part| part.count(part.of(entries))).collect();
+        let count = |segment: &Segment| {
+            segment.parts.iter().map(|part| part.count(part.of(entries))).collect()
+        };
         self.segments.par_iter().map(count).collect()
     }
 
     /// Counts of each tensor.
     fn totals(&self, counts: &[Vec<Counts>]) -> Vec<CountTotals> {
-        let mut totals = vec![CountTotals { classes: [0; NUM_CLASSES], codes: [0; 4] }; self.gap_models.len()];
-        let parts = self.segments.iter().zip(counts).flat_map(|(segment, counts)| segment.parts.iter().zip(counts));
+        let mut totals =
+            vec![CountTotals { classes: [0; NUM_CLASSES], codes: [0; 4] }; self.gap_models.len()];
+        let parts = self
+            .segments
+            .iter()
+            .zip(counts)
+            .flat_map(|(segment, counts)| segment.parts.iter().zip(counts));
         for (part, counts) in parts {
             let totals = &mut totals[part.tensor];
-            totals.classes.iter_mut().zip(counts.classes).for_each(|(sum, count)| *sum += u64::from(count));
+            totals
+                .classes
+                .iter_mut()
+                .zip(counts.classes)
+                .for_each(|(sum, count)| *sum += u64::from(count));
             totals.codes.iter_mut().zip(counts.codes).for_each(|(sum, count)| *sum += count);
         }
         totals
@@ -198,7 +215,10 @@ impl Codec {
     fn models<'a>(&'a self, segment: &Segment, records: &[Record]) -> Vec<SegmentModel<'a>> {
         let model = |tensor: usize| {
             let gaps = self.gap_models[tensor].get(records[tensor].gap_model);
-            SegmentModel { gaps: gaps.expect("numbers were chosen or checked"), codes: records[tensor].codes }
+            SegmentModel {
+                gaps: gaps.expect("numbers were chosen or checked"),
+                codes: records[tensor].codes,
+            }
         };
         segment.parts.iter().map(|part| model(part.tensor)).collect()
     }
@@ -226,7 +246,10 @@ impl Codec {
         }
         let digest = rest.array("header")?;
         if digest != self.schema.digest() {
-            return Err(DecodeError::Schema { expected: hex(self.schema.digest()), got: hex(digest) });
+            return Err(DecodeError::Schema {
+                expected: hex(self.schema.digest()),
+                got: hex(digest),
+            });
         }
         let (expected, got) = (self.schema.tensors().len(), u64::from(rest.number("header")?));
         if got != expected as u64 {
@@ -237,15 +260,19 @@ impl Codec {
 
     fn read_records(&self, rest: &mut ByteReader<'_>) -> Result<Vec<Record>, DecodeError> {
         let profile = self.schema.profile();
-        let mut read = |spec: &TensorSpec| Record::read(profile, rest.take(record_bytes(profile), "records")?, spec);
+        let mut read = |spec: &TensorSpec| {
+            Record::read(profile, rest.take(record_bytes(profile), "records")?, spec)
+        };
         self.schema.tensors().iter().map(&mut read).collect()
     }
 
     /// States, words and bits of each segment.
     fn read_bodies<'a>(&self, rest: &mut ByteReader<'a>) -> Result<Vec<Body<'a>>, DecodeError> {
-        let mut lines = ByteReader::new(rest.take(LINE_BYTES * self.segments.len(), "segment lengths")?);
+        let mut lines =
+            ByteReader::new(rest.take(LINE_BYTES * self.segments.len(), "segment lengths")?);
         let mut body = |_| {
-            let (words, bits) = (lines.number("segment lengths")?, lines.number("segment lengths")?);
+            let (words, bits) =
+                (lines.number("segment lengths")?, lines.number("segment lengths")?);
             let states = rest.take(STATE_BYTES, "a segment")?;
             let words = rest.take((words as usize).saturating_mul(2), "a segment")?;
             Ok(Body { states, words, bits: rest.take(bits as usize, "a segment")? })
@@ -259,14 +286,25 @@ impl Codec {
         bodies: &[Body<'_>],
         entries: &mut [CodedValue],
     ) -> Result<Vec<Vec<Counts>>, DecodeError> {
-        let work: Vec<_> = self.split(entries).into_iter().zip(self.segments.iter().zip(bodies)).collect();
+        let work: Vec<_> =
+            self.split(entries).into_iter().zip(self.segments.iter().zip(bodies)).collect();
         let decode = |(entries, (segment, body)): (&mut [CodedValue], (&Segment, &Body<'_>))| {
-            let words: Vec<u16> = body.words.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes)).collect();
-            segment.decode(&self.schema, &self.models(segment, records), (body.states(), &words, body.bits), entries)
+            let words: Vec<u16> =
+                body.words.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes)).collect();
+            segment.decode(
+                &self.schema,
+                &self.models(segment, records),
+                (body.states(), &words, body.bits),
+                entries,
+            )
         };
         // The first error in order is reported, not the first in time.
-        let decoded: Vec<Result<Vec<Counts>, SegmentError>> = work.into_par_iter().map(decode).collect();
-        let named = decoded.into_iter().enumerate().map(|(segment, counts)| counts.map_err(|e| self.name(segment, e)));
+        let decoded: Vec<Result<Vec<Counts>, SegmentError>> =
+            work.into_par_iter().map(decode).collect();
+        let named = decoded
+            .into_iter()
+            .enumerate()
+            .map(|(segment, counts)| counts.map_err(|e| self.name(segment, e)));
         named.collect()
     }
 
@@ -283,18 +321,25 @@ impl Codec {
     fn name(&self, segment: usize, error: SegmentError) -> DecodeError {
         match error {
             SegmentError::End(what) => DecodeError::Segment { segment, what },
-            SegmentError::Position(tensor, chunk) => {
-                DecodeError::Position { tensor: self.schema.tensors()[tensor].name().to_owned(), chunk }
-            }
+            SegmentError::Position(tensor, chunk) => DecodeError::Position {
+                tensor: self.schema.tensors()[tensor].name().to_owned(),
+                chunk,
+            },
         }
     }
 
     /// The models must be those that the encoder chooses for what they decoded: otherwise there were many encodings.
     fn check_models(&self, records: &[Record], counts: &[Vec<Counts>]) -> Result<(), DecodeError> {
         let profile = self.schema.profile();
-        let tensors = self.totals(counts).into_iter().zip(&self.gap_models).zip(records).zip(self.schema.tensors());
+        let tensors = self
+            .totals(counts)
+            .into_iter()
+            .zip(&self.gap_models)
+            .zip(records)
+            .zip(self.schema.tensors());
         for (((totals, models), record), spec) in tensors {
-            let not_canonical = |what| Err(DecodeError::NotCanonical { what, tensor: spec.name().to_owned() });
+            let not_canonical =
+                |what| Err(DecodeError::NotCanonical { what, tensor: spec.name().to_owned() });
             if record.codes != CodeModel::choose(profile, totals.codes) {
                 return not_canonical("code model");
             }

@@ -115,10 +115,13 @@ impl DecodeError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Version { .. } => Some("peers of one run must use the same version of the program".into()),
-            Self::Profile { .. } | Self::Schema { .. } | Self::TensorCount { .. } => {
-                Some("the sender must use the model and the settings that the run was started with".into())
+            Self::Version { .. } => {
+                Some("peers of one run must use the same version of the program".into())
             }
+            Self::Profile { .. } | Self::Schema { .. } | Self::TensorCount { .. } => Some(
+                "the sender must use the model and the settings that the run was started with"
+                    .into(),
+            ),
             _ => None,
         }
     }

@@ -22,8 +22,24 @@ pub(crate) const NUM_CLASSES: usize = 44;
 const NUM_SLOTS: usize = 1 << GAP_SCALE;
 
 /// Shape of each model, from even to clustered.
-const SHAPES: [f64; 16] =
-    [f64::INFINITY, 30.0, 12.0, 6.0, 4.0, 3.0, 2.5, 2.1, 1.8, 1.6, 1.45, 1.3, 1.2, 1.12, 1.06, 1.02];
+const SHAPES: [f64; 16] = [
+    f64::INFINITY,
+    30.0,
+    12.0,
+    6.0,
+    4.0,
+    3.0,
+    2.5,
+    2.1,
+    1.8,
+    1.6,
+    1.45,
+    1.3,
+    1.2,
+    1.12,
+    1.06,
+    1.02,
+];
 
 /// How often each class occurs.
 pub(crate) type ClassCounts = [u32; 64];
@@ -36,7 +52,8 @@ const fn classes() -> [u8; 4096] {
     let mut gap = 0;
     while gap < classes.len() {
         let power = if gap < 8 { 0 } else { gap.ilog2() };
-        classes[gap] = if gap < 8 { gap } else { (4 * power - 4) as usize + (gap >> (power - 2) & 3) } as u8;
+        classes[gap] =
+            if gap < 8 { gap } else { (4 * power - 4) as usize + (gap >> (power - 2) & 3) } as u8;
         gap += 1;
     }
     classes
@@ -103,7 +120,9 @@ impl GapModels {
     /// The number of the model that codes these gaps in the fewest bits; the lowest of equals.
     pub(crate) fn choose(&self, counts: &[u64; NUM_CLASSES]) -> u8 {
         // Below 2^20 per gap: memory holds too few gaps for a sum to overflow.
-        let cost = |model: &GapModel| counts.iter().zip(model.costs).map(|(count, cost)| count * cost).sum::<u64>();
+        let cost = |model: &GapModel| {
+            counts.iter().zip(model.costs).map(|(count, cost)| count * cost).sum::<u64>()
+        };
         let best = self.models.iter().enumerate().min_by_key(|(_, model)| cost(model));
         best.map_or(0, |(number, _)| number as u8)
     }
@@ -120,7 +139,9 @@ impl GapModel {
             slots: OnceLock::new(),
         };
         let mut start = 0;
-        for (class, frequency) in rans::frequencies(&weights, NUM_SLOTS as u32).into_iter().enumerate() {
+        for (class, frequency) in
+            rans::frequencies(&weights, NUM_SLOTS as u32).into_iter().enumerate()
+        {
             model.starts[class] = start;
             model.frequencies[class] = frequency;
             model.ranges[class] = Range::new(start, frequency);
@@ -160,7 +181,11 @@ impl GapModel {
 fn class_weights(longest: usize, mean: f64, shape: f64) -> Vec<u64> {
     let spread = mean * (shape - 1.0);
     let ratio = |gap: f64| {
-        if shape.is_finite() { (gap - 1.0 + spread) / (shape + spread + gap) } else { mean / (1.0 + mean) }
+        if shape.is_finite() {
+            (gap - 1.0 + spread) / (shape + spread + gap)
+        } else {
+            mean / (1.0 + mean)
+        }
     };
     let mut masses = vec![0.0; class(longest as u32) + 1];
     let (mut probability, mut total) = (1.0, 0.0);
@@ -213,7 +238,8 @@ mod tests {
         }
         let models = GapModels::new(4096, 64);
         let best = models.get(models.choose(&counts)).unwrap();
-        let classes: u64 = counts.iter().zip(best.costs).map(|(count, cost)| count * cost / 65536).sum();
+        let classes: u64 =
+            counts.iter().zip(best.costs).map(|(count, cost)| count * cost / 65536).sum();
         let mean = (classes + bits) as f64 / total as f64;
         assert!(mean < 7.45, "{mean}");
     }

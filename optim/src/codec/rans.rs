@@ -23,7 +23,11 @@ const RECIPROCAL_BITS: u32 = 48;
 impl Range {
     /// A range of `frequency` slots, more than 0 and at most `2^16`.
     pub(crate) fn new(start: u32, frequency: u32) -> Self {
-        Self { start, frequency, reciprocal: (1_u64 << RECIPROCAL_BITS).div_ceil(u64::from(frequency)) }
+        Self {
+            start,
+            frequency,
+            reciprocal: (1_u64 << RECIPROCAL_BITS).div_ceil(u64::from(frequency)),
+        }
     }
 }
 
@@ -52,7 +56,8 @@ impl WordWriter {
         self.words[self.first - 1] = *state as u16;
         self.first -= usize::from(long);
         let short = if long { *state >> 16 } else { *state };
-        let quotient = ((u128::from(short) * u128::from(range.reciprocal)) >> RECIPROCAL_BITS) as u32;
+        let quotient =
+            ((u128::from(short) * u128::from(range.reciprocal)) >> RECIPROCAL_BITS) as u32;
         *state = (quotient << scale) + (short - quotient * range.frequency) + range.start;
     }
 
@@ -147,9 +152,11 @@ mod tests {
     fn products_divide_exactly() {
         for frequency in [1, 2, 3, 5, 7, 511, 512, 4095, 4096, 65_535, 65_536] {
             let range = Range::new(0, frequency);
-            for near in [1, frequency, 65_536, 1 << 31, u32::MAX / frequency * frequency, u32::MAX] {
+            for near in [1, frequency, 65_536, 1 << 31, u32::MAX / frequency * frequency, u32::MAX]
+            {
                 for state in [near - 1, near, near.saturating_add(1)] {
-                    let quotient = (u128::from(state) * u128::from(range.reciprocal)) >> RECIPROCAL_BITS;
+                    let quotient =
+                        (u128::from(state) * u128::from(range.reciprocal)) >> RECIPROCAL_BITS;
                     assert_eq!(quotient, u128::from(state / frequency), "{state} by {frequency}");
                 }
             }

@@ -20,7 +20,9 @@ impl Record {
         bytes.push(self.gap_model);
         self.codes.write(profile, bytes);
         match profile {
-            Profile::Reference => bytes.extend(self.levels.iter().flat_map(|level| level.to_le_bytes())),
+            Profile::Reference => {
+                bytes.extend(self.levels.iter().flat_map(|level| level.to_le_bytes()))
+            }
             Profile::Covey => {
                 let halves = self.levels[..2].iter().map(|level| (level.to_bits() >> 16) as u16);
                 bytes.extend(halves.flat_map(u16::to_le_bytes));
@@ -29,7 +31,11 @@ impl Record {
     }
 
     /// Reads and checks the record of a tensor.
-    pub(crate) fn read(profile: Profile, bytes: &[u8], spec: &TensorSpec) -> Result<Self, DecodeError> {
+    pub(crate) fn read(
+        profile: Profile,
+        bytes: &[u8],
+        spec: &TensorSpec,
+    ) -> Result<Self, DecodeError> {
         let tensor = || spec.name().to_owned();
         let mut rest = ByteReader::new(bytes);
         let [gap_model] = rest.array("records")?;

@@ -140,7 +140,8 @@ impl Segment {
         models: &[SegmentModel<'_>],
         mut classes: &[u8],
     ) -> ([u32; 4], Vec<u16>) {
-        let mut lanes = EncodingLanes { states: [LOWER; 4], words: WordWriter::new(2 * self.num_entries()) };
+        let mut lanes =
+            EncodingLanes { states: [LOWER; 4], words: WordWriter::new(2 * self.num_entries()) };
         for (part, model) in self.parts.iter().zip(models).rev() {
             let (gaps, codes) = (model.gaps.ranges(), model.codes.ranges());
             for chunk in part.of(entries).chunks(part.kept).rev() {
@@ -175,7 +176,8 @@ impl Segment {
         let mut counts = Vec::with_capacity(self.parts.len());
         for (part, model) in self.parts.iter().zip(models) {
             let (of_part, rest) = std::mem::take(&mut entries).split_at_mut(part.entries.len());
-            let spec = schema.tensors().get(part.tensor).expect("segments are cut from this schema");
+            let spec =
+                schema.tensors().get(part.tensor).expect("segments are cut from this schema");
             let decoded = lanes.decode_part(part, spec, model, of_part);
             counts.push(decoded.map_err(|chunk| SegmentError::Position(part.tensor, chunk))?);
             entries = rest;
@@ -203,7 +205,13 @@ struct EncodingLanes {
 
 impl EncodingLanes {
     #[inline(always)]
-    fn encode<const LANE: usize>(&mut self, entry: CodedValue, class: u8, gaps: &[Range; 64], codes: &[Range; 4]) {
+    fn encode<const LANE: usize>(
+        &mut self,
+        entry: CodedValue,
+        class: u8,
+        gaps: &[Range; 64],
+        codes: &[Range; 4],
+    ) {
         self.words.push(&mut self.states[2 + LANE], &codes[entry.code()], CODE_SCALE);
         self.words.push(&mut self.states[LANE], &gaps[usize::from(class & 63)], GAP_SCALE);
     }
@@ -260,7 +268,8 @@ impl Lanes<'_> {
     ) -> CodedValue {
         let state = self.states[LANE];
         let slot = slots[(state & 0xfff) as usize];
-        self.states[LANE] = self.words.pop(state, slot & 0xfff, (slot >> 12 & 0xfff) + 1, GAP_SCALE);
+        self.states[LANE] =
+            self.words.pop(state, slot & 0xfff, (slot >> 12 & 0xfff) + 1, GAP_SCALE);
         let class = slot >> 24;
         let (least, count) = class_range(class);
         let position = *end + least + self.bits.take(count);
@@ -268,7 +277,8 @@ impl Lanes<'_> {
 
         let state = self.states[2 + LANE];
         let code = codes[(state & 0x1ff) as usize];
-        self.states[2 + LANE] = self.words.pop(state, code & 0x1ff, (code >> 9 & 0x1ff) + 1, CODE_SCALE);
+        self.states[2 + LANE] =
+            self.words.pop(state, code & 0x1ff, (code >> 9 & 0x1ff) + 1, CODE_SCALE);
 
         classes[(class & 63) as usize] += 1;
         CodedValue::new(position as usize, (code >> 18) as u8)

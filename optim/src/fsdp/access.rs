@@ -50,7 +50,8 @@ impl ShardedParameters {
         check_length("weights", parameter, self.plan.elements(parameter), weights.len())?;
         self.forget_what_was_gathered();
         for (place, piece) in self.plan.piece_places(parameter).zip(self.plan.pieces(parameter)) {
-            self.weights[place] = tensor(weights[piece.range.clone()].to_vec(), &self.devices[piece.member]);
+            self.weights[place] =
+                tensor(weights[piece.range.clone()].to_vec(), &self.devices[piece.member]);
         }
         Ok(())
     }
@@ -91,7 +92,8 @@ impl ShardedParameters {
 
     /// A copy of all that the optimizer remembers, by parameter: the same for any number of members.
     pub fn state(&self) -> AdamWState {
-        let moments = (0..self.plan.num_parameters()).filter_map(|parameter| self.moments(parameter));
+        let moments =
+            (0..self.plan.num_parameters()).filter_map(|parameter| self.moments(parameter));
         AdamWState { steps: self.steps(), moments: moments.collect() }
     }
 
@@ -149,14 +151,17 @@ impl ShardedParameters {
 
     /// What a member's tensors take up now, as the tensors say it.
     pub fn bytes(&self, member: usize) -> ShardBytes {
-        let places = self.plan.all_pieces().enumerate().filter(|(_, (_, piece))| piece.member == member);
+        let places =
+            self.plan.all_pieces().enumerate().filter(|(_, (_, piece))| piece.member == member);
         places.fold(ShardBytes::default(), |sum, (place, _)| {
             let moments = self.optimizer.moment_tensors().get(place);
             ShardBytes {
                 weights: sum.weights + cpu_tensor::bytes(&self.weights[place]),
                 gradients: sum.gradients + cpu_tensor::bytes(&self.gradients[place]),
                 moments: sum.moments
-                    + moments.map_or(0, |own| cpu_tensor::bytes(&own.first) + cpu_tensor::bytes(&own.second)),
+                    + moments.map_or(0, |own| {
+                        cpu_tensor::bytes(&own.first) + cpu_tensor::bytes(&own.second)
+                    }),
             }
         })
     }
@@ -177,6 +182,11 @@ impl ShardedParameters {
     }
 }
 
-fn check_length(what: &'static str, parameter: usize, expected: usize, got: usize) -> Result<(), FsdpError> {
+fn check_length(
+    what: &'static str,
+    parameter: usize,
+    expected: usize,
+    got: usize,
+) -> Result<(), FsdpError> {
     if expected == got { Ok(()) } else { Err(FsdpError::Length { what, parameter, expected, got }) }
 }

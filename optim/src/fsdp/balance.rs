@@ -10,8 +10,10 @@ pub(super) fn cut(sizes: &[ParameterSize], owned: &[usize]) -> Vec<usize> {
     let unit: usize = sizes.iter().map(|size| size.elements).sum();
     let total = unit + owned.iter().sum::<usize>();
     let end = |member: usize| proportion(total, member, owned.len());
-    let lacking =
-        owned.iter().enumerate().map(|(member, owned)| (end(member + 1) - end(member)).saturating_sub(*owned));
+    let lacking = owned
+        .iter()
+        .enumerate()
+        .map(|(member, owned)| (end(member + 1) - end(member)).saturating_sub(*owned));
     let lacking: Vec<usize> = lacking.collect();
     let all: usize = lacking.iter().sum();
     let mut sum = 0;

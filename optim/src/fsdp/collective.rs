@@ -13,7 +13,10 @@ use super::plan::Plan;
 
 /// The whole unit as one vector, on every member's device, from what each member owns of it.
 pub(super) fn gather(plan: &Plan, unit: usize, shares: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-    Tensor::all_gather(shares, 0).into_iter().map(|padded| without_padding(plan, unit, padded)).collect()
+    Tensor::all_gather(shares, 0)
+        .into_iter()
+        .map(|padded| without_padding(plan, unit, padded))
+        .collect()
 }
 
 /// A member's share of the sum of what all members bring: vectors of the unit with every share padded.
@@ -22,7 +25,12 @@ pub(super) fn reduce(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
 }
 
 /// Tensors of a device and a precision one after the other, and zeros up to `length`.
-pub(super) fn join(mut parts: Vec<Tensor<1>>, length: usize, device: &Device, precision: DType) -> Tensor<1> {
+pub(super) fn join(
+    mut parts: Vec<Tensor<1>>,
+    length: usize,
+    device: &Device,
+    precision: DType,
+) -> Tensor<1> {
     let missing = length - parts.iter().map(|part| part.shape().num_elements()).sum::<usize>();
     if missing > 0 {
         parts.push(Tensor::zeros([missing], (device, precision)));

@@ -52,7 +52,9 @@ pub enum FsdpError {
     },
 
     /// Values of another length than the parameter or the piece they are for.
-    #[error("{got} elements of {what} given for parameter {parameter} or a piece of it, which has {expected}")]
+    #[error(
+        "{got} elements of {what} given for parameter {parameter} or a piece of it, which has {expected}"
+    )]
     Length {
         /// `weights`, `first moment` or `second moment`.
         what: &'static str,
@@ -78,7 +80,9 @@ impl FsdpError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Members { possible, .. } if *possible > 0 => Some(format!("use at most {possible} devices")),
+            Self::Members { possible, .. } if *possible > 0 => {
+                Some(format!("use at most {possible} devices"))
+            }
             Self::ParameterCount { .. } | Self::Length { .. } => {
                 Some("resume with the model the checkpoint was written for".into())
             }

@@ -63,7 +63,12 @@ impl Plan {
     /// No members or more than there are grains in the network, units without parameters, parameters without elements.
     pub fn new(members: usize, units: Vec<Vec<ParameterSize>>) -> Result<Self, FsdpError> {
         check(members, &units)?;
-        let empty = Self { units: Vec::new(), parameters: Vec::new(), pieces: Vec::new(), owned: vec![0; members] };
+        let empty = Self {
+            units: Vec::new(),
+            parameters: Vec::new(),
+            pieces: Vec::new(),
+            owned: vec![0; members],
+        };
         Ok(units.iter().fold(empty, |mut plan, sizes| {
             plan.add_unit(sizes);
             plan
@@ -162,7 +167,11 @@ impl Plan {
     /// # Errors
     ///
     /// [`FsdpError::ChunkCut`] if a piece ends inside a slab; those of [`slab_alignment`](super::slab::slab_alignment) never do.
-    pub fn slabs(&self, parameter: usize, grid: &ChunkGrid) -> Result<Vec<(usize, Range<usize>)>, FsdpError> {
+    pub fn slabs(
+        &self,
+        parameter: usize,
+        grid: &ChunkGrid,
+    ) -> Result<Vec<(usize, Range<usize>)>, FsdpError> {
         let slab = grid.slab_len();
         let slabs = |piece: &Piece| match piece.range.start.is_multiple_of(slab) {
             true => Ok((piece.member, piece.range.start / slab..piece.range.end.div_ceil(slab))),
@@ -189,9 +198,19 @@ fn check(members: usize, units: &[Vec<ParameterSize>]) -> Result<(), FsdpError> 
         return Err(FsdpError::EmptyUnit { unit });
     }
     let sizes = || units.iter().flatten();
-    if let Some((parameter, size)) = sizes().enumerate().find(|(_, size)| size.elements == 0 || size.alignment == 0) {
-        return Err(FsdpError::Empty { parameter, elements: size.elements, alignment: size.alignment });
+    if let Some((parameter, size)) =
+        sizes().enumerate().find(|(_, size)| size.elements == 0 || size.alignment == 0)
+    {
+        return Err(FsdpError::Empty {
+            parameter,
+            elements: size.elements,
+            alignment: size.alignment,
+        });
     }
     let possible = sizes().map(|size| size.elements.div_ceil(size.alignment)).sum();
-    if members == 0 || members > possible { Err(FsdpError::Members { members, possible }) } else { Ok(()) }
+    if members == 0 || members > possible {
+        Err(FsdpError::Members { members, possible })
+    } else {
+        Ok(())
+    }
 }

@@ -48,11 +48,14 @@ impl ShardedParameters {
         fill: impl FnMut(usize, Range<usize>) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
         if devices.len() != plan.members() {
-            return Err(FsdpError::DeviceCount { expected: plan.members(), got: devices.len() }.into());
+            return Err(
+                FsdpError::DeviceCount { expected: plan.members(), got: devices.len() }.into()
+            );
         }
         let ahead = vec![None; plan.num_units()];
         let (weights, gradients, optimizer) = (Vec::new(), Vec::new(), AdamW::new(optimizer));
-        let mut shards = Self { plan, devices, compute: compute.into(), weights, gradients, optimizer, ahead };
+        let mut shards =
+            Self { plan, devices, compute: compute.into(), weights, gradients, optimizer, ahead };
         shards.fill(fill)?;
         Ok(shards)
     }
@@ -78,7 +81,12 @@ impl ShardedParameters {
     pub fn gather(&mut self, unit: usize) -> Vec<Vec<Tensor<1>>> {
         if self.plan.members() == 1 {
             let parameters = self.plan.parameters(unit);
-            return vec![self.weights[parameters].iter().map(|weight| self.in_compute_precision(weight)).collect()];
+            return vec![
+                self.weights[parameters]
+                    .iter()
+                    .map(|weight| self.in_compute_precision(weight))
+                    .collect(),
+            ];
         }
         let whole = self.ahead[unit].take().unwrap_or_else(|| self.brought_together(unit));
         whole.into_iter().map(|vector| self.cut_into_parameters(unit, vector)).collect()
@@ -90,11 +98,13 @@ impl ShardedParameters {
     pub fn gradients(&mut self, unit: usize) -> Vec<Vec<Tensor<1>>> {
         let parameters = self.plan.parameters(unit);
         if self.plan.members() == 1 {
-            let take = |own: &mut Tensor<1>| std::mem::replace(own, Tensor::empty([1], &self.devices[0]));
+            let take =
+                |own: &mut Tensor<1>| std::mem::replace(own, Tensor::empty([1], &self.devices[0]));
             return vec![self.gradients[parameters].iter_mut().map(take).collect()];
         }
         let zeros = |device| {
-            let whole = |parameter| Tensor::zeros([self.plan.elements(parameter)], (device, DType::F32));
+            let whole =
+                |parameter| Tensor::zeros([self.plan.elements(parameter)], (device, DType::F32));
             parameters.clone().map(whole).collect()
         };
         self.devices.iter().map(zeros).collect()
@@ -108,7 +118,10 @@ impl ShardedParameters {
     pub fn reduce(&mut self, unit: usize, sums: Vec<Vec<Tensor<1>>>) {
         if self.plan.members() == 1 {
             let own = &mut self.gradients[self.plan.parameters(unit)];
-            return own.iter_mut().zip(sums.into_iter().flatten()).for_each(|(own, sum)| *own = sum);
+            return own
+                .iter_mut()
+                .zip(sums.into_iter().flatten())
+                .for_each(|(own, sum)| *own = sum);
         }
         // One member after the other, so that its sums are freed before the next vector is made.
         let vectors = sums.into_iter().map(|sums| self.padded_by_member(unit, &sums)).collect();
@@ -170,17 +183,21 @@ impl ShardedParameters {
         let parameters = self.plan.parameters(unit);
         let pieces = parameters.flat_map(|parameter| {
             let places = self.plan.piece_places(parameter);
-            places.zip(self.plan.pieces(parameter)).map(move |(place, piece)| (parameter, place, piece))
+            places
+                .zip(self.plan.pieces(parameter))
+                .map(move |(place, piece)| (parameter, place, piece))
         });
         let own = pieces.filter(|(.., piece)| piece.member == member);
-        own.map(|(parameter, place, piece)| Own { parameter, place, range: piece.range.clone() }).collect()
+        own.map(|(parameter, place, piece)| Own { parameter, place, range: piece.range.clone() })
+            .collect()
     }
 
     /// The whole unit as one vector for every member.
     fn brought_together(&self, unit: usize) -> Vec<Tensor<1>> {
         let share = |(member, device): (usize, &Device)| {
             let pieces = self.pieces_of(unit, member).into_iter();
-            let parts = pieces.map(|own| self.in_compute_precision(&self.weights[own.place])).collect();
+            let parts =
+                pieces.map(|own| self.in_compute_precision(&self.weights[own.place])).collect();
             collective::join(parts, self.plan.padded(unit), device, self.compute)
         };
         collective::gather(&self.plan, unit, self.devices.iter().enumerate().map(share).collect())
@@ -205,7 +222,8 @@ impl ShardedParameters {
         let first = self.plan.parameters(unit).start;
         let share = |member| {
             let pieces = self.pieces_of(unit, member).into_iter();
-            let parts = pieces.map(|own| sums[own.parameter - first].clone().slice(own.range)).collect();
+            let parts =
+                pieces.map(|own| sums[own.parameter - first].clone().slice(own.range)).collect();
             collective::join(parts, self.plan.padded(unit), &sums[0].device(), DType::F32)
         };
         Tensor::cat((0..self.plan.members()).map(share).collect(), 0)
@@ -242,16 +260,27 @@ mod tests {
     use crate::inner::cpu_tensor;
 
     fn shards(members: usize) -> ShardedParameters {
-        let sizes =
-            vec![vec![ParameterSize { elements: 60, alignment: 10 }, ParameterSize { elements: 7, alignment: 7 }]];
+        let sizes = vec![vec![
+            ParameterSize { elements: 60, alignment: 10 },
+            ParameterSize { elements: 7, alignment: 7 },
+        ]];
         let plan = Arc::new(Plan::new(members, sizes).unwrap());
         let fill = |_, range: Range<usize>| Ok::<_, FsdpError>(vec![0.5; range.len()]);
-        ShardedParameters::new(plan, vec![Device::flex(); members], FloatDType::F32, AdamWConfig::default(), fill)
-            .unwrap()
+        ShardedParameters::new(
+            plan,
+            vec![Device::flex(); members],
+            FloatDType::F32,
+            AdamWConfig::default(),
+            fill,
+        )
+        .unwrap()
     }
 
     fn addresses(tensors: &[Tensor<1>]) -> Vec<*const f32> {
-        tensors.iter().map(|tensor| cpu_tensor::slice(&cpu_tensor::storage(tensor).unwrap()).as_ptr()).collect()
+        tensors
+            .iter()
+            .map(|tensor| cpu_tensor::slice(&cpu_tensor::storage(tensor).unwrap()).as_ptr())
+            .collect()
     }
 
     #[test]
@@ -265,7 +294,10 @@ mod tests {
         shards.reduce(0, sums);
         shards.step(0.1, 1.0).unwrap();
         shards.clear_gradients();
-        assert_eq!((addresses(&shards.weights), addresses(&shards.gradients)), (weights, gradients));
+        assert_eq!(
+            (addresses(&shards.weights), addresses(&shards.gradients)),
+            (weights, gradients)
+        );
     }
 
     #[test]
@@ -279,6 +311,9 @@ mod tests {
             shards.step(0.1, 1.0).unwrap();
             shards.clear_gradients();
         }
-        assert_eq!((addresses(&shards.weights), addresses(&shards.gradients)), (weights, gradients));
+        assert_eq!(
+            (addresses(&shards.weights), addresses(&shards.gradients)),
+            (weights, gradients)
+        );
     }
 }

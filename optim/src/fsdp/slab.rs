@@ -28,10 +28,24 @@ mod tests {
 
     #[test]
     fn grains_are_whole_slabs_of_both_profiles() {
-        for shape in [&[128, 192][..], &[100, 36], &[67, 64], &[1, 1], &[96], &[4096], &[5000], &[131], &[128 * 1024]] {
+        for shape in [
+            &[128, 192][..],
+            &[100, 36],
+            &[67, 64],
+            &[1, 1],
+            &[96],
+            &[4096],
+            &[5000],
+            &[131],
+            &[128 * 1024],
+        ] {
             for profile in [Profile::Reference, Profile::Covey] {
-                let (grid, alignment) = (ChunkGrid::new(profile, shape).unwrap(), slab_alignment(shape));
-                assert!(alignment == grid.len() || alignment.is_multiple_of(grid.slab_len()), "{shape:?}");
+                let (grid, alignment) =
+                    (ChunkGrid::new(profile, shape).unwrap(), slab_alignment(shape));
+                assert!(
+                    alignment == grid.len() || alignment.is_multiple_of(grid.slab_len()),
+                    "{shape:?}"
+                );
             }
         }
     }
@@ -40,8 +54,14 @@ mod tests {
     fn matrices_are_cut_after_64_rows_and_short_vectors_not_at_all() {
         assert_eq!(slab_alignment(&[128, 192]), 64 * 192);
         assert_eq!(slab_alignment(&[100, 36]), 50 * 36);
-        assert_eq!((slab_alignment(&[96]), slab_alignment(&[4096]), slab_alignment(&[128 * 1024])), (96, 4096, 4096));
+        assert_eq!(
+            (slab_alignment(&[96]), slab_alignment(&[4096]), slab_alignment(&[128 * 1024])),
+            (96, 4096, 4096)
+        );
         // A prime length: the reference takes it element by element, ours in chunks of 4096.
-        assert_eq!((slab_alignment(&[8191]), slab_alignment(&[2, 3, 4]), slab_alignment(&[0])), (4096, 24, 0));
+        assert_eq!(
+            (slab_alignment(&[8191]), slab_alignment(&[2, 3, 4]), slab_alignment(&[0])),
+            (4096, 24, 0)
+        );
     }
 }

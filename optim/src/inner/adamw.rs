@@ -45,12 +45,27 @@ impl AdamWConfig {
     pub fn check(&self) -> Vec<SettingError> {
         let mut findings = SettingErrors::default();
         for (key, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
-            findings.require((0.0..1.0).contains(&beta), key, beta, "must be at least 0 and below 1");
+            findings.require(
+                (0.0..1.0).contains(&beta),
+                key,
+                beta,
+                "must be at least 0 and below 1",
+            );
         }
         let epsilon = self.epsilon;
-        findings.require(epsilon.is_finite() && epsilon > 0.0, "epsilon", epsilon, "must be above 0");
+        findings.require(
+            epsilon.is_finite() && epsilon > 0.0,
+            "epsilon",
+            epsilon,
+            "must be above 0",
+        );
         let decay = self.weight_decay;
-        findings.require(decay.is_finite() && decay >= 0.0, "weight_decay", decay, "must be 0 or more");
+        findings.require(
+            decay.is_finite() && decay >= 0.0,
+            "weight_decay",
+            decay,
+            "must be 0 or more",
+        );
         findings.0
     }
 
@@ -169,7 +184,9 @@ impl AdamW {
         self.reload();
         self.check(&pairs)?;
         if self.memory.len() == 0 {
-            self.memory = MomentMemory::on_devices(pairs.iter().map(|(own, _)| MomentTensors::zeros(own)).collect());
+            self.memory = MomentMemory::on_devices(
+                pairs.iter().map(|(own, _)| MomentTensors::zeros(own)).collect(),
+            );
         }
         self.steps += 1;
         let coefficients = self.config.coefficients(self.steps, learning_rate, gradient_scale);
@@ -223,8 +240,14 @@ impl Taken {
 
 /// The update in one kernel; `false`, and nothing done, if the tensors are on no GPU that this build knows.
 #[cfg(feature = "cube")]
-fn update_on_gpu(parameter: &mut Tensor<1>, gradient: &Tensor<1>, own: &mut MomentTensors, c: Coefficients) -> bool {
-    let mut tensors = super::cube::Tensors { parameter, first: &mut own.first, second: &mut own.second };
+fn update_on_gpu(
+    parameter: &mut Tensor<1>,
+    gradient: &Tensor<1>,
+    own: &mut MomentTensors,
+    c: Coefficients,
+) -> bool {
+    let mut tensors =
+        super::cube::Tensors { parameter, first: &mut own.first, second: &mut own.second };
     super::cube::update(&mut tensors, gradient, c)
 }
 
@@ -262,7 +285,11 @@ fn update_in_place(
 }
 
 /// Moves all four out, or none.
-fn take(parameter: &mut Tensor<1>, gradient: &Tensor<1>, moments: &mut MomentTensors) -> Option<Taken> {
+fn take(
+    parameter: &mut Tensor<1>,
+    gradient: &Tensor<1>,
+    moments: &mut MomentTensors,
+) -> Option<Taken> {
     let gradient = cpu_tensor::storage(gradient)?;
     let on_cpu = |tensor: &Tensor<1>| cpu_tensor::storage(tensor).is_some();
     if !(on_cpu(parameter) && on_cpu(&moments.first) && on_cpu(&moments.second)) {
@@ -277,7 +304,12 @@ fn take(parameter: &mut Tensor<1>, gradient: &Tensor<1>, moments: &mut MomentTen
 }
 
 /// The update in Burn's operations, for any backend.
-fn update_tensors(parameter: &mut Tensor<1>, gradient: &Tensor<1>, moments: &mut MomentTensors, c: Coefficients) {
+fn update_tensors(
+    parameter: &mut Tensor<1>,
+    gradient: &Tensor<1>,
+    moments: &mut MomentTensors,
+    c: Coefficients,
+) {
     let gradient = gradient.clone() * c.gradient_scale;
     let square = gradient.clone() * gradient.clone();
     moments.first = moments.first.clone() * c.beta1 + gradient * c.beta1_rest;
@@ -293,7 +325,12 @@ fn check_precision(what: &'static str, index: usize, tensor: &Tensor<1>) -> Resu
     }
 }
 
-fn check_length(what: &'static str, index: usize, parameter: &Tensor<1>, tensor: &Tensor<1>) -> Result<(), OptimError> {
+fn check_length(
+    what: &'static str,
+    index: usize,
+    parameter: &Tensor<1>,
+    tensor: &Tensor<1>,
+) -> Result<(), OptimError> {
     let (expected, got) = (parameter.shape().num_elements(), tensor.shape().num_elements());
     if expected == got { Ok(()) } else { Err(OptimError::Length { what, index, expected, got }) }
 }
@@ -333,7 +370,8 @@ mod tests {
         let device = Device::flex();
         let mut parameter = tensor(wave(100, 0.1), &device);
         let gradient = tensor(wave(100, 0.2), &device);
-        let address = |tensor: &Tensor<1>| cpu_tensor::slice(&cpu_tensor::storage(tensor).unwrap()).as_ptr();
+        let address =
+            |tensor: &Tensor<1>| cpu_tensor::slice(&cpu_tensor::storage(tensor).unwrap()).as_ptr();
         let before = address(&parameter);
         let mut optimizer = AdamW::new(AdamWConfig::default());
         optimizer.step([(&mut parameter, &gradient)], 0.1, 1.0).unwrap();

@@ -20,7 +20,9 @@ const LANES: usize = 32;
 /// # Errors
 ///
 /// [`OptimError::NonFiniteGradient`] names the first tensor with a NaN or an infinity.
-pub fn global_norm<'a>(gradients: impl IntoIterator<Item = &'a Tensor<1>>) -> Result<f64, OptimError> {
+pub fn global_norm<'a>(
+    gradients: impl IntoIterator<Item = &'a Tensor<1>>,
+) -> Result<f64, OptimError> {
     let mut total = 0.0;
     for (index, squares) in sums_of_squares(gradients).into_iter().enumerate() {
         if !squares.is_finite() {
@@ -42,7 +44,10 @@ pub fn clear<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor<1>>) {
     for gradient in gradients {
         match cpu_tensor::take(gradient) {
             Some(mut storage) => {
-                storage.storage_mut::<f32>().par_chunks_mut(CHUNK).for_each(|chunk| chunk.fill(0.0));
+                storage
+                    .storage_mut::<f32>()
+                    .par_chunks_mut(CHUNK)
+                    .for_each(|chunk| chunk.fill(0.0));
                 cpu_tensor::put_back(gradient, storage);
             }
             None => *gradient = gradient.zeros_like(),
@@ -61,14 +66,16 @@ struct Asked {
 fn sums_of_squares<'a>(gradients: impl IntoIterator<Item = &'a Tensor<1>>) -> Vec<f64> {
     let (mut sums, mut asked) = (Vec::new(), Vec::new());
     for (place, gradient) in gradients.into_iter().enumerate() {
-        let sum = cpu_tensor::storage(gradient).map(|storage| slice_sum_of_squares(cpu_tensor::slice(&storage)));
+        let sum = cpu_tensor::storage(gradient)
+            .map(|storage| slice_sum_of_squares(cpu_tensor::slice(&storage)));
         if sum.is_none() {
             ask(&mut asked, place, gradient);
         }
         sums.push(sum.unwrap_or_default());
     }
     for Asked { places, sums: own, .. } in asked {
-        let read: Vec<f32> = Tensor::cat(own, 0).into_data().try_into_vec().expect("sums of fp32 are fp32");
+        let read: Vec<f32> =
+            Tensor::cat(own, 0).into_data().try_into_vec().expect("sums of fp32 are fp32");
         places.into_iter().zip(read).for_each(|(place, sum)| sums[place] = f64::from(sum));
     }
     sums

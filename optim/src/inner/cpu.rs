@@ -62,7 +62,13 @@ impl<'a> Slices<'a> {
 // Plain products and sums instead of `mul_add`: memory is the limit anyway, and so every instruction set gives the same
 // bits.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn update(parameter: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], c: Coefficients) {
+fn update(
+    parameter: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+    c: Coefficients,
+) {
     let moments = first.iter_mut().zip(second.iter_mut());
     for ((p, g), (m, v)) in parameter.iter_mut().zip(gradient).zip(moments) {
         let g = g * c.gradient_scale;

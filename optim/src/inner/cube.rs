@@ -21,7 +21,11 @@ pub(crate) struct Tensors<'a> {
 ///
 /// Same formula as on the CPU, with the same numbers. The device may round a product and a sum together, so the last
 /// bit may differ. A tensor with another holder is copied first.
-pub(crate) fn update(tensors: &mut Tensors<'_>, gradient: &Tensor<1>, coefficients: Coefficients) -> bool {
+pub(crate) fn update(
+    tensors: &mut Tensors<'_>,
+    gradient: &Tensor<1>,
+    coefficients: Coefficients,
+) -> bool {
     let Ok(gradient) = gradient.clone().try_into_primitive::<Cube>() else { return false };
     let placeholder = Tensor::empty([1], &tensors.parameter.device());
     let parameter = take(tensors.parameter, &placeholder);
@@ -87,6 +91,7 @@ fn update_element(
         let v = second[place] * beta2 + g * g * beta2_rest;
         first[place] = m;
         second[place] = v;
-        parameter[place] = parameter[place] * keep - step_size * m / (v.sqrt() * root_scale + epsilon);
+        parameter[place] =
+            parameter[place] * keep - step_size * m / (v.sqrt() * root_scale + epsilon);
     }
 }

@@ -132,15 +132,24 @@ impl Schedule {
 
     /// What the clock reads after `step` updates: all of them but those in flat windows, less the rewinds until then.
     pub fn clock(&self, step: u64) -> u64 {
-        let stopped = self.flat_windows.iter().map(|window| step.saturating_sub(window.start).min(window.length));
-        let rewound = self.rewinds.iter().filter(|rewind| step >= rewind.at).map(|rewind| rewind.steps);
+        let stopped = self
+            .flat_windows
+            .iter()
+            .map(|window| step.saturating_sub(window.start).min(window.length));
+        let rewound =
+            self.rewinds.iter().filter(|rewind| step >= rewind.at).map(|rewind| rewind.steps);
         step.saturating_sub(stopped.chain(rewound).fold(0, u64::saturating_add))
     }
 
     /// Every setting that makes no sense, in the order of the fields; empty for a sound schedule.
     pub fn check(&self) -> Vec<SettingError> {
         let mut findings = SettingErrors::default();
-        findings.require(self.peak.is_finite() && self.peak >= 0.0, "peak", self.peak, "must be 0 or more, and finite");
+        findings.require(
+            self.peak.is_finite() && self.peak >= 0.0,
+            "peak",
+            self.peak,
+            "must be 0 or more, and finite",
+        );
         self.shape.check(&mut findings);
         findings.ratio("warmup_start_ratio", self.warmup_start_ratio);
         self.check_flat_windows(&mut findings);
@@ -165,7 +174,12 @@ impl Schedule {
             let [before, after] = pair else { continue };
             let fits = after.start >= before.start.saturating_add(before.length);
             let key = format!("flat_windows[{}].start", index + 1);
-            findings.require(fits, key, after.start, "must not come before the end of the window above it");
+            findings.require(
+                fits,
+                key,
+                after.start,
+                "must not come before the end of the window above it",
+            );
         }
     }
 
@@ -173,10 +187,16 @@ impl Schedule {
     fn check_rewinds(&self, findings: &mut SettingErrors) {
         for (index, rewind) in self.rewinds.iter().enumerate() {
             let others = self.rewinds.iter().enumerate().filter(|(other, _)| *other != index);
-            let others = others.map(|(_, other)| *other).filter(|other| other.at <= rewind.at).collect();
+            let others =
+                others.map(|(_, other)| *other).filter(|other| other.at <= rewind.at).collect();
             let clock = Self { rewinds: others, ..self.clone() }.clock(rewind.at);
             let key = format!("rewinds[{index}].steps");
-            findings.require(rewind.steps <= clock, key, rewind.steps, "sets the clock back to before its start");
+            findings.require(
+                rewind.steps <= clock,
+                key,
+                rewind.steps,
+                "sets the clock back to before its start",
+            );
         }
     }
 }
@@ -191,10 +211,12 @@ impl ScheduleShape {
                 final_ratio + (1.0 - final_ratio) * (1.0 + angle.cos()) / 2.0
             }
             Self::Cosine { final_ratio, .. } => final_ratio,
-            Self::Wsd { stable_steps, decay_steps, final_ratio } => match time.saturating_sub(stable_steps) {
-                0 => 1.0,
-                since => line(1.0, final_ratio, since, decay_steps),
-            },
+            Self::Wsd { stable_steps, decay_steps, final_ratio } => {
+                match time.saturating_sub(stable_steps) {
+                    0 => 1.0,
+                    since => line(1.0, final_ratio, since, decay_steps),
+                }
+            }
         }
     }
 

@@ -79,7 +79,8 @@ impl MomentMemory {
 
     /// Moves everything back to its device. Where a backend queues transfers, they are queued and not waited for.
     pub(crate) fn reload(&mut self) {
-        let moved = self.host.drain(..).map(|(moments, device)| MomentTensors::on(&device, moments));
+        let moved =
+            self.host.drain(..).map(|(moments, device)| MomentTensors::on(&device, moments));
         self.tensors.extend(moved);
     }
 
@@ -107,10 +108,12 @@ mod tests {
     #[test]
     fn the_way_to_host_memory_and_back_changes_nothing() {
         let device = Device::flex();
-        let moments = |seed: f32| Moments { first: vec![seed, -1.5, 0.0], second: vec![2.0, seed, 1e-30] };
+        let moments =
+            |seed: f32| Moments { first: vec![seed, -1.5, 0.0], second: vec![2.0, seed, 1e-30] };
         let all = [moments(0.1), moments(0.2)];
-        let mut memory =
-            MomentMemory::on_devices(all.iter().map(|own| MomentTensors::on(&device, own.clone())).collect());
+        let mut memory = MomentMemory::on_devices(
+            all.iter().map(|own| MomentTensors::on(&device, own.clone())).collect(),
+        );
         let kept = |memory: &MomentMemory| [memory.get(0), memory.get(1), memory.get(2)];
         let expected = [Some(all[0].clone()), Some(all[1].clone()), None];
         memory.offload();

@@ -42,7 +42,8 @@ pub fn aggregate<P: Ord>(
         return Err(SparseLocoError::OtherSchema);
     }
     let tensors = (0..first.schema().tensors().len()).into_par_iter().map(|index| {
-        let tensors: Vec<TensorDelta<'_>> = deltas.iter().map(|delta| delta.tensor(index)).collect();
+        let tensors: Vec<TensorDelta<'_>> =
+            deltas.iter().map(|delta| delta.tensor(index)).collect();
         aggregate_tensor(&tensors, mean_over, clip)
     });
     Ok(Aggregate { tensors: tensors.collect() })
@@ -55,7 +56,10 @@ pub fn aggregate_tensor(deltas: &[TensorDelta<'_>], mean_over: MeanOver, clip: C
     let Some(spec) = deltas.first().map(|delta| delta.spec) else { return Vec::new() };
     let parts: Vec<PeerPart<'_>> = match clip {
         Clip::MedianNorm => clipped(deltas),
-        Clip::Off => deltas.iter().map(|delta| PeerPart { entries: delta.entries, levels: delta.levels }).collect(),
+        Clip::Off => deltas
+            .iter()
+            .map(|delta| PeerPart { entries: delta.entries, levels: delta.levels })
+            .collect(),
     };
     let mut mean = vec![0.0; spec.grid().len()];
     let slabs = mean.par_chunks_mut(spec.grid().slab_len()).enumerate();
@@ -86,7 +90,8 @@ pub fn clip_scales(deltas: &[TensorDelta<'_>]) -> Vec<f32> {
     let mut sorted = norms.clone();
     sorted.sort_by(f64::total_cmp);
     let median = sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default();
-    let scale = |(delta, norm): (&TensorDelta<'_>, f64)| clip_scale(delta.profile, norm, median) as f32;
+    let scale =
+        |(delta, norm): (&TensorDelta<'_>, f64)| clip_scale(delta.profile, norm, median) as f32;
     deltas.iter().zip(norms).map(scale).collect()
 }
 

@@ -74,7 +74,8 @@ impl Compressor {
     ///
     /// Tensors of another form, or numbers that are not finite or beyond 1e25; the state stays as it was.
     pub fn compress(&mut self, pseudo_gradient: &[&[f32]]) -> Result<Delta, SparseLocoError> {
-        let whole = |spec: &TensorSpec| vec![Share { slabs: 0..spec.num_slabs(), select: &CpuTopK }];
+        let whole =
+            |spec: &TensorSpec| vec![Share { slabs: 0..spec.num_slabs(), select: &CpuTopK }];
         let shares: Vec<_> = self.schema.tensors().iter().map(whole).collect();
         self.compress_on(pseudo_gradient, &shares)
     }
@@ -98,13 +99,15 @@ impl Compressor {
         let parts = split_by_tensor(&self.schema, &mut entries);
         let (profile, decay) = (self.schema.profile(), self.decay);
         let inputs = self.schema.tensors().par_iter().zip(pseudo_gradient).zip(shares);
-        let levels = inputs.zip(&mut self.errors).zip(parts).map(|((((spec, gradient), shares), error), entries)| {
-            let gradient = in_the_form_sent(spec, gradient);
-            let values = select(profile, spec, decay, shares, error, (&gradient, entries));
-            let fit = Fit::new(profile, &values);
-            quantise(spec, &fit, error, entries);
-            fit.levels()
-        });
+        let levels = inputs.zip(&mut self.errors).zip(parts).map(
+            |((((spec, gradient), shares), error), entries)| {
+                let gradient = in_the_form_sent(spec, gradient);
+                let values = select(profile, spec, decay, shares, error, (&gradient, entries));
+                let fit = Fit::new(profile, &values);
+                quantise(spec, &fit, error, entries);
+                fit.levels()
+            },
+        );
         let levels = levels.collect();
         Ok(Delta::trusted(Arc::clone(&self.schema), entries, levels))
     }
@@ -118,7 +121,10 @@ impl Compressor {
         if delta.schema() != &self.schema {
             return Err(SparseLocoError::OtherSchema);
         }
-        self.errors.iter_mut().zip(delta.tensors()).for_each(|(error, tensor)| tensor.add_to(error));
+        self.errors
+            .iter_mut()
+            .zip(delta.tensors())
+            .for_each(|(error, tensor)| tensor.add_to(error));
         Ok(())
     }
 
@@ -135,13 +141,19 @@ impl Compressor {
             return Err(SparseLocoError::OtherSchema);
         }
         let pairs = made.tensors().zip(published.tensors());
-        self.errors.iter_mut().zip(pairs).for_each(|(error, (made, other))| made.add_difference(&other, error));
+        self.errors
+            .iter_mut()
+            .zip(pairs)
+            .for_each(|(error, (made, other))| made.add_difference(&other, error));
         Ok(())
     }
 }
 
 /// One mutable slice of entries per tensor.
-fn split_by_tensor<'a>(schema: &Schema, mut entries: &'a mut [CodedValue]) -> Vec<&'a mut [CodedValue]> {
+fn split_by_tensor<'a>(
+    schema: &Schema,
+    mut entries: &'a mut [CodedValue],
+) -> Vec<&'a mut [CodedValue]> {
     let mut split = |spec: &TensorSpec| {
         let (part, rest) = std::mem::take(&mut entries).split_at_mut(spec.entries().len());
         entries = rest;

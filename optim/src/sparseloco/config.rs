@@ -90,7 +90,12 @@ impl SparseLocoConfig {
         let rule = "must be between 1 (reference profile: 2) and 4096";
         findings.require((least..=CHUNK_LIMIT).contains(&self.k), "k", self.k, rule);
         // Below 1 the feedback of bounded steps is bounded; 0.999 keeps it under a thousand steps.
-        findings.require((0.0..=0.999).contains(&self.decay), "decay", self.decay, "must be between 0 and 0.999");
+        findings.require(
+            (0.0..=0.999).contains(&self.decay),
+            "decay",
+            self.decay,
+            "must be between 0 and 0.999",
+        );
         self.outer_learning_rate.check(&mut findings);
         findings.0
     }
@@ -141,7 +146,10 @@ mod tests {
     fn defaults_are_sound() {
         assert_eq!(SparseLocoConfig::default().check(), []);
         let text = serde_json::to_string(&SparseLocoConfig::default()).unwrap();
-        assert_eq!(serde_json::from_str::<SparseLocoConfig>(&text).unwrap(), SparseLocoConfig::default());
+        assert_eq!(
+            serde_json::from_str::<SparseLocoConfig>(&text).unwrap(),
+            SparseLocoConfig::default()
+        );
     }
 
     #[test]
@@ -155,6 +163,9 @@ mod tests {
     fn covey_keeps_the_same_share_of_every_chunk() {
         let kept = |length| Profile::Covey.kept(64, length);
         assert_eq!([1, 64, 128, 2816, 4096].map(kept), [1, 1, 2, 44, 64]);
-        assert_eq!([1, 3, 48, 64, 1800].map(|length| Profile::Reference.kept(64, length)), [1, 2, 48, 64, 64]);
+        assert_eq!(
+            [1, 3, 48, 64, 1800].map(|length| Profile::Reference.kept(64, length)),
+            [1, 2, 48, 64, 64]
+        );
     }
 }

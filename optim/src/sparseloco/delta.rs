@@ -66,21 +66,39 @@ impl Delta {
     /// # Errors
     ///
     /// Whatever breaks an invariant of this type.
-    pub fn new(schema: Arc<Schema>, entries: Vec<CodedValue>, levels: Vec<[f32; 4]>) -> Result<Self, SparseLocoError> {
+    pub fn new(
+        schema: Arc<Schema>,
+        entries: Vec<CodedValue>,
+        levels: Vec<[f32; 4]>,
+    ) -> Result<Self, SparseLocoError> {
         if levels.len() != schema.tensors().len() {
-            return Err(SparseLocoError::TensorCount { expected: schema.tensors().len(), got: levels.len() });
+            return Err(SparseLocoError::TensorCount {
+                expected: schema.tensors().len(),
+                got: levels.len(),
+            });
         }
         if entries.len() != schema.num_entries() {
-            return Err(SparseLocoError::EntryCount { expected: schema.num_entries(), got: entries.len() });
+            return Err(SparseLocoError::EntryCount {
+                expected: schema.num_entries(),
+                got: entries.len(),
+            });
         }
         let delta = Self { schema, entries, levels };
-        (0..delta.levels.len()).try_for_each(|index| delta.tensor(index).check(delta.schema.profile()))?;
+        (0..delta.levels.len())
+            .try_for_each(|index| delta.tensor(index).check(delta.schema.profile()))?;
         Ok(delta)
     }
 
     /// Trusts its caller to have made or checked every entry and level.
-    pub(crate) fn trusted(schema: Arc<Schema>, entries: Vec<CodedValue>, levels: Vec<[f32; 4]>) -> Self {
-        debug_assert_eq!((entries.len(), levels.len()), (schema.num_entries(), schema.tensors().len()));
+    pub(crate) fn trusted(
+        schema: Arc<Schema>,
+        entries: Vec<CodedValue>,
+        levels: Vec<[f32; 4]>,
+    ) -> Self {
+        debug_assert_eq!(
+            (entries.len(), levels.len()),
+            (schema.num_entries(), schema.tensors().len())
+        );
         Self { schema, entries, levels }
     }
 
@@ -107,7 +125,12 @@ impl Delta {
     pub fn tensor(&self, index: usize) -> TensorDelta<'_> {
         let spec = &self.schema.tensors()[index];
         let profile = self.schema.profile();
-        TensorDelta { spec, entries: &self.entries[spec.entries()], levels: self.levels[index], profile }
+        TensorDelta {
+            spec,
+            entries: &self.entries[spec.entries()],
+            levels: self.levels[index],
+            profile,
+        }
     }
 
     /// All tensors, in canonical order.
@@ -135,7 +158,10 @@ impl<'a> TensorDelta<'a> {
 
     fn exact_norm(&self) -> f64 {
         let counts = count_codes(self.entries);
-        let squares = counts.iter().zip(self.levels).map(|(count, level)| *count as f64 * f64::from(level).powi(2));
+        let squares = counts
+            .iter()
+            .zip(self.levels)
+            .map(|(count, level)| *count as f64 * f64::from(level).powi(2));
         squares.sum::<f64>().sqrt()
     }
 
@@ -155,7 +181,8 @@ impl<'a> TensorDelta<'a> {
     pub fn add_to(&self, tensor: &mut [f32]) {
         for (chunk, entries) in self.chunks().enumerate() {
             for entry in entries {
-                tensor[self.spec.grid().index(chunk, entry.position())] += self.levels[entry.code()];
+                tensor[self.spec.grid().index(chunk, entry.position())] +=
+                    self.levels[entry.code()];
             }
         }
     }
@@ -166,7 +193,9 @@ impl<'a> TensorDelta<'a> {
         let mut differences = [0.0_f32; CHUNK_LIMIT];
         for (chunk, (ours, theirs)) in self.chunks().zip(other.chunks()).enumerate() {
             ours.iter().for_each(|entry| differences[entry.position()] = self.levels[entry.code()]);
-            theirs.iter().for_each(|entry| differences[entry.position()] -= other.levels[entry.code()]);
+            theirs
+                .iter()
+                .for_each(|entry| differences[entry.position()] -= other.levels[entry.code()]);
             for entry in ours.iter().chain(theirs) {
                 let difference = std::mem::take(&mut differences[entry.position()]);
                 tensor[self.spec.grid().index(chunk, entry.position())] += difference;

@@ -65,7 +65,9 @@ pub enum SparseLocoError {
     OtherSchema,
 
     /// Entries that no compressor would make.
-    #[error("entry {entry} of chunk {chunk} of tensor {name} is out of the chunk or not above the entry before")]
+    #[error(
+        "entry {entry} of chunk {chunk} of tensor {name} is out of the chunk or not above the entry before"
+    )]
     Entry {
         /// The tensor.
         name: String,
@@ -118,14 +120,20 @@ impl SparseLocoError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NonFinite { what: "pseudo-gradient", .. } => {
-                Some("the inner steps diverged: lower the learning rate or leave this round out".into())
-            }
-            Self::TensorCount { .. } | Self::Length { .. } | Self::OtherSchema | Self::EntryCount { .. } => {
-                Some("every peer must use the model and the settings that the run was started with".into())
-            }
+            Self::NonFinite { what: "pseudo-gradient", .. } => Some(
+                "the inner steps diverged: lower the learning rate or leave this round out".into(),
+            ),
+            Self::TensorCount { .. }
+            | Self::Length { .. }
+            | Self::OtherSchema
+            | Self::EntryCount { .. } => Some(
+                "every peer must use the model and the settings that the run was started with"
+                    .into(),
+            ),
             Self::NonFinite { what: "weight", .. } => Some("lower the outer learning rate".into()),
-            Self::NoDeltas => Some("a round without deltas is void: keep the weights as they are".into()),
+            Self::NoDeltas => {
+                Some("a round without deltas is void: keep the weights as they are".into())
+            }
             _ => None,
         }
     }

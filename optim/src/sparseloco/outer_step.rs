@@ -50,7 +50,12 @@ impl OuterSchedule {
             let rule = "must be above the round of the line before";
             findings.require(rises, format!("{key}[{index}].from_round"), line.from_round, rule);
             let sane = line.rate > 0.0 && line.rate <= 10.0;
-            findings.require(sane, format!("{key}[{index}].rate"), line.rate, "must be above 0 and at most 10");
+            findings.require(
+                sane,
+                format!("{key}[{index}].rate"),
+                line.rate,
+                "must be above 0 and at most 10",
+            );
         }
     }
 }
@@ -79,9 +84,15 @@ pub fn outer_step<'a>(
 }
 
 fn apply(weights: &mut [f32], step: &[f32], rate: f32) -> bool {
-    let finite = weights.par_chunks(GRAIN).zip(step.par_chunks(GRAIN)).all(|(w, s)| stays_finite(w, s, rate));
+    let finite = weights
+        .par_chunks(GRAIN)
+        .zip(step.par_chunks(GRAIN))
+        .all(|(w, s)| stays_finite(w, s, rate));
     if finite {
-        weights.par_chunks_mut(GRAIN).zip(step.par_chunks(GRAIN)).for_each(|(w, s)| descend(w, s, rate));
+        weights
+            .par_chunks_mut(GRAIN)
+            .zip(step.par_chunks(GRAIN))
+            .for_each(|(w, s)| descend(w, s, rate));
     }
     finite
 }
@@ -112,7 +123,8 @@ mod tests {
     #[test]
     fn broken_schedules_are_named() {
         let mut findings = SettingErrors::default();
-        let lines = [(1, 1.0), (1, f64::NAN)].map(|(from_round, rate)| OuterRate { from_round, rate });
+        let lines =
+            [(1, 1.0), (1, f64::NAN)].map(|(from_round, rate)| OuterRate { from_round, rate });
         OuterSchedule(lines.to_vec()).check(&mut findings);
         assert_eq!(findings.0.len(), 3);
     }

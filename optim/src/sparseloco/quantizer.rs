@@ -76,7 +76,9 @@ pub struct TwoLevelFit {
 impl TwoLevelFit {
     /// Fits the values that a tensor sends. Sums are `f64` in the order of the values.
     pub fn new(values: &[f32]) -> Self {
-        let (Some(low), Some(high)) = (values.iter().map(upper_half).min(), values.iter().map(upper_half).max()) else {
+        let (Some(low), Some(high)) =
+            (values.iter().map(upper_half).min(), values.iter().map(upper_half).max())
+        else {
             return Self { small: 0.0, large: 0.0, split: u16::MAX };
         };
         let mut buckets = vec![(0_u64, 0.0_f64); usize::from(high - low) + 1];
@@ -118,7 +120,8 @@ pub(crate) fn is_two_level(levels: [f32; 4]) -> bool {
 /// The error is the sum of squares less `count * mean^2` of both parts, and only the latter depends on the split. One
 /// part may be empty: then both means are the same.
 fn best_split(buckets: &[(u64, f64)]) -> (usize, f64, f64) {
-    let total = buckets.iter().fold((0, 0.0), |total, bucket| (total.0 + bucket.0, total.1 + bucket.1));
+    let total =
+        buckets.iter().fold((0, 0.0), |total, bucket| (total.0 + bucket.0, total.1 + bucket.1));
     let mean = |(count, sum): (u64, f64)| sum / count as f64;
     let explained = |part: (u64, f64)| part.1 * mean(part);
     let mut best = (buckets.len(), mean(total), mean(total));
@@ -182,9 +185,12 @@ mod tests {
 
     /// What top-k lets through of a distribution whose tail falls like `|x|^-power`: magnitudes from 1e-3 on.
     fn heavy_tailed(power: f64, count: u32) -> Vec<f32> {
-        let uniform = |index: u32| (f64::from(index.wrapping_mul(2_654_435_761)) + 0.5) / 4_294_967_296.0;
+        let uniform =
+            |index: u32| (f64::from(index.wrapping_mul(2_654_435_761)) + 0.5) / 4_294_967_296.0;
         let sign = |index: u32| if index.is_multiple_of(3) { -1.0 } else { 1.0 };
-        (1..=count).map(|index| (sign(index) * 1e-3 * uniform(index).powf(-1.0 / power)) as f32).collect()
+        (1..=count)
+            .map(|index| (sign(index) * 1e-3 * uniform(index).powf(-1.0 / power)) as f32)
+            .collect()
     }
 
     fn squared_error(fit: Fit, values: &[f32]) -> f64 {
@@ -231,7 +237,8 @@ mod tests {
             let mean = part.iter().sum::<f64>() / part.len() as f64;
             part.iter().map(|value| (value - mean).powi(2)).sum::<f64>()
         };
-        let best = (1..sorted.len()).map(|split| spread(&sorted[..split]) + spread(&sorted[split..]));
+        let best =
+            (1..sorted.len()).map(|split| spread(&sorted[..split]) + spread(&sorted[split..]));
         let best = best.fold(f64::INFINITY, f64::min);
         let ours = squared_error(Fit::TwoLevel(TwoLevelFit::new(&values)), &values);
         assert!(ours < 1.001 * best, "{ours} against {best}");
@@ -242,9 +249,12 @@ mod tests {
         assert!(is_two_level(TwoLevelFit::new(&heavy_tailed(2.0, 99)).levels()));
         assert!(is_two_level(TwoLevelFit::new(&[]).levels()));
         assert!(is_two_level([0.0, 0.5, -0.0, -0.5]));
-        for wrong in
-            [[0.5, 0.25, -0.5, -0.25], [0.25, 0.5, -0.25, 0.5], [0.25, 0.1, -0.25, -0.1], [-0.0, 1.0, 0.0, -1.0]]
-        {
+        for wrong in [
+            [0.5, 0.25, -0.5, -0.25],
+            [0.25, 0.5, -0.25, 0.5],
+            [0.25, 0.1, -0.25, -0.1],
+            [-0.0, 1.0, 0.0, -1.0],
+        ] {
             assert!(!is_two_level(wrong), "{wrong:?}");
         }
     }

@@ -78,7 +78,11 @@ impl TensorSpec {
 
     /// Elements of a chunk that sends `kept` values: only the last one is shorter, and it alone sends fewer.
     pub(crate) fn chunk_len(&self, chunk: usize) -> usize {
-        if chunk + 1 == self.grid.num_chunks() { self.grid.last_chunk_len() } else { self.grid.chunk_len() }
+        if chunk + 1 == self.grid.num_chunks() {
+            self.grid.last_chunk_len()
+        } else {
+            self.grid.chunk_len()
+        }
     }
 }
 
@@ -192,7 +196,10 @@ impl Schema {
         lengths: impl ExactSizeIterator<Item = usize>,
     ) -> Result<(), SparseLocoError> {
         if lengths.len() != self.tensors.len() {
-            return Err(SparseLocoError::TensorCount { expected: self.tensors.len(), got: lengths.len() });
+            return Err(SparseLocoError::TensorCount {
+                expected: self.tensors.len(),
+                got: lengths.len(),
+            });
         }
         match self.tensors.iter().zip(lengths).find(|(spec, got)| spec.grid.len() != *got) {
             None => Ok(()),
@@ -204,7 +211,13 @@ impl Schema {
     }
 }
 
-fn spec(profile: Profile, k: usize, name: &str, shape: &[usize], start: usize) -> Result<TensorSpec, SparseLocoError> {
+fn spec(
+    profile: Profile,
+    k: usize,
+    name: &str,
+    shape: &[usize],
+    start: usize,
+) -> Result<TensorSpec, SparseLocoError> {
     if !matches!(shape.len(), 1 | 2) {
         return Err(SparseLocoError::Dimensions { name: name.to_owned(), got: shape.len() });
     }
@@ -213,7 +226,15 @@ fn spec(profile: Profile, k: usize, name: &str, shape: &[usize], start: usize) -
     let kept = profile.kept(k, grid.chunk_len());
     let kept_last = profile.kept(k, grid.last_chunk_len());
     let entries = start..start + (grid.num_chunks() - 1) * kept + kept_last;
-    Ok(TensorSpec { name: name.to_owned(), shape: shape.to_vec(), grid, kept, kept_last, entries, dct: false })
+    Ok(TensorSpec {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        grid,
+        kept,
+        kept_last,
+        entries,
+        dct: false,
+    })
 }
 
 /// Lengths go before contents, so that no two schemas are the same text.
@@ -245,18 +266,26 @@ mod tests {
         let (a, b) = (("a", &[64, 64][..]), ("b", &[100][..]));
         let schema = Schema::new(Profile::Covey, 64, [a, b]).unwrap();
         assert_eq!(schema, Schema::new(Profile::Covey, 64, [b, a]).unwrap());
-        assert_eq!((schema.num_entries(), schema.position("b"), schema.position("c")), (66, Some(1), None));
+        assert_eq!(
+            (schema.num_entries(), schema.position("b"), schema.position("c")),
+            (66, Some(1), None)
+        );
     }
 
     #[test]
     fn digest_tells_schemas_apart() {
-        let digest = |profile, k, name, shape: &[usize]| Schema::new(profile, k, [(name, shape)]).unwrap().digest();
+        let digest = |profile, k, name, shape: &[usize]| {
+            Schema::new(profile, k, [(name, shape)]).unwrap().digest()
+        };
         let base = digest(Profile::Covey, 64, "a", &[64, 64]);
         assert_ne!(base, digest(Profile::Reference, 64, "a", &[64, 64]));
         assert_ne!(base, digest(Profile::Covey, 32, "a", &[64, 64]));
         assert_ne!(base, digest(Profile::Covey, 64, "b", &[64, 64]));
         assert_ne!(base, digest(Profile::Covey, 64, "a", &[4096]));
-        assert_ne!(base, Schema::with_dct(Profile::Covey, 64, [("a", &[64, 64][..])]).unwrap().digest());
+        assert_ne!(
+            base,
+            Schema::with_dct(Profile::Covey, 64, [("a", &[64, 64][..])]).unwrap().digest()
+        );
     }
 
     #[test]
@@ -265,7 +294,10 @@ mod tests {
             Schema::new(Profile::Covey, 64, tensors.iter().copied()).unwrap_err()
         };
         assert!(matches!(refused(&[("a", &[2]), ("a", &[3])]), SparseLocoError::Duplicate { .. }));
-        assert!(matches!(refused(&[("a", &[2, 2, 2])]), SparseLocoError::Dimensions { got: 3, .. }));
+        assert!(matches!(
+            refused(&[("a", &[2, 2, 2])]),
+            SparseLocoError::Dimensions { got: 3, .. }
+        ));
         assert!(matches!(refused(&[("a", &[0, 4])]), SparseLocoError::Size { .. }));
         assert!(matches!(refused(&[("a", &[usize::MAX, 4])]), SparseLocoError::Size { .. }));
     }

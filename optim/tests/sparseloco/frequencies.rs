@@ -9,17 +9,26 @@ use covey_optim::sparseloco::{
     Clip, Compressor, Delta, MeanOver, Profile, Schema, SparseLocoConfig, aggregate, outer_step,
 };
 
-const SHAPES: [(&str, &[usize]); 3] = [("embed", &[128, 192]), ("norm", &[96]), ("odd", &[100, 36])];
+const SHAPES: [(&str, &[usize]); 3] =
+    [("embed", &[128, 192]), ("norm", &[96]), ("odd", &[100, 36])];
 
 const PROFILES: [Profile; 2] = [Profile::Reference, Profile::Covey];
 
 fn schema(profile: Profile) -> Arc<Schema> {
-    Arc::new(SparseLocoConfig { profile, dct: true, ..SparseLocoConfig::default() }.schema(SHAPES).unwrap())
+    Arc::new(
+        SparseLocoConfig { profile, dct: true, ..SparseLocoConfig::default() }
+            .schema(SHAPES)
+            .unwrap(),
+    )
 }
 
 fn gradients(schema: &Schema, seed: u64) -> Vec<Vec<f32>> {
     let tensors = (10 * seed..).zip(schema.tensors());
-    tensors.map(|(seed, spec)| heavy_tailed(seed, spec.grid().len(), spec.shape()[spec.shape().len() - 1])).collect()
+    tensors
+        .map(|(seed, spec)| {
+            heavy_tailed(seed, spec.grid().len(), spec.shape()[spec.shape().len() - 1])
+        })
+        .collect()
 }
 
 fn compress(compressor: &mut Compressor, gradients: &[Vec<f32>]) -> Delta {
@@ -35,7 +44,9 @@ fn assert_close(got: &[f32], expected: &[f32]) {
 /// One cosine along the rows of every block: a single frequency each.
 fn wave() -> Vec<f32> {
     let place = |index: usize| (index % 64) as f32 + 0.5;
-    (0..128 * 192).map(|index| 1e-3 * (std::f32::consts::PI * 5.0 * place(index) / 64.0).cos()).collect()
+    (0..128 * 192)
+        .map(|index| 1e-3 * (std::f32::consts::PI * 5.0 * place(index) / 64.0).cos())
+        .collect()
 }
 
 #[test]
@@ -44,7 +55,8 @@ fn a_wave_takes_one_value_to_say() {
     let miss = |schema: Schema| {
         let delta = compress(&mut Compressor::new(Arc::new(schema), 0.95), &[wave()]);
         let pairs = delta.tensor(0).dense().into_iter().zip(wave());
-        pairs.map(|(got, expected)| (got - expected).powi(2)).sum::<f32>() / wave().iter().map(|x| x * x).sum::<f32>()
+        pairs.map(|(got, expected)| (got - expected).powi(2)).sum::<f32>()
+            / wave().iter().map(|x| x * x).sum::<f32>()
     };
     let elements = miss(Schema::new(Profile::Covey, 1, shapes).unwrap());
     let frequencies = miss(Schema::with_dct(Profile::Covey, 1, shapes).unwrap());
@@ -58,12 +70,14 @@ fn what_is_not_said_is_kept() {
         let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
         let gradients = gradients(&schema, 1);
         let delta = compress(&mut compressor, &gradients);
-        for ((tensor, error), gradient) in delta.tensors().zip(compressor.errors()).zip(&gradients) {
+        for ((tensor, error), gradient) in delta.tensors().zip(compressor.errors()).zip(&gradients)
+        {
             let mut kept = error.clone();
             if let Some(transform) = tensor.spec.transform() {
                 transform.inverse(&mut kept);
             }
-            let whole: Vec<f32> = tensor.dense().iter().zip(kept).map(|(said, kept)| said + kept).collect();
+            let whole: Vec<f32> =
+                tensor.dense().iter().zip(kept).map(|(said, kept)| said + kept).collect();
             assert_close(&whole, gradient);
         }
     }
@@ -78,7 +92,11 @@ fn vectors_are_sent_as_they_are() {
         let errors = [with, without].map(|schema| {
             let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
             let delta = compress(&mut compressor, &gradients(&schema, 2));
-            (delta.tensor(vector).entries.to_vec(), delta.levels()[vector], compressor.errors()[vector].clone())
+            (
+                delta.tensor(vector).entries.to_vec(),
+                delta.levels()[vector],
+                compressor.errors()[vector].clone(),
+            )
         });
         assert_eq!(errors[0], errors[1]);
     }
@@ -95,7 +113,9 @@ fn the_mean_of_frequencies_is_the_mean_of_deltas() {
         for (index, got) in step.tensors.iter().enumerate() {
             let mut mean = vec![0.0; got.len()];
             for delta in round.values() {
-                mean.iter_mut().zip(delta.tensor(index).dense()).for_each(|(sum, value)| *sum += value / 3.0);
+                mean.iter_mut()
+                    .zip(delta.tensor(index).dense())
+                    .for_each(|(sum, value)| *sum += value / 3.0);
             }
             assert_close(got, &mean);
         }
@@ -132,7 +152,10 @@ fn threads_do_not_change_a_bit() {
 fn payloads_of_frequencies_are_not_taken_for_elements() {
     for profile in PROFILES {
         let codec = Codec::new(schema(profile));
-        let delta = compress(&mut Compressor::new(Arc::clone(codec.schema()), 0.95), &gradients(codec.schema(), 3));
+        let delta = compress(
+            &mut Compressor::new(Arc::clone(codec.schema()), 0.95),
+            &gradients(codec.schema(), 3),
+        );
         let bytes = codec.encode(&delta).unwrap();
         assert_eq!(codec.decode(&bytes).unwrap(), delta);
         let other = Codec::new(Arc::new(Schema::new(profile, 64, SHAPES).unwrap()));

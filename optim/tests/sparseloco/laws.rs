@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::synthetic::{Noise, heavy_tailed};
 use covey_optim::sparseloco::{
-    Clip, CodedValue, Compressor, Delta, MeanOver, Profile, Schema, SparseLocoError, aggregate, outer_step,
+    Clip, CodedValue, Compressor, Delta, MeanOver, Profile, Schema, SparseLocoError, aggregate,
+    outer_step,
 };
 
-const SHAPES: [(&str, &[usize]); 4] = [("bias", &[4100]), ("embed", &[512, 192]), ("norm", &[96]), ("odd", &[100, 36])];
+const SHAPES: [(&str, &[usize]); 4] =
+    [("bias", &[4100]), ("embed", &[512, 192]), ("norm", &[96]), ("odd", &[100, 36])];
 
 fn schema(profile: Profile) -> Arc<Schema> {
     Arc::new(Schema::new(profile, 64, SHAPES).unwrap())
@@ -17,7 +19,9 @@ fn schema(profile: Profile) -> Arc<Schema> {
 fn gradients(schema: &Schema, seed: u64) -> Vec<Vec<f32>> {
     let columns = |shape: &[usize]| shape.last().copied().unwrap_or(1);
     let tensors = (10 * seed..).zip(schema.tensors());
-    tensors.map(|(seed, spec)| heavy_tailed(seed, spec.grid().len(), columns(spec.shape()))).collect()
+    tensors
+        .map(|(seed, spec)| heavy_tailed(seed, spec.grid().len(), columns(spec.shape())))
+        .collect()
 }
 
 fn compress(compressor: &mut Compressor, gradients: &[Vec<f32>]) -> Result<Delta, SparseLocoError> {
@@ -26,7 +30,9 @@ fn compress(compressor: &mut Compressor, gradients: &[Vec<f32>]) -> Result<Delta
 }
 
 fn deltas(schema: &Arc<Schema>, peers: u64) -> BTreeMap<u64, Delta> {
-    let delta = |peer| compress(&mut Compressor::new(Arc::clone(schema), 0.95), &gradients(schema, peer)).unwrap();
+    let delta = |peer| {
+        compress(&mut Compressor::new(Arc::clone(schema), 0.95), &gradients(schema, peer)).unwrap()
+    };
     (0..peers).map(|peer| (peer, delta(peer))).collect()
 }
 
@@ -37,7 +43,8 @@ fn bits(tensors: &[Vec<f32>]) -> Vec<u32> {
 /// Three rounds of four peers: all that peers and everybody end with.
 fn play(profile: Profile) -> (Vec<u32>, Vec<u32>) {
     let schema = schema(profile);
-    let mut compressors: Vec<Compressor> = (0..4).map(|_| Compressor::new(Arc::clone(&schema), 0.95)).collect();
+    let mut compressors: Vec<Compressor> =
+        (0..4).map(|_| Compressor::new(Arc::clone(&schema), 0.95)).collect();
     let mut theta: Vec<Vec<f32>> = gradients(&schema, 99);
     for round in 0..3 {
         let sent: BTreeMap<usize, Delta> = compressors
@@ -74,7 +81,8 @@ fn what_is_not_said_is_kept() {
         let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
         let gradients = gradients(&schema, 1);
         let delta = compress(&mut compressor, &gradients).unwrap();
-        for ((tensor, error), gradient) in delta.tensors().zip(compressor.errors()).zip(&gradients) {
+        for ((tensor, error), gradient) in delta.tensors().zip(compressor.errors()).zip(&gradients)
+        {
             let said = tensor.dense();
             for ((said, error), gradient) in said.iter().zip(error).zip(gradient) {
                 assert!((said + error - gradient).abs() <= 1e-6 * (gradient.abs() + said.abs()));
@@ -91,7 +99,11 @@ fn returned_mass_is_said_again() {
     let delta = compress(&mut refused, &gradients).unwrap();
     refused.return_mass(&delta).unwrap();
     for (error, gradient) in refused.errors().iter().zip(&gradients) {
-        let far = error.iter().zip(gradient).map(|(error, gradient)| (error - gradient).abs()).fold(0.0, f32::max);
+        let far = error
+            .iter()
+            .zip(gradient)
+            .map(|(error, gradient)| (error - gradient).abs())
+            .fold(0.0, f32::max);
         assert!(far < 1e-9, "{far}");
     }
     let other = Schema::new(Profile::Reference, 64, SHAPES).unwrap();
@@ -112,13 +124,18 @@ fn replacing_leaves_what_the_published_delta_left_unsaid() {
         restarted.replace(&made, &made).unwrap();
         assert_eq!(restarted.errors(), before.errors());
         restarted.replace(&made, &published).unwrap();
-        for ((tensor, error), gradient) in published.tensors().zip(restarted.errors()).zip(&second) {
+        for ((tensor, error), gradient) in published.tensors().zip(restarted.errors()).zip(&second)
+        {
             for ((said, error), gradient) in tensor.dense().iter().zip(error).zip(gradient) {
-                assert!((said + error - gradient).abs() <= 1e-6 * (gradient.abs() + 2.0 * said.abs()) + 1e-9);
+                assert!(
+                    (said + error - gradient).abs()
+                        <= 1e-6 * (gradient.abs() + 2.0 * said.abs()) + 1e-9
+                );
             }
         }
         let other = if profile == Profile::Covey { Profile::Reference } else { Profile::Covey };
-        let foreign = deltas(&Arc::new(Schema::new(other, 64, SHAPES).unwrap()), 1).remove(&0).unwrap();
+        let foreign =
+            deltas(&Arc::new(Schema::new(other, 64, SHAPES).unwrap()), 1).remove(&0).unwrap();
         assert_eq!(restarted.replace(&made, &foreign), Err(SparseLocoError::OtherSchema));
         assert_eq!(restarted.replace(&foreign, &made), Err(SparseLocoError::OtherSchema));
     }
@@ -148,13 +165,22 @@ fn a_bad_pseudo_gradient_changes_nothing() {
         let mut gradients = gradients(&schema, 6);
         gradients[3][7] = bad;
         let error = compress(&mut compressor, &gradients).unwrap_err();
-        assert_eq!(error, SparseLocoError::NonFinite { what: "pseudo-gradient", name: "odd".into() });
+        assert_eq!(
+            error,
+            SparseLocoError::NonFinite { what: "pseudo-gradient", name: "odd".into() }
+        );
     }
     let mut short = gradients(&schema, 6);
     short[0].pop();
-    assert!(matches!(compress(&mut compressor, &short), Err(SparseLocoError::Length { got: 4099, .. })));
+    assert!(matches!(
+        compress(&mut compressor, &short),
+        Err(SparseLocoError::Length { got: 4099, .. })
+    ));
     short.pop();
-    assert_eq!(compress(&mut compressor, &short), Err(SparseLocoError::TensorCount { expected: 4, got: 3 }));
+    assert_eq!(
+        compress(&mut compressor, &short),
+        Err(SparseLocoError::TensorCount { expected: 4, got: 3 })
+    );
     assert!(compressor.restore(vec![vec![f32::NAN; 4100]]).is_err());
     assert_eq!(bits(compressor.errors()), before);
 }
@@ -162,7 +188,11 @@ fn a_bad_pseudo_gradient_changes_nothing() {
 /// One vector of four elements, all sent: entry by entry what a peer says.
 fn says(codes: [u8; 4], small: f32, large: f32) -> Delta {
     let schema = Arc::new(Schema::new(Profile::Covey, 4096, [("a", &[4][..])]).unwrap());
-    let entries = codes.into_iter().enumerate().map(|(position, code)| CodedValue::new(position, code)).collect();
+    let entries = codes
+        .into_iter()
+        .enumerate()
+        .map(|(position, code)| CodedValue::new(position, code))
+        .collect();
     Delta::new(schema, entries, vec![[small, large, -small, -large]]).unwrap()
 }
 
@@ -176,8 +206,15 @@ fn a_loud_peer_is_held_to_the_lower_median() {
 
 #[test]
 fn a_peer_of_zeros_is_harmless() {
-    let round = BTreeMap::from([(1, says([0; 4], 0.0, 0.0)), (2, says([0; 4], 0.0, 0.0)), (3, says([0; 4], 1.0, 1.0))]);
-    assert_eq!(aggregate(&round, MeanOver::Peers, Clip::MedianNorm).unwrap().tensors, [vec![0.0; 4]]);
+    let round = BTreeMap::from([
+        (1, says([0; 4], 0.0, 0.0)),
+        (2, says([0; 4], 0.0, 0.0)),
+        (3, says([0; 4], 1.0, 1.0)),
+    ]);
+    assert_eq!(
+        aggregate(&round, MeanOver::Peers, Clip::MedianNorm).unwrap().tensors,
+        [vec![0.0; 4]]
+    );
 }
 
 #[test]
@@ -188,8 +225,14 @@ fn means_over_senders_and_peers_differ_by_who_was_silent() {
         Delta::new(Arc::clone(&schema), entries, vec![[0.5, 1.0, -0.5, -1.0]]).unwrap()
     };
     let round = BTreeMap::from([(1, delta([0, 1])), (2, delta([1, 2]))]);
-    assert_eq!(aggregate(&round, MeanOver::Senders, Clip::MedianNorm).unwrap().tensors, [vec![1.0, 1.0, 1.0, 0.0]]);
-    assert_eq!(aggregate(&round, MeanOver::Peers, Clip::MedianNorm).unwrap().tensors, [vec![0.5, 1.0, 0.5, 0.0]]);
+    assert_eq!(
+        aggregate(&round, MeanOver::Senders, Clip::MedianNorm).unwrap().tensors,
+        [vec![1.0, 1.0, 1.0, 0.0]]
+    );
+    assert_eq!(
+        aggregate(&round, MeanOver::Peers, Clip::MedianNorm).unwrap().tensors,
+        [vec![0.5, 1.0, 0.5, 0.0]]
+    );
 }
 
 #[test]
@@ -204,10 +247,17 @@ fn aggregation_is_a_mean_of_clipped_deltas() {
         for delta in deltas.values() {
             let scale = (norms[2] / delta.tensor(index).norm()).min(1.0) / 5.0;
             let dense = delta.tensor(index).dense();
-            expected.iter_mut().zip(dense).for_each(|(sum, value)| *sum += scale * f64::from(value));
+            expected
+                .iter_mut()
+                .zip(dense)
+                .for_each(|(sum, value)| *sum += scale * f64::from(value));
         }
         let size = expected.iter().fold(0.0_f64, |max, value| max.max(value.abs()));
-        assert!(got.iter().zip(&expected).all(|(got, expected)| (f64::from(*got) - expected).abs() <= 1e-6 * size));
+        assert!(
+            got.iter()
+                .zip(&expected)
+                .all(|(got, expected)| (f64::from(*got) - expected).abs() <= 1e-6 * size)
+        );
     }
 }
 
@@ -219,7 +269,10 @@ fn nothing_and_strangers_are_not_averaged() {
     );
     let mut mixed = deltas(&schema(Profile::Covey), 1);
     mixed.extend(deltas(&schema(Profile::Reference), 2).split_off(&1));
-    assert_eq!(aggregate(&mixed, MeanOver::Peers, Clip::MedianNorm), Err(SparseLocoError::OtherSchema));
+    assert_eq!(
+        aggregate(&mixed, MeanOver::Peers, Clip::MedianNorm),
+        Err(SparseLocoError::OtherSchema)
+    );
 }
 
 #[test]

@@ -21,9 +21,11 @@ pub(crate) fn report(device: &Device) -> anyhow::Result<Value> {
     let model = preset("150m").expect("a preset of this program");
     let parameters = model.parameters();
     let blocks = parameters.iter().filter(|spec| spec.name.contains("layers"));
-    let shapes: Vec<(&str, &[usize])> = blocks.map(|spec| (spec.name.as_str(), spec.shape.as_slice())).collect();
+    let shapes: Vec<(&str, &[usize])> =
+        blocks.map(|spec| (spec.name.as_str(), spec.shape.as_slice())).collect();
     let codec = Codec::new(Arc::new(Schema::new(Profile::Covey, K, shapes)?));
-    let gradients: Vec<Vec<Vec<f32>>> = (0..ROUNDS).map(|round| pseudo_gradient(codec.schema(), round)).collect();
+    let gradients: Vec<Vec<Vec<f32>>> =
+        (0..ROUNDS).map(|round| pseudo_gradient(codec.schema(), round)).collect();
 
     let cpu = rounds(&codec, &gradients, &CpuTopK)?;
     let gpu = rounds(&codec, &gradients, selector(device)?.as_ref())?;

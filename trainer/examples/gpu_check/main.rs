@@ -30,8 +30,11 @@ fn main() -> anyhow::Result<()> {
         }
         ["compression", device] => compression::report(&one_device(device)?)?,
         ["speed", devices, precision, preset, sequences, warmup, steps] => {
-            let amount =
-                speed::Amount { sequences: number(sequences)?, warmup: number(warmup)?, steps: number(steps)? };
+            let amount = speed::Amount {
+                sequences: number(sequences)?,
+                warmup: number(warmup)?,
+                steps: number(steps)?,
+            };
             speed::report(&list(devices)?, numbers(precision)?, preset, amount)?
         }
         _ => bail!(

@@ -30,7 +30,8 @@ fn tolerances(precision: Precision) -> Tolerances {
 
 /// Compares logits, loss and gradients of every folder inside `data`.
 pub(crate) fn report(device: &Device, precision: Precision, data: &Path) -> anyhow::Result<Value> {
-    let entries = std::fs::read_dir(data).with_context(|| format!("{} cannot be read", data.display()))?;
+    let entries =
+        std::fs::read_dir(data).with_context(|| format!("{} cannot be read", data.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path()));
     let mut folders: Vec<PathBuf> = paths.collect::<anyhow::Result<_>>()?;
     folders.retain(|path| path.join("expected.safetensors").is_file());
@@ -51,7 +52,8 @@ struct Reference {
 
 impl Reference {
     fn open(folder: &Path) -> anyhow::Result<Self> {
-        let name = folder.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
+        let name =
+            folder.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
         let expected = SafetensorsFile::open(folder.join("expected.safetensors"))?;
         Ok(Self { name, hub: HubFolder::open(folder)?, expected })
     }
@@ -120,7 +122,9 @@ impl Reference {
         let shape = &self.expected.tensor("input_ids")?.shape;
         let bytes = self.expected.read_bytes("input_ids")?;
         let width = bytes.len() / shape.iter().product::<usize>().max(1);
-        let low = |id: &[u8]| id.iter().take(4).rev().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+        let low = |id: &[u8]| {
+            id.iter().take(4).rev().fold(0_u32, |number, byte| number << 8 | u32::from(*byte))
+        };
         let sequences = *shape.first().context("input_ids must be a matrix")?;
         Ok((bytes.chunks(width.max(1)).map(low).collect(), sequences))
     }
@@ -132,13 +136,15 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// Infinite if there is a NaN, which no maximum would show.
 fn largest_difference(got: &[f32], expected: &[f32]) -> f64 {
-    let differences = got.iter().zip(expected).map(|(got, expected)| f64::from((got - expected).abs()));
+    let differences =
+        got.iter().zip(expected).map(|(got, expected)| f64::from((got - expected).abs()));
     differences.fold(0.0, |most, next| if next.is_nan() { f64::INFINITY } else { most.max(next) })
 }
 
 fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
-    let length =
-        |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+    let length = |values: &mut dyn Iterator<Item = f32>| {
+        values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+    };
     let difference = length(&mut got.iter().zip(expected).map(|(got, expected)| got - expected));
     let relative = difference / length(&mut expected.iter().copied());
     if relative.is_nan() { f64::INFINITY } else { relative }

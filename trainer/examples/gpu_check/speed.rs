@@ -24,8 +24,16 @@ pub(crate) struct Amount {
 }
 
 /// Trains `name` on one batch that it may learn by heart.
-pub(crate) fn report(devices: &DeviceList, precision: Precision, name: &str, amount: Amount) -> anyhow::Result<Value> {
-    anyhow::ensure!(amount.steps > 0 && amount.sequences > 0, "0 steps or 0 sequences cannot be timed");
+pub(crate) fn report(
+    devices: &DeviceList,
+    precision: Precision,
+    name: &str,
+    amount: Amount,
+) -> anyhow::Result<Value> {
+    anyhow::ensure!(
+        amount.steps > 0 && amount.sequences > 0,
+        "0 steps or 0 sequences cannot be timed"
+    );
     let model = preset(name).with_context(|| format!("there is no preset `{name}`"))?;
     let config = config(devices, precision, &model, amount)?;
     let initializer = Initializer::new(1, &model);
@@ -53,7 +61,12 @@ pub(crate) fn report(devices: &DeviceList, precision: Precision, name: &str, amo
     }))
 }
 
-fn config(devices: &DeviceList, precision: Precision, model: &ModelConfig, amount: Amount) -> anyhow::Result<Config> {
+fn config(
+    devices: &DeviceList,
+    precision: Precision,
+    model: &ModelConfig,
+    amount: Amount,
+) -> anyhow::Result<Config> {
     let mut config = Layers::new().resolve(Purpose::Show)?.config;
     config.run.device = devices.to_string();
     config.data.sequence_length = model.max_positions;

@@ -21,7 +21,9 @@ pub enum BenchCommand {
         tokens: Vec<u32>,
     },
     /// Train with many peers in this process; a JSON line per measurement.
-    #[command(after_help = "Example:\n  covey bench outer --data runs/demo/data --method covey --seed 1")]
+    #[command(
+        after_help = "Example:\n  covey bench outer --data runs/demo/data --method covey --seed 1"
+    )]
     Outer(BenchOuterArgs),
     /// Time what a validator does with the deltas of so many peers.
     #[command(after_help = "Example:\n  covey bench validate --data runs/demo/data --peers 4")]

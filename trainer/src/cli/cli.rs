@@ -20,7 +20,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Train Llama-style language models, from text to a Hugging Face folder.
 #[derive(Debug, Parser)]
-#[command(name = "covey", version, propagate_version = true, after_help = "Start here:\n  covey demo")]
+#[command(
+    name = "covey",
+    version,
+    propagate_version = true,
+    after_help = "Start here:\n  covey demo"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -112,7 +117,9 @@ pub enum TokenizerCommand {
 
 /// Flags of `covey tokenizer train`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey tokenizer train books/ --vocab-size 8192 --output tokenizer.json")]
+#[command(
+    after_help = "Example:\n  covey tokenizer train books/ --vocab-size 8192 --output tokenizer.json"
+)]
 pub struct TokenizerTrainArgs {
     /// Files and folders of .txt, .jsonl, .jsonl.zst and .parquet.
     #[arg(required = true, value_name = "INPUT")]
@@ -130,7 +137,9 @@ pub struct TokenizerTrainArgs {
 
 /// Flags of `covey prepare`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey prepare books/ --tokenizer tokenizer.json --output prepared/books")]
+#[command(
+    after_help = "Example:\n  covey prepare books/ --tokenizer tokenizer.json --output prepared/books"
+)]
 pub struct PrepareArgs {
     /// Files and folders of .txt, .jsonl, .jsonl.zst and .parquet.
     #[arg(required = true, value_name = "INPUT")]
@@ -200,8 +209,10 @@ pub struct OwnArgs {
 
 /// Flags of `covey train`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  covey train --preset tiny --data prepared/books --steps 2000\n  \
-                  covey train run.toml --set optim.learning_rate=1e-3 --resume")]
+#[command(
+    after_help = "Examples:\n  covey train --preset tiny --data prepared/books --steps 2000\n  \
+                  covey train run.toml --set optim.learning_rate=1e-3 --resume"
+)]
 pub struct TrainArgs {
     /// The configuration.
     #[command(flatten)]
@@ -224,7 +235,9 @@ pub struct DeviceArgs {
 
 /// Flags of `covey generate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey generate runs/run --prompt \"Call me\" --max-tokens 100 --top-p 0.9")]
+#[command(
+    after_help = "Example:\n  covey generate runs/run --prompt \"Call me\" --max-tokens 100 --top-p 0.9"
+)]
 pub struct GenerateArgs {
     /// Run folder (its newest checkpoint), checkpoint or Hugging Face folder.
     #[arg(value_name = "MODEL")]
@@ -236,7 +249,13 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = 128)]
     pub max_tokens: usize,
     /// How far to stray from the likeliest token; 1 samples as learned.
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0, conflicts_with = "greedy", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "RATIO",
+        default_value_t = 1.0,
+        conflicts_with = "greedy",
+        allow_negative_numbers = true
+    )]
     pub temperature: f64,
     /// Sample from this many likeliest tokens only.
     #[arg(long, value_name = "TOKENS", conflicts_with = "greedy")]
@@ -324,16 +343,27 @@ pub enum ConfigCommand {
 
 /// A count that must not be 0.
 fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "must be a whole number, at least 1".to_owned())
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "must be a whole number, at least 1".to_owned())
 }
 
 /// Bytes from `5GB`, `500MB`, `64KB` or a plain number; thousands, as on the Hub.
 pub(super) fn byte_size(text: &str) -> Result<u64, String> {
-    let units = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
+    let units = [
+        ("TB", 1_000_000_000_000),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("KB", 1_000),
+        ("B", 1),
+    ];
     let matching = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
     let (count, unit) = matching.unwrap_or((text, 1));
     let bytes = count.trim().parse::<u64>().ok().and_then(|count| count.checked_mul(unit));
-    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "write it as 5GB, 500MB, 64KB or a number of bytes".to_owned())
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "write it as 5GB, 500MB, 64KB or a number of bytes".to_owned())
 }
 
 #[cfg(test)]
@@ -363,6 +393,10 @@ mod tests {
         assert_eq!(byte_size("5GB"), Ok(5_000_000_000));
         assert_eq!(byte_size("64 KB"), Ok(64_000));
         assert_eq!(byte_size("1234"), Ok(1234));
-        assert!(["", "GB", "0", "-1", "1.5GB", "99999999999GB"].iter().all(|text| byte_size(text).is_err()));
+        assert!(
+            ["", "GB", "0", "-1", "1.5GB", "99999999999GB"]
+                .iter()
+                .all(|text| byte_size(text).is_err())
+        );
     }
 }

@@ -151,7 +151,9 @@ pub enum BucketCommand {
 
 /// Flags of `covey bucket serve`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey bucket serve shared/ --bucket lan --address 0.0.0.0:9000")]
+#[command(
+    after_help = "Example:\n  covey bucket serve shared/ --bucket lan --address 0.0.0.0:9000"
+)]
 pub struct ServeArgs {
     /// Folder that holds the objects; made if it is not there.
     #[arg(value_name = "FOLDER")]

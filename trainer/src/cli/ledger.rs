@@ -44,8 +44,10 @@ pub enum PeerCommand {
 
 /// Flags of `covey peer register`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  covey peer register s3://our-bucket/first-run --output runs/first-run\n  \
-                  covey peer register s3://our-bucket/first-run --key peer.key --own-bucket s3://mine/deltas")]
+#[command(
+    after_help = "Examples:\n  covey peer register s3://our-bucket/first-run --output runs/first-run\n  \
+                  covey peer register s3://our-bucket/first-run --key peer.key --own-bucket s3://mine/deltas"
+)]
 pub struct RegisterArgs {
     /// The ledger.
     #[command(flatten)]
@@ -60,7 +62,9 @@ pub struct RegisterArgs {
 
 /// Flags of `covey peer rotate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  covey peer rotate s3://our-bucket/first-run --key peer.key --new-key next.key")]
+#[command(
+    after_help = "Example:\n  covey peer rotate s3://our-bucket/first-run --key peer.key --new-key next.key"
+)]
 pub struct RotateArgs {
     /// The ledger.
     #[command(flatten)]
@@ -129,7 +133,9 @@ pub struct VerifyLedgerArgs {
 }
 
 fn digest(text: &str) -> Result<Digest, String> {
-    text.parse().map_err(|_| "must be 64 hexadecimal digits, as `covey ledger verify` prints them".to_owned())
+    text.parse().map_err(|_| {
+        "must be 64 hexadecimal digits, as `covey ledger verify` prints them".to_owned()
+    })
 }
 
 /// Flags of `covey ledger deploy`.

@@ -39,7 +39,8 @@ pub struct PlanArgs {
 /// A positive number, perhaps with k, M, G, T or P behind it: `110M`, `4e14`.
 fn amount(text: &str) -> Result<f64, String> {
     let prefixes = [('k', 1e3), ('M', 1e6), ('G', 1e9), ('T', 1e12), ('P', 1e15)];
-    let matching = prefixes.iter().find_map(|(prefix, factor)| Some((text.strip_suffix(*prefix)?, *factor)));
+    let matching =
+        prefixes.iter().find_map(|(prefix, factor)| Some((text.strip_suffix(*prefix)?, *factor)));
     let (number, factor) = matching.unwrap_or((text, 1.0));
     let amount = number.parse::<f64>().ok().map(|number| number * factor);
     amount

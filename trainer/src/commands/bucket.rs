@@ -37,7 +37,8 @@ pub(super) fn run(command: &BucketCommand, interrupt: &AtomicBool) -> anyhow::Re
 }
 
 fn serve(arguments: &ServeArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
-    fs::create_dir_all(&arguments.folder).with_context(|| format!("cannot create {}", arguments.folder.display()))?;
+    fs::create_dir_all(&arguments.folder)
+        .with_context(|| format!("cannot create {}", arguments.folder.display()))?;
     let file = arguments.secret.clone().unwrap_or_else(|| secret_beside(&arguments.folder));
     let master = match file.exists() {
         true => read_secret(&file)?,
@@ -80,7 +81,10 @@ fn key(arguments: &KeyArgs) -> anyhow::Result<()> {
         Some(peer) => peer_credentials(&master, peer_of(peer)?),
         None => admin(&master),
     };
-    print(&format!("export AWS_ACCESS_KEY_ID={id}\nexport AWS_SECRET_ACCESS_KEY={}\n", secret.reveal()))
+    print(&format!(
+        "export AWS_ACCESS_KEY_ID={id}\nexport AWS_SECRET_ACCESS_KEY={}\n",
+        secret.reveal()
+    ))
 }
 
 /// A peer by its id, or by the file of its key.
@@ -88,7 +92,8 @@ fn peer_of(text: &str) -> anyhow::Result<PeerId> {
     match text.parse() {
         Ok(peer) => Ok(peer),
         Err(_) if !Path::new(text).exists() => {
-            let problem = UsageError::new(format!("`{text}` is neither the id of a peer nor its key file"));
+            let problem =
+                UsageError::new(format!("`{text}` is neither the id of a peer nor its key file"));
             Err(problem.with_hint("`covey join` tells a peer its id when it is not let in").into())
         }
         Err(_) => Ok(Keypair::load(Path::new(text))?.peer()),
@@ -111,15 +116,21 @@ fn read_secret(file: &Path) -> anyhow::Result<Secret> {
     let text = fs::read_to_string(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             let problem = UsageError::new(format!("there is no secret in {}", file.display()));
-            problem.with_hint("`covey bucket serve` makes it; name it with the path that it printed").into()
+            problem
+                .with_hint("`covey bucket serve` makes it; name it with the path that it printed")
+                .into()
         }
         _ => anyhow::Error::from(error).context(format!("cannot read {}", file.display())),
     })?;
     match text.trim() {
         text if text.len() < SHORTEST_SECRET => {
-            let problem =
-                UsageError::new(format!("{} holds no secret of {SHORTEST_SECRET} characters", file.display()));
-            Err(problem.with_hint("restore it from a copy; with a new one, every peer needs new keys").into())
+            let problem = UsageError::new(format!(
+                "{} holds no secret of {SHORTEST_SECRET} characters",
+                file.display()
+            ));
+            Err(problem
+                .with_hint("restore it from a copy; with a new one, every peer needs new keys")
+                .into())
         }
         text => Ok(Secret::new(text)),
     }

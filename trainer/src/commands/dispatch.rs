@@ -36,7 +36,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
     let interrupt = signal::catch()?;
     match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, &interrupt),
-        Command::Tokenizer(TokenizerCommand::Train(arguments)) => tokenizer::train(arguments, &interrupt),
+        Command::Tokenizer(TokenizerCommand::Train(arguments)) => {
+            tokenizer::train(arguments, &interrupt)
+        }
         Command::Prepare(arguments) => prepare::run(arguments, &interrupt),
         Command::Train(arguments) => train::run(arguments, &interrupt),
         Command::Generate(arguments) => generate::run(arguments, &interrupt),

@@ -118,10 +118,14 @@ fn code_of(cause: Cause<'_>) -> Option<u8> {
         || cause.is::<covey_model::error::ModelConfigError>()
         || cause.is::<SettingError>()
         || cause.is::<FsdpError>()
-        || matches!(cause.downcast_ref(), Some(BucketError::InvalidUrl { .. } | BucketError::Misconfigured { .. }))
+        || matches!(
+            cause.downcast_ref(),
+            Some(BucketError::InvalidUrl { .. } | BucketError::Misconfigured { .. })
+        )
         || matches!(cause.downcast_ref(), Some(SamplingError::Setting { .. }))
         || matches!(cause.downcast_ref(), Some(DataError::Setting { .. }));
-    let failure = cause.is::<HubError>() || cause.is::<CheckpointError>() || cause.is::<DataError>();
+    let failure =
+        cause.is::<HubError>() || cause.is::<CheckpointError>() || cause.is::<DataError>();
     if usage { Some(USAGE) } else { failure.then_some(FAILURE) }
 }
 
@@ -148,7 +152,10 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         .or_else(|| advice(cause, DecodeError::hint))
 }
 
-fn advice<E: Error + 'static>(cause: Cause<'_>, hint: impl FnOnce(&E) -> Option<String>) -> Option<String> {
+fn advice<E: Error + 'static>(
+    cause: Cause<'_>,
+    hint: impl FnOnce(&E) -> Option<String>,
+) -> Option<String> {
     cause.downcast_ref().and_then(hint)
 }
 
@@ -161,7 +168,8 @@ mod tests {
     use super::*;
 
     fn full_disk() -> CheckpointError {
-        let source = io::Error::new(io::ErrorKind::StorageFull, "No space left on device (os error 28)");
+        let source =
+            io::Error::new(io::ErrorKind::StorageFull, "No space left on device (os error 28)");
         CheckpointError::NoSpace { path: PathBuf::from("runs/tiny/state.json"), source }
     }
 
@@ -169,7 +177,8 @@ mod tests {
     fn an_error_is_what_then_why_then_what_to_do() {
         let source = io::Error::new(io::ErrorKind::PermissionDenied, "permission denied");
         let path = PathBuf::from("runs/tiny/metrics.jsonl");
-        let error = anyhow::Error::from(MetricsError { action: "write", path, source }).context("training stopped");
+        let error = anyhow::Error::from(MetricsError { action: "write", path, source })
+            .context("training stopped");
         let expected = "error: training stopped\n  \
                         caused by: cannot write runs/tiny/metrics.jsonl: permission denied\n\
                         hint: choose a folder that you may write to with `--output`\n";

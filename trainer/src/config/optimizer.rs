@@ -15,16 +15,31 @@ impl Config {
             warmup_steps,
             warmup_start_ratio,
             flat_windows: self.schedule.sorted_windows(),
-            rewinds: self.schedule.rewind.iter().map(|rewind| Rewind { at: rewind.at, steps: rewind.steps }).collect(),
+            rewinds: self
+                .schedule
+                .rewind
+                .iter()
+                .map(|rewind| Rewind { at: rewind.at, steps: rewind.steps })
+                .collect(),
             anneal: self.schedule.anneal.map(Anneal::from),
         }
     }
 
     /// What peers send, in the words of the compressor.
     pub fn sparseloco(&self) -> SparseLocoConfig {
-        let ExchangeConfig { profile, k, dct, decay, mean_over, clip, mass_return, .. } = self.sparseloco;
+        let ExchangeConfig { profile, k, dct, decay, mean_over, clip, mass_return, .. } =
+            self.sparseloco;
         let outer_learning_rate = OuterSchedule(self.sparseloco.outer_learning_rate.clone());
-        SparseLocoConfig { profile, k, dct, decay: decay as f32, mean_over, clip, mass_return, outer_learning_rate }
+        SparseLocoConfig {
+            profile,
+            k,
+            dct,
+            decay: decay as f32,
+            mean_over,
+            clip,
+            mass_return,
+            outer_learning_rate,
+        }
     }
 
     /// The constants of AdamW.

@@ -60,7 +60,8 @@ impl Layers {
         let resolved: Result<Resolved, ConfigError> = self.text(shared, path).resolve(purpose);
         let resolved = resolved?;
         let differs = |key: &&ConfigKey| {
-            key.is_shared() && show::value(&common, key.path) != show::value(&resolved.config, key.path)
+            key.is_shared()
+                && show::value(&common, key.path) != show::value(&resolved.config, key.path)
         };
         match KEYS.iter().find(differs) {
             None => Ok(resolved),
@@ -80,7 +81,10 @@ mod tests {
     use super::*;
 
     fn shared() -> String {
-        let layers = Layers::new().set("train.steps=30").set("data.sources=[{path = \"a\"}]").set("run.threads=3");
+        let layers = Layers::new()
+            .set("train.steps=30")
+            .set("data.sources=[{path = \"a\"}]")
+            .set("run.threads=3");
         layers.resolve(Purpose::Show).unwrap().config.shared_toml()
     }
 
@@ -108,20 +112,36 @@ mod tests {
 
     #[test]
     fn a_peer_chooses_its_own_keys() {
-        let settings = ["train.micro_batch_size=2", "run.threads=1", "comms.poll=0.5", "run.output=here"];
+        let settings =
+            ["train.micro_batch_size=2", "run.threads=1", "comms.poll=0.5", "run.output=here"];
         let config = within(&settings).unwrap();
-        assert_eq!((config.train.steps, config.train.micro_batch_size, config.run.threads), (30, 2, Some(1)));
+        assert_eq!(
+            (config.train.steps, config.train.micro_batch_size, config.run.threads),
+            (30, 2, Some(1))
+        );
         assert_eq!((config.comms.poll, config.comms.key.to_str()), (0.5, Some("here/peer.key")));
     }
 
     #[test]
     fn a_key_of_the_run_set_otherwise_is_refused() {
-        assert!(within(&["train.steps=30", "optim.beta1=0.9"]).is_ok(), "the same is no contradiction");
-        let settings = ["train.steps=31", "model.hidden_size=64", "sparseloco.k=8", "rounds.min_peers=3", "run.seed=1"];
+        assert!(
+            within(&["train.steps=30", "optim.beta1=0.9"]).is_ok(),
+            "the same is no contradiction"
+        );
+        let settings = [
+            "train.steps=31",
+            "model.hidden_size=64",
+            "sparseloco.k=8",
+            "rounds.min_peers=3",
+            "run.seed=1",
+        ];
         for setting in settings {
             let (path, value) = setting.split_once('=').unwrap();
             let message = within(&[setting]).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("{path} = {value}, but the run has ")), "{message}");
+            assert!(
+                message.starts_with(&format!("{path} = {value}, but the run has ")),
+                "{message}"
+            );
         }
     }
 }

@@ -65,13 +65,16 @@ fn document(
     for (group, _) in GROUPS {
         let members = KEYS.iter().filter(|key| key.parts().0 == *group && wanted(key));
         let rows: Vec<_> = members
-            .filter_map(|key| Some((format!("{} = {}", key.parts().1, value_of(&table, key)?), comment(key))))
+            .filter_map(|key| {
+                Some((format!("{} = {}", key.parts().1, value_of(&table, key)?), comment(key)))
+            })
             .collect();
         if rows.is_empty() {
             continue;
         }
         let blank = if document.is_empty() { "" } else { "\n" };
-        write!(document, "{blank}[{group}]\n{}", aligned(&rows)).expect("writing to a string cannot fail");
+        write!(document, "{blank}[{group}]\n{}", aligned(&rows))
+            .expect("writing to a string cannot fail");
     }
     document
 }

@@ -112,7 +112,12 @@ impl HeldOut {
     ///
     /// # Errors
     /// [`EvaluationError`] if nothing is held out, or the tokenizer is damaged.
-    pub fn new(datasets: &[Dataset], length: usize, most: u64, sequences: usize) -> Result<Self, EvaluationError> {
+    pub fn new(
+        datasets: &[Dataset],
+        length: usize,
+        most: u64,
+        sequences: usize,
+    ) -> Result<Self, EvaluationError> {
         let share = most.div_ceil(datasets.len().max(1) as u64);
         let parts = datasets.iter().map(|dataset| held_out_of(dataset, length, share));
         let parts = parts.collect::<Result<_, _>>()?;
@@ -147,7 +152,10 @@ impl HeldOut {
                 if interrupt.load(Ordering::SeqCst) {
                     return Err(EvaluationError::Interrupted);
                 }
-                let batch = windows.by_ref().take(self.sequences * reader.members()).collect::<Result<Vec<_>, _>>()?;
+                let batch = windows
+                    .by_ref()
+                    .take(self.sequences * reader.members())
+                    .collect::<Result<Vec<_>, _>>()?;
                 if batch.is_empty() {
                     break;
                 }
@@ -178,7 +186,11 @@ impl HeldOut {
     }
 }
 
-fn held_out_of(dataset: &Dataset, length: usize, most: u64) -> Result<HeldOutWindows, EvaluationError> {
+fn held_out_of(
+    dataset: &Dataset,
+    length: usize,
+    most: u64,
+) -> Result<HeldOutWindows, EvaluationError> {
     match dataset.held_out_windows(length, most) {
         Err(DataError::SequenceTooLong { longest, .. }) if longest > 1 => {
             Ok(dataset.held_out_windows(longest as usize - 1, most)?)

@@ -60,7 +60,9 @@ impl TextStream<'_> {
                 ending = StopReason::Interrupted;
                 break;
             }
-            if generation.position() > 0 && generation.position() == self.decoder.config().max_positions {
+            if generation.position() > 0
+                && generation.position() == self.decoder.config().max_positions
+            {
                 ending = StopReason::Positions;
                 break;
             }
@@ -81,15 +83,17 @@ impl TextStream<'_> {
         let tokens = self.tokenizer.encode(prompt)?;
         let (length, positions) = (tokens.len(), self.decoder.config().max_positions);
         if length > positions {
-            let problem =
-                UsageError::new(format!("the prompt has {length} tokens, but the model has {positions} positions"));
+            let problem = UsageError::new(format!(
+                "the prompt has {length} tokens, but the model has {positions} positions"
+            ));
             return Err(problem.with_hint("shorten the prompt").into());
         }
         if !tokens.is_empty() {
             return Ok(tokens);
         }
         let start = self.tokenizer.end_of_text();
-        let start = start.ok_or_else(|| UsageError::new("this tokenizer has no token to start a text with"))?;
+        let start = start
+            .ok_or_else(|| UsageError::new("this tokenizer has no token to start a text with"))?;
         Ok(vec![start])
     }
 }

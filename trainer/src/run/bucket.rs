@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use covey_comms::bucket::decorators::{Budgeted, ByteBudget, RateLimit, RateLimited, RateLimiter, Retry, RetryPolicy};
+use covey_comms::bucket::decorators::{
+    Budgeted, ByteBudget, RateLimit, RateLimited, RateLimiter, Retry, RetryPolicy,
+};
 use covey_comms::bucket::location::{Access, Location, open};
 use covey_comms::bucket::{Bucket, BucketError, Creation, probe, skew};
 use covey_comms::primitives::{Clock, Digest, Keypair, SystemClock};
@@ -64,11 +66,20 @@ pub struct OwnBucket {
 ///
 /// # Errors
 /// As for [`Connection::open`].
-pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<OwnBucket> {
-    let own: Vec<_> =
-        std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix("OWN_")?.to_owned(), value))).collect();
+pub fn own_bucket(
+    url: &str,
+    comms: &CommsConfig,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<OwnBucket> {
+    let own: Vec<_> = std::env::vars()
+        .filter_map(|(name, value)| Some((name.strip_prefix("OWN_")?.to_owned(), value)))
+        .collect();
     let has_own = own.iter().any(|(name, _)| name.starts_with("AWS_"));
-    let access = if has_own { Access::from_variables(own)? } else { Access::from_variables(std::env::vars())? };
+    let access = if has_own {
+        Access::from_variables(own)?
+    } else {
+        Access::from_variables(std::env::vars())?
+    };
     let location: Location = url.parse()?;
     let store = open(&location, &access, Arc::clone(clock))?;
     let url = match location {
@@ -79,7 +90,8 @@ pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> any
 }
 
 fn absolute(folder: &Path) -> anyhow::Result<String> {
-    let path = std::path::absolute(folder).with_context(|| format!("cannot find {}", folder.display()))?;
+    let path =
+        std::path::absolute(folder).with_context(|| format!("cannot find {}", folder.display()))?;
     Ok(path.to_str().with_context(|| format!("{} is not UTF-8 text", path.display()))?.to_owned())
 }
 
@@ -87,7 +99,11 @@ fn absolute(folder: &Path) -> anyhow::Result<String> {
 ///
 /// Their addresses come from strangers: folders are refused, and so are addresses of this machine and of its own network,
 /// unless the run itself lies in one (`home`). However many buckets they bring, all together stay within the limits of one.
-pub fn peer_buckets_opener(home: &str, comms: &CommsConfig, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Opener>> {
+pub fn peer_buckets_opener(
+    home: &str,
+    comms: &CommsConfig,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Arc<Opener>> {
     let trusts_neighbours = home.parse::<Location>()?.is_near();
     let limits = Limits::new(comms, &clock);
     Ok(Arc::new(move |url: &str| {
@@ -119,7 +135,10 @@ impl Limits {
         };
         Self {
             clock: Arc::clone(clock),
-            retry: RetryPolicy { deadline: Duration::from_secs_f64(comms.retry), ..RetryPolicy::default() },
+            retry: RetryPolicy {
+                deadline: Duration::from_secs_f64(comms.retry),
+                ..RetryPolicy::default()
+            },
             line: RateLimiter::new(cap),
             shared_budget: ByteBudget::new(comms.byte_budget.unwrap_or(u64::MAX)),
         }
@@ -139,7 +158,8 @@ impl Limits {
 /// A file that is no key, that others may read, or that cannot be written.
 pub fn identity(path: &Path) -> anyhow::Result<Keypair> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
     }
     Ok(Keypair::load_or_create(path, &random_bytes()?)?)
 }
@@ -160,6 +180,7 @@ pub(super) fn jitter_seed() -> anyhow::Result<u64> {
 
 fn random_bytes() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
     Ok(bytes)
 }

@@ -35,7 +35,11 @@ impl NewRun {
     ///
     /// # Errors
     /// Whatever would stop `covey train` as well, and settings that do not suit a common run.
-    pub fn new(config: &Config, validator_set: ValidatorSet, with_data: bool) -> anyhow::Result<Self> {
+    pub fn new(
+        config: &Config,
+        validator_set: ValidatorSet,
+        with_data: bool,
+    ) -> anyhow::Result<Self> {
         check_rounds(config)?;
         check_gauntlet(config)?;
         let datasets = open_datasets(config)?;
@@ -79,13 +83,16 @@ fn check_rounds(config: &Config) -> Result<(), UsageError> {
     if steps.is_multiple_of(inner) {
         return Ok(());
     }
-    let problem = UsageError::new(format!("rounds.inner_steps = {inner} does not divide train.steps = {steps}"));
+    let problem = UsageError::new(format!(
+        "rounds.inner_steps = {inner} does not divide train.steps = {steps}"
+    ));
     let nearest = (steps / inner).max(1) * inner;
     Err(problem.with_hint(format!("use whole rounds, such as `--steps {nearest}`")))
 }
 
 fn check_gauntlet(config: &Config) -> Result<(), UsageError> {
-    let refuse = |(field, got, reason)| UsageError::new(format!("gauntlet.{field} = {got}, but {reason}"));
+    let refuse =
+        |(field, got, reason)| UsageError::new(format!("gauntlet.{field} = {got}, but {reason}"));
     config.gauntlet.check().map_err(refuse)
 }
 
@@ -155,7 +162,9 @@ fn parts(
             weight: source.weight,
             files: files.iter().map(|(name, _)| name.clone()).collect(),
         });
-        parts.extend(files.into_iter().map(|(name, bytes)| (SharedSource::part(index, &name), bytes)));
+        parts.extend(
+            files.into_iter().map(|(name, bytes)| (SharedSource::part(index, &name), bytes)),
+        );
     }
     let shared = Config { model: explicit(config, model), ..config.clone() };
     parts.insert(SHARED_CONFIG.into(), shared.shared_toml().into());
@@ -168,5 +177,9 @@ fn parts(
 
 /// The network by its numbers, which peers can check, rather than by a folder or the data.
 fn explicit(config: &Config, model: &ModelConfig) -> ModelChoice {
-    ModelChoice { preset: config.model.preset.clone(), from: None, shape: Some(NetworkShape::from(model)) }
+    ModelChoice {
+        preset: config.model.preset.clone(),
+        from: None,
+        shape: Some(NetworkShape::from(model)),
+    }
 }

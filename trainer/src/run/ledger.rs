@@ -27,7 +27,8 @@ pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
 /// Validators that cannot be, which a description is never accepted with.
 pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
     let validator_set = &run.description().validator_set;
-    let threshold = u32::try_from(validator_set.threshold()).context("a threshold beyond all numbers")?;
+    let threshold =
+        u32::try_from(validator_set.threshold()).context("a threshold beyond all numbers")?;
     Ok(Genesis::new(run.id(), validator_set.validators().clone(), threshold)?)
 }
 
@@ -38,9 +39,12 @@ pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
 pub async fn open(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Arc<dyn Ledger>> {
     let genesis = genesis(run)?;
     match flags.ledger.as_deref().unwrap_or("bucket") {
-        "bucket" => {
-            Ok(Arc::new(BucketLog::new(Arc::clone(run.bucket()), genesis, Arc::clone(run.clock()), jitter_seed()?)))
-        }
+        "bucket" => Ok(Arc::new(BucketLog::new(
+            Arc::clone(run.bucket()),
+            genesis,
+            Arc::clone(run.clock()),
+            jitter_seed()?,
+        ))),
         url if url.starts_with("evm:") => evm::open(url, genesis, flags.wallet.as_deref()).await,
         // Not repeated: it may be an address with a key in it.
         _ => {
@@ -57,7 +61,8 @@ pub async fn open(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Arc<dyn Ledg
 pub fn wallet_key(file: Option<&Path>) -> anyhow::Result<Option<String>> {
     match file {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
             Ok(Some(text))
         }
         None => Ok(std::env::var(WALLET_VARIABLE).ok()),
@@ -82,7 +87,11 @@ pub mod evm {
         Ok(wallet_key(file)?.map(|text| text.parse()).transpose()?)
     }
 
-    pub(super) async fn open(url: &str, genesis: Genesis, file: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
+    pub(super) async fn open(
+        url: &str,
+        genesis: Genesis,
+        file: Option<&Path>,
+    ) -> anyhow::Result<Arc<dyn Ledger>> {
         Ok(Arc::new(contract(url, genesis, file).await?))
     }
 
@@ -90,8 +99,13 @@ pub mod evm {
     ///
     /// # Errors
     /// As for opening any ledger.
-    pub async fn contract(url: &str, genesis: Genesis, file: Option<&Path>) -> anyhow::Result<EvmLedger> {
-        let address = url.parse().map_err(|error| UsageError::new(format!("`--ledger`: {error}")))?;
+    pub async fn contract(
+        url: &str,
+        genesis: Genesis,
+        file: Option<&Path>,
+    ) -> anyhow::Result<EvmLedger> {
+        let address =
+            url.parse().map_err(|error| UsageError::new(format!("`--ledger`: {error}")))?;
         Ok(EvmLedger::open(address, genesis, wallet(file)?).await?)
     }
 }
@@ -103,7 +117,11 @@ mod evm {
     use covey_comms::ledger::Ledger;
     use covey_comms::ledger::state::Genesis;
 
-    pub(super) async fn open(_: &str, _: Genesis, _: Option<&Path>) -> anyhow::Result<Arc<dyn Ledger>> {
+    pub(super) async fn open(
+        _: &str,
+        _: Genesis,
+        _: Option<&Path>,
+    ) -> anyhow::Result<Arc<dyn Ledger>> {
         let problem = UsageError::new("this build keeps no ledger in a contract");
         Err(problem.with_hint("build it with `cargo build --release --features evm`").into())
     }

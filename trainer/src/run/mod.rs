@@ -11,7 +11,9 @@ pub mod validator;
 mod verify;
 mod weight_files;
 
-pub use self::bucket::{Connection, Limits, OwnBucket, identity, nonce, own_bucket, peer_buckets_opener};
+pub use self::bucket::{
+    Connection, Limits, OwnBucket, identity, nonce, own_bucket, peer_buckets_opener,
+};
 pub use self::create::{NewRun, assignment};
 pub use self::ledger::{RegisteredPeers, WALLET_VARIABLE};
 pub use self::replica::{Replica, ReplicaError, check_weights, exclusion};

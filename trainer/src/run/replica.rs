@@ -75,10 +75,15 @@ impl Replica {
     ///
     /// # Errors
     /// Weights that cannot be cut into chunks.
-    pub fn new(weights: Vec<NamedTensor>, settings: &SparseLocoConfig) -> Result<Self, SparseLocoError> {
+    pub fn new(
+        weights: Vec<NamedTensor>,
+        settings: &SparseLocoConfig,
+    ) -> Result<Self, SparseLocoError> {
         let shapes = weights.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
         let schema = Arc::new(settings.schema(shapes)?);
-        let place = |tensor: &NamedTensor| schema.position(&tensor.name).expect("the schema was made of these");
+        let place = |tensor: &NamedTensor| {
+            schema.position(&tensor.name).expect("the schema was made of these")
+        };
         let canonical = weights.iter().map(place).collect();
         let mut tensors = weights;
         tensors.sort_by(|one, other| one.name.cmp(&other.name));
@@ -138,7 +143,11 @@ impl Replica {
         let moved = |place: &usize| {
             let mut tensor = self.tensors[*place].clone();
             let step = delta.tensor(*place).dense();
-            tensor.values.iter_mut().zip(step).for_each(|(weight, step)| *weight -= rate as f32 * step);
+            tensor
+                .values
+                .iter_mut()
+                .zip(step)
+                .for_each(|(weight, step)| *weight -= rate as f32 * step);
             tensor
         };
         self.canonical.iter().map(moved).collect()
@@ -160,7 +169,10 @@ impl Replica {
     ///
     /// # Errors
     /// The first that cannot be decoded.
-    pub fn decode(&self, payloads: &BTreeMap<PeerId, Bytes>) -> Result<BTreeMap<PeerId, Delta>, ReplicaError> {
+    pub fn decode(
+        &self,
+        payloads: &BTreeMap<PeerId, Bytes>,
+    ) -> Result<BTreeMap<PeerId, Delta>, ReplicaError> {
         let decode = |(peer, payload): (&PeerId, &Bytes)| match self.codec.decode(payload) {
             Ok(delta) => Ok((*peer, delta)),
             Err(source) => Err(ReplicaError::Delta { peer: *peer, source }),
@@ -195,7 +207,8 @@ impl Replica {
             return Ok(Vec::new());
         }
         let step = aggregate(deltas, mean_over(outer.mean_over), clip(outer.clip))?;
-        let mut weights: Vec<&mut [f32]> = self.tensors.iter_mut().map(|tensor| tensor.values.as_mut_slice()).collect();
+        let mut weights: Vec<&mut [f32]> =
+            self.tensors.iter_mut().map(|tensor| tensor.values.as_mut_slice()).collect();
         let skipped = outer_step(&self.schema, &mut weights, &step, outer.alpha)?;
         Ok(skipped.into_iter().map(str::to_owned).collect())
     }

@@ -66,10 +66,12 @@ impl RunSpec {
     /// A file that cannot be fetched, or that is not what it should be.
     pub async fn read(run: &Run) -> anyhow::Result<Self> {
         let shared = text(run, SHARED_CONFIG).await?;
-        let config = Layers::new().text(&shared, Path::new(SHARED_CONFIG)).resolve(Purpose::Show)?.config;
+        let config =
+            Layers::new().text(&shared, Path::new(SHARED_CONFIG)).resolve(Purpose::Show)?.config;
         let model_config = text(run, MODEL_CONFIG).await?;
         let model = HubConfig::parse(&model_config, Path::new(MODEL_CONFIG))?.model;
-        let sources = serde_json::from_str(&text(run, DATA).await?).with_context(|| format!("{DATA} of the run"))?;
+        let sources = serde_json::from_str(&text(run, DATA).await?)
+            .with_context(|| format!("{DATA} of the run"))?;
         let names = run.description().parts.keys().filter(|name| name.starts_with(TOKENIZER));
         let mut tokenizer_files = Vec::new();
         for name in names {
@@ -89,7 +91,12 @@ impl RunSpec {
     ///
     /// # Errors
     /// Folders that hold other data than the run's, or data that is neither here nor in the bucket.
-    pub async fn data(&self, run: &Run, named: &[Source], cache: &Path) -> anyhow::Result<Vec<Source>> {
+    pub async fn data(
+        &self,
+        run: &Run,
+        named: &[Source],
+        cache: &Path,
+    ) -> anyhow::Result<Vec<Source>> {
         let mut sources = Vec::new();
         for (index, shared) in self.sources.iter().enumerate() {
             let path = match named.is_empty() {
@@ -117,39 +124,62 @@ fn matching(named: &[Source], shared: &SharedSource) -> anyhow::Result<PathBuf> 
         }
     }
     let paths: Vec<_> = named.iter().map(|source| source.path.display().to_string()).collect();
-    let problem =
-        UsageError::new(format!("none of {} is the run's data set {}", paths.join(", "), short(&shared.digest)));
+    let problem = UsageError::new(format!(
+        "none of {} is the run's data set {}",
+        paths.join(", "),
+        short(&shared.digest)
+    ));
     Err(problem.with_hint(data_hint(shared)).into())
 }
 
 fn data_hint(shared: &SharedSource) -> &'static str {
     match shared.files.is_empty() {
-        true => "prepare the same text with the run's tokenizer and the same settings, or copy the prepared folder",
+        true => {
+            "prepare the same text with the run's tokenizer and the same settings, or copy the prepared folder"
+        }
         false => "leave `--data` out to fetch it from the bucket",
     }
 }
 
 /// Fetches a data set from the bucket, once.
-async fn fetched(run: &Run, index: usize, shared: &SharedSource, folder: &Path) -> anyhow::Result<PathBuf> {
+async fn fetched(
+    run: &Run,
+    index: usize,
+    shared: &SharedSource,
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
     // Fetching may have been cut short, in any file.
-    let is_whole = |dataset: Dataset| dataset.digest().to_string() == shared.digest && dataset.verify().is_ok();
+    let is_whole = |dataset: Dataset| {
+        dataset.digest().to_string() == shared.digest && dataset.verify().is_ok()
+    };
     if Dataset::open(folder).is_ok_and(is_whole) {
         return Ok(folder.to_owned());
     }
     if shared.files.is_empty() {
-        let problem = UsageError::new(format!("the run's data set {} is not in the bucket", short(&shared.digest)));
-        return Err(problem.with_hint(format!("name its folder with `--data`; {}", data_hint(shared))).into());
+        let problem = UsageError::new(format!(
+            "the run's data set {} is not in the bucket",
+            short(&shared.digest)
+        ));
+        return Err(problem
+            .with_hint(format!("name its folder with `--data`; {}", data_hint(shared)))
+            .into());
     }
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     for name in &shared.files {
         anyhow::ensure!(is_plain(name), "data set {index} of the run has a file called `{name}`");
         let bytes = run.part(&SharedSource::part(index, name)).await?;
         let path = folder.join(name);
-        std::fs::write(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, &bytes)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let dataset = Dataset::open(folder)?;
     let got = dataset.digest();
-    anyhow::ensure!(got.to_string() == shared.digest, "the run's data set {index} is {got}, not {}", shared.digest);
+    anyhow::ensure!(
+        got.to_string() == shared.digest,
+        "the run's data set {index} is {got}, not {}",
+        shared.digest
+    );
     dataset.verify()?;
     Ok(folder.to_owned())
 }
@@ -173,7 +203,8 @@ pub(super) fn files_of(dataset: &Dataset) -> anyhow::Result<Vec<(String, Bytes)>
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         if path.is_file() && !name.starts_with('.') {
-            let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes =
+                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             files.push((name, bytes.into()));
         }
     }

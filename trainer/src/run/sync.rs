@@ -66,7 +66,10 @@ pub async fn newest_checkpoint(
 /// Takes `light_client` to the newest checkpoint in the listing that belongs to its history, if it is not behind it.
 ///
 /// One validator alone writes a checkpoint, and it may lie: others before it may still be good.
-async fn look(light_client: &mut LightClient, spec: &RunSpec) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+async fn look(
+    light_client: &mut LightClient,
+    spec: &RunSpec,
+) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let rounds = light_client.run().checkpoints().await?;
     let mut first_rejection = None;
     for round in rounds.into_iter().rev().filter(|round| *round >= light_client.next()) {
@@ -89,10 +92,15 @@ async fn look(light_client: &mut LightClient, spec: &RunSpec) -> anyhow::Result<
 ///
 /// # Errors
 /// What the bucket says.
-pub(super) async fn weights_at(light_client: &LightClient, spec: &RunSpec) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+pub(super) async fn weights_at(
+    light_client: &LightClient,
+    spec: &RunSpec,
+) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let description = match light_client.run().checkpoint(light_client.next()).await {
         Ok(description) => description,
-        Err(CommsError::CheckpointGone { .. } | CommsError::Envelope(_) | CommsError::Checkpoint(_)) => {
+        Err(
+            CommsError::CheckpointGone { .. } | CommsError::Envelope(_) | CommsError::Checkpoint(_),
+        ) => {
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
@@ -108,7 +116,11 @@ fn is_gone(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(CommsError::CheckpointGone { .. }))
 }
 
-async fn weights(run: &Run, description: &CheckpointDescription, spec: &RunSpec) -> anyhow::Result<Vec<NamedTensor>> {
+async fn weights(
+    run: &Run,
+    description: &CheckpointDescription,
+    spec: &RunSpec,
+) -> anyhow::Result<Vec<NamedTensor>> {
     let mut parts = Vec::new();
     for part in &description.parts {
         parts.push(run.checkpoint_part(description.round, part).await?);
@@ -129,12 +141,17 @@ async fn walk(light_client: &mut LightClient, round: Round) -> anyhow::Result<()
     while light_client.next() < round {
         let next = light_client.next();
         let manifest = light_client.poll().await?;
-        manifest.with_context(|| format!("there is a checkpoint of {round}, but no manifest of {next}"))?;
+        manifest.with_context(|| {
+            format!("there is a checkpoint of {round}, but no manifest of {next}")
+        })?;
     }
     Ok(())
 }
 
-fn check_history(description: &CheckpointDescription, light_client: &LightClient) -> anyhow::Result<()> {
+fn check_history(
+    description: &CheckpointDescription,
+    light_client: &LightClient,
+) -> anyhow::Result<()> {
     let round = description.round;
     anyhow::ensure!(
         description.lineage == light_client.head(),

@@ -77,7 +77,11 @@ impl Verification {
     ///
     /// # Errors
     /// What the bucket says.
-    pub async fn begin(run: Run, spec: RunSpec, instruments: Option<Instruments>) -> anyhow::Result<Self> {
+    pub async fn begin(
+        run: Run,
+        spec: RunSpec,
+        instruments: Option<Instruments>,
+    ) -> anyhow::Result<Self> {
         let description = run.description();
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
         let checkpoints = run.checkpoints().await?.into_iter().collect();
@@ -120,18 +124,23 @@ impl Verification {
         if self.is_broken {
             return Ok(None);
         }
-        let (round, head, before) = (self.light_client.next(), self.light_client.head(), self.light_client.position());
+        let (round, head, before) =
+            (self.light_client.next(), self.light_client.head(), self.light_client.position());
         self.take_weights().await?;
         let manifest = match self.light_client.poll().await {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(None),
             Err(error) => {
                 self.is_broken = true;
-                return Ok(Some(RoundVerification::unreadable(round, complaint("manifest", error)?)));
+                return Ok(Some(RoundVerification::unreadable(
+                    round,
+                    complaint("manifest", error)?,
+                )));
             }
         };
         let run = self.light_client.run().clone();
-        let signers = run.certificate(round, Some(head)).await?.signatures().keys().copied().collect();
+        let signers =
+            run.certificate(round, Some(head)).await?.signatures().keys().copied().collect();
         let (verdict, audited) = match (run.verdict_of(&manifest).await, &self.peer_table) {
             (Ok(verdict), Some(peer_table)) => {
                 let outer = settings(&self.spec.config.sparseloco(), before.outer_steps);
@@ -143,15 +152,17 @@ impl Verification {
                     previous: self.previous,
                     outer: Some(outer),
                 };
-                let evaluator = self.evaluation.as_mut().map(|evaluation| evaluation as &mut dyn Evaluator);
+                let evaluator =
+                    self.evaluation.as_mut().map(|evaluation| evaluation as &mut dyn Evaluator);
                 let audited = audit.of_manifest(&manifest, &verdict, evaluator).await?;
                 (Some(verdict), audited)
             }
             (Ok(verdict), None) => (Some(verdict), refused(without_previous())),
             (Err(error), _) => (None, refused(complaint("verdict", error)?)),
         };
-        let difference =
-            audited.difference.or_else(|| verdict.as_ref().and_then(|verdict| follows(&manifest, verdict)));
+        let difference = audited
+            .difference
+            .or_else(|| verdict.as_ref().and_then(|verdict| follows(&manifest, verdict)));
         self.move_on(&manifest, verdict.as_ref()).await?;
         let depth = if audited.is_complete { Depth::Deltas } else { Depth::Documents };
         let proposer = Some(manifest.basis().proposer);
@@ -161,10 +172,15 @@ impl Verification {
     /// Puts an examination on the weights of the next round, if a checkpoint has them and none is there yet.
     async fn take_weights(&mut self) -> anyhow::Result<()> {
         let round = self.light_client.next();
-        if self.evaluation.is_some() || self.instruments.is_none() || !self.checkpoints.contains(&round) {
+        if self.evaluation.is_some()
+            || self.instruments.is_none()
+            || !self.checkpoints.contains(&round)
+        {
             return Ok(());
         }
-        let Some(weights) = weights_at(&self.light_client, &self.spec).await? else { return Ok(()) };
+        let Some(weights) = weights_at(&self.light_client, &self.spec).await? else {
+            return Ok(());
+        };
         let replica = Replica::new(weights, &self.spec.config.sparseloco())?;
         if let Some(Instruments { reader, assignment }) = self.instruments.take() {
             self.evaluation = Some(DeltaEvaluator::new(replica, reader, assignment));
@@ -173,7 +189,11 @@ impl Verification {
     }
 
     /// Takes standings and weights to the next round.
-    async fn move_on(&mut self, manifest: &Manifest, verdict: Option<&Verdict>) -> anyhow::Result<()> {
+    async fn move_on(
+        &mut self,
+        manifest: &Manifest,
+        verdict: Option<&Verdict>,
+    ) -> anyhow::Result<()> {
         self.previous = Some(manifest.basis().verdict);
         self.peer_table = verdict.map(|verdict| verdict.outcome.peer_table.clone());
         let Some(mut evaluation) = self.evaluation.take() else { return Ok(()) };
@@ -207,7 +227,8 @@ fn refused(difference: Difference) -> VerifiedRound {
 
 /// What follows from standings that nobody can read is anybody's guess.
 fn without_previous() -> Difference {
-    let (expected, got) = ("the verdict of the round before".into(), "none that can be read".into());
+    let (expected, got) =
+        ("the verdict of the round before".into(), "none that can be read".into());
     Difference { path: "previous".into(), expected, got }
 }
 
@@ -226,26 +247,39 @@ fn is_without_deltas(error: &CommsError) -> bool {
 }
 
 /// Whether the weights after the round are those that its manifest names.
-fn apply(evaluation: &mut DeltaEvaluator, manifest: &Manifest, deltas: &BTreeMap<PeerId, Bytes>) -> bool {
+fn apply(
+    evaluation: &mut DeltaEvaluator,
+    manifest: &Manifest,
+    deltas: &BTreeMap<PeerId, Bytes>,
+) -> bool {
     evaluation.apply(manifest, deltas).is_ok_and(|weights| check_weights(manifest, weights).is_ok())
 }
 
 /// Holds a manifest to the verdict that it names.
 fn follows(manifest: &Manifest, verdict: &Verdict) -> Option<Difference> {
     let outcome = &verdict.outcome;
-    let differ = |path: &str, expected: String, got: String| Some(Difference { path: path.into(), expected, got });
+    let differ = |path: &str, expected: String, got: String| {
+        Some(Difference { path: path.into(), expected, got })
+    };
     if *manifest.included() != outcome.included {
-        let names = |peers: &BTreeMap<PeerId, _>| peers.keys().map(PeerId::short).collect::<Vec<_>>().join(", ");
+        let names = |peers: &BTreeMap<PeerId, _>| {
+            peers.keys().map(PeerId::short).collect::<Vec<_>>().join(", ")
+        };
         return differ("manifest.included", names(&outcome.included), names(manifest.included()));
     }
     if *manifest.excluded() != outcome.excluded {
         let names = |excluded: &BTreeMap<PeerId, covey_comms::objects::Exclusion>| {
-            excluded.iter().map(|(peer, why)| format!("{} {why}", peer.short())).collect::<Vec<_>>().join(", ")
+            excluded
+                .iter()
+                .map(|(peer, why)| format!("{} {why}", peer.short()))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         return differ("manifest.excluded", names(&outcome.excluded), names(manifest.excluded()));
     }
     if *manifest.outer() != verdict.inputs.outer {
-        let (expected, got) = (format!("{:?}", verdict.inputs.outer), format!("{:?}", manifest.outer()));
+        let (expected, got) =
+            (format!("{:?}", verdict.inputs.outer), format!("{:?}", manifest.outer()));
         return differ("manifest.outer", expected, got);
     }
     if manifest.basis().weights != verdict.weights {

@@ -54,7 +54,9 @@ fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
     };
     let headers: Vec<_> = tensors.iter().map(header).collect();
     let mut file = Vec::new();
-    write_safetensors(&mut file, &notes, &headers, |index, sink| FORMAT.write(&tensors[index].values, sink))?;
+    write_safetensors(&mut file, &notes, &headers, |index, sink| {
+        FORMAT.write(&tensors[index].values, sink)
+    })?;
     Ok(file.into())
 }
 
@@ -63,7 +65,8 @@ fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
 /// # Errors
 /// Files that are none, and tensors that are missing or of another form.
 pub(super) fn from_parts(model: &ModelConfig, parts: &[Bytes]) -> anyhow::Result<Vec<NamedTensor>> {
-    let files = parts.iter().map(|bytes| SafeTensors::deserialize(bytes)).collect::<Result<Vec<_>, _>>()?;
+    let files =
+        parts.iter().map(|bytes| SafeTensors::deserialize(bytes)).collect::<Result<Vec<_>, _>>()?;
     let read = |name: &str, shape: &[usize]| {
         let tensor = files.iter().find_map(|file| file.tensor(name).ok());
         let tensor = tensor.with_context(|| format!("the checkpoint has no tensor {name}"))?;
@@ -74,7 +77,8 @@ pub(super) fn from_parts(model: &ModelConfig, parts: &[Bytes]) -> anyhow::Result
             tensor.dtype(),
             tensor.shape()
         );
-        let values = tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let values =
+            tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         Ok(NamedTensor { name: name.to_owned(), shape: shape.to_vec(), values })
     };
     model.parameters().iter().map(|spec| read(&spec.name, &spec.shape)).collect()

@@ -39,16 +39,26 @@ impl<'a> Start<'a> {
         if let Some(folder) = &config.model.from {
             let trained = ModelFolder::open(folder, |warning| say(&warning))?;
             check_same_tokenizer(&trained, tokenizer)?;
-            return Ok(Self { model: trained.config().model.clone(), trained: Some(trained), checkpoint: None });
+            return Ok(Self {
+                model: trained.config().model.clone(),
+                trained: Some(trained),
+                checkpoint: None,
+            });
         }
         let shape = config.model.shape.as_ref().context("a model is either a folder or a shape")?;
-        Ok(Self { model: shape.model_config(tokenizer.vocab_size())?, trained: None, checkpoint: None })
+        Ok(Self {
+            model: shape.model_config(tokenizer.vocab_size())?,
+            trained: None,
+            checkpoint: None,
+        })
     }
 
     /// A learner that stands there.
     pub(crate) fn learner(self, config: &Config) -> anyhow::Result<Learner> {
         let initializer = Initializer::new(config.run.seed, &self.model);
-        let learner = Learner::open(&self.model, config, |spec, range| self.weights(&initializer, spec, range))?;
+        let learner = Learner::open(&self.model, config, |spec, range| {
+            self.weights(&initializer, spec, range)
+        })?;
         let Some(checkpoint) = self.checkpoint else { return Ok(learner) };
         let state = checkpoint.state();
         learner.at(state.step, state.tokens, state.optimizer_steps, |spec, range| {
@@ -67,7 +77,12 @@ impl<'a> Start<'a> {
     }
 
     /// Some numbers of one weight, counted row by row.
-    fn weights(&self, first: &Initializer, spec: &ParameterSpec, range: Range<usize>) -> anyhow::Result<Vec<f32>> {
+    fn weights(
+        &self,
+        first: &Initializer,
+        spec: &ParameterSpec,
+        range: Range<usize>,
+    ) -> anyhow::Result<Vec<f32>> {
         if let Some(checkpoint) = self.checkpoint {
             return Ok(checkpoint.weight_range(&spec.name, range)?);
         }
@@ -92,8 +107,12 @@ fn check_same_shape(
         return Ok(());
     }
     let path = checkpoint.display();
-    let problem = UsageError::new(format!("the configuration describes another network than the one in {path}"));
-    Err(problem.with_hint("leave the keys of `model` as they were, or begin a new run in another folder").into())
+    let problem = UsageError::new(format!(
+        "the configuration describes another network than the one in {path}"
+    ));
+    Err(problem
+        .with_hint("leave the keys of `model` as they were, or begin a new run in another folder")
+        .into())
 }
 
 fn check_same_tokenizer(trained: &ModelFolder, tokenizer: &Tokenizer) -> anyhow::Result<()> {
@@ -101,6 +120,7 @@ fn check_same_tokenizer(trained: &ModelFolder, tokenizer: &Tokenizer) -> anyhow:
         return Ok(());
     }
     let folder = trained.path().display();
-    let problem = UsageError::new(format!("the data was prepared with another tokenizer than {folder}"));
+    let problem =
+        UsageError::new(format!("the data was prepared with another tokenizer than {folder}"));
     Err(problem.with_hint("prepare it with the tokenizer.json of that folder").into())
 }

@@ -142,7 +142,11 @@ impl MetricsLog {
     pub fn create(run: &Path) -> Result<Self, MetricsError> {
         let path = Self::path_in(run);
         let created = fs::create_dir_all(run).and_then(|()| File::create(&path));
-        let file = created.map_err(|source| MetricsError { action: "create", path: path.clone(), source })?;
+        let file = created.map_err(|source| MetricsError {
+            action: "create",
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self { path, file })
     }
 
@@ -162,10 +166,15 @@ impl MetricsLog {
     /// # Errors
     /// If the file cannot be read or cut.
     pub fn resume_in_round(run: &Path, step: u64, round: u32) -> Result<Self, MetricsError> {
-        Self::resume_where(run, |line| line.step <= step && line.round.is_none_or(|decided| decided < round))
+        Self::resume_where(run, |line| {
+            line.step <= step && line.round.is_none_or(|decided| decided < round)
+        })
     }
 
-    fn resume_where(run: &Path, stays: impl Fn(&LinePosition) -> bool) -> Result<Self, MetricsError> {
+    fn resume_where(
+        run: &Path,
+        stays: impl Fn(&LinePosition) -> bool,
+    ) -> Result<Self, MetricsError> {
         let path = Self::path_in(run);
         let failed = |action| {
             let path = path.clone();
@@ -203,7 +212,8 @@ fn length_while(file: &File, stays: impl Fn(&LinePosition) -> bool) -> io::Resul
     let mut reader = BufReader::new(file);
     let (mut line, mut length) = (Vec::new(), 0);
     while reader.read_until(b'\n', &mut line)? > 0 {
-        if !line.ends_with(b"\n") || !serde_json::from_slice(&line).is_ok_and(|place| stays(&place)) {
+        if !line.ends_with(b"\n") || !serde_json::from_slice(&line).is_ok_and(|place| stays(&place))
+        {
             break;
         }
         length += line.len() as u64;
@@ -224,7 +234,12 @@ mod tests {
     use super::*;
 
     fn step(step: u64) -> MetricsEntry {
-        MetricsEntry::Step(StepReport { step, loss: 1.0 / step as f64, mfu: Some(0.1 + 0.2), ..StepReport::default() })
+        MetricsEntry::Step(StepReport {
+            step,
+            loss: 1.0 / step as f64,
+            mfu: Some(0.1 + 0.2),
+            ..StepReport::default()
+        })
     }
 
     fn record(log: &mut MetricsLog, steps: impl Iterator<Item = u64>) {

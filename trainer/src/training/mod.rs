@@ -13,7 +13,9 @@ mod training_loop;
 
 pub(crate) use self::datasets::{check_fit, common_tokenizer, open_datasets};
 pub(crate) use self::initial_weights::Start;
-pub use self::metrics::{EvalReport, MetricsEntry, MetricsError, MetricsLog, RoundReport, StepReport, resident_memory};
+pub use self::metrics::{
+    EvalReport, MetricsEntry, MetricsError, MetricsLog, RoundReport, StepReport, resident_memory,
+};
 pub use self::model_folder::{ModelFolder, ModelFolderError};
 pub use self::progress::{Activity, ByteProgress, INTERVAL, TrainProgress};
 pub use self::training_loop::{TrainingLoop, TrainingOutcome, hub_config};

@@ -86,7 +86,10 @@ impl ModelFolder {
     /// # Errors
     /// [`HubError`] if a file has changed since it was opened.
     pub fn weights(&self, device: &Device) -> Result<Weights, HubError> {
-        self.config().model.parameters().try_map(|spec| Ok(flat_tensor(self.hub.read(spec)?, device)))
+        self.config()
+            .model
+            .parameters()
+            .try_map(|spec| Ok(flat_tensor(self.hub.read(spec)?, device)))
     }
 
     /// The network and its weights on `device`.
@@ -122,7 +125,11 @@ impl ModelFolder {
 fn newest_of_run(path: &Path, warn: &mut impl FnMut(String)) -> anyhow::Result<PathBuf> {
     let found = newest_intact(path)?.ok_or_else(|| {
         let path = path.to_owned();
-        if path.exists() { ModelFolderError::NoModel { path } } else { ModelFolderError::NotFound { path } }
+        if path.exists() {
+            ModelFolderError::NoModel { path }
+        } else {
+            ModelFolderError::NotFound { path }
+        }
     })?;
     for skipped in found.skipped {
         warn(format!("warning: passed over {}: {}", skipped.path.display(), skipped.reason));

@@ -33,8 +33,11 @@ impl TrainProgress {
     pub fn step(&self, report: &StepReport) {
         let eta = self.pace.time_left(report.step, self.total_steps);
         self.surface.show(report.step, |with_position| {
-            let step =
-                if with_position { format!("step {}/{}  ", report.step, self.total_steps) } else { String::new() };
+            let step = if with_position {
+                format!("step {}/{}  ", report.step, self.total_steps)
+            } else {
+                String::new()
+            };
             step + &step_line(report, eta)
         });
     }
@@ -86,7 +89,10 @@ impl ByteProgress {
             } else {
                 String::new()
             };
-            let eta = self.pace.time_left(done, self.total_bytes).map(|eta| format!("  eta {}", duration(eta)));
+            let eta = self
+                .pace
+                .time_left(done, self.total_bytes)
+                .map(|eta| format!("  eta {}", duration(eta)));
             let (what, total) = (&self.what, bytes(self.total_bytes as f64));
             let speed = bytes(self.pace.per_second(done));
             format!(
@@ -120,7 +126,8 @@ pub struct Activity {
 impl Activity {
     /// Shows `what` ("training the tokenizer", …) as going on.
     pub fn new(what: impl Into<String>) -> Self {
-        let activity = Self { surface: Surface::spinner(), what: what.into(), start: Instant::now() };
+        let activity =
+            Self { surface: Surface::spinner(), what: what.into(), start: Instant::now() };
         activity.show("");
         activity
     }
@@ -184,7 +191,8 @@ mod tests {
     fn a_step_is_one_line_that_a_person_can_read() {
         let (progress, recorded) = train(Duration::ZERO);
         progress.step(&report(40));
-        let expected = "step 40/40  loss 5.1234  norm 0.876  lr 3.00e-4  12.3k tok/s  mfu 41 %  eta 0s\n";
+        let expected =
+            "step 40/40  loss 5.1234  norm 0.876  lr 3.00e-4  12.3k tok/s  mfu 41 %  eta 0s\n";
         assert_eq!(recorded.text(), expected);
     }
 
@@ -196,27 +204,33 @@ mod tests {
         progress.finish();
         progress.finish();
         let text = recorded.text();
-        let starts: Vec<_> = text.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
+        let starts: Vec<_> =
+            text.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
         assert_eq!(starts, ["step 1/40", "saved step 3", "step 3/40"]);
     }
 
     #[test]
     fn nothing_is_promised_before_anything_is_done() {
         assert_eq!(Pace::from(17).time_left(17, 40), None);
-        assert_eq!(step_line(&StepReport { mfu: None, ..report(1) }, None).matches("eta").count(), 0);
+        assert_eq!(
+            step_line(&StepReport { mfu: None, ..report(1) }, None).matches("eta").count(),
+            0
+        );
     }
 
     #[test]
     fn an_empty_input_is_no_division_by_zero() {
         let (surface, recorded) = Surface::recorded(Duration::ZERO);
-        ByteProgress { surface, pace: Pace::from(0), what: "preparing".into(), total_bytes: 0 }.show(0, 0);
+        ByteProgress { surface, pace: Pace::from(0), what: "preparing".into(), total_bytes: 0 }
+            .show(0, 0);
         assert_eq!(recorded.text(), "preparing  0 %  0 B of 0 B  0 tokens  0 B/s\n");
     }
 
     #[test]
     fn an_activity_says_what_came_of_it() {
         let (surface, recorded) = Surface::recorded(Duration::from_secs(3600));
-        let activity = Activity { surface, what: "training the tokenizer".into(), start: Instant::now() };
+        let activity =
+            Activity { surface, what: "training the tokenizer".into(), start: Instant::now() };
         activity.show("");
         activity.show("12k documents");
         activity.finish("trained 4,096 tokens");

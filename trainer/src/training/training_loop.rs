@@ -76,12 +76,14 @@ impl TrainingLoop {
         let length = config.data.sequence_length;
         let most = config.data.held_out_windows as u64;
         let is_measured = config.train.eval_every.is_some();
-        let held_out =
-            is_measured.then(|| HeldOut::new(&datasets, length, most, config.train.micro_batch_size)).transpose()?;
+        let held_out = is_measured
+            .then(|| HeldOut::new(&datasets, length, most, config.train.micro_batch_size))
+            .transpose()?;
 
         let folder = config.run.output.clone();
         let options = CheckpointOptions {
-            keep: NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?,
+            keep: NonZeroUsize::new(config.checkpoint.keep)
+                .context("checkpoint.keep is at least 1")?,
             ..CheckpointOptions::default()
         };
         let mut checkpoints = CheckpointWriter::open(&folder, options)?;
@@ -127,7 +129,8 @@ impl TrainingLoop {
     pub fn train(mut self, interrupt: &AtomicBool) -> anyhow::Result<TrainingOutcome> {
         let total = self.config.train.steps;
         let progress = TrainProgress::new(total, self.learner.steps());
-        let mut outcome = TrainingOutcome { step: 0, finished: false, first: None, last: None, checkpoint: None };
+        let mut outcome =
+            TrainingOutcome { step: 0, finished: false, first: None, last: None, checkpoint: None };
         if self.begins {
             self.evaluate(&progress, &mut outcome)?;
         }
@@ -190,7 +193,11 @@ impl TrainingLoop {
         }
     }
 
-    fn evaluate(&mut self, progress: &TrainProgress, outcome: &mut TrainingOutcome) -> anyhow::Result<()> {
+    fn evaluate(
+        &mut self,
+        progress: &TrainProgress,
+        outcome: &mut TrainingOutcome,
+    ) -> anyhow::Result<()> {
         let Some(held_out) = &self.held_out else { return Ok(()) };
         let start = Instant::now();
         let score = held_out.score(&mut self.learner, &AtomicBool::new(false), |_| {})?;
@@ -253,5 +260,9 @@ pub fn hub_config(model: &ModelConfig, tokenizer: &Tokenizer) -> HubConfig {
 
 /// The files of a tokenizer, as `transformers` expects them.
 pub(crate) fn tokenizer_files(tokenizer: &Tokenizer) -> Vec<ExtraFile> {
-    tokenizer.files().into_iter().map(|(name, bytes)| ExtraFile { name: name.to_owned(), bytes }).collect()
+    tokenizer
+        .files()
+        .into_iter()
+        .map(|(name, bytes)| ExtraFile { name: name.to_owned(), bytes })
+        .collect()
 }

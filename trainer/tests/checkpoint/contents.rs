@@ -4,7 +4,8 @@ use std::fs;
 
 use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 use covey::training::checkpoint::{
-    Checkpoint, CheckpointError, SavedMoments, SavedTensor, ShardedTensor, Snapshot, newest_intact, weights_digest,
+    Checkpoint, CheckpointError, SavedMoments, SavedTensor, ShardedTensor, Snapshot, newest_intact,
+    weights_digest,
 };
 
 use crate::samples::{folder, keeping, save_all, snapshot};
@@ -14,13 +15,21 @@ pub(crate) fn assert_holds(checkpoint: &Checkpoint, snapshot: &Snapshot) {
     assert_eq!(checkpoint.model_config(), snapshot.model_config);
     assert_eq!(checkpoint.run_config(), snapshot.run_config);
     let weights = snapshot.weights.iter().map(|weight| checkpoint.weight(&weight.name).unwrap());
-    assert_eq!(checkpoint.weights_digest(), weights_digest(&weights.collect::<Vec<_>>()).to_string());
-    assert!(checkpoint.weight_names().eq(snapshot.weights.iter().map(|weight| weight.name.as_str())));
+    assert_eq!(
+        checkpoint.weights_digest(),
+        weights_digest(&weights.collect::<Vec<_>>()).to_string()
+    );
+    assert!(
+        checkpoint.weight_names().eq(snapshot.weights.iter().map(|weight| weight.name.as_str()))
+    );
     for (index, weight) in snapshot.weights.iter().enumerate() {
         assert_eq!(&SavedTensor::from(checkpoint.weight(&weight.name).unwrap()), weight);
         let moments = checkpoint.moments(&weight.name).unwrap().map(SavedMoments::from);
         assert_eq!(moments.as_ref(), snapshot.moments.get(index));
-        assert_eq!(checkpoint.error_feedback(&weight.name).unwrap().as_ref(), snapshot.error_feedback.get(index));
+        assert_eq!(
+            checkpoint.error_feedback(&weight.name).unwrap().as_ref(),
+            snapshot.error_feedback.get(index)
+        );
     }
     let extras: Vec<_> = checkpoint.extra_files().map(|path| fs::read(path).unwrap()).collect();
     assert!(extras.iter().eq(snapshot.extra_files.iter().map(|file| &file.bytes)));
@@ -49,14 +58,20 @@ fn a_checkpoint_does_not_tell_how_many_devices_wrote_it() {
     let mut cut = snapshot(40);
     cut.weights.iter_mut().for_each(|weight| weight.values = cut_in_two(&weight.values));
     for moments in &mut cut.moments {
-        *moments = SavedMoments { first: cut_in_two(&moments.first), second: cut_in_two(&moments.second) };
+        *moments =
+            SavedMoments { first: cut_in_two(&moments.first), second: cut_in_two(&moments.second) };
     }
     let mut writer = CheckpointWriter::open(two.path(), keeping(1)).unwrap();
     writer.save(cut).unwrap();
     writer.wait().unwrap();
     for file in fs::read_dir(folder(one.path(), 40)).unwrap().map(Result::unwrap) {
         let twin = folder(two.path(), 40).join(file.file_name());
-        assert_eq!(fs::read(file.path()).unwrap(), fs::read(twin).unwrap(), "{:?}", file.file_name());
+        assert_eq!(
+            fs::read(file.path()).unwrap(),
+            fs::read(twin).unwrap(),
+            "{:?}",
+            file.file_name()
+        );
     }
 }
 
@@ -66,10 +81,14 @@ fn any_part_of_a_tensor_can_be_read() {
     save_all(run.path(), [40], keeping(1));
     let checkpoint = Checkpoint::open(&folder(run.path(), 40)).unwrap();
     let name = "lm_head.weight";
-    let (weight, moments) = (checkpoint.weight(name).unwrap().values, checkpoint.moments(name).unwrap().unwrap());
+    let (weight, moments) =
+        (checkpoint.weight(name).unwrap().values, checkpoint.moments(name).unwrap().unwrap());
     for range in [0..32, 0..1, 5..17, 31..32, 7..7] {
         assert_eq!(checkpoint.weight_range(name, range.clone()).unwrap(), weight[range.clone()]);
-        assert_eq!(checkpoint.moments_range(name, range.clone()).unwrap().unwrap().second, moments.second[range]);
+        assert_eq!(
+            checkpoint.moments_range(name, range.clone()).unwrap().unwrap().second,
+            moments.second[range]
+        );
     }
     assert!(checkpoint.weight_range(name, 30..33).is_err());
     assert!(checkpoint.weight_range("nothing", 0..1).is_err());
@@ -101,7 +120,8 @@ fn weights_are_where_the_hub_has_them() {
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     for weight in snapshot(40).weights {
         let tensor = file.tensor(&weight.name).unwrap();
-        let expected: Vec<_> = weight.values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+        let expected: Vec<_> =
+            weight.values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
         assert_eq!((tensor.shape(), tensor.data()), (weight.shape.as_slice(), expected.as_slice()));
     }
     assert!(path.join("config.json").exists() && path.join("tokenizer.json").exists());
@@ -124,7 +144,10 @@ fn a_tensor_of_another_network_is_named() {
     save_all(run.path(), [40], keeping(1));
     let checkpoint = Checkpoint::open(&folder(run.path(), 40)).unwrap();
     let error = checkpoint.weight("model.layers.9.mlp.up_proj.weight").unwrap_err();
-    assert!(matches!(&error, CheckpointError::NoSuchTensor { name, .. } if name.contains("layers.9")), "{error}");
+    assert!(
+        matches!(&error, CheckpointError::NoSuchTensor { name, .. } if name.contains("layers.9")),
+        "{error}"
+    );
     assert!(checkpoint.moments("nothing").is_err());
 }
 
@@ -145,7 +168,10 @@ fn a_snapshot_that_contradicts_itself_is_not_saved() {
         breaks(&mut snapshot);
         writer.save(snapshot).unwrap();
         let result = writer.wait();
-        assert!(matches!(result, Err(CheckpointError::InvalidSnapshot { step: 40, .. })), "{index}: {result:?}");
+        assert!(
+            matches!(result, Err(CheckpointError::InvalidSnapshot { step: 40, .. })),
+            "{index}: {result:?}"
+        );
     }
     assert!(crate::samples::store(run.path()).is_empty());
 }

@@ -12,13 +12,19 @@ use crate::samples::{assert_all_whole, keeping, newest_step, save_all, snapshot,
 /// Opens the run and saves step 30 over 10 and 20, on a disk that fails at operation `fails_at`.
 ///
 /// `None` if saving was over before that.
-fn save_with_fault(run: &Path, fault: Fault, fails_at: usize, options: CheckpointOptions) -> Option<CheckpointError> {
+fn save_with_fault(
+    run: &Path,
+    fault: Fault,
+    fails_at: usize,
+    options: CheckpointOptions,
+) -> Option<CheckpointError> {
     save_all(run, [10, 20], options);
     let disk = FaultyDisk::new(fault, fails_at);
-    let result = CheckpointWriter::open_on(Arc::new(disk.clone()), run, options).and_then(|mut writer| {
-        writer.save(snapshot(30))?;
-        writer.wait()
-    });
+    let result =
+        CheckpointWriter::open_on(Arc::new(disk.clone()), run, options).and_then(|mut writer| {
+            writer.save(snapshot(30))?;
+            writer.wait()
+        });
     assert_eq!(result.is_err(), disk.has_failed(), "operation {fails_at}: {result:?}");
     result.err()
 }
@@ -35,7 +41,9 @@ fn at_every_operation(mut check: impl FnMut(usize, &Path) -> bool) -> usize {
 
 #[test]
 fn a_crash_at_any_write_leaves_the_previous_checkpoint_intact() {
-    for (keep, kept) in [(1, ["step-00000030"].as_slice()), (2, &["step-00000020", "step-00000030"])] {
+    for (keep, kept) in
+        [(1, ["step-00000030"].as_slice()), (2, &["step-00000020", "step-00000030"])]
+    {
         let mut newest = Vec::new();
         let crashes = at_every_operation(|fails_at, run| {
             let failed = save_with_fault(run, Fault::Crash, fails_at, keeping(keep)).is_some();
@@ -50,7 +58,10 @@ fn a_crash_at_any_write_leaves_the_previous_checkpoint_intact() {
         });
         assert!(crashes > 50, "only {crashes} moments to crash at");
         // It is step 20 until the one rename that makes it step 30, and never 20 again.
-        assert!(newest.is_sorted() && newest.first() == Some(&20) && newest.last() == Some(&30), "{newest:?}");
+        assert!(
+            newest.is_sorted() && newest.first() == Some(&20) && newest.last() == Some(&30),
+            "{newest:?}"
+        );
     }
 }
 
@@ -68,7 +79,9 @@ fn a_crash_while_a_damaged_checkpoint_is_replaced_costs_no_other() {
 #[test]
 fn full_disk_is_reported_and_leaves_nothing_behind() {
     let failures = at_every_operation(|fails_at, run| {
-        let Some(error) = save_with_fault(run, Fault::Full, fails_at, keeping(1)) else { return false };
+        let Some(error) = save_with_fault(run, Fault::Full, fails_at, keeping(1)) else {
+            return false;
+        };
         assert!(matches!(error, CheckpointError::NoSpace { .. }), "{error}");
         assert!(error.to_string().starts_with("no space left on device while writing "), "{error}");
         assert!(error.hint().unwrap().contains("free some space"));
@@ -107,7 +120,10 @@ fn a_folder_that_cannot_be_written_is_named() {
     let run = parent.path().join("a-file");
     std::fs::write(&run, "in the way").unwrap();
     let error = CheckpointWriter::open(&run, keeping(1)).unwrap_err();
-    assert!(matches!(&error, CheckpointError::Io { path, .. } if path.starts_with(&run)), "{error:?}");
+    assert!(
+        matches!(&error, CheckpointError::Io { path, .. } if path.starts_with(&run)),
+        "{error:?}"
+    );
     assert!(error.to_string().starts_with("cannot create "), "{error}");
     assert!(error.hint().unwrap().contains("--output"));
 }

@@ -88,10 +88,19 @@ fn damaged_checkpoints_are_passed_over_and_reported_newest_first() {
     assert_eq!(found.checkpoint.path(), folder(run.path(), 20));
     let [first, second] = found.skipped.as_slice() else { panic!("{:?}", found.skipped) };
     assert_eq!((&first.path, &second.path), (&folder(run.path(), 40), &folder(run.path(), 30)));
-    let cut = Damage::Length { file: "model.safetensors".into(), expected: whole.len() as u64, got: 100 };
-    assert!(matches!(&first.reason, CheckpointError::Damaged { damage, .. } if *damage == cut), "{}", first.reason);
+    let cut =
+        Damage::Length { file: "model.safetensors".into(), expected: whole.len() as u64, got: 100 };
+    assert!(
+        matches!(&first.reason, CheckpointError::Damaged { damage, .. } if *damage == cut),
+        "{}",
+        first.reason
+    );
     let gone = Damage::Missing { file: "state.json".into() };
-    assert!(matches!(&second.reason, CheckpointError::Damaged { damage, .. } if *damage == gone), "{}", second.reason);
+    assert!(
+        matches!(&second.reason, CheckpointError::Damaged { damage, .. } if *damage == gone),
+        "{}",
+        second.reason
+    );
     assert!(first.reason.hint().is_some());
 }
 
@@ -104,7 +113,10 @@ fn a_run_without_any_intact_checkpoint_does_not_silently_start_over() {
         fs::remove_file(folder(run.path(), step).join("model.safetensors")).unwrap();
     }
     let error = newest_intact(run.path()).unwrap_err();
-    assert!(matches!(&error, CheckpointError::NoneIntact { damaged, .. } if damaged.len() == 2), "{error}");
+    assert!(
+        matches!(&error, CheckpointError::NoneIntact { damaged, .. } if damaged.len() == 2),
+        "{error}"
+    );
     assert!(error.to_string().contains("step-00000020"), "{error}");
     assert!(error.to_string().contains("model.safetensors is missing"), "{error}");
 }
@@ -116,7 +128,10 @@ fn a_format_of_the_future_is_refused_by_its_version() {
     let manifest = folder(run.path(), 20).join("manifest.json");
     fs::write(&manifest, r#"{"version": 7, "whatever": []}"#).unwrap();
     let error = Checkpoint::open(&folder(run.path(), 20)).unwrap_err();
-    assert!(matches!(error, CheckpointError::UnknownVersion { got: 7, expected: 1, .. }), "{error}");
+    assert!(
+        matches!(error, CheckpointError::UnknownVersion { got: 7, expected: 1, .. }),
+        "{error}"
+    );
     assert_eq!(newest_step(run.path()), Some(10));
 }
 

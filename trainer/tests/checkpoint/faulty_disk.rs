@@ -37,7 +37,8 @@ struct Inner {
 
 impl FaultyDisk {
     pub(crate) fn new(fault: Fault, fails_at: usize) -> Self {
-        let inner = Inner { fault, fails_at, operations: 0, failed: false, unsynced: BTreeSet::new() };
+        let inner =
+            Inner { fault, fails_at, operations: 0, failed: false, unsynced: BTreeSet::new() };
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -71,7 +72,10 @@ impl Inner {
             }
             Fault::Full if number >= self.fails_at && adds_bytes => {
                 self.failed = true;
-                Err(io::Error::new(io::ErrorKind::StorageFull, "No space left on device (os error 28)"))
+                Err(io::Error::new(
+                    io::ErrorKind::StorageFull,
+                    "No space left on device (os error 28)",
+                ))
             }
             Fault::Glitch if number == self.fails_at => {
                 self.failed = true;
@@ -98,15 +102,22 @@ impl Disk for FaultyDisk {
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         self.inner().operate(true)?;
         self.inner().unsynced.insert(path.to_owned());
-        Ok(Box::new(FaultyFile { disk: self.clone(), path: path.to_owned(), file: File::create(path)? }))
+        Ok(Box::new(FaultyFile {
+            disk: self.clone(),
+            path: path.to_owned(),
+            file: File::create(path)?,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         // Names reach the disk in their own time: what was not synced is lost under the new name too.
         let mut inner = self.inner();
         inner.operate(false)?;
-        let moved: Vec<_> =
-            inner.unsynced.iter().filter_map(|path| Some(to.join(path.strip_prefix(from).ok()?))).collect();
+        let moved: Vec<_> = inner
+            .unsynced
+            .iter()
+            .filter_map(|path| Some(to.join(path.strip_prefix(from).ok()?)))
+            .collect();
         inner.unsynced.extend(moved);
         LocalDisk.rename(from, to)
     }

@@ -12,7 +12,8 @@ fn only_the_last_n_are_kept() {
     for keep in 1..=3 {
         let run = tempfile::tempdir().unwrap();
         save_all(run.path(), (1..=5).map(|count| count * 10), keeping(keep));
-        let expected: Vec<_> = (1..=5).skip(5 - keep).map(|count| format!("step-{:08}", count * 10)).collect();
+        let expected: Vec<_> =
+            (1..=5).skip(5 - keep).map(|count| format!("step-{:08}", count * 10)).collect();
         assert_eq!(store(run.path()), expected);
         assert_eq!(newest_step(run.path()), Some(50));
     }
@@ -36,7 +37,8 @@ fn leftovers_of_any_process_are_swept_when_the_writer_opens() {
     for name in ["step-00000020.partial-1", "step-00000005.discarded-99"] {
         let leftover = run.path().join("checkpoints").join(name);
         fs::create_dir(&leftover).unwrap();
-        fs::copy(folder(run.path(), 10).join("manifest.json"), leftover.join("manifest.json")).unwrap();
+        fs::copy(folder(run.path(), 10).join("manifest.json"), leftover.join("manifest.json"))
+            .unwrap();
     }
     assert_eq!(newest_step(run.path()), Some(10));
     CheckpointWriter::open(run.path(), keeping(2)).unwrap();
@@ -47,7 +49,8 @@ fn leftovers_of_any_process_are_swept_when_the_writer_opens() {
 fn saving_the_same_step_twice_keeps_the_first_copy() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [10], keeping(1));
-    let written = || fs::metadata(folder(run.path(), 10).join("manifest.json")).unwrap().modified().unwrap();
+    let written =
+        || fs::metadata(folder(run.path(), 10).join("manifest.json")).unwrap().modified().unwrap();
     let before = written();
     save_all(run.path(), [10], keeping(1));
     assert_eq!(written(), before);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 use covey::training::checkpoint::{
-    Checkpoint, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot, TrainingState, newest_intact,
+    Checkpoint, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot, TrainingState,
+    newest_intact,
 };
 use covey_optim::inner::Moments;
 use serde_json::json;
@@ -17,11 +18,18 @@ use crate::faulty_disk::FaultyDisk;
 
 /// The state of a run of a very small network after `step` steps; every step has its own numbers.
 pub(crate) fn snapshot(step: u64) -> Snapshot {
-    let shapes =
-        [("model.embed_tokens.weight", vec![8, 4]), ("model.norm.weight", vec![4]), ("lm_head.weight", vec![8, 4])];
+    let shapes = [
+        ("model.embed_tokens.weight", vec![8, 4]),
+        ("model.norm.weight", vec![4]),
+        ("lm_head.weight", vec![8, 4]),
+    ];
     let weights: Vec<NamedTensor> = shapes
         .into_iter()
-        .map(|(name, shape)| NamedTensor { name: name.into(), values: numbers(&shape, step as f32), shape })
+        .map(|(name, shape)| NamedTensor {
+            name: name.into(),
+            values: numbers(&shape, step as f32),
+            shape,
+        })
         .collect();
     let moments = weights.iter().map(|weight| Moments {
         first: numbers(&weight.shape, step as f32 + 0.25),
@@ -29,12 +37,18 @@ pub(crate) fn snapshot(step: u64) -> Snapshot {
     });
     Snapshot {
         moments: moments.map(SavedMoments::from).collect(),
-        error_feedback: weights.iter().map(|weight| numbers(&weight.shape, step as f32 + 0.75)).collect(),
+        error_feedback: weights
+            .iter()
+            .map(|weight| numbers(&weight.shape, step as f32 + 0.75))
+            .collect(),
         weights: weights.into_iter().map(SavedTensor::from).collect(),
         state: state(step),
         model_config: r#"{"model_type": "llama"}"#.into(),
         run_config: "[train]\nsteps = 40\n".into(),
-        extra_files: vec![ExtraFile { name: "tokenizer.json".into(), bytes: b"{\"version\": \"1.0\"}".to_vec() }],
+        extra_files: vec![ExtraFile {
+            name: "tokenizer.json".into(),
+            bytes: b"{\"version\": \"1.0\"}".to_vec(),
+        }],
     }
 }
 
@@ -59,8 +73,13 @@ pub(crate) fn keeping(keep: usize) -> CheckpointOptions {
 }
 
 /// Saves a checkpoint of every step in turn, without waiting for the disk.
-pub(crate) fn save_all(run: &Path, steps: impl IntoIterator<Item = u64>, options: CheckpointOptions) {
-    let mut writer = CheckpointWriter::open_on(Arc::new(FaultyDisk::sound()), run, options).unwrap();
+pub(crate) fn save_all(
+    run: &Path,
+    steps: impl IntoIterator<Item = u64>,
+    options: CheckpointOptions,
+) {
+    let mut writer =
+        CheckpointWriter::open_on(Arc::new(FaultyDisk::sound()), run, options).unwrap();
     for step in steps {
         writer.save(snapshot(step)).unwrap();
     }
@@ -74,7 +93,8 @@ pub(crate) fn folder(run: &Path, step: u64) -> PathBuf {
 /// Names of everything visible in the run's folder of checkpoints, sorted.
 pub(crate) fn store(run: &Path) -> Vec<String> {
     let entries = fs::read_dir(run.join("checkpoints")).unwrap();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| !name.starts_with('.'));
     names.sort();
     names

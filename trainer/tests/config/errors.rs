@@ -33,7 +33,11 @@ fn all_problems_of_a_file_are_reported_at_once() {
 #[test]
 fn problems_from_everywhere_carry_their_place() {
     let layers = file("train.steps = 1.5")
-        .environment(variables(&[("COVEY_TRAIN__STEP", "3"), ("COVEY_STEPS", "4"), ("COVEY_OPTIM__BETA1", "1")]))
+        .environment(variables(&[
+            ("COVEY_TRAIN__STEP", "3"),
+            ("COVEY_STEPS", "4"),
+            ("COVEY_OPTIM__BETA1", "1"),
+        ]))
         .flag("--threads", "run.threads", 0)
         .set("schedule.final_ratio=nan")
         .set("schedule");
@@ -305,7 +309,8 @@ fn a_missing_file_is_named() {
 #[test]
 fn a_folder_is_no_file() {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let error = Layers::new().file(folder.path()).resolve(Purpose::Show).expect_err("it is a folder");
+    let error =
+        Layers::new().file(folder.path()).resolve(Purpose::Show).expect_err("it is a folder");
     let path = folder.path().display().to_string();
     assert!(matches!(error, ConfigError::Unreadable { .. }));
     assert_snapshot!(message(&error).replace(&path, "FOLDER"), @r#"

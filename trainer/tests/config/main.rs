@@ -29,7 +29,12 @@ fn meaning(layers: Layers) -> Config {
 
 /// What a person would read.
 fn complaint(layers: Layers) -> String {
-    message(&layers.resolve(Purpose::Show).map(|resolved| resolved.show()).expect_err("should be refused"))
+    message(
+        &layers
+            .resolve(Purpose::Show)
+            .map(|resolved| resolved.show())
+            .expect_err("should be refused"),
+    )
 }
 
 fn message(error: &ConfigError) -> String {

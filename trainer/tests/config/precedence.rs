@@ -23,13 +23,19 @@ fn every_layer_wins_over_those_below() {
     let rate = |layers: &Layers| meaning(layers.clone()).optim.learning_rate;
     assert_eq!(origin(bottom, "optim.weight_decay"), "default");
     assert_eq!(origin(preset, "optim.learning_rate"), "preset 150m");
-    assert_eq!((rate(&with_file), &*origin(with_file, "optim.learning_rate")), (1e-5, "run.toml:3"));
+    assert_eq!(
+        (rate(&with_file), &*origin(with_file, "optim.learning_rate")),
+        (1e-5, "run.toml:3")
+    );
     assert_eq!(
         (rate(&with_environment), &*origin(with_environment, "optim.learning_rate")),
         (2e-5, "COVEY_OPTIM__LEARNING_RATE")
     );
     assert_eq!((rate(&with_flag), &*origin(with_flag, "optim.learning_rate")), (3e-5, "--rate"));
-    assert_eq!((rate(&with_setting), &*origin(with_setting.clone(), "optim.learning_rate")), (4e-5, "--set"));
+    assert_eq!(
+        (rate(&with_setting), &*origin(with_setting.clone(), "optim.learning_rate")),
+        (4e-5, "--set")
+    );
     assert_eq!(meaning(with_setting).optim.weight_decay, 0.2);
 }
 
@@ -55,7 +61,8 @@ fn the_preset_can_be_chosen_in_every_layer() {
     let from_file = file("model.preset = \"150m\"");
     let from_environment = from_file.clone().environment(environment);
     let from_setting = from_environment.clone().set("model.preset=1b");
-    let presets = [Layers::new(), from_file, from_environment, from_setting].map(|layers| meaning(layers).model.preset);
+    let presets = [Layers::new(), from_file, from_environment, from_setting]
+        .map(|layers| meaning(layers).model.preset);
     assert_eq!(presets, ["tiny", "150m", "500m", "1b"]);
 }
 
@@ -64,19 +71,25 @@ fn a_preset_brings_shape_and_training_defaults() {
     let layers = Layers::new().set("model.preset=150m");
     assert_eq!(origin(layers.clone(), "model.hidden_size"), "preset 150m");
     assert_eq!(origin(layers.clone(), "train.batch_size"), "preset 150m");
-    assert_eq!(meaning(layers).model.shape.map(|shape| (shape.hidden_size, shape.num_hidden_layers)), Some((1024, 12)));
+    assert_eq!(
+        meaning(layers).model.shape.map(|shape| (shape.hidden_size, shape.num_hidden_layers)),
+        Some((1024, 12))
+    );
 }
 
 #[test]
 fn a_field_overrides_the_preset_whatever_comes_first() {
-    let shape = meaning(file("[model]\nnum_hidden_layers = 3\npreset = \"150m\"\n")).model.shape.expect("has a shape");
+    let shape = meaning(file("[model]\nnum_hidden_layers = 3\npreset = \"150m\"\n"))
+        .model
+        .shape
+        .expect("has a shape");
     assert_eq!((shape.num_hidden_layers, shape.hidden_size), (3, 1024));
 }
 
 #[test]
 fn lists_are_replaced_as_a_whole() {
-    let layers =
-        file("data.sources = [{ path = \"a\" }, { path = \"b\" }]").set("data.sources=[{path = \"c\", weight = 2}]");
+    let layers = file("data.sources = [{ path = \"a\" }, { path = \"b\" }]")
+        .set("data.sources=[{path = \"c\", weight = 2}]");
     let sources = meaning(layers).data.sources;
     assert_eq!(
         sources.iter().map(|source| (source.path.to_str(), source.weight)).collect::<Vec<_>>(),
@@ -93,14 +106,20 @@ fn a_preset_can_be_set_back_to_nothing() {
 
 #[test]
 fn derived_values_follow_the_last_word() {
-    let config = meaning(file("train = { batch_size = 32, steps = 300 }").set("train.batch_size=12"));
+    let config =
+        meaning(file("train = { batch_size = 32, steps = 300 }").set("train.batch_size=12"));
     assert_eq!(config.train.micro_batch_size, 12);
     assert_eq!((config.schedule.warmup_steps, config.schedule.decay_steps), (15, 285));
 }
 
 #[test]
 fn foreign_and_reserved_variables_are_ignored() {
-    let foreign = variables(&[("PATH", "x"), ("COVEY_REFERENCE", "x"), ("COVEY_UPDATE_DOCS", "1"), ("RECOVEY_X", "")]);
+    let foreign = variables(&[
+        ("PATH", "x"),
+        ("COVEY_REFERENCE", "x"),
+        ("COVEY_UPDATE_DOCS", "1"),
+        ("RECOVEY_X", ""),
+    ]);
     assert_eq!(meaning(Layers::new().environment(foreign)), meaning(Layers::new()));
 }
 
@@ -112,6 +131,12 @@ fn a_value_that_is_replaced_is_not_checked() {
 #[test]
 fn places_are_listed_from_the_file_outwards() {
     let file = |line| Origin::File { path: "run.toml".into(), line };
-    let order = [file(2), file(11), Origin::Environment("A".into()), Origin::Flag("--a".into()), Origin::Set];
+    let order = [
+        file(2),
+        file(11),
+        Origin::Environment("A".into()),
+        Origin::Flag("--a".into()),
+        Origin::Set,
+    ];
     assert!(order.is_sorted());
 }

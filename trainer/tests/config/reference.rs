@@ -22,7 +22,11 @@ fn every_key_is_in_reference_and_list() {
     let (page, list) = (markdown(), key_list());
     for key in KEYS {
         assert!(page.contains(&format!("| `{}` |", key.parts().1)), "{}", key.path);
-        assert!(list.contains(&format!("\n  {}", key.path)) && list.contains(key.doc), "{}", key.path);
+        assert!(
+            list.contains(&format!("\n  {}", key.path)) && list.contains(key.doc),
+            "{}",
+            key.path
+        );
     }
 }
 

@@ -36,7 +36,8 @@ fn stored_config_reads_back_the_same() {
     for layers in samples() {
         let config = meaning(layers);
         let stored = config.to_toml();
-        let read = Config::from_toml(&stored, Path::new("config.toml")).unwrap_or_else(|error| panic!("{error}"));
+        let read = Config::from_toml(&stored, Path::new("config.toml"))
+            .unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((read.to_toml(), read), (stored, config));
     }
 }
@@ -52,12 +53,13 @@ fn serialised_config_reads_back_the_same() {
 
 #[test]
 fn every_value_is_shown_with_its_place() {
-    let layers = file("[train]\nsteps = 100\nbatch_size = 16\n\n[[data.sources]]\npath = \"prepared\"\n")
-        .environment(variables(&[("COVEY_OPTIM__LEARNING_RATE", "0.001")]))
-        .flag("--seed", "run.seed", 7)
-        .set("optim.clip_norm=none")
-        .set("model.preset=covenant-72b")
-        .set("schedule.warmup_steps=10");
+    let layers =
+        file("[train]\nsteps = 100\nbatch_size = 16\n\n[[data.sources]]\npath = \"prepared\"\n")
+            .environment(variables(&[("COVEY_OPTIM__LEARNING_RATE", "0.001")]))
+            .flag("--seed", "run.seed", 7)
+            .set("optim.clip_norm=none")
+            .set("model.preset=covenant-72b")
+            .set("schedule.warmup_steps=10");
     let shown = layers.resolve(Purpose::Train).unwrap_or_else(|error| panic!("{error}")).show();
     assert_snapshot!(shown, @r#"
     [run]
@@ -185,7 +187,10 @@ fn every_value_is_shown_with_its_place() {
 #[test]
 fn a_shape_that_a_folder_fixes_is_not_shown() {
     let shown = meaning(Layers::new().set("model.from=trained")).to_toml();
-    let model: Vec<_> =
-        shown.lines().skip_while(|line| *line != "[model]").take_while(|line| !line.is_empty()).collect();
+    let model: Vec<_> = shown
+        .lines()
+        .skip_while(|line| *line != "[model]")
+        .take_while(|line| !line.is_empty())
+        .collect();
     assert_eq!(model, ["[model]", "preset = \"tiny\"", "from = \"trained\""]);
 }

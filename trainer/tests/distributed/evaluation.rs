@@ -22,7 +22,8 @@ use covey_optim::sparseloco::Compressor;
 
 use crate::world::{INNER_STEPS, World};
 
-const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
+const OUTER: OuterSettings =
+    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
 const ROUND: Round = Round(3);
 const SEED: Seed = Seed::from_bytes([7; 32]);
 
@@ -44,19 +45,22 @@ impl Class {
         let model = config.model.shape.as_ref().unwrap().model_config(vocab_size).unwrap();
         let assignment = assignment(config, &datasets).unwrap();
         let mut class = Self { world, model, assignment, payloads: BTreeMap::new() };
-        class.payloads = (0..peers).map(|number| (class.peer(number), class.train(number))).collect();
+        class.payloads =
+            (0..peers).map(|number| (class.peer(number), class.train(number))).collect();
         class
     }
 
     /// The peers in the order of their seats, which is that of their names.
     fn peer(&self, number: u8) -> PeerId {
-        let mut peers: Vec<PeerId> = (0..8).map(|key| Keypair::from_secret(&[key + 1; 32]).peer()).collect();
+        let mut peers: Vec<PeerId> =
+            (0..8).map(|key| Keypair::from_secret(&[key + 1; 32]).peer()).collect();
         peers.sort();
         peers[usize::from(number)]
     }
 
     fn learner(&self) -> Learner {
-        Learner::open(&self.model, self.world.config(), |_, range| Ok(vec![0.0; range.len()])).unwrap()
+        Learner::open(&self.model, self.world.config(), |_, range| Ok(vec![0.0; range.len()]))
+            .unwrap()
     }
 
     fn replica(&self) -> Replica {
@@ -79,25 +83,32 @@ impl Class {
             let mut sampler = self.assignment.of(ROUND.0, u32::from(slot)).unwrap();
             for _ in 0..INNER_STEPS {
                 let mut tokens = Vec::new();
-                (0..self.world.config().train.batch_size).for_each(|_| sampler.draw(&mut tokens).unwrap());
+                (0..self.world.config().train.batch_size)
+                    .for_each(|_| sampler.draw(&mut tokens).unwrap());
                 learner.step(&tokens, sampler.length()).unwrap();
             }
         }
         let mut compressor = Compressor::new(Arc::clone(replica.schema()), 0.95);
-        let delta = learner.compress(&mut compressor, &replica.minus(&learner.named_weights())).unwrap();
+        let delta =
+            learner.compress(&mut compressor, &replica.minus(&learner.named_weights())).unwrap();
         replica.codec().encode(&delta).unwrap().into()
     }
 
     /// An examination that has read all deltas.
     fn evaluation(&self) -> DeltaEvaluator {
-        let mut evaluation = DeltaEvaluator::new(self.replica(), self.learner(), self.assignment.clone());
+        let mut evaluation =
+            DeltaEvaluator::new(self.replica(), self.learner(), self.assignment.clone());
         for (peer, payload) in &self.payloads {
             evaluation.admit(Age::Current, *peer, payload).unwrap();
         }
         evaluation
     }
 
-    fn measure(&self, evaluation: &mut DeltaEvaluator, windows: u32) -> BTreeMap<PeerId, Measurement> {
+    fn measure(
+        &self,
+        evaluation: &mut DeltaEvaluator,
+        windows: u32,
+    ) -> BTreeMap<PeerId, Measurement> {
         let of = self.payloads.len() as u32;
         let slots = self.payloads.keys().zip(0..).map(|(peer, index)| (*peer, Slot { index, of }));
         let (admitted, evaluated) = (self.payloads.keys().copied().collect(), slots.collect());
@@ -122,12 +133,17 @@ fn training_helps_and_helps_most_where_it_was_done() {
     for Measurement { own, random } in measured.values() {
         assert!(own.after < own.before && random.after < random.before, "{measured:?}");
         assert!(own.typical < own.before && random.typical < random.before, "{measured:?}");
-        let gain =
-            |losses: &covey_comms::gauntlet::scoring::ProbeLosses| (losses.typical - losses.after) / losses.before;
+        let gain = |losses: &covey_comms::gauntlet::scoring::ProbeLosses| {
+            (losses.typical - losses.after) / losses.before
+        };
         assert!(gain(own) > gain(random), "{measured:?}");
     }
     let first = measured.values().next().unwrap().random;
-    assert!(measured.values().all(|measured| measured.random.before.to_bits() == first.before.to_bits()));
+    assert!(
+        measured
+            .values()
+            .all(|measured| measured.random.before.to_bits() == first.before.to_bits())
+    );
 }
 
 #[test]
@@ -138,14 +154,19 @@ fn losses_agree_on_any_number_of_threads_and_weights_exactly() {
         pool.install(|| {
             let mut evaluation = class.evaluation();
             let included = class.payloads.keys().copied().collect();
-            (class.measure(&mut evaluation, 4), evaluation.weights_after(&included, &OUTER).unwrap())
+            (
+                class.measure(&mut evaluation, 4),
+                evaluation.weights_after(&included, &OUTER).unwrap(),
+            )
         })
     };
     let ((one, weights), (other, other_weights)) = (on(1), on(3));
     assert_eq!(weights, other_weights);
     for (peer, one) in one {
         for (one, other) in [(one.own, other[&peer].own), (one.random, other[&peer].random)] {
-            for (one, other) in [(one.before, other.before), (one.after, other.after), (one.typical, other.typical)] {
+            for (one, other) in
+                [(one.before, other.before), (one.after, other.after), (one.typical, other.typical)]
+            {
                 assert!((one - other).abs() <= 1e-5 * one, "{one} and {other}");
             }
         }
@@ -175,7 +196,13 @@ fn sketches_tell_copies_from_work_of_ones_own() {
     let total: usize = sketch(Age::Current, one).chunks().iter().map(Vec::len).sum();
     assert_eq!(sketch(Age::Current, one), sketch(Age::Previous, other));
     assert!(shared(&sketch(Age::Current, one), &sketch(Age::Current, other)) < total);
-    let chunks = evaluation.replica().schema().tensors().iter().map(|tensor| tensor.grid().num_chunks()).sum();
+    let chunks = evaluation
+        .replica()
+        .schema()
+        .tensors()
+        .iter()
+        .map(|tensor| tensor.grid().num_chunks())
+        .sum();
     assert_eq!(sketch(Age::Current, one).chunks().len(), Sketch::CHUNKS.min(chunks));
     assert_eq!(evaluation.sketch(Age::Previous, one, &SEED), None);
 }
@@ -183,7 +210,8 @@ fn sketches_tell_copies_from_work_of_ones_own() {
 #[test]
 fn what_is_no_delta_is_refused_and_never_measured() {
     let class = Class::new(2);
-    let mut evaluation = DeltaEvaluator::new(class.replica(), class.learner(), class.assignment.clone());
+    let mut evaluation =
+        DeltaEvaluator::new(class.replica(), class.learner(), class.assignment.clone());
     let cut = class.payloads[&class.peer(0)].slice(..40);
     assert_eq!(evaluation.admit(Age::Current, class.peer(0), &cut), Err(Exclusion::Malformed));
     let too_long = Bytes::from(vec![0; evaluation.replica().codec().max_len() + 1]);

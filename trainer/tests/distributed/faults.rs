@@ -23,9 +23,16 @@ fn twenty_rounds_on_a_bad_day_end_with_the_same_bits() {
         // Everybody has a bad day of its own.
         let view = |number: u8| -> Arc<dyn Bucket> {
             let seed = seed * 1000 + u64::from(number);
-            Arc::new(Faulty::new(Arc::clone(&store), Arc::new(clock.clone()), FaultRates::BAD_DAY, seed))
+            Arc::new(Faulty::new(
+                Arc::clone(&store),
+                Arc::new(clock.clone()),
+                FaultRates::BAD_DAY,
+                seed,
+            ))
         };
-        let peer = |number| world.peer(view(number), Choice { number, threads: 1, micro_batch: 4, device: "cpu" });
+        let peer = |number| {
+            world.peer(view(number), Choice { number, threads: 1, micro_batch: 4, device: "cpu" })
+        };
         let all = async {
             world.found(view(0)).await;
             join(world.validate(view(99)), join_all((1..=PEERS).map(peer))).await.1

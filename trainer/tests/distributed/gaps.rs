@@ -74,32 +74,45 @@ fn rounds_whose_deltas_are_gone_are_left_out() {
     assert_eq!([one, two, three], [RunEnd::Finished; 3]);
     world.assert_same_bits(&[1, 2, 3]);
     let rounds: Vec<_> = world.rounds_of(TWO.number).into_keys().collect();
-    assert_eq!(rounds, [0, 1, 5, 6, 7], "the weights of a checkpoint are those after the round before it");
+    assert_eq!(
+        rounds,
+        [0, 1, 5, 6, 7],
+        "the weights of a checkpoint are those after the round before it"
+    );
 }
 
 #[test]
 fn a_bucket_that_one_peer_cannot_reach_keeps_it_from_nothing() {
     let clock = VirtualClock::default();
-    let world = World::new(Arc::new(clock.clone()), 4, 3).with_own_bucket(THREE.number, memory(&clock), TWO.number);
+    let world = World::new(Arc::new(clock.clone()), 4, 3).with_own_bucket(
+        THREE.number,
+        memory(&clock),
+        TWO.number,
+    );
     let world = world.adjusted(|config| config.rounds.checkpoint_every = 1);
     let bucket = memory(&clock);
     let all = async {
         world.found(Arc::clone(&bucket)).await;
-        let [one, two, three] = [ONE, TWO, THREE].map(|choice| world.peer(Arc::clone(&bucket), choice));
+        let [one, two, three] =
+            [ONE, TWO, THREE].map(|choice| world.peer(Arc::clone(&bucket), choice));
         join4(world.validate(Arc::clone(&bucket)), one, two, three).await
     };
     let ((), one, two, three) = clock.run(all).expect("somebody waits for what nobody will do");
     assert_eq!([one, two, three], [RunEnd::Finished; 3]);
     world.assert_same_bits(&[1, 2, 3]);
-    let included: Vec<_> =
-        world.rounds_of(TWO.number).into_values().map(|round| (round.round, round.included)).collect();
+    let included: Vec<_> = world
+        .rounds_of(TWO.number)
+        .into_values()
+        .map(|round| (round.round, round.included))
+        .collect();
     assert_eq!(included, [(0, 0), (1, 3), (2, 3), (3, 3), (4, 3)]);
 }
 
 #[test]
 fn a_checkpoint_that_a_killed_validator_owes_is_made_up_for() {
     let clock = VirtualClock::default();
-    let world = World::new(Arc::new(clock.clone()), 3, 2).adjusted(|config| config.rounds.checkpoint_every = 100);
+    let world = World::new(Arc::new(clock.clone()), 3, 2)
+        .adjusted(|config| config.rounds.checkpoint_every = 100);
     let bucket = memory(&clock);
     let last = Key::CheckpointDescription(Round(4));
     let stuck: Arc<dyn Bucket> = Arc::new(Stuck { inner: Arc::clone(&bucket), key: last });

@@ -67,7 +67,8 @@ pub(crate) async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key:
 async fn play(world: &World, bucket: Arc<dyn Bucket>) {
     world.found(Arc::clone(&bucket)).await;
     let unlucky = Keypair::from_secret(&[FOUR.number; 32]).peer();
-    let damaged: Arc<dyn Bucket> = Arc::new(Damaged { inner: Arc::clone(&bucket), key: Key::Delta(Round(5), unlucky) });
+    let damaged: Arc<dyn Bucket> =
+        Arc::new(Damaged { inner: Arc::clone(&bucket), key: Key::Delta(Round(5), unlucky) });
     let killed = async {
         let victim = Keypair::from_secret(&[TWO.number; 32]).peer();
         let delivered = until(&bucket, &world.clock, Key::Delta(Round(2), victim));
@@ -159,7 +160,8 @@ fn every_peer_ends_with_the_same_bits_on_our_server() {
 #[test]
 fn training_ahead_keeps_the_same_bits() {
     let clock = VirtualClock::default();
-    let world = World::new(Arc::new(clock.clone()), ROUNDS, 3).adjusted(|config| config.rounds.overlap = true);
+    let world = World::new(Arc::new(clock.clone()), ROUNDS, 3)
+        .adjusted(|config| config.rounds.overlap = true);
     let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
     clock.run(play(&world, bucket)).expect("somebody waits for what nobody will do");
     check(&world);
@@ -168,7 +170,8 @@ fn training_ahead_keeps_the_same_bits() {
 /// Weights after each round of a run of two peers, one of which may be killed after it has delivered in round 2.
 fn weights_of(overlap: bool, kills: bool) -> Vec<(u32, String)> {
     let clock = VirtualClock::default();
-    let world = World::new(Arc::new(clock.clone()), 4, 2).adjusted(|config| config.rounds.overlap = overlap);
+    let world = World::new(Arc::new(clock.clone()), 4, 2)
+        .adjusted(|config| config.rounds.overlap = overlap);
     let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
     let all = async {
         world.found(Arc::clone(&bucket)).await;
@@ -176,7 +179,8 @@ fn weights_of(overlap: bool, kills: bool) -> Vec<(u32, String)> {
             if kills {
                 let victim = Keypair::from_secret(&[TWO.number; 32]).peer();
                 let delivered = until(&bucket, &world.clock, Key::Delta(Round(2), victim));
-                let _ = select(Box::pin(world.peer(Arc::clone(&bucket), TWO)), Box::pin(delivered)).await;
+                let _ = select(Box::pin(world.peer(Arc::clone(&bucket), TWO)), Box::pin(delivered))
+                    .await;
             }
             world.peer(Arc::clone(&bucket), TWO).await
         };

@@ -13,7 +13,9 @@ use covey_comms::agreement::{Certificate, Vote};
 use covey_comms::bucket::Bucket;
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::gauntlet::checks::Sketch;
-use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement};
+use covey_comms::gauntlet::scoring::{
+    Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement,
+};
 use covey_comms::history::LightClient;
 use covey_comms::objects::{Clip, Exclusion, Key, MeanOver, OuterSettings};
 use covey_comms::participants::validator::Validator;
@@ -24,7 +26,8 @@ use crate::same_bits::{ONE, TWO};
 use crate::world::{VALIDATOR, World, identity};
 
 const ROUNDS: u64 = 4;
-const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
+const OUTER: OuterSettings =
+    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
 /// The one of three who does not do what it should.
 const ODD: u8 = VALIDATOR + 2;
 
@@ -44,13 +47,20 @@ impl Evaluator for Liar {
         self.0.norm(age, peer)
     }
 
-    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
+    fn measure(
+        &mut self,
+        trial: &EvaluationRequest<'_>,
+    ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
         let mut measurements = self.0.measure(trial)?;
         measurements.values_mut().for_each(|measurement| measurement.random.after *= 2.0);
         Ok(measurements)
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError> {
+    fn weights_after(
+        &mut self,
+        included: &BTreeSet<PeerId>,
+        outer: &OuterSettings,
+    ) -> Result<Digest, EvaluatorError> {
         self.0.weights_after(included, outer)
     }
 
@@ -60,7 +70,8 @@ impl Evaluator for Liar {
 }
 
 fn world(clock: &VirtualClock) -> (World, Arc<dyn Bucket>) {
-    let world = World::with_deadline(Arc::new(clock.clone()), ROUNDS, 2, Duration::from_secs(60)).with_validators(3, 2);
+    let world = World::with_deadline(Arc::new(clock.clone()), ROUNDS, 2, Duration::from_secs(60))
+        .with_validators(3, 2);
     let world = world.adjusted(|config| config.rounds.takeover = 5.0);
     (world, Arc::new(MemoryBucket::new(Arc::new(clock.clone()))))
 }
@@ -68,7 +79,8 @@ fn world(clock: &VirtualClock) -> (World, Arc<dyn Bucket>) {
 /// The run with both honest validators and both peers.
 async fn play(world: &World, bucket: &Arc<dyn Bucket>) {
     let [one, two] = [ONE, TWO].map(|choice| world.peer(Arc::clone(bucket), choice));
-    let [first, second] = [VALIDATOR, VALIDATOR + 1].map(|number| world.validate_as(Arc::clone(bucket), number));
+    let [first, second] =
+        [VALIDATOR, VALIDATOR + 1].map(|number| world.validate_as(Arc::clone(bucket), number));
     let ((), (), one, two) = join4(first, second, one, two).await;
     assert_eq!([one, two], [RunEnd::Finished; 2]);
 }
@@ -93,7 +105,10 @@ fn a_validator_that_is_silent_holds_nobody_up_for_long() {
         play(&world, &bucket).await;
         for round in 0..=ROUNDS as u32 {
             let signers = signers(&bucket, round).await;
-            assert!(signers.len() == 2 && !signers.contains(&identity(ODD).peer()), "round {round}");
+            assert!(
+                signers.len() == 2 && !signers.contains(&identity(ODD).peer()),
+                "round {round}"
+            );
         }
     };
     clock.run(all).expect("somebody waits for what nobody will do");
@@ -106,8 +121,11 @@ async fn lie(world: &World, bucket: &Arc<dyn Bucket>) {
     let mut validator = Validator::open(LightClient::genesis(run), identity(ODD)).await.unwrap();
     let (mut dishonest, every) = (Liar(evaluation), Duration::from_millis(20));
     while validator.light_client().outer_steps() < spec.outer_steps() {
-        let closed =
-            validator.close_round(OUTER, every, &mut dishonest, &AtomicBool::new(false)).await.unwrap().unwrap();
+        let closed = validator
+            .close_round(OUTER, every, &mut dishonest, &AtomicBool::new(false))
+            .await
+            .unwrap()
+            .unwrap();
         dishonest.0.apply(&closed.manifest, &closed.deltas).unwrap();
     }
 }
@@ -125,7 +143,8 @@ fn a_validator_that_lies_is_refused_for_all_to_see() {
             if manifest.round() > Round::FIRST {
                 assert_ne!(manifest.basis().proposer, identity(ODD).peer(), "{}", manifest.round());
             }
-            for (proposer, votes) in run.votes(manifest.round(), manifest.previous()).await.unwrap() {
+            for (proposer, votes) in run.votes(manifest.round(), manifest.previous()).await.unwrap()
+            {
                 rejections.extend(votes.into_iter().filter_map(|(voter, vote)| match vote {
                     Vote::Refuses { reason } => Some((proposer, voter, reason)),
                     Vote::Agrees(_) => None,
@@ -141,6 +160,12 @@ fn a_validator_that_lies_is_refused_for_all_to_see() {
         rejections.iter().any(|(proposer, voter, _)| *proposer == dishonest && *voter != dishonest),
         "{rejections:?}"
     );
-    assert!(rejections.iter().all(|(proposer, voter, _)| [*proposer, *voter].contains(&dishonest)), "{rejections:?}");
-    assert!(rejections.iter().all(|(.., reason)| reason.contains("inputs.measurements")), "{rejections:?}");
+    assert!(
+        rejections.iter().all(|(proposer, voter, _)| [*proposer, *voter].contains(&dishonest)),
+        "{rejections:?}"
+    );
+    assert!(
+        rejections.iter().all(|(.., reason)| reason.contains("inputs.measurements")),
+        "{rejections:?}"
+    );
 }

@@ -80,13 +80,24 @@ impl Past {
     fn envelope(&self, key: Key, kind: Kind, round: Round) -> Envelope {
         let run = RunId::of(&self.get(Key::RunDescription));
         let author = Author::Is(key.owner().unwrap());
-        let expectation = Expectation { run, kind, round: Some(round), base: None, author, max_payload: u64::MAX >> 8 };
+        let expectation = Expectation {
+            run,
+            kind,
+            round: Some(round),
+            base: None,
+            author,
+            max_payload: u64::MAX >> 8,
+        };
         Envelope::open(&self.get(key), &expectation).unwrap()
     }
 
     /// Has the validator sign another verdict on the last round, with the manifest that follows from it. What follows from
     /// forged inputs is computed as it should be, unless `forge` has the last word on it.
-    fn forge(&self, forge_inputs: impl FnOnce(&mut Observations), forge: impl FnOnce(&mut Verdict)) {
+    fn forge(
+        &self,
+        forge_inputs: impl FnOnce(&mut Observations),
+        forge: impl FnOnce(&mut Verdict),
+    ) {
         let (round, validator) = (LAST, identity(VALIDATOR));
         let rules = self.world.config();
         let gauntlet = Gauntlet::new(rules.gauntlet.clone(), rules.rounds.max_included);
@@ -101,11 +112,15 @@ impl Past {
         let digest = Digest::of(&payload);
         self.replace(key, Envelope::seal(&validator, subject, payload).to_bytes());
 
-        let manifest = Certificate::parse(&self.get(Key::Manifest(round))).unwrap().manifest().clone();
-        let basis = ManifestBasis { proposer: validator.peer(), verdict: digest, weights: verdict.weights };
+        let manifest =
+            Certificate::parse(&self.get(Key::Manifest(round))).unwrap().manifest().clone();
+        let basis =
+            ManifestBasis { proposer: validator.peer(), verdict: digest, weights: verdict.weights };
         let Verdict { inputs, outcome, .. } = verdict;
         let (previous, outer) = (manifest.previous(), inputs.outer);
-        let manifest = Manifest::new(round, previous, basis, outer, outcome.included, outcome.excluded).unwrap();
+        let manifest =
+            Manifest::new(round, previous, basis, outer, outcome.included, outcome.excluded)
+                .unwrap();
         let signature = Certificate::sign(&manifest, subject.run, &validator);
         let certificate = Certificate::new(manifest, [(validator.peer(), signature)].into());
         self.replace(Key::Manifest(round), certificate.to_bytes());
@@ -147,7 +162,10 @@ fn what_is_gone_is_not_computed_anew_and_nothing_is_claimed_of_it() {
 }
 
 /// The path at which a forgery of the last round is caught.
-fn caught_at(forge_inputs: impl FnOnce(&Past, &mut Observations), forge: impl FnOnce(&mut Verdict)) -> String {
+fn caught_at(
+    forge_inputs: impl FnOnce(&Past, &mut Observations),
+    forge: impl FnOnce(&mut Verdict),
+) -> String {
     let past = Past::play();
     past.forge(|inputs| forge_inputs(&past, inputs), forge);
     let (round, path) = past.first_difference().expect("nothing was found");
@@ -172,7 +190,9 @@ fn an_altered_score_is_named() {
 #[test]
 fn an_altered_loss_is_named() {
     let path = caught_at(
-        |_, inputs| inputs.measurements.get_mut(&identity(ONE.number).peer()).unwrap().random.after *= 0.999,
+        |_, inputs| {
+            inputs.measurements.get_mut(&identity(ONE.number).peer()).unwrap().random.after *= 0.999
+        },
         |_| {},
     );
     assert_eq!(path, "inputs.measurements.ONE.random.after");

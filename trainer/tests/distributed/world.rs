@@ -14,8 +14,8 @@ use covey::config::schema::Config;
 use covey::run::peer::{PeerSetup, RoundLoop, RunEnd};
 use covey::run::validator::{DeltaEvaluator, Validation, ValidatorSetup};
 use covey::run::{
-    Connection, Instruments, Limits, NewRun, OwnBucket, RoundVerification, RunSpec, SyncedState, Verification,
-    assignment,
+    Connection, Instruments, Limits, NewRun, OwnBucket, RoundVerification, RunSpec, SyncedState,
+    Verification, assignment,
 };
 use covey::training::checkpoint::newest_intact;
 use covey::training::learner::Learner;
@@ -63,7 +63,12 @@ impl World {
     }
 
     /// The same with rounds that last `deadline` at most.
-    pub(crate) fn with_deadline(clock: Arc<dyn Clock>, rounds: u64, peers: u32, deadline: Duration) -> Self {
+    pub(crate) fn with_deadline(
+        clock: Arc<dyn Clock>,
+        rounds: u64,
+        peers: u32,
+        deadline: Duration,
+    ) -> Self {
         let home = tempfile::tempdir().unwrap();
         make_data(home.path());
         let settings = [
@@ -87,10 +92,19 @@ impl World {
             ("gauntlet.useful_share", "0".to_owned()),
             ("gauntlet.norm_ratio", "1000".to_owned()),
         ];
-        let layers = settings.iter().fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
+        let layers = settings
+            .iter()
+            .fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
         let layers = layers.sources_flag("test", &[home.path().join("data")]);
         let config = layers.resolve(Purpose::Train).unwrap().config;
-        Self { home, clock, validator_set: (1, 1), config, own_buckets: BTreeMap::new(), cut_off: None }
+        Self {
+            home,
+            clock,
+            validator_set: (1, 1),
+            config,
+            own_buckets: BTreeMap::new(),
+            cut_off: None,
+        }
     }
 
     /// What the run's founder has set.
@@ -110,7 +124,12 @@ impl World {
     }
 
     /// The same run, to which peer `owner` brings a bucket of its own that peer `reader` does not reach.
-    pub(crate) fn with_own_bucket(mut self, owner: u8, bucket: Arc<dyn Bucket>, reader: u8) -> Self {
+    pub(crate) fn with_own_bucket(
+        mut self,
+        owner: u8,
+        bucket: Arc<dyn Bucket>,
+        reader: u8,
+    ) -> Self {
         self.own_buckets.insert(owner, bucket);
         self.cut_off = Some((reader, owner));
         self
@@ -118,10 +137,12 @@ impl World {
 
     pub(crate) async fn found(&self, bucket: Arc<dyn Bucket>) {
         let (count, threshold) = self.validator_set;
-        let validators = (VALIDATOR..VALIDATOR + count).map(|number| identity(number).peer()).collect();
+        let validators =
+            (VALIDATOR..VALIDATOR + count).map(|number| identity(number).peer()).collect();
         let validator_set = ValidatorSet::new(validators, threshold).unwrap();
         let foundation = NewRun::new(&self.config, validator_set, true).unwrap();
-        let connection = Connection { bucket: self.limited(bucket, 0), clock: Arc::clone(&self.clock) };
+        let connection =
+            Connection { bucket: self.limited(bucket, 0), clock: Arc::clone(&self.clock) };
         foundation.publish(&connection, &identity(VALIDATOR)).await.unwrap();
     }
 
@@ -142,12 +163,18 @@ impl World {
     }
 
     /// The first look of a validator into a run: to play it otherwise than the program does.
-    pub(crate) async fn liars_tools(&self, bucket: Arc<dyn Bucket>, number: u8) -> (Run, RunSpec, DeltaEvaluator) {
+    pub(crate) async fn liars_tools(
+        &self,
+        bucket: Arc<dyn Bucket>,
+        number: u8,
+    ) -> (Run, RunSpec, DeltaEvaluator) {
         let run = self.open(bucket, number).await;
         let (spec, config, datasets) = self.settle_in(&run, number, 4).await;
         let replica = SyncedState::enter(&run, &spec).await.unwrap().replica;
-        let reader = Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
-        let evaluation = DeltaEvaluator::new(replica, reader, assignment(&config, &datasets).unwrap());
+        let reader =
+            Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
+        let evaluation =
+            DeltaEvaluator::new(replica, reader, assignment(&config, &datasets).unwrap());
         (run, spec, evaluation)
     }
 
@@ -156,8 +183,10 @@ impl World {
         const ANYBODY: u8 = 150;
         let run = self.open(bucket, ANYBODY).await;
         let (spec, config, datasets) = self.settle_in(&run, ANYBODY, 2).await;
-        let reader = Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
-        let instruments = Instruments { reader, assignment: assignment(&config, &datasets).unwrap() };
+        let reader =
+            Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
+        let instruments =
+            Instruments { reader, assignment: assignment(&config, &datasets).unwrap() };
         let mut verification = Verification::begin(run, spec, Some(instruments)).await.unwrap();
         let mut findings = Vec::new();
         while let Some(finding) = verification.look().await.unwrap() {
@@ -167,7 +196,12 @@ impl World {
     }
 
     /// What a machine knows and has before it does anything in a run.
-    async fn settle_in(&self, run: &Run, number: u8, micro_batch: usize) -> (RunSpec, Config, Vec<Dataset>) {
+    async fn settle_in(
+        &self,
+        run: &Run,
+        number: u8,
+        micro_batch: usize,
+    ) -> (RunSpec, Config, Vec<Dataset>) {
         let spec = RunSpec::read(run).await.unwrap();
         let folder = self.folder(number);
         let own = Layers::new()
@@ -177,33 +211,45 @@ impl World {
             .flag("test", "comms.poll", "0.02");
         let mut config = own.resolve_within(&spec.shared, Purpose::Show).unwrap().config;
         config.data.sources = spec.data(run, &[], &folder.join("data")).await.unwrap();
-        let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path).unwrap()).collect();
+        let datasets =
+            config.data.sources.iter().map(|source| Dataset::open(&source.path).unwrap()).collect();
         (spec, config, datasets)
     }
 
     /// Takes part from the newest checkpoint of its own, or of the bucket, to the end of the run.
     pub(crate) async fn take_part(&self, bucket: Arc<dyn Bucket>, choice: Choice) -> RunEnd {
         let run = self.open(bucket, choice.number).await;
-        let (spec, mut config, datasets) = self.settle_in(&run, choice.number, choice.micro_batch).await;
+        let (spec, mut config, datasets) =
+            self.settle_in(&run, choice.number, choice.micro_batch).await;
         config.run.device = choice.device.to_owned();
         let folder = self.folder(choice.number);
         let identity = identity(choice.number);
         let found = newest_intact(&folder).unwrap();
         let url = format!("s3://peer-{}", choice.number);
-        let own_bucket = self.own_buckets.get(&choice.number).map(|own| OwnBucket { url, bucket: Arc::clone(own) });
+        let own_bucket = self
+            .own_buckets
+            .get(&choice.number)
+            .map(|own| OwnBucket { url, bucket: Arc::clone(own) });
         let setup = PeerSetup { run, spec, config, identity, own_bucket, datasets };
-        let mut peer = RoundLoop::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await.unwrap();
+        let mut peer =
+            RoundLoop::enter(setup, found.as_ref().map(|found| &found.checkpoint)).await.unwrap();
         peer.play(&AtomicBool::new(false)).await.unwrap()
     }
 
     /// The same with threads of its own.
-    pub(crate) fn peer<'a>(&'a self, bucket: Arc<dyn Bucket>, choice: Choice) -> impl Future<Output = RunEnd> + 'a {
+    pub(crate) fn peer<'a>(
+        &'a self,
+        bucket: Arc<dyn Bucket>,
+        choice: Choice,
+    ) -> impl Future<Output = RunEnd> + 'a {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(choice.threads).build().unwrap();
         Pooled { pool, future: Box::pin(self.take_part(bucket, choice)) }
     }
 
     async fn open(&self, bucket: Arc<dyn Bucket>, reader: u8) -> Run {
-        let run = Run::open(self.limited(bucket, reader.into()), Arc::clone(&self.clock), None).await.unwrap();
+        let run = Run::open(self.limited(bucket, reader.into()), Arc::clone(&self.clock), None)
+            .await
+            .unwrap();
         run.with_opener(self.opener(reader))
     }
 
@@ -244,11 +290,18 @@ impl World {
             assert!(!rounds.is_empty(), "peer {number} wrote nothing");
             for (round, report) in rounds {
                 let (other, expected) = first.entry(round).or_insert((*number, report.clone()));
-                assert_eq!(report.weights, expected.weights, "round {round}: peers {other} and {number}");
-                assert_eq!(report.lineage, expected.lineage, "round {round}: peers {other} and {number}");
+                assert_eq!(
+                    report.weights, expected.weights,
+                    "round {round}: peers {other} and {number}"
+                );
+                assert_eq!(
+                    report.lineage, expected.lineage,
+                    "round {round}: peers {other} and {number}"
+                );
             }
         }
-        let distinct: std::collections::BTreeSet<_> = first.values().map(|(_, report)| &report.weights).collect();
+        let distinct: std::collections::BTreeSet<_> =
+            first.values().map(|(_, report)| &report.weights).collect();
         let moved = first.values().filter(|(_, report)| report.included > 0).count();
         assert_eq!(distinct.len(), moved + 1, "every round but void ones moves the weights");
     }
@@ -282,18 +335,41 @@ impl<T: Send> Future for Pooled<'_, T> {
 
 /// A tokenizer and shards of a few made-up documents.
 fn make_data(home: &Path) {
-    let words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "this", "old", "river"];
+    let words = [
+        "the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "this", "old",
+        "river",
+    ];
     std::fs::create_dir(home.join("texts")).unwrap();
     for document in 0..40 {
         let step = 1 + document % (words.len() - 1);
-        let text: Vec<&str> = (0..200).map(|place| words[(document + place * step) % words.len()]).collect();
-        std::fs::write(home.join(format!("texts/{document:02}.txt")), text.join(" ") + ".\n").unwrap();
+        let text: Vec<&str> =
+            (0..200).map(|place| words[(document + place * step) % words.len()]).collect();
+        std::fs::write(home.join(format!("texts/{document:02}.txt")), text.join(" ") + ".\n")
+            .unwrap();
     }
-    run(home, &["tokenizer", "train", "texts", "--vocab-size", "300", "--output", "tokenizer.json"]);
-    run(home, &["prepare", "texts", "--tokenizer", "tokenizer.json", "--output", "data", "--held-out=0.1"]);
+    run(
+        home,
+        &["tokenizer", "train", "texts", "--vocab-size", "300", "--output", "tokenizer.json"],
+    );
+    run(
+        home,
+        &[
+            "prepare",
+            "texts",
+            "--tokenizer",
+            "tokenizer.json",
+            "--output",
+            "data",
+            "--held-out=0.1",
+        ],
+    );
 }
 
 fn run(home: &Path, arguments: &[&str]) {
-    let output = Command::new(env!("CARGO_BIN_EXE_covey")).args(arguments).current_dir(home).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_covey"))
+        .args(arguments)
+        .current_dir(home)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -45,7 +45,14 @@ fn heads_that_do_not_divide() {
 fn many_problems_from_everywhere_at_once() {
     let sandbox = Sandbox::with(&["data"]);
     sandbox.write("run.toml", "[train]\nsteps = 0\nbatch_size = \"big\"\n");
-    let arguments = ["train", "run.toml", "--data=data", "--output=run", "--preset=huge", "--set=optim.beta1=1"];
+    let arguments = [
+        "train",
+        "run.toml",
+        "--data=data",
+        "--output=run",
+        "--preset=huge",
+        "--set=optim.beta1=1",
+    ];
     let mut command = sandbox.command(&arguments);
     let said = Said::new(command.env("COVEY_STEPS", "5").output().unwrap());
     assert_snapshot!(said.complaint(USAGE), @r#"

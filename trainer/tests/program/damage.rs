@@ -43,7 +43,10 @@ fn flipped_bits_in_the_header_of_a_hub_folder() {
 fn a_config_of_a_hub_folder_that_is_broken() {
     let sandbox = Sandbox::with(&["hub"]);
     let config = String::from_utf8(sandbox.read("hub/config.json")).unwrap();
-    sandbox.write("hub/config.json", config.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 3"));
+    sandbox.write(
+        "hub/config.json",
+        config.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 3"),
+    );
     assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
     error: `hub/config.json` is inconsistent
       caused by: num_key_value_heads = 2 must divide num_attention_heads = 3
@@ -111,7 +114,8 @@ fn a_flipped_bit_in_a_checkpoint() {
     error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
     hint: remove this folder and use an older checkpoint; `--resume` finds the newest intact one
     ");
-    let from = ["train", "--data=data", "--output=run", "--set=data.sequence_length=32", "--from", newest];
+    let from =
+        ["train", "--data=data", "--output=run", "--set=data.sequence_length=32", "--from", newest];
     assert_snapshot!(sandbox.covey(&from).complaint(FAILURE), @r"
     error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
     hint: remove this folder and use an older checkpoint; `--resume` finds the newest intact one
@@ -139,7 +143,8 @@ fn a_run_that_diverges() {
     let sandbox = Sandbox::with(&["data", "trained"]);
     let before = files_below(&sandbox.path("trained/checkpoints/step-00000040"));
     let wild = ["--steps=60", "--set=optim.learning_rate=1e30", "--set=optim.clip_norm=none"];
-    let resumed = sandbox.covey(&[&["train", "--resume", "--output=trained"], wild.as_slice()].concat());
+    let resumed =
+        sandbox.covey(&[&["train", "--resume", "--output=trained"], wild.as_slice()].concat());
     let complaint = resumed.complaint(FAILURE);
     // How large it was depends on the processor.
     let (before_loss, rest) = complaint.split_once("(loss ").unwrap();

@@ -21,7 +21,9 @@ fn train(sandbox: &Sandbox, device: &str, steps: u64) {
         sandbox.succeed(&["train", "--resume", "--output=run", &device, &steps]);
     } else {
         let steps = format!("--steps={steps}");
-        sandbox.succeed(&[training(RUN), vec![&device, &steps, "--set=schedule.kind=constant"]].concat());
+        sandbox.succeed(
+            &[training(RUN), vec![&device, &steps, "--set=schedule.kind=constant"]].concat(),
+        );
     }
 }
 

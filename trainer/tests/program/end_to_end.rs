@@ -9,25 +9,42 @@ use crate::support::trained::metrics;
 
 /// Greedy text of a model.
 fn written_by(sandbox: &Sandbox, model: &str) -> String {
-    sandbox.succeed(&["generate", model, "--prompt=the quick", "--max-tokens=20", "--greedy", "--threads=2"]).stdout
+    sandbox
+        .succeed(&[
+            "generate",
+            model,
+            "--prompt=the quick",
+            "--max-tokens=20",
+            "--greedy",
+            "--threads=2",
+        ])
+        .stdout
 }
 
 #[test]
 fn text_becomes_a_model_that_writes() {
     let sandbox = Sandbox::with(&["texts"]);
-    let tokenizer = ["tokenizer", "train", "texts", "--vocab-size=320", "--output=new/tokenizer.json"];
+    let tokenizer =
+        ["tokenizer", "train", "texts", "--vocab-size=320", "--output=new/tokenizer.json"];
     assert_snapshot!(sandbox.succeed(&tokenizer).complaint(0), @r"
     training the tokenizer
     trained a tokenizer of 305 tokens on 30 documents (TIME)
     wrote new/tokenizer.json
     ");
-    sandbox.succeed(&["prepare", "texts", "--tokenizer=new/tokenizer.json", "--output=data", "--held-out=0.1"]);
+    sandbox.succeed(&[
+        "prepare",
+        "texts",
+        "--tokenizer=new/tokenizer.json",
+        "--output=data",
+        "--held-out=0.1",
+    ]);
     sandbox.succeed(&training(&["--steps=60", "--output=run"]));
     let losses: Vec<f64> = metrics(&sandbox.path("run")).iter().filter_map(held_out_loss).collect();
     assert_eq!(losses.len(), 7, "at the beginning and every ten steps");
     assert!(losses.is_sorted_by(|earlier, later| later < earlier), "{losses:?}");
 
-    let score: Value = serde_json::from_str(&sandbox.succeed(&["eval", "run", "--data=data"]).stdout).unwrap();
+    let score: Value =
+        serde_json::from_str(&sandbox.succeed(&["eval", "run", "--data=data"]).stdout).unwrap();
     assert!(score["loss"].as_f64().unwrap() < losses[1], "{score}");
     let text = written_by(&sandbox, "run");
     assert!(text.starts_with("the quick") && text.trim().len() > "the quick".len(), "{text}");
@@ -43,7 +60,8 @@ fn held_out_loss(line: &Value) -> Option<f64> {
 fn smaller_numbers_still_make_a_model() {
     let sandbox = Sandbox::with(&["trained", "data"]);
     let loss = |model: &str| {
-        let score: Value = serde_json::from_str(&sandbox.succeed(&["eval", model, "--data=data"]).stdout).unwrap();
+        let score: Value =
+            serde_json::from_str(&sandbox.succeed(&["eval", model, "--data=data"]).stdout).unwrap();
         score["loss"].as_f64().unwrap()
     };
     let exact = loss("trained");
@@ -59,7 +77,9 @@ fn smaller_numbers_still_make_a_model() {
 fn an_export_in_many_files_is_the_same_model() {
     let sandbox = Sandbox::with(&["trained", "hub"]);
     sandbox.succeed(&["export", "trained", "--output=many", "--max-shard-size=20KB"]);
-    assert!(sandbox.has("many/model.safetensors.index.json") && !sandbox.has("many/model.safetensors"));
+    assert!(
+        sandbox.has("many/model.safetensors.index.json") && !sandbox.has("many/model.safetensors")
+    );
     sandbox.succeed(&["export", "many", "--output=one"]);
     assert!(files_below(&sandbox.path("one")) == files_below(&sandbox.path("hub")));
 }
@@ -67,14 +87,20 @@ fn an_export_in_many_files_is_the_same_model() {
 #[test]
 fn training_from_a_model_begins_where_it_ended() {
     let sandbox = Sandbox::with(&["trained", "hub", "data"]);
-    let last = metrics(&sandbox.path("trained")).iter().filter_map(held_out_loss).next_back().unwrap();
+    let last =
+        metrics(&sandbox.path("trained")).iter().filter_map(held_out_loss).next_back().unwrap();
     let training = ["train", "--data=data", "--steps=20", "--threads=2"];
-    for (from, output) in [("hub", "run"), ("trained", "other"), ("trained/checkpoints/step-00000040", "third")] {
-        let settings =
-            SMALL.iter().copied().filter(|setting| setting.starts_with("--set=") && !setting.contains("model."));
+    for (from, output) in
+        [("hub", "run"), ("trained", "other"), ("trained/checkpoints/step-00000040", "third")]
+    {
+        let settings = SMALL
+            .iter()
+            .copied()
+            .filter(|setting| setting.starts_with("--set=") && !setting.contains("model."));
         let settings: Vec<&str> = settings.chain(["--from", from, "--output", output]).collect();
         sandbox.succeed(&[training.as_slice(), &settings].concat());
-        let losses: Vec<f64> = metrics(&sandbox.path(output)).iter().filter_map(held_out_loss).collect();
+        let losses: Vec<f64> =
+            metrics(&sandbox.path(output)).iter().filter_map(held_out_loss).collect();
         assert_eq!(losses[0], last, "{from}");
         assert!(losses[2] < losses[0], "{losses:?}");
     }
@@ -84,7 +110,13 @@ fn training_from_a_model_begins_where_it_ended() {
 fn preparing_twice_does_nothing() {
     let sandbox = Sandbox::with(&["texts", "tokenizer", "data"]);
     let before = files_below(&sandbox.path("data"));
-    let again = sandbox.covey(&["prepare", "texts", "--tokenizer=tokenizer", "--output=data", "--held-out=0.1"]);
+    let again = sandbox.covey(&[
+        "prepare",
+        "texts",
+        "--tokenizer=tokenizer",
+        "--output=data",
+        "--held-out=0.1",
+    ]);
     assert_snapshot!(again.complaint(0), @r"
     nothing to do: data was prepared from the same text before
     data: 3308 tokens of 25 documents to train on, 663 of 5 held out

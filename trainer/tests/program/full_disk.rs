@@ -8,7 +8,8 @@ use crate::support::sandbox::{FAILURE, Sandbox, training};
 #[test]
 fn a_checkpoint_that_does_not_fit() {
     let sandbox = Sandbox::with(&["data"]);
-    let said = sandbox.cramped(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
+    let said =
+        sandbox.cramped(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
     assert_snapshot!(said.complaint(FAILURE), @r"
     25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     error: no space left on device while writing run/checkpoints/step-00000005.partial-PID/model.safetensors
@@ -78,10 +79,18 @@ mod device {
         let sandbox = Sandbox::with(&["hub", "data"]);
         let complaint = |arguments: &[&str]| {
             let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-            Said::new(sandbox.command(arguments).stdout(full).stderr(std::process::Stdio::piped()).output().unwrap())
-                .complaint(FAILURE)
+            Said::new(
+                sandbox
+                    .command(arguments)
+                    .stdout(full)
+                    .stderr(std::process::Stdio::piped())
+                    .output()
+                    .unwrap(),
+            )
+            .complaint(FAILURE)
         };
-        let message = "error: cannot write the output\n  caused by: No space left on device (os error 28)\n";
+        let message =
+            "error: cannot write the output\n  caused by: No space left on device (os error 28)\n";
         assert_eq!(complaint(&["config", "show"]), message);
         assert_eq!(complaint(&["config", "presets"]), message);
         assert!(complaint(&["eval", "hub", "--data=data"]).ends_with(message));

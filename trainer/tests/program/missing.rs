@@ -32,7 +32,8 @@ fn a_missing_text() {
     hint: check the spelling; relative paths start at the current folder
     ");
     assert!(!sandbox.has("tokenizer.json"));
-    let arguments = ["prepare", "book.txt", "--tokenizer=tokenizer/tokenizer.json", "--output=data"];
+    let arguments =
+        ["prepare", "book.txt", "--tokenizer=tokenizer/tokenizer.json", "--output=data"];
     assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
     error: book.txt does not exist
     hint: check the spelling; relative paths start at the current folder
@@ -128,7 +129,13 @@ fn a_text_of_nothing_but_white_space() {
     let sandbox = Sandbox::with(&["tokenizer"]);
     sandbox.write("empty.txt", "");
     sandbox.write("blank.txt", " \n\t\n");
-    let prepare = ["prepare", "empty.txt", "blank.txt", "--tokenizer=tokenizer/tokenizer.json", "--output=data"];
+    let prepare = [
+        "prepare",
+        "empty.txt",
+        "blank.txt",
+        "--tokenizer=tokenizer/tokenizer.json",
+        "--output=data",
+    ];
     assert_snapshot!(sandbox.covey(&prepare).complaint(FAILURE), @r"
     error: no text in 2 input files (0 others skipped)
     hint: name at least one file with text in it
@@ -146,7 +153,13 @@ fn a_text_of_nothing_but_white_space() {
 #[test]
 fn a_corpus_without_held_out_text() {
     let sandbox = Sandbox::with(&["texts", "tokenizer"]);
-    sandbox.succeed(&["prepare", "texts", "--tokenizer=tokenizer", "--output=data", "--held-out=0"]);
+    sandbox.succeed(&[
+        "prepare",
+        "texts",
+        "--tokenizer=tokenizer",
+        "--output=data",
+        "--held-out=0",
+    ]);
     assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
     error: data has no held-out text
     hint: prepare the text into another folder with a `--held-out` above 0, or prepare more of it
@@ -191,5 +204,8 @@ fn a_folder_that_cannot_be_written() {
 fn a_folder_that_the_system_keeps_to_itself() {
     let sandbox = Sandbox::with(&["data"]);
     let complaint = sandbox.train(&["--output=/proc/run"]).complaint(FAILURE);
-    assert_eq!(complaint, "error: cannot create /proc/run/checkpoints: No such file or directory (os error 2)\n");
+    assert_eq!(
+        complaint,
+        "error: cannot create /proc/run/checkpoints: No such file or directory (os error 2)\n"
+    );
 }

@@ -84,16 +84,24 @@ fn every_example_in_the_help_can_be_typed() {
     for command in commands {
         let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = sandbox.succeed(&arguments).stdout;
-        let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("no example: {help}"));
-        let examples: Vec<&str> = examples.lines().filter(|line| line.starts_with("  covey ")).collect();
-        assert!(examples.iter().all(|example| example.starts_with(&format!("  covey {command}"))), "{examples:?}");
+        let (_, examples) =
+            help.split_once("\nExample").unwrap_or_else(|| panic!("no example: {help}"));
+        let examples: Vec<&str> =
+            examples.lines().filter(|line| line.starts_with("  covey ")).collect();
+        assert!(
+            examples.iter().all(|example| example.starts_with(&format!("  covey {command}"))),
+            "{examples:?}"
+        );
         assert!(!examples.is_empty(), "{help}");
     }
 }
 
 #[test]
 fn version() {
-    assert_eq!(Sandbox::empty().succeed(&["--version"]).stdout, format!("covey {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        Sandbox::empty().succeed(&["--version"]).stdout,
+        format!("covey {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 fn is_plain(said: &Said) -> bool {
@@ -109,9 +117,11 @@ fn a_score_is_json_and_nothing_else() {
     let score: Value = serde_json::from_str(&said.stdout).unwrap();
     let keys: Vec<&String> = score.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["loss", "perplexity", "bits_per_byte", "tokens", "bytes"]);
-    let (loss, perplexity) = (score["loss"].as_f64().unwrap(), score["perplexity"].as_f64().unwrap());
+    let (loss, perplexity) =
+        (score["loss"].as_f64().unwrap(), score["perplexity"].as_f64().unwrap());
     assert!((loss.exp() - perplexity).abs() < 1e-9 * perplexity, "{score}");
-    let per_byte = loss / std::f64::consts::LN_2 * score["tokens"].as_f64().unwrap() / score["bytes"].as_f64().unwrap();
+    let per_byte = loss / std::f64::consts::LN_2 * score["tokens"].as_f64().unwrap()
+        / score["bytes"].as_f64().unwrap();
     assert!((per_byte - score["bits_per_byte"].as_f64().unwrap()).abs() < 1e-9, "{score}");
 }
 
@@ -128,8 +138,12 @@ fn a_text_is_the_text_and_nothing_else() {
 #[test]
 fn a_text_ends_where_the_positions_end() {
     let sandbox = Sandbox::with(&["hub"]);
-    let said = sandbox.succeed(&["generate", "hub", "--prompt=the", "--max-tokens=1000", "--seed=1"]);
-    assert!(["", "the model has no more than 256 positions\n"].contains(&said.stderr.as_str()), "{said:?}");
+    let said =
+        sandbox.succeed(&["generate", "hub", "--prompt=the", "--max-tokens=1000", "--seed=1"]);
+    assert!(
+        ["", "the model has no more than 256 positions\n"].contains(&said.stderr.as_str()),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -138,7 +152,10 @@ fn training_talks_on_stderr_in_plain_lines() {
     let said = sandbox.succeed(&training(&["--steps=3", "--output=run"]));
     assert_eq!(said.stdout, "");
     assert!(is_plain(&said), "{said:?}");
-    assert!(said.stderr.ends_with("finished after step 3; saved run/checkpoints/step-00000003\n"), "{said:?}");
+    assert!(
+        said.stderr.ends_with("finished after step 3; saved run/checkpoints/step-00000003\n"),
+        "{said:?}"
+    );
 }
 
 #[test]

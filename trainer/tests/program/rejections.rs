@@ -84,7 +84,13 @@ fn settings_of_shards_out_of_range() {
 #[test]
 fn data_with_the_ids_of_another_tokenizer_is_not_learned_from() {
     let sandbox = Sandbox::with(&["hub", "trained", "data", "other-data"]);
-    let from_hub = ["train", "--from=hub", "--data=other-data", "--output=run", "--set=data.sequence_length=32"];
+    let from_hub = [
+        "train",
+        "--from=hub",
+        "--data=other-data",
+        "--output=run",
+        "--set=data.sequence_length=32",
+    ];
     assert_snapshot!(sandbox.covey(&from_hub).complaint(USAGE), @r"
     error: the data was prepared with another tokenizer than hub
     hint: prepare it with the tokenizer.json of that folder
@@ -112,7 +118,13 @@ fn data_with_the_ids_of_another_tokenizer_is_not_scored() {
 #[test]
 fn a_sequence_longer_than_every_shard() {
     let sandbox = Sandbox::with(&["texts/00.txt", "tokenizer"]);
-    sandbox.succeed(&["prepare", "texts", "--tokenizer=tokenizer", "--output=data", "--held-out=0.1"]);
+    sandbox.succeed(&[
+        "prepare",
+        "texts",
+        "--tokenizer=tokenizer",
+        "--output=data",
+        "--held-out=0.1",
+    ]);
     assert_snapshot!(sandbox.train(&["--set=data.sequence_length=256", "--output=run"]).complaint(FAILURE), @r"
     error: sequences of 256 tokens need 257 in one shard, the longest train shard of data has 118
     hint: use sequences of at most 117 tokens, or more text
@@ -128,7 +140,8 @@ fn a_sequence_longer_than_the_positions() {
       --set  data.sequence_length = 300  must be at most `model.max_position_embeddings` = 256 (preset tiny)
     hint: `covey config keys` lists every key with its meaning, unit and default
     ");
-    let from_hub = ["train", "--from=hub", "--data=data", "--output=run", "--set=data.sequence_length=300"];
+    let from_hub =
+        ["train", "--from=hub", "--data=data", "--output=run", "--set=data.sequence_length=300"];
     assert_snapshot!(sandbox.covey(&from_hub).complaint(USAGE), @r"
     error: data.sequence_length = 300, but the model has 256 positions
     hint: use `--set data.sequence_length=256`
@@ -155,8 +168,14 @@ fn a_prompt_longer_than_the_positions() {
 fn impossible_sampling() {
     let sandbox = Sandbox::with(&["hub"]);
     let complaint = |setting| sandbox.covey(&["generate", "hub", setting]).complaint(USAGE);
-    assert_eq!(complaint("--temperature=-1"), "error: temperature = -1 must be a number of at least 0\n");
-    assert_eq!(complaint("--temperature=nan"), "error: temperature = NaN must be a number of at least 0\n");
+    assert_eq!(
+        complaint("--temperature=-1"),
+        "error: temperature = -1 must be a number of at least 0\n"
+    );
+    assert_eq!(
+        complaint("--temperature=nan"),
+        "error: temperature = NaN must be a number of at least 0\n"
+    );
     assert_eq!(complaint("--top-k=0"), "error: top_k = 0 must be at least 1\n");
     assert_eq!(complaint("--top-p=0"), "error: top_p = 0 must be above 0 and at most 1\n");
     assert_eq!(complaint("--top-p=1.5"), "error: top_p = 1.5 must be above 0 and at most 1\n");
@@ -228,7 +247,8 @@ fn a_run_folder_that_is_taken() {
 fn a_data_folder_that_is_taken() {
     let sandbox = Sandbox::with(&["texts", "tokenizer", "other-tokenizer", "data"]);
     let before = sandbox.read("data/manifest.json");
-    let prepare = |setting| sandbox.covey(&["prepare", "texts", "--output=data", "--held-out=0.1", setting]);
+    let prepare =
+        |setting| sandbox.covey(&["prepare", "texts", "--output=data", "--held-out=0.1", setting]);
     sandbox.write("texts/new.txt", "one more text");
     assert_snapshot!(prepare("--tokenizer=tokenizer").complaint(FAILURE), @r"
     error: data already holds another dataset (made from other inputs or with other options)

@@ -41,7 +41,11 @@ fn training_twice_gives_the_same_bits() {
 fn resume_is_invisible() {
     let sandbox = killed_after_17_steps();
     let resumed = sandbox.succeed(GO_ON);
-    assert!(resumed.stderr.contains("going on from run/checkpoints/step-00000017"), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("going on from run/checkpoints/step-00000017"),
+        "{}",
+        resumed.stderr
+    );
     assert_same(&essence(&sandbox.path("run"), 40), undisturbed());
 }
 
@@ -62,7 +66,8 @@ fn killed_after_17_steps() -> Sandbox {
         let sandbox = Sandbox::with(&["data"]);
         let mut running = Running::start(&sandbox, &run_saving("checkpoint.every=17"));
         running.wait_until(|| sandbox.has("run/checkpoints/step-00000017"));
-        (running.kill().code.is_none() && !sandbox.has("run/checkpoints/step-00000034")).then_some(sandbox)
+        (running.kill().code.is_none() && !sandbox.has("run/checkpoints/step-00000034"))
+            .then_some(sandbox)
     });
     attempts.flatten().next().expect("one kill in twenty is in time")
 }
@@ -72,7 +77,8 @@ struct Dice(u64);
 
 impl Dice {
     fn commitment_list(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -87,7 +93,8 @@ fn resume_is_invisible_however_often_it_is_killed() {
         let from = last_step(&run);
         let begin = run_saving("checkpoint.every=1");
         // Killed before its first checkpoint, a run begins again.
-        let mut running = Running::start(&sandbox, if has_checkpoint(&sandbox) { GO_ON } else { &begin });
+        let mut running =
+            Running::start(&sandbox, if has_checkpoint(&sandbox) { GO_ON } else { &begin });
         let until = from + 3 + dice.commitment_list(9);
         running.wait_until(|| last_step(&run) > until);
         sleep(Duration::from_micros(dice.commitment_list(6000)));
@@ -110,20 +117,29 @@ fn has_checkpoint(sandbox: &Sandbox) -> bool {
 #[test]
 fn resume_is_invisible_after_a_kill_inside_the_checkpoint_write() {
     let sandbox = Sandbox::with(&["data"]);
-    sandbox.succeed(&[training(&["--steps=40", "--output=run"]), vec!["--set=checkpoint.every=10"]].concat());
+    sandbox.succeed(
+        &[training(&["--steps=40", "--output=run"]), vec!["--set=checkpoint.every=10"]].concat(),
+    );
     // As a kill in the middle of writing step 30 leaves it: an unfinished folder, lines that are ahead of the checkpoint
     // and a last one that is cut short.
-    let (step_30, step_40) =
-        (sandbox.path("run/checkpoints/step-00000030"), sandbox.path("run/checkpoints/step-00000040"));
+    let (step_30, step_40) = (
+        sandbox.path("run/checkpoints/step-00000030"),
+        sandbox.path("run/checkpoints/step-00000040"),
+    );
     fs::rename(step_30, sandbox.path("run/checkpoints/step-00000030.partial-4711")).unwrap();
-    fs::remove_file(sandbox.path("run/checkpoints/step-00000030.partial-4711/manifest.json")).unwrap();
+    fs::remove_file(sandbox.path("run/checkpoints/step-00000030.partial-4711/manifest.json"))
+        .unwrap();
     sandbox.truncate("run/checkpoints/step-00000030.partial-4711/optimizer.safetensors");
     fs::rename(step_40, sandbox.path("run/checkpoints/step-00000010.discarded-4711")).unwrap();
     let metrics = sandbox.read("run/metrics.jsonl");
     sandbox.write("run/metrics.jsonl", &metrics[..metrics.len() - 100]);
 
     let resumed = sandbox.succeed(GO_ON);
-    assert!(resumed.stderr.starts_with("going on from run/checkpoints/step-00000020\n"), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.starts_with("going on from run/checkpoints/step-00000020\n"),
+        "{}",
+        resumed.stderr
+    );
     assert!(!sandbox.has("run/checkpoints/step-00000030.partial-4711"));
     assert!(!sandbox.has("run/checkpoints/step-00000010.discarded-4711"));
     assert_same(&essence(&sandbox.path("run"), 40), undisturbed());
@@ -149,7 +165,13 @@ fn a_damaged_checkpoint_is_passed_over_and_nobody_can_tell_afterwards() {
 #[test]
 fn resume_is_invisible_with_several_sources() {
     let sandbox = Sandbox::with(&["texts/00.txt", "texts/01.txt", "tokenizer", "data"]);
-    sandbox.succeed(&["prepare", "texts", "--tokenizer=tokenizer", "--output=less", "--held-out=0.1"]);
+    sandbox.succeed(&[
+        "prepare",
+        "texts",
+        "--tokenizer=tokenizer",
+        "--output=less",
+        "--held-out=0.1",
+    ]);
     let mixed = ["--data=less", "--steps=20", "--set=checkpoint.every=10"];
     sandbox.succeed(&training(&[mixed.as_slice(), &["--output=undisturbed"]].concat()));
     sandbox.succeed(&training(&[mixed.as_slice(), &["--output=run"]].concat()));
@@ -200,7 +222,8 @@ fn resuming_needs_a_run() {
 #[test]
 fn a_run_keeps_its_network() {
     let sandbox = Sandbox::with(&["data", "trained"]);
-    let arguments = ["train", "--resume", "--output=trained", "--steps=45", "--set=model.hidden_size=64"];
+    let arguments =
+        ["train", "--resume", "--output=trained", "--steps=45", "--set=model.hidden_size=64"];
     assert_snapshot!(sandbox.covey(&arguments).complaint(USAGE), @r"
     going on from trained/checkpoints/step-00000040
     error: the configuration describes another network than the one in trained/checkpoints/step-00000040
@@ -222,7 +245,13 @@ fn a_run_keeps_its_seed() {
 #[test]
 fn a_run_keeps_its_data() {
     let sandbox = Sandbox::with(&["texts/00.txt", "texts/01.txt", "tokenizer", "data", "trained"]);
-    sandbox.succeed(&["prepare", "texts", "--tokenizer=tokenizer", "--output=less", "--held-out=0.1"]);
+    sandbox.succeed(&[
+        "prepare",
+        "texts",
+        "--tokenizer=tokenizer",
+        "--output=less",
+        "--held-out=0.1",
+    ]);
     let arguments = ["train", "--resume", "--output=trained", "--steps=45", "--data=less"];
     assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
     going on from trained/checkpoints/step-00000040

@@ -76,8 +76,10 @@ fn the_second_ctrl_c_stops_at_once() {
 fn a_run_belongs_to_one_process() {
     let sandbox = Sandbox::with(&["data"]);
     let keeping_all = ["--set=checkpoint.every=1", "--set=checkpoint.keep=1000000"];
-    let mut running =
-        Running::start(&sandbox, &training(&[&["--steps=1000000", "--output=run"], keeping_all.as_slice()].concat()));
+    let mut running = Running::start(
+        &sandbox,
+        &training(&[&["--steps=1000000", "--output=run"], keeping_all.as_slice()].concat()),
+    );
     running.wait_until(|| sandbox.has("run/checkpoints/step-00000001"));
     let second = sandbox.covey(GO_ON).complaint(FAILURE);
     let (_, second) = second.split_once('\n').unwrap();

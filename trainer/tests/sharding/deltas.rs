@@ -13,9 +13,14 @@ fn compressed(schema: &Arc<Schema>, device: &str) -> (Vec<Vec<u8>>, Vec<Vec<f32>
     let mut compressor = Compressor::new(Arc::clone(schema), 0.95);
     let codec = Codec::new(Arc::clone(schema));
     let deltas = (0..2).map(|round| {
-        let wave = |index: usize| ((index * (7919 + round)) as f32 * 0.37).sin() / (1.0 + (index % 97) as f32);
-        let pseudo_gradient: Vec<Vec<f32>> =
-            schema.tensors().iter().map(|spec| (0..spec.grid().len()).map(wave).collect()).collect();
+        let wave = |index: usize| {
+            ((index * (7919 + round)) as f32 * 0.37).sin() / (1.0 + (index % 97) as f32)
+        };
+        let pseudo_gradient: Vec<Vec<f32>> = schema
+            .tensors()
+            .iter()
+            .map(|spec| (0..spec.grid().len()).map(wave).collect())
+            .collect();
         codec.encode(&learner.compress(&mut compressor, &pseudo_gradient).unwrap()).unwrap()
     });
     (deltas.collect(), compressor.errors().to_vec())

@@ -17,8 +17,10 @@ pub(crate) fn tiny() -> ModelConfig {
 pub(crate) fn config(settings: &[(&str, &str)]) -> Config {
     let windows = WINDOWS.to_string();
     let common = [("train.batch_size", windows.as_str()), ("schedule.warmup_steps", "0")];
-    let layers =
-        common.iter().chain(settings).fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
+    let layers = common
+        .iter()
+        .chain(settings)
+        .fold(Layers::new(), |layers, (key, value)| layers.flag("test", key, value));
     layers.resolve(Purpose::Show).unwrap().config
 }
 

@@ -27,7 +27,12 @@ fn whole(model: &ModelConfig, batch: &TokenBatch) -> Vec<Vec<f32>> {
     gradients.iter().map(|gradient| gradient.clone().into_data().try_into_vec().unwrap()).collect()
 }
 
-fn shared(model: &ModelConfig, tokens: &[u32], members: usize, recompute: ActivationCheckpointing) -> Vec<Vec<f32>> {
+fn shared(
+    model: &ModelConfig,
+    tokens: &[u32],
+    members: usize,
+    recompute: ActivationCheckpointing,
+) -> Vec<Vec<f32>> {
     let initializer = Initializer::new(7, model);
     let specs: Vec<_> = model.parameters().iter().cloned().collect();
     let devices = vec![Device::flex(); members];
@@ -38,11 +43,15 @@ fn shared(model: &ModelConfig, tokens: &[u32], members: usize, recompute: Activa
         initializer.fill(&specs[parameter], range.start as u64, &mut numbers);
         Ok(numbers)
     };
-    let mut shards = ShardedParameters::new(plan, devices, FloatDType::F32, AdamWConfig::default(), fill).unwrap();
+    let mut shards =
+        ShardedParameters::new(plan, devices, FloatDType::F32, AdamWConfig::default(), fill)
+            .unwrap();
     let windows: Vec<_> = tokens.chunks(LENGTH + 1).collect();
     let share = windows.len().div_ceil(members);
-    let mut batches: Vec<Vec<TokenBatch>> =
-        windows.chunks(share).map(|own| vec![TokenBatch::new(&own.concat(), own.len(), model).unwrap()]).collect();
+    let mut batches: Vec<Vec<TokenBatch>> = windows
+        .chunks(share)
+        .map(|own| vec![TokenBatch::new(&own.concat(), own.len(), model).unwrap()])
+        .collect();
     batches.resize_with(members, Vec::new);
     let forward_backward = ForwardBackward::new(decoders, recompute);
     forward_backward.loss_backward(
@@ -65,8 +74,12 @@ fn gradients_are_those_of_the_whole_network() {
                 let shared = shared(&model, &tokens, members, recompute);
                 for (parameter, (own, whole)) in shared.iter().zip(&whole).enumerate() {
                     let largest = whole.iter().fold(0f32, |most, value| most.max(value.abs()));
-                    let error = own.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-                    assert!(error <= 1e-5 * largest, "{members} members, parameter {parameter}: {error} of {largest}");
+                    let error =
+                        own.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+                    assert!(
+                        error <= 1e-5 * largest,
+                        "{members} members, parameter {parameter}: {error} of {largest}"
+                    );
                 }
             }
         }

@@ -50,8 +50,13 @@ fn half_precision_learns_the_same() {
     let half = ("train.precision", "bf16");
     let (whole, alone) = (trained(&[]), trained(&[half]));
     let shared = trained(&[half, ("run.device", "cpu:2"), ("memory.recompute", "blocks")]);
-    for (step, (whole, half)) in whole.iter().zip(&alone).chain(whole.iter().zip(&shared)).enumerate() {
-        assert!((half.loss / whole.loss - 1.0).abs() <= 0.005, "step {step}: {whole:?} and {half:?}");
+    for (step, (whole, half)) in
+        whole.iter().zip(&alone).chain(whole.iter().zip(&shared)).enumerate()
+    {
+        assert!(
+            (half.loss / whole.loss - 1.0).abs() <= 0.005,
+            "step {step}: {whole:?} and {half:?}"
+        );
     }
     assert_ne!(whole, alone);
 }
@@ -62,7 +67,11 @@ fn micro_batches_are_invisible() {
     for (device, micro, together) in
         [("cpu", "4", "auto"), ("cpu", "1", "4"), ("cpu:2", "1", "1"), ("cpu:2", "1", "auto")]
     {
-        let settings = [("run.device", device), ("train.micro_batch_size", micro), ("memory.gather_for", together)];
+        let settings = [
+            ("run.device", device),
+            ("train.micro_batch_size", micro),
+            ("memory.gather_for", together),
+        ];
         assert_agree(&trained(&settings), &alone, &format!("{settings:?}"));
     }
 }

@@ -70,7 +70,10 @@ impl CommitmentList {
             if entries.last().is_some_and(|(last, _)| *last >= peer) {
                 return None;
             }
-            entries.push((peer, ListedCommitment { look: fields.u32()?, commitment: Commitment::cut(&mut fields)? }));
+            entries.push((
+                peer,
+                ListedCommitment { look: fields.u32()?, commitment: Commitment::cut(&mut fields)? },
+            ));
         }
         Some(Self { pledge, entries: entries.into_iter().collect() })
     }
@@ -103,7 +106,9 @@ impl CommitmentLists {
     pub fn timely(&self, validator_set: &ValidatorSet) -> BTreeMap<PeerId, DeltaRef> {
         let needed = self.0.len().saturating_sub(validator_set.spare()).max(1);
         let mut counts: BTreeMap<PeerId, Vec<(DeltaRef, usize)>> = BTreeMap::new();
-        for (peer, called) in self.0.values().flat_map(|(_, commitment_list)| &commitment_list.entries) {
+        for (peer, called) in
+            self.0.values().flat_map(|(_, commitment_list)| &commitment_list.entries)
+        {
             let seen = counts.entry(*peer).or_default();
             match seen.iter_mut().find(|(commitment, _)| *commitment == called.commitment) {
                 Some((_, count)) => *count += 1,
@@ -155,10 +160,18 @@ mod tests {
     fn commitment_lists(lists: &[&[(u8, u32, u8)]]) -> CommitmentLists {
         let commitment_list = |list: &[(u8, u32, u8)]| CommitmentList {
             pledge: Digest::of(b"secret"),
-            entries: list.iter().map(|(number, look, content)| (peer(*number), called(*look, *content))).collect(),
+            entries: list
+                .iter()
+                .map(|(number, look, content)| (peer(*number), called(*look, *content)))
+                .collect(),
         };
-        let signed = |commitment_list: CommitmentList| (Digest::of(&commitment_list.to_bytes()), commitment_list);
-        let all = lists.iter().zip(101..).map(|(list, number)| (peer(number), signed(commitment_list(list))));
+        let signed = |commitment_list: CommitmentList| {
+            (Digest::of(&commitment_list.to_bytes()), commitment_list)
+        };
+        let all = lists
+            .iter()
+            .zip(101..)
+            .map(|(list, number)| (peer(number), signed(commitment_list(list))));
         CommitmentLists(all.collect())
     }
 
@@ -167,7 +180,11 @@ mod tests {
     }
 
     fn timely(lists: &[&[(u8, u32, u8)]]) -> Vec<u8> {
-        commitment_lists(lists).timely(&two_of_three()).keys().map(|peer| peer.as_bytes()[0]).collect()
+        commitment_lists(lists)
+            .timely(&two_of_three())
+            .keys()
+            .map(|peer| peer.as_bytes()[0])
+            .collect()
     }
 
     #[test]
@@ -189,8 +206,11 @@ mod tests {
 
     #[test]
     fn the_first_is_whom_more_validators_saw_first() {
-        let commitment_lists =
-            commitment_lists(&[&[(1, 1, 1), (2, 2, 2)], &[(1, 3, 1), (2, 5, 2)], &[(1, 2, 1), (2, 1, 2)]]);
+        let commitment_lists = commitment_lists(&[
+            &[(1, 1, 1), (2, 2, 2)],
+            &[(1, 3, 1), (2, 5, 2)],
+            &[(1, 2, 1), (2, 1, 2)],
+        ]);
         assert_eq!(commitment_lists.first(peer(1), peer(2)), Some(peer(1)));
         assert_eq!(commitment_lists.first(peer(2), peer(1)), Some(peer(1)));
         assert_eq!(commitment_lists.first(peer(1), peer(3)), None);

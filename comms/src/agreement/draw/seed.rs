@@ -14,7 +14,9 @@ pub struct RoundSecret([u8; 32]);
 impl RoundSecret {
     /// The secret of `validator` for a round that starts from `base`.
     pub fn of(validator: &Keypair, run: RunId, round: Round, base: Lineage) -> Self {
-        let message = [run.digest().as_bytes(), base.digest().as_bytes(), round.0.to_le_bytes().as_slice()].concat();
+        let message =
+            [run.digest().as_bytes(), base.digest().as_bytes(), round.0.to_le_bytes().as_slice()]
+                .concat();
         Self(validator.derive("covey round secret 1", &message))
     }
 
@@ -26,7 +28,12 @@ impl RoundSecret {
     }
 
     /// The chance of a round of which these rolls were called, each by the digest of its payload.
-    pub fn seed(&self, round: Round, base: Lineage, commitment_lists: &BTreeMap<PeerId, Digest>) -> Seed {
+    pub fn seed(
+        &self,
+        round: Round,
+        base: Lineage,
+        commitment_lists: &BTreeMap<PeerId, Digest>,
+    ) -> Seed {
         let mut hasher = blake3::Hasher::new_derive_key("covey gauntlet seed 1");
         hasher.update(&self.0).update(&round.0.to_le_bytes()).update(base.digest().as_bytes());
         for (validator, digest) in commitment_lists {
@@ -100,7 +107,9 @@ mod tests {
     fn secrets_come_back_and_differ_by_validator_round_and_base() {
         let run = RunId::of(b"a run");
         let base = Lineage::genesis(run);
-        let secret = |key: u8, round| RoundSecret::of(&Keypair::from_secret(&[key; 32]), run, Round(round), base);
+        let secret = |key: u8, round| {
+            RoundSecret::of(&Keypair::from_secret(&[key; 32]), run, Round(round), base)
+        };
         assert_eq!(secret(1, 1), secret(1, 1));
         let all = [secret(1, 1), secret(2, 1), secret(1, 2)];
         assert!(all.iter().enumerate().all(|(at, one)| !all[..at].contains(one)));

@@ -91,7 +91,9 @@ impl<B: Bucket> Bucket for Budgeted<B> {
             Err(BucketError::TooLarge { what, announced, .. }) if announced <= limit => {
                 Err(self.spent(what, announced, reserve.bytes))
             }
-            Err(BucketError::TooLarge { what, announced, .. }) => Err(BucketError::TooLarge { what, announced, limit }),
+            Err(BucketError::TooLarge { what, announced, .. }) => {
+                Err(BucketError::TooLarge { what, announced, limit })
+            }
             Err(error) => Err(error),
         }
     }
@@ -100,7 +102,9 @@ impl<B: Bucket> Bucket for Budgeted<B> {
         let needed = body.len() as u64;
         {
             let mut left = self.shared_budget.left();
-            *left = left.checked_sub(needed).ok_or_else(|| self.spent(key.to_string(), needed, *left))?;
+            *left = left
+                .checked_sub(needed)
+                .ok_or_else(|| self.spent(key.to_string(), needed, *left))?;
         }
         self.inner.put_new(key, body).await
     }

@@ -75,7 +75,11 @@ impl<B: Bucket> Faulty<B> {
     }
 
     /// Begins a request: stalls and fails as its fate wants it.
-    async fn begin(&self, verb: &str, what: &(dyn Display + Sync)) -> Result<InjectedFault, BucketError> {
+    async fn begin(
+        &self,
+        verb: &str,
+        what: &(dyn Display + Sync),
+    ) -> Result<InjectedFault, BucketError> {
         if self.is_harmless() {
             return Ok(InjectedFault::default());
         }

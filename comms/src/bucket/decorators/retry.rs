@@ -85,7 +85,12 @@ impl<B: Bucket> Retry<B> {
             let resume = self.clock.now() + self.pause_after(attempts);
             if resume >= deadline {
                 let elapsed = self.clock.now().since(start);
-                return Err(BucketError::GaveUp { what: what.to_string(), attempts, elapsed, source: error.into() });
+                return Err(BucketError::GaveUp {
+                    what: what.to_string(),
+                    attempts,
+                    elapsed,
+                    source: error.into(),
+                });
             }
             self.clock.sleep_until(resume).await;
         }
@@ -128,8 +133,9 @@ impl<B: Bucket> Bucket for Retry<B> {
 
     async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
         let (prefix, after) = (*prefix, after.copied());
-        let attempt =
-            move || -> BoxFuture<'_, _> { Box::pin(async move { self.inner.list(&prefix, after.as_ref()).await }) };
+        let attempt = move || -> BoxFuture<'_, _> {
+            Box::pin(async move { self.inner.list(&prefix, after.as_ref()).await })
+        };
         self.persist(prefix, attempt).await
     }
 

@@ -53,9 +53,13 @@ impl Access {
     ///
     /// # Errors
     /// [`BucketError::Misconfigured`] if one half of the key pair is missing.
-    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, BucketError> {
-        let variables: std::collections::BTreeMap<_, _> =
-            variables.into_iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()).collect();
+    pub fn from_variables(
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, BucketError> {
+        let variables: std::collections::BTreeMap<_, _> = variables
+            .into_iter()
+            .filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
+            .collect();
         let first = |names: &[&str]| names.iter().find_map(|name| variables.get(*name)).cloned();
         let keys = match (first(&["AWS_ACCESS_KEY_ID"]), first(&["AWS_SECRET_ACCESS_KEY"])) {
             (Some(id), Some(secret)) => Some((id, Secret::new(secret))),
@@ -84,7 +88,9 @@ mod tests {
     use super::*;
 
     fn access(variables: &[(&str, &str)]) -> Result<Access, BucketError> {
-        Access::from_variables(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())))
+        Access::from_variables(
+            variables.iter().map(|(name, value)| (name.to_string(), value.to_string())),
+        )
     }
 
     #[test]
@@ -95,21 +101,28 @@ mod tests {
             ("AWS_DEFAULT_REGION", "there"),
             ("HOME", "/"),
         ]);
-        let expected =
-            Access { endpoint: Some("http://special".into()), region: Some("there".into()), ..Access::default() };
+        let expected = Access {
+            endpoint: Some("http://special".into()),
+            region: Some("there".into()),
+            ..Access::default()
+        };
         assert_eq!(access.unwrap(), expected);
     }
 
     #[test]
     fn half_a_key_pair_is_refused_by_name() {
-        let error = access(&[("AWS_ACCESS_KEY_ID", "us"), ("AWS_SECRET_ACCESS_KEY", "")]).unwrap_err();
+        let error =
+            access(&[("AWS_ACCESS_KEY_ID", "us"), ("AWS_SECRET_ACCESS_KEY", "")]).unwrap_err();
         assert!(error.to_string().contains("AWS_SECRET_ACCESS_KEY is not"), "{error}");
     }
 
     #[test]
     fn secrets_are_never_printed() {
-        let access =
-            access(&[("AWS_ACCESS_KEY_ID", "us"), ("AWS_SECRET_ACCESS_KEY", "hush"), ("AWS_SESSION_TOKEN", "quiet")]);
+        let access = access(&[
+            ("AWS_ACCESS_KEY_ID", "us"),
+            ("AWS_SECRET_ACCESS_KEY", "hush"),
+            ("AWS_SESSION_TOKEN", "quiet"),
+        ]);
         let printed = format!("{access:?}");
         assert!(!printed.contains("hush") && !printed.contains("quiet"), "{printed}");
         assert_eq!(access.unwrap().keys.unwrap().1.reveal(), "hush");

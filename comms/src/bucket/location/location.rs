@@ -58,7 +58,10 @@ impl Location {
         let Self::S3 { endpoint, .. } = self else { return true };
         let Some(endpoint) = endpoint else { return false };
         // What is no address may lead anywhere.
-        Url::parse(endpoint).ok().and_then(|url| url.host().map(|host| address_policy::is_near(&host))).unwrap_or(true)
+        Url::parse(endpoint)
+            .ok()
+            .and_then(|url| url.host().map(|host| address_policy::is_near(&host)))
+            .unwrap_or(true)
     }
 }
 
@@ -75,7 +78,10 @@ impl FromStr for Location {
         let url = Url::parse(text).map_err(|error| invalid(text, &error.to_string()))?;
         match url.scheme() {
             "s3" => parse_s3(text, &url),
-            "file" => url.to_file_path().map(Self::Folder).map_err(|()| invalid(text, "it names no folder here")),
+            "file" => url
+                .to_file_path()
+                .map(Self::Folder)
+                .map_err(|()| invalid(text, "it names no folder here")),
             "memory" => Ok(Self::Memory),
             _ => Err(invalid(text, "its scheme is none of s3, file, memory")),
         }
@@ -101,7 +107,12 @@ fn parse_s3(text: &str, url: &Url) -> Result<Location, BucketError> {
                 region = Some(value.into_owned());
             }
             // Its value might be a secret.
-            name => return Err(invalid("s3://…", &format!("option `{name}` is none of endpoint, region"))),
+            name => {
+                return Err(invalid(
+                    "s3://…",
+                    &format!("option `{name}` is none of endpoint, region"),
+                ));
+            }
         }
     }
     Ok(Location::S3 { bucket, prefix, endpoint, region })
@@ -120,7 +131,10 @@ fn check_endpoint(endpoint: &str) -> Result<(), BucketError> {
 }
 
 fn is_plain_address(url: &Url) -> bool {
-    matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none()
 }
 
 /// A region stands in the middle of Amazon's host names, so that other letters could lead elsewhere.
@@ -154,7 +168,11 @@ impl fmt::Display for Location {
 ///
 /// # Errors
 /// [`BucketError::Missing`] for a folder that is not there, [`BucketError::Misconfigured`] for options that do not fit.
-pub fn open(location: &Location, access: &Access, clock: Arc<dyn Clock>) -> Result<Arc<dyn Bucket>, BucketError> {
+pub fn open(
+    location: &Location,
+    access: &Access,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Bucket>, BucketError> {
     match location {
         Location::Memory => Ok(Arc::new(MemoryBucket::new(clock))),
         Location::Folder(path) => open_folder(path).map(|bucket| Arc::new(bucket) as _),
@@ -203,7 +221,9 @@ fn open_s3(bucket: &str, prefix: &str, access: &Access) -> Result<ObjectStoreBuc
         .with_connect_timeout(CONNECT_TIMEOUT)
         .with_read_timeout(READ_TIMEOUT)
         .with_timeout_disabled()
-        .with_allow_http(access.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")));
+        .with_allow_http(
+            access.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")),
+        );
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(access.region.as_deref().unwrap_or("us-east-1"))
@@ -214,7 +234,9 @@ fn open_s3(bucket: &str, prefix: &str, access: &Access) -> Result<ObjectStoreBuc
         builder = builder.with_endpoint(endpoint);
     }
     builder = match &access.keys {
-        Some((id, secret)) => builder.with_access_key_id(id).with_secret_access_key(secret.reveal()),
+        Some((id, secret)) => {
+            builder.with_access_key_id(id).with_secret_access_key(secret.reveal())
+        }
         None => builder.with_skip_signature(true),
     };
     if let Some(token) = &access.session_token {
@@ -242,7 +264,10 @@ mod tests {
             region: Some("eu".into()),
         };
         assert_eq!(s3, expected);
-        assert_eq!("file:///tmp/x%20y".parse::<Location>().unwrap(), Location::Folder("/tmp/x y".into()));
+        assert_eq!(
+            "file:///tmp/x%20y".parse::<Location>().unwrap(),
+            Location::Folder("/tmp/x y".into())
+        );
         assert_eq!("./x".parse::<Location>().unwrap(), Location::Folder("./x".into()));
         assert_eq!("memory://".parse::<Location>().unwrap(), Location::Memory);
     }
@@ -267,7 +292,11 @@ mod tests {
 
     #[test]
     fn secrets_in_a_url_are_refused_and_not_repeated() {
-        for text in ["s3://us:hush@bkt/x", "s3://bkt/x?secret=hush", "s3://bkt?endpoint=https://us:hush@host.example"] {
+        for text in [
+            "s3://us:hush@bkt/x",
+            "s3://bkt/x?secret=hush",
+            "s3://bkt?endpoint=https://us:hush@host.example",
+        ] {
             let error = text.parse::<Location>().unwrap_err().to_string();
             assert!(!error.contains("hush"), "{error}");
         }
@@ -312,11 +341,15 @@ mod tests {
             }
         }
         assert!(
-            ["/folder", "file:///folder", "memory://"].iter().all(|near| near.parse::<Location>().unwrap().is_near())
+            ["/folder", "file:///folder", "memory://"]
+                .iter()
+                .all(|near| near.parse::<Location>().unwrap().is_near())
         );
-        for far in
-            ["s3://bkt/prefix", "s3://b?endpoint=https://store.example.org:9000", "s3://b?endpoint=http://8.8.8.8"]
-        {
+        for far in [
+            "s3://bkt/prefix",
+            "s3://b?endpoint=https://store.example.org:9000",
+            "s3://b?endpoint=http://8.8.8.8",
+        ] {
             assert!(!far.parse::<Location>().unwrap().is_near(), "{far}");
         }
     }

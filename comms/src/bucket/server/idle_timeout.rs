@@ -41,13 +41,21 @@ impl<S: Unpin> IdleTimeout<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.wait(context, |stream, context| stream.poll_read(context, buffer))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.wait(context, |stream, context| stream.poll_write(context, bytes))
     }
 
@@ -93,11 +101,14 @@ mod tests {
                 tokio::time::sleep(limit * 3 / 4).await;
                 client.try_write(b"x").unwrap();
                 let mut buffer = ReadBuf::new(&mut bytes);
-                poll_fn(|context| Pin::new(&mut server).poll_read(context, &mut buffer)).await.unwrap();
+                poll_fn(|context| Pin::new(&mut server).poll_read(context, &mut buffer))
+                    .await
+                    .unwrap();
                 assert_eq!(buffer.filled(), b"x");
             }
             let mut buffer = ReadBuf::new(&mut bytes);
-            let silence = poll_fn(|context| Pin::new(&mut server).poll_read(context, &mut buffer)).await;
+            let silence =
+                poll_fn(|context| Pin::new(&mut server).poll_read(context, &mut buffer)).await;
             assert_eq!(silence.unwrap_err().kind(), ErrorKind::TimedOut);
             assert!(begun.elapsed() > limit * 3);
         });

@@ -61,8 +61,9 @@ impl Server {
     pub fn folder(path: &Path, options: ServerOptions) -> Result<Self, ServerError> {
         options.check()?;
         let claim = staging::claim(path)?;
-        let store = LocalFileSystem::new_with_prefix(path)
-            .map_err(|error| ServerError::Folder { path: path.into(), source: std::io::Error::other(error) })?;
+        let store = LocalFileSystem::new_with_prefix(path).map_err(|error| {
+            ServerError::Folder { path: path.into(), source: std::io::Error::other(error) }
+        })?;
         let store = store.with_fsync(true).with_automatic_cleanup(true);
         Ok(Self { service: service(Arc::new(store), options), claim: Some(claim) })
     }
@@ -89,7 +90,8 @@ impl Server {
 }
 
 fn service(store: Arc<dyn ObjectStore>, options: ServerOptions) -> S3Service {
-    let ServerOptions { bucket, admin, master, peers, validators, public_read, max_object } = options;
+    let ServerOptions { bucket, admin, master, peers, validators, public_read, max_object } =
+        options;
     let mut builder = S3ServiceBuilder::new(Operations {
         bucket: bucket.clone(),
         object_files: ObjectFiles::new(store, max_object),
@@ -136,7 +138,11 @@ impl BoundServer {
                 Either::Left(_) => break,
                 Either::Right((stream, _)) => stream,
             };
-            connections.spawn(converse(stream, self.server.service.clone(), leave_notice.watcher()));
+            connections.spawn(converse(
+                stream,
+                self.server.service.clone(),
+                leave_notice.watcher(),
+            ));
         }
         drop(self.listener);
         // Whoever takes longer is cut off when the connections are dropped.
@@ -166,7 +172,8 @@ async fn converse(stream: TcpStream, service: S3Service, watcher: Watcher) {
     let _ = stream.set_nodelay(true);
     let stream = TokioIo::new(IdleTimeout::new(stream, SILENCE));
     let answer = service_fn(move |request| exchange(service.clone(), request));
-    let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(stream, answer);
+    let connection =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(stream, answer);
     // However it ended, there is nobody left to tell.
     let _ = watcher.watch(connection).await;
 }

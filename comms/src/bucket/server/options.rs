@@ -46,11 +46,16 @@ impl ServerOptions {
 
 fn check_bucket(name: &str) -> Result<(), ServerError> {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_right =
-        (3..=63).contains(&name.len()) && name.bytes().all(is_inner) && !name.starts_with('-') && !name.ends_with('-');
+    let is_right = (3..=63).contains(&name.len())
+        && name.bytes().all(is_inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
     match is_right {
         true => Ok(()),
-        false => Err(invalid("the bucket's name", "must be 3 to 63 lower-case letters, digits and inner hyphens")),
+        false => Err(invalid(
+            "the bucket's name",
+            "must be 3 to 63 lower-case letters, digits and inner hyphens",
+        )),
     }
 }
 
@@ -89,7 +94,10 @@ mod tests {
     #[test]
     fn what_no_bucket_can_be_called_is_refused() {
         for bucket in ["", "ab", "Covey", "-run", "run-", "a/b", "a.b", &"a".repeat(64)] {
-            assert!(ServerOptions { bucket: bucket.into(), ..options() }.check().is_err(), "{bucket}");
+            assert!(
+                ServerOptions { bucket: bucket.into(), ..options() }.check().is_err(),
+                "{bucket}"
+            );
         }
     }
 
@@ -107,6 +115,10 @@ mod tests {
     #[test]
     fn the_admin_is_no_peer() {
         let id = format!("covey-{}", PeerId::from_bytes([1; 32]));
-        assert!(ServerOptions { admin: (id, Secret::new("admin secret 1234")), ..options() }.check().is_err());
+        assert!(
+            ServerOptions { admin: (id, Secret::new("admin secret 1234")), ..options() }
+                .check()
+                .is_err()
+        );
     }
 }

@@ -42,9 +42,11 @@ impl Bucket for MemoryBucket {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         match self.objects().get(key).map(|object| object.body.clone()) {
             None => Err(BucketError::NotFound { what: key.to_string() }),
-            Some(body) if body.len() as u64 > limit => {
-                Err(BucketError::TooLarge { what: key.to_string(), announced: body.len() as u64, limit })
-            }
+            Some(body) if body.len() as u64 > limit => Err(BucketError::TooLarge {
+                what: key.to_string(),
+                announced: body.len() as u64,
+                limit,
+            }),
             Some(body) => Ok(body),
         }
     }
@@ -71,7 +73,11 @@ impl Bucket for MemoryBucket {
         let listing = objects
             .range((start, Bound::Unbounded))
             .take_while(|(key, _)| prefix.contains(key))
-            .map(|(key, object)| Listed { key: *key, length: object.body.len() as u64, modified: object.modified });
+            .map(|(key, object)| Listed {
+                key: *key,
+                length: object.body.len() as u64,
+                modified: object.modified,
+            });
         Ok(listing.collect())
     }
 

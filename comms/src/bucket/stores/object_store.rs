@@ -11,7 +11,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    Error as StoreError, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    Error as StoreError, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMode,
 };
 
 use crate::bucket::bucket::{Bucket, Listed, Put};
@@ -66,9 +67,10 @@ impl ObjectStoreBucket {
             Ok(stored) if stored == body => Ok(Put::Unchanged),
             Ok(_) | Err(BucketError::TooLarge { .. }) => Ok(Put::Occupied),
             // It was there a moment ago: the store has not settled yet.
-            Err(BucketError::NotFound { what }) => {
-                Err(BucketError::Unavailable { what, source: "key is taken, but its object is not there".into() })
-            }
+            Err(BucketError::NotFound { what }) => Err(BucketError::Unavailable {
+                what,
+                source: "key is taken, but its object is not there".into(),
+            }),
             Err(error) => Err(error),
         }
     }
@@ -97,9 +99,15 @@ impl Bucket for ObjectStoreBucket {
         if self.looks_first && self.is_taken(key).await? {
             return self.compare(key, &body).await;
         }
-        match self.store.put_opts(&self.path(key), body.clone().into(), PutMode::Create.into()).await {
+        match self
+            .store
+            .put_opts(&self.path(key), body.clone().into(), PutMode::Create.into())
+            .await
+        {
             Ok(_) => Ok(Put::Created),
-            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => self.compare(key, &body).await,
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
+                self.compare(key, &body).await
+            }
             Err(error) => Err(meaning(key, error)),
         }
     }
@@ -113,7 +121,10 @@ impl Bucket for ObjectStoreBucket {
         let mut listing = Vec::new();
         while let Some(object) = objects.try_next().await.map_err(|error| meaning(prefix, error))? {
             if listing.len() == MAX_LISTING {
-                return Err(BucketError::ListingTooLong { what: prefix.to_string(), limit: MAX_LISTING });
+                return Err(BucketError::ListingTooLong {
+                    what: prefix.to_string(),
+                    limit: MAX_LISTING,
+                });
             }
             listing.extend(self.listed(&object));
         }
@@ -175,7 +186,9 @@ fn meaning(what: &impl Display, error: StoreError) -> BucketError {
         StoreError::NotSupported { .. }
         | StoreError::NotImplemented { .. }
         | StoreError::InvalidPath { .. }
-        | StoreError::UnknownConfigurationKey { .. } => BucketError::Refused { what, source: error.into() },
+        | StoreError::UnknownConfigurationKey { .. } => {
+            BucketError::Refused { what, source: error.into() }
+        }
         error => meaning_of_cause(what, error),
     }
 }
@@ -196,11 +209,25 @@ fn meaning_of_cause(what: String, error: StoreError) -> BucketError {
     let source = error.into();
     match () {
         () if says(&["NoSuchBucket"]) => BucketError::Missing { location: what },
-        () if says(&["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403 Forbidden"]) => {
+        () if says(&[
+            "AccessDenied",
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "403 Forbidden",
+        ]) =>
+        {
             BucketError::Denied { what, source }
         }
-        () if says(&["QuotaExceeded", "StorageFull", "507 Insufficient Storage"]) => BucketError::Full { what, source },
-        () if says(&["EntityTooLarge", "InvalidBucketName", "InvalidArgument", "501 Not Implemented"]) => {
+        () if says(&["QuotaExceeded", "StorageFull", "507 Insufficient Storage"]) => {
+            BucketError::Full { what, source }
+        }
+        () if says(&[
+            "EntityTooLarge",
+            "InvalidBucketName",
+            "InvalidArgument",
+            "501 Not Implemented",
+        ]) =>
+        {
             BucketError::Refused { what, source }
         }
         () => BucketError::Unavailable { what, source },
@@ -235,7 +262,8 @@ mod tests {
 
     #[test]
     fn what_a_server_says_is_understood() {
-        let answer = |code: &str| generic(format!("status 400: <Error><Code>{code}</Code></Error>"));
+        let answer =
+            |code: &str| generic(format!("status 400: <Error><Code>{code}</Code></Error>"));
         assert!(matches!(answer("NoSuchBucket"), BucketError::Missing { .. }));
         assert!(matches!(answer("AccessDenied"), BucketError::Denied { .. }));
         assert!(matches!(answer("QuotaExceeded"), BucketError::Full { .. }));

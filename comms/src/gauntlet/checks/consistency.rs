@@ -14,13 +14,20 @@ use crate::primitives::{PeerId, Round};
 
 impl Gauntlet {
     /// Finds the first input that cannot be.
-    pub(crate) fn check_inputs(&self, before: &PeerTable, inputs: &Observations) -> Result<(), Difference> {
+    pub(crate) fn check_inputs(
+        &self,
+        before: &PeerTable,
+        inputs: &Observations,
+    ) -> Result<(), Difference> {
         inputs.check_chance()?;
         inputs.check_peers()?;
         let shortlist = self.shortlist_of(before, inputs);
         inputs.check_evidence(&shortlist)?;
-        let admitted: BTreeSet<PeerId> =
-            shortlist.peers().into_iter().filter(|peer| !inputs.refused.contains_key(peer)).collect();
+        let admitted: BTreeSet<PeerId> = shortlist
+            .peers()
+            .into_iter()
+            .filter(|peer| !inputs.refused.contains_key(peer))
+            .collect();
         let mut last = None;
         for (at, overlap) in inputs.overlaps.iter().enumerate() {
             let is_next = last < Some(overlap.place());
@@ -41,7 +48,11 @@ impl Observations {
     /// Round 0 enlists and knows no chance; all others have a secret.
     fn check_chance(&self) -> Result<(), Difference> {
         if !self.outer.are_valid() {
-            return Err(strange("outer.alpha", "a finite number that is not negative", &self.outer.alpha));
+            return Err(strange(
+                "outer.alpha",
+                "a finite number that is not negative",
+                &self.outer.alpha,
+            ));
         }
         match (self.round == Round::FIRST, self.secret.is_some()) {
             (true, true) => Err(strange("secret", "none in round 0", &"a secret")),
@@ -61,7 +72,8 @@ impl Observations {
         if let Some(peer) = self.joining.iter().find(|peer| self.active.contains_key(peer)) {
             return Err(strange("newcomers", "nobody who has a seat", peer));
         }
-        let is_known = |peer: &&PeerId| self.active.contains_key(peer) || self.joining.contains(peer);
+        let is_known =
+            |peer: &&PeerId| self.active.contains_key(peer) || self.joining.contains(peer);
         if let Some(peer) = self.unknown.iter().find(is_known) {
             return Err(strange("strangers", "nobody who has a seat or asks for one", peer));
         }
@@ -69,7 +81,11 @@ impl Observations {
             if let Participation::Silent(reason) = active.presence
                 && !reason.is_silence()
             {
-                return Err(strange(&format!("seated.{peer}.presence.silent"), "a silence", &reason));
+                return Err(strange(
+                    &format!("seated.{peer}.presence.silent"),
+                    "a silence",
+                    &reason,
+                ));
             }
         }
         Ok(())
@@ -87,20 +103,29 @@ impl Observations {
                 got => return Err(strange(&format!("measurements.{peer}"), "a measurement", &got)),
             }
         }
-        let is_idle = |peer: &&PeerId| !shortlist.evaluated.contains(peer) || self.refused.contains_key(peer);
+        let is_idle =
+            |peer: &&PeerId| !shortlist.evaluated.contains(peer) || self.refused.contains_key(peer);
         match self.measurements.keys().find(is_idle) {
-            Some(peer) => Err(strange(&format!("measurements.{peer}"), "nothing", &"a measurement")),
+            Some(peer) => {
+                Err(strange(&format!("measurements.{peer}"), "nothing", &"a measurement"))
+            }
             None => Ok(()),
         }
     }
 }
 
 /// Whether two deltas can overlap so.
-fn is_possible(overlap: &SimilarPair, admitted: &BTreeSet<PeerId>, earlier: &BTreeSet<PeerId>) -> bool {
+fn is_possible(
+    overlap: &SimilarPair,
+    admitted: &BTreeSet<PeerId>,
+    earlier: &BTreeSet<PeerId>,
+) -> bool {
     let SimilarPair { one, other, age, shared, total, first } = *overlap;
     let are_there = match age {
         Age::Current => {
-            one < other && admitted.contains(&other) && first.is_none_or(|first| first == one || first == other)
+            one < other
+                && admitted.contains(&other)
+                && first.is_none_or(|first| first == one || first == other)
         }
         Age::Previous => earlier.contains(&other) && first == Some(other),
     };

@@ -52,21 +52,34 @@ impl SimilarityConfig {
         let levels = [0.0, self.high, self.max, self.mega, self.verbatim, 1.0];
         match levels.is_sorted() && self.high > 0.0 {
             true => Ok(()),
-            false => Err(("overlap", format!("{self:?}"), "its levels must ascend from above 0 to at most 1")),
+            false => Err((
+                "overlap",
+                format!("{self:?}"),
+                "its levels must ascend from above 0 to at most 1",
+            )),
         }
     }
 
     /// What an overlap means for a peer in a round; nothing, if it may be chance.
     ///
     /// In the first rounds a delta that is much like another one is suspicious if its peer did not learn it from its own data.
-    fn likeness(&self, round: Round, overlap: &SimilarPair, is_author: Option<bool>) -> Option<Similarity> {
+    fn likeness(
+        &self,
+        round: Round,
+        overlap: &SimilarPair,
+        is_author: Option<bool>,
+    ) -> Option<Similarity> {
         let share = overlap.share();
         if round.0 < self.settled || overlap.one == overlap.other {
             let is_suspicious = share >= self.mega && is_author == Some(false);
             let is_copy = (share >= self.verbatim).then_some(Similarity::Mega);
             return is_copy.or(is_suspicious.then_some(Similarity::High));
         }
-        let levels = [(self.mega, Similarity::Mega), (self.max, Similarity::Max), (self.high, Similarity::High)];
+        let levels = [
+            (self.mega, Similarity::Mega),
+            (self.max, Similarity::Max),
+            (self.high, Similarity::High),
+        ];
         levels.into_iter().find(|(level, _)| share >= *level).map(|(_, likeness)| likeness)
     }
 }
@@ -132,20 +145,23 @@ impl Gauntlet {
         let mut all = Vec::new();
         for (one, sketch) in current {
             let alike = |(other, theirs): (&PeerId, &Sketch)| {
-                SimilarPair::between(sketch, theirs, lowest).map(|(shared, total)| (*other, shared, total))
+                SimilarPair::between(sketch, theirs, lowest)
+                    .map(|(shared, total)| (*other, shared, total))
             };
             let later = current.range(*one..).filter(|(other, _)| *other != one);
             all.extend(later.filter_map(alike).map(|(other, shared, total)| {
                 let first = first(*one, other);
                 SimilarPair { one: *one, other, age: Age::Current, shared, total, first }
             }));
-            all.extend(earlier.iter().filter_map(alike).map(|(other, shared, total)| SimilarPair {
-                one: *one,
-                other,
-                age: Age::Previous,
-                shared,
-                total,
-                first: Some(other),
+            all.extend(earlier.iter().filter_map(alike).map(|(other, shared, total)| {
+                SimilarPair {
+                    one: *one,
+                    other,
+                    age: Age::Previous,
+                    shared,
+                    total,
+                    first: Some(other),
+                }
             }));
         }
         all.sort_by_key(SimilarPair::place);
@@ -158,7 +174,10 @@ impl Gauntlet {
         for overlap in &inputs.overlaps {
             for peer in offenders(overlap, inputs) {
                 let is_author = is_author(peer, inputs);
-                let Some(likeness) = self.config.overlap.likeness(inputs.round, overlap, is_author) else { continue };
+                let Some(likeness) = self.config.overlap.likeness(inputs.round, overlap, is_author)
+                else {
+                    continue;
+                };
                 let most = copies.entry(peer).or_insert(likeness);
                 *most = likeness.max(*most);
             }

@@ -56,7 +56,9 @@ impl FromStr for OutcomeWindow {
     type Err = NotOutcomes;
 
     fn from_str(text: &str) -> Result<Self, NotOutcomes> {
-        if text.len() > Self::LENGTH as usize || !text.bytes().all(|outcome| matches!(outcome, b'+' | b'-')) {
+        if text.len() > Self::LENGTH as usize
+            || !text.bytes().all(|outcome| matches!(outcome, b'+' | b'-'))
+        {
             return Err(NotOutcomes);
         }
         let mut recent = Self::default();
@@ -80,6 +82,9 @@ mod tests {
         }
         assert_eq!(recent.to_string(), "+++-++--");
         assert_eq!((recent.failures(), recent.failures_in_a_row()), (3, 2));
-        assert!("+".repeat(9).parse::<OutcomeWindow>().is_err() && "x".parse::<OutcomeWindow>().is_err());
+        assert!(
+            "+".repeat(9).parse::<OutcomeWindow>().is_err()
+                && "x".parse::<OutcomeWindow>().is_err()
+        );
     }
 }

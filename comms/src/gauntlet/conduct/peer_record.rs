@@ -61,7 +61,8 @@ impl PeerRecord {
     /// Takes all back that the peer has earned, and nothing of what it has done wrong.
     pub(crate) fn reset(&mut self, config: &GauntletConfig) {
         let fresh = Self::joining_peer(config, self.last_seen);
-        let (last_evaluated, bans, banned_until) = (self.last_evaluated, self.bans, self.banned_until);
+        let (last_evaluated, bans, banned_until) =
+            (self.last_evaluated, self.bans, self.banned_until);
         *self = Self { last_evaluated, bans, banned_until, ..fresh };
     }
 
@@ -126,7 +127,12 @@ impl PeerTable {
     }
 
     /// The record of a peer that was seen in `round`, a new one if need be.
-    pub(crate) fn seen(&mut self, config: &GauntletConfig, peer: PeerId, round: Round) -> &mut PeerRecord {
+    pub(crate) fn seen(
+        &mut self,
+        config: &GauntletConfig,
+        peer: PeerId,
+        round: Round,
+    ) -> &mut PeerRecord {
         let record = self.0.entry(peer).or_insert_with(|| PeerRecord::joining_peer(config, round));
         record.last_seen = round;
         record
@@ -134,7 +140,8 @@ impl PeerTable {
 
     /// Forgets those who have been away for long and have done their time.
     pub(crate) fn forget(&mut self, config: &GauntletConfig, round: Round) {
-        let is_recent = |record: &PeerRecord| round.0.saturating_sub(record.last_seen.0) <= config.memory;
+        let is_recent =
+            |record: &PeerRecord| round.0.saturating_sub(record.last_seen.0) <= config.memory;
         self.0.retain(|_, record| is_recent(record) || record.is_banned(round));
     }
 }

@@ -134,26 +134,36 @@ pub(crate) struct Conduct {
 
 impl GauntletConfig {
     /// All penalties for a peer's conduct, in the order in which they are carried out.
-    pub(crate) fn penalties(&self, record: &PeerRecord, conduct: Conduct, round: Round) -> Vec<(Offence, Effect)> {
+    pub(crate) fn penalties(
+        &self,
+        record: &PeerRecord,
+        conduct: Conduct,
+        round: Round,
+    ) -> Vec<(Offence, Effect)> {
         let ban = Effect::BannedUntil(self.ban_end(record, round));
         let for_silence = match conduct.silence {
             Some(Exclusion::Missing) if record.silences > self.penalties.inactive_rounds => {
                 Some((Offence::Inactive, Effect::Reset))
             }
-            Some(Exclusion::Missing) => Some((Offence::Inactive, Effect::Cut(self.penalties.inactive))),
+            Some(Exclusion::Missing) => {
+                Some((Offence::Inactive, Effect::Cut(self.penalties.inactive)))
+            }
             Some(_) => Some((Offence::Undelivered, Effect::Cut(self.undelivered(record)))),
             None => None,
         };
         let for_delta = conduct.is_invalid.then_some((Offence::Invalid, Effect::Cut(0.0)));
-        let has_failed = conduct.is_invalid || conduct.silence.is_some_and(|reason| reason != Exclusion::Missing);
+        let has_failed = conduct.is_invalid
+            || conduct.silence.is_some_and(|reason| reason != Exclusion::Missing);
         let is_unreliable = has_failed && record.delivered.failures() >= self.penalties.unreliable;
-        let is_negative = conduct.is_answerable && record.evaluated.failures() > OutcomeWindow::LENGTH / 2;
+        let is_negative =
+            conduct.is_answerable && record.evaluated.failures() > OutcomeWindow::LENGTH / 2;
         let for_copy = conduct.likeness.map(|likeness| match likeness {
             Similarity::High => (Offence::Similar, Effect::Cut(self.penalties.similar)),
             Similarity::Max => (Offence::Copied, Effect::Reset),
             Similarity::Mega => (Offence::Plagiarised, ban),
         });
-        let for_harm = is_negative.then_some((Offence::Negative, Effect::Cut(self.penalties.negative)));
+        let for_harm =
+            is_negative.then_some((Offence::Negative, Effect::Cut(self.penalties.negative)));
         let for_all = is_unreliable.then_some((Offence::Unreliable, ban));
         [for_silence, for_delta, for_harm, for_all, for_copy].into_iter().flatten().collect()
     }
@@ -170,7 +180,12 @@ impl GauntletConfig {
     /// A ban begins with the round after this one.
     fn ban_end(&self, record: &PeerRecord, round: Round) -> Round {
         let times = 1_u32.checked_shl(record.bans.min(16)).unwrap_or(u32::MAX);
-        Round(round.0.saturating_add(1).saturating_add(self.penalties.ban_rounds.saturating_mul(times)))
+        Round(
+            round
+                .0
+                .saturating_add(1)
+                .saturating_add(self.penalties.ban_rounds.saturating_mul(times)),
+        )
     }
 
     /// Carries a penalty out.

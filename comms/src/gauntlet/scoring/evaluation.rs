@@ -28,14 +28,20 @@ impl Gauntlet {
         inputs: &Observations,
         evaluated: &BTreeSet<PeerId>,
     ) -> Evaluation {
-        let usable = |peer: &PeerId| inputs.measurements.get(peer).filter(|measurement| measurement.is_usable());
-        let is_invalid = |peer: &PeerId| inputs.refused.contains_key(peer) || inputs.measurements.contains_key(peer);
+        let usable = |peer: &PeerId| {
+            inputs.measurements.get(peer).filter(|measurement| measurement.is_usable())
+        };
+        let is_invalid = |peer: &PeerId| {
+            inputs.refused.contains_key(peer) || inputs.measurements.contains_key(peer)
+        };
         let score = |peer: &PeerId| match usable(peer) {
             Some(measurement) => Some((*peer, measurement.score())),
             None => is_invalid(peer).then_some((*peer, self.config.invalid_score)),
         };
         let scores: BTreeMap<PeerId, f64> = evaluated.iter().filter_map(score).collect();
-        let is_known = |peer: PeerId| peer_table.get(peer).is_some_and(|known| known.is_established(&self.config));
+        let is_known = |peer: PeerId| {
+            peer_table.get(peer).is_some_and(|known| known.is_established(&self.config))
+        };
         let good = good(&scores, is_known);
         // Where nothing does good, harm is no measure.
         let useful = if good > 0.0 { good * self.config.useful_share } else { f64::NEG_INFINITY };
@@ -54,11 +60,18 @@ impl Gauntlet {
     ///
     /// Deltas that are about as good as good ones draw: else chance decides among the honest, and a third of them would
     /// have no score for long, because a rating only says who is better than whom.
-    fn ratings(&self, peer_table: &PeerTable, scores: &BTreeMap<PeerId, f64>, good: f64) -> Vec<Rating> {
-        let rating =
-            |peer: &PeerId| peer_table.get(*peer).map_or(self.config.rating.joining_peer(), |record| record.rating);
+    fn ratings(
+        &self,
+        peer_table: &PeerTable,
+        scores: &BTreeMap<PeerId, f64>,
+        good: f64,
+    ) -> Vec<Rating> {
+        let rating = |peer: &PeerId| {
+            peer_table.get(*peer).map_or(self.config.rating.joining_peer(), |record| record.rating)
+        };
         let players: Vec<Rating> = scores.keys().map(rating).collect();
-        let draw = Some(good * self.config.draw_share).filter(|draw| *draw > 0.0).unwrap_or(f64::MAX);
+        let draw =
+            Some(good * self.config.draw_share).filter(|draw| *draw > 0.0).unwrap_or(f64::MAX);
         let results: Vec<f64> = scores.values().map(|score| score.min(draw)).collect();
         // Usable measurements and the config have finite scores; should one not be so, nobody plays.
         self.config.rating.play(&players, &results).unwrap_or(players)
@@ -90,7 +103,8 @@ impl Gauntlet {
 fn good(scores: &BTreeMap<PeerId, f64>, is_known: impl Fn(PeerId) -> bool) -> f64 {
     let rank = scores.len().div_ceil(8).max(scores.len().div_euclid(2).min(2));
     let all = nth_best(scores.values().copied(), rank);
-    let known: Vec<f64> = scores.iter().filter(|(peer, _)| is_known(**peer)).map(|(_, score)| *score).collect();
+    let known: Vec<f64> =
+        scores.iter().filter(|(peer, _)| is_known(**peer)).map(|(_, score)| *score).collect();
     let rank = known.len().div_ceil(2);
     all.into_iter().chain(nth_best(known.into_iter(), rank)).fold(0.0, f64::max)
 }

@@ -132,13 +132,20 @@ pub trait Evaluator {
     ///
     /// # Errors
     /// Whatever keeps this machine from measuring.
-    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError>;
+    fn measure(
+        &mut self,
+        trial: &EvaluationRequest<'_>,
+    ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError>;
 
     /// The digest of the weights as they are after the round, if it is applied with the deltas of `included`.
     ///
     /// # Errors
     /// Whatever keeps this machine from computing it.
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError>;
+    fn weights_after(
+        &mut self,
+        included: &BTreeSet<PeerId>,
+        outer: &OuterSettings,
+    ) -> Result<Digest, EvaluatorError>;
 
     /// Forgets all deltas.
     fn clear(&mut self);

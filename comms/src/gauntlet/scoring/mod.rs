@@ -5,5 +5,7 @@ mod evaluator;
 mod rating;
 
 pub(crate) use self::evaluation::Evaluation;
-pub use self::evaluator::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses};
+pub use self::evaluator::{
+    Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses,
+};
 pub use self::rating::{Rating, RatingConfig, RatingError};

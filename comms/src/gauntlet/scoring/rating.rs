@@ -81,7 +81,9 @@ impl RatingConfig {
         if players.len() != scores.len() {
             return Err(RatingError::Count { players: players.len(), scores: scores.len() });
         }
-        if let Some((player, score)) = scores.iter().enumerate().find(|(_, score)| !score.is_finite()) {
+        if let Some((player, score)) =
+            scores.iter().enumerate().find(|(_, score)| !score.is_finite())
+        {
             return Err(RatingError::Score { player, score: *score });
         }
         let sigma = |rating: &Rating| (rating.sigma * rating.sigma + self.tau * self.tau).sqrt();
@@ -114,12 +116,21 @@ impl<'a> Match<'a> {
         let variance = |rating: &Rating| rating.sigma * rating.sigma + config.beta * config.beta;
         let spread = players.iter().map(variance).sum::<f64>().sqrt();
         // Not the platform's: the last bit of an exponential differs between them.
-        let strengths: Vec<f64> = players.iter().map(|rating| libm::exp(rating.mu / spread)).collect();
+        let strengths: Vec<f64> =
+            players.iter().map(|rating| libm::exp(rating.mu / spread)).collect();
         let no_better = |own: &usize| -> f64 {
-            ranks.iter().zip(&strengths).filter(|(rank, _)| *rank >= own).map(|(_, strength)| strength).sum()
+            ranks
+                .iter()
+                .zip(&strengths)
+                .filter(|(rank, _)| *rank >= own)
+                .map(|(_, strength)| strength)
+                .sum()
         };
         let rest = ranks.iter().map(no_better).collect();
-        let ties = ranks.iter().map(|own| ranks.iter().filter(|rank| *rank == own).count() as f64).collect();
+        let ties = ranks
+            .iter()
+            .map(|own| ranks.iter().filter(|rank| *rank == own).count() as f64)
+            .collect();
         Self { config, players, spread, strengths, rest, ties, ranks }
     }
 
@@ -127,7 +138,8 @@ impl<'a> Match<'a> {
     fn rating_after(&self, player: usize) -> Rating {
         let Rating { mu, sigma } = self.players[player];
         let (mut omega, mut delta) = (0.0, 0.0);
-        for other in (0..self.ranks.len()).filter(|other| self.ranks[*other] <= self.ranks[player]) {
+        for other in (0..self.ranks.len()).filter(|other| self.ranks[*other] <= self.ranks[player])
+        {
             // Chance that this player is the best of all who did no better than the other.
             let chance = self.strengths[player] / self.rest[other];
             let surprise = if other == player { 1.0 - chance } else { -chance };
@@ -136,7 +148,10 @@ impl<'a> Match<'a> {
         }
         let share = sigma / self.spread;
         let shrunk = 1.0 - delta * share * share * share;
-        Rating { mu: mu + omega * sigma * share, sigma: sigma * shrunk.max(self.config.kappa).sqrt() }
+        Rating {
+            mu: mu + omega * sigma * share,
+            sigma: sigma * shrunk.max(self.config.kappa).sqrt(),
+        }
     }
 }
 
@@ -164,7 +179,10 @@ mod tests {
     fn scores_must_be_numbers_and_one_for_each() {
         let config = RatingConfig::default();
         let players = [config.joining_peer(); 2];
-        assert_eq!(config.play(&players, &[1.0]), Err(RatingError::Count { players: 2, scores: 1 }));
+        assert_eq!(
+            config.play(&players, &[1.0]),
+            Err(RatingError::Count { players: 2, scores: 1 })
+        );
         let error = config.play(&players, &[1.0, f64::INFINITY]).unwrap_err();
         assert_eq!(error, RatingError::Score { player: 1, score: f64::INFINITY });
         assert_eq!(config.play(&[], &[]), Ok(vec![]));

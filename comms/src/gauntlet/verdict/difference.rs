@@ -45,7 +45,9 @@ fn compare(path: &str, expected: &Value, got: &Value) -> Result<(), Difference> 
                 compare(&format!("{path}.{name}"), value, got.get(name).unwrap_or(&Value::Null))?;
             }
             match got.iter().find(|(name, _)| !expected.contains_key(*name)) {
-                Some((name, value)) => Err(Difference::new(format!("{path}.{name}"), "nothing", value)),
+                Some((name, value)) => {
+                    Err(Difference::new(format!("{path}.{name}"), "nothing", value))
+                }
                 None => Ok(()),
             }
         }
@@ -71,9 +73,18 @@ mod tests {
         let expected = json!({"a": {"b": [1, 2]}, "c": 0.5});
         let differ = |got: Value| Difference::between("root", &expected, &got).unwrap_err();
         assert_eq!(Difference::between("root", &expected, &expected), Ok(()));
-        assert_eq!(differ(json!({"a": {"b": [1, 3]}, "c": 0.25})), Difference::new("root.a.b.1", 2, 3));
-        assert_eq!(differ(json!({"a": {"b": [1, 2, 3]}, "c": 0.5})), Difference::new("root.a.b.2", "null", 3));
+        assert_eq!(
+            differ(json!({"a": {"b": [1, 3]}, "c": 0.25})),
+            Difference::new("root.a.b.1", 2, 3)
+        );
+        assert_eq!(
+            differ(json!({"a": {"b": [1, 2, 3]}, "c": 0.5})),
+            Difference::new("root.a.b.2", "null", 3)
+        );
         assert_eq!(differ(json!({"a": {"b": [1, 2]}})), Difference::new("root.c", 0.5, "null"));
-        assert_eq!(differ(json!({"a": {"b": [1, 2]}, "c": 0.5, "d": 1})), Difference::new("root.d", "nothing", 1));
+        assert_eq!(
+            differ(json!({"a": {"b": [1, 2]}, "c": 0.5, "d": 1})),
+            Difference::new("root.d", "nothing", 1)
+        );
     }
 }

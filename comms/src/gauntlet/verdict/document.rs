@@ -65,7 +65,9 @@ impl VerdictError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownVersion { .. } => Some("all validators of a run need the same release".into()),
+            Self::UnknownVersion { .. } => {
+                Some("all validators of a run need the same release".into())
+            }
             _ => None,
         }
     }
@@ -104,11 +106,13 @@ impl Verdict {
         if got > Self::MAX_LENGTH {
             return Err(VerdictError::TooLong { limit: Self::MAX_LENGTH, got });
         }
-        let VerdictVersion { version: got } = serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
+        let VerdictVersion { version: got } =
+            serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
         if got != VERSION {
             return Err(VerdictError::UnknownVersion { expected: VERSION, got });
         }
-        let document: VerdictDocument<Self> = serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
+        let document: VerdictDocument<Self> =
+            serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
         match document.verdict.to_bytes() == bytes {
             true => Ok(document.verdict),
             false => Err(VerdictError::NotCanonical),
@@ -132,8 +136,15 @@ impl Verdict {
     /// The first difference.
     pub fn hold_to(&self, ours: &Self, tolerance: f64) -> Result<(), Difference> {
         Difference::between("previous", &ours.previous, &self.previous)?;
-        let without_losses = |inputs: &Observations| Observations { measurements: BTreeMap::new(), ..inputs.clone() };
-        Difference::between("inputs", &without_losses(&ours.inputs), &without_losses(&self.inputs))?;
+        let without_losses = |inputs: &Observations| Observations {
+            measurements: BTreeMap::new(),
+            ..inputs.clone()
+        };
+        Difference::between(
+            "inputs",
+            &without_losses(&ours.inputs),
+            &without_losses(&self.inputs),
+        )?;
         self.compare_measurements(&ours.inputs.measurements, tolerance)?;
         Difference::between("weights", &ours.weights, &self.weights)
     }
@@ -142,7 +153,11 @@ impl Verdict {
     ///
     /// # Errors
     /// The first difference.
-    pub fn compare_measurements(&self, ours: &BTreeMap<PeerId, Measurement>, tolerance: f64) -> Result<(), Difference> {
+    pub fn compare_measurements(
+        &self,
+        ours: &BTreeMap<PeerId, Measurement>,
+        tolerance: f64,
+    ) -> Result<(), Difference> {
         let theirs = &self.inputs.measurements;
         for (peer, measurement) in ours {
             let path = format!("inputs.measurements.{peer}");
@@ -153,24 +168,36 @@ impl Verdict {
             compare_losses(&format!("{path}.random"), &measurement.random, &got.random, tolerance)?;
         }
         match theirs.keys().find(|peer| !ours.contains_key(peer)) {
-            Some(peer) => Err(Difference::new(format!("inputs.measurements.{peer}"), "nothing", "a measurement")),
+            Some(peer) => Err(Difference::new(
+                format!("inputs.measurements.{peer}"),
+                "nothing",
+                "a measurement",
+            )),
             None => Ok(()),
         }
     }
 }
 
-fn compare_losses(path: &str, expected: &ProbeLosses, got: &ProbeLosses, tolerance: f64) -> Result<(), Difference> {
+fn compare_losses(
+    path: &str,
+    expected: &ProbeLosses,
+    got: &ProbeLosses,
+    tolerance: f64,
+) -> Result<(), Difference> {
     let pairs = [
         ("before", expected.before, got.before),
         ("after", expected.after, got.after),
         ("typical", expected.typical, got.typical),
     ];
     // Written so that a loss that is no number is a difference.
-    let is_close = |one: f64, other: f64| (one - other).abs() <= tolerance * one.abs().max(other.abs());
+    let is_close =
+        |one: f64, other: f64| (one - other).abs() <= tolerance * one.abs().max(other.abs());
     match pairs.into_iter().find(|(_, expected, got)| !is_close(*expected, *got)) {
-        Some((name, expected, got)) => {
-            Err(Difference::new(format!("{path}.{name}"), format!("{expected} +- {tolerance} of it"), got))
-        }
+        Some((name, expected, got)) => Err(Difference::new(
+            format!("{path}.{name}"),
+            format!("{expected} +- {tolerance} of it"),
+            got,
+        )),
         None => Ok(()),
     }
 }

@@ -69,9 +69,20 @@ impl LogState {
 
 impl BucketLog {
     /// The log in `bucket`; writers should bring different seeds for the pauses after lost races.
-    pub fn new(bucket: Arc<dyn Bucket>, genesis: Genesis, clock: Arc<dyn Clock>, jitter_seed: u64) -> Self {
+    pub fn new(
+        bucket: Arc<dyn Bucket>,
+        genesis: Genesis,
+        clock: Arc<dyn Clock>,
+        jitter_seed: u64,
+    ) -> Self {
         let known = LogState { lines: Vec::new(), next: EntryPosition::genesis(genesis.run) };
-        Self { bucket, genesis, clock, jitter: Mutex::new(SeededRng::new(jitter_seed)), known: Mutex::new(known) }
+        Self {
+            bucket,
+            genesis,
+            clock,
+            jitter: Mutex::new(SeededRng::new(jitter_seed)),
+            known: Mutex::new(known),
+        }
     }
 
     /// Never held while something is awaited.
@@ -87,9 +98,15 @@ impl BucketLog {
     async fn refresh(&self) -> Result<(), LedgerError> {
         let first = self.next().number;
         let numbers = self.listed(first).await?;
-        let unbroken = (first..).zip(numbers).take_while(|(expected, got)| expected == got).map(|(number, _)| number);
-        let objects: Vec<Option<LogObject>> =
-            stream::iter(unbroken).map(|number| self.download(number)).buffered(READ_AHEAD).try_collect().await?;
+        let unbroken = (first..)
+            .zip(numbers)
+            .take_while(|(expected, got)| expected == got)
+            .map(|(number, _)| number);
+        let objects: Vec<Option<LogObject>> = stream::iter(unbroken)
+            .map(|number| self.download(number))
+            .buffered(READ_AHEAD)
+            .try_collect()
+            .await?;
         self.take_in(first, objects.into_iter().map_while(|object| object));
         Ok(())
     }
@@ -100,7 +117,11 @@ impl BucketLog {
         let listing = self.bucket.list(&Prefix::Ledger, before.as_ref()).await?;
         Ok(listing
             .iter()
-            .filter_map(|listed| if let Key::LedgerEntry(number) = listed.key { Some(number) } else { None })
+            .filter_map(
+                |listed| {
+                    if let Key::LedgerEntry(number) = listed.key { Some(number) } else { None }
+                },
+            )
             .collect())
     }
 
@@ -163,7 +184,10 @@ impl Ledger for BucketLog {
             self.refresh().await?;
             let place = self.next();
             let entry = Entry::seal(author, place, operation.clone(), successor)?;
-            let put = self.bucket.put_new(&Key::LedgerEntry(place.number), entry.to_bytes().into()).await?;
+            let put = self
+                .bucket
+                .put_new(&Key::LedgerEntry(place.number), entry.to_bytes().into())
+                .await?;
             // Read back in both cases: who won is what all others read.
             self.read_next().await?;
             if put.is_stored() {
@@ -177,6 +201,11 @@ impl Ledger for BucketLog {
     async fn gap(&self) -> Result<Option<(u64, u64)>, LedgerError> {
         self.refresh().await?;
         let missing = self.next().number;
-        Ok(self.listed(missing).await?.into_iter().find(|number| *number > missing).map(|next| (missing, next)))
+        Ok(self
+            .listed(missing)
+            .await?
+            .into_iter()
+            .find(|number| *number > missing)
+            .map(|next| (missing, next)))
     }
 }

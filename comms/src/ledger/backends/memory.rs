@@ -37,8 +37,9 @@ impl Ledger for MemoryLedger {
 
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
         let entries = self.entries();
-        let lines =
-            (0_u64..).zip(entries.iter()).map(|(number, entry)| NumberedEntry { number, entry: Ok(entry.clone()) });
+        let lines = (0_u64..)
+            .zip(entries.iter())
+            .map(|(number, entry)| NumberedEntry { number, entry: Ok(entry.clone()) });
         Ok(lines.skip_while(|line| line.number < since).collect())
     }
 

@@ -117,7 +117,9 @@ impl LedgerState {
 
     fn permits_rotate(&self, from: PeerId, to: PeerId) -> Result<(), Rejection> {
         self.permits_member(from)?;
-        if let Some(peer) = [from, to].into_iter().find(|peer| self.validator_set.members.contains(peer)) {
+        if let Some(peer) =
+            [from, to].into_iter().find(|peer| self.validator_set.members.contains(peer))
+        {
             return Err(Rejection::ValidatorKey { peer });
         }
         match self.peers.contains_key(&to) {
@@ -133,7 +135,11 @@ impl LedgerState {
         }
     }
 
-    fn permits_vote(&self, peer: PeerId, validator_set: &ValidatorSetChange) -> Result<(), Rejection> {
+    fn permits_vote(
+        &self,
+        peer: PeerId,
+        validator_set: &ValidatorSetChange,
+    ) -> Result<(), Rejection> {
         self.permits_validator(peer)?;
         let expected = self.validator_set.generation.saturating_add(1);
         match validator_set.generation == expected {
@@ -161,7 +167,9 @@ impl LedgerState {
             Operation::Leave {} => {
                 self.retire(author, Membership::Left { at: number });
             }
-            Operation::Scores(scores) => self.scores.add(scores.round, author, *scores, &self.validator_set),
+            Operation::Scores(scores) => {
+                self.scores.add(scores.round, author, *scores, &self.validator_set)
+            }
             Operation::Checkpoint(checkpoint) => {
                 self.checkpoints.add(checkpoint.round, author, *checkpoint, &self.validator_set);
             }
@@ -169,8 +177,15 @@ impl LedgerState {
         }
     }
 
-    fn enter(&mut self, peer: PeerId, since: u64, formerly: Option<PeerId>, bucket: Option<String>) {
-        self.peers.insert(peer, KeyRecord { since, formerly, bucket, membership: Membership::Active });
+    fn enter(
+        &mut self,
+        peer: PeerId,
+        since: u64,
+        formerly: Option<PeerId>,
+        bucket: Option<String>,
+    ) {
+        self.peers
+            .insert(peer, KeyRecord { since, formerly, bucket, membership: Membership::Active });
     }
 
     /// Ends a membership and gives the bucket that was announced.
@@ -208,14 +223,19 @@ impl LedgerState {
     /// The keys that take part.
     pub fn members(&self) -> impl Iterator<Item = (PeerId, &KeyRecord)> {
         let active = |record: &KeyRecord| record.membership == Membership::Active;
-        self.peers.iter().filter(move |(_, record)| active(record)).map(|(peer, record)| (*peer, record))
+        self.peers
+            .iter()
+            .filter(move |(_, record)| active(record))
+            .map(|(peer, record)| (*peer, record))
     }
 
     /// The key under which the peer of this key goes on now: itself, unless it rotated.
     pub fn current_key(&self, peer: PeerId) -> PeerId {
         let mut key = peer;
         // Every step leads to a key that came in later, so this ends.
-        while let Some(Membership::Rotated { to, .. }) = self.peers.get(&key).map(|record| record.membership) {
+        while let Some(Membership::Rotated { to, .. }) =
+            self.peers.get(&key).map(|record| record.membership)
+        {
             key = to;
         }
         key

@@ -35,11 +35,23 @@ impl<T: Copy + PartialEq> Tally<T> {
         }
     }
 
-    pub(super) fn add(&mut self, round: Round, validator: PeerId, what: T, validator_set: &ValidatorSetChange) {
-        let said = self.0.entry(round).or_insert_with(|| RoundClaims { by: BTreeMap::new(), agreed: None });
+    pub(super) fn add(
+        &mut self,
+        round: Round,
+        validator: PeerId,
+        what: T,
+        validator_set: &ValidatorSetChange,
+    ) {
+        let said = self
+            .0
+            .entry(round)
+            .or_insert_with(|| RoundClaims { by: BTreeMap::new(), agreed: None });
         said.by.insert(validator, what);
-        let agreeing =
-            said.by.iter().filter(|(peer, said)| validator_set.members.contains(peer) && **said == what).count();
+        let agreeing = said
+            .by
+            .iter()
+            .filter(|(peer, said)| validator_set.members.contains(peer) && **said == what)
+            .count();
         if said.agreed.is_none() && agreeing >= validator_set.threshold as usize {
             said.agreed = Some(what);
         }

@@ -38,10 +38,14 @@ impl ValidatorSetChange {
         let count = self.members.len();
         let threshold = usize::try_from(self.threshold).unwrap_or(usize::MAX);
         if !(1..=MAX_VALIDATORS).contains(&count) {
-            return Err(Rejection::Council { reason: format!("{count} validators are not 1 to {MAX_VALIDATORS}") });
+            return Err(Rejection::Council {
+                reason: format!("{count} validators are not 1 to {MAX_VALIDATORS}"),
+            });
         }
         if threshold > count || threshold <= count / 2 {
-            let reason = format!("threshold {threshold} is not more than half of {count} validators and at most all");
+            let reason = format!(
+                "threshold {threshold} is not more than half of {count} validators and at most all"
+            );
             return Err(Rejection::Council { reason });
         }
         Ok(())
@@ -63,8 +67,13 @@ impl Genesis {
     ///
     /// # Errors
     /// [`Rejection::ValidatorSetChange`] if they make no council.
-    pub fn new(run: RunId, validators: BTreeSet<PeerId>, threshold: u32) -> Result<Self, Rejection> {
-        let validator_set = ValidatorSetChange { generation: 0, members: validators, threshold, accounts: None };
+    pub fn new(
+        run: RunId,
+        validators: BTreeSet<PeerId>,
+        threshold: u32,
+    ) -> Result<Self, Rejection> {
+        let validator_set =
+            ValidatorSetChange { generation: 0, members: validators, threshold, accounts: None };
         validator_set.check()?;
         Ok(Self { run, validator_set })
     }

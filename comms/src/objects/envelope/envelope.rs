@@ -148,7 +148,12 @@ impl Header {
         }
         match fields.u16() {
             Some(VERSION) => {}
-            got => return Err(EnvelopeError::UnknownVersion { expected: VERSION, got: got.unwrap_or_default() }),
+            got => {
+                return Err(EnvelopeError::UnknownVersion {
+                    expected: VERSION,
+                    got: got.unwrap_or_default(),
+                });
+            }
         }
         let code = fields.u16().unwrap_or_default();
         let kind = Kind::from_code(code).ok_or(EnvelopeError::UnknownKind { code })?;
@@ -162,7 +167,12 @@ impl Header {
         let base = Lineage::from_digest(Digest::from_bytes(fields.take()?));
         let payload_length = fields.u64()?;
         let payload_digest = Digest::from_bytes(fields.take()?);
-        Some(Self { subject: Subject { run, round, kind, base }, peer, payload_length, payload_digest })
+        Some(Self {
+            subject: Subject { run, round, kind, base },
+            peer,
+            payload_length,
+            payload_digest,
+        })
     }
 }
 
@@ -212,18 +222,31 @@ impl Expectation<'_> {
         }
         self.check_author(peer)?;
         if let Some(expected) = self.base.filter(|base| *base != subject.base) {
-            return Err(EnvelopeError::WrongBase { peer, round: subject.round, expected, got: subject.base });
+            return Err(EnvelopeError::WrongBase {
+                peer,
+                round: subject.round,
+                expected,
+                got: subject.base,
+            });
         }
         if payload_length > self.max_payload {
-            return Err(EnvelopeError::TooLarge { peer, announced: payload_length, limit: self.max_payload });
+            return Err(EnvelopeError::TooLarge {
+                peer,
+                announced: payload_length,
+                limit: self.max_payload,
+            });
         }
         Ok(())
     }
 
     fn check_author(&self, peer: PeerId) -> Result<(), EnvelopeError> {
         match self.author {
-            Author::Is(expected) if expected != peer => Err(EnvelopeError::WrongPeer { expected, got: peer }),
-            Author::Among(members) if !members.contains(&peer) => Err(EnvelopeError::UnknownPeer { peer }),
+            Author::Is(expected) if expected != peer => {
+                Err(EnvelopeError::WrongPeer { expected, got: peer })
+            }
+            Author::Among(members) if !members.contains(&peer) => {
+                Err(EnvelopeError::UnknownPeer { peer })
+            }
             _ => Ok(()),
         }
     }

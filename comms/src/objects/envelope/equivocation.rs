@@ -37,7 +37,13 @@ impl Seen {
             Some(first) => {
                 // The first word stays: later ones are held to it.
                 self.payloads.insert((subject.round, peer, subject.kind), first);
-                Err(EnvelopeError::Replayed { peer, round: subject.round, kind: subject.kind, first, second })
+                Err(EnvelopeError::Replayed {
+                    peer,
+                    round: subject.round,
+                    kind: subject.kind,
+                    first,
+                    second,
+                })
             }
         }
     }

@@ -78,9 +78,15 @@ impl EnvelopeError {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::UnknownVersion { .. } | Self::UnknownKind { .. } => "all peers of a run need the same release",
-            Self::WrongRun { .. } => "compare the bucket's address with the one that the run was announced with",
-            Self::WrongBase { .. } | Self::WrongRound { .. } => "rejoin, so that the peer catches up with the run",
+            Self::UnknownVersion { .. } | Self::UnknownKind { .. } => {
+                "all peers of a run need the same release"
+            }
+            Self::WrongRun { .. } => {
+                "compare the bucket's address with the one that the run was announced with"
+            }
+            Self::WrongBase { .. } | Self::WrongRound { .. } => {
+                "rejoin, so that the peer catches up with the run"
+            }
             Self::UnknownPeer { .. } => "a peer has to register before it takes part",
             Self::TooLarge { .. } => "compare the peer's configuration with the run's",
             Self::Truncated { .. } | Self::Damaged { .. } | Self::HeaderCut { .. } => {

@@ -16,7 +16,11 @@ use crate::run::{CommsError, readable};
 
 impl Validator {
     /// Agrees to a manifest, and remembers it.
-    pub(super) async fn agree(&mut self, proposer: PeerId, manifest: Manifest) -> Result<(), CommsError> {
+    pub(super) async fn agree(
+        &mut self,
+        proposer: PeerId,
+        manifest: Manifest,
+    ) -> Result<(), CommsError> {
         let signature = Certificate::sign(&manifest, self.run().id(), &self.identity);
         self.cast(proposer, &Vote::Agrees(signature)).await?;
         self.session.agreed.insert(proposer, manifest);
@@ -41,13 +45,18 @@ impl Validator {
         }
         let run = self.run().clone();
         let votes = run.votes(self.session.round, self.session.base).await?;
-        self.session.rejections = votes.iter().map(|(proposer, votes)| (*proposer, rejections(votes))).collect();
+        self.session.rejections =
+            votes.iter().map(|(proposer, votes)| (*proposer, rejections(votes))).collect();
         for (proposer, manifest) in &self.session.agreed {
-            let signatures = votes.get(proposer).map(|votes| signatures(manifest, votes, &run)).unwrap_or_default();
+            let signatures = votes
+                .get(proposer)
+                .map(|votes| signatures(manifest, votes, &run))
+                .unwrap_or_default();
             if signatures.len() >= run.description().validator_set.threshold() {
                 let certificate = Certificate::new(manifest.clone(), signatures).to_bytes();
                 // Somebody else may have been faster; what is there counts.
-                let _ = run.bucket().put_new(&Key::Manifest(self.session.round), certificate).await?;
+                let _ =
+                    run.bucket().put_new(&Key::Manifest(self.session.round), certificate).await?;
                 // A store that does not show it at once is asked again after a pause.
                 return Ok(!std::mem::replace(&mut self.session.is_certified, true));
             }
@@ -78,7 +87,8 @@ impl Validator {
     /// Whether it is worth looking at the proposal of whoever has this turn: always, until this validator agreed to one.
     fn has_come(&self, turn: u32) -> bool {
         let RoundStage::Judging { since } = self.session.stage else { return false };
-        self.session.agreed.is_empty() || self.run().clock().now() >= since + self.rules().takeover * turn
+        self.session.agreed.is_empty()
+            || self.run().clock().now() >= since + self.rules().takeover * turn
     }
 
     async fn vote(
@@ -107,7 +117,8 @@ impl Validator {
         };
         let audited = audit.audit(proposer, verdict, known, Some(evaluator)).await?;
         let objection = audited.difference.map(|difference| difference.to_string());
-        let objection = objection.or_else(|| (!audited.is_complete).then(|| "its deltas are out of reach".into()));
+        let objection = objection
+            .or_else(|| (!audited.is_complete).then(|| "its deltas are out of reach".into()));
         match (objection, manifest(verdict, proposer, digest)) {
             (None, Ok(manifest)) => self.agree(proposer, manifest).await,
             (Some(reason), _) => self.cast(proposer, &Vote::rejection(&reason)).await,
@@ -127,7 +138,9 @@ fn signatures(
     run: &crate::run::Run,
 ) -> BTreeMap<PeerId, Signature> {
     let signature = |(voter, vote): (&PeerId, &Vote)| match vote {
-        Vote::Agrees(signature) if Certificate::is_signed(manifest, run.id(), *voter, signature) => {
+        Vote::Agrees(signature)
+            if Certificate::is_signed(manifest, run.id(), *voter, signature) =>
+        {
             Some((*voter, *signature))
         }
         _ => None,

@@ -34,11 +34,14 @@ impl Validator {
         // After the commitments: what is listed above was committed before enough rolls were called.
         run.poll_commitment_lists(round, base, &mut self.session.commitment_lists).await?;
         let validator_set = &run.description().validator_set;
-        if !self.session.commitment_lists.are_enough(validator_set) && (is_due || self.have_all_committed()) {
+        if !self.session.commitment_lists.are_enough(validator_set)
+            && (is_due || self.have_all_committed())
+        {
             self.publish_commitment_list().await?;
         }
         let until = run.clock().now() + self.rules().reveal;
-        Ok(self.session.commitment_lists.are_enough(validator_set) && self.turn_to(RoundStage::Revealing { until }))
+        Ok(self.session.commitment_lists.are_enough(validator_set)
+            && self.turn_to(RoundStage::Revealing { until }))
     }
 
     pub(super) fn turn_to(&mut self, stage: RoundStage) -> bool {
@@ -68,7 +71,9 @@ impl Validator {
                 if self.session.unknown.len() < MAX_STRANGERS {
                     self.session.unknown.insert(peer);
                 }
-            } else if !self.session.called.contains_key(&peer) && self.session.called.len() < MAX_PEERS {
+            } else if !self.session.called.contains_key(&peer)
+                && self.session.called.len() < MAX_PEERS
+            {
                 unknown.push(peer);
             }
         }
@@ -82,7 +87,9 @@ impl Validator {
         let arrivals: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
         for (peer, arrival) in arrivals {
             if let Some(commitment) = readable(arrival)? {
-                self.session.called.insert(peer, ListedCommitment { look: self.session.look, commitment });
+                self.session
+                    .called
+                    .insert(peer, ListedCommitment { look: self.session.look, commitment });
             }
         }
         Ok(())
@@ -90,7 +97,8 @@ impl Validator {
 
     /// The time of a round runs from the first who is seen in it.
     fn note_deadline(&mut self) {
-        let is_played = self.roster().is_played(&self.session.active()) || !self.session.called.is_empty();
+        let is_played =
+            self.roster().is_played(&self.session.active()) || !self.session.called.is_empty();
         if self.session.deadline.is_none() && (is_played || !self.joining().is_empty()) {
             self.session.deadline = Some(self.run().clock().now() + self.rules().deadline);
         }
@@ -122,14 +130,21 @@ impl Validator {
     pub(super) async fn await_deltas(&mut self, until: Timestamp) -> Result<bool, CommsError> {
         let run = self.run().clone();
         let is_due = run.clock().now() >= until;
-        run.poll_commitment_lists(self.session.round, self.session.base, &mut self.session.commitment_lists).await?;
+        run.poll_commitment_lists(
+            self.session.round,
+            self.session.base,
+            &mut self.session.commitment_lists,
+        )
+        .await?;
         let timely = self.session.commitment_lists.timely(&run.description().validator_set);
         let active = timely.keys().filter(|peer| self.session.slots.contains_key(peer));
-        let missing: BTreeSet<PeerId> = active.filter(|peer| !self.session.revealed.contains(peer)).copied().collect();
+        let missing: BTreeSet<PeerId> =
+            active.filter(|peer| !self.session.revealed.contains(peer)).copied().collect();
         let found = run.deliveries(self.session.round, &missing).await?;
         self.session.revealed.extend(found.iter().filter_map(|listed| listed.key.owner()));
         let are_all_there = missing.iter().all(|peer| self.session.revealed.contains(peer));
-        Ok((is_due || are_all_there) && self.turn_to(RoundStage::Judging { since: run.clock().now() }))
+        Ok((is_due || are_all_there)
+            && self.turn_to(RoundStage::Judging { since: run.clock().now() }))
     }
 }
 

@@ -30,20 +30,28 @@ pub(super) async fn fetch_deltas(
 ) -> Result<BTreeSet<PeerId>, CommsError> {
     let unknown = wanted.iter().filter(|(peer, _)| !fetched.contains_key(peer));
     let fetches: Vec<_> = unknown
-        .map(|(peer, commitment)| async move { (*peer, open_delta(run, (round, base), *peer, *commitment).await) })
+        .map(|(peer, commitment)| async move {
+            (*peer, open_delta(run, (round, base), *peer, *commitment).await)
+        })
         .collect();
     let arrivals: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
     let mut gone = BTreeSet::new();
     for (peer, arrival) in arrivals {
         match arrival {
             Ok(payload) => drop(fetched.insert(peer, Ok((wanted[&peer], payload)))),
-            Err(CommsError::Envelope(error)) => drop(fetched.insert(peer, Err(Exclusion::from(&error)))),
+            Err(CommsError::Envelope(error)) => {
+                drop(fetched.insert(peer, Err(Exclusion::from(&error))))
+            }
             Err(CommsError::Bucket(BucketError::TooLarge { .. })) => {
                 fetched.insert(peer, Err(Exclusion::TooLarge));
             }
-            Err(CommsError::WrongContent { .. }) => drop(fetched.insert(peer, Err(Exclusion::Mismatched))),
+            Err(CommsError::WrongContent { .. }) => {
+                drop(fetched.insert(peer, Err(Exclusion::Mismatched)))
+            }
             // What a peer's own bucket does is the peer's business.
-            Err(CommsError::BucketUnreachable { .. } | CommsError::CannotOpenBucket { .. }) => drop(gone.insert(peer)),
+            Err(CommsError::BucketUnreachable { .. } | CommsError::CannotOpenBucket { .. }) => {
+                drop(gone.insert(peer))
+            }
             Err(error) if error.is_absence() => drop(gone.insert(peer)),
             Err(error) => return Err(error),
         }
@@ -68,11 +76,16 @@ async fn open_delta(
     };
     let check = |object| Ok(Envelope::open(&object, &expectation)?);
     let limit = expectation.max_object();
-    let envelope = run.fetch_delta_soon(round, peer, commitment.length.min(limit), limit, check).await?;
+    let envelope =
+        run.fetch_delta_soon(round, peer, commitment.length.min(limit), limit, check).await?;
     let (expected, got) = (commitment.digest, envelope.header().payload_digest);
     match expected == got {
         true => Ok(envelope.payload().clone()),
-        false => Err(CommsError::WrongContent { what: format!("the delta of {}", peer.short()), expected, got }),
+        false => Err(CommsError::WrongContent {
+            what: format!("the delta of {}", peer.short()),
+            expected,
+            got,
+        }),
     }
 }
 
@@ -107,8 +120,11 @@ pub(super) fn evaluate(
             Err(reason) => drop(findings.refused.insert(peer, reason)),
         }
     }
-    let norms =
-        findings.admitted.iter().filter_map(|peer| Some((*peer, evaluator.norm(Age::Current, *peer)?))).collect();
+    let norms = findings
+        .admitted
+        .iter()
+        .filter_map(|peer| Some((*peer, evaluator.norm(Age::Current, *peer)?)))
+        .collect();
     for peer in gauntlet.outsized(peer_table, &norms) {
         findings.admitted.remove(&peer);
         findings.refused.insert(peer, Exclusion::Outsized);
@@ -123,7 +139,8 @@ pub(super) fn evaluate(
     };
     let current = sketches(Age::Current, &findings.admitted);
     let previous = sketches(Age::Previous, &findings.earlier);
-    findings.overlaps = gauntlet.overlaps(&current, &previous, |one, other| commitment_lists.first(one, other));
+    findings.overlaps =
+        gauntlet.overlaps(&current, &previous, |one, other| commitment_lists.first(one, other));
     findings
 }
 

@@ -10,7 +10,9 @@ use crate::gauntlet::scoring::Evaluator;
 use crate::gauntlet::verdict::Verdict;
 use crate::gauntlet::{ActivePeer, Observations, Participation, Shortlist};
 use crate::objects::envelope::{Envelope, Kind, Subject};
-use crate::objects::{DeltaRef, Exclusion, Key, Manifest, ManifestBasis, ManifestError, OuterSettings, Prefix};
+use crate::objects::{
+    DeltaRef, Exclusion, Key, Manifest, ManifestBasis, ManifestError, OuterSettings, Prefix,
+};
 use crate::primitives::{Digest, PeerId, Timestamp};
 use crate::run::CommsError;
 
@@ -21,10 +23,14 @@ impl Validator {
     pub(super) fn turn(&self) -> Option<u32> {
         let validator_set = &self.run().description().validator_set;
         let session = &self.session;
-        let may_propose = |peer: &PeerId| self.is_enlistment() || session.commitment_lists.of(*peer).is_some();
-        let is_refused =
-            |peer: &PeerId| session.rejections.get(peer).is_some_and(|count| *count > validator_set.spare());
-        let mut turns = validator_set.turns(session.round).filter(|peer| may_propose(peer) && !is_refused(peer));
+        let may_propose =
+            |peer: &PeerId| self.is_enlistment() || session.commitment_lists.of(*peer).is_some();
+        let is_refused = |peer: &PeerId| {
+            session.rejections.get(peer).is_some_and(|count| *count > validator_set.spare())
+        };
+        let mut turns = validator_set
+            .turns(session.round)
+            .filter(|peer| may_propose(peer) && !is_refused(peer));
         // There are at most 64 validators.
         turns.position(|peer| peer == self.me()).map(|turn| turn as u32)
     }
@@ -57,13 +63,20 @@ impl Validator {
     }
 
     /// Everything that this validator observed, and what follows from it.
-    async fn deliberate(&mut self, outer: OuterSettings, evaluator: &mut dyn Evaluator) -> Result<Verdict, CommsError> {
+    async fn deliberate(
+        &mut self,
+        outer: OuterSettings,
+        evaluator: &mut dyn Evaluator,
+    ) -> Result<Verdict, CommsError> {
         let (round, base) = (self.session.round, self.session.base);
-        let secret = (!self.is_enlistment()).then(|| RoundSecret::of(&self.identity, self.run().id(), round, base));
+        let secret = (!self.is_enlistment())
+            .then(|| RoundSecret::of(&self.identity, self.run().id(), round, base));
         let timely = self.session.commitment_lists.timely(&self.run().description().validator_set);
         self.look_for_the_late().await?;
         let mut delivered = timely.clone();
-        delivered.retain(|peer, _| self.session.revealed.contains(peer) && self.session.slots.contains_key(peer));
+        delivered.retain(|peer, _| {
+            self.session.revealed.contains(peer) && self.session.slots.contains_key(peer)
+        });
         let (mut findings, mut measurements) = (EvaluationResults::default(), BTreeMap::new());
         if let Some(seed) = self.session.seed(secret.as_ref()) {
             let shortlist = self.fetch_shortlist(&mut delivered, &seed).await?;
@@ -76,8 +89,13 @@ impl Validator {
                 &previous.deltas,
                 (&seed, &session.commitment_lists),
             );
-            measurements =
-                measure(gauntlet, evaluator, (&shortlist, &findings), &session.slots, (round, &outer, &seed))?;
+            measurements = measure(
+                gauntlet,
+                evaluator,
+                (&shortlist, &findings),
+                &session.slots,
+                (round, &outer, &seed),
+            )?;
         }
         let mut inputs = Observations {
             round,
@@ -111,8 +129,13 @@ impl Validator {
         let place = (self.session.round, self.session.base);
         loop {
             let names = delivered.keys().copied().collect();
-            let shortlist = self.gauntlet.shortlist(&self.previous.peer_table, place.0, &names, seed);
-            let wanted = shortlist.peers().iter().filter_map(|peer| Some((*peer, *delivered.get(peer)?))).collect();
+            let shortlist =
+                self.gauntlet.shortlist(&self.previous.peer_table, place.0, &names, seed);
+            let wanted = shortlist
+                .peers()
+                .iter()
+                .filter_map(|peer| Some((*peer, *delivered.get(peer)?)))
+                .collect();
             let gone = fetch_deltas(&run, place, &wanted, &mut self.session.fetched).await?;
             if gone.is_empty() {
                 return Ok(shortlist);
@@ -123,7 +146,8 @@ impl Validator {
 
     /// Who has committed by now, in time or not.
     async fn look_for_the_late(&mut self) -> Result<(), CommsError> {
-        let listing = self.run().bucket().list(&Prefix::Commitments(self.session.round), None).await?;
+        let listing =
+            self.run().bucket().list(&Prefix::Commitments(self.session.round), None).await?;
         self.session.committed = listing.iter().filter_map(|listed| listed.key.owner()).collect();
         Ok(())
     }
@@ -135,18 +159,27 @@ impl Validator {
         delivered: &BTreeMap<PeerId, DeltaRef>,
     ) -> BTreeMap<PeerId, ActivePeer> {
         let roster = self.roster();
-        let silence = |peer: &PeerId| match (timely.contains_key(peer), self.session.committed.contains(peer)) {
+        let silence = |peer: &PeerId| match (
+            timely.contains_key(peer),
+            self.session.committed.contains(peer),
+        ) {
             (true, _) => Exclusion::Withheld,
             (false, true) => Exclusion::Late,
             (false, false) => Exclusion::Missing,
         };
         let presence = |peer: &PeerId| match delivered.get(peer) {
             Some(delta_ref) => Some(Participation::Delivered(*delta_ref)),
-            None if timely.contains_key(peer) || roster.keeps_slot(*peer) => Some(Participation::Silent(silence(peer))),
+            None if timely.contains_key(peer) || roster.keeps_slot(*peer) => {
+                Some(Participation::Silent(silence(peer)))
+            }
             None => None,
         };
         let slots = self.session.slots.iter();
-        slots.filter_map(|(peer, slot)| Some((*peer, ActivePeer { slot: *slot, presence: presence(peer)? }))).collect()
+        slots
+            .filter_map(|(peer, slot)| {
+                Some((*peer, ActivePeer { slot: *slot, presence: presence(peer)? }))
+            })
+            .collect()
     }
 }
 
@@ -154,7 +187,11 @@ impl Validator {
 ///
 /// # Errors
 /// What no manifest can say.
-pub(super) fn manifest(verdict: &Verdict, proposer: PeerId, digest: Digest) -> Result<Manifest, ManifestError> {
+pub(super) fn manifest(
+    verdict: &Verdict,
+    proposer: PeerId,
+    digest: Digest,
+) -> Result<Manifest, ManifestError> {
     let basis = ManifestBasis { proposer, verdict: digest, weights: verdict.weights };
     let (inputs, outcome) = (&verdict.inputs, &verdict.outcome);
     let (included, excluded) = (outcome.included.clone(), outcome.excluded.clone());

@@ -86,7 +86,10 @@ impl RoundState {
     }
 
     /// What is drawn from `secret` in this round.
-    pub(super) fn seed(&self, secret: Option<&crate::agreement::draw::RoundSecret>) -> Option<Seed> {
+    pub(super) fn seed(
+        &self,
+        secret: Option<&crate::agreement::draw::RoundSecret>,
+    ) -> Option<Seed> {
         secret.map(|secret| secret.seed(self.round, self.base, &self.commitment_lists.digests()))
     }
 

@@ -91,7 +91,8 @@ impl Validator {
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
         let history = recent_history(&light_client).await?;
         let previous = previous(&light_client).await?;
-        let session = RoundState::new(light_client.next(), light_client.head(), light_client.last());
+        let session =
+            RoundState::new(light_client.next(), light_client.head(), light_client.last());
         Ok(Self {
             light_client,
             identity,
@@ -145,13 +146,19 @@ impl Validator {
                 continue;
             }
             let next_look = clock.now() + every;
-            clock.sleep_until(self.next_event().map_or(next_look, |event| event.min(next_look))).await;
+            clock
+                .sleep_until(self.next_event().map_or(next_look, |event| event.min(next_look)))
+                .await;
         }
         Ok(None)
     }
 
     /// One look at the open round; whether something came of it, so that the next can follow at once.
-    async fn advance(&mut self, outer: OuterSettings, evaluator: &mut dyn Evaluator) -> Result<bool, CommsError> {
+    async fn advance(
+        &mut self,
+        outer: OuterSettings,
+        evaluator: &mut dyn Evaluator,
+    ) -> Result<bool, CommsError> {
         match self.session.stage {
             RoundStage::Committing => self.gather().await,
             RoundStage::Revealing { until } => self.await_deltas(until).await,
@@ -167,7 +174,9 @@ impl Validator {
         let event = match self.session.stage {
             RoundStage::Committing => self.session.deadline,
             RoundStage::Revealing { until } => Some(until),
-            RoundStage::Judging { since } => self.turn().map(|turn| since + self.rules().takeover * turn),
+            RoundStage::Judging { since } => {
+                self.turn().map(|turn| since + self.rules().takeover * turn)
+            }
         };
         event.filter(|event| *event > now)
     }
@@ -186,7 +195,12 @@ impl Validator {
 
     pub(super) fn roster(&self) -> ActiveSet<'_> {
         let (history, attendance) = (&self.history, &self.attendance);
-        ActiveSet { round: self.session.round, history, attendance, patience: self.rules().patience }
+        ActiveSet {
+            round: self.session.round,
+            history,
+            attendance,
+            patience: self.rules().patience,
+        }
     }
 
     /// Goes along with the decision, once it is there.
@@ -205,7 +219,12 @@ impl Validator {
         Ok(Some(Closed { manifest, deltas, verdict: Arc::new(verdict) }))
     }
 
-    fn begin_round_after(&mut self, manifest: &Manifest, verdict: &Verdict, deltas: &BTreeMap<PeerId, Bytes>) {
+    fn begin_round_after(
+        &mut self,
+        manifest: &Manifest,
+        verdict: &Verdict,
+        deltas: &BTreeMap<PeerId, Bytes>,
+    ) {
         self.previous = PreviousOutcome {
             peer_table: verdict.outcome.peer_table.clone(),
             verdict: Some(manifest.basis().verdict),
@@ -215,14 +234,17 @@ impl Validator {
         if self.history.len() > self.rules().patience as usize {
             self.history.pop_front();
         }
-        self.session = RoundState::new(self.light_client.next(), self.light_client.head(), Some(manifest));
+        self.session =
+            RoundState::new(self.light_client.next(), self.light_client.head(), Some(manifest));
     }
 
     /// Who gets a seat by the manifest of this round.
     pub(super) fn joining(&self) -> BTreeSet<PeerId> {
         let applicants = self.roster().applicants(&self.session.active());
-        let is_known = |peer: &PeerId| self.registry.as_ref().is_none_or(|registry| registry(*peer));
-        let has_valid_request = |peer: &PeerId| self.join_requests.get(peer).is_some_and(|is_valid| *is_valid);
+        let is_known =
+            |peer: &PeerId| self.registry.as_ref().is_none_or(|registry| registry(*peer));
+        let has_valid_request =
+            |peer: &PeerId| self.join_requests.get(peer).is_some_and(|is_valid| *is_valid);
         applicants.into_iter().filter(|peer| has_valid_request(peer) && is_known(peer)).collect()
     }
 
@@ -255,9 +277,15 @@ async fn previous(light_client: &LightClient) -> Result<PreviousOutcome, CommsEr
     let verdict = light_client.run().verdict_of(last).await?;
     let deltas = match light_client.gather(last).await {
         Err(
-            CommsError::DeltaGone { .. } | CommsError::BucketUnreachable { .. } | CommsError::CannotOpenBucket { .. },
+            CommsError::DeltaGone { .. }
+            | CommsError::BucketUnreachable { .. }
+            | CommsError::CannotOpenBucket { .. },
         ) => BTreeMap::new(),
         deltas => deltas?,
     };
-    Ok(PreviousOutcome { peer_table: verdict.outcome.peer_table, verdict: Some(last.basis().verdict), deltas })
+    Ok(PreviousOutcome {
+        peer_table: verdict.outcome.peer_table,
+        verdict: Some(last.basis().verdict),
+        deltas,
+    })
 }

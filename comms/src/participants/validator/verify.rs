@@ -59,14 +59,25 @@ type CheckResult = Result<(), Difference>;
 
 /// What only those can know who were there: whose delta was seen in time, and who is registered.
 fn own_eyes(inputs: &Observations, known: &VerifierInputs<'_>) -> CheckResult {
-    let is_denied = |active: &ActivePeer| active.presence == Participation::Silent(Exclusion::Withheld);
+    let is_denied =
+        |active: &ActivePeer| active.presence == Participation::Silent(Exclusion::Withheld);
     let seen = |peer: &PeerId| known.revealed.contains(peer);
-    if let Some((peer, _)) = inputs.active.iter().find(|(peer, active)| is_denied(active) && seen(peer)) {
-        return Err(Difference::new(format!("inputs.seated.{peer}"), "a delta that was seen in time", "withheld"));
+    if let Some((peer, _)) =
+        inputs.active.iter().find(|(peer, active)| is_denied(active) && seen(peer))
+    {
+        return Err(Difference::new(
+            format!("inputs.seated.{peer}"),
+            "a delta that was seen in time",
+            "withheld",
+        ));
     }
     let is_unknown = |peer: &&PeerId| known.registry.is_some_and(|registry| !registry(**peer));
     match inputs.joining.iter().find(is_unknown) {
-        Some(peer) => Err(Difference::new(format!("inputs.newcomers.{peer}"), "an entry in the ledger", "none")),
+        Some(peer) => Err(Difference::new(
+            format!("inputs.newcomers.{peer}"),
+            "an entry in the ledger",
+            "none",
+        )),
         None => Ok(()),
     }
 }
@@ -108,7 +119,8 @@ impl VerdictVerifier<'_> {
         mut known: VerifierInputs<'_>,
         evaluator: Option<&mut dyn Evaluator>,
     ) -> Result<VerifiedRound, CommsError> {
-        let differs = |difference| VerifiedRound { difference: Some(difference), is_complete: true };
+        let differs =
+            |difference| VerifiedRound { difference: Some(difference), is_complete: true };
         let commitment_lists = match self.commitment_lists(&verdict.inputs).await? {
             Ok(commitment_lists) => commitment_lists,
             Err(difference) => return Ok(differs(difference)),
@@ -128,7 +140,9 @@ impl VerdictVerifier<'_> {
         if let Err(difference) = verdict.check(self.gauntlet, self.before) {
             return Ok(differs(difference));
         }
-        let Some(evaluator) = evaluator else { return Ok(VerifiedRound { difference: None, is_complete: false }) };
+        let Some(evaluator) = evaluator else {
+            return Ok(VerifiedRound { difference: None, is_complete: false });
+        };
         match self.deltas(verdict, &commitment_lists, &mut known, evaluator).await? {
             None => Ok(VerifiedRound { difference: None, is_complete: false }),
             Some(held) => Ok(VerifiedRound { difference: held.err(), is_complete: true }),
@@ -136,7 +150,10 @@ impl VerdictVerifier<'_> {
     }
 
     /// The rolls that the verdict is built on.
-    async fn commitment_lists(&self, inputs: &Observations) -> Result<Result<CommitmentLists, Difference>, CommsError> {
+    async fn commitment_lists(
+        &self,
+        inputs: &Observations,
+    ) -> Result<Result<CommitmentLists, Difference>, CommsError> {
         let validator_set = &self.run.description().validator_set;
         let mut commitment_lists = CommitmentLists::default();
         for (validator, named) in &inputs.commitment_lists {
@@ -167,7 +184,12 @@ impl VerdictVerifier<'_> {
     }
 
     /// Round, base, settings, predecessor and secret.
-    fn frame(&self, proposer: PeerId, verdict: &Verdict, commitment_lists: &CommitmentLists) -> CheckResult {
+    fn frame(
+        &self,
+        proposer: PeerId,
+        verdict: &Verdict,
+        commitment_lists: &CommitmentLists,
+    ) -> CheckResult {
         let inputs = &verdict.inputs;
         let (round, base) = match self.last {
             Some(last) => (last.round().next().unwrap_or(Round(u32::MAX)), last.lineage()),
@@ -176,10 +198,15 @@ impl VerdictVerifier<'_> {
         equal("inputs.round", round, inputs.round)?;
         equal("inputs.base", base, inputs.base)?;
         if let Some(outer) = self.outer.filter(|outer| *outer != inputs.outer) {
-            return Err(Difference::new("inputs.outer", format!("{outer:?}"), format!("{:?}", inputs.outer)));
+            return Err(Difference::new(
+                "inputs.outer",
+                format!("{outer:?}"),
+                format!("{:?}", inputs.outer),
+            ));
         }
         if self.previous != verdict.previous {
-            let text = |digest: Option<Digest>| digest.map_or("none".into(), |digest| digest.to_string());
+            let text =
+                |digest: Option<Digest>| digest.map_or("none".into(), |digest| digest.to_string());
             return Err(Difference::new("previous", text(self.previous), text(verdict.previous)));
         }
         if inputs.round == Round::FIRST {
@@ -205,7 +232,13 @@ impl VerdictVerifier<'_> {
             let path = format!("inputs.seated.{peer}");
             match slots.get(peer) {
                 Some(slot) if *slot == active.slot => {}
-                slot => return Err(Difference::new(path, format!("{slot:?}"), format!("{:?}", active.slot))),
+                slot => {
+                    return Err(Difference::new(
+                        path,
+                        format!("{slot:?}"),
+                        format!("{:?}", active.slot),
+                    ));
+                }
             }
             let is_right = match (active.presence, timely.get(peer)) {
                 (Participation::Delivered(delivered), Some(committed)) => delivered == *committed,
@@ -222,13 +255,24 @@ impl VerdictVerifier<'_> {
                 ));
             }
         }
-        let omitted = timely.keys().find(|peer| slots.contains_key(peer) && !inputs.active.contains_key(peer));
+        let omitted = timely
+            .keys()
+            .find(|peer| slots.contains_key(peer) && !inputs.active.contains_key(peer));
         if let Some(peer) = omitted {
-            return Err(Difference::new(format!("inputs.seated.{peer}"), "what it delivered", "nothing"));
+            return Err(Difference::new(
+                format!("inputs.seated.{peer}"),
+                "what it delivered",
+                "nothing",
+            ));
         }
-        let active_twice = inputs.joining.union(&inputs.unknown).find(|peer| slots.contains_key(peer));
+        let active_twice =
+            inputs.joining.union(&inputs.unknown).find(|peer| slots.contains_key(peer));
         match active_twice {
-            Some(peer) => Err(Difference::new("inputs", format!("{peer} has a seat"), "a newcomer or stranger")),
+            Some(peer) => Err(Difference::new(
+                "inputs",
+                format!("{peer} has a seat"),
+                "a newcomer or stranger",
+            )),
             None => Ok(()),
         }
     }
@@ -246,8 +290,13 @@ impl VerdictVerifier<'_> {
             }
             let signed = readable(self.run.commitment(inputs.round, inputs.base, *peer).await)?;
             if signed != Some(delivered) {
-                let signed = signed.map_or("nothing".into(), |delta_ref: DeltaRef| delta_ref.digest.to_string());
-                return Ok(Err(Difference::new(format!("inputs.seated.{peer}"), signed, delivered.digest)));
+                let signed = signed
+                    .map_or("nothing".into(), |delta_ref: DeltaRef| delta_ref.digest.to_string());
+                return Ok(Err(Difference::new(
+                    format!("inputs.seated.{peer}"),
+                    signed,
+                    delivered.digest,
+                )));
             }
         }
         Ok(Ok(()))
@@ -257,7 +306,11 @@ impl VerdictVerifier<'_> {
     async fn joining(&self, inputs: &Observations) -> Result<CheckResult, CommsError> {
         for peer in &inputs.joining {
             if self.run.delta_location(*peer).await?.is_none() {
-                return Ok(Err(Difference::new(format!("inputs.newcomers.{peer}"), "a hello", "none")));
+                return Ok(Err(Difference::new(
+                    format!("inputs.newcomers.{peer}"),
+                    "a hello",
+                    "none",
+                )));
             }
         }
         Ok(Ok(()))
@@ -277,15 +330,28 @@ impl VerdictVerifier<'_> {
         if let Some(seed) = inputs.seed() {
             let delivered = inputs.delivered();
             let shortlist = self.gauntlet.shortlist_of(self.before, inputs);
-            let wanted = shortlist.peers().iter().filter_map(|peer| Some((*peer, *delivered.get(peer)?))).collect();
+            let wanted = shortlist
+                .peers()
+                .iter()
+                .filter_map(|peer| Some((*peer, *delivered.get(peer)?)))
+                .collect();
             let gone = fetch_deltas(self.run, (round, inputs.base), &wanted, known.fetched).await?;
-            let Some(earlier) = self.earlier(inputs, known).await?.filter(|_| gone.is_empty()) else { return Ok(None) };
+            let Some(earlier) = self.earlier(inputs, known).await?.filter(|_| gone.is_empty())
+            else {
+                return Ok(None);
+            };
             let evidence = (&*known.fetched, &shortlist);
-            let findings =
-                evaluate((self.gauntlet, self.before), evaluator, evidence, &earlier, (&seed, commitment_lists));
+            let findings = evaluate(
+                (self.gauntlet, self.before),
+                evaluator,
+                evidence,
+                &earlier,
+                (&seed, commitment_lists),
+            );
             let slots = inputs.active.iter().map(|(peer, active)| (*peer, active.slot)).collect();
             let case = (round, &inputs.outer, &seed);
-            let measurements = measure(self.gauntlet, evaluator, (&shortlist, &findings), &slots, case)?;
+            let measurements =
+                measure(self.gauntlet, evaluator, (&shortlist, &findings), &slots, case)?;
             let EvaluationResults { refused, earlier, overlaps, .. } = findings;
             ours.inputs = Observations { refused, earlier, overlaps, ..ours.inputs };
             ours.inputs.measured(measurements);

@@ -44,11 +44,13 @@ impl ActorContext {
     pub(crate) fn new(world: &Simulation, actor: Actor) -> Self {
         let scenario = &world.scenario;
         let mut dice = SeededRng::named(scenario.seed, &actor.to_string(), 0);
-        let skewed = SkewedClock::new(world.clock.clone(), scenario.skew, 2.0 * dice.fraction() - 1.0);
+        let skewed =
+            SkewedClock::new(world.clock.clone(), scenario.skew, 2.0 * dice.fraction() - 1.0);
         let clock: Arc<dyn Clock> = Arc::new(skewed);
         let faulty = Faulty::new(world.bucket.clone(), clock.clone(), scenario.faults, dice.bits());
         let line_dice = SeededRng::new(dice.bits());
-        let line = Link::new(faulty, clock.clone(), scenario.latency, scenario.partitions, line_dice);
+        let line =
+            Link::new(faulty, clock.clone(), scenario.latency, scenario.partitions, line_dice);
         let retry = Retry::new(line, clock.clone(), RETRY, dice.bits());
         let bucket = Arc::new(RateLimited::new(retry, clock.clone(), scenario.bandwidth));
         Self { actor, identity: identity(scenario.seed, actor), bucket, clock, dice, saved: None }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::toy_model::ToyModel;
 use crate::agreement::draw::Seed;
 use crate::gauntlet::checks::Sketch;
-use crate::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses};
+use crate::gauntlet::scoring::{
+    Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses,
+};
 use crate::objects::{Exclusion, OuterSettings};
 use crate::primitives::{Digest, PeerId};
 
@@ -51,18 +53,29 @@ impl Evaluator for ToyEvaluator<'_> {
         None
     }
 
-    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
+    fn measure(
+        &mut self,
+        trial: &EvaluationRequest<'_>,
+    ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
         let measured = trial.evaluated.keys().map(|peer| {
             let before = self.loss(*peer, trial.outer, 0.0)?;
             let after = self.loss(*peer, trial.outer, trial.eval_rate)?;
             // What was trained on is learned a little better than the rest.
-            let own = ProbeLosses { before, after: after - (before - after).abs() / 10.0, typical: before };
+            let own = ProbeLosses {
+                before,
+                after: after - (before - after).abs() / 10.0,
+                typical: before,
+            };
             Ok((*peer, Measurement { own, random: ProbeLosses { before, after, typical: before } }))
         });
         measured.collect()
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError> {
+    fn weights_after(
+        &mut self,
+        included: &BTreeSet<PeerId>,
+        outer: &OuterSettings,
+    ) -> Result<Digest, EvaluatorError> {
         let mut model = self.model.clone();
         let deltas = self.deltas.iter().filter(|(peer, _)| included.contains(peer));
         let deltas: BTreeMap<_, _> = deltas.map(|(peer, delta)| (*peer, delta.clone())).collect();

@@ -49,7 +49,10 @@ impl ToyReplica {
             return Ok(Self { light_client: LightClient::resume(run, position), model });
         }
         let Some(round) = run.checkpoints().await?.pop() else {
-            return Ok(Self { light_client: LightClient::genesis(run), model: ToyModel::genesis() });
+            return Ok(Self {
+                light_client: LightClient::genesis(run),
+                model: ToyModel::genesis(),
+            });
         };
         let checkpoint = run.checkpoint(round).await?;
         let mut model = ToyModel::genesis();
@@ -61,7 +64,11 @@ impl ToyReplica {
     }
 
     /// Applies all rounds that are over.
-    pub(crate) async fn catch_up(&mut self, world: &Simulation, home: &mut ActorContext) -> Result<(), Interruption> {
+    pub(crate) async fn catch_up(
+        &mut self,
+        world: &Simulation,
+        home: &mut ActorContext,
+    ) -> Result<(), Interruption> {
         while !self.is_done(world)
             && let Some(manifest) = self.light_client.poll().await?
         {
@@ -110,7 +117,8 @@ impl ToyReplica {
         }
         world.witness(actor, self.light_client.next(), self.light_client.head(), &self.model)?;
         if home.dice.fraction() < 0.7 {
-            home.saved = Some(Saved { position: self.light_client.position(), model: self.model.clone() });
+            home.saved =
+                Some(Saved { position: self.light_client.position(), model: self.model.clone() });
         }
         Ok(())
     }

@@ -42,7 +42,11 @@ impl ToyModel {
     ///
     /// # Errors
     /// [`Exclusion::Malformed`] or [`Exclusion::NotFinite`] of the first delta that is no delta.
-    pub(crate) fn apply(&mut self, deltas: &BTreeMap<PeerId, Bytes>, outer: &OuterSettings) -> Result<(), Exclusion> {
+    pub(crate) fn apply(
+        &mut self,
+        deltas: &BTreeMap<PeerId, Bytes>,
+        outer: &OuterSettings,
+    ) -> Result<(), Exclusion> {
         let mut sum = [0.0_f32; SIZE];
         for payload in deltas.values() {
             let delta = Self::parse(payload)?;

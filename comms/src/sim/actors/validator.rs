@@ -10,7 +10,8 @@ use crate::participants::validator::{Closed, Validator};
 use crate::sim::simulation::Simulation;
 use crate::sim::trace::Event;
 
-const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
+const OUTER: OuterSettings =
+    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
 
 /// Closes rounds until the run is over.
 pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<(), Interruption> {
@@ -21,7 +22,8 @@ pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<
     let interrupt = AtomicBool::new(false);
     while !reader.is_done(world) {
         let mut bench = ToyEvaluator::new(&reader.model, world.scenario.lies(home.actor));
-        let closed = validator.close_round(OUTER, world.scenario.poll, &mut bench, &interrupt).await?;
+        let closed =
+            validator.close_round(OUTER, world.scenario.poll, &mut bench, &interrupt).await?;
         let Some(Closed { manifest, deltas, .. }) = closed else { return Ok(()) };
         let (included, excluded) = (manifest.included().len(), manifest.excluded().len());
         world.note(home.actor, Event::Closed(manifest.round(), included, excluded));

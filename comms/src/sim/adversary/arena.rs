@@ -20,14 +20,17 @@ use crate::gauntlet::GauntletConfig;
 use crate::history::LightClient;
 use crate::objects::{Clip, MeanOver, OuterSettings};
 use crate::participants::validator::{Closed, Validator};
-use crate::primitives::{Clock, Digest, Keypair, PeerId, Round, RunId, SeededRng, Timestamp, VirtualClock};
+use crate::primitives::{
+    Clock, Digest, Keypair, PeerId, Round, RunId, SeededRng, Timestamp, VirtualClock,
+};
 use crate::run::{CommsError, Description, RoundParams, Run};
 
 /// How often everybody looks for news.
 pub(crate) const POLL: Duration = Duration::from_secs(5);
 
 const START: Timestamp = Timestamp::from_micros(1 << 50);
-const OUTER: OuterSettings = OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
+const OUTER: OuterSettings =
+    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
 
 /// Who takes part in a contest, and for how long.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,26 +110,37 @@ impl Contest {
         let bucket = MemoryBucket::new(Arc::new(clock.clone()));
         let id = clock.run(self.found(&clock, &bucket)).ok_or(ContestError::Stuck)??;
         let problem = Regression::new(self.seed);
-        let stage = Arena { contest: self.clone(), clock, bucket, id, problem, gossip: Mutex::default() };
+        let stage =
+            Arena { contest: self.clone(), clock, bucket, id, problem, gossip: Mutex::default() };
         stage.clock.run(stage.play()).ok_or(ContestError::Stuck)??;
         let names = |characters: Vec<(Keypair, Behaviour)>, is_attacker: bool| {
-            let chosen = characters.into_iter().filter(|(_, character)| character.attack.is_some() == is_attacker);
+            let chosen = characters
+                .into_iter()
+                .filter(|(_, character)| character.attack.is_some() == is_attacker);
             chosen.map(|(identity, _)| identity.peer()).collect()
         };
         let rounds = stage.gossip.into_inner().unwrap_or_else(PoisonError::into_inner).rounds;
-        Ok(ContestReport { honest: names(self.cast(), false), attackers: names(self.cast(), true), rounds })
+        Ok(ContestReport {
+            honest: names(self.cast(), false),
+            attackers: names(self.cast(), true),
+            rounds,
+        })
     }
 
     /// All peers of the contest, honest ones first.
     fn cast(&self) -> Vec<(Keypair, Behaviour)> {
-        let honest = Behaviour { attack: None, arrival: Duration::ZERO, slow_every: None, leaks: false };
+        let honest =
+            Behaviour { attack: None, arrival: Duration::ZERO, slow_every: None, leaks: false };
         let of_honest = (0..self.honest).map(|number| Behaviour { leaks: number == 0, ..honest });
         let of_slow = (0..self.slow).map(|_| Behaviour { slow_every: Some(4), ..honest });
-        let of_attackers = self.attackers.iter().map(|attack| Behaviour { attack: Some(*attack), ..honest });
+        let of_attackers =
+            self.attackers.iter().map(|attack| Behaviour { attack: Some(*attack), ..honest });
         let late = Behaviour { arrival: self.burst_after, ..honest };
         let of_burst = self.burst.iter().map(|attack| Behaviour { attack: Some(*attack), ..late });
         let all = of_honest.chain(of_slow).chain(of_attackers).chain(of_burst);
-        all.zip(0..).map(|(character, number)| (identity(self.seed, "peer", number), character)).collect()
+        all.zip(0..)
+            .map(|(character, number)| (identity(self.seed, "peer", number), character))
+            .collect()
     }
 
     /// The honest peers that are sometimes too slow.
@@ -135,9 +149,14 @@ impl Contest {
         slow.map(|(identity, _)| identity.peer()).collect()
     }
 
-    async fn found(&self, clock: &VirtualClock, bucket: &MemoryBucket) -> Result<RunId, CommsError> {
+    async fn found(
+        &self,
+        clock: &VirtualClock,
+        bucket: &MemoryBucket,
+    ) -> Result<RunId, CommsError> {
         let (count, threshold) = self.validators;
-        let validators = (0..count).map(|number| identity(self.seed, "validator", number).peer()).collect();
+        let validators =
+            (0..count).map(|number| identity(self.seed, "validator", number).peer()).collect();
         let description = Description {
             name: "contest".into(),
             validator_set: ValidatorSet::new(validators, threshold).ok_or(CommsError::NoRun)?,
@@ -176,10 +195,13 @@ fn identity(seed: u64, role: &str, number: u32) -> Keypair {
 
 impl Arena {
     async fn play(&self) -> Result<(), CommsError> {
-        let validators = (0..self.contest.validators.0).map(|number| self.validate(number).boxed_local());
-        let peers = self.contest.cast().into_iter().map(|(identity, character)| -> LocalBoxFuture<'_, _> {
-            async move { ArenaPeer::enter(self, identity, character).await?.live().await }.boxed_local()
-        });
+        let validators =
+            (0..self.contest.validators.0).map(|number| self.validate(number).boxed_local());
+        let peers =
+            self.contest.cast().into_iter().map(|(identity, character)| -> LocalBoxFuture<'_, _> {
+                async move { ArenaPeer::enter(self, identity, character).await?.live().await }
+                    .boxed_local()
+            });
         validators.chain(peers).collect::<FuturesUnordered<_>>().try_collect().await
     }
 
@@ -190,7 +212,8 @@ impl Arena {
         let mut validator = Validator::open(light_client, identity).await?;
         let (interrupt, mut weights) = (AtomicBool::new(false), Regression::genesis());
         while !self.is_over(validator.light_client().next()) {
-            let mut scales = ArenaEvaluator { problem: &self.problem, weights, deltas: BTreeMap::new() };
+            let mut scales =
+                ArenaEvaluator { problem: &self.problem, weights, deltas: BTreeMap::new() };
             let closed = validator.close_round(OUTER, POLL, &mut scales, &interrupt).await?;
             let Some(closed) = closed else { return Ok(()) };
             weights = scales.weights;
@@ -203,7 +226,10 @@ impl Arena {
     }
 
     fn follow(&self, weights: &mut ToyWeights, closed: &Closed) {
-        let parsed = closed.deltas.iter().filter_map(|(peer, payload)| Some((*peer, ToyDelta::parse(payload).ok()?)));
+        let parsed = closed
+            .deltas
+            .iter()
+            .filter_map(|(peer, payload)| Some((*peer, ToyDelta::parse(payload).ok()?)));
         apply(weights, &parsed.collect(), OUTER.alpha);
     }
 

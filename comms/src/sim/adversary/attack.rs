@@ -99,7 +99,9 @@ impl fmt::Display for Attack {
             Self::Noise => formatter.write_str("random noise"),
             Self::SignFlip => formatter.write_str("sign flip"),
             Self::Scaled(factor) => write!(formatter, "scaled by {factor}"),
-            Self::CopiesPrevious(evasion) => write!(formatter, "copy of the round before, {evasion}"),
+            Self::CopiesPrevious(evasion) => {
+                write!(formatter, "copy of the round before, {evasion}")
+            }
             Self::CopiesLeak(evasion) => write!(formatter, "copy of a leak, {evasion}"),
             Self::Stale(rounds) => write!(formatter, "weights of {rounds} rounds ago, unsaid"),
             Self::WrongBase => formatter.write_str("stale base"),
@@ -134,9 +136,13 @@ impl Evasion {
             Self::Verbatim => {}
             Self::Requantised => {
                 copy.scale *= 1.25;
-                copy.changes.iter_mut().for_each(|(_, code)| *code = (f32::from(*code) / 1.25).round() as i8);
+                copy.changes
+                    .iter_mut()
+                    .for_each(|(_, code)| *code = (f32::from(*code) / 1.25).round() as i8);
             }
-            Self::Permuted => copy.changes.rotate_left(SENT * (1 + dice.bits() as usize % (NUM_CHUNKS - 1))),
+            Self::Permuted => {
+                copy.changes.rotate_left(SENT * (1 + dice.bits() as usize % (NUM_CHUNKS - 1)))
+            }
             Self::Mixed => {
                 let noise = noise(original.norm(), dice);
                 let chunks = copy.changes.chunks_mut(SENT).zip(noise.changes.chunks(SENT));
@@ -165,7 +171,12 @@ pub(crate) fn noise(norm: f64, dice: &mut SeededRng) -> ToyDelta {
 }
 
 /// Bytes that are no delta, in one of several ways.
-pub(crate) fn nonsense(way: u32, honest: &ToyDelta, max_length: u64, dice: &mut SeededRng) -> Bytes {
+pub(crate) fn nonsense(
+    way: u32,
+    honest: &ToyDelta,
+    max_length: u64,
+    dice: &mut SeededRng,
+) -> Bytes {
     let mut bytes = honest.to_bytes().to_vec();
     match way % 6 {
         0 => bytes.clear(),

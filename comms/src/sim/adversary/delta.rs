@@ -31,28 +31,37 @@ impl ToyDelta {
         let value = |at: usize| step[at / SENT * CHUNK + chosen[at]];
         let most = (0..chosen.len()).map(|at| value(at).abs()).fold(0.0, f64::max);
         let scale = (most / 127.0) as f32;
-        let code = |at: usize| if most > 0.0 { (value(at) / most * 127.0).round() as i8 } else { 0 };
+        let code =
+            |at: usize| if most > 0.0 { (value(at) / most * 127.0).round() as i8 } else { 0 };
         Self { scale, changes: (0..chosen.len()).map(|at| (chosen[at] as u8, code(at))).collect() }
     }
 
     pub(crate) fn to_bytes(&self) -> Bytes {
-        let changes = self.changes.iter().flat_map(|(position, code)| [*position, code.cast_unsigned()]);
+        let changes =
+            self.changes.iter().flat_map(|(position, code)| [*position, code.cast_unsigned()]);
         self.scale.to_le_bytes().into_iter().chain(changes).collect()
     }
 
     /// Reads a delta; no other bytes are one.
     pub(crate) fn parse(payload: &[u8]) -> Result<Self, Exclusion> {
-        let Some((scale, changes)) = payload.split_first_chunk::<4>().filter(|_| payload.len() == LENGTH) else {
+        let Some((scale, changes)) =
+            payload.split_first_chunk::<4>().filter(|_| payload.len() == LENGTH)
+        else {
             return Err(Exclusion::Malformed);
         };
         let scale = f32::from_le_bytes(*scale);
         if !scale.is_finite() {
             return Err(Exclusion::NotFinite);
         }
-        let changes: Vec<(u8, i8)> =
-            changes.as_chunks::<2>().0.iter().map(|[position, code]| (*position, code.cast_signed())).collect();
+        let changes: Vec<(u8, i8)> = changes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|[position, code]| (*position, code.cast_signed()))
+            .collect();
         let is_chunk = |changes: &[(u8, i8)]| {
-            changes.is_sorted_by(|one, other| one.0 < other.0) && changes.iter().all(|(at, _)| usize::from(*at) < CHUNK)
+            changes.is_sorted_by(|one, other| one.0 < other.0)
+                && changes.iter().all(|(at, _)| usize::from(*at) < CHUNK)
         };
         match scale.abs() < 1e4 && changes.chunks(SENT).all(is_chunk) {
             true => Ok(Self { scale, changes }),
@@ -85,7 +94,9 @@ impl ToyDelta {
 /// Positions of the largest changes of a chunk, ascending.
 fn largest(chunk: &[f64]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..chunk.len()).collect();
-    places.sort_by(|one, other| chunk[*other].abs().total_cmp(&chunk[*one].abs()).then(one.cmp(other)));
+    places.sort_by(|one, other| {
+        chunk[*other].abs().total_cmp(&chunk[*one].abs()).then(one.cmp(other))
+    });
     places.truncate(SENT);
     places.sort_unstable();
     places

@@ -8,7 +8,9 @@ use super::delta::{ToyDelta, apply, clipping, median_norm, weights_to_bytes};
 use super::regression::{ASSIGNED, NUM_CHUNKS, Regression, SampleSource, ToyWeights};
 use crate::agreement::draw::Seed;
 use crate::gauntlet::checks::Sketch;
-use crate::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses};
+use crate::gauntlet::scoring::{
+    Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses,
+};
 use crate::objects::{Exclusion, OuterSettings};
 use crate::primitives::{Digest, PeerId};
 
@@ -45,7 +47,13 @@ impl ArenaEvaluator<'_> {
         weights
     }
 
-    fn losses(&self, source: SampleSource, windows: &[u64], after: &[f64], typical: &[f64]) -> ProbeLosses {
+    fn losses(
+        &self,
+        source: SampleSource,
+        windows: &[u64],
+        after: &[f64],
+        typical: &[f64],
+    ) -> ProbeLosses {
         let loss = |weights: &[f64]| self.problem.loss(weights, source, windows);
         ProbeLosses { before: loss(&self.weights), after: loss(after), typical: loss(typical) }
     }
@@ -79,7 +87,10 @@ impl Evaluator for ArenaEvaluator<'_> {
         self.deltas.get(&(age, peer)).map(ToyDelta::norm)
     }
 
-    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
+    fn measure(
+        &mut self,
+        trial: &EvaluationRequest<'_>,
+    ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
         let admitted = self.current(trial.admitted);
         let (limit, share) = (median_norm(admitted.values()), trial.eval_rate * trial.outer.alpha);
         let typical = self.moved(&admitted, limit, share / admitted.len().max(1) as f64);
@@ -87,15 +98,21 @@ impl Evaluator for ArenaEvaluator<'_> {
         let random = draw("random windows", NUM_UNASSIGNED);
         let measured = |peer: &PeerId| {
             let after = self.moved(&self.current(&[*peer].into()), limit, share);
-            let questions =
-                EvaluationData { random: random.clone(), own: draw(&format!("windows of {peer}"), ASSIGNED) };
+            let questions = EvaluationData {
+                random: random.clone(),
+                own: draw(&format!("windows of {peer}"), ASSIGNED),
+            };
             let own = SampleSource::Peer(trial.round, *peer);
             (*peer, self.measurement(&questions, own, &after, &typical))
         };
         Ok(trial.evaluated.keys().map(measured).collect())
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError> {
+    fn weights_after(
+        &mut self,
+        included: &BTreeSet<PeerId>,
+        outer: &OuterSettings,
+    ) -> Result<Digest, EvaluatorError> {
         let mut weights = self.weights.clone();
         apply(&mut weights, &self.current(included), outer.alpha);
         Ok(Digest::of(&weights_to_bytes(&weights)))

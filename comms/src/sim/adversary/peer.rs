@@ -104,7 +104,8 @@ impl<'stage> ArenaPeer<'stage> {
 
     async fn absorb(&mut self, manifest: &Manifest) -> Result<(), CommsError> {
         let payloads = self.light_client.gather(manifest).await?;
-        let parsed = |(peer, payload): (PeerId, Bytes)| Some((peer, ToyDelta::parse(&payload).ok()?));
+        let parsed =
+            |(peer, payload): (PeerId, Bytes)| Some((peer, ToyDelta::parse(&payload).ok()?));
         self.last = payloads.into_iter().filter_map(parsed).collect();
         self.history.push(self.weights.clone());
         apply(&mut self.weights, &self.last, manifest.outer().alpha);
@@ -175,7 +176,11 @@ impl<'stage> ArenaPeer<'stage> {
             Attack::Stale(rounds) => self.stale(rounds),
             Attack::OtherData => {
                 let first = self.dice.bits() >> 30;
-                let step = self.stage.problem().train(&self.weights, SampleSource::Nobody, first..first + ASSIGNED);
+                let step = self.stage.problem().train(
+                    &self.weights,
+                    SampleSource::Nobody,
+                    first..first + ASSIGNED,
+                );
                 self.feedback.compress(&step)
             }
             Attack::FreeRider => ToyDelta::of(&self.train(0..1)),
@@ -189,14 +194,17 @@ impl<'stage> ArenaPeer<'stage> {
                 let other = noise(1.0, &mut self.dice).to_bytes();
                 Offer { committed: payload, revealed: Some(other) }
             }
-            Attack::Malformed => Offer::honest(nonsense(round.0, &delta, self.stage.max_delta(), &mut self.dice)),
+            Attack::Malformed => {
+                Offer::honest(nonsense(round.0, &delta, self.stage.max_delta(), &mut self.dice))
+            }
             _ => Offer::honest(payload),
         }
     }
 
     fn copy_of_last(&mut self, evasion: Evasion) -> ToyDelta {
         let own = self.member.peer();
-        let victim = self.last.iter().find(|(peer, _)| **peer != own).map(|(_, delta)| delta.clone());
+        let victim =
+            self.last.iter().find(|(peer, _)| **peer != own).map(|(_, delta)| delta.clone());
         match victim {
             Some(victim) => evasion.apply(&victim, &mut self.dice),
             None => self.honest(),

@@ -57,10 +57,15 @@ impl ContestReport {
     /// How many rounds there were until no cheat was in any more, counted from its first one; all, if one still is.
     pub fn rounds_until_excluded(&self) -> usize {
         let names_attacker = |round: &ContestRound| {
-            round.included.iter().chain(round.excluded.keys()).any(|peer| self.attackers.contains(peer))
+            round
+                .included
+                .iter()
+                .chain(round.excluded.keys())
+                .any(|peer| self.attackers.contains(peer))
         };
         let first = self.rounds.iter().position(names_attacker).unwrap_or(0);
-        let last = self.rounds.iter().rposition(|round| !round.included.is_disjoint(&self.attackers));
+        let last =
+            self.rounds.iter().rposition(|round| !round.included.is_disjoint(&self.attackers));
         last.map_or(0, |last| last + 1 - first)
     }
 
@@ -75,7 +80,8 @@ impl ContestReport {
     }
 
     fn delta_ref(&self, peers: &BTreeSet<PeerId>) -> f64 {
-        let included: usize = self.rounds.iter().map(|round| round.included.intersection(peers).count()).sum();
+        let included: usize =
+            self.rounds.iter().map(|round| round.included.intersection(peers).count()).sum();
         included as f64 / (self.rounds.len() * peers.len()).max(1) as f64
     }
 
@@ -83,7 +89,11 @@ impl ContestReport {
     pub fn share(&self, peer: PeerId) -> f64 {
         let share = |round: &ContestRound| {
             let paid: f64 = round.payouts.values().sum();
-            if paid > 0.0 { round.payouts.get(&peer).copied().unwrap_or_default() / paid } else { 0.0 }
+            if paid > 0.0 {
+                round.payouts.get(&peer).copied().unwrap_or_default() / paid
+            } else {
+                0.0
+            }
         };
         self.rounds.iter().map(share).sum::<f64>() / self.rounds.len().max(1) as f64
     }
@@ -100,7 +110,8 @@ impl ContestReport {
 
     /// What a cheat got on average.
     pub fn mean_attacker_share(&self) -> f64 {
-        self.attackers.iter().map(|peer| self.share(*peer)).sum::<f64>() / self.attackers.len().max(1) as f64
+        self.attackers.iter().map(|peer| self.share(*peer)).sum::<f64>()
+            / self.attackers.len().max(1) as f64
     }
 
     /// Why cheats were out, and how often.

@@ -96,13 +96,21 @@ impl Regression {
     /// The mean loss on some windows.
     pub(crate) fn loss(&self, weights: &[f64], source: SampleSource, windows: &[u64]) -> f64 {
         let loss = |sample: &Sample| sample.error(weights).powi(2) / 2.0;
-        let sum: f64 =
-            windows.iter().flat_map(|window| self.samples(source, *window)).map(|sample| loss(&sample)).sum();
+        let sum: f64 = windows
+            .iter()
+            .flat_map(|window| self.samples(source, *window))
+            .map(|sample| loss(&sample))
+            .sum();
         sum / (windows.len().max(1) * SAMPLES) as f64
     }
 
     /// The step from `weights` that one pass over some windows leads to.
-    pub(crate) fn train(&self, weights: &[f64], source: SampleSource, windows: std::ops::Range<u64>) -> ToyWeights {
+    pub(crate) fn train(
+        &self,
+        weights: &[f64],
+        source: SampleSource,
+        windows: std::ops::Range<u64>,
+    ) -> ToyWeights {
         let mut trained = weights.to_vec();
         for sample in windows.flat_map(|window| self.samples(source, window)) {
             let step = RATE * sample.error(&trained);
@@ -133,7 +141,8 @@ impl Regression {
 
 impl Sample {
     fn error(&self, weights: &[f64]) -> f64 {
-        self.features.iter().map(|(feature, sign)| weights[*feature] * sign).sum::<f64>() - self.target
+        self.features.iter().map(|(feature, sign)| weights[*feature] * sign).sum::<f64>()
+            - self.target
     }
 }
 
@@ -148,7 +157,9 @@ mod tests {
             (SampleSource::Peer(Round(1), PeerId::from_bytes([1; 32])), (0..ASSIGNED).collect());
         let start = Regression::genesis();
         let end: ToyWeights = problem.train(&start, own, 0..ASSIGNED);
-        let gain = |source| 1.0 - problem.loss(&end, source, &windows) / problem.loss(&start, source, &windows);
+        let gain = |source| {
+            1.0 - problem.loss(&end, source, &windows) / problem.loss(&start, source, &windows)
+        };
         assert!(problem.held_out(&end) < problem.held_out(&start));
         assert!(gain(own) > 2.0 * gain(SampleSource::Nobody) && gain(SampleSource::Nobody) > 0.0);
         let held_out: Vec<u64> = (0..2000).collect();

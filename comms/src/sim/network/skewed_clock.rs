@@ -27,6 +27,8 @@ impl Clock for SkewedClock {
     }
 
     fn sleep_until(&self, wake: Timestamp) -> BoxFuture<'static, ()> {
-        self.inner.sleep_until(Timestamp::from_micros(wake.as_micros().saturating_add_signed(-self.ahead)))
+        self.inner.sleep_until(Timestamp::from_micros(
+            wake.as_micros().saturating_add_signed(-self.ahead),
+        ))
     }
 }

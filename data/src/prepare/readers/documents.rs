@@ -40,15 +40,27 @@ pub struct Documents<'a> {
 
 impl<'a> Documents<'a> {
     pub(super) fn new(inputs: &'a InputFiles) -> Self {
-        Self { inputs, position: DocumentPosition::default(), reader: None, finished_bytes: 0, failed: false }
+        Self {
+            inputs,
+            position: DocumentPosition::default(),
+            reader: None,
+            finished_bytes: 0,
+            failed: false,
+        }
     }
 
     /// Starts behind documents that were read before; those of the same file are read again and dropped.
-    pub(crate) fn starting_at(inputs: &'a InputFiles, position: DocumentPosition) -> Result<Self, DataError> {
+    pub(crate) fn starting_at(
+        inputs: &'a InputFiles,
+        position: DocumentPosition,
+    ) -> Result<Self, DataError> {
         let mut documents = Self::new(inputs);
         documents.position.file = position.file;
-        documents.finished_bytes = inputs.files.iter().take(position.file).map(|file| file.bytes).sum();
-        while documents.position.file == position.file && documents.position.document < position.document {
+        documents.finished_bytes =
+            inputs.files.iter().take(position.file).map(|file| file.bytes).sum();
+        while documents.position.file == position.file
+            && documents.position.document < position.document
+        {
             if documents.next().transpose()?.is_none() {
                 break;
             }
@@ -99,14 +111,19 @@ impl Iterator for Documents<'_> {
 
 impl std::fmt::Debug for Documents<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Documents").field("position", &self.position).finish_non_exhaustive()
+        formatter
+            .debug_struct("Documents")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
     }
 }
 
 fn open(file: &InputFile, text_field: &str) -> Result<Box<dyn DocumentReader>, DataError> {
     Ok(match file.format {
         Format::Text { compressed } => Box::new(TextFile::open(file, compressed)?),
-        Format::JsonLines { compressed } => Box::new(JsonLines::open(file, compressed, text_field)?),
+        Format::JsonLines { compressed } => {
+            Box::new(JsonLines::open(file, compressed, text_field)?)
+        }
         Format::Parquet => Box::new(ParquetColumn::open(file, text_field)?),
     })
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 /// Extensions of files that can be read.
-pub const KNOWN_EXTENSIONS: [&str; 6] = [".txt", ".txt.zst", ".jsonl", ".jsonl.zst", ".json.zst", ".parquet"];
+pub const KNOWN_EXTENSIONS: [&str; 6] =
+    [".txt", ".txt.zst", ".jsonl", ".jsonl.zst", ".json.zst", ".parquet"];
 
 /// How documents stand in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -89,7 +89,8 @@ impl InputFiles {
 
     /// Digest of all names and contents. Hashing is a hundred times faster than tokenising, so it is worth being sure.
     pub(crate) fn digest(&self) -> Result<FileDigest, DataError> {
-        let digests: Result<Vec<_>, DataError> = self.files.par_iter().map(InputFile::digest).collect();
+        let digests: Result<Vec<_>, DataError> =
+            self.files.par_iter().map(InputFile::digest).collect();
         let mut description = format!("{}\n", self.text_field);
         for (file, digest) in self.files.iter().zip(digests?) {
             description.push_str(&format!("{digest} {} {:?}\n", file.bytes, file.name));
@@ -98,8 +99,10 @@ impl InputFiles {
     }
 
     fn add_file(&mut self, path: &Path, bytes: u64) -> Result<(), DataError> {
-        let format = Format::of(path).ok_or_else(|| DataError::UnknownFormat { path: path.into() })?;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let format =
+            Format::of(path).ok_or_else(|| DataError::UnknownFormat { path: path.into() })?;
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         self.files.push(InputFile { name, path: path.into(), embedded: None, format, bytes });
         Ok(())
     }
@@ -113,9 +116,16 @@ impl InputFiles {
             let hidden = entry.file_name().to_string_lossy().starts_with('.');
             match Format::of(entry.path()).filter(|_| !hidden) {
                 Some(format) => {
-                    let bytes = entry.metadata().map_err(|error| walk_error(entry.path(), error))?.len();
+                    let bytes =
+                        entry.metadata().map_err(|error| walk_error(entry.path(), error))?.len();
                     let name = name_below(folder, entry.path());
-                    self.files.push(InputFile { name, path: entry.into_path(), embedded: None, format, bytes });
+                    self.files.push(InputFile {
+                        name,
+                        path: entry.into_path(),
+                        embedded: None,
+                        format,
+                        bytes,
+                    });
                 }
                 None => self.skipped += 1,
             }
@@ -144,14 +154,20 @@ impl InputFile {
     }
 
     /// Opens the file, decompressed if need be; the counter follows the bytes taken from the disk.
-    pub(super) fn open(&self, compressed: bool) -> Result<(Box<dyn io::BufRead + Send>, Arc<AtomicU64>), DataError> {
+    pub(super) fn open(
+        &self,
+        compressed: bool,
+    ) -> Result<(Box<dyn io::BufRead + Send>, Arc<AtomicU64>), DataError> {
         let named = |source| DataError::read(&self.path, source);
         let raw: Box<dyn Read + Send> = match self.embedded {
             Some(bytes) => Box::new(bytes),
             None => Box::new(File::open(&self.path).map_err(named)?),
         };
         let count = Arc::new(AtomicU64::new(0));
-        let counted = BufReader::with_capacity(READ_BYTES, CountingReader { inner: raw, count: count.clone() });
+        let counted = BufReader::with_capacity(
+            READ_BYTES,
+            CountingReader { inner: raw, count: count.clone() },
+        );
         if !compressed {
             return Ok((Box::new(counted), count));
         }

@@ -23,8 +23,9 @@ pub(super) enum JsonField {
 /// Takes the text out of an object; crawls carry dozens of other fields that are skipped unparsed.
 pub(super) fn text_field(line: &str, field: &str) -> Result<JsonField, String> {
     let mut deserializer = serde_json::Deserializer::from_str(line);
-    let found =
-        deserializer.deserialize_map(FieldVisitor { field }).and_then(|found| deserializer.end().map(|()| found));
+    let found = deserializer
+        .deserialize_map(FieldVisitor { field })
+        .and_then(|found| deserializer.end().map(|()| found));
     // The parser sees a single line; its own line number would only mislead.
     found.map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
 }
@@ -75,7 +76,10 @@ mod tests {
         let line = r#"{"id": {"a": [1]}, "text": "a \"b\" \u00e9", "n": 1}"#;
         assert_eq!(text_field(line, "text"), Ok(JsonField::Text("a \"b\" é".to_string())));
         assert_eq!(text_field(line, "n"), Ok(JsonField::Other("a number")));
-        assert_eq!(text_field(line, "x"), Ok(JsonField::Missing(vec!["id".into(), "text".into(), "n".into()])));
+        assert_eq!(
+            text_field(line, "x"),
+            Ok(JsonField::Missing(vec!["id".into(), "text".into(), "n".into()]))
+        );
     }
 
     #[test]

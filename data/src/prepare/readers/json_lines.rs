@@ -46,10 +46,15 @@ impl JsonLines {
             Ok(JsonField::Text(text)) => Ok(text),
             // An explicit null is a document without text, as crawls have them.
             Ok(JsonField::Null) => Ok(String::new()),
-            Ok(JsonField::Other(found)) => {
-                Err(DataError::FieldNotText { path, line: self.line, field, found: found.to_string() })
+            Ok(JsonField::Other(found)) => Err(DataError::FieldNotText {
+                path,
+                line: self.line,
+                field,
+                found: found.to_string(),
+            }),
+            Ok(JsonField::Missing(present)) => {
+                Err(DataError::FieldMissing { path, line: self.line, field, present })
             }
-            Ok(JsonField::Missing(present)) => Err(DataError::FieldMissing { path, line: self.line, field, present }),
             Err(reason) => Err(DataError::BadJson { path, line: self.line, reason }),
         }
     }

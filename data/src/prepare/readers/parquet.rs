@@ -27,8 +27,10 @@ pub(super) struct ParquetColumn {
 
 impl ParquetColumn {
     pub(super) fn open(file: &InputFile, column: &str) -> Result<Self, DataError> {
-        let handle = File::open(&file.path).map_err(|source| DataError::read(&file.path, source))?;
-        let reader = SerializedFileReader::new(handle).map_err(|error| unreadable(file.path.clone(), &error))?;
+        let handle =
+            File::open(&file.path).map_err(|source| DataError::read(&file.path, source))?;
+        let reader = SerializedFileReader::new(handle)
+            .map_err(|error| unreadable(file.path.clone(), &error))?;
         let metadata = reader.metadata().file_metadata();
         let num_rows = metadata.num_rows().max(0) as u64;
         let projection = projection(metadata.schema(), file, column)?;
@@ -43,10 +45,16 @@ impl ParquetColumn {
         match row.get_column_iter().next() {
             Some((_, Field::Str(text))) => Ok(text.clone()),
             // Some writers store text without saying so.
-            Some((_, Field::Bytes(bytes))) => String::from_utf8(bytes.data().to_vec()).map_err(|_| {
-                let found = format!("bytes that are not UTF-8 in row {}", self.row);
-                DataError::ColumnNotText { path: self.path.clone(), column: self.column.clone(), found }
-            }),
+            Some((_, Field::Bytes(bytes))) => {
+                String::from_utf8(bytes.data().to_vec()).map_err(|_| {
+                    let found = format!("bytes that are not UTF-8 in row {}", self.row);
+                    DataError::ColumnNotText {
+                        path: self.path.clone(),
+                        column: self.column.clone(),
+                        found,
+                    }
+                })
+            }
             _ => Ok(String::new()),
         }
     }

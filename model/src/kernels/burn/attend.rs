@@ -26,7 +26,11 @@ type Heads = [Tensor<4>; 3];
 impl Attend {
     /// The heads' outputs `[rows, heads * head_dim]`, and the log-sum-exp of the scaled scores `[sequences * heads,
     /// length]` in fp32.
-    pub(super) fn forward(self, context: BlockContext<'_>, inputs: &AttentionInputs) -> (Tensor<2>, Tensor<2>) {
+    pub(super) fn forward(
+        self,
+        context: BlockContext<'_>,
+        inputs: &AttentionInputs,
+    ) -> (Tensor<2>, Tensor<2>) {
         let AttentionInputs { query, key, value } = inputs;
         let heads = heads(context, [query.clone(), key.clone(), value.clone()]);
         let (out_bhse, log_sum_exp_bhs) = match self {
@@ -38,14 +42,27 @@ impl Attend {
     }
 
     /// Gradients of rotated queries, rotated keys, and values, from that of the heads' outputs.
-    pub(super) fn backward(self, context: BlockContext<'_>, saved: SavedAttention, gradient: Tensor<2>) -> Heads {
-        let SavedAttention { inputs: AttentionInputs { query, key, value }, context: out, log_sum_exp } = saved;
+    pub(super) fn backward(
+        self,
+        context: BlockContext<'_>,
+        saved: SavedAttention,
+        gradient: Tensor<2>,
+    ) -> Heads {
+        let SavedAttention {
+            inputs: AttentionInputs { query, key, value },
+            context: out,
+            log_sum_exp,
+        } = saved;
         let config = context.config;
         let of_query = |x: Tensor<2>| split_heads(context, x, config.num_heads).swap_dims(1, 2);
         let forward = Forward {
             heads: heads(context, [query, key, value]),
             out: of_query(out),
-            log_sum_exp: log_sum_exp.reshape([context.batch.sequences, config.num_heads, context.batch.length]),
+            log_sum_exp: log_sum_exp.reshape([
+                context.batch.sequences,
+                config.num_heads,
+                context.batch.length,
+            ]),
         };
         match self {
             Self::Scores => scores_backward(forward, of_query(gradient), scale(context)),
@@ -103,9 +120,11 @@ fn scores_backward(forward: Forward, out_gradient: Tensor<4>, scale: f64) -> Hea
     let Forward { heads: [query, key, value], log_sum_exp, .. } = forward;
     let (group, dtype) = (query.dims()[1] / key.dims()[1], query.dtype());
     let (key, value) = (repeat_heads(key, group), repeat_heads(value, group));
-    let probabilities = (scores(query.clone(), key.clone(), scale) - log_sum_exp.unsqueeze_dim(3)).exp();
+    let probabilities =
+        (scores(query.clone(), key.clone(), scale) - log_sum_exp.unsqueeze_dim(3)).exp();
 
-    let value_gradient = probabilities.clone().cast(dtype).swap_dims(2, 3).matmul(out_gradient.clone());
+    let value_gradient =
+        probabilities.clone().cast(dtype).swap_dims(2, 3).matmul(out_gradient.clone());
     let probability_gradient = fp32(out_gradient.matmul(value.swap_dims(2, 3)));
     let dot = (probability_gradient.clone() * probabilities.clone()).sum_dim(3);
     let score_gradient = (probabilities * (probability_gradient - dot) * scale).cast(dtype);
@@ -115,7 +134,11 @@ fn scores_backward(forward: Forward, out_gradient: Tensor<4>, scale: f64) -> Hea
 }
 
 fn options(scale: f64) -> AttentionModuleOptions {
-    AttentionModuleOptions { scale: Some(scale), is_causal: true, ..AttentionModuleOptions::default() }
+    AttentionModuleOptions {
+        scale: Some(scale),
+        is_causal: true,
+        ..AttentionModuleOptions::default()
+    }
 }
 
 fn burn_forward([query, key, value]: Heads, scale: f64) -> (Tensor<4>, Tensor<3>) {
@@ -128,7 +151,14 @@ fn burn_backward(forward: Forward, out_gradient: Tensor<4>, scale: f64) -> Heads
     let Forward { heads, out, log_sum_exp } = forward;
     let [query, key, value] = heads.map(Tensor::into_dispatch);
     let (out, log_sum_exp) = (out.into_dispatch(), log_sum_exp.into_dispatch());
-    let gradients =
-        Dispatch::attention_backward(query, key, value, out, log_sum_exp, out_gradient.into_dispatch(), options(scale));
+    let gradients = Dispatch::attention_backward(
+        query,
+        key,
+        value,
+        out,
+        log_sum_exp,
+        out_gradient.into_dispatch(),
+        options(scale),
+    );
     [gradients.query_grad, gradients.key_grad, gradients.value_grad].map(Tensor::from_dispatch)
 }

@@ -4,7 +4,9 @@ use burn::tensor::Tensor;
 
 use super::attend::{merge_heads, split_heads};
 use super::burn_kernels::BurnKernels;
-use crate::kernels::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
+use crate::kernels::kernels::{
+    AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention,
+};
 use crate::kernels::operations::{
     Angles, add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward,
 };
@@ -66,8 +68,10 @@ pub(super) fn backward(
         add_weight_gradient(sum, gradient.clone(), normed.clone());
         linear_backward(gradient, weight, config.hidden_size)
     });
-    let normed_gradient = parts.reduce(|sum, part| sum + part).expect("there are three projections");
-    let (input_gradient, norm_gradient) = rms_norm_backward(input, &weights.norm, config.norm_epsilon, normed_gradient);
+    let normed_gradient =
+        parts.reduce(|sum, part| sum + part).expect("there are three projections");
+    let (input_gradient, norm_gradient) =
+        rms_norm_backward(input, &weights.norm, config.norm_epsilon, normed_gradient);
     add(&mut gradients.norm, norm_gradient);
     gradient + input_gradient
 }
@@ -79,7 +83,8 @@ fn backward_of_attend(
     saved: SavedAttention,
     mixed_gradient: Tensor<2>,
 ) -> [Tensor<2>; 3] {
-    let [query_bhse, key_bkse, value_bkse] = kernels.attend.backward(context, saved, mixed_gradient);
+    let [query_bhse, key_bkse, value_bkse] =
+        kernels.attend.backward(context, saved, mixed_gradient);
     let angles = angles(kernels, context);
     let turned_back = |x_bhse: Tensor<4>| {
         let x_bshe = angles.rotate_back(x_bhse.swap_dims(1, 2));

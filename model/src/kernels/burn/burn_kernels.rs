@@ -14,8 +14,8 @@ use crate::kernels::burn::head;
 use crate::kernels::burn::mlp;
 use crate::kernels::cpu;
 use crate::kernels::kernels::{
-    AttentionInputs, AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, MlpWeights,
-    SavedAttention, SavedMlp, Targets, logit_rows_at_once,
+    AttentionInputs, AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels,
+    MlpWeights, SavedAttention, SavedMlp, Targets, logit_rows_at_once,
 };
 use crate::kernels::losses::Losses;
 use crate::kernels::operations::fp32;
@@ -34,7 +34,11 @@ impl BurnKernels {
         if cpu::is_cpu(&device) {
             Self { device, attend: Attend::Scores, max_logits: crate::kernels::kernels::MAX_LOGITS }
         } else {
-            Self { device, attend: Attend::Burn, max_logits: crate::kernels::kernels::MAX_DEVICE_LOGITS }
+            Self {
+                device,
+                attend: Attend::Burn,
+                max_logits: crate::kernels::kernels::MAX_DEVICE_LOGITS,
+            }
         }
     }
 
@@ -49,7 +53,10 @@ impl BurnKernels {
     }
 
     /// Runs of rows whose logits fit into memory together: (first row, number of rows).
-    pub(super) fn row_runs(&self, context: BlockContext<'_>) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn row_runs(
+        &self,
+        context: BlockContext<'_>,
+    ) -> impl Iterator<Item = (usize, usize)> {
         let rows = context.batch.rows();
         let at_once = logit_rows_at_once(self.max_logits, context.config.vocab_size);
         (0..rows).step_by(at_once).map(move |first| (first, at_once.min(rows - first)))
@@ -65,7 +72,9 @@ impl Kernels for BurnKernels {
         let width = gradient.dims()[1] as i32;
         table_gradient.inplace(|table| {
             let table = table.reshape([-1, width]);
-            table.select_assign(0, self.tokens(tokens), fp32(gradient), IndexingUpdateOp::Add).reshape([-1])
+            table
+                .select_assign(0, self.tokens(tokens), fp32(gradient), IndexingUpdateOp::Add)
+                .reshape([-1])
         });
     }
 
@@ -96,11 +105,21 @@ impl Kernels for BurnKernels {
         attention::backward(self, context, start, gradients)
     }
 
-    fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp) {
+    fn mlp(
+        &self,
+        context: BlockContext<'_>,
+        weights: &MlpWeights,
+        input: &Tensor<2>,
+    ) -> (Tensor<2>, SavedMlp) {
         mlp::forward(context, weights, input)
     }
 
-    fn mlp_inputs(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> SavedMlp {
+    fn mlp_inputs(
+        &self,
+        context: BlockContext<'_>,
+        weights: &MlpWeights,
+        input: &Tensor<2>,
+    ) -> SavedMlp {
         mlp::inputs(context, weights, input)
     }
 
@@ -113,11 +132,22 @@ impl Kernels for BurnKernels {
         mlp::backward(context, start, gradients)
     }
 
-    fn logits(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>) -> Tensor<2> {
+    fn logits(
+        &self,
+        context: BlockContext<'_>,
+        weights: Head<&Tensor<1>>,
+        input: &Tensor<2>,
+    ) -> Tensor<2> {
         head::logits(context, weights, input.clone())
     }
 
-    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> Losses {
+    fn loss(
+        &self,
+        context: BlockContext<'_>,
+        weights: Head<&Tensor<1>>,
+        input: &Tensor<2>,
+        targets: &[u32],
+    ) -> Losses {
         head::loss(self, context, weights, input, targets)
     }
 

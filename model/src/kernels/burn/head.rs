@@ -12,7 +12,11 @@ use crate::kernels::operations::{
     add, add_weight_gradient, fp32, linear, linear_backward, rms_norm, rms_norm_backward,
 };
 
-pub(super) fn logits(context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: Tensor<2>) -> Tensor<2> {
+pub(super) fn logits(
+    context: BlockContext<'_>,
+    weights: Head<&Tensor<1>>,
+    input: Tensor<2>,
+) -> Tensor<2> {
     linear(rms_norm(input, weights.norm, context.config.norm_epsilon), weights.projection)
 }
 
@@ -48,13 +52,15 @@ pub(super) fn loss_backward(
         let losses = softmax.losses.clone();
         let logits_gradient = softmax.gradient(targets.scale).cast(dtype);
         add_weight_gradient(gradients.projection, logits_gradient.clone(), normed);
-        let normed_gradient = linear_backward(logits_gradient, weights.projection, config.hidden_size);
+        let normed_gradient =
+            linear_backward(logits_gradient, weights.projection, config.hidden_size);
         let (input_gradient, norm_gradient) =
             rms_norm_backward(input, weights.norm, config.norm_epsilon, normed_gradient);
         add(gradients.norm, norm_gradient);
         (losses, input_gradient)
     };
-    let (losses, input_gradients): (Vec<_>, Vec<_>) = kernels.row_runs(context).map(of_rows).unzip();
+    let (losses, input_gradients): (Vec<_>, Vec<_>) =
+        kernels.row_runs(context).map(of_rows).unzip();
     (Losses::Pending(losses), Tensor::cat(input_gradients, 0))
 }
 

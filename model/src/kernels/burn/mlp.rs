@@ -4,16 +4,26 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
 
 use crate::kernels::kernels::{Backward, BlockContext, MlpWeights, SavedMlp};
-use crate::kernels::operations::{add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward};
+use crate::kernels::operations::{
+    add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward,
+};
 
-pub(super) fn forward(context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp) {
+pub(super) fn forward(
+    context: BlockContext<'_>,
+    weights: &MlpWeights,
+    input: &Tensor<2>,
+) -> (Tensor<2>, SavedMlp) {
     let SavedMlp { gate, up } = inputs(context, weights, input);
     let output = input.clone() + linear(silu(gate.clone()) * up.clone(), &weights.down);
     (output, SavedMlp { gate, up })
 }
 
 /// Gate and up projections alone.
-pub(super) fn inputs(context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> SavedMlp {
+pub(super) fn inputs(
+    context: BlockContext<'_>,
+    weights: &MlpWeights,
+    input: &Tensor<2>,
+) -> SavedMlp {
     let normed = rms_norm(input.clone(), &weights.norm, context.config.norm_epsilon);
     SavedMlp { gate: linear(normed.clone(), &weights.gate), up: linear(normed, &weights.up) }
 }
@@ -29,7 +39,8 @@ pub(super) fn backward(
     let sigmoid = sigmoid(gate.clone());
     let activated = gate * sigmoid.clone();
     add_weight_gradient(&mut gradients.down, gradient.clone(), activated.clone() * up.clone());
-    let product_gradient = linear_backward(gradient.clone(), &weights.down, config.intermediate_size);
+    let product_gradient =
+        linear_backward(gradient.clone(), &weights.down, config.intermediate_size);
     let up_gradient = product_gradient.clone() * activated.clone();
     let slope = sigmoid.clone() + activated * (sigmoid.neg() + 1.0);
     let gate_gradient = product_gradient * up * slope;
@@ -39,7 +50,8 @@ pub(super) fn backward(
     add_weight_gradient(&mut gradients.up, up_gradient.clone(), normed);
     let normed_gradient = linear_backward(gate_gradient, &weights.gate, config.hidden_size)
         + linear_backward(up_gradient, &weights.up, config.hidden_size);
-    let (input_gradient, norm_gradient) = rms_norm_backward(input, &weights.norm, config.norm_epsilon, normed_gradient);
+    let (input_gradient, norm_gradient) =
+        rms_norm_backward(input, &weights.norm, config.norm_epsilon, normed_gradient);
     add(&mut gradients.norm, norm_gradient);
     gradient + input_gradient
 }

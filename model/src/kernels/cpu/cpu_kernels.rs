@@ -13,8 +13,8 @@ use crate::kernels::cpu::attention;
 use crate::kernels::cpu::head;
 use crate::kernels::cpu::mlp;
 use crate::kernels::kernels::{
-    AttentionInputs, AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels, MlpWeights,
-    SavedAttention, SavedMlp, Targets,
+    AttentionInputs, AttentionWeights, Backward, BlockContext, Head, HeadGradients, Kernels,
+    MlpWeights, SavedAttention, SavedMlp, Targets,
 };
 use crate::kernels::losses::Losses;
 
@@ -44,7 +44,12 @@ impl CpuKernels {
         width: usize,
     ) {
         change(gradient, &self.device, |gradient| {
-            multiply_parallel(MatrixMut::new(gradient, width), left.transposed(), right, Write::Add);
+            multiply_parallel(
+                MatrixMut::new(gradient, width),
+                left.transposed(),
+                right,
+                Write::Add,
+            );
         });
     }
 
@@ -66,14 +71,31 @@ pub(crate) fn rows_per_task(rows: usize) -> usize {
 }
 
 /// `out = input * weight^T` for a weight `[out, in]`.
-pub(super) fn project(out: &mut [f32], input: &[f32], weight: &[f32], input_width: usize, write: Write) {
+pub(super) fn project(
+    out: &mut [f32],
+    input: &[f32],
+    weight: &[f32],
+    input_width: usize,
+    write: Write,
+) {
     let weight = Matrix::new(weight, input_width);
     let width = weight.num_rows();
-    multiply(MatrixMut::new(out, width), Matrix::new(input, input_width), weight.transposed(), write);
+    multiply(
+        MatrixMut::new(out, width),
+        Matrix::new(input, input_width),
+        weight.transposed(),
+        write,
+    );
 }
 
 /// `out = gradient * weight` for a weight `[out, in]`: the input's gradient of [`project`].
-pub(super) fn project_backward(out: &mut [f32], gradient: &[f32], weight: &[f32], input_width: usize, write: Write) {
+pub(super) fn project_backward(
+    out: &mut [f32],
+    gradient: &[f32],
+    weight: &[f32],
+    input_width: usize,
+    write: Write,
+) {
     let weight = Matrix::new(weight, input_width);
     let width = weight.num_rows();
     multiply(MatrixMut::new(out, input_width), Matrix::new(gradient, width), weight, write);
@@ -129,11 +151,21 @@ impl Kernels for CpuKernels {
         attention::backward(self, context, start, gradients)
     }
 
-    fn mlp(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> (Tensor<2>, SavedMlp) {
+    fn mlp(
+        &self,
+        context: BlockContext<'_>,
+        weights: &MlpWeights,
+        input: &Tensor<2>,
+    ) -> (Tensor<2>, SavedMlp) {
         mlp::forward(self, context, weights, input)
     }
 
-    fn mlp_inputs(&self, context: BlockContext<'_>, weights: &MlpWeights, input: &Tensor<2>) -> SavedMlp {
+    fn mlp_inputs(
+        &self,
+        context: BlockContext<'_>,
+        weights: &MlpWeights,
+        input: &Tensor<2>,
+    ) -> SavedMlp {
         mlp::inputs(self, context, weights, input)
     }
 
@@ -146,11 +178,22 @@ impl Kernels for CpuKernels {
         mlp::backward(self, context, start, gradients)
     }
 
-    fn logits(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>) -> Tensor<2> {
+    fn logits(
+        &self,
+        context: BlockContext<'_>,
+        weights: Head<&Tensor<1>>,
+        input: &Tensor<2>,
+    ) -> Tensor<2> {
         head::logits(self, context, weights, input)
     }
 
-    fn loss(&self, context: BlockContext<'_>, weights: Head<&Tensor<1>>, input: &Tensor<2>, targets: &[u32]) -> Losses {
+    fn loss(
+        &self,
+        context: BlockContext<'_>,
+        weights: Head<&Tensor<1>>,
+        input: &Tensor<2>,
+        targets: &[u32],
+    ) -> Losses {
         Losses::Sum(head::loss(self, context, weights, input, targets))
     }
 
@@ -162,7 +205,8 @@ impl Kernels for CpuKernels {
         targets: Targets<'_>,
         gradients: HeadGradients<'_>,
     ) -> (Losses, Tensor<2>) {
-        let (loss, gradient) = head::loss_backward(self, context, weights, input, targets, gradients);
+        let (loss, gradient) =
+            head::loss_backward(self, context, weights, input, targets, gradients);
         (Losses::Sum(loss), gradient)
     }
 

@@ -7,7 +7,9 @@ use super::cpu_kernels::{CpuKernels, project, project_backward, rows_per_task};
 use super::matrix::{Matrix, MatrixMut, Write, multiply_parallel};
 use super::tensors::{Elements, change, into_elements};
 use super::vector;
-use crate::kernels::kernels::{BlockContext, Head, HeadGradients, MAX_LOGITS, Targets, logit_rows_at_once};
+use crate::kernels::kernels::{
+    BlockContext, Head, HeadGradients, MAX_LOGITS, Targets, logit_rows_at_once,
+};
 
 /// The head's weights as slices, with what the loops need to read them.
 struct Projection {
@@ -51,7 +53,9 @@ pub(super) fn logits(
         .slice()
         .par_chunks(block * head.hidden)
         .zip(logits.par_chunks_mut(block * head.vocab))
-        .for_each(|(input, logits)| head.logits(input, &mut kernels.pool.scratch(input.len()), logits));
+        .for_each(|(input, logits)| {
+            head.logits(input, &mut kernels.pool.scratch(input.len()), logits)
+        });
     kernels.matrix(logits, head.vocab)
 }
 
@@ -65,12 +69,13 @@ pub(super) fn loss(
     let head = Projection::of(context, weights);
     let input = Elements::of(input);
     let block = rows_per_task(targets.len()).min(logit_rows_at_once(MAX_LOGITS, head.vocab));
-    let losses =
-        input.slice().par_chunks(block * head.hidden).zip(targets.par_chunks(block)).map(|(input, targets)| {
+    let losses = input.slice().par_chunks(block * head.hidden).zip(targets.par_chunks(block)).map(
+        |(input, targets)| {
             let mut logits = kernels.pool.scratch(targets.len() * head.vocab);
             head.logits(input, &mut kernels.pool.scratch(input.len()), &mut logits);
             sum_losses(&mut logits, head.vocab, targets, 1.0)
-        });
+        },
+    );
     // Collected first: a parallel sum would depend on how the work was shared out.
     losses.collect::<Vec<f64>>().into_iter().sum()
 }
@@ -78,7 +83,8 @@ pub(super) fn loss(
 /// Cross-entropy of consecutive rows; the logits become `scale` times their gradients.
 fn sum_losses(logits: &mut [f32], vocab: usize, targets: &[u32], scale: f32) -> f64 {
     let rows = logits.chunks_exact_mut(vocab).zip(targets);
-    rows.map(|(logits, target)| f64::from(vector::cross_entropy(logits, *target as usize, scale))).sum()
+    rows.map(|(logits, target)| f64::from(vector::cross_entropy(logits, *target as usize, scale)))
+        .sum()
 }
 
 pub(super) fn loss_backward(
@@ -96,10 +102,19 @@ pub(super) fn loss_backward(
     let mut norm_gradients = Vec::new();
     change(gradients.projection, &kernels.device, |weight_gradient| {
         let at_once = logit_rows_at_once(MAX_LOGITS, head.vocab);
-        let inputs = input.chunks(at_once * head.hidden).zip(input_gradient.chunks_mut(at_once * head.hidden));
+        let inputs = input
+            .chunks(at_once * head.hidden)
+            .zip(input_gradient.chunks_mut(at_once * head.hidden));
         for ((input, input_gradient), tokens) in inputs.zip(targets.tokens.chunks(at_once)) {
             let targets = Targets { tokens, ..targets };
-            let part = loss_backward_of_rows(kernels, &head, input, targets, input_gradient, weight_gradient);
+            let part = loss_backward_of_rows(
+                kernels,
+                &head,
+                input,
+                targets,
+                input_gradient,
+                weight_gradient,
+            );
             loss += part.loss;
             norm_gradients.extend(part.norm_gradients);
         }
@@ -129,17 +144,31 @@ fn loss_backward_of_rows(
     let block = rows_per_task(rows);
     let of_hidden = block * head.hidden;
     let activations = input.par_chunks(of_hidden).zip(normed.par_chunks_mut(of_hidden));
-    let outputs = logits.par_chunks_mut(block * head.vocab).zip(input_gradient.par_chunks_mut(of_hidden));
+    let outputs =
+        logits.par_chunks_mut(block * head.vocab).zip(input_gradient.par_chunks_mut(of_hidden));
     let parts = activations.zip(outputs).zip(targets.tokens.par_chunks(block)).map(
         |(((input, normed), (logits, input_gradient)), tokens)| {
             head.logits(input, normed, logits);
             let loss = sum_losses(logits, head.vocab, tokens, targets.scale);
             let mut normed_gradient = kernels.pool.scratch(input.len());
-            project_backward(&mut normed_gradient, logits, head.weight.slice(), head.hidden, Write::Replace);
+            project_backward(
+                &mut normed_gradient,
+                logits,
+                head.weight.slice(),
+                head.hidden,
+                Write::Replace,
+            );
             input_gradient.fill(0.0);
             let mut partial = vec![0.0; head.hidden];
             let norm = head.norm.slice();
-            vector::rms_norm_backward(input, norm, head.epsilon, &normed_gradient, input_gradient, &mut partial);
+            vector::rms_norm_backward(
+                input,
+                norm,
+                head.epsilon,
+                &normed_gradient,
+                input_gradient,
+                &mut partial,
+            );
             (loss, partial)
         },
     );

@@ -4,7 +4,10 @@
 //! and several threads write disjoint columns of one buffer. A view is made
 //! from a slice that covers it, and can only be split into parts that do not
 //! overlap; from there on the borrow checker keeps the promise.
-#![expect(unsafe_code, reason = "the matrix product takes pointers; disjoint columns cannot be slices")]
+#![expect(
+    unsafe_code,
+    reason = "the matrix product takes pointers; disjoint columns cannot be slices"
+)]
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -66,7 +69,8 @@ impl<'a> Matrix<'a> {
     fn is_covered(&self) -> bool {
         let span = |count: usize, stride: usize| count.saturating_sub(1) * stride;
         self.rows * self.columns == 0
-            || span(self.rows, self.row_stride) + span(self.columns, self.column_stride) < self.values.len()
+            || span(self.rows, self.row_stride) + span(self.columns, self.column_stride)
+                < self.values.len()
     }
 }
 
@@ -106,7 +110,9 @@ impl<'a> MatrixMut<'a> {
     pub(crate) fn fill(&mut self, value: f32) {
         for row in 0..self.rows {
             // SAFETY: every row of a view lies inside its buffer and is exclusively this view's.
-            let row = unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.row_stride), self.columns) };
+            let row = unsafe {
+                std::slice::from_raw_parts_mut(self.first.add(row * self.row_stride), self.columns)
+            };
             row.fill(value);
         }
     }
@@ -115,7 +121,8 @@ impl<'a> MatrixMut<'a> {
     pub(crate) fn split_rows(self, count: usize) -> (Self, Self) {
         assert!(count <= self.rows, "{count} rows of {}", self.rows);
         // SAFETY: row `count` starts inside the buffer, or one past its end, when `count <= rows`.
-        let rest = unsafe { self.first.add(count * self.row_stride * usize::from(count < self.rows)) };
+        let rest =
+            unsafe { self.first.add(count * self.row_stride * usize::from(count < self.rows)) };
         (Self { rows: count, ..self }, Self { first: rest, rows: self.rows - count, ..self })
     }
 
@@ -154,7 +161,11 @@ pub(crate) enum Write {
 /// `out = left * right`, or `out += left * right`, on the calling thread.
 pub(crate) fn multiply(out: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, write: Write) {
     let inner = left.columns;
-    assert_eq!((left.rows, inner, right.columns), (out.rows, right.rows, out.columns), "shapes of a product");
+    assert_eq!(
+        (left.rows, inner, right.columns),
+        (out.rows, right.rows, out.columns),
+        "shapes of a product"
+    );
     assert!(left.is_covered() && right.is_covered(), "views end inside their slices");
     // SAFETY: both inputs are covered by their slices, `out` by the slice it was split from, and `out` is exclusive.
     unsafe {
@@ -186,7 +197,12 @@ pub(crate) fn multiply(out: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, 
 ///
 /// The parts depend on the shape alone: the library sums in another order for other shapes, and results must be the
 /// same on every number of threads.
-pub(crate) fn multiply_parallel(out: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, write: Write) {
+pub(crate) fn multiply_parallel(
+    out: MatrixMut<'_>,
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    write: Write,
+) {
     let count = out.rows.div_ceil(8).next_multiple_of(32).clamp(64, 256);
     out.into_row_parts(count).into_par_iter().enumerate().for_each(|(index, part)| {
         let start = index * count;
@@ -204,9 +220,15 @@ mod tests {
     }
 
     fn naive(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
-        let at = |m: &Matrix<'_>, i: usize, j: usize| m.values[i * m.row_stride + j * m.column_stride];
-        let dot = |i: usize, j: usize| (0..left.columns).map(|k| at(&left, i, k) * at(&right, k, j)).sum();
-        (0..left.rows).flat_map(|i| (0..right.columns).map(move |j| (i, j))).map(|(i, j)| dot(i, j)).collect()
+        let at =
+            |m: &Matrix<'_>, i: usize, j: usize| m.values[i * m.row_stride + j * m.column_stride];
+        let dot = |i: usize, j: usize| {
+            (0..left.columns).map(|k| at(&left, i, k) * at(&right, k, j)).sum()
+        };
+        (0..left.rows)
+            .flat_map(|i| (0..right.columns).map(move |j| (i, j)))
+            .map(|(i, j)| dot(i, j))
+            .collect()
     }
 
     #[test]
@@ -227,7 +249,9 @@ mod tests {
     fn column_parts_do_not_touch_each_other() {
         let (a, b) = (ramp(6 * 4), ramp(4 * 2));
         let mut out = vec![0.0; 6 * 4];
-        for (index, part) in MatrixMut::new(&mut out, 4).into_column_parts(2).into_iter().enumerate().skip(1) {
+        for (index, part) in
+            MatrixMut::new(&mut out, 4).into_column_parts(2).into_iter().enumerate().skip(1)
+        {
             assert_eq!(index, 1);
             multiply(part, Matrix::new(&a, 4), Matrix::new(&b, 2), Write::Replace);
         }

@@ -21,19 +21,22 @@ pub(super) fn forward(
     let weights = weights.map(Elements::of);
     let input = Elements::of(input);
     let pool = &kernels.pool;
-    let (mut gate, mut up, mut output) = (pool.take(rows * inner), pool.take(rows * inner), pool.take(rows * hidden));
+    let (mut gate, mut up, mut output) =
+        (pool.take(rows * inner), pool.take(rows * inner), pool.take(rows * hidden));
     let block = rows_per_task(rows);
     let outputs = gate
         .par_chunks_mut(block * inner)
         .zip(up.par_chunks_mut(block * inner))
         .zip(output.par_chunks_mut(block * hidden));
-    input.slice().par_chunks(block * hidden).zip(outputs).for_each(|(input, ((gate, up), output))| {
-        project_inputs(kernels, context, &weights, input, [gate, up]);
-        let mut activated = pool.scratch(gate.len());
-        vector::swiglu(gate, up, &mut activated);
-        output.copy_from_slice(input);
-        project(output, &activated, weights.down.slice(), inner, Write::Add);
-    });
+    input.slice().par_chunks(block * hidden).zip(outputs).for_each(
+        |(input, ((gate, up), output))| {
+            project_inputs(kernels, context, &weights, input, [gate, up]);
+            let mut activated = pool.scratch(gate.len());
+            vector::swiglu(gate, up, &mut activated);
+            output.copy_from_slice(input);
+            project(output, &activated, weights.down.slice(), inner, Write::Add);
+        },
+    );
     (kernels.matrix(output, hidden), as_tensors(kernels, inner, gate, up))
 }
 
@@ -50,11 +53,9 @@ pub(super) fn inputs(
     let (mut gate, mut up) = (kernels.pool.take(rows * inner), kernels.pool.take(rows * inner));
     let block = rows_per_task(rows);
     let outputs = gate.par_chunks_mut(block * inner).zip(up.par_chunks_mut(block * inner));
-    Elements::of(input)
-        .slice()
-        .par_chunks(block * hidden)
-        .zip(outputs)
-        .for_each(|(input, (gate, up))| project_inputs(kernels, context, &weights, input, [gate, up]));
+    Elements::of(input).slice().par_chunks(block * hidden).zip(outputs).for_each(
+        |(input, (gate, up))| project_inputs(kernels, context, &weights, input, [gate, up]),
+    );
     as_tensors(kernels, inner, gate, up)
 }
 
@@ -105,24 +106,43 @@ pub(super) fn backward(
         .zip(gradient.par_chunks(block * hidden))
         .zip(normed.par_chunks_mut(block * hidden))
         .zip(input_gradient.par_chunks_mut(block * hidden));
-    let partial_sums =
-        inner_rows.zip(hidden_rows).map(|(((gate, up), activated), (((input, gradient), normed), input_gradient))| {
+    let partial_sums = inner_rows.zip(hidden_rows).map(
+        |(((gate, up), activated), (((input, gradient), normed), input_gradient))| {
             project_backward(activated, gradient, weights.down.slice(), inner, Write::Replace);
             vector::swiglu_backward(gate, up, activated);
             vector::rms_norm(input, norm, epsilon, normed);
             let mut normed_gradient = pool.scratch(input.len());
-            project_backward(&mut normed_gradient, gate, weights.gate.slice(), hidden, Write::Replace);
+            project_backward(
+                &mut normed_gradient,
+                gate,
+                weights.gate.slice(),
+                hidden,
+                Write::Replace,
+            );
             project_backward(&mut normed_gradient, up, weights.up.slice(), hidden, Write::Add);
             input_gradient.copy_from_slice(gradient);
             let mut partial = vec![0.0; hidden];
-            vector::rms_norm_backward(input, norm, epsilon, &normed_gradient, input_gradient, &mut partial);
+            vector::rms_norm_backward(
+                input,
+                norm,
+                epsilon,
+                &normed_gradient,
+                input_gradient,
+                &mut partial,
+            );
             partial
-        });
+        },
+    );
     kernels.add_norm_gradient(&mut gradients.norm, partial_sums.collect());
 
     let as_inner = |values| Matrix::new(values, inner);
     let as_hidden = |values| Matrix::new(values, hidden);
-    kernels.add_weight_gradient(&mut gradients.down, as_hidden(&gradient), as_inner(&activated), inner);
+    kernels.add_weight_gradient(
+        &mut gradients.down,
+        as_hidden(&gradient),
+        as_inner(&activated),
+        inner,
+    );
     kernels.add_weight_gradient(&mut gradients.gate, as_inner(&gate), as_hidden(&normed), hidden);
     kernels.add_weight_gradient(&mut gradients.up, as_inner(&up), as_hidden(&normed), hidden);
     for buffer in [gate, up, activated, normed, input, gradient] {

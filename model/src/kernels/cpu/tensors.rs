@@ -14,9 +14,14 @@ pub(super) struct Elements(FlexTensor);
 
 impl Elements {
     pub(super) fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
-        let primitive = tensor.clone().try_into_primitive::<Flex>().expect("CPU kernels get CPU tensors");
+        let primitive =
+            tensor.clone().try_into_primitive::<Flex>().expect("CPU kernels get CPU tensors");
         // A parameter of a gathered unit is a view into it, and none the worse for that.
-        Self(if primitive.as_slice::<f32>().is_some() { primitive } else { primitive.to_contiguous() })
+        Self(if primitive.as_slice::<f32>().is_some() {
+            primitive
+        } else {
+            primitive.to_contiguous()
+        })
     }
 
     pub(super) fn slice(&self) -> &[f32] {

@@ -81,10 +81,14 @@ pub(super) fn rms_norm_backward(
 ) {
     let width = weight.len();
     let weight_gradient = &mut weight_gradient[..width];
-    let rows = x.chunks_exact(width).zip(out_gradient.chunks_exact(width)).zip(x_gradient.chunks_exact_mut(width));
+    let rows = x
+        .chunks_exact(width)
+        .zip(out_gradient.chunks_exact(width))
+        .zip(x_gradient.chunks_exact_mut(width));
     for ((x, dy), dx) in rows {
         let scale = inverse_root_mean_square(x, epsilon);
-        let shared = sum_of(width, |i| x[i] * dy[i] * weight[i]) * scale * scale * scale / width as f32;
+        let shared =
+            sum_of(width, |i| x[i] * dy[i] * weight[i]) * scale * scale * scale / width as f32;
         for i in 0..width {
             weight_gradient[i] += dy[i] * x[i] * scale;
             dx[i] += dy[i] * weight[i] * scale - x[i] * shared;
@@ -159,7 +163,13 @@ pub(super) fn swiglu_backward(gate: &mut [f32], up: &mut [f32], out: &mut [f32])
 /// Row r of `scores` (rows of `keys` elements) belongs to query `first + r`: keys beyond it become 0. Writes the
 /// log-sum-exp of the scaled scores of each row.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-pub(super) fn causal_softmax(scores: &mut [f32], keys: usize, first: usize, scale: f32, log_sum_exp: &mut [f32]) {
+pub(super) fn causal_softmax(
+    scores: &mut [f32],
+    keys: usize,
+    first: usize,
+    scale: f32,
+    log_sum_exp: &mut [f32],
+) {
     for (index, (row, log_sum_exp)) in scores.chunks_exact_mut(keys).zip(log_sum_exp).enumerate() {
         let (seen, future) = row.split_at_mut(first + index + 1);
         future.fill(0.0);
@@ -178,7 +188,13 @@ pub(super) fn causal_softmax(scores: &mut [f32], keys: usize, first: usize, scal
 
 /// The probabilities of [`causal_softmax`] again, from the raw scores and the saved log-sum-exp.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-pub(super) fn causal_probabilities(scores: &mut [f32], keys: usize, first: usize, scale: f32, log_sum_exp: &[f32]) {
+pub(super) fn causal_probabilities(
+    scores: &mut [f32],
+    keys: usize,
+    first: usize,
+    scale: f32,
+    log_sum_exp: &[f32],
+) {
     for (index, (row, log_sum_exp)) in scores.chunks_exact_mut(keys).zip(log_sum_exp).enumerate() {
         let (seen, future) = row.split_at_mut(first + index + 1);
         future.fill(0.0);
@@ -192,7 +208,13 @@ pub(super) fn causal_probabilities(scores: &mut [f32], keys: usize, first: usize
 ///
 /// `dot` is, per row, the sum of output times its gradient, which equals the sum of probability times gradient.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-pub(super) fn softmax_backward(probabilities: &[f32], gradient: &mut [f32], keys: usize, scale: f32, dot: &[f32]) {
+pub(super) fn softmax_backward(
+    probabilities: &[f32],
+    gradient: &mut [f32],
+    keys: usize,
+    scale: f32,
+    dot: &[f32],
+) {
     let rows = probabilities.chunks_exact(keys).zip(gradient.chunks_exact_mut(keys)).zip(dot);
     for ((probabilities, gradient), dot) in rows {
         for (gradient, probability) in gradient.iter_mut().zip(probabilities) {
@@ -249,7 +271,8 @@ mod tests {
 
     #[test]
     fn rotation_is_undone_by_the_opposite_one() {
-        let (cos, sin): (Vec<f32>, Vec<f32>) = (0..12).map(|i| ((i as f32).cos(), (i as f32).sin())).unzip();
+        let (cos, sin): (Vec<f32>, Vec<f32>) =
+            (0..12).map(|i| ((i as f32).cos(), (i as f32).sin())).unzip();
         let original: Vec<f32> = (0..4 * 8).map(|i| (i as f32 * 0.7).sin()).collect();
         let mut rows = original.clone();
         let table = RotaryRows { cos: &cos, sin: &sin, half: 4, first: 2, length: 3 };

@@ -63,7 +63,8 @@ impl<'a> Dct<'a> {
         slabs.for_each_init(
             || ([0.0; CHUNK_LIMIT], [0.0; CHUNK_LIMIT]),
             |(tile, between): &mut (DctBlock, DctBlock), slab| {
-                let (tile, between) = (&mut tile[..self.grid.chunk_len()], &mut between[..self.grid.chunk_len()]);
+                let (tile, between) =
+                    (&mut tile[..self.grid.chunk_len()], &mut between[..self.grid.chunk_len()]);
                 for column in 0..self.grid.chunks_per_slab() {
                     self.grid.read(column, slab, tile);
                     change(tile, between);
@@ -111,8 +112,9 @@ fn cosine(steps: usize, side: usize) -> f64 {
     let (sign, quarter) = if half > side { (-1.0, 2 * side - half) } else { (1.0, half) };
     let angle = std::f64::consts::FRAC_PI_2 * quarter as f64 / side as f64;
     // Sixteen terms reach far below the last bit at a right angle.
-    let series =
-        (1..16).rev().fold(1.0, |rest, term| 1.0 - angle * angle / f64::from(2 * term * (2 * term - 1)) * rest);
+    let series = (1..16)
+        .rev()
+        .fold(1.0, |rest, term| 1.0 - angle * angle / f64::from(2 * term * (2 * term - 1)) * rest);
     sign * series
 }
 
@@ -152,7 +154,8 @@ mod tests {
     /// The definition, element by element, of one block.
     fn by_definition(rows: usize, columns: usize, block: &[f32]) -> Vec<f64> {
         let basis = |side: usize, frequency: usize, place: usize| {
-            let angle = std::f64::consts::PI * (place as f64 + 0.5) * frequency as f64 / side as f64;
+            let angle =
+                std::f64::consts::PI * (place as f64 + 0.5) * frequency as f64 / side as f64;
             (if frequency == 0 { 1.0 } else { 2.0_f64.sqrt() }) / (side as f64).sqrt() * angle.cos()
         };
         let element = |index: usize| {
@@ -170,7 +173,9 @@ mod tests {
     }
 
     fn noise(len: usize) -> Vec<f32> {
-        (0..len as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / 8_388_608.0 - 1.0).collect()
+        (0..len as u64)
+            .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / 8_388_608.0 - 1.0)
+            .collect()
     }
 
     #[test]
@@ -181,7 +186,8 @@ mod tests {
             let mut got = values.clone();
             Dct::new(&grid).unwrap().forward(&mut got);
             let expected = by_definition(rows, columns, &values);
-            let far = got.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
+            let far =
+                got.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
             assert!(far.fold(0.0, f64::max) < 1e-5, "{rows} x {columns}");
         }
     }
@@ -193,7 +199,10 @@ mod tests {
         let mut values = [1.0, 2.0, 3.0, 4.0];
         Dct::new(&line).unwrap().forward(&mut values);
         let expected = [5.0, -2.230_442_5, 0.0, -0.158_512_67];
-        assert!(values.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-6), "{values:?}");
+        assert!(
+            values.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-6),
+            "{values:?}"
+        );
         let block = ChunkGrid::new(Profile::Covey, &[8, 16]).unwrap();
         let mut values = [0.5; 128];
         Dct::new(&block).unwrap().forward(&mut values);
@@ -224,7 +233,9 @@ mod tests {
         let mut moved = values.clone();
         Dct::new(&grid).unwrap().forward(&mut moved);
         for chunk in 0..grid.num_chunks() {
-            let read = |tensor: &[f32]| (0..4096).map(|at| tensor[grid.index(chunk, at)]).collect::<Vec<f32>>();
+            let read = |tensor: &[f32]| {
+                (0..4096).map(|at| tensor[grid.index(chunk, at)]).collect::<Vec<f32>>()
+            };
             let mut block = read(&values);
             Dct::new(&block_grid).unwrap().forward(&mut block);
             assert_eq!(block, read(&moved), "{chunk}");

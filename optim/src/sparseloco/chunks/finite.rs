@@ -24,7 +24,9 @@ impl Schema {
         let fits = |tensor: &[f32]| tensor.par_chunks(GRAIN).all(|part| is_within(part, limit));
         match self.tensors().iter().zip(tensors).find(|(_, tensor)| !fits(tensor)) {
             None => Ok(()),
-            Some((spec, _)) => Err(SparseLocoError::NonFinite { what, name: spec.name().to_owned() }),
+            Some((spec, _)) => {
+                Err(SparseLocoError::NonFinite { what, name: spec.name().to_owned() })
+            }
         }
     }
 }

@@ -41,7 +41,12 @@ impl ChunkGrid {
     fn matrix(rows: usize, columns: usize) -> Self {
         let block_columns = largest_divisor(columns);
         let chunks_per_slab = columns / block_columns;
-        Self { len: rows * columns, block_rows: largest_divisor(rows), block_columns, chunks_per_slab }
+        Self {
+            len: rows * columns,
+            block_rows: largest_divisor(rows),
+            block_columns,
+            chunks_per_slab,
+        }
     }
 
     /// Elements of the tensor.
@@ -134,7 +139,10 @@ mod tests {
         for chunk in 0..grid.num_chunks() {
             let last = chunk + 1 == grid.num_chunks();
             for position in 0..if last { grid.last_chunk_len() } else { grid.chunk_len() } {
-                assert!(!std::mem::replace(&mut seen[grid.index(chunk, position)], true), "{shape:?}");
+                assert!(
+                    !std::mem::replace(&mut seen[grid.index(chunk, position)], true),
+                    "{shape:?}"
+                );
             }
         }
         assert!(seen.into_iter().all(|seen| seen), "{shape:?}");
@@ -143,7 +151,17 @@ mod tests {
     #[test]
     fn chunks_cover_a_tensor_once() {
         for profile in [Profile::Reference, Profile::Covey] {
-            for shape in [&[128, 192][..], &[100, 36], &[67, 64], &[1, 1], &[96], &[4096], &[5000], &[1], &[131]] {
+            for shape in [
+                &[128, 192][..],
+                &[100, 36],
+                &[67, 64],
+                &[1, 1],
+                &[96],
+                &[4096],
+                &[5000],
+                &[1],
+                &[131],
+            ] {
                 every_index_once(profile, shape);
             }
         }

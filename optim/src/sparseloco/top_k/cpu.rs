@@ -41,9 +41,15 @@ impl Selector {
     ///
     /// If more entries than values are asked for, or of more than 4096 values.
     pub fn select(&mut self, values: &[f32], entries: &mut [CodedValue]) {
-        assert!(entries.len() <= values.len() && values.len() <= CHUNK_LIMIT, "more entries than values, or too many");
+        assert!(
+            entries.len() <= values.len() && values.len() <= CHUNK_LIMIT,
+            "more entries than values, or too many"
+        );
         if entries.len() == values.len() {
-            return entries.iter_mut().enumerate().for_each(|(position, entry)| *entry = CodedValue::new(position, 0));
+            return entries
+                .iter_mut()
+                .enumerate()
+                .for_each(|(position, entry)| *entry = CodedValue::new(position, 0));
         }
         if entries.is_empty() {
             return;
@@ -81,7 +87,9 @@ impl Selector {
         }
         self.positions.truncate(count as usize);
         self.magnitudes.clear();
-        self.magnitudes.extend(self.positions.iter().map(|position| magnitude(values[usize::from(*position)])));
+        self.magnitudes.extend(
+            self.positions.iter().map(|position| magnitude(values[usize::from(*position)])),
+        );
     }
 
     /// The largest of the collected values.
@@ -118,7 +126,8 @@ fn rank(magnitudes: &[u32], kept: usize, enough: usize) -> u32 {
     let mut high = magnitudes.iter().fold(0, |most, magnitude| most.max(*magnitude)) + 1;
     while high.saturating_sub(low) > 1 {
         let middle = low + (high - low) / 2;
-        let count = magnitudes.iter().map(|magnitude| u32::from(*magnitude >= middle)).sum::<u32>() as usize;
+        let count = magnitudes.iter().map(|magnitude| u32::from(*magnitude >= middle)).sum::<u32>()
+            as usize;
         (low, high) = if count >= kept { (middle, high) } else { (low, middle) };
         if (kept..=enough).contains(&count) {
             break;

@@ -81,13 +81,17 @@ impl CubeTopK {
         let values = self.client.create(Bytes::from_elems(values));
         let output = self.buffer(positions.clone(), chunks.num_positions(), DType::U32);
         chunks.launch(&self.client, self.buffer(values, length, DType::F32), output);
-        let bytes = self.client.read_one(positions).map_err(|error| CubeError { reason: error.to_string() })?;
+        let bytes = self
+            .client
+            .read_one(positions)
+            .map_err(|error| CubeError { reason: error.to_string() })?;
         Ok(bytes.as_chunks().0.iter().map(|bytes| u32::from_ne_bytes(*bytes)).collect())
     }
 
     fn buffer(&self, handle: Handle, length: usize, number: DType) -> BufferArg {
         let (client, device) = (self.client.clone(), self.device.clone());
-        CubeTensor::new_contiguous(client, device, Shape::new([length]), handle, number).into_buffer_arg()
+        CubeTensor::new_contiguous(client, device, Shape::new([length]), handle, number)
+            .into_buffer_arg()
     }
 }
 
@@ -138,8 +142,14 @@ impl Chunks {
         let grid = spec.grid();
         let number = length.div_ceil(grid.chunk_len());
         let rest = length % grid.chunk_len();
-        assert!(length > 0 && number.is_multiple_of(grid.chunks_per_slab()), "values must be whole slabs");
-        assert!(rest == 0 || rest == grid.last_chunk_len(), "only the last chunk of a tensor may be shorter");
+        assert!(
+            length > 0 && number.is_multiple_of(grid.chunks_per_slab()),
+            "values must be whole slabs"
+        );
+        assert!(
+            rest == 0 || rest == grid.last_chunk_len(),
+            "only the last chunk of a tensor may be shorter"
+        );
         Self {
             number,
             length: grid.chunk_len(),
@@ -177,7 +187,10 @@ impl Chunks {
 
 /// One cube per chunk. Each unit holds `share` neighbouring magnitudes, so that the order of units is that of positions.
 #[cube(launch)]
-#[expect(clippy::too_many_arguments, reason = "the numbers of one chunk, which kernels take one by one")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the numbers of one chunk, which kernels take one by one"
+)]
 fn largest_of_chunk(
     values: &[f32],
     positions: &mut [u32],
@@ -210,18 +223,33 @@ fn largest_of_chunk(
         // A missing value has no magnitude, and what is searched for is never 0.
         let mut magnitude = 0u32;
         if position < length {
-            let inside = position / block_columns * per_slab * block_columns + position % block_columns;
+            let inside =
+                position / block_columns * per_slab * block_columns + position % block_columns;
             magnitude = u32::reinterpret(values[start + inside]) & 0x7fff_ffffu32;
         }
         magnitudes[place] = magnitude;
     }
     let least = least_sent(&magnitudes, kept, &mut room, share);
-    write_positions(&magnitudes, least, kept, length, &mut room, positions, chunk * full_kept, share);
+    write_positions(
+        &magnitudes,
+        least,
+        kept,
+        length,
+        &mut room,
+        positions,
+        chunk * full_kept,
+        share,
+    );
 }
 
 /// The largest number that at least `kept` magnitudes of the chunk reach, found bit by bit.
 #[cube]
-fn least_sent(magnitudes: &Array<u32>, kept: u32, room: &mut Shared<[u32]>, #[comptime] share: usize) -> u32 {
+fn least_sent(
+    magnitudes: &Array<u32>,
+    kept: u32,
+    room: &mut Shared<[u32]>,
+    #[comptime] share: usize,
+) -> u32 {
     let mut least = 0u32;
     let mut bit = 31u32;
     while bit > 0u32 {

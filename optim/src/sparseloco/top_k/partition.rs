@@ -20,16 +20,21 @@ pub struct Share<'a> {
 }
 
 /// Holds shares against the slabs of every tensor.
-pub(crate) fn check_shares(schema: &Schema, shares: &[Vec<Share<'_>>]) -> Result<(), SparseLocoError> {
+pub(crate) fn check_shares(
+    schema: &Schema,
+    shares: &[Vec<Share<'_>>],
+) -> Result<(), SparseLocoError> {
     let (expected, got) = (schema.tensors().len(), shares.len());
     if expected != got {
         return Err(SparseLocoError::TensorCount { expected, got });
     }
     let follows = |end: Option<usize>, share: &Share<'_>| {
-        end.filter(|end| *end == share.slabs.start && *end <= share.slabs.end).map(|_| share.slabs.end)
+        end.filter(|end| *end == share.slabs.start && *end <= share.slabs.end)
+            .map(|_| share.slabs.end)
     };
-    let covers =
-        |spec: &TensorSpec, shares: &[Share<'_>]| shares.iter().fold(Some(0), follows) == Some(spec.num_slabs());
+    let covers = |spec: &TensorSpec, shares: &[Share<'_>]| {
+        shares.iter().fold(Some(0), follows) == Some(spec.num_slabs())
+    };
     match schema.tensors().iter().zip(shares).find(|(spec, shares)| !covers(spec, shares)) {
         None => Ok(()),
         Some((spec, _)) => Err(SparseLocoError::Shares { name: spec.name().to_owned() }),
@@ -48,7 +53,9 @@ pub(crate) fn select(
 ) -> Vec<f32> {
     let mut values = vec![0.0; entries.len()];
     let works = works(spec, shares, error, gradient, entries, &mut values);
-    works.into_par_iter().for_each(|(select, work)| select.select_and_read(profile, spec, decay, work));
+    works
+        .into_par_iter()
+        .for_each(|(select, work)| select.select_and_read(profile, spec, decay, work));
     values
 }
 
@@ -62,7 +69,8 @@ fn works<'a>(
     mut values: &'a mut [f32],
 ) -> Vec<(&'a dyn TopK, Work<'a>)> {
     let part = |share: &Share<'a>| {
-        let (slabs, select, step) = (share.slabs.clone(), share.select, share.select.slabs_at_once(spec).max(1));
+        let (slabs, select, step) =
+            (share.slabs.clone(), share.select, share.select.slabs_at_once(spec).max(1));
         slabs.clone().step_by(step).map(move |start| (select, start..slabs.end.min(start + step)))
     };
     let works = shares.iter().flat_map(part).map(|(select, slabs)| {
@@ -71,7 +79,9 @@ fn works<'a>(
             slabs,
             error: error.split_off_mut(..elements.len()).expect("slabs lie in the tensor"),
             gradient: &gradient[elements],
-            entries: entries.split_off_mut(..sent).expect("entries of slabs are entries of the tensor"),
+            entries: entries
+                .split_off_mut(..sent)
+                .expect("entries of slabs are entries of the tensor"),
             values: values.split_off_mut(..sent).expect("there is a value for every entry"),
         };
         (select, work)

@@ -86,7 +86,8 @@ impl TopK for CpuTopK {
     fn select_and_read(&self, profile: Profile, spec: &TensorSpec, decay: f32, work: Work<'_>) {
         let mut rest = work.values;
         on_chunks(spec, decay, work.error, work.gradient, work.entries, |tile, entries| {
-            let values = rest.split_off_mut(..entries.len()).expect("there is a value for every entry");
+            let values =
+                rest.split_off_mut(..entries.len()).expect("there is a value for every entry");
             match profile {
                 Profile::Reference => published_order(tile, entries, values),
                 Profile::Covey => read_at(entries, values, |entry| tile[entry.position()]),
@@ -110,7 +111,8 @@ fn on_chunks(
     mut then: impl FnMut(&[f32], &[CodedValue]),
 ) {
     let (mut selector, mut tile) = (Selector::default(), [0.0; CHUNK_LIMIT]);
-    let slabs = error.chunks_mut(spec.grid().slab_len()).zip(gradient.chunks(spec.grid().slab_len()));
+    let slabs =
+        error.chunks_mut(spec.grid().slab_len()).zip(gradient.chunks(spec.grid().slab_len()));
     for ((error, gradient), entries) in slabs.zip(entries.chunks_mut(spec.entries_per_slab())) {
         accumulate(decay, error, gradient);
         for (column, entries) in entries.chunks_mut(spec.kept()).enumerate() {
@@ -125,13 +127,23 @@ fn on_chunks(
 /// `error = decay * error + gradient`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(crate) fn accumulate(decay: f32, error: &mut [f32], gradient: &[f32]) {
-    error.iter_mut().zip(gradient).for_each(|(error, gradient)| *error = *error * decay + *gradient);
+    error
+        .iter_mut()
+        .zip(gradient)
+        .for_each(|(error, gradient)| *error = *error * decay + *gradient);
 }
 
 /// Copies the values of entries, slab by slab and chunk by chunk.
-fn read_selected(profile: Profile, spec: &TensorSpec, error: &[f32], entries: &[CodedValue], values: &mut [f32]) {
+fn read_selected(
+    profile: Profile,
+    spec: &TensorSpec,
+    error: &[f32],
+    entries: &[CodedValue],
+    values: &mut [f32],
+) {
     let (grid, sent) = (spec.grid(), spec.entries_per_slab());
-    let slabs = error.chunks(grid.slab_len()).zip(entries.chunks(sent).zip(values.chunks_mut(sent)));
+    let slabs =
+        error.chunks(grid.slab_len()).zip(entries.chunks(sent).zip(values.chunks_mut(sent)));
     let mut tile = [0.0; CHUNK_LIMIT];
     for (error, (entries, values)) in slabs {
         let chunks = entries.chunks(spec.kept()).zip(values.chunks_mut(spec.kept()));
@@ -143,7 +155,9 @@ fn read_selected(profile: Profile, spec: &TensorSpec, error: &[f32], entries: &[
                     published_order(tile, entries, values);
                 }
                 Profile::Covey => {
-                    read_at(entries, values, |entry| error[grid.index_in_slab(column, entry.position())]);
+                    read_at(entries, values, |entry| {
+                        error[grid.index_in_slab(column, entry.position())]
+                    });
                 }
             }
         }

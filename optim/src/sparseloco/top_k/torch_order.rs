@@ -14,7 +14,8 @@ pub(crate) fn published_order(chunk: &[f32], entries: &[CodedValue], values: &mu
     let item = |value: &f32| (value.to_bits() & 0x7fff_ffff, *value);
     let Some(last) = values.len().checked_sub(1) else { return };
     let items: Vec<Item> = if values.len() * 64 <= chunk.len() {
-        let mut items: Vec<Item> = entries.iter().map(|entry| item(&chunk[entry.position()])).collect();
+        let mut items: Vec<Item> =
+            entries.iter().map(|entry| item(&chunk[entry.position()])).collect();
         items.sort_by_key(|item| std::cmp::Reverse(item.0));
         items
     } else {
@@ -92,7 +93,8 @@ mod tests {
             let mut values = vec![0.0; kept];
             published_order(&chunk, &entries, &mut values);
             let sorted = |values: &[f32]| {
-                let mut magnitudes: Vec<u32> = values.iter().map(|value| value.abs() as u32).collect();
+                let mut magnitudes: Vec<u32> =
+                    values.iter().map(|value| value.abs() as u32).collect();
                 magnitudes.sort_unstable_by(|a, b| b.cmp(a));
                 magnitudes
             };

@@ -18,7 +18,9 @@ pub(crate) fn run(command: &BenchCommand) -> anyhow::Result<()> {
         BenchCommand::Logits { model, tokens } => logits(model, tokens)?,
         BenchCommand::Outer(arguments) => return outer::run(arguments),
         BenchCommand::Validate(arguments) => validation::figures(arguments)?,
-        BenchCommand::PseudoGradients { output, outer } => return outer::write_pseudo_gradients(outer, output),
+        BenchCommand::PseudoGradients { output, outer } => {
+            return outer::write_pseudo_gradients(outer, output);
+        }
     };
     writeln!(std::io::stdout().lock(), "{figures}")?;
     Ok(())

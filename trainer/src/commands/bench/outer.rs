@@ -67,7 +67,8 @@ pub(super) struct OuterBench {
 
 impl OuterBench {
     pub(super) fn new(config: Config, peers: u32) -> anyhow::Result<Self> {
-        let datasets = vec![Dataset::open(&config.data.sources.first().context("data is given")?.path)?];
+        let datasets =
+            vec![Dataset::open(&config.data.sources.first().context("data is given")?.path)?];
         let tokenizer = datasets[0].tokenizer()?;
         let shape = config.model.shape.as_ref().context("the preset has a shape")?;
         let model = shape.model_config(tokenizer.vocab_size())?;
@@ -88,7 +89,11 @@ impl OuterBench {
         })
     }
 
-    fn method(&self, name: OuterMethodName, arguments: &BenchOuterArgs) -> anyhow::Result<Box<dyn OuterMethod>> {
+    fn method(
+        &self,
+        name: OuterMethodName,
+        arguments: &BenchOuterArgs,
+    ) -> anyhow::Result<Box<dyn OuterMethod>> {
         let peers = self.learners.len();
         let sparseloco = |profile| {
             let config = SparseLocoConfig {
@@ -98,22 +103,35 @@ impl OuterBench {
                 dct: arguments.dct,
                 ..self.config.sparseloco()
             };
-            let shapes = self.replica.schema().tensors().iter().map(|spec| (spec.name(), spec.shape()));
+            let shapes =
+                self.replica.schema().tensors().iter().map(|spec| (spec.name(), spec.shape()));
             let schema: Schema = config.schema(shapes)?;
-            anyhow::Ok(Box::new(SparseLoCo::new(Arc::new(schema), &config, peers)) as Box<dyn OuterMethod>)
+            anyhow::Ok(
+                Box::new(SparseLoCo::new(Arc::new(schema), &config, peers)) as Box<dyn OuterMethod>
+            )
         };
         Ok(match name {
             OuterMethodName::Covey => sparseloco(Profile::Covey)?,
             OuterMethodName::Reference => sparseloco(Profile::Reference)?,
-            OuterMethodName::Diloco => Box::new(DiLoCo::new(Arc::clone(self.replica.schema()), 0.9)),
-            OuterMethodName::DilocoPlain => Box::new(DiLoCo::new(Arc::clone(self.replica.schema()), 0.0)),
-            OuterMethodName::Demo => Box::new(DeMo::new(self.replica.schema(), DeMoConfig::default(), peers)?),
+            OuterMethodName::Diloco => {
+                Box::new(DiLoCo::new(Arc::clone(self.replica.schema()), 0.9))
+            }
+            OuterMethodName::DilocoPlain => {
+                Box::new(DiLoCo::new(Arc::clone(self.replica.schema()), 0.0))
+            }
+            OuterMethodName::Demo => {
+                Box::new(DeMo::new(self.replica.schema(), DeMoConfig::default(), peers)?)
+            }
             OuterMethodName::Adamw => anyhow::bail!("data-parallel AdamW has no outer step"),
         })
     }
 
     /// Rounds of inner steps and one outer step each.
-    fn rounds(&mut self, mut method: Box<dyn OuterMethod>, arguments: &BenchOuterArgs) -> anyhow::Result<()> {
+    fn rounds(
+        &mut self,
+        mut method: Box<dyn OuterMethod>,
+        arguments: &BenchOuterArgs,
+    ) -> anyhow::Result<()> {
         let mut shared = self.by_schema();
         let mut bytes = 0;
         self.measure(0, 0)?;
@@ -130,7 +148,11 @@ impl OuterBench {
     }
 
     /// What one peer learned in a round: start minus end.
-    pub(super) fn pseudo_gradient(&mut self, round: u64, peer: usize) -> anyhow::Result<Vec<Vec<f32>>> {
+    pub(super) fn pseudo_gradient(
+        &mut self,
+        round: u64,
+        peer: usize,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
         let slot = u32::try_from(peer)?;
         let mut sampler = self.assignment.of(u32::try_from(round)?, slot)?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
@@ -148,13 +170,15 @@ impl OuterBench {
         let peers = u32::try_from(self.learners.len())?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
         self.learners.truncate(1);
-        self.learners[0].set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
+        self.learners[0]
+            .set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
         // Gradients in fp32 to and from everybody, in every step.
         let bytes_per_step = 4 * self.replica.schema().num_elements() as u64;
         self.measure(0, 0)?;
         for round in 0..rounds {
-            let samplers =
-                (0..peers).map(|slot| self.assignment.of(u32::try_from(round)?, slot).map_err(anyhow::Error::from));
+            let samplers = (0..peers).map(|slot| {
+                self.assignment.of(u32::try_from(round)?, slot).map_err(anyhow::Error::from)
+            });
             let mut samplers = samplers.collect::<anyhow::Result<Vec<_>>>()?;
             for _ in 0..inner_steps {
                 let parts = samplers.iter_mut().map(|sampler| draw(sampler, batch));
@@ -194,7 +218,8 @@ impl OuterBench {
     pub(super) fn replace(&mut self, by_schema: &[Vec<f32>]) {
         let values = self.replica.to_canonical(by_schema);
         let tensors = self.replica.weights().zip(values);
-        let tensors = tensors.map(|(tensor, values)| NamedTensor { values, ..tensor.clone() }).collect();
+        let tensors =
+            tensors.map(|(tensor, values)| NamedTensor { values, ..tensor.clone() }).collect();
         self.replica.replace(tensors);
     }
 }
@@ -208,7 +233,10 @@ fn draw(sampler: &mut WindowSampler, batch: usize) -> anyhow::Result<Vec<u32>> {
 }
 
 /// Real pseudo-gradients, as files for other programs: tensors `roundNNN/NAME`.
-pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &Path) -> anyhow::Result<()> {
+pub(super) fn write_pseudo_gradients(
+    arguments: &BenchOuterArgs,
+    output: &Path,
+) -> anyhow::Result<()> {
     device::use_threads(arguments.threads)?;
     let mut bench = OuterBench::new(config(arguments)?, 1)?;
     let mut method = bench.method(OuterMethodName::Covey, arguments)?;
@@ -218,14 +246,19 @@ pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &Path) 
         let gradient = bench.pseudo_gradient(round, 0)?;
         for (spec, tensor) in bench.replica.schema().tensors().iter().zip(&gradient) {
             let name = format!("round{round:03}/{}", spec.name());
-            headers.push(TensorHeader { name, dtype: FloatDtype::Fp32.dtype(), shape: spec.shape().to_vec() });
+            headers.push(TensorHeader {
+                name,
+                dtype: FloatDtype::Fp32.dtype(),
+                shape: spec.shape().to_vec(),
+            });
             values.push(tensor.clone());
         }
         method.round(&[gradient], &mut shared, arguments.outer_learning_rate)?;
         bench.replace(&shared);
     }
     let mut file = std::io::BufWriter::new(
-        std::fs::File::create(output).with_context(|| format!("cannot create {}", output.display()))?,
+        std::fs::File::create(output)
+            .with_context(|| format!("cannot create {}", output.display()))?,
     );
     write_safetensors(&mut file, &std::collections::BTreeMap::new(), &headers, |index, sink| {
         FloatDtype::Fp32.write(&values[index], sink)

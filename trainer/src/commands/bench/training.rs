@@ -25,7 +25,10 @@ const LENGTH: usize = 256;
 pub(super) fn figures(arguments: &BenchTrainArgs) -> anyhow::Result<serde_json::Value> {
     device::use_threads(arguments.threads)?;
     let settings = arguments.set.iter().fold(Layers::new(), |layers, setting| layers.set(setting));
-    let config = settings.flag("bench", "train.batch_size", SEQUENCES.to_string()).resolve(Purpose::Show)?.config;
+    let config = settings
+        .flag("bench", "train.batch_size", SEQUENCES.to_string())
+        .resolve(Purpose::Show)?
+        .config;
     let mut contestant = Contestant::new(arguments.unsharded, &config)?;
     let (mut milliseconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..arguments.warmup + arguments.steps {
@@ -118,7 +121,8 @@ impl Unsharded {
         let batch = TokenBatch::new(tokens, SEQUENCES, self.decoder.config())?;
         let targets = batch.num_targets() as f64;
         clear(self.gradients.iter_mut());
-        let loss = self.decoder.loss_backward(&self.weights, &batch, 1.0 / targets, &mut self.gradients);
+        let loss =
+            self.decoder.loss_backward(&self.weights, &batch, 1.0 / targets, &mut self.gradients);
         let scale = clip_scale(global_norm(self.gradients.iter())?, self.clip_norm);
         let updates = self.weights.iter_mut().zip(self.gradients.iter());
         let learning_rate = self.schedule.learning_rate(self.optimizer.steps());

@@ -28,7 +28,8 @@ pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     let slots = slots(arguments.peers)?;
     let start = Instant::now();
     let payloads = slots.values().map(|_| delta(&mut bench)).collect::<anyhow::Result<Vec<_>>>()?;
-    let step = start.elapsed().as_secs_f64() / (arguments.inner_steps * u64::from(arguments.peers)) as f64;
+    let step =
+        start.elapsed().as_secs_f64() / (arguments.inner_steps * u64::from(arguments.peers)) as f64;
 
     let OuterBench { config, mut learners, assignment, replica, .. } = bench;
     let outer = settings(&config.sparseloco(), 0);
@@ -63,7 +64,8 @@ fn slots(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Slot>> {
 /// What one peer would publish; how it differs from that of the next does not matter to time.
 fn delta(bench: &mut OuterBench) -> anyhow::Result<Vec<u8>> {
     let gradient = bench.pseudo_gradient(1, 0)?;
-    let mut compressor = Compressor::new(Arc::clone(bench.replica.schema()), bench.config.sparseloco().decay);
+    let mut compressor =
+        Compressor::new(Arc::clone(bench.replica.schema()), bench.config.sparseloco().decay);
     let learner = bench.learners.first().context("there is one learner")?;
     Ok(bench.replica.codec().encode(&learner.compress(&mut compressor, &gradient)?)?)
 }

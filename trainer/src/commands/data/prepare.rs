@@ -25,7 +25,11 @@ pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Re
     let preparation = Pipeline { options, ..Pipeline::new(&inputs, &tokenizer, &arguments.output) };
     let again = "; the same command goes on from here";
     match prepare(&preparation, interrupt) {
-        Err(error) if error.downcast_ref::<DataError>().is_some_and(|error| matches!(error, DataError::Cancelled)) => {
+        Err(error)
+            if error
+                .downcast_ref::<DataError>()
+                .is_some_and(|error| matches!(error, DataError::Cancelled)) =>
+        {
             say(&format!("stopped{again}"));
             Ok(())
         }
@@ -34,7 +38,10 @@ pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Re
 }
 
 /// Prepares with a progress bar and says what came of it.
-pub(crate) fn prepare(preparation: &Pipeline<'_>, interrupt: &AtomicBool) -> anyhow::Result<Prepared> {
+pub(crate) fn prepare(
+    preparation: &Pipeline<'_>,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<Prepared> {
     let mut bar = Bar(ByteProgress::new("preparing", preparation.inputs.bytes()));
     let prepared = preparation.run(&mut bar, interrupt)?;
     bar.0.finish();
@@ -62,7 +69,9 @@ impl PrepareObserver for Bar {
     fn note(&mut self, note: Note) {
         self.0.note(match note {
             Note::Resumed { .. } => "going on where it was interrupted",
-            Note::StartedAgain => "the inputs have changed since it was interrupted: starting again",
+            Note::StartedAgain => {
+                "the inputs have changed since it was interrupted: starting again"
+            }
             _ => return,
         });
     }

@@ -30,9 +30,11 @@ pub(crate) fn learn(
     interrupt: &AtomicBool,
 ) -> anyhow::Result<Tokenizer> {
     let mut documents = 0;
-    let until_stopped =
-        inputs.documents().map(|text| if is_raised(interrupt) { Err(DataError::Cancelled) } else { text });
-    let with_text = until_stopped.filter(|text| text.as_ref().map_or(true, |text| !text.trim().is_empty()));
+    let until_stopped = inputs
+        .documents()
+        .map(|text| if is_raised(interrupt) { Err(DataError::Cancelled) } else { text });
+    let with_text =
+        until_stopped.filter(|text| text.as_ref().map_or(true, |text| !text.trim().is_empty()));
     let counted = with_text.inspect(|_| {
         documents += 1;
         activity.show(&format!("{documents} documents"));
@@ -42,7 +44,10 @@ pub(crate) fn learn(
         let (files, skipped) = (inputs.num_files(), inputs.skipped());
         return Err(DataError::EmptyCorpus { files, skipped }.into());
     }
-    activity.finish(&format!("trained a tokenizer of {} tokens on {documents} documents", tokenizer.vocab_size()));
+    activity.finish(&format!(
+        "trained a tokenizer of {} tokens on {documents} documents",
+        tokenizer.vocab_size()
+    ));
     Ok(tokenizer)
 }
 
@@ -50,7 +55,9 @@ pub(crate) fn learn(
 fn folder_of(output: &Path) -> anyhow::Result<&Path> {
     if output.file_name().is_none_or(|name| name != "tokenizer.json") {
         let problem = UsageError::new(format!("{} is not called tokenizer.json", output.display()));
-        return Err(problem.with_hint("`transformers` finds a tokenizer by that name: end the path with it").into());
+        return Err(problem
+            .with_hint("`transformers` finds a tokenizer by that name: end the path with it")
+            .into());
     }
     Ok(output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }

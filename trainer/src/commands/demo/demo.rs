@@ -43,7 +43,10 @@ pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Resul
     let data = folder.join("data");
     let resolved = configuration(arguments, &folder, &data)?;
     device::use_threads(resolved.config.run.threads)?;
-    say(&format!("training the `tiny` preset on State of the Union speeches and Moby Dick in {}", folder.display()));
+    say(&format!(
+        "training the `tiny` preset on State of the Union speeches and Moby Dick in {}",
+        folder.display()
+    ));
     match make_data(&data, interrupt) {
         Err(_) if is_raised(interrupt) => {
             say("stopped before training began");
@@ -57,7 +60,12 @@ pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Resul
     };
     let Some(trained) = trained else { return Ok(()) };
     let (first, last) = (&trained.first, &trained.last);
-    anyhow::ensure!(last.loss < first.loss, "the held-out loss did not fall: {} to {}", first.loss, last.loss);
+    anyhow::ensure!(
+        last.loss < first.loss,
+        "the held-out loss did not fall: {} to {}",
+        first.loss,
+        last.loss
+    );
     say(&format!(
         "held-out text: {:.3} bits per byte before, {:.3} after training",
         first.bits_per_byte, last.bits_per_byte
@@ -65,7 +73,9 @@ pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Resul
     write_sample(&trained.folder, resolved.config.run.seed, interrupt)?;
     export::write(&trained.folder, &folder.join("export"), FloatDtype::Fp32, u64::MAX, interrupt)?;
     let shown = trained.folder.display();
-    say(&format!("let it write more with `covey generate {shown} --prompt \"My fellow citizens\"`"));
+    say(&format!(
+        "let it write more with `covey generate {shown} --prompt \"My fellow citizens\"`"
+    ));
     Ok(())
 }
 
@@ -78,7 +88,11 @@ pub(super) struct Trained {
 }
 
 /// One process on one machine; nothing, if it was interrupted.
-fn alone(resolved: &Resolved, folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<Option<Trained>> {
+fn alone(
+    resolved: &Resolved,
+    folder: &Path,
+    interrupt: &AtomicBool,
+) -> anyhow::Result<Option<Trained>> {
     let outcome = train(resolved, None, interrupt)?;
     say(&closing_words(folder, &outcome));
     if !outcome.finished {
@@ -102,14 +116,16 @@ fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
     let first = PathBuf::from("runs/demo");
     let numbered = (2..).map(|number| PathBuf::from(format!("runs/demo-{number}")));
     let mut candidates = std::iter::once(first).chain(numbered);
-    let is_free = |folder: &PathBuf| ["checkpoints", "bucket"].iter().all(|part| !folder.join(part).exists());
+    let is_free =
+        |folder: &PathBuf| ["checkpoints", "bucket"].iter().all(|part| !folder.join(part).exists());
     candidates.find(is_free).context("there is always a free number")
 }
 
 /// Tokenizer and shards from the text in the program.
 fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let inputs = InputFiles::embedded();
-    let tokenizer = tokenizer::learn(&inputs, VOCAB_SIZE, &Activity::new("training a tokenizer"), interrupt)?;
+    let tokenizer =
+        tokenizer::learn(&inputs, VOCAB_SIZE, &Activity::new("training a tokenizer"), interrupt)?;
     let options = PrepareOptions { held_out_fraction: 0.02, ..PrepareOptions::default() };
     let preparation = Pipeline { options, ..Pipeline::new(&inputs, &tokenizer, folder) };
     prepare::prepare(&preparation, interrupt)?;
@@ -126,7 +142,8 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
     if !arguments.alone {
         let steps = arguments.steps.unwrap_or(STEPS_TOGETHER);
         // Whole rounds, however few steps were asked for.
-        let inner_steps = (1..=INNER_STEPS).rev().find(|inner| steps.is_multiple_of(*inner)).unwrap_or(1);
+        let inner_steps =
+            (1..=INNER_STEPS).rev().find(|inner| steps.is_multiple_of(*inner)).unwrap_or(1);
         layers = layers
             .flag("demo", "train.steps", steps)
             .flag("demo", "rounds.inner_steps", inner_steps)
@@ -136,7 +153,8 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
     }
     let steps = ("--steps", "train.steps", arguments.steps.map(|steps| steps.to_string()));
     let seed = ("--seed", "run.seed", arguments.seed.map(|seed| seed.to_string()));
-    let threads = ("--threads", "run.threads", arguments.threads.map(|threads| threads.to_string()));
+    let threads =
+        ("--threads", "run.threads", arguments.threads.map(|threads| threads.to_string()));
     for (flag, key, value) in [steps, seed, threads] {
         if let Some(value) = value {
             layers = layers.flag(flag, key, value);
@@ -149,8 +167,15 @@ fn write_sample(folder: &Path, seed: u64, interrupt: &AtomicBool) -> anyhow::Res
     let model = ModelFolder::open(folder, |warning| say(&warning))?;
     let tokenizer = model.tokenizer()?;
     let (decoder, weights) = model.load(&device::open_one("cpu")?)?;
-    let sampler = TokenSampler::new(Sampling { temperature: 0.8, top_k: None, top_p: Some(0.95) }, seed)?;
-    let writer = TextStream { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends: &[] };
+    let sampler =
+        TokenSampler::new(Sampling { temperature: 0.8, top_k: None, top_p: Some(0.95) }, seed)?;
+    let writer = TextStream {
+        decoder: &decoder,
+        weights: &weights,
+        tokenizer: &tokenizer,
+        sampler,
+        ends: &[],
+    };
     let mut stdout = std::io::stdout().lock();
     write!(stdout, "\n{PROMPT}")?;
     writer.write(PROMPT, SAMPLE_TOKENS, interrupt, |text| {

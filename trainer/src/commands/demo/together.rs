@@ -32,15 +32,23 @@ pub(super) fn train(
     for number in 1..=peers {
         processes.push(peer(config, folder, &bucket, (number, peers))?);
     }
-    say(&format!("{peers} peers and a validator share {}; `covey status` tells how they stand", bucket.display()));
+    say(&format!(
+        "{peers} peers and a validator share {}; `covey status` tells how they stand",
+        bucket.display()
+    ));
     watch(processes, interrupt)?;
     let own = folder.join("peer-1");
     match measured(&own)?.as_slice() {
         _ if is_raised(interrupt) => {
-            say(&format!("stopped; `covey validate` and `covey join` go on with {}", bucket.display()));
+            say(&format!(
+                "stopped; `covey validate` and `covey join` go on with {}",
+                bucket.display()
+            ));
             Ok(None)
         }
-        [first, .., last] => Ok(Some(Trained { folder: own, first: first.clone(), last: last.clone() })),
+        [first, .., last] => {
+            Ok(Some(Trained { folder: own, first: first.clone(), last: last.clone() }))
+        }
         _ => anyhow::bail!("nothing was measured on held-out text"),
     }
 }
@@ -74,20 +82,39 @@ fn threads(config: &Config) -> usize {
     config.run.threads.or_else(cores).unwrap_or(1)
 }
 
-fn peer(config: &Config, folder: &Path, bucket: &Path, (number, peers): (u32, u32)) -> anyhow::Result<Process> {
+fn peer(
+    config: &Config,
+    folder: &Path,
+    bucket: &Path,
+    (number, peers): (u32, u32),
+) -> anyhow::Result<Process> {
     let threads = (threads(config) / peers as usize).max(1);
     let name = format!("peer-{number}");
     let output = folder.join(&name);
     process(folder, &name, |command| {
-        command.arg("join").arg(bucket).arg("--output").arg(output).arg("--threads").arg(threads.to_string());
+        command
+            .arg("join")
+            .arg(bucket)
+            .arg("--output")
+            .arg(output)
+            .arg("--threads")
+            .arg(threads.to_string());
         // One peer is enough to watch, and to measure.
         let every = if number == 1 { "500" } else { "never" };
-        command.arg("--set").arg(format!("train.eval_every={every}")).arg("--set").arg("comms.poll=0.05")
+        command
+            .arg("--set")
+            .arg(format!("train.eval_every={every}"))
+            .arg("--set")
+            .arg("comms.poll=0.05")
     })
 }
 
 /// Starts a command of this program. The first peer is shown; the others write into a file.
-fn process(folder: &Path, name: &str, arguments: impl FnOnce(&mut Command) -> &mut Command) -> anyhow::Result<Process> {
+fn process(
+    folder: &Path,
+    name: &str,
+    arguments: impl FnOnce(&mut Command) -> &mut Command,
+) -> anyhow::Result<Process> {
     let program = std::env::current_exe().context("cannot find the program's own file")?;
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
@@ -150,7 +177,8 @@ fn ask_to_stop(_process: &Process) {}
 /// What a peer measured on held-out text.
 fn measured(folder: &Path) -> anyhow::Result<Vec<EvalReport>> {
     let path = MetricsLog::path_in(folder);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let reports = text.lines().filter_map(|line| match serde_json::from_str(line) {
         Ok(MetricsEntry::Eval(report)) => Some(report),
         _ => None,

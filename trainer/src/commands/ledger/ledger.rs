@@ -79,8 +79,15 @@ mod deployment {
     use crate::run::ledger::{evm, genesis};
 
     pub(super) fn run(arguments: &DeployArgs) -> anyhow::Result<()> {
-        let accounts = arguments.validators.iter().map(|text| account(text)).collect::<Result<BTreeMap<_, _>, _>>()?;
-        let node = arguments.node.parse().map_err(|_| UsageError::new("`--node` is no address such as http://HOST"))?;
+        let accounts = arguments
+            .validators
+            .iter()
+            .map(|text| account(text))
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
+        let node = arguments
+            .node
+            .parse()
+            .map_err(|_| UsageError::new("`--node` is no address such as http://HOST"))?;
         let missing = || {
             let hint = format!("name a file with `--wallet`, or set {WALLET_VARIABLE}");
             UsageError::new("there is no account that pays").with_hint(hint)
@@ -88,7 +95,8 @@ mod deployment {
         let wallet = evm::wallet(arguments.wallet.as_deref())?.ok_or_else(missing)?;
         let deployed = on_runtime(async {
             let run = connect(&arguments.place).await?;
-            Ok(deploy(&node, &wallet, &genesis(&run)?, &accounts, arguments.stake, arguments.delay).await?)
+            Ok(deploy(&node, &wallet, &genesis(&run)?, &accounts, arguments.stake, arguments.delay)
+                .await?)
         })?;
         say(&format!("the contract cost {} gas; give the line below as `--ledger`", deployed.gas));
         let mut url = node;
@@ -97,8 +105,12 @@ mod deployment {
     }
 
     fn account(text: &str) -> Result<(PeerId, Account), UsageError> {
-        let parsed = text.split_once('=').and_then(|(peer, account)| Some((peer.parse().ok()?, account.parse().ok()?)));
+        let parsed = text
+            .split_once('=')
+            .and_then(|(peer, account)| Some((peer.parse().ok()?, account.parse().ok()?)));
         let hint = "write the validator's id, =, and its account: 0x and 40 hexadecimal digits";
-        parsed.ok_or_else(|| UsageError::new(format!("`{text}` is no validator with its account")).with_hint(hint))
+        parsed.ok_or_else(|| {
+            UsageError::new(format!("`{text}` is no validator with its account")).with_hint(hint)
+        })
     }
 }

@@ -9,7 +9,9 @@ use covey_comms::primitives::Keypair;
 use covey_comms::run::Run;
 
 use super::scores;
-use crate::cli::{LeaveArgs, LedgerArgs, PeerCommand, RegisterArgs, RotateArgs, RunArgs, ScoresArgs};
+use crate::cli::{
+    LeaveArgs, LedgerArgs, PeerCommand, RegisterArgs, RotateArgs, RunArgs, ScoresArgs,
+};
 use crate::commands::dispatch::{on_runtime, print, say};
 use crate::commands::error_report::UsageError;
 use crate::commands::machine::config::own_layers;
@@ -52,7 +54,11 @@ async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow
 }
 
 /// A key that must be there already.
-async fn existing_key(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow::Result<Keypair> {
+async fn existing_key(
+    run: &Run,
+    place: &RunArgs,
+    named: Option<&PathBuf>,
+) -> anyhow::Result<Keypair> {
     let path = key_file(run, place, named).await?;
     match path.exists() {
         true => identity(&path),
@@ -86,7 +92,9 @@ fn rotate(arguments: &RotateArgs) -> anyhow::Result<()> {
         let number = registry.rotate(&old, &new).await?;
         let path = arguments.new_key.display();
         say(&format!("entry {number}: {} goes on as {}", old.peer(), new.peer()));
-        say(&format!("from now on, take part with `--set comms.key={path}`; the old key is of no use any more"));
+        say(&format!(
+            "from now on, take part with `--set comms.key={path}`; the old key is of no use any more"
+        ));
         print(&format!("{}\n", new.peer()))
     })
 }
@@ -134,7 +142,10 @@ fn scores(arguments: &ScoresArgs) -> anyhow::Result<()> {
         let (run, registry) = open(&arguments.ledger).await?;
         let (state, newest) = (registry.state(), newest_verdict(&run).await?);
         print(&match arguments.json {
-            true => format!("{}\n", serde_json::to_string_pretty(&scores::as_json(state, newest.as_ref()))?),
+            true => format!(
+                "{}\n",
+                serde_json::to_string_pretty(&scores::as_json(state, newest.as_ref()))?
+            ),
             false => scores::as_text(state, arguments.rounds, newest.as_ref()),
         })
     })

@@ -25,7 +25,10 @@ pub(super) fn as_text(state: &LedgerState, rounds: usize, newest: Option<&Verdic
     }
     for (peer, record) in state.peers() {
         let bucket = record.bucket.as_deref().unwrap_or("the run's");
-        line(&mut text, &format!("{}  {:>5}  {:<8}  {bucket}", peer.short(), record.since, synced(record)));
+        line(
+            &mut text,
+            &format!("{}  {:>5}  {:<8}  {bucket}", peer.short(), record.since, synced(record)),
+        );
     }
     let said: Vec<_> = state.scores().rounds().collect();
     if !said.is_empty() {
@@ -43,15 +46,19 @@ pub(super) fn as_text(state: &LedgerState, rounds: usize, newest: Option<&Verdic
 fn earned(verdict: &Verdict) -> String {
     let digest = Digest::of(&verdict.to_bytes()).to_string();
     let (round, digest) = (verdict.inputs.round.0, digest.get(..8).unwrap_or_default());
-    let mut text =
-        format!("\nafter round {round}, verdict {digest}:\npeer        score   share  skill          own windows\n");
+    let mut text = format!(
+        "\nafter round {round}, verdict {digest}:\npeer        score   share  skill          own windows\n"
+    );
     let mut scores: Vec<_> = verdict.outcome.peer_table.iter().collect();
     scores.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
     for (peer, synced) in scores {
         let (score, rating, bma) = (synced.score, synced.rating, synced.bma);
         let share = 100.0 * verdict.outcome.payouts.get(&peer).copied().unwrap_or(0.0);
         let skill = format!("{:.2} ± {:.2}", rating.mu, rating.sigma);
-        line(&mut text, &format!("{}  {score:>7.3}  {share:>5.2}%  {skill:<13}  {bma:+.3}", peer.short()));
+        line(
+            &mut text,
+            &format!("{}  {score:>7.3}  {share:>5.2}%  {skill:<13}  {bma:+.3}", peer.short()),
+        );
     }
     text
 }
@@ -66,7 +73,8 @@ fn short(scores: &Scores) -> String {
 
 /// Who said what, in the order of validators.
 fn voices(by: &BTreeMap<PeerId, Scores>) -> String {
-    let voices: Vec<_> = by.iter().map(|(peer, scores)| format!("{} {}", peer.short(), short(scores))).collect();
+    let voices: Vec<_> =
+        by.iter().map(|(peer, scores)| format!("{} {}", peer.short(), short(scores))).collect();
     voices.join(", ")
 }
 
@@ -82,10 +90,14 @@ fn synced(record: &KeyRecord) -> String {
 pub(super) fn as_json(state: &LedgerState, newest: Option<&Verdict>) -> Value {
     let peers: serde_json::Map<_, _> =
         state.peers().iter().map(|(peer, record)| (peer.to_string(), one(record))).collect();
-    let scores =
-        state.scores().rounds().map(|(round, by, agreed)| json!({ "round": round.0, "agreed": agreed, "by": by }));
-    let checkpoints =
-        state.checkpoints().rounds().map(|(round, by, agreed)| json!({ "round": round.0, "agreed": agreed, "by": by }));
+    let scores = state
+        .scores()
+        .rounds()
+        .map(|(round, by, agreed)| json!({ "round": round.0, "agreed": agreed, "by": by }));
+    let checkpoints = state
+        .checkpoints()
+        .rounds()
+        .map(|(round, by, agreed)| json!({ "round": round.0, "agreed": agreed, "by": by }));
     json!({
         "entries": state.next(),
         "validators": state.validator_set(),

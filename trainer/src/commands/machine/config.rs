@@ -55,7 +55,10 @@ pub(crate) fn own_layers(own: &OwnArgs) -> Layers {
 }
 
 /// The flags that were given, on top of `layers`.
-fn with_flags<const COUNT: usize>(layers: Layers, flags: [(&str, &str, Option<String>); COUNT]) -> Layers {
+fn with_flags<const COUNT: usize>(
+    layers: Layers,
+    flags: [(&str, &str, Option<String>); COUNT],
+) -> Layers {
     flags.into_iter().fold(layers, |layers, (flag, key, value)| match value {
         Some(value) => layers.flag(flag, key, value),
         None => layers,

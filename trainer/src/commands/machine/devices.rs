@@ -9,7 +9,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn line(finding: &DeviceProbe) -> String {
-    let memory = finding.memory.map_or_else(String::new, |memory| format!(", {} of memory", bytes(memory as f64)));
+    let memory = finding
+        .memory
+        .map_or_else(String::new, |memory| format!(", {} of memory", bytes(memory as f64)));
     match &finding.state {
         Ok(state) => format!("{:<8} {state}{memory}\n", finding.name),
         Err(reason) => format!("{:<8} not usable: {reason}\n", finding.name),

@@ -14,7 +14,9 @@ use crate::system::device::{DeviceKind, DeviceList, measured_peak};
 use crate::system::terminal::{bytes, grouped, span};
 use crate::training::ModelFolder;
 use crate::training::learner::{advice, devices, memory_limit, room};
-use crate::training::plan::{ExchangePlan, HostMemory, Link, MemberMemory, MemoryPlan, Needs, Speeds, StepTime, fit};
+use crate::training::plan::{
+    ExchangePlan, HostMemory, Link, MemberMemory, MemoryPlan, Needs, Speeds, StepTime, fit,
+};
 
 pub(crate) fn run(arguments: &PlanArgs) -> anyhow::Result<()> {
     let config = config::layers(&arguments.config).resolve(Purpose::Show)?.config;
@@ -46,8 +48,12 @@ impl<'a> Sheet<'a> {
         let Self { config, model, needs, .. } = self;
         let recompute = match config.memory.recompute {
             RecomputeKind::None => "nothing recomputed".to_owned(),
-            RecomputeKind::Blocks if config.memory.recompute_every == 1 => "every block recomputed".to_owned(),
-            RecomputeKind::Blocks => format!("one block of {} recomputed", config.memory.recompute_every),
+            RecomputeKind::Blocks if config.memory.recompute_every == 1 => {
+                "every block recomputed".to_owned()
+            }
+            RecomputeKind::Blocks => {
+                format!("one block of {} recomputed", config.memory.recompute_every)
+            }
         };
         format!(
             "{} parameters on {}, {}, micro-batches of {} x {} tokens, {} at a time, {recompute}\n",
@@ -65,10 +71,19 @@ impl<'a> Sheet<'a> {
 
     fn memory(&self, text: &mut String) -> anyhow::Result<()> {
         let plan = MemoryPlan::new(&self.model, self.needs)?;
-        let most = plan.members.iter().max_by_key(|member| member.peak()).context("there is at least one member")?;
-        let of_each = if plan.members.len() == 1 { "memory of the device" } else { "memory of each member, at most" };
+        let most = plan
+            .members
+            .iter()
+            .max_by_key(|member| member.peak())
+            .context("there is at least one member")?;
+        let of_each = if plan.members.len() == 1 {
+            "memory of the device"
+        } else {
+            "memory of each member, at most"
+        };
         section(text, of_each, &parts(most));
-        let limit = self.arguments.device_memory.or_else(|| memory_limit(self.config, &self.devices));
+        let limit =
+            self.arguments.device_memory.or_else(|| memory_limit(self.config, &self.devices));
         line(text, "fits", &self.verdict(&plan, limit));
         let host = HostMemory::new(&self.model);
         section(
@@ -103,7 +118,8 @@ impl<'a> Sheet<'a> {
         line(text, "arithmetic", &format!("{:.3e} FLOPs", time.flops));
         line(text, "recomputed", &format!("{:.1} % more", time.recomputed / time.flops * 100.0));
         line(text, "moved by each member", &bytes(time.moved));
-        let seconds = |known: Option<f64>, missing: &str| known.map_or_else(|| missing.to_owned(), span);
+        let seconds =
+            |known: Option<f64>, missing: &str| known.map_or_else(|| missing.to_owned(), span);
         line(text, "compute", &seconds(time.compute, "unknown: say `--rate`"));
         if time.moved > 0.0 {
             line(text, "transfers, beside it", &seconds(time.transfer, "unknown: say `--between`"));
@@ -117,7 +133,8 @@ impl<'a> Sheet<'a> {
         let measured = || {
             let device = self.devices.first().open().ok()?.remove(0);
             // Members on one CPU share its cores.
-            let sharers = if self.devices.kind() == DeviceKind::Cpu { self.devices.members() } else { 1 };
+            let sharers =
+                if self.devices.kind() == DeviceKind::Cpu { self.devices.members() } else { 1 };
             Some(measured_peak(&device, self.needs.precision) / sharers as f64)
         };
         self.arguments.rate.or_else(measured)
@@ -125,16 +142,26 @@ impl<'a> Sheet<'a> {
 
     fn exchange(&self, text: &mut String, train_seconds: Option<f64>) {
         let PlanArgs { peers, up, down, .. } = *self.arguments;
-        let plan = ExchangePlan::new(&self.model, self.config, peers, Link { up, down }, train_seconds);
-        let _ = write!(text, "\na round of {} steps, {peers} peers\n", self.config.rounds.inner_steps);
+        let plan =
+            ExchangePlan::new(&self.model, self.config, peers, Link { up, down }, train_seconds);
+        let _ =
+            write!(text, "\na round of {} steps, {peers} peers\n", self.config.rounds.inner_steps);
         line(text, "delta", &bytes(plan.delta));
-        line(text, "sent and fetched", &format!("{}, {} deltas", bytes(plan.bytes()), plan.fetched + 1));
+        line(
+            text,
+            "sent and fetched",
+            &format!("{}, {} deltas", bytes(plan.bytes()), plan.fetched + 1),
+        );
         line(text, "exchange", &span(plan.seconds));
         line(text, "hidden behind training", &format!("{:.0} %", plan.hidden * 100.0));
         match train_seconds {
             Some(seconds) => {
                 line(text, "training", &span(seconds));
-                line(text, "computing", &format!("{:.1} % of the time", plan.utilisation(seconds) * 100.0));
+                line(
+                    text,
+                    "computing",
+                    &format!("{:.1} % of the time", plan.utilisation(seconds) * 100.0),
+                );
             }
             None => line(text, "training", "unknown: say `--rate`"),
         }

@@ -23,7 +23,8 @@ pub(crate) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Resul
     dataset.verify_split(Split::HeldOut)?;
     let length = length(arguments, &model)?;
     let most = arguments.windows.map_or(u64::MAX, |windows| windows as u64);
-    let held_out = HeldOut::new(std::slice::from_ref(&dataset), length, most, arguments.batch_size)?;
+    let held_out =
+        HeldOut::new(std::slice::from_ref(&dataset), length, most, arguments.batch_size)?;
     let (decoder, weights) = model.load(&device)?;
 
     let activity = Activity::new("scoring held-out text");
@@ -45,12 +46,14 @@ pub(crate) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Resul
 /// Ids mean nothing to a model that learned them from another tokenizer.
 fn check_tokenizer(model: &ModelFolder, dataset: &Dataset) -> anyhow::Result<()> {
     let (known, used) = (model.config().model.vocab_size, dataset.manifest().vocab_size);
-    let other = model.has_tokenizer() && model.tokenizer()?.digest() != dataset.manifest().tokenizer;
+    let other =
+        model.has_tokenizer() && model.tokenizer()?.digest() != dataset.manifest().tokenizer;
     if !other && used <= known {
         return Ok(());
     }
     let (data, model) = (dataset.folder().display(), model.path().display());
-    let problem = UsageError::new(format!("{data} was prepared with another tokenizer than that of {model}"));
+    let problem =
+        UsageError::new(format!("{data} was prepared with another tokenizer than that of {model}"));
     Err(problem.with_hint("prepare the text with the model's own tokenizer.json").into())
 }
 
@@ -59,13 +62,18 @@ fn length(arguments: &EvalArgs, model: &ModelFolder) -> anyhow::Result<usize> {
     let positions = model.config().model.max_positions;
     let trained = || {
         let checkpoint = Checkpoint::open(model.path()).ok()?;
-        let config = Config::from_toml(checkpoint.run_config(), &model.path().join("run.toml")).ok()?;
+        let config =
+            Config::from_toml(checkpoint.run_config(), &model.path().join("run.toml")).ok()?;
         Some(config.data.sequence_length)
     };
     let length = arguments.sequence_length.or_else(trained).unwrap_or(positions);
     if length > positions {
-        let problem = UsageError::new(format!("windows of {length} tokens, but the model has {positions} positions"));
-        return Err(problem.with_hint(format!("use `--sequence-length {positions}` or less")).into());
+        let problem = UsageError::new(format!(
+            "windows of {length} tokens, but the model has {positions} positions"
+        ));
+        return Err(problem
+            .with_hint(format!("use `--sequence-length {positions}` or less"))
+            .into());
     }
     Ok(length)
 }

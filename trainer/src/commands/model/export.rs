@@ -30,7 +30,10 @@ pub(crate) fn write(
     interrupt: &AtomicBool,
 ) -> anyhow::Result<()> {
     let model = ModelFolder::open(source, |warning| say(&warning))?;
-    if output.canonicalize().is_ok_and(|output| model.path().canonicalize().is_ok_and(|path| path == output)) {
+    if output
+        .canonicalize()
+        .is_ok_and(|output| model.path().canonicalize().is_ok_and(|path| path == output))
+    {
         let problem = UsageError::new(format!("{} would be written over itself", output.display()));
         return Err(problem.with_hint("choose another folder with `--output`").into());
     }

@@ -20,14 +20,16 @@ pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::R
     let tokenizer = model.tokenizer()?;
     let (decoder, weights) = model.load(&device)?;
     let ends = &model.config().token_ids.eos;
-    let writer = TextStream { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends };
+    let writer =
+        TextStream { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends };
 
     let mut stdout = std::io::stdout().lock();
     // The prompt comes with the first of the text, so that nothing is written if it cannot be read.
     let mut prompt = Some(arguments.prompt.as_str());
     let ending = writer.write(&arguments.prompt, arguments.max_tokens, interrupt, |text| {
         let prompt = prompt.take().unwrap_or_default();
-        let written = stdout.write_all(prompt.as_bytes()).and_then(|()| stdout.write_all(text.as_bytes()));
+        let written =
+            stdout.write_all(prompt.as_bytes()).and_then(|()| stdout.write_all(text.as_bytes()));
         written.and_then(|()| stdout.flush()).context("cannot write the text")
     })?;
     stdout.write_all(b"\n").context("cannot write the text")?;

@@ -77,7 +77,9 @@ pub(crate) fn refuse_taken(folder: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let taken = UsageError::new(format!("{} already holds a run", folder.display()));
-    Err(taken.with_hint("go on with it by `--resume`, or choose another folder with `--output`").into())
+    Err(taken
+        .with_hint("go on with it by `--resume`, or choose another folder with `--output`")
+        .into())
 }
 
 /// What became of the run, and what to do next.
@@ -85,9 +87,14 @@ pub(crate) fn closing_words(folder: &Path, outcome: &TrainingOutcome) -> String 
     let folder = folder.display();
     match &outcome.checkpoint {
         _ if !outcome.finished => {
-            format!("stopped after step {}; go on with `covey train --resume --output {folder}`", outcome.step)
+            format!(
+                "stopped after step {}; go on with `covey train --resume --output {folder}`",
+                outcome.step
+            )
         }
-        Some(checkpoint) => format!("finished after step {}; saved {}", outcome.step, checkpoint.display()),
+        Some(checkpoint) => {
+            format!("finished after step {}; saved {}", outcome.step, checkpoint.display())
+        }
         None => format!("all {} steps were done before; nothing was left to do", outcome.step),
     }
 }

@@ -30,7 +30,12 @@ pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
         let foundation = NewRun::new(&config, validator_set.clone(), !arguments.without_data)?;
         foundation.publish(&connection, &creator).await
     })?;
-    say(&format!("run {} is in {}; its first validator's key is {}", run.id(), arguments.bucket, key.display()));
+    say(&format!(
+        "run {} is in {}; its first validator's key is {}",
+        run.id(),
+        arguments.bucket,
+        key.display()
+    ));
     if validator_set.validators().len() > 1 {
         say(&format!(
             "{} of its {} validators must agree",
@@ -38,18 +43,28 @@ pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
             validator_set.validators().len()
         ));
     }
-    say(&format!("next: `covey validate {0}`, and `covey join {0}` on every machine", arguments.bucket));
+    say(&format!(
+        "next: `covey validate {0}`, and `covey join {0}` on every machine",
+        arguments.bucket
+    ));
     print(&format!("{}\n", run.id()))
 }
 
 /// The founder and the others who were named; more than half of them, if nobody says how many.
-fn validator_set(creator: PeerId, others: &[PeerId], threshold: Option<u32>) -> Result<ValidatorSet, UsageError> {
+fn validator_set(
+    creator: PeerId,
+    others: &[PeerId],
+    threshold: Option<u32>,
+) -> Result<ValidatorSet, UsageError> {
     let validators: BTreeSet<PeerId> = others.iter().copied().chain([creator]).collect();
     let count = validators.len() as u32;
     let threshold = threshold.unwrap_or(count / 2 + 1);
     ValidatorSet::new(validators, threshold).ok_or_else(|| {
         let problem = UsageError::new(format!("{threshold} of {count} validators are no quorum"));
-        let rule = format!("more than half of them must agree, and there are at most {}", ValidatorSet::MAX);
+        let rule = format!(
+            "more than half of them must agree, and there are at most {}",
+            ValidatorSet::MAX
+        );
         problem.with_hint(format!("{rule}; use `--threshold {}`", count / 2 + 1))
     })
 }
@@ -62,7 +77,8 @@ pub(super) fn validator_key(name: &str) -> PathBuf {
 /// A folder that is to become a bucket need not be there.
 fn make_folder(bucket: &str) -> anyhow::Result<()> {
     if let Location::Folder(path) = bucket.parse()? {
-        std::fs::create_dir_all(&path).map_err(|error| anyhow::anyhow!("cannot create {}: {error}", path.display()))?;
+        std::fs::create_dir_all(&path)
+            .map_err(|error| anyhow::anyhow!("cannot create {}: {error}", path.display()))?;
     }
     Ok(())
 }

@@ -17,7 +17,9 @@ use crate::commands::machine::config::own_layers;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::{CommsConfig, Config};
 use crate::run::peer::{PeerSetup, RoundLoop, RunEnd};
-use crate::run::{Connection, OwnBucket, RunSpec, identity, ledger, own_bucket, peer_buckets_opener};
+use crate::run::{
+    Connection, OwnBucket, RunSpec, identity, ledger, own_bucket, peer_buckets_opener,
+};
 use crate::system::device;
 use crate::training::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::training::learner::Learner;
@@ -42,8 +44,11 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
             let mut registry = LedgerClient::new(ledger::open(&run, &arguments.ledger).await?);
             ledger::enter(&mut registry, &identity, url).await?;
         }
-        let run =
-            run.with_opener(peer_buckets_opener(&arguments.place.bucket, &config.comms, connection.clock.clone())?);
+        let run = run.with_opener(peer_buckets_opener(
+            &arguments.place.bucket,
+            &config.comms,
+            connection.clock.clone(),
+        )?);
         let (mut peer, folder) = enter(run, spec, config, (identity, brought)).await?;
         say(&format!("taking part as {} in {folder}", peer.peer()));
         let ending = peer.play(interrupt).await?;
@@ -62,12 +67,15 @@ fn layers(arguments: &JoinArgs) -> Layers {
 
 /// The run, if the bucket lets us in. Who keeps the bucket has to know the peer's name for that, so it is told here.
 async fn open(connection: &Connection, arguments: &JoinArgs, key: &Path) -> anyhow::Result<Run> {
-    match Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await {
+    match Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await
+    {
         Err(CommsError::Bucket(BucketError::Denied { .. })) => {
             let problem = UsageError::new(format!("{} does not let us in", arguments.place.bucket));
             // Without a folder of its own, the peer's key would be looked for below the name of the run.
             let peer = arguments.place.own.output.as_ref().map(|_| identity(key)).transpose()?;
-            Err(problem.with_hint(ask_for_keys("let this machine in", peer.map(|own| own.peer()))).into())
+            Err(problem
+                .with_hint(ask_for_keys("let this machine in", peer.map(|own| own.peer())))
+                .into())
         }
         run => Ok(run?),
     }
@@ -98,7 +106,11 @@ pub(super) async fn refuse_read_only(
 }
 
 /// The bucket of this peer's own, held to what the run's is: to be found out before anything is trained for nothing.
-async fn bring(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<OwnBucket> {
+async fn bring(
+    url: &str,
+    comms: &CommsConfig,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<OwnBucket> {
     let own = own_bucket(url, comms, clock)?;
     let connection = Connection { bucket: Arc::clone(&own.bucket), clock: Arc::clone(clock) };
     match connection.check().await? {
@@ -150,6 +162,8 @@ fn own_checkpoint(folder: &Path) -> anyhow::Result<Option<Found>> {
 fn closing_words(ending: RunEnd, bucket: &str, folder: &str) -> String {
     match ending {
         RunEnd::Finished => format!("the run is over; its weights are in {folder}"),
-        RunEnd::Left => format!("left the run; come back with `covey join {bucket} --output {folder}`"),
+        RunEnd::Left => {
+            format!("left the run; come back with `covey join {bucket} --output {folder}`")
+        }
     }
 }

@@ -22,7 +22,9 @@ pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
     let own = own_layers(&arguments.place.own).resolve(Purpose::Show)?.config;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let state = on_runtime(async {
-        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
+        let run =
+            Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run)
+                .await?;
         RunStatus::read(run, arguments.rounds).await
     })?;
     let text = match arguments.json {
@@ -75,7 +77,8 @@ impl RunStatus {
         while let Some(manifest) = light_client.poll().await? {
             let certificate = run.certificate(manifest.round(), Some(head)).await?;
             head = light_client.head();
-            let (signers, rejections) = (certificate.signatures().keys().copied().collect(), Vec::new());
+            let (signers, rejections) =
+                (certificate.signatures().keys().copied().collect(), Vec::new());
             rounds.push(Decided { manifest, lineage: head.to_string(), signers, rejections });
         }
         let skipped = rounds.len().saturating_sub(newest);
@@ -145,7 +148,12 @@ impl RunStatus {
         let names: Vec<_> = validator_set.validators().iter().map(PeerId::short).collect();
         match names.as_slice() {
             [only] => only.clone(),
-            _ => format!("{} of {} must agree: {}", validator_set.threshold(), names.len(), names.join(", ")),
+            _ => format!(
+                "{} of {} must agree: {}",
+                validator_set.threshold(),
+                names.len(),
+                names.join(", ")
+            ),
         }
     }
 
@@ -156,7 +164,10 @@ impl RunStatus {
             let round = decided.manifest.round();
             let line = |rejection: &RefusedDelta| {
                 let (voter, proposer) = (rejection.voter.short(), rejection.proposer.short());
-                format!("{round}: {voter} refuses the verdict of {proposer}: {}\n", rejection.reason)
+                format!(
+                    "{round}: {voter} refuses the verdict of {proposer}: {}\n",
+                    rejection.reason
+                )
             };
             lines.extend(decided.rejections.iter().map(line));
         }
@@ -166,7 +177,8 @@ impl RunStatus {
                     || decided.rejections.iter().any(|rejection| rejection.voter == *validator)
             };
             if !newest.is_empty() && !newest.iter().any(has_spoken) {
-                lines.push(format!("validator {} signed none of these rounds\n", validator.short()));
+                lines
+                    .push(format!("validator {} signed none of these rounds\n", validator.short()));
             }
         }
         if lines.is_empty() { String::new() } else { format!("\n{}", lines.concat()) }
@@ -177,7 +189,8 @@ impl RunStatus {
         if peer_table.is_empty() {
             return String::new();
         }
-        let mut text = "\npeer      score   skill          own windows  measured  notes\n".to_owned();
+        let mut text =
+            "\npeer      score   skill          own windows  measured  notes\n".to_owned();
         for (peer, synced) in peer_table.iter() {
             let mut notes: Vec<String> = penalties
                 .iter()
@@ -185,7 +198,8 @@ impl RunStatus {
                 .map(|penalty| format!("{} in the last round", offence(penalty)))
                 .collect();
             if synced.is_banned(self.next_round()) {
-                let until = synced.banned_until.map_or_else(String::new, |round| format!(" until {round}"));
+                let until =
+                    synced.banned_until.map_or_else(String::new, |round| format!(" until {round}"));
                 notes.push(format!("banned{until}"));
             }
             let rating = &synced.rating;
@@ -208,7 +222,11 @@ impl RunStatus {
 impl Decided {
     fn row(&self) -> String {
         let manifest = &self.manifest;
-        let out: Vec<_> = manifest.excluded().iter().map(|(peer, why)| format!("{} {why}", peer.short())).collect();
+        let out: Vec<_> = manifest
+            .excluded()
+            .iter()
+            .map(|(peer, why)| format!("{} {why}", peer.short()))
+            .collect();
         let row = format!(
             "{:>5}  {:>6}  {:<10}  {}  {}  {:>6}  {}",
             manifest.round().0,
@@ -224,10 +242,16 @@ impl Decided {
 
     fn to_json(&self) -> serde_json::Value {
         let manifest = &self.manifest;
-        let included: serde_json::Map<_, _> =
-            manifest.included().iter().map(|(peer, delta)| (peer.to_string(), json!(delta.length))).collect();
-        let excluded: serde_json::Map<_, _> =
-            manifest.excluded().iter().map(|(peer, reason)| (peer.to_string(), json!(reason.to_string()))).collect();
+        let included: serde_json::Map<_, _> = manifest
+            .included()
+            .iter()
+            .map(|(peer, delta)| (peer.to_string(), json!(delta.length)))
+            .collect();
+        let excluded: serde_json::Map<_, _> = manifest
+            .excluded()
+            .iter()
+            .map(|(peer, reason)| (peer.to_string(), json!(reason.to_string())))
+            .collect();
         let rejection = |rejection: &RefusedDelta| {
             let (proposer, voter) = (rejection.proposer.to_string(), rejection.voter.to_string());
             json!({ "proposer": proposer, "voter": voter, "reason": rejection.reason })
@@ -248,7 +272,8 @@ impl Decided {
 }
 
 async fn rejections(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<RefusedDelta>> {
-    let votes: BTreeMap<PeerId, BTreeMap<PeerId, Vote>> = run.votes(manifest.round(), manifest.previous()).await?;
+    let votes: BTreeMap<PeerId, BTreeMap<PeerId, Vote>> =
+        run.votes(manifest.round(), manifest.previous()).await?;
     let by_proposer = votes.into_iter().flat_map(|(proposer, votes)| {
         votes.into_iter().filter_map(move |(voter, vote)| match vote {
             Vote::Refuses { reason } => Some(RefusedDelta { proposer, voter, reason }),
@@ -262,7 +287,10 @@ async fn rejections(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<Refuse
 async fn judgement(run: &Run, last: Option<&Manifest>) -> anyhow::Result<Judgement> {
     let Some(last) = last else { return Ok(Judgement::default()) };
     match run.verdict_of(last).await {
-        Ok(verdict) => Ok(Judgement { peer_table: verdict.outcome.peer_table, penalties: verdict.outcome.penalties }),
+        Ok(verdict) => Ok(Judgement {
+            peer_table: verdict.outcome.peer_table,
+            penalties: verdict.outcome.penalties,
+        }),
         Err(CommsError::Bucket(error)) => Err(error.into()),
         Err(_) => Ok(Judgement::default()),
     }

@@ -25,13 +25,23 @@ use crate::training::learner::Learner;
 
 pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let layers = own_layers(&arguments.place.own);
-    let layers = if arguments.data.is_empty() { layers } else { layers.sources_flag("--data", &arguments.data) };
+    let layers = if arguments.data.is_empty() {
+        layers
+    } else {
+        layers.sources_flag("--data", &arguments.data)
+    };
     let own = layers.clone().resolve(Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
-        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
-        let run = run.with_opener(peer_buckets_opener(&arguments.place.bucket, &own.comms, connection.clock.clone())?);
+        let run =
+            Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run)
+                .await?;
+        let run = run.with_opener(peer_buckets_opener(
+            &arguments.place.bucket,
+            &own.comms,
+            connection.clock.clone(),
+        )?);
         let key = arguments.key.clone().unwrap_or_else(|| validator_key(&run.description().name));
         let identity = validator(&run, &key)?;
         refuse_read_only(&connection, &arguments.place.bucket, None).await?;
@@ -44,7 +54,11 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
             Some(membership) => validation.with_registry(membership.lookup()),
             None => validation,
         };
-        say(&format!("validating as {}\nclosing the rounds of {}", identity.peer(), arguments.place.bucket));
+        say(&format!(
+            "validating as {}\nclosing the rounds of {}",
+            identity.peer(),
+            arguments.place.bucket
+        ));
         while !validation.is_over() && !is_raised(interrupt) {
             let work = validation.close_round(interrupt);
             let closed = match &mut membership {
@@ -56,7 +70,11 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
                 tell(membership.as_mut(), &identity, &closed).await?;
             }
         }
-        say(if validation.is_over() { "the run is over" } else { "stopped; start again at any time" });
+        say(if validation.is_over() {
+            "the run is over"
+        } else {
+            "stopped; start again at any time"
+        });
         Ok(())
     })
 }
@@ -94,7 +112,9 @@ pub(crate) fn id(arguments: &IdArgs) -> anyhow::Result<()> {
 fn validator(run: &Run, key: &Path) -> anyhow::Result<Keypair> {
     if !key.exists() {
         let problem = UsageError::new(format!("there is no key in {}", key.display()));
-        return Err(problem.with_hint("name the key that `covey init` or `covey id` made with `--key`").into());
+        return Err(problem
+            .with_hint("name the key that `covey init` or `covey id` made with `--key`")
+            .into());
     }
     let identity = identity(key)?;
     match run.description().validator_set.contains(identity.peer()) {
@@ -109,30 +129,48 @@ async fn refuse_peers_rights(run: &Run, bucket: &str) -> anyhow::Result<()> {
     let description = run.description().to_bytes().into();
     match run.bucket().put_new(&Key::RunDescription, description).await {
         Err(BucketError::Denied { .. }) => {
-            let problem = UsageError::new(format!("the keys in use may not close rounds in {bucket}"));
+            let problem =
+                UsageError::new(format!("the keys in use may not close rounds in {bucket}"));
             Err(problem.with_hint("validate with the keys that the run was founded with").into())
         }
         written => Ok(written.map(drop)?),
     }
 }
 
-async fn open(run: Run, spec: RunSpec, mut config: Config, identity: Keypair) -> anyhow::Result<Validation> {
+async fn open(
+    run: Run,
+    spec: RunSpec,
+    mut config: Config,
+    identity: Keypair,
+) -> anyhow::Result<Validation> {
     let datasets = datasets(&run, &spec, &mut config).await?;
     Validation::open(ValidatorSetup { run, spec, config, identity, datasets }).await
 }
 
 /// The run's data, from the folders that were named or below this machine's own; `config` knows then where it is.
-pub(super) async fn datasets(run: &Run, spec: &RunSpec, config: &mut Config) -> anyhow::Result<Vec<Dataset>> {
+pub(super) async fn datasets(
+    run: &Run,
+    spec: &RunSpec,
+    config: &mut Config,
+) -> anyhow::Result<Vec<Dataset>> {
     // Before gigabytes are fetched.
     Learner::check(&spec.model, config)?;
-    config.data.sources = spec.data(run, &config.data.sources, &config.run.output.join("data")).await?;
-    Ok(config.data.sources.iter().map(|source| Dataset::open(&source.path)).collect::<Result<_, _>>()?)
+    config.data.sources =
+        spec.data(run, &config.data.sources, &config.run.output.join("data")).await?;
+    Ok(config
+        .data
+        .sources
+        .iter()
+        .map(|source| Dataset::open(&source.path))
+        .collect::<Result<_, _>>()?)
 }
 
 /// A closed round, for people.
 fn line(closed: &ClosedRound) -> String {
-    let out: Vec<_> = closed.excluded.iter().map(|(peer, reason)| format!("{} {reason}", peer.short())).collect();
-    let out = if out.is_empty() { String::new() } else { format!("; left out: {}", out.join(", ")) };
+    let out: Vec<_> =
+        closed.excluded.iter().map(|(peer, reason)| format!("{} {reason}", peer.short())).collect();
+    let out =
+        if out.is_empty() { String::new() } else { format!("; left out: {}", out.join(", ")) };
     let (included, weights) = (closed.included, closed.weights.get(..8).unwrap_or_default());
     let kind = if included == 0 { " (void)" } else { "" };
     format!(
@@ -152,6 +190,9 @@ fn punished(closed: &ClosedRound) -> String {
     peers.dedup();
     match peers.is_empty() {
         true => String::new(),
-        false => format!("; punished: {}", peers.iter().map(PeerId::short).collect::<Vec<_>>().join(", ")),
+        false => format!(
+            "; punished: {}",
+            peers.iter().map(PeerId::short).collect::<Vec<_>>().join(", ")
+        ),
     }
 }

@@ -15,20 +15,31 @@ use crate::commands::machine::config::own_layers;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::Config;
 use crate::run::{
-    Connection, Depth, Instruments, RoundVerification, RunSpec, Verification, assignment, peer_buckets_opener,
+    Connection, Depth, Instruments, RoundVerification, RunSpec, Verification, assignment,
+    peer_buckets_opener,
 };
 use crate::system::device;
 use crate::training::learner::Learner;
 
 pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let layers = own_layers(&arguments.place.own);
-    let layers = if arguments.data.is_empty() { layers } else { layers.sources_flag("--data", &arguments.data) };
+    let layers = if arguments.data.is_empty() {
+        layers
+    } else {
+        layers.sources_flag("--data", &arguments.data)
+    };
     let own = layers.clone().resolve(Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let findings = on_runtime(async {
-        let run = Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await?;
-        let run = run.with_opener(peer_buckets_opener(&arguments.place.bucket, &own.comms, connection.clock.clone())?);
+        let run =
+            Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run)
+                .await?;
+        let run = run.with_opener(peer_buckets_opener(
+            &arguments.place.bucket,
+            &own.comms,
+            connection.clock.clone(),
+        )?);
         let verification = begin(run, arguments, layers).await?;
         walk(verification, arguments, interrupt).await
     })?;
@@ -45,7 +56,11 @@ async fn begin(run: Run, arguments: &VerifyArgs, layers: Layers) -> anyhow::Resu
     Verification::begin(run, spec, instruments).await
 }
 
-async fn instruments(run: &Run, spec: &RunSpec, config: &mut Config) -> anyhow::Result<Instruments> {
+async fn instruments(
+    run: &Run,
+    spec: &RunSpec,
+    config: &mut Config,
+) -> anyhow::Result<Instruments> {
     let datasets = validate::datasets(run, spec, config).await?;
     let reader = Learner::open(&spec.model, config, |_, range| Ok(vec![0.0; range.len()]))?;
     Ok(Instruments { reader, assignment: assignment(config, &datasets)? })
@@ -93,10 +108,18 @@ fn undecided(wanted: u32, next: u32) -> UsageError {
 fn conclude(findings: &[RoundVerification]) -> anyhow::Result<()> {
     let wrong: Vec<_> = findings.iter().filter(|finding| finding.difference.is_some()).collect();
     if let Some(first) = wrong.first() {
-        anyhow::bail!("{} of {} rounds do not hold, the first is round {}", wrong.len(), findings.len(), first.round.0);
+        anyhow::bail!(
+            "{} of {} rounds do not hold, the first is round {}",
+            wrong.len(),
+            findings.len(),
+            first.round.0
+        );
     }
     let deep = findings.iter().filter(|finding| finding.depth == Depth::Deltas).count();
-    say(&format!("{} rounds hold; losses and weights of {deep} of them were computed anew", findings.len()));
+    say(&format!(
+        "{} rounds hold; losses and weights of {deep} of them were computed anew",
+        findings.len()
+    ));
     Ok(())
 }
 
@@ -110,7 +133,10 @@ fn line(finding: &RoundVerification) -> String {
     match &finding.difference {
         None => format!("round {}: holds ({said}; {depth})", finding.round.0),
         Some(Difference { path, expected, got }) => {
-            format!("round {}: differs at {path}: expected {expected}, got {got} ({said})", finding.round.0)
+            format!(
+                "round {}: differs at {path}: expected {expected}, got {got} ({said})",
+                finding.round.0
+            )
         }
     }
 }

@@ -26,16 +26,34 @@ const RELATIONS: &[Relation] = &[
         keys: &["model.num_attention_heads", "model.hidden_size", "model.head_dim"],
         breach: heads_share_the_width,
     },
-    Relation { keys: &["model.num_key_value_heads", "model.num_attention_heads"], breach: heads_share_keys },
-    Relation { keys: &["model.head_dim", "model.hidden_size", "model.num_attention_heads"], breach: heads_turn_pairs },
+    Relation {
+        keys: &["model.num_key_value_heads", "model.num_attention_heads"],
+        breach: heads_share_keys,
+    },
+    Relation {
+        keys: &["model.head_dim", "model.hidden_size", "model.num_attention_heads"],
+        breach: heads_turn_pairs,
+    },
     Relation { keys: &["model.rope_scaling"], breach: low_frequencies_are_lower },
-    Relation { keys: &["data.sequence_length", "model.max_position_embeddings"], breach: sequences_have_positions },
+    Relation {
+        keys: &["data.sequence_length", "model.max_position_embeddings"],
+        breach: sequences_have_positions,
+    },
     Relation { keys: &["data.sources"], breach: training_needs_data },
-    Relation { keys: &["train.micro_batch_size", "train.batch_size"], breach: micro_batches_fill_the_batch },
-    Relation { keys: &["schedule.warmup_steps", "train.steps"], breach: warmup_ends_within_the_run },
+    Relation {
+        keys: &["train.micro_batch_size", "train.batch_size"],
+        breach: micro_batches_fill_the_batch,
+    },
+    Relation {
+        keys: &["schedule.warmup_steps", "train.steps"],
+        breach: warmup_ends_within_the_run,
+    },
     Relation { keys: &["schedule.flat_windows"], breach: flat_windows_are_apart },
     Relation { keys: &["schedule.rewind"], breach: the_clock_stays_positive },
-    Relation { keys: &["rounds.min_peers", "rounds.max_included"], breach: rounds_take_the_peers_they_wait_for },
+    Relation {
+        keys: &["rounds.min_peers", "rounds.max_included"],
+        breach: rounds_take_the_peers_they_wait_for,
+    },
     Relation { keys: &["sparseloco.k"], breach: chunks_have_the_values },
     Relation { keys: &["sparseloco.outer_learning_rate"], breach: outer_rates_follow_each_other },
 ];
@@ -83,8 +101,11 @@ impl Facts<'_> {
 
 fn heads_share_the_width(facts: &Facts<'_>) -> Option<String> {
     let shape = facts.config.model.shape.as_ref()?;
-    let breaks = facts.head_dim_follows() && !shape.hidden_size.is_multiple_of(shape.num_attention_heads);
-    breaks.then(|| format!("must divide {}, unless `model.head_dim` is set", facts.quote("model.hidden_size")))
+    let breaks =
+        facts.head_dim_follows() && !shape.hidden_size.is_multiple_of(shape.num_attention_heads);
+    breaks.then(|| {
+        format!("must divide {}, unless `model.head_dim` is set", facts.quote("model.hidden_size"))
+    })
 }
 
 fn heads_share_keys(facts: &Facts<'_>) -> Option<String> {
@@ -97,7 +118,8 @@ fn heads_turn_pairs(facts: &Facts<'_>) -> Option<String> {
     let shape = facts.config.model.shape.as_ref()?;
     // A width that follows from heads that do not divide has been complained of already.
     let reported = heads_share_the_width(facts).is_some();
-    (!reported && !shape.head_dim.is_multiple_of(2)).then(|| "must be even, rotary positions turn pairs".to_owned())
+    (!reported && !shape.head_dim.is_multiple_of(2))
+        .then(|| "must be even, rotary positions turn pairs".to_owned())
 }
 
 fn low_frequencies_are_lower(facts: &Facts<'_>) -> Option<String> {
@@ -114,7 +136,9 @@ fn sequences_have_positions(facts: &Facts<'_>) -> Option<String> {
 
 fn training_needs_data(facts: &Facts<'_>) -> Option<String> {
     let breaks = facts.purpose == Purpose::Train && facts.config.data.sources.is_empty();
-    breaks.then(|| "must name a folder made by `covey prepare`, as `--data FOLDER` or in the file".to_owned())
+    breaks.then(|| {
+        "must name a folder made by `covey prepare`, as `--data FOLDER` or in the file".to_owned()
+    })
 }
 
 fn micro_batches_fill_the_batch(facts: &Facts<'_>) -> Option<String> {
@@ -131,17 +155,27 @@ fn warmup_ends_within_the_run(facts: &Facts<'_>) -> Option<String> {
 fn flat_windows_are_apart(facts: &Facts<'_>) -> Option<String> {
     let windows = facts.config.schedule().flat_windows;
     let overlap = windows.windows(2).find_map(|pair| match pair {
-        [first, second] if first.start.saturating_add(first.length) > second.start => Some((*first, *second)),
+        [first, second] if first.start.saturating_add(first.length) > second.start => {
+            Some((*first, *second))
+        }
         _ => None,
     });
     overlap.map(|(first, second)| {
-        format!("must not overlap, {} steps from {} reach past {}", first.length, first.start, second.start)
+        format!(
+            "must not overlap, {} steps from {} reach past {}",
+            first.length, first.start, second.start
+        )
     })
 }
 
 /// Everything else that the schedule objects to, which is rewinds to before its start.
 fn the_clock_stays_positive(facts: &Facts<'_>) -> Option<String> {
-    let finding = facts.config.schedule().check().into_iter().find(|finding| finding.key.starts_with("rewinds"))?;
+    let finding = facts
+        .config
+        .schedule()
+        .check()
+        .into_iter()
+        .find(|finding| finding.key.starts_with("rewinds"))?;
     Some(format!("must not set the clock back to before its start, as {} steps do", finding.got))
 }
 
@@ -152,12 +186,14 @@ fn rounds_take_the_peers_they_wait_for(facts: &Facts<'_>) -> Option<String> {
 }
 
 fn chunks_have_the_values(facts: &Facts<'_>) -> Option<String> {
-    let finding = facts.config.sparseloco().check().into_iter().find(|finding| finding.key == "k")?;
+    let finding =
+        facts.config.sparseloco().check().into_iter().find(|finding| finding.key == "k")?;
     Some(finding.rule.to_string())
 }
 
 fn outer_rates_follow_each_other(facts: &Facts<'_>) -> Option<String> {
     let wrong = |key: &str| key.starts_with("outer_learning_rate");
-    let finding = facts.config.sparseloco().check().into_iter().find(|finding| wrong(&finding.key))?;
+    let finding =
+        facts.config.sparseloco().check().into_iter().find(|finding| wrong(&finding.key))?;
     Some(finding.rule.to_string())
 }

@@ -64,10 +64,14 @@ impl ConfigError {
             Self::Syntax { .. } => {
                 "text goes in double quotes; `covey config show` prints a whole config to compare with"
             }
-            Self::Problems(problems) if problems.iter().all(|problem| problem.key == "model.preset") => {
+            Self::Problems(problems)
+                if problems.iter().all(|problem| problem.key == "model.preset") =>
+            {
                 "`covey config presets` lists the presets with their sizes"
             }
-            Self::Problems(_) => "`covey config keys` lists every key with its meaning, unit and default",
+            Self::Problems(_) => {
+                "`covey config keys` lists every key with its meaning, unit and default"
+            }
         };
         Some(hint.to_owned())
     }

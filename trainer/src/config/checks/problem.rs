@@ -28,7 +28,12 @@ impl Problem {
     }
 
     /// Like [`Problem::new`], for a value that is at hand as text.
-    pub(crate) fn quoting(origin: &Origin, key: &str, value: String, rule: impl Into<String>) -> Self {
+    pub(crate) fn quoting(
+        origin: &Origin,
+        key: &str,
+        value: String,
+        rule: impl Into<String>,
+    ) -> Self {
         Self { value: Some(shorten(value)), ..Self::without_value(origin, key, rule) }
     }
 
@@ -83,15 +88,21 @@ impl fmt::Display for Problems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.only_file();
         let plural = if self.0.len() == 1 { "problem" } else { "problems" };
-        let whole = file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
+        let whole =
+            file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
         write!(formatter, "{} {plural} in {whole}", self.0.len())?;
         let place = |problem: &Problem| match (&problem.origin, file) {
             (Origin::File { line, .. }, Some(_)) => format!("line {line}"),
             (origin, _) => origin.to_string(),
         };
-        let rows: Vec<_> = self.0.iter().map(|problem| (place(problem), problem.statement(), &problem.rule)).collect();
+        let rows: Vec<_> = self
+            .0
+            .iter()
+            .map(|problem| (place(problem), problem.statement(), &problem.rule))
+            .collect();
         let places = rows.iter().map(|(place, ..)| place.chars().count()).max().unwrap_or(0);
-        let statements = rows.iter().map(|(_, statement, _)| statement.chars().count()).max().unwrap_or(0);
+        let statements =
+            rows.iter().map(|(_, statement, _)| statement.chars().count()).max().unwrap_or(0);
         for (place, statement, rule) in rows {
             write!(formatter, "\n  {place:places$}  {statement:statements$}  {rule}")?;
         }

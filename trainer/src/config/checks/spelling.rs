@@ -15,7 +15,10 @@ pub(crate) fn nearest_group(name: &str) -> Option<&'static str> {
 }
 
 /// The candidate that takes the fewest edits, if that is few for its length.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let distance = |candidate: &&str| strsim::damerau_levenshtein(word, candidate);
     // A third of the letters wrong is still recognisable, more is a guess.
     candidates.min_by_key(distance).filter(|best| distance(best) * 3 <= best.len())

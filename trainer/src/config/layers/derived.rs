@@ -24,7 +24,8 @@ impl Checked {
         let mut groups = toml::Table::new();
         for (path, value) in self.0 {
             let (group, name) = path.split_once('.').expect("every key of the table has a group");
-            let group = groups.entry(group).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let group =
+                groups.entry(group).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             group.as_table_mut().expect("groups hold tables only").insert(name.to_owned(), value);
         }
         groups
@@ -45,16 +46,20 @@ impl Checked {
 
     /// The sum of one count over all items of a list.
     fn total(&self, key: &str, field: &str) -> u64 {
-        let items = self.0.get(key).and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let items =
+            self.0.get(key).and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let counts = items.iter().filter_map(|item| item.get(field)?.as_integer());
         counts.fold(0, |sum: u64, count| sum.saturating_add(u64::try_from(count).unwrap_or(0)))
     }
 
     /// Steps by which the clock of the schedule moves on over the whole run, after the warm-up.
     fn steps_after_warmup(&self) -> u64 {
-        let stopped =
-            self.total("schedule.flat_windows", "length").saturating_add(self.total("schedule.rewind", "steps"));
-        self.count("train.steps").saturating_sub(stopped).saturating_sub(self.count("schedule.warmup_steps"))
+        let stopped = self
+            .total("schedule.flat_windows", "length")
+            .saturating_add(self.total("schedule.rewind", "steps"));
+        self.count("train.steps")
+            .saturating_sub(stopped)
+            .saturating_sub(self.count("schedule.warmup_steps"))
     }
 }
 
@@ -102,11 +107,15 @@ pub(crate) fn decay_steps(checked: &Checked) -> toml::Value {
 /// Whatever warm-up and decay leave of a warm-up-stable-decay run.
 pub(crate) fn stable_steps(checked: &Checked) -> toml::Value {
     match checked.text("schedule.kind") {
-        "wsd" => integer(checked.steps_after_warmup().saturating_sub(checked.count("schedule.decay_steps"))),
+        "wsd" => integer(
+            checked.steps_after_warmup().saturating_sub(checked.count("schedule.decay_steps")),
+        ),
         _ => integer(0),
     }
 }
 
 fn integer(count: u64) -> toml::Value {
-    toml::Value::Integer(i64::try_from(count).expect("derived counts are no larger than what TOML could hold"))
+    toml::Value::Integer(
+        i64::try_from(count).expect("derived counts are no larger than what TOML could hold"),
+    )
 }

@@ -26,7 +26,10 @@ pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
-        ConfigError::NotText { path: path.to_owned(), line: 1 + valid.filter(|byte| **byte == b'\n').count() }
+        ConfigError::NotText {
+            path: path.to_owned(),
+            line: 1 + valid.filter(|byte| **byte == b'\n').count(),
+        }
     })
 }
 
@@ -34,7 +37,11 @@ pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
 ///
 /// # Errors
 /// [`ConfigError::Syntax`]; keys that do not exist become `problems`.
-pub(crate) fn file_layer(text: &str, path: &Path, problems: &mut Vec<Problem>) -> Result<Layer, ConfigError> {
+pub(crate) fn file_layer(
+    text: &str,
+    path: &Path,
+    problems: &mut Vec<Problem>,
+) -> Result<Layer, ConfigError> {
     let locate = |offset| Origin::File { path: path.to_owned(), line: position(text, offset).0 };
     layer(text, &locate, problems).map_err(|error| {
         let (line, column) = position(text, error.span().map_or(0, |span| span.start));
@@ -47,7 +54,11 @@ pub(crate) fn file_layer(text: &str, path: &Path, problems: &mut Vec<Problem>) -
 ///
 /// # Errors
 /// The first mistake in syntax; keys that do not exist become `problems`.
-pub(crate) fn layer(text: &str, locate: &Locate<'_>, problems: &mut Vec<Problem>) -> Result<Layer, toml::de::Error> {
+pub(crate) fn layer(
+    text: &str,
+    locate: &Locate<'_>,
+    problems: &mut Vec<Problem>,
+) -> Result<Layer, toml::de::Error> {
     let document = DeTable::parse(text)?;
     let mut layer = Layer::new();
     collect(document.get_ref(), None, locate, &mut layer, problems);
@@ -62,7 +73,10 @@ fn collect(
     problems: &mut Vec<Problem>,
 ) {
     for (name, value) in table {
-        let path = group.map_or_else(|| name.get_ref().to_string(), |group| format!("{group}.{}", name.get_ref()));
+        let path = group.map_or_else(
+            || name.get_ref().to_string(),
+            |group| format!("{group}.{}", name.get_ref()),
+        );
         let entry = ConfigEntry::from_toml(value.get_ref(), name.span().start, locate);
         if let Some(key) = ConfigKey::named(&path) {
             layer.insert(key.path, entry);
@@ -72,7 +86,11 @@ fn collect(
             let rule = format!("is a group, set its keys under `[{path}]`");
             problems.push(Problem::new(&entry.origin, &path, &entry.value, rule));
         } else if let (None, DeValue::Table(_)) = (group, value.get_ref()) {
-            problems.push(Problem::without_value(&entry.origin, &format!("[{path}]"), unknown_group(&path)));
+            problems.push(Problem::without_value(
+                &entry.origin,
+                &format!("[{path}]"),
+                unknown_group(&path),
+            ));
         } else {
             let rule = unknown_key(&path, |key| key.path.to_owned());
             problems.push(Problem::new(&entry.origin, &path, &entry.value, rule));

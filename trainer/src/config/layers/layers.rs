@@ -61,7 +61,8 @@ impl Layers {
     #[must_use]
     pub fn environment(self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let ours = |(name, _): &(OsString, OsString)| {
-            name.to_str().is_some_and(|name| name.starts_with(PREFIX) && !RESERVED_VARIABLES.contains(&name))
+            name.to_str()
+                .is_some_and(|name| name.starts_with(PREFIX) && !RESERVED_VARIABLES.contains(&name))
         };
         let mut environment: Vec<_> = variables.into_iter().filter(ours).collect();
         environment.sort();
@@ -87,7 +88,9 @@ impl Layers {
     pub fn sources_flag(self, name: &str, folders: &[PathBuf]) -> Self {
         let origin = Origin::Flag(name.to_owned());
         let entry = |value| ConfigEntry { value, origin: origin.clone() };
-        let source = |folder: &PathBuf| entry(Value::Record(vec![("path".to_owned(), entry(path_value(folder)))]));
+        let source = |folder: &PathBuf| {
+            entry(Value::Record(vec![("path".to_owned(), entry(path_value(folder)))]))
+        };
         let sources = folders.iter().map(source).collect();
         self.flag_value(name, "data.sources", Value::List(sources))
     }
@@ -135,9 +138,14 @@ impl Layers {
             // Only the spelling of `ConfigKey::variable` counts, so that there is one way to write each.
             let path = name[PREFIX.len()..].replace("__", ".").to_lowercase();
             match (ConfigKey::named(&path).filter(|key| key.variable() == name), value.to_str()) {
-                (Some(key), Some(text)) => _ = layer.insert(key.path, key.kind.read_text(text, origin)),
+                (Some(key), Some(text)) => {
+                    _ = layer.insert(key.path, key.kind.read_text(text, origin))
+                }
                 (Some(key), None) => {
-                    _ = layer.insert(key.path, ConfigEntry { value: not_text(&value.to_string_lossy()), origin })
+                    _ = layer.insert(
+                        key.path,
+                        ConfigEntry { value: not_text(&value.to_string_lossy()), origin },
+                    )
                 }
                 (None, _) => problems.push(Problem::quoting(
                     &origin,
@@ -155,8 +163,15 @@ impl Layers {
         for (name, path, value) in &self.flags {
             let origin = Origin::Flag(name.clone());
             match ConfigKey::named(path) {
-                Some(key) => _ = layer.insert(key.path, ConfigEntry { value: value.clone(), origin }),
-                None => problems.push(Problem::new(&origin, path, value, unknown_key(path, |key| key.path.to_owned()))),
+                Some(key) => {
+                    _ = layer.insert(key.path, ConfigEntry { value: value.clone(), origin })
+                }
+                None => problems.push(Problem::new(
+                    &origin,
+                    path,
+                    value,
+                    unknown_key(path, |key| key.path.to_owned()),
+                )),
             }
         }
         layer
@@ -165,7 +180,9 @@ impl Layers {
     fn settings_layer(&self, problems: &mut Vec<Problem>) -> Layer {
         let mut layer = Layer::new();
         for setting in &self.settings {
-            let Some((path, text)) = setting.split_once('=').map(|(path, text)| (path.trim(), text.trim())) else {
+            let Some((path, text)) =
+                setting.split_once('=').map(|(path, text)| (path.trim(), text.trim()))
+            else {
                 problems.push(Problem::without_value(&Origin::Set, setting, "must be KEY=VALUE"));
                 continue;
             };

@@ -31,14 +31,21 @@ impl Resolved {
 pub(crate) type Origins = BTreeMap<&'static str, Origin>;
 
 /// Puts defaults and preset below what was `written` and checks the whole.
-pub(crate) fn resolve(written: Layer, mut problems: Vec<Problem>, purpose: Purpose) -> Result<Resolved, ConfigError> {
+pub(crate) fn resolve(
+    written: Layer,
+    mut problems: Vec<Problem>,
+    purpose: Purpose,
+) -> Result<Resolved, ConfigError> {
     let (base, preset_known) = base_layer(&written);
     let mut entries = base.clone();
     entries.extend(written);
     leave_shape_to_folder(&mut entries, &mut problems);
     let (checked, broken) = check_entries(&entries, &base, &mut problems);
-    let origins =
-        KEYS.iter().filter(|key| is_wanted(key, &entries)).map(|key| (key.path, origin(key, &entries))).collect();
+    let origins = KEYS
+        .iter()
+        .filter(|key| is_wanted(key, &entries))
+        .map(|key| (key.path, origin(key, &entries)))
+        .collect();
     let config = meaning(complete(checked, &entries));
     if preset_known {
         let facts = Facts { config: &config, origins: &origins, purpose };
@@ -85,7 +92,9 @@ fn leave_shape_to_folder(entries: &mut Layer, problems: &mut Vec<Problem>) {
 }
 
 fn has_folder(entries: &Layer) -> bool {
-    entries.get("model.from").is_some_and(|entry| !matches!(&entry.value, Value::Text(text) if text == "none"))
+    entries
+        .get("model.from")
+        .is_some_and(|entry| !matches!(&entry.value, Value::Text(text) if text == "none"))
 }
 
 /// Whether the key plays a part at all.
@@ -98,7 +107,11 @@ fn origin(key: &ConfigKey, entries: &Layer) -> Origin {
 }
 
 /// The values that pass, and the keys that do not; in place of those stands what the base says.
-fn check_entries(entries: &Layer, base: &Layer, problems: &mut Vec<Problem>) -> (Checked, BTreeSet<&'static str>) {
+fn check_entries(
+    entries: &Layer,
+    base: &Layer,
+    problems: &mut Vec<Problem>,
+) -> (Checked, BTreeSet<&'static str>) {
     let mut checked = Checked::default();
     let mut broken = BTreeSet::new();
     for key in KEYS {
@@ -137,7 +150,8 @@ fn complete(mut checked: Checked, entries: &Layer) -> Checked {
 
 fn meaning(checked: Checked) -> Config {
     let table = toml::Value::Table(checked.into_table());
-    let mut config = Config::deserialize(table).expect("values that pass the schema fit the sections");
+    let mut config =
+        Config::deserialize(table).expect("values that pass the schema fit the sections");
     if let Some(output) = config.run.output.to_str() {
         config.run.output = output.replace("<name>", &config.run.name).into();
     }

@@ -64,15 +64,21 @@ impl Value {
         match value {
             DeValue::Boolean(value) => Self::Boolean(*value),
             DeValue::String(text) => Self::Text(text.to_string()),
-            DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
-                Ok(value) => Self::Integer(value),
-                Err(_) => Self::Unusable { shown: integer.to_string(), rule: "must fit into 63 bits" },
-            },
+            DeValue::Integer(integer) => {
+                match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                    Ok(value) => Self::Integer(value),
+                    Err(_) => {
+                        Self::Unusable { shown: integer.to_string(), rule: "must fit into 63 bits" }
+                    }
+                }
+            }
             DeValue::Float(float) => match float.as_str().parse() {
                 Ok(value) => Self::Number(value),
                 Err(_) => Self::Unusable { shown: float.to_string(), rule: "must be a number" },
             },
-            DeValue::Datetime(date) => Self::Unusable { shown: date.to_string(), rule: "must not be a date" },
+            DeValue::Datetime(date) => {
+                Self::Unusable { shown: date.to_string(), rule: "must not be a date" }
+            }
             DeValue::Array(items) => Self::List(list(items, locate)),
             DeValue::Table(fields) => Self::Record(record(fields, locate)),
         }
@@ -86,16 +92,20 @@ impl Value {
             Self::Number(value) => number(*value),
             Self::Text(text) => quoted(text),
             Self::List(items) => bracketed('[', ']', items.iter().map(|item| item.value.shown())),
-            Self::Record(fields) => {
-                bracketed('{', '}', fields.iter().map(|(name, entry)| format!("{name} = {}", entry.value.shown())))
-            }
+            Self::Record(fields) => bracketed(
+                '{',
+                '}',
+                fields.iter().map(|(name, entry)| format!("{name} = {}", entry.value.shown())),
+            ),
             Self::Unusable { shown, .. } => shown.clone(),
         }
     }
 }
 
 fn list(items: &DeArray<'_>, locate: &Locate<'_>) -> Vec<ConfigEntry> {
-    let entry = |item: &Spanned<DeValue<'_>>| ConfigEntry::from_toml(item.get_ref(), item.span().start, locate);
+    let entry = |item: &Spanned<DeValue<'_>>| {
+        ConfigEntry::from_toml(item.get_ref(), item.span().start, locate)
+    };
     items.iter().map(entry).collect()
 }
 
@@ -104,7 +114,10 @@ fn record(fields: &DeTable<'_>, locate: &Locate<'_>) -> Vec<(String, ConfigEntry
     let mut fields: Vec<_> = fields.iter().collect();
     fields.sort_by_key(|(name, _)| name.span().start);
     let field = |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
-        (name.get_ref().to_string(), ConfigEntry::from_toml(value.get_ref(), name.span().start, locate))
+        (
+            name.get_ref().to_string(),
+            ConfigEntry::from_toml(value.get_ref(), name.span().start, locate),
+        )
     };
     fields.into_iter().map(field).collect()
 }
@@ -129,7 +142,8 @@ pub(crate) fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             control if control.is_control() => {
-                write!(quoted, "\\u{:04X}", u32::from(control)).expect("writing to a string cannot fail");
+                write!(quoted, "\\u{:04X}", u32::from(control))
+                    .expect("writing to a string cannot fail");
             }
             plain => quoted.push(plain),
         }
@@ -151,8 +165,11 @@ mod tests {
 
     #[test]
     fn numbers_read_back_to_the_same_bits() {
-        for value in [1e-8, 1.2e-4, 0.95, 0.1, 500_000.0, 1e7, 0.0, -0.0, 1.0, f64::MAX, f64::MIN_POSITIVE] {
-            let table: toml::Table = toml::from_str(&format!("x = {}", number(value))).expect("valid TOML");
+        for value in
+            [1e-8, 1.2e-4, 0.95, 0.1, 500_000.0, 1e7, 0.0, -0.0, 1.0, f64::MAX, f64::MIN_POSITIVE]
+        {
+            let table: toml::Table =
+                toml::from_str(&format!("x = {}", number(value))).expect("valid TOML");
             assert_eq!(table["x"].as_float().map(f64::to_bits), Some(value.to_bits()), "{value}");
         }
     }
@@ -160,7 +177,8 @@ mod tests {
     #[test]
     fn text_reads_back_whatever_is_in_it() {
         for text in ["plain", "with \"quotes\" and \\", "two\nlines\tand\u{7f}\u{1}", "höhe"] {
-            let table: toml::Table = toml::from_str(&format!("x = {}", quoted(text))).expect("valid TOML");
+            let table: toml::Table =
+                toml::from_str(&format!("x = {}", quoted(text))).expect("valid TOML");
             assert_eq!(table["x"].as_str(), Some(text));
         }
     }

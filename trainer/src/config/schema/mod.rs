@@ -11,9 +11,9 @@ pub use self::presets::preset_table;
 pub use self::reference::{key_list, markdown};
 pub use self::schema::{ConfigKey, Fallback, GROUPS, KEYS};
 pub use self::sections::{
-    AnnealConfig, CheckpointConfig, CommsConfig, Config, DataConfig, ExchangeConfig, FlatWindowConfig, MemoryConfig,
-    ModelChoice, OptimConfig, RecomputeKind, RewindConfig, RoundsConfig, RunConfig, ScheduleConfig, ScheduleKind,
-    Source, TrainConfig,
+    AnnealConfig, CheckpointConfig, CommsConfig, Config, DataConfig, ExchangeConfig,
+    FlatWindowConfig, MemoryConfig, ModelChoice, OptimConfig, RecomputeKind, RewindConfig,
+    RoundsConfig, RunConfig, ScheduleConfig, ScheduleKind, Source, TrainConfig,
 };
 pub use self::shape::{NetworkShape, RopeScaling};
 pub use self::value_type::{Field, RangeBound, ValueType};

@@ -89,7 +89,8 @@ pub(crate) fn layer(name: &str) -> Option<Layer> {
     let origin = Origin::Preset((*known).to_owned());
     let mut layer = shape_layer(&covey_model::config::preset(known)?, &origin);
     let mut problems = Vec::new();
-    let training = document::layer(training, &|_| origin.clone(), &mut problems).expect("built-in presets are TOML");
+    let training = document::layer(training, &|_| origin.clone(), &mut problems)
+        .expect("built-in presets are TOML");
     debug_assert!(problems.is_empty(), "built-in presets name known keys: {problems:?}");
     layer.extend(training);
     Some(layer)
@@ -106,7 +107,8 @@ pub(crate) fn preset_rule(text: &str) -> Result<(), String> {
     if names.contains(&text) {
         return Ok(());
     }
-    let meant = nearest(text, names.iter().copied()).map(|name| format!(", did you mean `{name}`?"));
+    let meant =
+        nearest(text, names.iter().copied()).map(|name| format!(", did you mean `{name}`?"));
     Err(format!("must be {}{}", one_of(&names), meant.unwrap_or_default()))
 }
 
@@ -115,7 +117,8 @@ pub(crate) fn preset_rule(text: &str) -> Result<(), String> {
 /// The vocabulary is left to the data, and the width of a head to its rule where the rule gives the same.
 fn shape_layer(model: &ModelConfig, origin: &Origin) -> Layer {
     let shape = NetworkShape::from(model);
-    let count = |count: usize| Value::Integer(i64::try_from(count).expect("presets are smaller than 2^63"));
+    let count =
+        |count: usize| Value::Integer(i64::try_from(count).expect("presets are smaller than 2^63"));
     let mut values = vec![
         ("model.hidden_size", count(shape.hidden_size)),
         ("model.intermediate_size", count(shape.intermediate_size)),
@@ -131,15 +134,20 @@ fn shape_layer(model: &ModelConfig, origin: &Origin) -> Layer {
     if shape.head_dim * shape.num_attention_heads != shape.hidden_size {
         values.push(("model.head_dim", count(shape.head_dim)));
     }
-    values.into_iter().map(|(key, value)| (key, ConfigEntry { value, origin: origin.clone() })).collect()
+    values
+        .into_iter()
+        .map(|(key, value)| (key, ConfigEntry { value, origin: origin.clone() }))
+        .collect()
 }
 
 fn scaling(shape: &NetworkShape, origin: &Origin) -> Value {
     let Some(scaling) = shape.rope_scaling else {
         return Value::Text("none".to_owned());
     };
-    let original = i64::try_from(scaling.original_max_position_embeddings).expect("presets are smaller than 2^63");
-    let field = |name: &str, value| (name.to_owned(), ConfigEntry { value, origin: origin.clone() });
+    let original = i64::try_from(scaling.original_max_position_embeddings)
+        .expect("presets are smaller than 2^63");
+    let field =
+        |name: &str, value| (name.to_owned(), ConfigEntry { value, origin: origin.clone() });
     Value::Record(vec![
         field("factor", Value::Number(scaling.factor)),
         field("low_freq_factor", Value::Number(scaling.low_freq_factor)),
@@ -157,7 +165,8 @@ pub fn preset_table() -> String {
     for name in names() {
         let model = covey_model::config::preset(name).expect("every preset has a shape");
         let row = Layers::new().flag("--preset", "model.preset", name).resolve(Purpose::Show);
-        let Config { data, train, optim, .. } = row.expect("built-in presets are without problems").config;
+        let Config { data, train, optim, .. } =
+            row.expect("built-in presets are without problems").config;
         writeln!(
             table,
             "{name:<13} {:>15}  {:>6}  {:>6}  {:>8}  {:>6}  {:>13e}",

@@ -75,7 +75,8 @@ fn members(group: &str) -> impl Iterator<Item = &'static ConfigKey> {
 
 fn key_row(key: &ConfigKey) -> String {
     let name = key.parts().1;
-    let row = format!("| `{name}` | {} | {} | {} | {} |\n", values(key), default(key), key.unit, key.doc);
+    let row =
+        format!("| `{name}` | {} | {} | {} | {} |\n", values(key), default(key), key.unit, key.doc);
     match key.kind {
         ValueType::List(fields) => row + &field_rows(&format!("{name}[]"), fields),
         ValueType::Record(fields) => row + &field_rows(name, fields),
@@ -85,8 +86,14 @@ fn key_row(key: &ConfigKey) -> String {
 
 fn field_rows(parent: &str, fields: &[Field]) -> String {
     let row = |field: &Field| {
-        let default = field.default.map_or_else(|| "required".to_owned(), |default| format!("`{default}`"));
-        format!("| `{parent}.{}` | {} | {default} | | {} |\n", field.name, field.kind.described(), field.doc)
+        let default =
+            field.default.map_or_else(|| "required".to_owned(), |default| format!("`{default}`"));
+        format!(
+            "| `{parent}.{}` | {} | {default} | | {} |\n",
+            field.name,
+            field.kind.described(),
+            field.doc
+        )
     };
     fields.iter().map(row).collect()
 }

@@ -67,7 +67,10 @@ impl ConfigKey {
 /// The groups in order, each with what it is about.
 pub static GROUPS: &[(&str, &str)] = &[
     ("run", "The run as a whole: its name, its folder, its machine."),
-    ("model", "The network. A preset brings its shape and fitting training defaults; single fields override it."),
+    (
+        "model",
+        "The network. A preset brings its shape and fitting training defaults; single fields override it.",
+    ),
     ("data", "What is learned from."),
     ("train", "The training loop."),
     ("memory", "What devices keep, and what is computed again or put elsewhere."),
@@ -75,8 +78,14 @@ pub static GROUPS: &[(&str, &str)] = &[
     ("schedule", "How the learning rate moves, as a ratio of `optim.learning_rate`."),
     ("checkpoint", "What is kept on disk to resume from."),
     ("rounds", "Training together: how rounds go. The run fixes these for all peers."),
-    ("gauntlet", "Training together: how validators judge deltas. The run fixes these for all peers."),
-    ("sparseloco", "Training together: what peers send, and what becomes of it. The run fixes these for all peers."),
+    (
+        "gauntlet",
+        "Training together: how validators judge deltas. The run fixes these for all peers.",
+    ),
+    (
+        "sparseloco",
+        "Training together: what peers send, and what becomes of it. The run fixes these for all peers.",
+    ),
     ("comms", "Training together: how this machine reaches the bucket."),
 ];
 
@@ -193,7 +202,12 @@ pub static KEYS: &[ConfigKey] = &[
 ];
 
 const OUTER_RATES: &[Field] = &[
-    field("from_round", ANY_COUNT, None, "First round it holds for, counting those that moved the weights."),
+    field(
+        "from_round",
+        ANY_COUNT,
+        None,
+        "First round it holds for, counting those that moved the weights.",
+    ),
     field("rate", OUTER_RATE, None, "The outer learning rate."),
 ];
 
@@ -202,19 +216,34 @@ const RATING: &[Field] = &[
     field("sigma", POSITIVE, Some("8.333333333333334"), "Its uncertainty, a standard deviation."),
     field("beta", POSITIVE, Some("7.0"), "Spread of performances around a skill."),
     field("tau", POSITIVE, Some("0.1"), "Uncertainty that every match adds."),
-    field("kappa", POSITIVE, Some("1e-4"), "Smallest factor on the squared uncertainty of one match."),
+    field(
+        "kappa",
+        POSITIVE,
+        Some("1e-4"),
+        "Smallest factor on the squared uncertainty of one match.",
+    ),
 ];
 
 const OVERLAP: &[Field] = &[
     field("high", SHARE, Some("0.4"), "Suspicious."),
     field("max", SHARE, Some("0.5"), "Surely no chance."),
     field("mega", SHARE, Some("0.6"), "A copy."),
-    field("verbatim", SHARE, Some("0.9"), "The only level of the first rounds, and between a peer's own deltas."),
+    field(
+        "verbatim",
+        SHARE,
+        Some("0.9"),
+        "The only level of the first rounds, and between a peer's own deltas.",
+    ),
     field("settled", ANY_COUNT, Some("20"), "First round in which the other levels hold."),
 ];
 
 const PENALTIES: &[Field] = &[
-    field("inactive", SHARE, Some("0.75"), "What stays of a peer's trust after each round in which nothing came."),
+    field(
+        "inactive",
+        SHARE,
+        Some("0.75"),
+        "What stays of a peer's trust after each round in which nothing came.",
+    ),
     field(
         "inactive_rounds",
         ANY_COUNT,
@@ -227,12 +256,42 @@ const PENALTIES: &[Field] = &[
         Some("[0.75, 0.5, 0.0]"),
         "What stays after the first, second and each further delta in a row that was late, held back or invalid.",
     ),
-    field("unreliable", COUNT, Some("4"), "So many of these among the last eight deltas are a ban."),
-    field("negative", SHARE, Some("0.25"), "What stays if more than half of the last eight measured deltas did harm."),
-    field("negative_streak", COUNT, Some("3"), "After so many harmful deltas in a row a peer is out until one helps."),
-    field("trouble_rank", COUNT, Some("5"), "If not even so many peers did good, harm is no offence."),
-    field("similar", SHARE, Some("0.5"), "What stays after a delta that is suspiciously like another one."),
-    field("ban_rounds", COUNT, Some("20"), "Rounds that a first ban lasts; each further one is twice as long."),
+    field(
+        "unreliable",
+        COUNT,
+        Some("4"),
+        "So many of these among the last eight deltas are a ban.",
+    ),
+    field(
+        "negative",
+        SHARE,
+        Some("0.25"),
+        "What stays if more than half of the last eight measured deltas did harm.",
+    ),
+    field(
+        "negative_streak",
+        COUNT,
+        Some("3"),
+        "After so many harmful deltas in a row a peer is out until one helps.",
+    ),
+    field(
+        "trouble_rank",
+        COUNT,
+        Some("5"),
+        "If not even so many peers did good, harm is no offence.",
+    ),
+    field(
+        "similar",
+        SHARE,
+        Some("0.5"),
+        "What stays after a delta that is suspiciously like another one.",
+    ),
+    field(
+        "ban_rounds",
+        COUNT,
+        Some("20"),
+        "Rounds that a first ban lasts; each further one is twice as long.",
+    ),
     field("floor", SHARE, Some("1e-4"), "Scores and trust below this are none."),
     field(
         "network",
@@ -243,7 +302,12 @@ const PENALTIES: &[Field] = &[
 ];
 
 const PAYOUT: &[Field] = &[
-    field("rule", ValueType::Choice(&["ramp", "power"]), Some("ramp"), "By rank, or by a power of the score."),
+    field(
+        "rule",
+        ValueType::Choice(&["ramp", "power"]),
+        Some("ramp"),
+        "By rank, or by a power of the score.",
+    ),
     field("burn", SHARE, Some("0.5"), "Share that nobody gets."),
     field(
         "steepness",
@@ -252,7 +316,12 @@ const PAYOUT: &[Field] = &[
         "Ramp: how many times more the first gets than the last who may be included.",
     ),
     field("included_share", SHARE, Some("0.75"), "Ramp: what all those get together."),
-    field("reserve_ratio", SHARE, Some("0.5"), "Ramp: what each reserve gets of the share of the one before."),
+    field(
+        "reserve_ratio",
+        SHARE,
+        Some("0.5"),
+        "Ramp: what each reserve gets of the share of the one before.",
+    ),
     field("exponent", POSITIVE, Some("2.0"), "Power: the exponent."),
 ];
 
@@ -263,9 +332,24 @@ const SOURCES: &[Field] = &[
 
 const ROPE_SCALING: &[Field] = &[
     field("factor", POSITIVE, None, "How far long wavelengths are stretched."),
-    field("low_freq_factor", POSITIVE, None, "Wavelengths above the original length over this are stretched in full."),
-    field("high_freq_factor", POSITIVE, None, "Wavelengths below the original length over this are left alone."),
-    field("original_max_position_embeddings", COUNT, None, "Context length before stretching, in tokens."),
+    field(
+        "low_freq_factor",
+        POSITIVE,
+        None,
+        "Wavelengths above the original length over this are stretched in full.",
+    ),
+    field(
+        "high_freq_factor",
+        POSITIVE,
+        None,
+        "Wavelengths below the original length over this are left alone.",
+    ),
+    field(
+        "original_max_position_embeddings",
+        COUNT,
+        None,
+        "Context length before stretching, in tokens.",
+    ),
 ];
 
 const FLAT_WINDOWS: &[Field] = &[
@@ -315,7 +399,12 @@ const fn key(
     ConfigKey { path, kind, absent: None, fallback, unit, doc }
 }
 
-const fn field(name: &'static str, kind: ValueType, default: Option<&'static str>, doc: &'static str) -> Field {
+const fn field(
+    name: &'static str,
+    kind: ValueType,
+    default: Option<&'static str>,
+    doc: &'static str,
+) -> Field {
     Field { name, kind, default, doc }
 }
 

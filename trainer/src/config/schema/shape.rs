@@ -52,7 +52,10 @@ impl NetworkShape {
     ///
     /// # Errors
     /// [`covey_model::error::ConfigError`] if the vocabulary is empty; all else was checked with the config.
-    pub fn model_config(&self, vocab_size: usize) -> Result<ModelConfig, covey_model::error::ModelConfigError> {
+    pub fn model_config(
+        &self,
+        vocab_size: usize,
+    ) -> Result<ModelConfig, covey_model::error::ModelConfigError> {
         ModelConfig {
             vocab_size: self.vocab_size.unwrap_or(vocab_size),
             hidden_size: self.hidden_size,
@@ -63,7 +66,10 @@ impl NetworkShape {
             head_dim: self.head_dim,
             max_positions: self.max_position_embeddings,
             norm_epsilon: self.rms_norm_eps,
-            rope: Rope { theta: self.rope_theta, scaling: self.rope_scaling.map(Llama3Scaling::from) },
+            rope: Rope {
+                theta: self.rope_theta,
+                scaling: self.rope_scaling.map(Llama3Scaling::from),
+            },
             tied: self.tie_word_embeddings,
         }
         .checked()

@@ -106,19 +106,28 @@ impl ValueType {
     /// The value in its plain form, or nothing and at least one more problem.
     ///
     /// `path` is the name of the value in messages.
-    pub(crate) fn check(&self, path: &str, entry: &ConfigEntry, problems: &mut Vec<Problem>) -> Option<toml::Value> {
+    pub(crate) fn check(
+        &self,
+        path: &str,
+        entry: &ConfigEntry,
+        problems: &mut Vec<Problem>,
+    ) -> Option<toml::Value> {
         match (self, &entry.value) {
-            (Self::Record(fields), Value::Record(given)) => check_record(fields, path, entry, given, problems),
+            (Self::Record(fields), Value::Record(given)) => {
+                check_record(fields, path, entry, given, problems)
+            }
             (Self::List(fields), Value::List(items)) => {
                 let record = Self::Record(fields);
-                let check = |(index, item)| record.check(&format!("{path}[{index}]"), item, problems);
+                let check =
+                    |(index, item)| record.check(&format!("{path}[{index}]"), item, problems);
                 // Every item is checked before the first bad one makes the list unusable.
                 let checked: Vec<_> = items.iter().enumerate().map(check).collect();
                 checked.into_iter().collect::<Option<Vec<_>>>().map(toml::Value::Array)
             }
             (Self::Numbers { length, bounds }, Value::List(items)) if items.len() == *length => {
                 let number = Self::Number(bounds);
-                let check = |(index, item)| number.check(&format!("{path}[{index}]"), item, problems);
+                let check =
+                    |(index, item)| number.check(&format!("{path}[{index}]"), item, problems);
                 let checked: Vec<_> = items.iter().enumerate().map(check).collect();
                 checked.into_iter().collect::<Option<Vec<_>>>().map(toml::Value::Array)
             }
@@ -143,7 +152,9 @@ impl ValueType {
             (Self::Number(bounds), Value::Number(value)) => check_number(*value, bounds),
             (Self::Number(bounds), Value::Integer(value)) => check_number(*value as f64, bounds),
             (Self::Choice(words), Value::Text(text)) => check_choice(text, words),
-            (Self::Text { rule, .. }, Value::Text(text)) => rule(text).map(|()| toml::Value::String(text.clone())),
+            (Self::Text { rule, .. }, Value::Text(text)) => {
+                rule(text).map(|()| toml::Value::String(text.clone()))
+            }
             (Self::Text { label, .. }, _) => Err(format!("must be {label}, in quotes")),
             _ => Err(format!("must be {}", self.described())),
         }
@@ -159,7 +170,8 @@ impl ValueType {
                 bracketed('[', ']', items.iter().map(|item| record.literal(item)))
             }
             (Self::Record(fields), toml::Value::Table(table)) => {
-                let field = |field: &Field| Some((field.name, field.kind.literal(table.get(field.name)?)));
+                let field =
+                    |field: &Field| Some((field.name, field.kind.literal(table.get(field.name)?)));
                 let assignment = |(name, value)| format!("{name} = {value}");
                 bracketed('{', '}', fields.iter().filter_map(field).map(assignment))
             }
@@ -181,7 +193,9 @@ impl ValueType {
             Self::Number([]) => "a number".to_owned(),
             Self::Number(bounds) => format!("a number {}", all(bounds)),
             Self::Numbers { length, bounds: [] } => format!("a list of {length} numbers"),
-            Self::Numbers { length, bounds } => format!("a list of {length} numbers {}", all(bounds)),
+            Self::Numbers { length, bounds } => {
+                format!("a list of {length} numbers {}", all(bounds))
+            }
             Self::Choice(words) => one_of(words),
             Self::Text { label, .. } => (*label).to_owned(),
             Self::Record(fields) => format!("{{ {} }}", names(fields)),
@@ -201,7 +215,12 @@ fn check_record(
     for (name, value) in given {
         if !fields.iter().any(|field| field.name == name) {
             let path = format!("{path}.{name}");
-            problems.push(Problem::new(&value.origin, &path, &value.value, unknown_field(name, fields)));
+            problems.push(Problem::new(
+                &value.origin,
+                &path,
+                &value.value,
+                unknown_field(name, fields),
+            ));
         }
     }
     let mut table = toml::Table::new();
@@ -252,7 +271,8 @@ fn check_choice(text: &str, words: &[&str]) -> Result<toml::Value, String> {
     if words.contains(&text) {
         return Ok(toml::Value::String(text.to_owned()));
     }
-    let meant = nearest(text, words.iter().copied()).map(|word| format!(", did you mean `{word}`?"));
+    let meant =
+        nearest(text, words.iter().copied()).map(|word| format!(", did you mean `{word}`?"));
     Err(format!("must be {}{}", one_of(words), meant.unwrap_or_default()))
 }
 

@@ -46,7 +46,11 @@ impl PendingDelta {
 impl RoundLoop {
     /// Commits to the delta that is pending, reveals it as soon as that is safe, and waits for the decision on its round,
     /// which is applied; or until `interrupt` is raised.
-    pub(super) async fn exchange(&mut self, slot: Option<Slot>, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    pub(super) async fn exchange(
+        &mut self,
+        slot: Option<Slot>,
+        interrupt: &AtomicBool,
+    ) -> anyhow::Result<()> {
         self.timings.bytes_sent = self.payload()?.map_or(0, |payload| payload.len() as u64);
         if let Some(manifest) = self.light_client.poll().await? {
             return self.settle(&manifest).await;
@@ -73,7 +77,8 @@ impl RoundLoop {
         let is_kept = committed == DeltaRef::of(&payload);
         if !is_kept {
             // In a life that this one does not remember: that delta is lost, and this one would be refused.
-            self.recorder.note(&format!("warning: {round} is lost, another delta had been promised for it"));
+            self.recorder
+                .note(&format!("warning: {round} is lost, another delta had been promised for it"));
             self.timings.bytes_sent = 0;
         }
         self.turn_to(if is_kept { DeltaStage::Committed } else { DeltaStage::Told });
@@ -83,7 +88,9 @@ impl RoundLoop {
 
     /// Publishes the pending delta, if the rolls have been called.
     async fn reveal_if_called(&mut self) -> anyhow::Result<()> {
-        let Some(pending) = self.pending.as_ref().filter(|pending| pending.stage == DeltaStage::Committed) else {
+        let Some(pending) =
+            self.pending.as_ref().filter(|pending| pending.stage == DeltaStage::Committed)
+        else {
             return Ok(());
         };
         let (round, base) = (self.light_client.next(), self.light_client.head());
@@ -132,7 +139,10 @@ impl RoundLoop {
                 return self.settle(&manifest).await;
             }
             if clock.now() >= reminder {
-                self.recorder.note(&format!("waiting for the validators to close {}", self.light_client.next()));
+                self.recorder.note(&format!(
+                    "waiting for the validators to close {}",
+                    self.light_client.next()
+                ));
                 reminder = clock.now() + REMINDER;
             }
         }

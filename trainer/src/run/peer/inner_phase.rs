@@ -50,7 +50,8 @@ impl InnerPhase {
         mut report: impl FnMut(StepLine) -> anyhow::Result<()>,
     ) -> anyhow::Result<bool> {
         let sampler = assignment.of(self.round.0, self.slot.index)?;
-        let mut loader = PrefetchLoader::start(sampler, config.train.batch_size, config.data.prefetch)?;
+        let mut loader =
+            PrefetchLoader::start(sampler, config.train.batch_size, config.data.prefetch)?;
         let (start, tokens) = (Instant::now(), learner.tokens());
         learner.set_step(self.schedule);
         learner.wake();
@@ -61,7 +62,8 @@ impl InnerPhase {
             learner.set_rate_ratio(self.rate_ratio(step, config.rounds.join_warmup_steps));
             let batch = loader.next_batch()?;
             let outcome = learner.step(&batch.tokens, batch.length)?;
-            let tokens_per_second = (learner.tokens() - tokens) as f64 / start.elapsed().as_secs_f64();
+            let tokens_per_second =
+                (learner.tokens() - tokens) as f64 / start.elapsed().as_secs_f64();
             let own = (self.own + step, learner.tokens());
             report(StepLine { outcome, own, shown: self.schedule + step, tokens_per_second })?;
         }
@@ -113,7 +115,10 @@ impl OverlapTraining {
             let outcome = inner_phase.train(&mut learner, &assignment, &config, &told, report);
             (learner, outcome)
         };
-        let thread = thread::Builder::new().name("ahead".into()).spawn(work).context("cannot start a thread")?;
+        let thread = thread::Builder::new()
+            .name("ahead".into())
+            .spawn(work)
+            .context("cannot start a thread")?;
         Ok(Self { inner_phase, start, began: Instant::now(), stop, lines, thread })
     }
 
@@ -124,7 +129,8 @@ impl OverlapTraining {
 
     /// Waits for its end: the learner, and whether all steps were made.
     pub(crate) fn join(self) -> anyhow::Result<Joined> {
-        let (learner, outcome) = self.thread.join().map_err(|_| anyhow::anyhow!("the training thread panicked"))?;
+        let (learner, outcome) =
+            self.thread.join().map_err(|_| anyhow::anyhow!("the training thread panicked"))?;
         let lines = self.lines.try_iter().collect();
         Ok(Joined { learner, outcome, lines, start: self.start, seconds: self.began.elapsed() })
     }

@@ -15,8 +15,10 @@ impl RoundLoop {
     /// one's count.
     pub(super) fn train_overlapping(&mut self, slot: Slot) -> anyhow::Result<()> {
         let outer_steps = self.light_client.outer_steps();
-        let next = self.light_client.next().next().filter(|_| outer_steps + 1 < self.spec.outer_steps());
-        let (Some(pending), Some(round), true) = (&self.pending, next, self.config.rounds.overlap) else {
+        let next =
+            self.light_client.next().next().filter(|_| outer_steps + 1 < self.spec.outer_steps());
+        let (Some(pending), Some(round), true) = (&self.pending, next, self.config.rounds.overlap)
+        else {
             return Ok(());
         };
         let rate = self.config.sparseloco().outer_learning_rate.rate(outer_steps);
@@ -34,7 +36,10 @@ impl RoundLoop {
     }
 
     /// Takes the learner back that has trained ahead.
-    pub(super) fn rejoin(&mut self, ahead: OverlapTraining) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
+    pub(super) fn rejoin(
+        &mut self,
+        ahead: OverlapTraining,
+    ) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
         let Joined { learner, outcome, lines, start, seconds } = ahead.join()?;
         let trained = learner.named_weights();
         self.learner = Some(learner);

@@ -12,7 +12,9 @@ use crate::config::schema::Config;
 use crate::run::spec::RunSpec;
 use crate::system::terminal::bytes;
 use crate::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
-use crate::training::{EvalReport, MetricsEntry, MetricsLog, RoundReport, StepReport, TrainProgress, resident_memory};
+use crate::training::{
+    EvalReport, MetricsEntry, MetricsLog, RoundReport, StepReport, TrainProgress, resident_memory,
+};
 
 /// The open books of a peer.
 pub(crate) struct Recorder {
@@ -37,9 +39,14 @@ pub(crate) struct ResumePoint {
 
 impl Recorder {
     /// The books in the peer's folder; with a bookmark, whatever was written behind it is dropped.
-    pub(crate) fn open(config: &Config, shown: u64, resume_point: Option<&ResumePoint>) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        config: &Config,
+        shown: u64,
+        resume_point: Option<&ResumePoint>,
+    ) -> anyhow::Result<Self> {
         let folder: &Path = &config.run.output;
-        let keep = NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?;
+        let keep =
+            NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?;
         let options = CheckpointOptions { keep, ..CheckpointOptions::default() };
         let mut checkpoints = CheckpointWriter::open(folder, options)?;
         let metrics = match resume_point {

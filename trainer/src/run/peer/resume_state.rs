@@ -77,16 +77,25 @@ impl Resumed {
         };
         let own: PeerState = serde_json::from_value(state.cursor.clone()).map_err(alone)?;
         if own.run != run.to_string() {
-            let problem = UsageError::new(format!("{path} belongs to run {}, the bucket holds {run}", own.run));
+            let problem = UsageError::new(format!(
+                "{path} belongs to run {}, the bucket holds {run}",
+                own.run
+            ));
             return Err(problem.with_hint("choose another folder with `--output`").into());
         }
-        let last = checkpoint.extra_file(MANIFEST)?.map(|bytes| Manifest::parse(&bytes)).transpose()?;
+        let last =
+            checkpoint.extra_file(MANIFEST)?.map(|bytes| Manifest::parse(&bytes)).transpose()?;
         let head: Lineage = own.head.parse()?;
-        let position = LightClientState { next: Round(own.next), head, outer_steps: own.outer_steps, last };
+        let position =
+            LightClientState { next: Round(own.next), head, outer_steps: own.outer_steps, last };
         let (mut weights, mut moments, mut error_feedback) = (Vec::new(), Vec::new(), Vec::new());
         for spec in spec.model.parameters().iter() {
             weights.push(checkpoint.weight(&spec.name)?);
-            moments.extend(checkpoint.moments(&spec.name)?.map(|own| Moments { first: own.first, second: own.second }));
+            moments.extend(
+                checkpoint
+                    .moments(&spec.name)?
+                    .map(|own| Moments { first: own.first, second: own.second }),
+            );
             error_feedback.extend(checkpoint.error_feedback(&spec.name)?);
         }
         Ok(Self {
@@ -134,7 +143,8 @@ impl Present<'_> {
         let last = self.position.last.as_ref().map(Manifest::to_bytes);
         extra_files.extend(last.map(|bytes| ExtraFile { name: MANIFEST.into(), bytes }));
         if let Some(delta) = self.delta {
-            extra_files.push(ExtraFile { name: DELTA.into(), bytes: self.replica.codec().encode(delta)? });
+            extra_files
+                .push(ExtraFile { name: DELTA.into(), bytes: self.replica.codec().encode(delta)? });
         }
         let (optimizer_steps, moments) = self.moments;
         Ok(Snapshot {

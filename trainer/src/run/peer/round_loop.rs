@@ -115,13 +115,16 @@ impl RoundLoop {
     async fn play_round(&mut self, slot: Slot, interrupt: &AtomicBool) -> anyhow::Result<()> {
         let (round, base) = (self.light_client.next(), self.light_client.head());
         self.member.heartbeat(round, base).await?;
-        let Some(pseudo_gradient) = self.inner_steps(round, slot, interrupt)? else { return Ok(()) };
+        let Some(pseudo_gradient) = self.inner_steps(round, slot, interrupt)? else {
+            return Ok(());
+        };
         let start = Instant::now();
         let learner = self.learner.as_mut().expect(AT_HOME);
         if self.config.memory.offload {
             learner.rest();
         }
-        self.pending = Some(PendingDelta::new(learner.compress(&mut self.compressor, &pseudo_gradient)?));
+        self.pending =
+            Some(PendingDelta::new(learner.compress(&mut self.compressor, &pseudo_gradient)?));
         self.save()?;
         self.timings.exchange += start.elapsed();
         self.exchange(Some(slot), interrupt).await
@@ -207,7 +210,8 @@ impl RoundLoop {
     /// Leaves out rounds whose deltas are no longer kept or out of reach, by way of the newest checkpoint.
     async fn jump(&mut self, reason: CommsError) -> anyhow::Result<()> {
         let weights = newest_checkpoint(&mut self.light_client, &self.spec).await?;
-        let weights = weights.ok_or(reason).context("there is no newer checkpoint to go on from")?;
+        let weights =
+            weights.ok_or(reason).context("there is no newer checkpoint to go on from")?;
         self.recorder.note(&format!("went on from the checkpoint of {}", self.light_client.next()));
         self.replica.replace(weights);
         Ok(())

@@ -21,7 +21,8 @@ pub(super) struct RoundTimings {
 impl RoundLoop {
     pub(super) fn warn_of(&self, skipped: &[String]) {
         for name in skipped {
-            self.recorder.note(&format!("warning: {name} would no longer be finite and was left as it is"));
+            self.recorder
+                .note(&format!("warning: {name} would no longer be finite and was left as it is"));
         }
     }
 
@@ -113,7 +114,10 @@ mod tests {
     fn weights_are_measured_once_where_a_multiple_is_passed_and_at_the_end() {
         let due = |before, after| is_due(before, after, 20, 50);
         let rounds = [(0, 15), (15, 30), (30, 30), (30, 45), (45, 60), (60, 60)];
-        assert_eq!(rounds.map(|(before, after)| due(before, after)), [false, true, false, true, true, false]);
+        assert_eq!(
+            rounds.map(|(before, after)| due(before, after)),
+            [false, true, false, true, true, false]
+        );
         assert!(due(0, 45), "a jump passes what the rounds in between would have");
         assert!(due(45, 50) && !due(50, 50), "the last one, once");
         assert!(due(5, 20) && !due(20, 35), "a multiple belongs to the round that reaches it");

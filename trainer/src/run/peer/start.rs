@@ -49,7 +49,8 @@ impl RoundLoop {
     /// A bucket or a history that cannot be trusted, data without windows, a folder that cannot be written.
     pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
         let PeerSetup { run, spec, config, identity, own_bucket, datasets } = setup;
-        let resumed = own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &spec)).transpose()?;
+        let resumed =
+            own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &spec)).transpose()?;
         let resume_point = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| ResumePoint {
             steps: resumed.kept.steps,
             round: resumed.position.next.0,
@@ -60,7 +61,11 @@ impl RoundLoop {
             Some(Resumed { position, weights, optimizer, tokens, kept }) => {
                 let light_client = LightClient::resume(run.clone(), position);
                 let replica = Replica::new(weights, &config.sparseloco())?;
-                (SyncedState { light_client, replica }, learner.resume(0, tokens, &optimizer)?, Some(kept))
+                (
+                    SyncedState { light_client, replica },
+                    learner.resume(0, tokens, &optimizer)?,
+                    Some(kept),
+                )
             }
             None => (SyncedState::enter(&run, &spec).await?, learner, None),
         };
@@ -97,7 +102,8 @@ impl RoundLoop {
         if !kept.error_feedback.is_empty() {
             self.compressor.restore(self.replica.to_schema(kept.error_feedback))?;
         }
-        let pending = kept.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
+        let pending =
+            kept.delta.map(|payload| self.replica.codec().decode(&payload)).transpose()?;
         self.pending = pending.map(PendingDelta::new);
         self.steps = kept.steps;
         self.warmup_from = kept.warmup_from;
@@ -121,5 +127,7 @@ fn new_learner(model: &ModelConfig, config: &Config) -> anyhow::Result<Learner> 
 fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {
     let (length, most) = (config.data.sequence_length, config.data.held_out_windows as u64);
     let is_measured = config.train.eval_every.is_some();
-    Ok(is_measured.then(|| HeldOut::new(datasets, length, most, config.train.micro_batch_size)).transpose()?)
+    Ok(is_measured
+        .then(|| HeldOut::new(datasets, length, most, config.train.micro_batch_size))
+        .transpose()?)
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::checks::Sketch;
-use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement};
+use covey_comms::gauntlet::scoring::{
+    Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement,
+};
 use covey_comms::objects::{Exclusion, Manifest, OuterSettings};
 use covey_comms::primitives::{Digest, PeerId};
 use covey_data::sampling::Assignment;
@@ -64,7 +66,11 @@ impl DeltaEvaluator {
     ///
     /// # Errors
     /// Deltas that cannot be decoded or are of another form.
-    pub fn apply(&mut self, manifest: &Manifest, payloads: &BTreeMap<PeerId, Bytes>) -> anyhow::Result<Digest> {
+    pub fn apply(
+        &mut self,
+        manifest: &Manifest,
+        payloads: &BTreeMap<PeerId, Bytes>,
+    ) -> anyhow::Result<Digest> {
         self.deltas.clear();
         match self.after.take() {
             Some(after) if after.is_of(manifest) => {
@@ -114,14 +120,22 @@ impl Evaluator for DeltaEvaluator {
         Some(delta.tensors().map(|tensor| tensor.norm().powi(2)).sum::<f64>().sqrt())
     }
 
-    fn measure(&mut self, trial: &EvaluationRequest<'_>) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
+    fn measure(
+        &mut self,
+        trial: &EvaluationRequest<'_>,
+    ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
         let probe_batches = ProbeBatches::draw(trial, &self.assignment)?;
         let delta = |peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?));
         let admitted = trial.admitted.iter().filter_map(delta).collect();
-        Ok(LossProbe::new(trial, &self.replica, &mut self.reader, &admitted).measure(&probe_batches)?)
+        Ok(LossProbe::new(trial, &self.replica, &mut self.reader, &admitted)
+            .measure(&probe_batches)?)
     }
 
-    fn weights_after(&mut self, included: &BTreeSet<PeerId>, outer: &OuterSettings) -> Result<Digest, EvaluatorError> {
+    fn weights_after(
+        &mut self,
+        included: &BTreeSet<PeerId>,
+        outer: &OuterSettings,
+    ) -> Result<Digest, EvaluatorError> {
         let deltas = self.current(included);
         if deltas.len() != included.len() {
             return Err(SparseLocoError::NoDeltas.into());

@@ -36,9 +36,12 @@ impl<'a> LossProbe<'a> {
     ) -> Self {
         let rate = (trial.eval_rate * trial.outer.alpha) as f32;
         let steps = |index| -> Vec<f32> {
-            let tensors: Vec<TensorDelta<'_>> = admitted.values().map(|delta| delta.tensor(index)).collect();
+            let tensors: Vec<TensorDelta<'_>> =
+                admitted.values().map(|delta| delta.tensor(index)).collect();
             match trial.outer.clip {
-                Clip::MedianNorm => clip_scales(&tensors).into_iter().map(|scale| rate * scale).collect(),
+                Clip::MedianNorm => {
+                    clip_scales(&tensors).into_iter().map(|scale| rate * scale).collect()
+                }
                 Clip::Off => vec![rate; tensors.len()],
             }
         };
@@ -62,7 +65,8 @@ impl<'a> LossProbe<'a> {
                 self.answers(probe_batches)?
             }
         };
-        let (activity, total) = (Activity::new("measuring what deltas do"), probe_batches.own.len());
+        let (activity, total) =
+            (Activity::new("measuring what deltas do"), probe_batches.own.len());
         let mut measurements = BTreeMap::new();
         for (place, (peer, own)) in probe_batches.own.iter().enumerate() {
             activity.show(&format!("{place} of {total}"));
@@ -85,20 +89,29 @@ impl<'a> LossProbe<'a> {
 
     /// Losses on the own windows of all evaluated peers in their order, and last on the random ones.
     fn answers(&mut self, probe_batches: &ProbeBatches) -> Result<Vec<f64>, DeltaEvaluationError> {
-        probe_batches.own.values().chain([&probe_batches.random]).map(|passage| self.mean_loss(passage)).collect()
+        probe_batches
+            .own
+            .values()
+            .chain([&probe_batches.random])
+            .map(|passage| self.mean_loss(passage))
+            .collect()
     }
 
     /// Gives the reader the weights that a mixture of deltas leads to, tensor by tensor, so that there is never a second
     /// network.
     fn follow(&mut self, share: impl Fn(PeerId) -> f32) -> Result<(), DeltaEvaluationError> {
         for parameter in 0..self.replica.weights().len() {
-            let (place, tensor) = self.replica.tensor(parameter).expect("there are as many as weights");
+            let (place, tensor) =
+                self.replica.tensor(parameter).expect("there are as many as weights");
             let mut values = tensor.values.clone();
             for ((peer, delta), step) in self.admitted.iter().zip(&self.steps[place]) {
                 let share = share(*peer);
                 if share > 0.0 {
                     let dense = delta.tensor(place).dense();
-                    values.iter_mut().zip(dense).for_each(|(weight, value)| *weight -= share * step * value);
+                    values
+                        .iter_mut()
+                        .zip(dense)
+                        .for_each(|(weight, value)| *weight -= share * step * value);
                 }
             }
             self.reader.set_weight(parameter, &values)?;

@@ -133,9 +133,14 @@ impl Validation {
     ///
     /// # Errors
     /// A bucket that fails, or weights that are not those that the validators agreed on. A later start decides the same.
-    pub async fn close_round(&mut self, interrupt: &AtomicBool) -> anyhow::Result<Option<ClosedRound>> {
-        let outer = settings(&self.spec.config.sparseloco(), self.validator.light_client().outer_steps());
-        let closed = self.validator.close_round(outer, self.poll, &mut self.evaluation, interrupt).await?;
+    pub async fn close_round(
+        &mut self,
+        interrupt: &AtomicBool,
+    ) -> anyhow::Result<Option<ClosedRound>> {
+        let outer =
+            settings(&self.spec.config.sparseloco(), self.validator.light_client().outer_steps());
+        let closed =
+            self.validator.close_round(outer, self.poll, &mut self.evaluation, interrupt).await?;
         let Some(closed) = closed else { return Ok(None) };
         let weights = self.evaluation.apply(&closed.manifest, &closed.deltas)?;
         check_weights(&closed.manifest, weights)?;
@@ -151,7 +156,8 @@ impl Validation {
     fn report(&self, closed: &Closed, is_kept: bool) -> ClosedRound {
         let (manifest, verdict) = (&closed.manifest, &closed.verdict);
         let light_client = self.validator.light_client();
-        let (next, lineage, weights) = (light_client.next(), light_client.head(), manifest.basis().weights);
+        let (next, lineage, weights) =
+            (light_client.next(), light_client.head(), manifest.basis().weights);
         ClosedRound {
             round: manifest.round().0,
             proposer: manifest.basis().proposer,
@@ -172,7 +178,11 @@ impl Validation {
 /// A verdict by its digest, and by that of what it pays: the JSON of its payouts, as it stands in the verdict.
 fn scores(manifest: &Manifest, verdict: &Verdict) -> Scores {
     let payouts = serde_json::to_vec(&verdict.outcome.payouts).expect("shares by names are JSON");
-    Scores { round: manifest.round(), verdict: manifest.basis().verdict, payouts: Some(Digest::of(&payouts)) }
+    Scores {
+        round: manifest.round(),
+        verdict: manifest.basis().verdict,
+        payouts: Some(Digest::of(&payouts)),
+    }
 }
 
 /// Whether the weights that `light_client` stands at are to be kept in the bucket.
@@ -182,10 +192,18 @@ fn is_due(light_client: &LightClient, spec: &RunSpec) -> bool {
 }
 
 /// Publishes the weights that `light_client` stands at; a checkpoint that is there already stays.
-async fn keep_checkpoint(light_client: &LightClient, validator: &Keypair, replica: &Replica) -> anyhow::Result<()> {
+async fn keep_checkpoint(
+    light_client: &LightClient,
+    validator: &Keypair,
+    replica: &Replica,
+) -> anyhow::Result<()> {
     let parts = to_parts(&replica.weights().collect::<Vec<_>>())?;
-    let (round, lineage, steps) = (light_client.next(), light_client.head(), light_client.outer_steps());
-    light_client.run().publish_checkpoint(validator, round, lineage, replica.digest(), steps, parts).await?;
+    let (round, lineage, steps) =
+        (light_client.next(), light_client.head(), light_client.outer_steps());
+    light_client
+        .run()
+        .publish_checkpoint(validator, round, lineage, replica.digest(), steps, parts)
+        .await?;
     Ok(())
 }
 

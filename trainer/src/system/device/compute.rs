@@ -14,7 +14,8 @@ use crate::commands::UsageError;
 pub fn use_threads(threads: Option<usize>) -> Result<(), UsageError> {
     let Some(threads) = threads else { return Ok(()) };
     if threads == 0 {
-        return Err(UsageError::new("0 threads do no work").with_hint("leave `--threads` out to use every core"));
+        return Err(UsageError::new("0 threads do no work")
+            .with_hint("leave `--threads` out to use every core"));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.map_err(|error| UsageError::new(format!("cannot start {threads} threads: {error}")))

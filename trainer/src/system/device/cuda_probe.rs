@@ -22,10 +22,14 @@ pub enum CudaProblem {
         present: usize,
     },
     /// This program compiles kernels with NVRTC, which is missing.
-    #[error("this program was built with `cuda-offline` and needs `libnvrtc.so`, which is not where the loader looks")]
+    #[error(
+        "this program was built with `cuda-offline` and needs `libnvrtc.so`, which is not where the loader looks"
+    )]
     NoCompiler,
     /// This program compiles kernels with NVRTC, and that needs header files.
-    #[error("this program was built with `cuda-offline` and needs CUDA's header files, which are not in {looked_in}")]
+    #[error(
+        "this program was built with `cuda-offline` and needs CUDA's header files, which are not in {looked_in}"
+    )]
     NoHeaders {
         /// Folders that could have held them.
         looked_in: String,
@@ -36,10 +40,16 @@ impl CudaProblem {
     /// What the person at the keyboard can do, if anything.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NoDriver => "install NVIDIA's driver, or add the folder of its library to LD_LIBRARY_PATH",
-            Self::NoDevice => "see what `nvidia-smi` says; a container must be started with access to GPUs",
+            Self::NoDriver => {
+                "install NVIDIA's driver, or add the folder of its library to LD_LIBRARY_PATH"
+            }
+            Self::NoDevice => {
+                "see what `nvidia-smi` says; a container must be started with access to GPUs"
+            }
             Self::Hidden { .. } => "unset CUDA_VISIBLE_DEVICES, or name the GPUs to use there",
-            Self::NoCompiler => "install the CUDA toolkit, or add the folder of its library to LD_LIBRARY_PATH",
+            Self::NoCompiler => {
+                "install the CUDA toolkit, or add the folder of its library to LD_LIBRARY_PATH"
+            }
             Self::NoHeaders { .. } => "install the CUDA toolkit and point CUDA_PATH to it",
         };
         Some(hint.into())
@@ -75,7 +85,9 @@ impl Surroundings {
         let library_path = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         Self {
             root: PathBuf::from("/"),
-            library_path: std::env::split_paths(&library_path).filter(|path| path.is_absolute()).collect(),
+            library_path: std::env::split_paths(&library_path)
+                .filter(|path| path.is_absolute())
+                .collect(),
             visible: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             toolkit: std::env::var_os("CUDA_PATH").map(PathBuf::from),
         }
@@ -97,7 +109,9 @@ impl Surroundings {
     /// GPUs that the driver shows.
     fn present(&self) -> usize {
         let listed = count_entries(&self.root.join("proc/driver/nvidia/gpus"), |_| true);
-        let is_number = |name: &str| name.strip_prefix("nvidia").is_some_and(|rest| rest.parse::<u32>().is_ok());
+        let is_number = |name: &str| {
+            name.strip_prefix("nvidia").is_some_and(|rest| rest.parse::<u32>().is_ok())
+        };
         // Containers may have the devices without the driver's list, and Windows lends Linux one without either.
         let shared = usize::from(self.root.join("dev/dxg").exists());
         listed.max(count_entries(&self.root.join("dev"), is_number)).max(shared)
@@ -124,7 +138,8 @@ impl Surroundings {
         if includes.iter().any(|include| include.join("cuda_bf16.h").is_file()) {
             return Ok(());
         }
-        let names: Vec<String> = includes.iter().map(|include| include.display().to_string()).collect();
+        let names: Vec<String> =
+            includes.iter().map(|include| include.display().to_string()).collect();
         Err(CudaProblem::NoHeaders { looked_in: names.join(", ") })
     }
 
@@ -138,10 +153,17 @@ impl Surroundings {
     /// The loader's cache holds paths as zero-ended text among numbers. A path may outlive its file.
     fn is_in_the_cache(&self, names: &[&str]) -> bool {
         let cache = std::fs::read(self.root.join("etc/ld.so.cache")).unwrap_or_default();
-        let paths = cache.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
-        let is_one = |path: &Path| path.file_name().is_some_and(|file| names.iter().any(|name| file == *name));
+        let paths =
+            cache.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
+        let is_one = |path: &Path| {
+            path.file_name().is_some_and(|file| names.iter().any(|name| file == *name))
+        };
         let inside = |path: &Path| path.strip_prefix("/").ok().map(|path| self.root.join(path));
-        paths.map(Path::new).filter(|path| is_one(path)).filter_map(inside).any(|path| path.exists())
+        paths
+            .map(Path::new)
+            .filter(|path| is_one(path))
+            .filter_map(inside)
+            .any(|path| path.exists())
     }
 }
 
@@ -163,14 +185,21 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let surroundings =
-            Surroundings { root: root.path().to_owned(), library_path: Vec::new(), visible: None, toolkit: None };
+        let surroundings = Surroundings {
+            root: root.path().to_owned(),
+            library_path: Vec::new(),
+            visible: None,
+            toolkit: None,
+        };
         (root, surroundings)
     }
 
     const DRIVER: &str = "usr/lib64/libcuda.so.1";
-    const TWO_GPUS: [&str; 3] =
-        [DRIVER, "proc/driver/nvidia/gpus/0000:01/information", "proc/driver/nvidia/gpus/0000:02/i"];
+    const TWO_GPUS: [&str; 3] = [
+        DRIVER,
+        "proc/driver/nvidia/gpus/0000:01/information",
+        "proc/driver/nvidia/gpus/0000:02/i",
+    ];
 
     #[test]
     fn a_machine_without_a_driver_has_no_cuda() {
@@ -184,14 +213,17 @@ mod tests {
     fn gpus_are_counted_by_the_drivers_list_or_by_devices() {
         let (_root, listed) = machine(&TWO_GPUS);
         assert_eq!(listed.devices(false), Ok(2));
-        let (_root, in_a_container) = machine(&[DRIVER, "dev/nvidia0", "dev/nvidia-uvm", "dev/nvidiactl"]);
+        let (_root, in_a_container) =
+            machine(&[DRIVER, "dev/nvidia0", "dev/nvidia-uvm", "dev/nvidiactl"]);
         assert_eq!(in_a_container.devices(false), Ok(1));
     }
 
     #[test]
     fn the_environment_hides_gpus() {
         let (_root, machine) = machine(&TWO_GPUS);
-        let seen = |visible: &str| Surroundings { visible: Some(visible.into()), ..machine.clone() }.devices(false);
+        let seen = |visible: &str| {
+            Surroundings { visible: Some(visible.into()), ..machine.clone() }.devices(false)
+        };
         assert_eq!(seen("1"), Ok(1));
         assert_eq!(seen("0, 1"), Ok(2));
         assert_eq!(seen("0,7,1"), Ok(1));
@@ -206,7 +238,11 @@ mod tests {
         assert_eq!(machine.devices(false), Err(CudaProblem::NoDriver));
         std::fs::create_dir_all(root.path().join("etc")).unwrap();
         let cache = |path: &str| {
-            std::fs::write(root.path().join("etc/ld.so.cache"), format!("\u{1}\0libcuda.so.1\0{path}\0")).unwrap();
+            std::fs::write(
+                root.path().join("etc/ld.so.cache"),
+                format!("\u{1}\0libcuda.so.1\0{path}\0"),
+            )
+            .unwrap();
         };
         cache("/opt/gone/libcuda.so.1");
         assert_eq!(machine.devices(false), Err(CudaProblem::NoDriver));

@@ -151,7 +151,8 @@ fn number(text: &str) -> Option<usize> {
 /// # Errors
 /// [`UsageError`] for a text that is no list of devices, or a device that cannot be used.
 pub fn open_one(written: &str) -> Result<Device, UsageError> {
-    let list: DeviceList = written.parse().map_err(|rule| UsageError::new(format!("--device = {written}: {rule}")))?;
+    let list: DeviceList =
+        written.parse().map_err(|rule| UsageError::new(format!("--device = {written}: {rule}")))?;
     Ok(list.first().open()?.remove(0))
 }
 
@@ -176,7 +177,8 @@ fn cuda(_: usize) -> Result<Device, UsageError> {
 #[cfg(feature = "wgpu")]
 fn wgpu(number: usize) -> Result<Device, UsageError> {
     use burn::tensor::DeviceKind;
-    let kind = if number == 0 { DeviceKind::DefaultDevice } else { DeviceKind::DiscreteGpu(number) };
+    let kind =
+        if number == 0 { DeviceKind::DefaultDevice } else { DeviceKind::DiscreteGpu(number) };
     Ok(Device::wgpu(kind))
 }
 
@@ -206,9 +208,26 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_list() {
-        let nonsense =
-            ["", "gpu", "cpu:0", "cpu:-1", "cpu:+2", "cpu:1-2", "cuda:", "cuda:x", "cuda:2-1", "cuda:0-9999"];
-        for text in nonsense.into_iter().chain(["cuda:0,,1", "cuda:-1", "wgpu:1:2", "cpu:5000", "CPU", " cpu"]) {
+        let nonsense = [
+            "",
+            "gpu",
+            "cpu:0",
+            "cpu:-1",
+            "cpu:+2",
+            "cpu:1-2",
+            "cuda:",
+            "cuda:x",
+            "cuda:2-1",
+            "cuda:0-9999",
+        ];
+        for text in nonsense.into_iter().chain([
+            "cuda:0,,1",
+            "cuda:-1",
+            "wgpu:1:2",
+            "cpu:5000",
+            "CPU",
+            " cpu",
+        ]) {
             assert_eq!(members(text), None, "{text}");
         }
     }

@@ -25,7 +25,9 @@ fn available(meminfo: &str) -> Option<u64> {
 
 /// What the control group of this process (version 2, as containers have it) has not used.
 fn left_in_group() -> Option<u64> {
-    let read = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
+    let read = |name: &str| {
+        fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok()
+    };
     Some(read("memory.max")?.saturating_sub(read("memory.current")?))
 }
 

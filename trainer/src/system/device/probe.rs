@@ -34,10 +34,18 @@ fn gpus_of(kind: DeviceKind) -> Vec<DeviceProbe> {
     match usable(kind) {
         Err(problem) => {
             let hint = problem.hint().map_or_else(String::new, |hint| format!("; {hint}"));
-            vec![DeviceProbe { name: name.into(), state: Err(format!("{problem}{hint}")), memory: None }]
+            vec![DeviceProbe {
+                name: name.into(),
+                state: Err(format!("{problem}{hint}")),
+                memory: None,
+            }]
         }
         Ok(None) => {
-            vec![DeviceProbe { name: name.into(), state: Ok("whatever its driver offers".into()), memory: None }]
+            vec![DeviceProbe {
+                name: name.into(),
+                state: Ok("whatever its driver offers".into()),
+                memory: None,
+            }]
         }
         Ok(Some(count)) => {
             let memory = memory_of_gpus();
@@ -52,13 +60,18 @@ fn gpus_of(kind: DeviceKind) -> Vec<DeviceProbe> {
 }
 
 /// That devices of this kind with these numbers can be used.
-pub(super) fn check(kind: DeviceKind, mut numbers: impl Iterator<Item = usize>) -> Result<(), UsageError> {
+pub(super) fn check(
+    kind: DeviceKind,
+    mut numbers: impl Iterator<Item = usize>,
+) -> Result<(), UsageError> {
     let Some(count) = usable(kind)? else { return Ok(()) };
     match numbers.find(|number| *number >= count) {
         None => Ok(()),
         Some(missing) => {
-            let problem =
-                format!("there is no device `{}:{missing}`, this machine has {count} of its kind", kind.name());
+            let problem = format!(
+                "there is no device `{}:{missing}`, this machine has {count} of its kind",
+                kind.name()
+            );
             Err(UsageError::new(problem).with_hint("`covey devices` lists what can be used"))
         }
     }
@@ -82,8 +95,9 @@ fn usable(kind: DeviceKind) -> Result<Option<usize>, UsageError> {
 /// The refusal of a kind that was not compiled in.
 pub(super) fn not_built_in(kind: DeviceKind) -> UsageError {
     let feature = kind.name();
-    UsageError::new(format!("this program was built without {feature}"))
-        .with_hint(format!("build it with `cargo build --release --features {feature}`, or use `--device cpu`"))
+    UsageError::new(format!("this program was built without {feature}")).with_hint(format!(
+        "build it with `cargo build --release --features {feature}`, or use `--device cpu`"
+    ))
 }
 
 impl DeviceKind {

@@ -25,8 +25,10 @@ impl Surface {
         if !stderr_can_redraw() {
             return Self::log();
         }
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(FRAMES));
-        let style = ProgressStyle::with_template(template).expect("templates are written in this program");
+        let bar =
+            ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(FRAMES));
+        let style =
+            ProgressStyle::with_template(template).expect("templates are written in this program");
         Self::Bar(bar.with_style(style.progress_chars("=> ")))
     }
 

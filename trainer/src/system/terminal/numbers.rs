@@ -69,8 +69,14 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits_at_most() {
-        let cases =
-            [(0.0, "0"), (987.4, "987"), (999.6, "1.00k"), (12_345.0, "12.3k"), (999_600.0, "1.00M"), (1.2e6, "1.20M")];
+        let cases = [
+            (0.0, "0"),
+            (987.4, "987"),
+            (999.6, "1.00k"),
+            (12_345.0, "12.3k"),
+            (999_600.0, "1.00M"),
+            (1.2e6, "1.20M"),
+        ];
         cases.iter().for_each(|(number, expected)| assert_eq!(short(*number), *expected));
         assert_eq!(bytes(12_345_678.0), "12.3 MB");
         assert_eq!(short(f64::NAN), "NaN");
@@ -79,8 +85,11 @@ mod tests {
 
     #[test]
     fn durations_show_their_two_largest_units() {
-        let cases = [(0, "0s"), (45, "45s"), (125, "2m 05s"), (11_220, "3h 07m"), (187_200, "2d 04h")];
-        cases.iter().for_each(|(seconds, expected)| assert_eq!(duration(Duration::from_secs(*seconds)), *expected));
+        let cases =
+            [(0, "0s"), (45, "45s"), (125, "2m 05s"), (11_220, "3h 07m"), (187_200, "2d 04h")];
+        cases.iter().for_each(|(seconds, expected)| {
+            assert_eq!(duration(Duration::from_secs(*seconds)), *expected)
+        });
     }
 
     #[test]

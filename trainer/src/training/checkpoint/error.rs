@@ -139,9 +139,9 @@ impl CheckpointError {
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::NoSpace { path, source }
-            }
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::NoSpace { path, source },
             _ => Self::Io { action, path, source },
         }
     }
@@ -166,14 +166,22 @@ impl CheckpointError {
                 "free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another disk with `--output`; \
                  then continue with `--resume`"
             }
-            Self::InUse { .. } => "wait for it to end, stop it, or choose another folder with `--output`",
-            Self::NotACheckpoint { .. } => "name a folder like `runs/NAME/checkpoints/step-00000040`",
+            Self::InUse { .. } => {
+                "wait for it to end, stop it, or choose another folder with `--output`"
+            }
+            Self::NotACheckpoint { .. } => {
+                "name a folder like `runs/NAME/checkpoints/step-00000040`"
+            }
             Self::Damaged { .. } => {
                 "remove this folder and use an older checkpoint; `--resume` finds the newest intact one"
             }
             Self::UnknownVersion { .. } => "use the version of covey that wrote it",
-            Self::NoneIntact { .. } => "restore the folder from a copy, or begin a new run in another folder",
-            Self::NoSuchTensor { .. } => "the model in the configuration differs from the one in the checkpoint",
+            Self::NoneIntact { .. } => {
+                "restore the folder from a copy, or begin a new run in another folder"
+            }
+            Self::NoSuchTensor { .. } => {
+                "the model in the configuration differs from the one in the checkpoint"
+            }
             Self::InvalidSnapshot { .. } | Self::WriterStopped => return None,
         };
         Some(hint.to_owned())
@@ -181,5 +189,8 @@ impl CheckpointError {
 }
 
 fn name_of(paths: &[PathBuf]) -> String {
-    paths.first().and_then(|path| path.file_name()).map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    paths
+        .first()
+        .and_then(|path| path.file_name())
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

@@ -17,9 +17,15 @@ pub(super) struct HashedFile {
 
 impl HashedFile {
     /// Starts the file `name` in `folder`.
-    pub(super) fn create(disk: &dyn Disk, folder: &Path, name: &str) -> Result<Self, CheckpointError> {
+    pub(super) fn create(
+        disk: &dyn Disk,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Self, CheckpointError> {
         let path = folder.join(name);
-        let file = disk.create_file(&path).map_err(|source| CheckpointError::io("create", &path, source))?;
+        let file = disk
+            .create_file(&path)
+            .map_err(|source| CheckpointError::io("create", &path, source))?;
         Ok(Self { path, name: name.to_owned(), file, hasher: blake3::Hasher::new() })
     }
 

@@ -56,7 +56,11 @@ fn none_intact(run: &Path, skipped: Vec<Skipped>) -> Result<Option<Found>, Check
     let (damaged, reasons): (Vec<_>, Vec<_>) =
         skipped.into_iter().map(|skipped| (skipped.path, skipped.reason)).unzip();
     match reasons.into_iter().next() {
-        Some(newest) => Err(CheckpointError::NoneIntact { run: run.to_owned(), damaged, reason: Box::new(newest) }),
+        Some(newest) => Err(CheckpointError::NoneIntact {
+            run: run.to_owned(),
+            damaged,
+            reason: Box::new(newest),
+        }),
         None => Ok(None),
     }
 }

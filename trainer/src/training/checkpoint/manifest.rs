@@ -42,7 +42,13 @@ pub(super) struct FileEntry {
 impl CheckpointManifest {
     /// The manifest of these files.
     pub(super) fn new(step: u64, weights: blake3::Hash, files: Vec<FileEntry>) -> Self {
-        let manifest = Self { version: VERSION, step, weights: weights.to_string(), files, checksum: String::new() };
+        let manifest = Self {
+            version: VERSION,
+            step,
+            weights: weights.to_string(),
+            files,
+            checksum: String::new(),
+        };
         Self { checksum: manifest.expected_checksum(), ..manifest }
     }
 
@@ -57,18 +63,25 @@ impl CheckpointManifest {
             io::ErrorKind::NotFound => CheckpointError::NotACheckpoint { path: folder.to_owned() },
             _ => CheckpointError::io("read", &folder.join(MANIFEST), source),
         })?;
-        let unreadable =
-            |reason: String| CheckpointError::damaged(folder, Damage::Unreadable { file: MANIFEST.into(), reason });
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        let unreadable = |reason: String| {
+            CheckpointError::damaged(folder, Damage::Unreadable { file: MANIFEST.into(), reason })
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
         // The version comes first: all else may look different in another one.
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(VERSION) => {}
             Some(got) => {
-                return Err(CheckpointError::UnknownVersion { path: folder.to_owned(), got, expected: VERSION });
+                return Err(CheckpointError::UnknownVersion {
+                    path: folder.to_owned(),
+                    got,
+                    expected: VERSION,
+                });
             }
             None => return Err(unreadable("it has no format version".into())),
         }
-        let manifest: Self = serde_json::from_value(value).map_err(|error| unreadable(error.to_string()))?;
+        let manifest: Self =
+            serde_json::from_value(value).map_err(|error| unreadable(error.to_string()))?;
         manifest.check().map_err(unreadable)?;
         Ok(manifest)
     }
@@ -103,7 +116,10 @@ mod tests {
         for name in ["../weights", "/etc/hostname", "..", "", "a/b", "c:weights"] {
             let entry = FileEntry { name: name.into(), length: 1, blake3: String::new() };
             let manifest = CheckpointManifest::new(1, blake3::hash(b""), vec![entry]);
-            assert!(manifest.check().is_err_and(|reason| reason.contains("plain file name")), "{name}");
+            assert!(
+                manifest.check().is_err_and(|reason| reason.contains("plain file name")),
+                "{name}"
+            );
         }
     }
 }

@@ -64,7 +64,8 @@ pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, CheckpointError> {
         entries => entries.map_err(unreadable)?,
     };
     // Names that are not Unicode are not ours.
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).map_err(unreadable));
+    let names = entries
+        .map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).map_err(unreadable));
     names.filter_map(Result::transpose).collect()
 }
 
@@ -77,9 +78,9 @@ pub(super) fn steps_in(folder: &Path) -> Result<Vec<u64>, CheckpointError> {
 
 /// Whether a folder of this name is what a crash or a removal left behind.
 pub(super) fn is_leftover(name: &str) -> bool {
-    [PARTIAL, DISCARDED]
-        .iter()
-        .any(|mark| name.split_once(mark).is_some_and(|(checkpoint, _)| step_of(checkpoint).is_some()))
+    [PARTIAL, DISCARDED].iter().any(|mark| {
+        name.split_once(mark).is_some_and(|(checkpoint, _)| step_of(checkpoint).is_some())
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +94,15 @@ mod tests {
         for leftover in [partial_name(40), discarded_name(40)] {
             assert!(is_leftover(&leftover) && step_of(&leftover).is_none(), "{leftover}");
         }
-        for other in ["step-40", "step-", "step-+0000040", "notes", "notes.partial-7", ".lock", "step-00000040.bak"] {
+        for other in [
+            "step-40",
+            "step-",
+            "step-+0000040",
+            "notes",
+            "notes.partial-7",
+            ".lock",
+            "step-00000040.bak",
+        ] {
             assert!(!is_leftover(other) && step_of(other).is_none(), "{other}");
         }
     }

@@ -84,7 +84,9 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Io`] if it cannot be read.
     pub fn extra_file(&self, name: &str) -> Result<Option<Vec<u8>>, CheckpointError> {
-        let Some(path) = self.extra_files().find(|path| path.ends_with(name)) else { return Ok(None) };
+        let Some(path) = self.extra_files().find(|path| path.ends_with(name)) else {
+            return Ok(None);
+        };
         fs::read(&path).map(Some).map_err(|source| CheckpointError::io("read", &path, source))
     }
 
@@ -111,7 +113,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As for [`Checkpoint::weight`].
-    pub fn weight_range(&self, name: &str, range: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
+    pub fn weight_range(
+        &self,
+        name: &str,
+        range: Range<usize>,
+    ) -> Result<Vec<f32>, CheckpointError> {
         self.read_range(&self.weights, name, range)
     }
 
@@ -132,7 +138,11 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As for [`Checkpoint::weight`].
-    pub fn moments_range(&self, name: &str, range: Range<usize>) -> Result<Option<Moments>, CheckpointError> {
+    pub fn moments_range(
+        &self,
+        name: &str,
+        range: Range<usize>,
+    ) -> Result<Option<Moments>, CheckpointError> {
         if self.moments.names().next().is_none() {
             return Ok(None);
         }
@@ -152,7 +162,12 @@ impl Checkpoint {
         }
     }
 
-    fn read_range(&self, files: &TensorFiles, name: &str, range: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
+    fn read_range(
+        &self,
+        files: &TensorFiles,
+        name: &str,
+        range: Range<usize>,
+    ) -> Result<Vec<f32>, CheckpointError> {
         files.read_range(&self.path, name, range)?.ok_or_else(|| self.no_such(name))
     }
 
@@ -168,8 +183,10 @@ impl Checkpoint {
 fn verify(folder: &Path, files: &[FileEntry]) -> Result<(), CheckpointError> {
     // Threads of its own: the number for everything else may be in the very checkpoint that is about to be read.
     let pool = rayon::ThreadPoolBuilder::new().build();
-    let pool = pool.map_err(|error| CheckpointError::io("read", folder, io::Error::other(error)))?;
-    let verdicts: Vec<_> = pool.install(|| files.par_iter().map(|file| verify_file(folder, file)).collect());
+    let pool =
+        pool.map_err(|error| CheckpointError::io("read", folder, io::Error::other(error)))?;
+    let verdicts: Vec<_> =
+        pool.install(|| files.par_iter().map(|file| verify_file(folder, file)).collect());
     verdicts.into_iter().collect()
 }
 
@@ -184,9 +201,13 @@ fn verify_file(folder: &Path, expected: &FileEntry) -> Result<(), CheckpointErro
     };
     // A truncated file is told apart without reading it.
     if length != expected.length {
-        return Err(CheckpointError::damaged(folder, Damage::Length { file, expected: expected.length, got: length }));
+        return Err(CheckpointError::damaged(
+            folder,
+            Damage::Length { file, expected: expected.length, got: length },
+        ));
     }
-    let got = hash_file(&path).map_err(|source| CheckpointError::io("read", &path, source))?.to_string();
+    let got =
+        hash_file(&path).map_err(|source| CheckpointError::io("read", &path, source))?.to_string();
     if got != expected.blake3 {
         let damage = Damage::Contents { file, expected: expected.blake3.clone(), got };
         return Err(CheckpointError::damaged(folder, damage));
@@ -207,12 +228,16 @@ fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
 }
 
 fn read_state(folder: &Path, step: u64) -> Result<TrainingState, CheckpointError> {
-    let unreadable =
-        |reason: String| CheckpointError::damaged(folder, Damage::Unreadable { file: STATE.into(), reason });
-    let state: TrainingState =
-        serde_json::from_str(&read_text(folder, STATE)?).map_err(|error| unreadable(error.to_string()))?;
+    let unreadable = |reason: String| {
+        CheckpointError::damaged(folder, Damage::Unreadable { file: STATE.into(), reason })
+    };
+    let state: TrainingState = serde_json::from_str(&read_text(folder, STATE)?)
+        .map_err(|error| unreadable(error.to_string()))?;
     if state.step != step {
-        return Err(unreadable(format!("it is of step {}, the manifest of step {step}", state.step)));
+        return Err(unreadable(format!(
+            "it is of step {}, the manifest of step {step}",
+            state.step
+        )));
     }
     Ok(state)
 }

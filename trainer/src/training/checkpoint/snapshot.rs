@@ -80,7 +80,11 @@ impl Snapshot {
     pub(super) fn check(&self) -> Result<(), CheckpointError> {
         let contradiction = self.weights.iter().find_map(SavedTensor::contradiction);
         let uneven = || self.uneven_moments().or_else(|| self.uneven_feedback());
-        match contradiction.or_else(uneven).or_else(|| self.name_twice()).or_else(|| self.bad_file()) {
+        match contradiction
+            .or_else(uneven)
+            .or_else(|| self.name_twice())
+            .or_else(|| self.bad_file())
+        {
             Some(reason) => Err(CheckpointError::InvalidSnapshot { step: self.state.step, reason }),
             None => Ok(()),
         }
@@ -91,12 +95,20 @@ impl Snapshot {
             return None;
         }
         if self.moments.len() != self.weights.len() {
-            return Some(format!("{} weights, but moments of {}", self.weights.len(), self.moments.len()));
+            return Some(format!(
+                "{} weights, but moments of {}",
+                self.weights.len(),
+                self.moments.len()
+            ));
         }
         let uneven = self.weights.iter().zip(&self.moments).find(|(weight, moments)| {
-            [&moments.first, &moments.second].iter().any(|moment| moment.num_elements() != weight.values.num_elements())
+            [&moments.first, &moments.second]
+                .iter()
+                .any(|moment| moment.num_elements() != weight.values.num_elements())
         });
-        uneven.map(|(weight, _)| format!("the moments of {} have another length than the weight", weight.name))
+        uneven.map(|(weight, _)| {
+            format!("the moments of {} have another length than the weight", weight.name)
+        })
     }
 
     fn uneven_feedback(&self) -> Option<String> {
@@ -123,7 +135,8 @@ impl Snapshot {
 impl SavedTensor {
     fn contradiction(&self) -> Option<String> {
         let (shape, got) = (&self.shape, self.values.num_elements());
-        (shape.iter().product::<usize>() != got).then(|| format!("{} has shape {shape:?} and {got} values", self.name))
+        (shape.iter().product::<usize>() != got)
+            .then(|| format!("{} has shape {shape:?} and {got} values", self.name))
     }
 }
 
@@ -178,7 +191,9 @@ mod tests {
     #[test]
     fn the_digest_sees_names_shapes_bits_and_order() {
         let (left, right) = (tensor("a", &[2, 1], &[1.0, 0.0]), tensor("b", &[1], &[3.0]));
-        let digest = |weights: &[&NamedTensor]| weights_digest(&weights.iter().map(|&t| t.clone()).collect::<Vec<_>>());
+        let digest = |weights: &[&NamedTensor]| {
+            weights_digest(&weights.iter().map(|&t| t.clone()).collect::<Vec<_>>())
+        };
         let original = digest(&[&left, &right]);
         assert_eq!(original, digest(&[&left, &right]));
         let others = [
@@ -194,7 +209,10 @@ mod tests {
     #[test]
     fn the_digest_does_not_see_where_a_tensor_is_cut() {
         let whole = tensor("a", &[3], &[1.0, 2.0, 3.0]);
-        let cut = SavedTensor { values: [vec![1.0], vec![2.0, 3.0]].into_iter().collect(), ..whole.clone().into() };
+        let cut = SavedTensor {
+            values: [vec![1.0], vec![2.0, 3.0]].into_iter().collect(),
+            ..whole.clone().into()
+        };
         assert_eq!(saved_digest(&[cut]), weights_digest(&[whole]));
     }
 

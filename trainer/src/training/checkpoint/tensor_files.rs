@@ -29,7 +29,11 @@ pub(super) struct TensorSource<'a> {
 
 impl<'a> TensorSource<'a> {
     /// A tensor to be written under `name`.
-    pub(super) fn new(name: impl Into<Cow<'a, str>>, shape: &'a [usize], pieces: Vec<&'a [f32]>) -> Self {
+    pub(super) fn new(
+        name: impl Into<Cow<'a, str>>,
+        shape: &'a [usize],
+        pieces: Vec<&'a [f32]>,
+    ) -> Self {
         Self { name: name.into(), shape, pieces }
     }
 
@@ -38,7 +42,11 @@ impl<'a> TensorSource<'a> {
     }
 
     fn header(&self) -> TensorHeader {
-        TensorHeader { name: self.name.to_string(), dtype: FORMAT.dtype(), shape: self.shape.to_vec() }
+        TensorHeader {
+            name: self.name.to_string(),
+            dtype: FORMAT.dtype(),
+            shape: self.shape.to_vec(),
+        }
     }
 }
 
@@ -56,13 +64,19 @@ pub(super) fn write_tensors(
         return Ok(vec![write_file(disk, folder, &format!("{stem}{EXTENSION}"), whole)?]);
     }
     let total = shards.len();
-    let names: Vec<_> = (1..=total).map(|number| format!("{stem}-{number:05}-of-{total:05}{EXTENSION}")).collect();
+    let names: Vec<_> =
+        (1..=total).map(|number| format!("{stem}-{number:05}-of-{total:05}{EXTENSION}")).collect();
     let mut entries = Vec::with_capacity(total + 1);
     for (name, shard) in names.iter().zip(&shards) {
         entries.push(write_file(disk, folder, name, shard)?);
     }
     let index = index_json(&names, &shards);
-    entries.push(HashedFile::write_whole(disk, folder, &format!("{stem}{EXTENSION}.index.json"), index.as_bytes())?);
+    entries.push(HashedFile::write_whole(
+        disk,
+        folder,
+        &format!("{stem}{EXTENSION}.index.json"),
+        index.as_bytes(),
+    )?);
     Ok(entries)
 }
 
@@ -82,7 +96,8 @@ fn split<'a, 'b>(tensors: &'a [TensorSource<'b>], max_bytes: u64) -> Vec<&'a [Te
 }
 
 fn index_json(names: &[String], shards: &[&[TensorSource]]) -> String {
-    let total: u64 = shards.iter().flat_map(|shard| shard.iter()).map(TensorSource::num_bytes).sum();
+    let total: u64 =
+        shards.iter().flat_map(|shard| shard.iter()).map(TensorSource::num_bytes).sum();
     let places = names.iter().zip(shards).flat_map(|(name, shard)| {
         shard.iter().map(|tensor| (tensor.name.to_string(), serde_json::Value::from(name.as_str())))
     });
@@ -125,11 +140,22 @@ impl TensorFiles {
     ) -> Result<Self, CheckpointError> {
         let mut opened = Self { files: Vec::new(), names: Vec::new() };
         for name in names.filter(|name| is_part(stem, name)) {
-            let unreadable =
-                |reason| CheckpointError::damaged(folder, Damage::Unreadable { file: name.to_owned(), reason });
-            let file = SafetensorsFile::open(folder.join(name)).map_err(|error| unreadable(error.to_string()))?;
-            if let Some((tensor, info)) = file.tensors().iter().find(|(_, info)| info.dtype != FORMAT.dtype()) {
-                return Err(unreadable(format!("tensor `{tensor}` is {}, expected {}", info.dtype, FORMAT.dtype())));
+            let unreadable = |reason| {
+                CheckpointError::damaged(
+                    folder,
+                    Damage::Unreadable { file: name.to_owned(), reason },
+                )
+            };
+            let file = SafetensorsFile::open(folder.join(name))
+                .map_err(|error| unreadable(error.to_string()))?;
+            if let Some((tensor, info)) =
+                file.tensors().iter().find(|(_, info)| info.dtype != FORMAT.dtype())
+            {
+                return Err(unreadable(format!(
+                    "tensor `{tensor}` is {}, expected {}",
+                    info.dtype,
+                    FORMAT.dtype()
+                )));
             }
             opened.add(file);
         }
@@ -149,7 +175,11 @@ impl TensorFiles {
     }
 
     /// One tensor with its numbers; `None` if there is none of that name.
-    pub(super) fn read(&self, folder: &Path, name: &str) -> Result<Option<NamedTensor>, CheckpointError> {
+    pub(super) fn read(
+        &self,
+        folder: &Path,
+        name: &str,
+    ) -> Result<Option<NamedTensor>, CheckpointError> {
         let Some(file) = self.holder(name) else { return Ok(None) };
         let shape = file.tensor(name).map_err(|error| changed(folder, file, &error))?.shape.clone();
         let mut values = vec![0.0; shape.iter().product()];
@@ -166,7 +196,8 @@ impl TensorFiles {
     ) -> Result<Option<Vec<f32>>, CheckpointError> {
         let Some(file) = self.holder(name) else { return Ok(None) };
         let mut values = vec![0.0; range.len()];
-        file.read_numbers(name, range.start, &mut values).map_err(|error| changed(folder, file, &error))?;
+        file.read_numbers(name, range.start, &mut values)
+            .map_err(|error| changed(folder, file, &error))?;
         Ok(Some(values))
     }
 

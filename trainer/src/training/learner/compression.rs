@@ -15,7 +15,11 @@ impl Learner {
     ///
     /// # Errors
     /// Tensors of another network, and whatever [`Compressor::compress`] refuses.
-    pub fn compress(&self, compressor: &mut Compressor, pseudo_gradient: &[Vec<f32>]) -> anyhow::Result<Delta> {
+    pub fn compress(
+        &self,
+        compressor: &mut Compressor,
+        pseudo_gradient: &[Vec<f32>],
+    ) -> anyhow::Result<Delta> {
         let schema = compressor.schema().clone();
         let shares = self.shares(&schema)?;
         let slices: Vec<&[f32]> = pseudo_gradient.iter().map(Vec::as_slice).collect();

@@ -78,7 +78,12 @@ impl Learner {
     ///
     /// # Errors
     /// A state of another network.
-    pub fn resume(mut self, step: u64, tokens: u64, optimizer: &AdamWState) -> anyhow::Result<Self> {
+    pub fn resume(
+        mut self,
+        step: u64,
+        tokens: u64,
+        optimizer: &AdamWState,
+    ) -> anyhow::Result<Self> {
         self.shards.restore(optimizer)?;
         Ok(Self { step, tokens, ..self })
     }
@@ -87,9 +92,14 @@ impl Learner {
     ///
     /// # Errors
     /// [`FsdpError`] for weights of another network.
-    pub fn set_weights<'a>(&mut self, weights: impl IntoIterator<Item = &'a [f32]>) -> Result<(), FsdpError> {
+    pub fn set_weights<'a>(
+        &mut self,
+        weights: impl IntoIterator<Item = &'a [f32]>,
+    ) -> Result<(), FsdpError> {
         let numbered = weights.into_iter().enumerate();
-        numbered.into_iter().try_for_each(|(parameter, values)| self.shards.set_weight(parameter, values))
+        numbered
+            .into_iter()
+            .try_for_each(|(parameter, values)| self.shards.set_weight(parameter, values))
     }
 
     /// Puts other values in the place of one parameter, by its place in canonical order; moments stay.
@@ -140,28 +150,43 @@ impl Learner {
         let step = self.step + 1;
         let targets = tokens.len() / (length + 1) * length;
         let loss = self.accumulate(tokens, length, targets)? / targets as f64;
-        let grad_norm = self.shards.gradient_norm().map_err(|error| self.norm_error(step, loss, error))?;
+        let grad_norm =
+            self.shards.gradient_norm().map_err(|error| self.norm_error(step, loss, error))?;
         let scale = self.clip_norm.map_or(1.0, |longest| clip_scale(grad_norm, longest));
         let learning_rate = self.schedule.learning_rate(self.step) * self.rate_ratio;
-        self.shards.step(learning_rate, scale).map_err(|source| LearnError::Optimizer { step, source })?;
+        self.shards
+            .step(learning_rate, scale)
+            .map_err(|source| LearnError::Optimizer { step, source })?;
         self.step = step;
         self.tokens += targets as u64;
         Ok(StepOutcome { loss, grad_norm, learning_rate })
     }
 
     /// Fills the gradients with those of the mean loss over all `targets`, and returns the sum of the losses.
-    fn accumulate(&mut self, tokens: &[u32], length: usize, targets: usize) -> Result<f64, LearnError> {
+    fn accumulate(
+        &mut self,
+        tokens: &[u32],
+        length: usize,
+        targets: usize,
+    ) -> Result<f64, LearnError> {
         let batches = self.micro_batches(tokens, length).map_err(|source| {
             let step = self.step + 1;
             LearnError::Batch { step, source }
         })?;
         self.shards.clear_gradients();
-        let (mut home, scale) = (LearnerWeights::of(&mut self.shards, &self.model), 1.0 / targets as f64);
+        let (mut home, scale) =
+            (LearnerWeights::of(&mut self.shards, &self.model), 1.0 / targets as f64);
         let losses = together(&batches, self.gather_for);
-        Ok(losses.map(|batches| self.forward_backward.loss_backward(&mut home, &batches, scale)).sum())
+        Ok(losses
+            .map(|batches| self.forward_backward.loss_backward(&mut home, &batches, scale))
+            .sum())
     }
 
-    fn micro_batches(&self, tokens: &[u32], length: usize) -> Result<Vec<Vec<TokenBatch>>, BatchError> {
+    fn micro_batches(
+        &self,
+        tokens: &[u32],
+        length: usize,
+    ) -> Result<Vec<Vec<TokenBatch>>, BatchError> {
         micro_batches(tokens, length, self.members(), self.micro_batch_size, &self.model)
     }
 
@@ -169,7 +194,8 @@ impl Learner {
         match error {
             OptimError::NonFiniteGradient { index, .. } => {
                 let parameters = self.model.parameters();
-                let parameter = parameters.iter().nth(index).map_or_else(String::new, |spec| spec.name.clone());
+                let parameter =
+                    parameters.iter().nth(index).map_or_else(String::new, |spec| spec.name.clone());
                 LearnError::NonFinite { step, parameter, loss }
             }
             source => LearnError::Optimizer { step, source },
@@ -189,22 +215,24 @@ impl Learner {
     /// Copies of the weights, named as on the Hub, in canonical order.
     pub fn named_weights(&self) -> Vec<NamedTensor> {
         let parameters = self.model.parameters();
-        let named = |(index, ParameterSpec { name, shape, .. }): (usize, &ParameterSpec)| NamedTensor {
-            name: name.clone(),
-            shape: shape.clone(),
-            values: self.shards.weight(index),
-        };
+        let named =
+            |(index, ParameterSpec { name, shape, .. }): (usize, &ParameterSpec)| NamedTensor {
+                name: name.clone(),
+                shape: shape.clone(),
+                values: self.shards.weight(index),
+            };
         parameters.iter().enumerate().map(named).collect()
     }
 
     /// The same as the devices have it, piece by piece.
     pub fn saved_weights(&self) -> Vec<SavedTensor> {
         let parameters = self.model.parameters();
-        let saved = |(index, ParameterSpec { name, shape, .. }): (usize, &ParameterSpec)| SavedTensor {
-            name: name.clone(),
-            shape: shape.clone(),
-            values: self.shards.weight_pieces(index).collect(),
-        };
+        let saved =
+            |(index, ParameterSpec { name, shape, .. }): (usize, &ParameterSpec)| SavedTensor {
+                name: name.clone(),
+                shape: shape.clone(),
+                values: self.shards.weight_pieces(index).collect(),
+            };
         parameters.iter().enumerate().map(saved).collect()
     }
 
@@ -213,9 +241,15 @@ impl Learner {
         let updates = self.shards.steps();
         let parameters = 0..self.shards.plan().num_parameters();
         let saved = parameters.filter(|_| updates > 0).map(|parameter| {
-            let (first, second): (Vec<_>, Vec<_>) =
-                self.shards.moment_pieces(parameter).map(|piece| (piece.first, piece.second)).unzip();
-            SavedMoments { first: first.into_iter().collect(), second: second.into_iter().collect() }
+            let (first, second): (Vec<_>, Vec<_>) = self
+                .shards
+                .moment_pieces(parameter)
+                .map(|piece| (piece.first, piece.second))
+                .unzip();
+            SavedMoments {
+                first: first.into_iter().collect(),
+                second: second.into_iter().collect(),
+            }
         });
         (updates, saved.collect())
     }
@@ -252,8 +286,8 @@ impl LanguageModel for Learner {
         let length = (tokens.len() / windows.max(1)).saturating_sub(1);
         let batches = self.micro_batches(tokens, length)?;
         let mut home = LearnerWeights::of(&mut self.shards, &self.model);
-        let losses =
-            together(&batches, self.gather_for).flat_map(|batches| self.forward_backward.loss(&mut home, &batches));
+        let losses = together(&batches, self.gather_for)
+            .flat_map(|batches| self.forward_backward.loss(&mut home, &batches));
         Ok(losses.sum())
     }
 }

@@ -62,9 +62,16 @@ impl Learner {
         let specs: Vec<&ParameterSpec> = parameters.iter().collect();
         let selects = devices.iter().map(select_on).collect();
         let decoder = |device| Decoder::with_precision(model.clone(), device, needs.precision);
-        let forward_backward = ForwardBackward::new(devices.iter().map(decoder).collect(), needs.recompute);
+        let forward_backward =
+            ForwardBackward::new(devices.iter().map(decoder).collect(), needs.recompute);
         let fill = |parameter: usize, range| fill(specs[parameter], range);
-        let shards = ShardedParameters::new(division, devices, needs.precision.dtype(), config.adamw(), fill)?;
+        let shards = ShardedParameters::new(
+            division,
+            devices,
+            needs.precision.dtype(),
+            config.adamw(),
+            fill,
+        )?;
         Ok(Self {
             model: model.clone(),
             forward_backward,
@@ -85,7 +92,11 @@ impl Learner {
 
 /// The devices of `config`.
 pub(crate) fn devices(config: &Config) -> Result<DeviceList, UsageError> {
-    config.run.device.parse().map_err(|rule| UsageError::new(format!("run.device = {}: {rule}", config.run.device)))
+    config
+        .run
+        .device
+        .parse()
+        .map_err(|rule| UsageError::new(format!("run.device = {}: {rule}", config.run.device)))
 }
 
 /// Bytes that each device may hold, as configured or as the system says.
@@ -98,11 +109,19 @@ pub(crate) fn memory_limit(config: &Config, devices: &DeviceList) -> Option<u64>
 }
 
 /// Bytes that each device will hold; refuses what would run out of memory hours later.
-fn check_memory(model: &ModelConfig, config: &Config, devices: &DeviceList, needs: Needs) -> anyhow::Result<u64> {
+fn check_memory(
+    model: &ModelConfig,
+    config: &Config,
+    devices: &DeviceList,
+    needs: Needs,
+) -> anyhow::Result<u64> {
     let memory = MemoryPlan::new(model, needs)?;
     let needed = memory.peak_of_devices(devices);
-    let Some(limit) = memory_limit(config, devices).filter(|limit| needed > *limit) else { return Ok(needed) };
-    let most = memory.members.iter().max_by_key(|member| member.peak()).copied().unwrap_or_default();
+    let Some(limit) = memory_limit(config, devices).filter(|limit| needed > *limit) else {
+        return Ok(needed);
+    };
+    let most =
+        memory.members.iter().max_by_key(|member| member.peak()).copied().unwrap_or_default();
     let in_bytes = |number: u64| bytes(number as f64);
     let problem = UsageError::new(format!(
         "training needs {} on each device, {} are there: per member {} of weights, {} of gradients, {} of moments, {} \
@@ -123,7 +142,9 @@ fn check_memory(model: &ModelConfig, config: &Config, devices: &DeviceList, need
 /// What each member may take of devices with `limit` bytes each.
 pub(crate) fn room(devices: &DeviceList, limit: u64) -> Room {
     Room {
-        limit: limit / (0..devices.members()).map(|member| devices.sharers(member)).max().unwrap_or(1) as u64,
+        limit: limit
+            / (0..devices.members()).map(|member| devices.sharers(member)).max().unwrap_or(1)
+                as u64,
         half: devices.usual_precision() == Precision::Bf16,
         more_devices: devices.kind() != DeviceKind::Cpu,
     }
@@ -136,6 +157,9 @@ pub(crate) fn advice(changes: Option<Vec<Change>>) -> String {
             let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
             format!("with {} it fits", changes.join(" and "))
         }
-        None => "nothing that can be set makes it fit: choose shorter sequences or a smaller network".into(),
+        None => {
+            "nothing that can be set makes it fit: choose shorter sequences or a smaller network"
+                .into()
+        }
     }
 }

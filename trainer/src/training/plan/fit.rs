@@ -41,7 +41,9 @@ impl Change {
         match self {
             Self::GatherFor(gather_for) => Needs { gather_for, ..needs },
             Self::MicroBatch(micro_batch_size) => Needs { micro_batch_size, ..needs },
-            Self::ActivationCheckpointing => Needs { recompute: ActivationCheckpointing::Every(1), ..needs },
+            Self::ActivationCheckpointing => {
+                Needs { recompute: ActivationCheckpointing::Every(1), ..needs }
+            }
             Self::HalfPrecision => Needs { precision: Precision::Bf16, ..needs },
             Self::Devices(members) => {
                 let own = needs.batch_size.div_ceil(members);
@@ -75,7 +77,8 @@ pub fn fit(model: &ModelConfig, needs: Needs, room: Room) -> Option<Vec<Change>>
     let several = (2..=settings.len()).map(|count| settings[..count].to_vec());
     let counts = || (needs.members + 1..=MOST_DEVICES).filter(|_| room.more_devices);
     let devices = counts().map(|members| vec![Change::Devices(members)]);
-    let everything = counts().map(|members| [settings.as_slice(), &[Change::Devices(members)]].concat());
+    let everything =
+        counts().map(|members| [settings.as_slice(), &[Change::Devices(members)]].concat());
     alone.chain(several).chain(devices).chain(everything).find(fits)
 }
 

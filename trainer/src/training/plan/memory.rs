@@ -57,14 +57,19 @@ impl Needs {
             activation_checkpointing: self.recompute,
         };
         match self.precision {
-            Precision::Fp32 if self.on_cpu => ActivationMemory::fast(model, &shape, rayon::current_num_threads()),
+            Precision::Fp32 if self.on_cpu => {
+                ActivationMemory::fast(model, &shape, rayon::current_num_threads())
+            }
             precision => ActivationMemory::composed(model, &shape, precision),
         }
     }
 
     /// Times that micro-batches pass the network in a step.
     pub fn forward_backward(&self) -> usize {
-        self.batch_size.div_ceil(self.members).div_ceil(self.micro_batch_size).div_ceil(self.gather_for)
+        self.batch_size
+            .div_ceil(self.members)
+            .div_ceil(self.micro_batch_size)
+            .div_ceil(self.gather_for)
     }
 }
 
@@ -171,7 +176,10 @@ impl MemoryPlan {
 
     /// The most that any device of `devices` needs for all members on it.
     pub fn peak_of_devices(&self, devices: &DeviceList) -> u64 {
-        (0..self.members.len()).map(|member| self.peak() * devices.sharers(member) as u64).max().unwrap_or(0)
+        (0..self.members.len())
+            .map(|member| self.peak() * devices.sharers(member) as u64)
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -196,19 +204,23 @@ impl Transit<'_> {
     fn of_one(&self) -> (u64, u64) {
         let parameters = 0..self.plan.num_parameters();
         let largest = parameters.map(|parameter| self.plan.elements(parameter)).max().unwrap_or(0);
-        let cast = (0..self.plan.num_units()).map(|unit| self.weights(unit) + self.kept_over_head(unit)).max();
+        let cast = (0..self.plan.num_units())
+            .map(|unit| self.weights(unit) + self.kept_over_head(unit))
+            .max();
         (cast.filter(|_| self.precision == Precision::Bf16).unwrap_or(0), 4 * largest as u64)
     }
 
     fn of_several(&self) -> (u64, u64) {
         let units = 0..self.plan.num_units();
-        let moments = units.flat_map(|unit| [self.gather(unit), self.backward(unit), self.reduction(unit)]);
+        let moments =
+            units.flat_map(|unit| [self.gather(unit), self.backward(unit), self.reduction(unit)]);
         moments.max_by_key(|(weights, sums)| weights + sums).unwrap_or_default()
     }
 
     /// A unit arrives, every share padded to the longest, while the one before it computes.
     fn gather(&self, unit: usize) -> (u64, u64) {
-        let padded = (self.members() * self.plan.padded(unit) as u64) * self.precision.bytes() as u64;
+        let padded =
+            (self.members() * self.plan.padded(unit) as u64) * self.precision.bytes() as u64;
         let before = if unit > 0 { self.weights(unit - 1) } else { 0 };
         let table = if self.tied && self.is_head(unit) { self.whole(0) } else { 0 };
         (before + padded + self.whole(unit) / self.members() + table, 0)

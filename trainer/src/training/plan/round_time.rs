@@ -34,13 +34,20 @@ pub struct ExchangePlan {
 
 impl ExchangePlan {
     /// The exchange of `model` among `peers` peers over `link`, when a peer trains `train_seconds` in a round.
-    pub fn new(model: &ModelConfig, config: &Config, peers: u64, link: Link, train_seconds: Option<f64>) -> Self {
+    pub fn new(
+        model: &ModelConfig,
+        config: &Config,
+        peers: u64,
+        link: Link,
+        train_seconds: Option<f64>,
+    ) -> Self {
         let values = model.num_parameters() as f64 / CHUNK * config.sparseloco.k as f64;
         let delta = values * BITS_PER_VALUE / 8.0;
         let fetched = peers.min(u64::from(config.rounds.max_included)).saturating_sub(1);
         let seconds = 8.0 * (delta / link.up + delta * fetched as f64 / link.down);
         let covered = train_seconds.filter(|_| config.rounds.overlap);
-        let hidden = covered.map_or(0.0, |train| if seconds > 0.0 { (train / seconds).min(1.0) } else { 1.0 });
+        let hidden = covered
+            .map_or(0.0, |train| if seconds > 0.0 { (train / seconds).min(1.0) } else { 1.0 });
         Self { delta, fetched, seconds, hidden }
     }
 
@@ -62,7 +69,8 @@ mod tests {
     use covey_model::config::preset;
 
     fn plan(setting: (&str, &str), train_seconds: Option<f64>) -> ExchangePlan {
-        let config = Layers::new().flag("test", setting.0, setting.1).resolve(Purpose::Show).unwrap().config;
+        let config =
+            Layers::new().flag("test", setting.0, setting.1).resolve(Purpose::Show).unwrap().config;
         let link = Link { up: 110e6, down: 500e6 };
         ExchangePlan::new(&preset("covenant-72b").unwrap(), &config, 20, link, train_seconds)
     }

@@ -10,12 +10,15 @@ use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_alignment};
 /// # Errors
 /// [`FsdpError`] if there are more members than pieces that can be owned.
 pub fn plan(model: &ModelConfig, members: usize) -> Result<Plan, FsdpError> {
-    let size =
-        |spec: &ParameterSpec| ParameterSize { elements: spec.num_elements(), alignment: slab_alignment(&spec.shape) };
+    let size = |spec: &ParameterSpec| ParameterSize {
+        elements: spec.num_elements(),
+        alignment: slab_alignment(&spec.shape),
+    };
     let parameters = model.parameters();
     let blocks = parameters.blocks.iter().map(|block| block.iter().map(size).collect());
     let last = [&parameters.norm].into_iter().chain(&parameters.head).map(size).collect();
-    let units = [vec![size(&parameters.embedding)]].into_iter().chain(blocks).chain([last]).collect();
+    let units =
+        [vec![size(&parameters.embedding)]].into_iter().chain(blocks).chain([last]).collect();
     Plan::new(members, units)
 }
 
@@ -47,10 +50,14 @@ pub(crate) fn micro_batches(
 }
 
 /// The micro-batches `count` at a time: what passes the network together.
-pub(crate) fn together(batches: &[Vec<TokenBatch>], count: usize) -> impl Iterator<Item = Vec<Vec<TokenBatch>>> {
+pub(crate) fn together(
+    batches: &[Vec<TokenBatch>],
+    count: usize,
+) -> impl Iterator<Item = Vec<Vec<TokenBatch>>> {
     let most = batches.iter().map(Vec::len).max().unwrap_or(0);
     (0..most).step_by(count.max(1)).map(move |first| {
-        let part = |own: &Vec<TokenBatch>| own.iter().skip(first).take(count.max(1)).cloned().collect();
+        let part =
+            |own: &Vec<TokenBatch>| own.iter().skip(first).take(count.max(1)).cloned().collect();
         batches.iter().map(part).collect()
     })
 }
@@ -64,7 +71,10 @@ mod tests {
         let model = ModelConfig { vocab_size: 100, ..preset("tiny").unwrap() };
         let tokens: Vec<u32> = (0..windows as u32 * 5).map(|token| token % 100).collect();
         let batches = micro_batches(&tokens, 4, members, micro, &model).unwrap();
-        batches.iter().map(|own| own.iter().map(|batch| batch.num_targets() / 4).collect()).collect()
+        batches
+            .iter()
+            .map(|own| own.iter().map(|batch| batch.num_targets() / 4).collect())
+            .collect()
     }
 
     #[test]

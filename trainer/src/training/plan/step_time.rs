@@ -38,13 +38,15 @@ impl StepTime {
         let recomputed = match config.memory.recompute {
             RecomputeKind::None => 0.0,
             RecomputeKind::Blocks => {
-                tokens * recomputed_per_token(model, per_token) / config.memory.recompute_every as f64
+                tokens * recomputed_per_token(model, per_token)
+                    / config.memory.recompute_every as f64
             }
         };
         let flops = per_token.total() * tokens;
         let moved = moved(model, needs);
         // The busiest member sets the pace.
-        let share = (config.train.batch_size.div_ceil(needs.members) as f64) / config.train.batch_size as f64;
+        let share = (config.train.batch_size.div_ceil(needs.members) as f64)
+            / config.train.batch_size as f64;
         Self {
             flops,
             recomputed,

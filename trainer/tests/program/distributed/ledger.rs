@@ -27,7 +27,13 @@ fn peers_register_rotate_and_leave() {
     let again = sandbox.succeed(&registering("peer-1/peer.key", &[]));
     assert!(again.stderr.contains("takes part already"), "{}", again.stderr);
     sandbox.succeed(&registering("peer-1/peer.key", &["--own-bucket=s3://mine/deltas"]));
-    let rotated = sandbox.succeed(&["peer", "rotate", "bucket", "--key=peer-1/peer.key", "--new-key=next.key"]);
+    let rotated = sandbox.succeed(&[
+        "peer",
+        "rotate",
+        "bucket",
+        "--key=peer-1/peer.key",
+        "--new-key=next.key",
+    ]);
     let next = rotated.stdout.trim_end().to_owned();
     let state = json(&sandbox, &["peer", "scores", "bucket", "--json"]);
     assert_eq!(
@@ -40,20 +46,32 @@ fn peers_register_rotate_and_leave() {
     assert!(text.contains("members     0\n") && text.contains("left"), "{text}");
     let dead = sandbox.covey(&registering("peer-1/peer.key", &[]));
     assert_eq!(dead.code, Some(FAILURE));
-    assert!(dead.stderr.contains("was given up for another key\nhint: make a new key"), "{}", dead.stderr);
+    assert!(
+        dead.stderr.contains("was given up for another key\nhint: make a new key"),
+        "{}",
+        dead.stderr
+    );
 }
 
 #[test]
 fn secrets_and_addresses_that_are_none_are_refused() {
     let sandbox = created(&[]);
-    let secret = sandbox.covey(&registering("peer-1/peer.key", &["--own-bucket=s3://name:word@bucket"]));
+    let secret =
+        sandbox.covey(&registering("peer-1/peer.key", &["--own-bucket=s3://name:word@bucket"]));
     assert_eq!(secret.code, Some(FAILURE));
-    assert!(secret.stderr.contains("keys belong into the environment") && !secret.stderr.contains("word"));
+    assert!(
+        secret.stderr.contains("keys belong into the environment")
+            && !secret.stderr.contains("word")
+    );
     assert!(!sandbox.has(&object(0)));
     for ledger in ["nowhere", "evm:http://127.0.0.1:1/secret"] {
         let said = sandbox.covey(&["ledger", "verify", "bucket", "--ledger", ledger]);
         assert_eq!(said.code, Some(USAGE), "{}", said.stderr);
-        assert!(said.stderr.contains("hint: ") || said.stderr.contains("names no contract"), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("hint: ") || said.stderr.contains("names no contract"),
+            "{}",
+            said.stderr
+        );
         assert!(!said.stderr.contains("secret"), "{}", said.stderr);
     }
     let missing = sandbox.covey(&["peer", "leave", "bucket", "--key=no.key"]);
@@ -96,23 +114,49 @@ fn play(sandbox: &Sandbox, ledger: &str) {
     }
     // Says hello like the others, but never registered.
     let outsider = peer(sandbox, "peer-3", &[]);
-    let ends = [validator(sandbox, &[&flag]), peer(sandbox, "peer-1", &[&flag]), peer(sandbox, "peer-2", &[&flag])];
+    let ends = [
+        validator(sandbox, &[&flag]),
+        peer(sandbox, "peer-1", &[&flag]),
+        peer(sandbox, "peer-2", &[&flag]),
+    ];
     finish(ends);
     finish([outsider]);
     let state = json(sandbox, &["peer", "scores", "bucket", "--json", &flag]);
-    let rounds: Vec<_> =
-        state["scores"].as_array().unwrap().iter().map(|said| said["round"].as_u64().unwrap()).collect();
+    let rounds: Vec<_> = state["scores"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|said| said["round"].as_u64().unwrap())
+        .collect();
     assert_eq!(rounds, (0..=LAST_ROUND).collect::<Vec<_>>());
-    assert!(state["scores"].as_array().unwrap().iter().all(|said| said["agreed"]["verdict"].is_string()));
+    assert!(
+        state["scores"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|said| said["agreed"]["verdict"].is_string())
+    );
     let kept = state["checkpoints"].as_array().unwrap();
-    assert!(!kept.is_empty() && kept.iter().all(|said| said["agreed"]["weights"].is_string()), "{kept:?}");
+    assert!(
+        !kept.is_empty() && kept.iter().all(|said| said["agreed"]["weights"].is_string()),
+        "{kept:?}"
+    );
     let earned = &state["standings"];
     assert_eq!(earned["round"].as_u64(), Some(LAST_ROUND));
-    assert_eq!(earned["verdict"], state["scores"].as_array().unwrap().last().unwrap()["agreed"]["verdict"]);
+    assert_eq!(
+        earned["verdict"],
+        state["scores"].as_array().unwrap().last().unwrap()["agreed"]["verdict"]
+    );
     assert!(sandbox.succeed(&["peer", "scores", "bucket", &flag]).stdout.contains("own windows"));
     let status = json(sandbox, &["status", "bucket", "--json"]);
     let included = status["rounds"][1]["included"].as_object().unwrap();
-    assert!(included.keys().all(|peer| state["peers"][peer]["member"] == true) && included.len() == 2, "{included:?}");
+    assert!(
+        included.keys().all(|peer| state["peers"][peer]["member"] == true) && included.len() == 2,
+        "{included:?}"
+    );
     assert_eq!(digests(&sandbox.path("peer-1")), digests(&sandbox.path("peer-2")));
-    assert_eq!(json(sandbox, &["ledger", "verify", "bucket", "--json", &flag])["findings"], Value::Array(Vec::new()));
+    assert_eq!(
+        json(sandbox, &["ledger", "verify", "bucket", "--json", &flag])["findings"],
+        Value::Array(Vec::new())
+    );
 }

@@ -60,12 +60,21 @@ pub(crate) fn creation<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 
 /// The arguments that close the rounds of the run in `bucket`.
 pub(crate) fn validating<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["validate", bucket, "--key=validator.key", "--output=validator", "--set=comms.poll=0.02"], more].concat()
+    [
+        &["validate", bucket, "--key=validator.key", "--output=validator", "--set=comms.poll=0.02"],
+        more,
+    ]
+    .concat()
 }
 
 /// The arguments that take part in the run in `bucket` from the folder of that name.
 pub(crate) fn joining<'a>(bucket: &'a str, output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let own = ["--set=run.threads=1", "--set=train.log_every=1", "--set=train.eval_every=4", "--set=comms.poll=0.02"];
+    let own = [
+        "--set=run.threads=1",
+        "--set=train.log_every=1",
+        "--set=train.eval_every=4",
+        "--set=comms.poll=0.02",
+    ];
     [&["join", bucket, "--output", output], own.as_slice(), more].concat()
 }
 
@@ -99,7 +108,9 @@ pub(crate) fn rounds(folder: &Path) -> Vec<Value> {
 
 /// The digest of the shared weights after each round.
 pub(crate) fn digests(folder: &Path) -> Vec<(u64, String)> {
-    let digest = |line: &Value| (line["round"].as_u64().unwrap(), line["weights"].as_str().unwrap().to_owned());
+    let digest = |line: &Value| {
+        (line["round"].as_u64().unwrap(), line["weights"].as_str().unwrap().to_owned())
+    };
     rounds(folder).iter().map(digest).collect()
 }
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use insta::assert_snapshot;
 
 use crate::distributed::peers::{
-    created, creation, digests, finish, joining, num_rounds, peer, sandbox_with_keys, validating, validator,
+    created, creation, digests, finish, joining, num_rounds, peer, sandbox_with_keys, validating,
+    validator,
 };
 use crate::support::fixtures::files_below;
 use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
@@ -27,9 +28,14 @@ fn init_refused(sandbox: &Sandbox, more: &[&str], code: i32) -> String {
 #[test]
 fn a_bucket_that_is_not_there() {
     let sandbox = sandbox_with_keys(&[]);
-    for arguments in [joining("bucket", "peer-1", &[]), validating("bucket", &[]), vec!["status", "bucket"]] {
+    for arguments in
+        [joining("bucket", "peer-1", &[]), validating("bucket", &[]), vec!["status", "bucket"]]
+    {
         let complaint = sandbox.covey(&arguments).complaint(FAILURE);
-        assert_eq!(complaint, "error: no bucket for bucket\nhint: create the bucket or folder, or correct its URL\n");
+        assert_eq!(
+            complaint,
+            "error: no bucket for bucket\nhint: create the bucket or folder, or correct its URL\n"
+        );
     }
     assert_snapshot!(sandbox.covey(&["join", "ftp://host/bucket"]).complaint(USAGE), @r"
     error: `ftp://host/bucket` is not the URL of a bucket: its scheme is none of s3, file, memory
@@ -111,7 +117,11 @@ fn a_key_that_the_run_fixes() {
     ");
     // Saying the same is no contradiction.
     let same = ["--set=rounds.inner_steps=2", "--set=train.batch_size=8"];
-    finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &same), peer(&sandbox, "peer-2", &[])]);
+    finish([
+        validator(&sandbox, &[]),
+        peer(&sandbox, "peer-1", &same),
+        peer(&sandbox, "peer-2", &[]),
+    ]);
 }
 
 #[test]
@@ -223,7 +233,8 @@ fn a_validator_that_is_none() {
     error: there is no key in runs/run/validator.key
     hint: name the key that `covey init` or `covey id` made with `--key`
     ");
-    let complaint = sandbox.covey(&["validate", "bucket", "--key=peer-1/peer.key"]).complaint(FAILURE);
+    let complaint =
+        sandbox.covey(&["validate", "bucket", "--key=peer-1/peer.key"]).complaint(FAILURE);
     assert_snapshot!(complaint, @r"
     error: 8a88e3dd is no validator of the run
     hint: validate with a key that the run's description names
@@ -309,7 +320,8 @@ fn a_damaged_manifest_or_checkpoint_of_the_bucket() {
     sandbox.flip(manifest, 250);
 
     let checkpoints = files_below(&sandbox.path("bucket/checkpoints"));
-    let newest = checkpoints.keys().rfind(|path| path.to_string_lossy().contains("/parts/")).unwrap();
+    let newest =
+        checkpoints.keys().rfind(|path| path.to_string_lossy().contains("/parts/")).unwrap();
     let part = format!("bucket/checkpoints/{}", newest.display());
     sandbox.flip(&part, 9000);
     assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
@@ -344,8 +356,9 @@ fn an_own_checkpoint_that_is_damaged_is_passed_over() {
     ");
     // The deltas of the round that it would have to repeat are no longer kept.
     assert_eq!(digests(&sandbox.path("peer-1")).last(), before.last());
-    for step in
-        files_below(&sandbox.path("peer-1/checkpoints")).keys().filter(|path| path.ends_with("model.safetensors"))
+    for step in files_below(&sandbox.path("peer-1/checkpoints"))
+        .keys()
+        .filter(|path| path.ends_with("model.safetensors"))
     {
         sandbox.flip(&format!("peer-1/checkpoints/{}", step.display()), 9000);
     }

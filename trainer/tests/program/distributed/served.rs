@@ -5,7 +5,9 @@ use std::process::Command;
 
 use insta::assert_snapshot;
 
-use crate::distributed::peers::{creation, digests, finish, joining, num_rounds, sandbox_with_keys, validating};
+use crate::distributed::peers::{
+    creation, digests, finish, joining, num_rounds, sandbox_with_keys, validating,
+};
 use crate::support::sandbox::{FAILURE, Said, Sandbox, USAGE};
 use crate::support::trained::Running;
 
@@ -33,7 +35,8 @@ impl Served {
 
     /// What `covey bucket key` says to a shell.
     fn keys(&self, more: &[&str]) -> Keys {
-        let text = self.sandbox.succeed(&[&["bucket", "key", "shared.secret"], more].concat()).stdout;
+        let text =
+            self.sandbox.succeed(&[&["bucket", "key", "shared.secret"], more].concat()).stdout;
         let pair = |line: &str| {
             let (name, value) = line.strip_prefix("export ").unwrap().split_once('=').unwrap();
             (name.to_owned(), value.to_owned())
@@ -56,13 +59,21 @@ impl Served {
     }
 
     fn peer(&self, name: &str, keys: &Keys) -> Running {
-        Running::beside_others(&self.sandbox, name, self.command(&joining(&self.url, name, &[]), keys))
+        Running::beside_others(
+            &self.sandbox,
+            name,
+            self.command(&joining(&self.url, name, &[]), keys),
+        )
     }
 
     /// What a command complains about, without the port of the day and the server's own long words.
     fn complaint(&self, arguments: &[&str], keys: &Keys, code: i32) -> String {
         let complaint = self.covey(arguments, keys).complaint(code).replace(&self.url, "URL");
-        complaint.lines().filter(|line| !line.starts_with("  caused by: ")).map(|line| line.to_owned() + "\n").collect()
+        complaint
+            .lines()
+            .filter(|line| !line.starts_with("  caused by: "))
+            .map(|line| line.to_owned() + "\n")
+            .collect()
     }
 
     /// Founds the run as the administrator.
@@ -100,7 +111,8 @@ fn peers_with_keys_of_their_own_train_one_model() {
 #[test]
 fn the_secret_is_the_owners_alone() {
     let served = Served::start(&[]);
-    let mode = std::fs::metadata(served.sandbox.path("shared.secret")).unwrap().permissions().mode();
+    let mode =
+        std::fs::metadata(served.sandbox.path("shared.secret")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let secret = String::from_utf8(served.sandbox.read("shared.secret")).unwrap();
     let said = String::from_utf8(served.sandbox.read("server.stderr")).unwrap();
@@ -115,13 +127,18 @@ fn the_secret_is_the_owners_alone() {
 fn the_key_of_another_peer_is_good_for_nothing() {
     let served = Served::start(&[]);
     served.found();
-    let complaint = served.complaint(&joining(&served.url, "peer-2", &[]), &served.keys_of("peer-1"), FAILURE);
+    let complaint =
+        served.complaint(&joining(&served.url, "peer-2", &[]), &served.keys_of("peer-1"), FAILURE);
     assert_snapshot!(complaint, @r"
     taking part as HASH in peer-2
     error: no permission for peers/HASH/hello
     hint: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here
     ");
-    assert!(!String::from_utf8(served.sandbox.read("peer-2/metrics.jsonl")).unwrap().contains("\"kind\":\"step\""));
+    assert!(
+        !String::from_utf8(served.sandbox.read("peer-2/metrics.jsonl"))
+            .unwrap()
+            .contains("\"kind\":\"step\"")
+    );
     let files = crate::support::fixtures::files_below(&served.sandbox.path("shared"));
     assert!(!files.keys().any(|path| path.starts_with("peers")), "nobody has said hello");
 }
@@ -176,7 +193,8 @@ fn what_can_only_be_read_cannot_be_taken_part_in() {
     error: URL can be read, but not written to
     hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
     ");
-    let keyless = [served.keys_of("peer-1"), vec![("OWN_AWS_REGION".to_owned(), "here".to_owned())]].concat();
+    let keyless =
+        [served.keys_of("peer-1"), vec![("OWN_AWS_REGION".to_owned(), "here".to_owned())]].concat();
     let own = joining(&served.url, "peer-1", &["--own-bucket", &served.url]);
     assert_snapshot!(served.complaint(&own, &keyless, USAGE), @r"
     error: URL can be read, but not written to

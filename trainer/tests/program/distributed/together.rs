@@ -11,8 +11,8 @@ use insta::assert_snapshot;
 use serde_json::Value;
 
 use crate::distributed::peers::{
-    LAST_ROUND, created, creation, digests, finish, joining, num_rounds, peer, rounds, sandbox_with_keys, story,
-    validator,
+    LAST_ROUND, created, creation, digests, finish, joining, num_rounds, peer, rounds,
+    sandbox_with_keys, story, validator,
 };
 use crate::support::fixtures::{Files, files_below};
 use crate::support::sandbox::{Said, Sandbox};
@@ -29,9 +29,17 @@ fn undisturbed() -> &'static Undisturbed {
     static UNDISTURBED: OnceLock<Undisturbed> = OnceLock::new();
     UNDISTURBED.get_or_init(|| {
         let sandbox = created(&[]);
-        finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[]), peer(&sandbox, "peer-2", &[])]);
+        finish([
+            validator(&sandbox, &[]),
+            peer(&sandbox, "peer-1", &[]),
+            peer(&sandbox, "peer-2", &[]),
+        ]);
         let stories = ["peer-1", "peer-2"].map(|name| story(&sandbox.path(name)));
-        Undisturbed { digests: digests(&sandbox.path("peer-1")), stories, files: files_below(&sandbox.path("")) }
+        Undisturbed {
+            digests: digests(&sandbox.path("peer-1")),
+            stories,
+            files: files_below(&sandbox.path("")),
+        }
     })
 }
 
@@ -62,7 +70,11 @@ fn founding_prints_the_id_and_what_comes_next() {
     run ID is in bucket; its first validator's key is validator.key
     next: `covey validate bucket`, and `covey join bucket` on every machine
     ");
-    assert_eq!(sandbox.succeed(&creation("bucket", &[])).stdout, said.stdout, "the same run again is no other");
+    assert_eq!(
+        sandbox.succeed(&creation("bucket", &[])).stdout,
+        said.stdout,
+        "the same run again is no other"
+    );
 }
 
 #[test]
@@ -72,18 +84,30 @@ fn peers_hold_the_same_weights_after_every_round() {
     assert_eq!(numbers, (0..=LAST_ROUND).collect::<Vec<_>>());
     let sandbox = desk_of_a_finished_run();
     assert_same_bits(&sandbox, &["peer-2"]);
-    assert!(run.digests.windows(2).skip(1).all(|pair| pair[0].1 != pair[1].1), "every round moves the weights");
+    assert!(
+        run.digests.windows(2).skip(1).all(|pair| pair[0].1 != pair[1].1),
+        "every round moves the weights"
+    );
     for name in ["peer-1", "peer-2"] {
         let folder = sandbox.path(name);
-        assert!(rounds(&folder).iter().skip(1).all(|line| line["own"] == "included" && line["included"] == 2));
+        assert!(
+            rounds(&folder)
+                .iter()
+                .skip(1)
+                .all(|line| line["own"] == "included" && line["included"] == 2)
+        );
         let losses: Vec<f64> = held_out_losses(&folder);
-        assert!(losses.len() == 4 && losses.is_sorted_by(|earlier, later| later < earlier), "{losses:?}");
+        assert!(
+            losses.len() == 4 && losses.is_sorted_by(|earlier, later| later < earlier),
+            "{losses:?}"
+        );
     }
     assert_ne!(run.stories[0], run.stories[1], "each learns from windows of its own");
 }
 
 fn held_out_losses(folder: &Path) -> Vec<f64> {
-    let evaluations = crate::support::trained::metrics(folder).into_iter().filter(|line| line["kind"] == "eval");
+    let evaluations =
+        crate::support::trained::metrics(folder).into_iter().filter(|line| line["kind"] == "eval");
     evaluations.map(|line| line["loss"].as_f64().unwrap()).collect()
 }
 
@@ -91,7 +115,16 @@ fn held_out_losses(folder: &Path) -> Vec<f64> {
 fn the_folder_of_every_peer_is_a_model() {
     let sandbox = desk_of_a_finished_run();
     let written = |model: &str| {
-        sandbox.succeed(&["generate", model, "--prompt=the quick", "--max-tokens=8", "--greedy", "--threads=1"]).stdout
+        sandbox
+            .succeed(&[
+                "generate",
+                model,
+                "--prompt=the quick",
+                "--max-tokens=8",
+                "--greedy",
+                "--threads=1",
+            ])
+            .stdout
     };
     let text = written("peer-1");
     assert!(text.starts_with("the quick"), "{text}");
@@ -125,13 +158,17 @@ fn the_status_tells_how_a_run_stands() {
     ");
     let json = sandbox.succeed(&["status", "bucket", "--json"]).stdout;
     let state: Value = serde_json::from_str(&json).unwrap();
-    let lineages: Vec<&Value> = state["rounds"].as_array().unwrap().iter().map(|round| &round["lineage"]).collect();
+    let lineages: Vec<&Value> =
+        state["rounds"].as_array().unwrap().iter().map(|round| &round["lineage"]).collect();
     let seen = rounds(&sandbox.path("peer-1"));
     assert_eq!(lineages, seen.iter().map(|round| &round["lineage"]).collect::<Vec<_>>());
     assert_eq!(state["lineage"], seen[LAST_ROUND as usize]["lineage"]);
     assert_eq!(state["rounds"][1]["included"].as_object().unwrap().len(), 2);
-    let begin: String =
-        json.lines().take_while(|line| !line.contains("\"rounds\"")).map(|line| line.to_owned() + "\n").collect();
+    let begin: String = json
+        .lines()
+        .take_while(|line| !line.contains("\"rounds\""))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
     let begin = begin.replace(&state["bytes"].to_string(), "BYTES");
     assert_snapshot!(masked(&begin), @r#"
     {
@@ -168,14 +205,16 @@ fn the_status_of_a_run_that_nobody_has_joined() {
 /// How small deltas are depends a little on the processor.
 fn without_sizes(text: &str) -> String {
     let (before, last) = text.rsplit_once(" kB").unwrap();
-    let masked = before.split(" kB").map(|part| format!("{}SIZE kB", &part[..part.len() - "1.21".len()]));
+    let masked =
+        before.split(" kB").map(|part| format!("{}SIZE kB", &part[..part.len() - "1.21".len()]));
     masked.collect::<String>() + last
 }
 
 /// Without digests and names, long or short.
 fn masked(text: &str) -> String {
     let mask = |word: &str| {
-        let is_hash = [8, 64].contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_hash =
+            [8, 64].contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_hash { "HASH".to_owned() } else { word.to_owned() }
     };
     let mut masked = String::new();
@@ -213,7 +252,11 @@ fn a_bucket_of_ones_own_does_not_matter() {
 /// The names of those whose deltas lie in a bucket.
 fn senders(bucket: &Path) -> BTreeSet<OsString> {
     let is_delta = |path: &&PathBuf| path.parent().is_some_and(|folder| folder.ends_with("deltas"));
-    files_below(bucket).keys().filter(is_delta).map(|path| path.file_name().unwrap().to_owned()).collect()
+    files_below(bucket)
+        .keys()
+        .filter(is_delta)
+        .map(|path| path.file_name().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -229,7 +272,11 @@ fn a_peer_that_is_killed_goes_on_as_if_nothing_had_happened() {
         finish([peer(&sandbox, "peer-2", &[])]);
         finish(others);
         assert_same_bits(&sandbox, &["peer-1", "peer-2"]);
-        assert_eq!(story(&sandbox.path("peer-2")), undisturbed().stories[1], "killed {pause} ms after round 2");
+        assert_eq!(
+            story(&sandbox.path("peer-2")),
+            undisturbed().stories[1],
+            "killed {pause} ms after round 2"
+        );
         assert_eq!(story(&sandbox.path("peer-1")), undisturbed().stories[0]);
     }
     assert!(kills > 0, "every kill came too late");
@@ -267,11 +314,15 @@ fn a_peer_can_come_later() {
     assert!(some.len() < all.len() && all.ends_with(&some), "{some:?} of {all:?}");
     assert!(rounds(&sandbox.path("peer-2")).iter().any(|line| line["own"] == "included"));
     let rates = learning_rates(&sandbox.path("peer-2"));
-    assert!(rates[..3].is_sorted_by(|earlier, later| earlier < later), "rates rise after joining late: {rates:?}");
+    assert!(
+        rates[..3].is_sorted_by(|earlier, later| earlier < later),
+        "rates rise after joining late: {rates:?}"
+    );
 }
 
 fn learning_rates(folder: &Path) -> Vec<f64> {
-    let steps = crate::support::trained::metrics(folder).into_iter().filter(|line| line["kind"] == "step");
+    let steps =
+        crate::support::trained::metrics(folder).into_iter().filter(|line| line["kind"] == "step");
     steps.map(|line| line["learning_rate"].as_f64().unwrap()).collect()
 }
 
@@ -280,7 +331,9 @@ fn name_of(sandbox: &Sandbox, folder: &str) -> String {
     let line = format!(" in {folder}");
     let stderr = || String::from_utf8(sandbox.read(&format!("{folder}.stderr"))).unwrap();
     let named = |text: String| {
-        text.lines().find_map(|said| said.strip_prefix("taking part as ")?.strip_suffix(&line).map(str::to_owned))
+        text.lines().find_map(|said| {
+            said.strip_prefix("taking part as ")?.strip_suffix(&line).map(str::to_owned)
+        })
     };
     for _ in 0..12_000 {
         if let Some(name) = named(stderr()) {
@@ -293,7 +346,8 @@ fn name_of(sandbox: &Sandbox, folder: &str) -> String {
 
 #[test]
 fn a_peer_that_is_stopped_leaves_and_may_come_back() {
-    let sandbox = created(&["--set=rounds.min_peers=1", "--set=train.steps=20", "--set=rounds.patience=1"]);
+    let sandbox =
+        created(&["--set=rounds.min_peers=1", "--set=train.steps=20", "--set=rounds.patience=1"]);
     let mut staying = peer(&sandbox, "peer-1", &[]);
     let mut leaving = peer(&sandbox, "peer-2", &[]);
     let slow = validator(&sandbox, &["--set=comms.poll=0.3"]);
@@ -364,7 +418,11 @@ fn data_is_fetched_once() {
 fn a_run_that_is_over_is_joined_for_its_weights() {
     let sandbox = desk_of_a_finished_run();
     let said = sandbox.succeed(&joining("bucket", "peer-3", &[]));
-    assert!(said.stderr.ends_with("the run is over; its weights are in peer-3\n"), "{}", said.stderr);
+    assert!(
+        said.stderr.ends_with("the run is over; its weights are in peer-3\n"),
+        "{}",
+        said.stderr
+    );
     sandbox.succeed(&["export", "peer-3", "--output=hub"]);
     sandbox.succeed(&["export", "peer-1", "--output=other"]);
     assert!(sandbox.read("hub/model.safetensors") == sandbox.read("other/model.safetensors"));

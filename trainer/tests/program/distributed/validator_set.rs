@@ -3,73 +3,114 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::distributed::peers::{LAST_ROUND, creation, digests, finish, peer, sandbox_with_keys, validating};
+use crate::distributed::peers::{
+    LAST_ROUND, creation, digests, finish, peer, sandbox_with_keys, validating,
+};
 use crate::support::fixtures::files_below;
 use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
 use crate::support::trained::Running;
 
 /// The ids of two more validators, whose keys are made on the way.
 fn others(sandbox: &Sandbox) -> [String; 2] {
-    ["second.key", "third.key"].map(|key| sandbox.succeed(&["id", key]).stdout.trim_end().to_owned())
+    ["second.key", "third.key"]
+        .map(|key| sandbox.succeed(&["id", key]).stdout.trim_end().to_owned())
 }
 
 #[test]
 fn two_of_three_validators_are_enough() {
     let sandbox = sandbox_with_keys(&["data"]);
     let [second, third] = others(&sandbox);
-    let more = [format!("--validator={second}"), format!("--validator={third}"), "--set=rounds.takeover=0.2".into()];
+    let more = [
+        format!("--validator={second}"),
+        format!("--validator={third}"),
+        "--set=rounds.takeover=0.2".into(),
+    ];
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
     let said = sandbox.succeed(&creation("bucket", &more)).stderr;
     assert!(said.contains("2 of its 3 validators must agree"), "{said}");
     let validator = |key: &str, output: &str| {
         let (key, output) = (format!("--key={key}"), format!("--output={output}"));
-        let arguments = ["validate", "bucket", &key, &output, "--set=comms.poll=0.02", "--set=run.threads=1"];
+        let arguments =
+            ["validate", "bucket", &key, &output, "--set=comms.poll=0.02", "--set=run.threads=1"];
         Running::beside_others(&sandbox, &key, sandbox.command(&arguments))
     };
     let validators = [validator("validator.key", "first"), validator("second.key", "second")];
-    finish(validators.into_iter().chain([peer(&sandbox, "peer-1", &[]), peer(&sandbox, "peer-2", &[])]));
+    finish(
+        validators
+            .into_iter()
+            .chain([peer(&sandbox, "peer-1", &[]), peer(&sandbox, "peer-2", &[])]),
+    );
     assert_eq!(digests(&sandbox.path("peer-1")), digests(&sandbox.path("peer-2")));
 
     let status = sandbox.succeed(&["status", "bucket"]).stdout;
     assert!(status.contains("2 of 3 must agree: "), "{status}");
     let silent = format!("validator {} signed none of these rounds\n", &third[..8]);
     assert!(status.contains(&silent), "{status}");
-    let found = sandbox.succeed(&["verify", "bucket", "--quick", "--json", "--output=anybody"]).stdout;
-    let findings: Vec<Value> = found.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found =
+        sandbox.succeed(&["verify", "bucket", "--quick", "--json", "--output=anybody"]).stdout;
+    let findings: Vec<Value> =
+        found.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(findings.len() as u64, LAST_ROUND + 1);
-    assert!(findings.iter().all(|finding| finding["signers"].as_array().unwrap().len() == 2), "{found}");
+    assert!(
+        findings.iter().all(|finding| finding["signers"].as_array().unwrap().len() == 2),
+        "{found}"
+    );
 }
 
 #[test]
 fn anybody_can_verify_a_run() {
     let sandbox = sandbox_with_keys(&["data"]);
-    sandbox.succeed(&creation("bucket", &["--set=rounds.min_peers=1", "--set=rounds.keep_checkpoints=9"]));
-    let validator = Running::beside_others(&sandbox, "validator", sandbox.command(&validating("bucket", &[])));
+    sandbox.succeed(&creation(
+        "bucket",
+        &["--set=rounds.min_peers=1", "--set=rounds.keep_checkpoints=9"],
+    ));
+    let validator =
+        Running::beside_others(&sandbox, "validator", sandbox.command(&validating("bucket", &[])));
     finish([validator, peer(&sandbox, "peer-1", &[])]);
     let verify = ["verify", "bucket", "--output=anybody", "--threads=2"];
     let said = sandbox.succeed(&verify);
     assert_eq!(said.stdout.lines().count() as u64, LAST_ROUND + 1);
-    assert!(said.stdout.lines().all(|line| line.contains(": holds (") && line.contains("weights too")), "{said:?}");
-    assert!(said.stderr.ends_with("7 rounds hold; losses and weights of 7 of them were computed anew\n"), "{said:?}");
+    assert!(
+        said.stdout.lines().all(|line| line.contains(": holds (") && line.contains("weights too")),
+        "{said:?}"
+    );
+    assert!(
+        said.stderr
+            .ends_with("7 rounds hold; losses and weights of 7 of them were computed anew\n"),
+        "{said:?}"
+    );
     let one = sandbox.succeed(&[verify.as_slice(), &["--round=4"]].concat());
-    assert!(one.stdout.starts_with("round 4: holds (") && one.stdout.lines().count() == 1, "{one:?}");
+    assert!(
+        one.stdout.starts_with("round 4: holds (") && one.stdout.lines().count() == 1,
+        "{one:?}"
+    );
     assert_snapshot!(sandbox.covey(&[verify.as_slice(), &["--round=9"]].concat()).complaint(USAGE), @"error: round 9 has not been decided; the next one is round 7");
 
     let verdicts = "bucket/rounds/0000000004/verdicts";
     let name = files_below(&sandbox.path(verdicts)).into_keys().next().unwrap();
     sandbox.flip(&format!("{verdicts}/{}", name.display()), 600);
     let said = sandbox.covey(&verify);
-    assert!(said.stdout.lines().any(|line| line.starts_with("round 4: differs at verdict: ")), "{said:?}");
-    assert!(said.stdout.lines().any(|line| line.starts_with("round 5: differs at previous: ")), "{said:?}");
+    assert!(
+        said.stdout.lines().any(|line| line.starts_with("round 4: differs at verdict: ")),
+        "{said:?}"
+    );
+    assert!(
+        said.stdout.lines().any(|line| line.starts_with("round 5: differs at previous: ")),
+        "{said:?}"
+    );
     assert_eq!(said.code, Some(FAILURE));
-    assert!(said.stderr.ends_with("error: 2 of 7 rounds do not hold, the first is round 4\n"), "{said:?}");
+    assert!(
+        said.stderr.ends_with("error: 2 of 7 rounds do not hold, the first is round 4\n"),
+        "{said:?}"
+    );
 }
 
 #[test]
 fn a_minority_is_no_quorum() {
     let sandbox = sandbox_with_keys(&["data"]);
     let [second, third] = others(&sandbox).map(|id| format!("--validator={id}"));
-    let complaint = sandbox.covey(&creation("bucket", &[&second, &third, "--threshold=1"])).complaint(USAGE);
+    let complaint =
+        sandbox.covey(&creation("bucket", &[&second, &third, "--threshold=1"])).complaint(USAGE);
     assert_snapshot!(complaint, @r"
     error: 1 of 3 validators are no quorum
     hint: more than half of them must agree, and there are at most 64; use `--threshold 2`

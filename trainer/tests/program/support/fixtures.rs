@@ -26,10 +26,28 @@ fn make() -> Files {
     for document in 0..30 {
         sandbox.write(format!("texts/{document:02}.txt"), text(document));
     }
-    for (tokenizer, vocab_size, data) in [("tokenizer", "300", "data"), ("other-tokenizer", "280", "other-data")] {
+    for (tokenizer, vocab_size, data) in
+        [("tokenizer", "300", "data"), ("other-tokenizer", "280", "other-data")]
+    {
         let file = format!("{tokenizer}/tokenizer.json");
-        sandbox.succeed(&["tokenizer", "train", "texts", "--vocab-size", vocab_size, "--output", &file]);
-        sandbox.succeed(&["prepare", "texts", "--tokenizer", &file, "--output", data, "--held-out=0.1"]);
+        sandbox.succeed(&[
+            "tokenizer",
+            "train",
+            "texts",
+            "--vocab-size",
+            vocab_size,
+            "--output",
+            &file,
+        ]);
+        sandbox.succeed(&[
+            "prepare",
+            "texts",
+            "--tokenizer",
+            &file,
+            "--output",
+            data,
+            "--held-out=0.1",
+        ]);
     }
     sandbox.succeed(&training(&["--steps=40", "--output=trained", "--set=checkpoint.every=10"]));
     sandbox.succeed(&["export", "trained", "--output=hub"]);
@@ -38,9 +56,13 @@ fn make() -> Files {
 
 /// The words of one sentence over and over, in an order that the document's number picks.
 fn text(document: usize) -> String {
-    let words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "this", "old", "river"];
+    let words = [
+        "the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "this", "old",
+        "river",
+    ];
     let step = 1 + document % (words.len() - 1);
-    let text: Vec<&str> = (0..120).map(|place| words[(document + place * step) % words.len()]).collect();
+    let text: Vec<&str> =
+        (0..120).map(|place| words[(document + place * step) % words.len()]).collect();
     text.join(" ") + ".\n"
 }
 
@@ -54,7 +76,10 @@ pub(crate) fn files_below(folder: &Path) -> Files {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                files.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+                files.insert(
+                    path.strip_prefix(folder).unwrap().to_owned(),
+                    fs::read(&path).unwrap(),
+                );
             }
         }
     }

@@ -44,7 +44,9 @@ impl Sandbox {
     /// One with copies of these [`fixtures`].
     pub(crate) fn with(names: &[&str]) -> Self {
         let sandbox = Self::empty();
-        for (path, bytes) in fixtures().iter().filter(|(path, _)| names.iter().any(|name| path.starts_with(name))) {
+        for (path, bytes) in
+            fixtures().iter().filter(|(path, _)| names.iter().any(|name| path.starts_with(name)))
+        {
             sandbox.write(path, bytes);
         }
         sandbox
@@ -120,8 +122,9 @@ pub(crate) fn training<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn clean(mut command: Command, folder: &Path) -> Command {
-    let is_read =
-        |name: &OsString| ["COVEY_", "AWS_", "OWN_AWS_"].iter().any(|start| name.to_string_lossy().starts_with(start));
+    let is_read = |name: &OsString| {
+        ["COVEY_", "AWS_", "OWN_AWS_"].iter().any(|start| name.to_string_lossy().starts_with(start))
+    };
     for name in std::env::vars_os().map(|(name, _)| name).filter(is_read) {
         command.env_remove(name);
     }
@@ -154,8 +157,14 @@ impl Said {
     /// Lines of progress are left out (rounds are progress, too), digests, process ids and seconds are masked.
     pub(crate) fn complaint(&self, code: i32) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
-        let is_progress = |line: &&str| ["step ", "round ", "preparing "].iter().any(|start| line.starts_with(start));
-        self.stderr.lines().filter(|line| !is_progress(line)).map(|line| masked(line) + "\n").collect()
+        let is_progress = |line: &&str| {
+            ["step ", "round ", "preparing "].iter().any(|start| line.starts_with(start))
+        };
+        self.stderr
+            .lines()
+            .filter(|line| !is_progress(line))
+            .map(|line| masked(line) + "\n")
+            .collect()
     }
 }
 
@@ -167,8 +176,8 @@ fn masked(line: &str) -> String {
         let bare = word.trim_end_matches(|letter: char| !letter.is_alphanumeric());
         let is_hash = bare.len() == 64 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_number = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
-        let is_seconds =
-            masked.ends_with('(') && bare.strip_suffix('s').is_some_and(|count| count.parse::<u32>().is_ok());
+        let is_seconds = masked.ends_with('(')
+            && bare.strip_suffix('s').is_some_and(|count| count.parse::<u32>().is_ok());
         masked += &match () {
             () if is_hash => word.replace(bare, "HASH"),
             () if is_number && masked.ends_with(".partial-") => word.replace(bare, "PID"),
@@ -182,6 +191,10 @@ fn masked(line: &str) -> String {
 #[test]
 fn only_what_varies_is_masked() {
     let hash = "0123456789abcdef".repeat(4);
-    let line = format!("cannot write a/step-00000005.partial-1605/x: {hash}, expected {hash} (12s)");
-    assert_eq!(masked(&line), "cannot write a/step-00000005.partial-PID/x: HASH, expected HASH (TIME)");
+    let line =
+        format!("cannot write a/step-00000005.partial-1605/x: {hash}, expected {hash} (12s)");
+    assert_eq!(
+        masked(&line),
+        "cannot write a/step-00000005.partial-PID/x: HASH, expected HASH (TIME)"
+    );
 }

@@ -19,10 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Weights and moments to the bit; of state and metrics all but time, speed and memory.
 pub(crate) fn essence(run: &Path, step: u64) -> BTreeMap<&'static str, Vec<u8>> {
     let checkpoint = run.join(format!("checkpoints/step-{step:08}"));
-    let read = |name| fs::read(checkpoint.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let read =
+        |name| fs::read(checkpoint.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut state: Value = serde_json::from_slice(&read("state.json")).unwrap();
     state.as_object_mut().unwrap().remove("elapsed").unwrap();
-    let metrics: String = metrics(run).into_iter().map(|line| timeless(line).to_string() + "\n").collect();
+    let metrics: String =
+        metrics(run).into_iter().map(|line| timeless(line).to_string() + "\n").collect();
     BTreeMap::from([
         ("config", read("config.json")),
         ("metrics", metrics.into_bytes()),
@@ -40,7 +42,12 @@ pub(crate) fn assert_same(got: &BTreeMap<&str, Vec<u8>>, expected: &BTreeMap<&st
             "weights" | "moments" => String::new(),
             _ => String::from_utf8_lossy(bytes).into_owned(),
         };
-        assert!(got[name] == *bytes, "{name} differ\n{}\nexpected\n{}", shown(&got[name]), shown(bytes));
+        assert!(
+            got[name] == *bytes,
+            "{name} differ\n{}\nexpected\n{}",
+            shown(&got[name]),
+            shown(bytes)
+        );
     }
 }
 
@@ -54,8 +61,15 @@ pub(crate) fn metrics(run: &Path) -> Vec<Value> {
 /// The line without what differs from day to day.
 pub(crate) fn timeless(mut line: Value) -> Value {
     let fields = line.as_object_mut().unwrap();
-    let of_the_day =
-        ["tokens_per_second", "mfu", "elapsed", "memory", "train_seconds", "exchange_seconds", "wait_seconds"];
+    let of_the_day = [
+        "tokens_per_second",
+        "mfu",
+        "elapsed",
+        "memory",
+        "train_seconds",
+        "exchange_seconds",
+        "wait_seconds",
+    ];
     for field in of_the_day {
         fields.remove(field);
     }
@@ -82,7 +96,8 @@ impl Running {
 
     /// One of several on a desk, each of its own name.
     pub(crate) fn beside_others(sandbox: &Sandbox, name: &str, mut command: Command) -> Self {
-        let (stdout, stderr) = (sandbox.path(format!("{name}.stdout")), sandbox.path(format!("{name}.stderr")));
+        let (stdout, stderr) =
+            (sandbox.path(format!("{name}.stdout")), sandbox.path(format!("{name}.stderr")));
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         Self { child: command.spawn().unwrap(), stdout, stderr }
     }

@@ -68,7 +68,9 @@ impl Authorizer {
             }
             (Caller::Peer(_), Action::Remove, S3Path::Object { key, .. }) => may_remove(key),
             (Caller::Public, Action::Read, _) if self.public_read => Ok(Permission::CreateOnly),
-            (Caller::Public, Action::Read, _) => Err(s3_error!(AccessDenied, "a key is needed to read here")),
+            (Caller::Public, Action::Read, _) => {
+                Err(s3_error!(AccessDenied, "a key is needed to read here"))
+            }
             (Caller::Public, ..) => Err(s3_error!(AccessDenied, "a key is needed to write here")),
             _ => Err(s3_error!(AccessDenied, "this is for the admin's key")),
         }
@@ -76,7 +78,9 @@ impl Authorizer {
 
     fn check_bucket(&self, operation: &str, path: &S3Path) -> S3Result<()> {
         match path.get_bucket_name() {
-            Some(name) if name != self.bucket && operation != "CreateBucket" => Err(s3_error!(NoSuchBucket)),
+            Some(name) if name != self.bucket && operation != "CreateBucket" => {
+                Err(s3_error!(NoSuchBucket))
+            }
             _ => Ok(()),
         }
     }
@@ -100,21 +104,28 @@ impl S3Access for Authorizer {
         if let Caller::Admin = self.visitor(request.credentials.as_ref()) {
             return Ok(());
         }
-        request.input.delete.objects.iter().try_for_each(|object| may_remove(&object.key).map(|_| ()))
+        request
+            .input
+            .delete
+            .objects
+            .iter()
+            .try_for_each(|object| may_remove(&object.key).map(|_| ()))
     }
 }
 
 /// Older signatures cover too little of a request, and never grow old.
 fn is_of_version_4(context: &S3AccessContext<'_>) -> bool {
-    let by_header = context.headers().get("authorization").is_some_and(|text| text.as_bytes().starts_with(b"AWS4-"));
+    let by_header = context
+        .headers()
+        .get("authorization")
+        .is_some_and(|text| text.as_bytes().starts_with(b"AWS4-"));
     by_header || context.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="))
 }
 
 fn deed(operation: &str) -> Action {
     match operation {
-        "GetObject" | "HeadObject" | "HeadBucket" | "GetBucketLocation" | "ListBuckets" | "ListObjectsV2" => {
-            Action::Read
-        }
+        "GetObject" | "HeadObject" | "HeadBucket" | "GetBucketLocation" | "ListBuckets"
+        | "ListObjectsV2" => Action::Read,
         "PutObject"
         | "CopyObject"
         | "CreateMultipartUpload"
@@ -134,11 +145,12 @@ fn may_write(peer: PeerId, is_validator: bool, path: &str) -> S3Result<Permissio
         Some(Key::LedgerEntry(_)) => Ok(Permission::CreateOnly),
         Some(key) if key.owner() == Some(peer) => Ok(Permission::CreateOnly),
         // The description is there already: who tries to write it again finds out what it may.
-        Some(Key::RunDescription | Key::Manifest(_) | Key::CheckpointDescription(_) | Key::CheckpointPart(..))
-            if is_validator =>
-        {
-            Ok(Permission::CreateOnly)
-        }
+        Some(
+            Key::RunDescription
+            | Key::Manifest(_)
+            | Key::CheckpointDescription(_)
+            | Key::CheckpointPart(..),
+        ) if is_validator => Ok(Permission::CreateOnly),
         _ => Err(not_yours(path)),
     }
 }
@@ -179,7 +191,14 @@ mod tests {
 
     #[test]
     fn the_layout_begins_where_it_says() {
-        let begins = [Prefix::Run, Prefix::Rounds, Prefix::Checkpoints, Prefix::Peers, Prefix::Probes, Prefix::Ledger];
+        let begins = [
+            Prefix::Run,
+            Prefix::Rounds,
+            Prefix::Checkpoints,
+            Prefix::Peers,
+            Prefix::Probes,
+            Prefix::Ledger,
+        ];
         assert_eq!(begins.map(|prefix| prefix.to_string()), FIRST_STEPS);
     }
 
@@ -196,7 +215,11 @@ mod tests {
         for key in keys {
             for prefix in ["", "runs/one/"] {
                 let path = format!("{prefix}{key}");
-                assert_eq!(may_write(PEER, false, &path).unwrap(), Permission::CreateOnly, "{path}");
+                assert_eq!(
+                    may_write(PEER, false, &path).unwrap(),
+                    Permission::CreateOnly,
+                    "{path}"
+                );
                 assert!(may_write(OTHER, false, &path).is_err(), "{path}");
                 assert!(may_remove(&path).is_err(), "{path}");
             }
@@ -217,7 +240,10 @@ mod tests {
             assert!(may_write(PEER, false, &path).is_err() && may_remove(&path).is_err(), "{path}");
         }
         assert!(may_write(PEER, true, &Key::RunPart(digest).to_string()).is_err());
-        assert_eq!(may_write(PEER, false, &Key::LedgerEntry(7).to_string()).unwrap(), Permission::CreateOnly);
+        assert_eq!(
+            may_write(PEER, false, &Key::LedgerEntry(7).to_string()).unwrap(),
+            Permission::CreateOnly
+        );
     }
 
     #[test]
@@ -231,8 +257,12 @@ mod tests {
     fn nothing_else_is_theirs() {
         let own = Key::JoinRequest(PEER);
         let digest = Digest::of(b"part");
-        let keys =
-            [Key::RunDescription, Key::RunPart(digest), Key::Manifest(Round(1)), Key::CheckpointPart(Round(1), digest)];
+        let keys = [
+            Key::RunDescription,
+            Key::RunPart(digest),
+            Key::Manifest(Round(1)),
+            Key::CheckpointPart(Round(1), digest),
+        ];
         let hidden = [
             format!("rounds/0000000001/deltas/{own}"),
             format!("run/{own}"),

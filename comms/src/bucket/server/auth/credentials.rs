@@ -52,7 +52,9 @@ impl Keyring {
 #[async_trait]
 impl S3Auth for Keyring {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        let secret = self.secret(access_key).ok_or_else(|| s3_error!(InvalidAccessKeyId, "nobody has this key"))?;
+        let secret = self
+            .secret(access_key)
+            .ok_or_else(|| s3_error!(InvalidAccessKeyId, "nobody has this key"))?;
         Ok(secret.reveal().into())
     }
 }
@@ -68,7 +70,8 @@ mod tests {
     #[test]
     fn every_peer_of_every_master_has_its_own_pair() {
         let (one, other) = (Secret::new("one master"), Secret::new("other master"));
-        let pairs = [(&one, 1), (&one, 2), (&other, 1)].map(|(master, byte)| peer_credentials(master, peer(byte)));
+        let pairs = [(&one, 1), (&one, 2), (&other, 1)]
+            .map(|(master, byte)| peer_credentials(master, peer(byte)));
         assert_eq!(peer_credentials(&one, peer(1)), pairs[0]);
         assert_ne!(pairs[0].1, pairs[1].1);
         assert_ne!(pairs[0].1, pairs[2].1);
@@ -79,10 +82,13 @@ mod tests {
     #[test]
     fn only_those_on_the_list_are_let_in() {
         let admin = ("admin".to_owned(), Secret::new("all"));
-        let listed = Keyring { admin, master: Secret::new("master"), peers: Some([peer(1)].into()) };
+        let listed =
+            Keyring { admin, master: Secret::new("master"), peers: Some([peer(1)].into()) };
         assert!(listed.secret("admin").is_some());
         assert!(listed.secret(&format!("covey-{}", peer(1))).is_some());
-        for outsider in [format!("covey-{}", peer(2)), "covey-".into(), "root".into(), String::new()] {
+        for outsider in
+            [format!("covey-{}", peer(2)), "covey-".into(), "root".into(), String::new()]
+        {
             assert!(listed.secret(&outsider).is_none(), "{outsider}");
         }
         let open = Keyring { peers: None, ..listed };

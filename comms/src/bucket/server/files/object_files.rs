@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures_util::future::try_join;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{
+    GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+};
 use s3s::dto::Range;
 use s3s::{S3Error, S3ErrorCode, S3Result, StdError, s3_error};
 
@@ -49,7 +51,9 @@ impl ObjectFiles {
             None => None,
             Some(range) => {
                 let size = self.head(path).await?.size;
-                let range = range.check(size).map_err(|_| s3_error!(InvalidRange, "the object has {size} bytes"))?;
+                let range = range
+                    .check(size)
+                    .map_err(|_| s3_error!(InvalidRange, "the object has {size} bytes"))?;
                 Some(GetRange::Bounded(range))
             }
         };
@@ -87,7 +91,11 @@ impl ObjectFiles {
     }
 
     /// Writes a body where no key reaches and gives its name there.
-    pub(crate) async fn set_aside(&self, flow: BodyStream, length: Option<u64>) -> S3Result<ObjectMeta> {
+    pub(crate) async fn set_aside(
+        &self,
+        flow: BodyStream,
+        length: Option<u64>,
+    ) -> S3Result<ObjectMeta> {
         let mut arrival = Arrival::new(flow, length, self.max_object)?;
         let first = arrival.next_block().await?;
         let staged = self.stage(first, arrival).await?;
@@ -95,7 +103,12 @@ impl ObjectFiles {
     }
 
     /// Writes what was set aside, one after the other, as one object.
-    pub(crate) async fn assemble(&self, parts: Vec<Path>, path: &Path, mode: Mode) -> S3Result<ObjectMeta> {
+    pub(crate) async fn assemble(
+        &self,
+        parts: Vec<Path>,
+        path: &Path,
+        mode: Mode,
+    ) -> S3Result<ObjectMeta> {
         let store = Arc::clone(&self.store);
         let flow = futures_util::stream::iter(parts)
             .then(move |part| {
@@ -123,7 +136,8 @@ impl ObjectFiles {
         let mut block = first;
         while !block.is_empty() {
             let writing = upload.put_part(block.into());
-            let (_, next) = try_join(async { writing.await.map_err(answer) }, arrival.next_block()).await?;
+            let (_, next) =
+                try_join(async { writing.await.map_err(answer) }, arrival.next_block()).await?;
             block = next;
         }
         upload.complete().await.map_err(answer)?;
@@ -177,8 +191,20 @@ mod tests {
         for key in ["run/description", "a", "a b", "ä%2F", "rounds/0000000001/manifest"] {
             assert_eq!(place(key).unwrap().as_ref(), key);
         }
-        for key in ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/.", ".uploads/staged/1", ".uploads", "a\nb"]
-        {
+        for key in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            "..",
+            "a/../b",
+            "./a",
+            "a/.",
+            ".uploads/staged/1",
+            ".uploads",
+            "a\nb",
+        ] {
             assert!(place(key).is_err(), "{key}");
         }
     }

@@ -94,7 +94,8 @@ fn pieces_of_file(file: File, start: u64, end: u64) -> BodyStream {
             return Ok(None);
         }
         let length = (end - position).min(BLOCK as u64);
-        let (file, piece) = tokio::task::spawn_blocking(move || read_piece(file, position, length)).await??;
+        let (file, piece) =
+            tokio::task::spawn_blocking(move || read_piece(file, position, length)).await??;
         Ok(Some((piece, (file, position + length))))
     })
     .boxed()
@@ -112,7 +113,10 @@ fn read_piece(mut file: File, position: u64, length: u64) -> std::io::Result<(Fi
 
 /// A flow of known length, in the form in which answers want it.
 pub(crate) fn blob(flow: BodyStream, length: u64) -> StreamingBlob {
-    StreamingBlob::new(Departure { flow: Mutex::new(flow), left: usize::try_from(length).unwrap_or(usize::MAX) })
+    StreamingBlob::new(Departure {
+        flow: Mutex::new(flow),
+        left: usize::try_from(length).unwrap_or(usize::MAX),
+    })
 }
 
 /// A body that leaves. The mutex is never locked: it is there because answers must be [`Sync`].
@@ -145,7 +149,8 @@ mod tests {
     use super::*;
 
     fn flow(lengths: &[usize]) -> BodyStream {
-        let pieces: Vec<_> = lengths.iter().map(|length| Ok(Bytes::from(vec![7; *length]))).collect();
+        let pieces: Vec<_> =
+            lengths.iter().map(|length| Ok(Bytes::from(vec![7; *length]))).collect();
         futures_util::stream::iter(pieces).boxed()
     }
 
@@ -153,7 +158,8 @@ mod tests {
         let mut arrival = Arrival::new(flow(lengths), None, limit)?;
         let mut blocks = Vec::new();
         while !arrival.has_ended() {
-            blocks.push(futures_util::FutureExt::now_or_never(arrival.next_block()).unwrap()?.len());
+            blocks
+                .push(futures_util::FutureExt::now_or_never(arrival.next_block()).unwrap()?.len());
         }
         Ok(blocks)
     }

@@ -11,7 +11,11 @@ use crate::bucket::server::files::Mode;
 use crate::bucket::server::routes::bare_tag;
 
 /// What may become of an object that is there: what the client wants, as far as it has the right.
-pub(crate) fn mode(right: Permission, unless: Option<&IfNoneMatch>, only_if: Option<&IfMatch>) -> S3Result<Mode> {
+pub(crate) fn mode(
+    right: Permission,
+    unless: Option<&IfNoneMatch>,
+    only_if: Option<&IfMatch>,
+) -> S3Result<Mode> {
     match (right, unless, only_if) {
         (_, Some(IfNoneMatch::ETag(_)), _) | (_, _, Some(_)) => {
             Err(s3_error!(NotImplemented, "`If-None-Match: *` is the one condition of a write"))
@@ -22,7 +26,11 @@ pub(crate) fn mode(right: Permission, unless: Option<&IfNoneMatch>, only_if: Opt
 }
 
 /// Refuses a read unless the object is, or is not, the one that its reader knows.
-pub(crate) fn check_tags(found: &ObjectMeta, only_if: Option<&IfMatch>, unless: Option<&IfNoneMatch>) -> S3Result<()> {
+pub(crate) fn check_tags(
+    found: &ObjectMeta,
+    only_if: Option<&IfMatch>,
+    unless: Option<&IfNoneMatch>,
+) -> S3Result<()> {
     let is_it = |condition: &ETagCondition| match condition {
         ETagCondition::Any => true,
         ETagCondition::ETag(tag) => tag.value() == bare_tag(found),
@@ -35,7 +43,11 @@ pub(crate) fn check_tags(found: &ObjectMeta, only_if: Option<&IfMatch>, unless: 
 }
 
 /// Refuses a read unless the object was, or was not, written since.
-pub(crate) fn check_dates(found: &ObjectMeta, only_if: Option<&Timestamp>, unless: Option<&Timestamp>) -> S3Result<()> {
+pub(crate) fn check_dates(
+    found: &ObjectMeta,
+    only_if: Option<&Timestamp>,
+    unless: Option<&Timestamp>,
+) -> S3Result<()> {
     // Conditions have whole seconds.
     let seconds = u64::try_from(found.last_modified.timestamp()).unwrap_or_default();
     let modified = Timestamp::from(UNIX_EPOCH + Duration::from_secs(seconds));

@@ -44,7 +44,10 @@ fn broken() -> Response<s3s::Body> {
 async fn discard(mut body: SharedBody) {
     let mut left = MAX_DISCARDED;
     while !body.is_end_stream() {
-        let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await else { return };
+        let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        else {
+            return;
+        };
         match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
             Some(rest) => left = rest,
             None => return,
@@ -66,7 +69,10 @@ impl Body for SharedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         self.with(|body| Pin::new(body).poll_frame(context))
     }
 

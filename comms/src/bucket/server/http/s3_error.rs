@@ -12,7 +12,9 @@ pub(crate) fn answer(error: StoreError) -> S3Error {
     match error {
         StoreError::NotFound { .. } => s3_error!(NoSuchKey),
         StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => already_there(),
-        StoreError::InvalidPath { .. } => s3_error!(InvalidArgument, "the key cannot be kept in a folder"),
+        StoreError::InvalidPath { .. } => {
+            s3_error!(InvalidArgument, "the key cannot be kept in a folder")
+        }
         error => answer_of_system(error),
     }
 }
@@ -38,7 +40,8 @@ fn answer_of_system(error: StoreError) -> S3Error {
 }
 
 fn full() -> S3Error {
-    let mut error = S3Error::with_message(S3ErrorCode::Custom("StorageFull".into()), "no space is left");
+    let mut error =
+        S3Error::with_message(S3ErrorCode::Custom("StorageFull".into()), "no space is left");
     error.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
     error
 }

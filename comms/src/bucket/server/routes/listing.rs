@@ -60,11 +60,14 @@ impl Query {
     fn entry(&self, object: ObjectMeta) -> Option<(String, Option<ObjectMeta>)> {
         let key = object.location.as_ref();
         let rest = key.strip_prefix(self.prefix.as_str())?;
-        if is_staged(&object.location) || self.after_key.as_deref().is_some_and(|after| key <= after) {
+        if is_staged(&object.location)
+            || self.after_key.as_deref().is_some_and(|after| key <= after)
+        {
             return None;
         }
         let delimiter = self.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
-        let folder = delimiter.and_then(|delimiter| Some((rest.split_once(delimiter)?.0, delimiter)));
+        let folder =
+            delimiter.and_then(|delimiter| Some((rest.split_once(delimiter)?.0, delimiter)));
         let (entry, object) = match folder {
             Some((folder, delimiter)) => (format!("{}{folder}{delimiter}", self.prefix), None),
             None => (key.to_owned(), Some(object)),
@@ -112,7 +115,8 @@ mod tests {
         loop {
             let page = page(store, &query).now_or_never().unwrap().unwrap();
             assert!(page.objects.len() + page.folders.len() <= query.limit);
-            let mut some: Vec<_> = page.objects.iter().map(|object| object.location.to_string()).collect();
+            let mut some: Vec<_> =
+                page.objects.iter().map(|object| object.location.to_string()).collect();
             some.extend(page.folders);
             some.sort();
             entries.extend(some);
@@ -131,7 +135,8 @@ mod tests {
             let all = entries(&store, Query { limit, ..Query::default() });
             assert_eq!(all, ["a", "a-b", "a/1", "a/2", "a/b/3", "b/1", "c"]);
             let delimiter = Some("/".to_owned());
-            let top = entries(&store, Query { limit, delimiter: delimiter.clone(), ..Query::default() });
+            let top =
+                entries(&store, Query { limit, delimiter: delimiter.clone(), ..Query::default() });
             assert_eq!(top, ["a", "a-b", "a/", "b/", "c"]);
             let prefix = "a/".to_owned();
             let below = entries(&store, Query { limit, delimiter, prefix, ..Query::default() });
@@ -142,7 +147,9 @@ mod tests {
     #[test]
     fn prefixes_may_end_within_a_step() {
         let store = store(&["rounds/01/x", "rounds/02/x", "rounds/1/x", "round"]);
-        let with = |prefix: &str| entries(&store, Query { limit: 9, prefix: prefix.into(), ..Query::default() });
+        let with = |prefix: &str| {
+            entries(&store, Query { limit: 9, prefix: prefix.into(), ..Query::default() })
+        };
         assert_eq!(with("rounds/0"), ["rounds/01/x", "rounds/02/x"]);
         assert_eq!(with("round"), ["round", "rounds/01/x", "rounds/02/x", "rounds/1/x"]);
         assert!(with("rounds//").is_empty() && with("x/").is_empty());

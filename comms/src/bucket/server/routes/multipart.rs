@@ -52,7 +52,12 @@ impl Uploads {
     /// Begins an upload to `path`: its id, and what can be removed because it ended for it.
     pub(super) fn begin(&self, path: Path, owner: &str) -> (String, Vec<Path>) {
         let mut table = self.table();
-        let own: Vec<_> = table.open.iter().filter(|(_, upload)| upload.owner == owner).map(|(id, _)| id).collect();
+        let own: Vec<_> = table
+            .open
+            .iter()
+            .filter(|(_, upload)| upload.owner == owner)
+            .map(|(id, _)| id)
+            .collect();
         let oldest = (own.len() >= MAX_OPEN).then(|| own[0].clone());
         let ended = oldest.and_then(|id| table.open.remove(&id)).map(Upload::into_places);
         table.begun += 1;
@@ -70,10 +75,20 @@ impl Uploads {
     }
 
     /// Adds a part that was set aside: what can be removed because it was replaced.
-    pub(super) fn add(&self, id: &str, path: &Path, number: i32, part: ObjectMeta) -> S3Result<Option<Path>> {
+    pub(super) fn add(
+        &self,
+        id: &str,
+        path: &Path,
+        number: i32,
+        part: ObjectMeta,
+    ) -> S3Result<Option<Path>> {
         let limit = self.max_object;
         self.look(id, path, |upload| {
-            let others = upload.parts.iter().filter(|(other, _)| **other != number).map(|(_, part)| part.size);
+            let others = upload
+                .parts
+                .iter()
+                .filter(|(other, _)| **other != number)
+                .map(|(_, part)| part.size);
             match others.sum::<u64>().saturating_add(part.size) <= limit {
                 true => Ok(upload.parts.insert(number, part).map(|replaced| replaced.location)),
                 false => Err(s3_error!(EntityTooLarge, "objects have at most {limit} bytes here")),
@@ -108,7 +123,10 @@ impl Uploads {
 /// The places of the parts that make up the object, in the order in which their uploader wants them.
 ///
 /// `wanted` are numbers, and the tags that came back for them.
-pub(super) fn choose(parts: &BTreeMap<i32, ObjectMeta>, wanted: &[(i32, &str)]) -> S3Result<Vec<Path>> {
+pub(super) fn choose(
+    parts: &BTreeMap<i32, ObjectMeta>,
+    wanted: &[(i32, &str)],
+) -> S3Result<Vec<Path>> {
     if wanted.is_empty() {
         return Err(s3_error!(MalformedXML, "an object has at least one part"));
     }
@@ -117,7 +135,10 @@ pub(super) fn choose(parts: &BTreeMap<i32, ObjectMeta>, wanted: &[(i32, &str)]) 
     }
     let place = |(number, tag): &(i32, &str)| match parts.get(number) {
         Some(part) if bare_tag(part) == *tag => Ok(part.location.clone()),
-        _ => Err(s3_error!(InvalidPart, "part {number} is not there, or is not the one that was sent")),
+        _ => Err(s3_error!(
+            InvalidPart,
+            "part {number} is not there, or is not the one that was sent"
+        )),
     };
     wanted.iter().map(place).collect()
 }
@@ -184,7 +205,9 @@ mod tests {
         let parts = BTreeMap::from([(1, part("a", 1)), (3, part("b", 1))]);
         assert_eq!(choose(&parts, &[(1, "a"), (3, "b")]).unwrap(), ["a", "b"].map(Path::from));
         assert_eq!(choose(&parts, &[(3, "b")]).unwrap(), [Path::from("b")]);
-        for wrong in [&[][..], &[(3, "b"), (1, "a")], &[(1, "a"), (1, "a")], &[(2, "a")], &[(1, "b")]] {
+        for wrong in
+            [&[][..], &[(3, "b"), (1, "a")], &[(1, "a"), (1, "a")], &[(2, "a")], &[(1, "b")]]
+        {
             assert!(choose(&parts, wrong).is_err(), "{wrong:?}");
         }
     }

@@ -34,14 +34,22 @@ impl Operations {
 
 #[async_trait]
 impl S3 for Operations {
-    async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+    async fn create_bucket(
+        &self,
+        request: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
         match request.input.bucket == self.bucket {
             true => ok(CreateBucketOutput { location: Some(format!("/{}", self.bucket)) }),
-            false => Err(s3_error!(TooManyBuckets, "this server has one bucket, `{}`", self.bucket)),
+            false => {
+                Err(s3_error!(TooManyBuckets, "this server has one bucket, `{}`", self.bucket))
+            }
         }
     }
 
-    async fn head_bucket(&self, _: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+    async fn head_bucket(
+        &self,
+        _: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
         ok(HeadBucketOutput::default())
     }
 
@@ -52,7 +60,10 @@ impl S3 for Operations {
         ok(GetBucketLocationOutput::default())
     }
 
-    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+    async fn list_buckets(
+        &self,
+        _: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
         let bucket = Bucket { name: Some(self.bucket.clone()), ..Bucket::default() };
         ok(ListBucketsOutput { buckets: Some(vec![bucket]), ..ListBucketsOutput::default() })
     }
@@ -62,7 +73,9 @@ impl S3 for Operations {
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = request.input;
-        let limit = input.max_keys.map_or(LARGEST_PAGE, |most| usize::try_from(most).unwrap_or(0).min(LARGEST_PAGE));
+        let limit = input
+            .max_keys
+            .map_or(LARGEST_PAGE, |most| usize::try_from(most).unwrap_or(0).min(LARGEST_PAGE));
         let query = Query {
             prefix: input.prefix.clone().unwrap_or_default(),
             delimiter: input.delimiter.clone(),
@@ -88,7 +101,10 @@ impl S3 for Operations {
         })
     }
 
-    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = request.input;
         let found = self.object_files.head(&place(&input.key)?).await?;
         check_tags(&found, input.if_match.as_ref(), input.if_none_match.as_ref())?;
@@ -102,19 +118,27 @@ impl S3 for Operations {
         })
     }
 
-    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
         let is_ranged = input.range.is_some();
         let found = self.object_files.get(&place(&input.key)?, input.range).await?;
         check_tags(&found.meta, input.if_match.as_ref(), input.if_none_match.as_ref())?;
-        check_dates(&found.meta, input.if_modified_since.as_ref(), input.if_unmodified_since.as_ref())?;
+        check_dates(
+            &found.meta,
+            input.if_modified_since.as_ref(),
+            input.if_unmodified_since.as_ref(),
+        )?;
         let range = found.range.clone();
         let bytes = range.end - range.start;
         ok(GetObjectOutput {
             accept_ranges: Some("bytes".into()),
             content_length: length(bytes),
-            content_range: is_ranged
-                .then(|| format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), found.meta.size)),
+            content_range: is_ranged.then(|| {
+                format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), found.meta.size)
+            }),
             e_tag: Some(tag(&found.meta)),
             last_modified: Some(modified(&found.meta)),
             body: Some(blob(outflow(found), bytes)),
@@ -122,16 +146,23 @@ impl S3 for Operations {
         })
     }
 
-    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(
+        &self,
+        request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         let right = right(&request);
         let input = request.input;
         let mode = mode(right, input.if_none_match.as_ref(), input.if_match.as_ref())?;
         let announced = announced(input.content_length);
-        let written = self.object_files.write(&place(&input.key)?, flow(input.body), announced, mode).await?;
+        let written =
+            self.object_files.write(&place(&input.key)?, flow(input.body), announced, mode).await?;
         ok(PutObjectOutput { e_tag: Some(tag(&written)), ..PutObjectOutput::default() })
     }
 
-    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
         let right = right(&request);
         let CopySource::Bucket { bucket, key, .. } = &request.input.copy_source else {
             return Err(s3_error!(NotImplemented, "copies are made within the bucket"));
@@ -139,8 +170,10 @@ impl S3 for Operations {
         if **bucket != *self.bucket {
             return Err(s3_error!(NoSuchBucket));
         }
-        let copied =
-            self.object_files.copy(&place(key)?, &place(&request.input.key)?, mode(right, None, None)?).await?;
+        let copied = self
+            .object_files
+            .copy(&place(key)?, &place(&request.input.key)?, mode(right, None, None)?)
+            .await?;
         let result = CopyObjectResult {
             e_tag: Some(tag(&copied)),
             last_modified: Some(modified(&copied)),
@@ -149,7 +182,10 @@ impl S3 for Operations {
         ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
     }
 
-    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         self.object_files.remove(&place(&request.input.key)?).await?;
         ok(DeleteObjectOutput::default())
     }
@@ -160,13 +196,18 @@ impl S3 for Operations {
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let delete = request.input.delete;
         if delete.objects.len() > MAX_REMOVED {
-            return Err(s3_error!(MalformedXML, "one request removes at most {MAX_REMOVED} objects"));
+            return Err(s3_error!(
+                MalformedXML,
+                "one request removes at most {MAX_REMOVED} objects"
+            ));
         }
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for ObjectIdentifier { key, .. } in delete.objects {
             let removal = async { self.object_files.remove(&place(&key)?).await };
             match removal.await {
-                Ok(()) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
+                Ok(()) => {
+                    deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() })
+                }
                 Err(error) => errors.push(Error {
                     key: Some(key),
                     code: Some(error.code().as_str().into()),
@@ -183,7 +224,8 @@ impl S3 for Operations {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        let owner = request.credentials.map(|credentials| credentials.access_key).unwrap_or_default();
+        let owner =
+            request.credentials.map(|credentials| credentials.access_key).unwrap_or_default();
         let (bucket, key) = (request.input.bucket, request.input.key);
         let (id, ended) = self.uploads.begin(place(&key)?, &owner);
         self.remove_all(ended).await;
@@ -195,11 +237,15 @@ impl S3 for Operations {
         })
     }
 
-    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = request.input;
         let (place, number) = (place(&input.key)?, input.part_number);
         self.uploads.check(&input.upload_id, &place, number)?;
-        let part = self.object_files.set_aside(flow(input.body), announced(input.content_length)).await?;
+        let part =
+            self.object_files.set_aside(flow(input.body), announced(input.content_length)).await?;
         let (aside, e_tag) = (part.location.clone(), Some(tag(&part)));
         match self.uploads.add(&input.upload_id, &place, number, part) {
             Ok(replaced) => self.remove_all(replaced).await,
@@ -211,13 +257,19 @@ impl S3 for Operations {
         ok(UploadPartOutput { e_tag, ..UploadPartOutput::default() })
     }
 
-    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+    async fn list_parts(
+        &self,
+        request: S3Request<ListPartsInput>,
+    ) -> S3Result<S3Response<ListPartsOutput>> {
         let input = request.input;
         let after = input.part_number_marker.unwrap_or_default();
-        let most = input.max_parts.map_or(LARGEST_PAGE, |most| usize::try_from(most).unwrap_or(0).min(LARGEST_PAGE));
+        let most = input
+            .max_parts
+            .map_or(LARGEST_PAGE, |most| usize::try_from(most).unwrap_or(0).min(LARGEST_PAGE));
         let there = self.uploads.parts(&input.upload_id, &place(&input.key)?)?;
         let mut rest = there.range(after.saturating_add(1)..);
-        let parts: Vec<_> = rest.by_ref().take(most).map(|(number, part)| listed_part(*number, part)).collect();
+        let parts: Vec<_> =
+            rest.by_ref().take(most).map(|(number, part)| listed_part(*number, part)).collect();
         ok(ListPartsOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -238,8 +290,10 @@ impl S3 for Operations {
         let mode = mode(right, input.if_none_match.as_ref(), input.if_match.as_ref())?;
         let place = place(&input.key)?;
         let wanted = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
-        let wanted: Vec<_> =
-            wanted.iter().filter_map(|part| Some((part.part_number?, part.e_tag.as_ref()?.value()))).collect();
+        let wanted: Vec<_> = wanted
+            .iter()
+            .filter_map(|part| Some((part.part_number?, part.e_tag.as_ref()?.value())))
+            .collect();
         let parts = choose(&self.uploads.parts(&input.upload_id, &place)?, &wanted)?;
         let written = self.object_files.assemble(parts, &place, mode).await?;
         self.remove_all(self.uploads.end(&input.upload_id, &place)?).await;

@@ -26,8 +26,10 @@ impl FromStr for EvmAddress {
     type Err = LedgerError;
 
     fn from_str(text: &str) -> Result<Self, LedgerError> {
-        let url = text.strip_prefix("evm:").ok_or_else(|| malformed("it does not begin with evm:"))?;
-        let mut node = Url::parse(url).map_err(|error| malformed(&format!("its node is no address: {error}")))?;
+        let url =
+            text.strip_prefix("evm:").ok_or_else(|| malformed("it does not begin with evm:"))?;
+        let mut node = Url::parse(url)
+            .map_err(|error| malformed(&format!("its node is no address: {error}")))?;
         if !matches!(node.scheme(), "http" | "https") {
             return Err(malformed("its node is neither http:// nor https://"));
         }
@@ -35,10 +37,16 @@ impl FromStr for EvmAddress {
         for (name, value) in node.query_pairs() {
             match name.as_ref() {
                 "contract" => {
-                    contract = Some(value.parse().map_err(|_| malformed("`contract` is no address such as 0x…"))?);
+                    contract = Some(
+                        value
+                            .parse()
+                            .map_err(|_| malformed("`contract` is no address such as 0x…"))?,
+                    );
                 }
                 "confirmations" => {
-                    confirmations = value.parse().map_err(|_| malformed("`confirmations` is no number of blocks"))?;
+                    confirmations = value
+                        .parse()
+                        .map_err(|_| malformed("`confirmations` is no number of blocks"))?;
                 }
                 _ => others.push((name.into_owned(), value.into_owned())),
             }
@@ -55,7 +63,12 @@ impl FromStr for EvmAddress {
 fn malformed(reason: &str) -> LedgerError {
     // The text itself may hold a provider's key.
     let reason = format!("{reason}; write evm:http://HOST:PORT/?contract=0x…");
-    LedgerError::Keeper { keeper: "address of the ledger".into(), reason, is_passing: false, source: None }
+    LedgerError::Keeper {
+        keeper: "address of the ledger".into(),
+        reason,
+        is_passing: false,
+        source: None,
+    }
 }
 
 impl fmt::Display for EvmAddress {
@@ -78,7 +91,8 @@ mod tests {
 
     #[test]
     fn an_address_names_a_node_and_a_contract() {
-        let text = format!("evm:https://node.example/key?contract={CONTRACT}&confirmations=3&tier=free");
+        let text =
+            format!("evm:https://node.example/key?contract={CONTRACT}&confirmations=3&tier=free");
         let address: EvmAddress = text.parse().unwrap();
         assert_eq!(address.node.as_str(), "https://node.example/key?tier=free");
         assert_eq!((address.contract.to_string().as_str(), address.confirmations), (CONTRACT, 3));
@@ -96,7 +110,9 @@ mod tests {
             let error = text.parse::<EvmAddress>().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
-        let address = format!("evm:https://node.example/secret?contract={CONTRACT}").parse::<EvmAddress>().unwrap();
+        let address = format!("evm:https://node.example/secret?contract={CONTRACT}")
+            .parse::<EvmAddress>()
+            .unwrap();
         assert!(!format!("{address} {address:?}").contains("secret"));
     }
 }

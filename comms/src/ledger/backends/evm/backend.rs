@@ -13,7 +13,9 @@ use super::abi::CoveyLedger::{self, CoveyLedgerInstance};
 use super::account::{Account, accounts_digest, to_words};
 use super::address::EvmAddress;
 use super::events::ContractOrigin;
-use super::rpc::{ACCEPTANCE_TIMEOUT, call_error, connect, is_stale, keeper_error, transport_error};
+use super::rpc::{
+    ACCEPTANCE_TIMEOUT, call_error, connect, is_stale, keeper_error, transport_error,
+};
 use super::wallet::Wallet;
 use crate::ledger::entry::Entry;
 use crate::ledger::error::LedgerError;
@@ -66,17 +68,31 @@ impl EvmLedger {
     ///
     /// # Errors
     /// [`LedgerError::OtherLedger`] if the contract is not that run's, or what the node says.
-    pub async fn open(address: EvmAddress, genesis: Genesis, wallet: Option<Wallet>) -> Result<Self, LedgerError> {
+    pub async fn open(
+        address: EvmAddress,
+        genesis: Genesis,
+        wallet: Option<Wallet>,
+    ) -> Result<Self, LedgerError> {
         let provider = connect(&address.node, wallet.as_ref())?;
         let contract = CoveyLedger::new(address.contract, provider.clone());
-        let chain = provider.get_chain_id().await.map_err(|error| transport_error(&address.node, error))?;
+        let chain =
+            provider.get_chain_id().await.map_err(|error| transport_error(&address.node, error))?;
         let called = |error| call_error(&address.node, error);
         check_run(&address, &genesis, contract.run().call().await.map_err(called)?)?;
         check_validator_set(&address, &genesis, &contract).await?;
         let next_block = contract.firstBlock().call().await.map_err(called)?;
         let origin = ContractOrigin { run: genesis.run, chain, contract: address.contract };
         let known = Mutex::new(ChainState { lines: Vec::new(), next_block });
-        Ok(Self { address, genesis, wallet, provider, contract, origin, known, successors: Mutex::default() })
+        Ok(Self {
+            address,
+            genesis,
+            wallet,
+            provider,
+            contract,
+            origin,
+            known,
+            successors: Mutex::default(),
+        })
     }
 
     /// Learns the wallets of validators that are to be voted for; gives what the vote calls them.
@@ -117,7 +133,12 @@ impl EvmLedger {
     ) -> Result<Receipt, LedgerError> {
         let wallet = self.wallet()?.account();
         for _ in 0..MOST_ATTEMPTS {
-            let account = self.contract.accounts(wallet).call().await.map_err(|error| self.call_error(error))?;
+            let account = self
+                .contract
+                .accounts(wallet)
+                .call()
+                .await
+                .map_err(|error| self.call_error(error))?;
             self.check_author(author.peer(), &operation, account.key).await?;
             let place = self.origin.place(wallet, account.calls);
             let entry = Entry::seal(author, place, operation.clone(), successor)?;
@@ -131,24 +152,35 @@ impl EvmLedger {
     }
 
     fn wallet(&self) -> Result<&Wallet, LedgerError> {
-        self.wallet.as_ref().ok_or_else(|| LedgerError::NoWallet { keeper: self.address.to_string() })
+        self.wallet
+            .as_ref()
+            .ok_or_else(|| LedgerError::NoWallet { keeper: self.address.to_string() })
     }
 
     /// A call whose event would name another key than the one that signs has no effect and still costs.
-    async fn check_author(&self, author: PeerId, operation: &Operation, member: B256) -> Result<(), LedgerError> {
+    async fn check_author(
+        &self,
+        author: PeerId,
+        operation: &Operation,
+        member: B256,
+    ) -> Result<(), LedgerError> {
         let key = match operation {
             Operation::Register { .. } => return Ok(()),
-            Operation::Scores(_) | Operation::Checkpoint(_) | Operation::Validators(_) => self.validator_key().await?,
+            Operation::Scores(_) | Operation::Checkpoint(_) | Operation::Validators(_) => {
+                self.validator_key().await?
+            }
             _ => member,
         };
         match PeerId::from_bytes(key.0) {
             peer if peer == author => Ok(()),
             _ if key.is_zero() => {
-                let reason = format!("the wallet is not that of {}, nor of anybody here", author.short());
+                let reason =
+                    format!("the wallet is not that of {}, nor of anybody here", author.short());
                 Err(keeper_error(&self.address.node, &reason, false, None))
             }
             peer => {
-                let reason = format!("the wallet belongs to {}, not {}", peer.short(), author.short());
+                let reason =
+                    format!("the wallet belongs to {}, not {}", peer.short(), author.short());
                 Err(keeper_error(&self.address.node, &reason, false, None))
             }
         }
@@ -156,8 +188,13 @@ impl EvmLedger {
 
     async fn validator_key(&self) -> Result<B256, LedgerError> {
         let wallet = self.wallet()?.account();
-        let generation = self.contract.generation().call().await.map_err(|error| self.call_error(error))?;
-        self.contract.validatorKey(generation, wallet).call().await.map_err(|error| self.call_error(error))
+        let generation =
+            self.contract.generation().call().await.map_err(|error| self.call_error(error))?;
+        self.contract
+            .validatorKey(generation, wallet)
+            .call()
+            .await
+            .map_err(|error| self.call_error(error))
     }
 
     /// Sends the call that an entry is; the contract's own refusals come back as they are.
@@ -171,9 +208,14 @@ impl EvmLedger {
         let contract = &self.contract;
         Ok(match entry.operation() {
             Operation::Register { bucket } => {
-                let stake = contract.stake().call().await.map_err(|error| self.call_error(error))?;
+                let stake =
+                    contract.stake().call().await.map_err(|error| self.call_error(error))?;
                 let bucket = bucket.clone().unwrap_or_default();
-                contract.register(key, bucket, call, signature).value(stake.saturating_sub(deposit)).send().await
+                contract
+                    .register(key, bucket, call, signature)
+                    .value(stake.saturating_sub(deposit))
+                    .send()
+                    .await
             }
             Operation::Announce { bucket } => {
                 contract.announce(bucket.clone().unwrap_or_default(), call, signature).send().await
@@ -185,19 +227,34 @@ impl EvmLedger {
             Operation::Leave {} => contract.depart(call, signature).send().await,
             Operation::Scores(scores) => {
                 let payouts = scores.payouts.as_ref().map(word).unwrap_or_default();
-                contract.postScores(scores.round.0, word(&scores.verdict), payouts, call, signature).send().await
+                contract
+                    .postScores(scores.round.0, word(&scores.verdict), payouts, call, signature)
+                    .send()
+                    .await
             }
             Operation::Checkpoint(checkpoint) => {
-                let (lineage, weights) = (word(checkpoint.lineage.digest()), word(&checkpoint.weights));
-                contract.postCheckpoint(checkpoint.round.0, lineage, weights, call, signature).send().await
+                let (lineage, weights) =
+                    (word(checkpoint.lineage.digest()), word(&checkpoint.weights));
+                contract
+                    .postCheckpoint(checkpoint.round.0, lineage, weights, call, signature)
+                    .send()
+                    .await
             }
             Operation::Validators(validator_set) => {
-                let accounts = validator_set.accounts.and_then(|digest| lock(&self.successors).get(&digest).cloned());
-                let unknown = || keeper_error(&self.address.node, "the new validators need wallets", false, None);
-                let (keys, wallets): (Vec<_>, Vec<_>) = accounts.ok_or_else(unknown)?.into_iter().unzip();
+                let accounts = validator_set
+                    .accounts
+                    .and_then(|digest| lock(&self.successors).get(&digest).cloned());
+                let unknown = || {
+                    keeper_error(&self.address.node, "the new validators need wallets", false, None)
+                };
+                let (keys, wallets): (Vec<_>, Vec<_>) =
+                    accounts.ok_or_else(unknown)?.into_iter().unzip();
                 let keys = keys.iter().map(|key| B256::from(*key.as_bytes())).collect();
                 let (generation, threshold) = (validator_set.generation, validator_set.threshold);
-                contract.voteValidators(generation, threshold, keys, wallets, call, signature).send().await
+                contract
+                    .voteValidators(generation, threshold, keys, wallets, call, signature)
+                    .send()
+                    .await
             }
         })
     }
@@ -205,12 +262,17 @@ impl EvmLedger {
     /// Waits until a call is as certain as readers want it.
     async fn receipt(&self, pending: PendingCall) -> Result<Receipt, LedgerError> {
         let confirmations = self.address.confirmations.saturating_add(1);
-        let pending = pending.with_required_confirmations(confirmations).with_timeout(Some(ACCEPTANCE_TIMEOUT));
+        let pending = pending
+            .with_required_confirmations(confirmations)
+            .with_timeout(Some(ACCEPTANCE_TIMEOUT));
         let receipt = pending.get_receipt().await;
-        let receipt = receipt.map_err(|error| keeper_error(&self.address.node, &error.to_string(), true, None))?;
+        let receipt = receipt
+            .map_err(|error| keeper_error(&self.address.node, &error.to_string(), true, None))?;
         match receipt.status() {
             true => Ok(Receipt { number: self.number_in(&receipt), gas: receipt.gas_used }),
-            false => Err(keeper_error(&self.address.node, "the contract refused the call", false, None)),
+            false => {
+                Err(keeper_error(&self.address.node, "the contract refused the call", false, None))
+            }
         }
     }
 
@@ -230,14 +292,20 @@ impl EvmLedger {
                 return Ok(());
             }
             let last = head.min(first.saturating_add(PAGE - 1));
-            let filter = Filter::new().address(self.address.contract).from_block(first).to_block(last);
+            let filter =
+                Filter::new().address(self.address.contract).from_block(first).to_block(last);
             let logs = self.provider.get_logs(&filter).await.map_err(transport)?;
             self.take_in(first, last, logs.iter().filter_map(|log| self.origin.line(log)))?;
         }
     }
 
     /// Adds the lines of some blocks, unless another task has.
-    fn take_in(&self, first: u64, last: u64, lines: impl Iterator<Item = NumberedEntry>) -> Result<(), LedgerError> {
+    fn take_in(
+        &self,
+        first: u64,
+        last: u64,
+        lines: impl Iterator<Item = NumberedEntry>,
+    ) -> Result<(), LedgerError> {
         let mut known = lock(&self.known);
         if known.next_block != first {
             return Ok(());
@@ -276,7 +344,9 @@ impl Ledger for EvmLedger {
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         let receipt = self.call(author, operation, successor).await?;
-        let missing = || keeper_error(&self.address.node, "the receipt names no line of the ledger", false, None);
+        let missing = || {
+            keeper_error(&self.address.node, "the receipt names no line of the ledger", false, None)
+        };
         receipt.number.ok_or_else(missing)
     }
 }
@@ -290,7 +360,11 @@ fn check_run(address: &EvmAddress, genesis: &Genesis, got: B256) -> Result<(), L
 }
 
 /// Holds the first validators to those of the run's description, while they are the contract's.
-async fn check_validator_set(address: &EvmAddress, genesis: &Genesis, contract: &Contract) -> Result<(), LedgerError> {
+async fn check_validator_set(
+    address: &EvmAddress,
+    genesis: &Genesis,
+    contract: &Contract,
+) -> Result<(), LedgerError> {
     let called = |error| call_error(&address.node, error);
     if contract.generation().call().await.map_err(called)? != 0 {
         return Ok(());
@@ -302,12 +376,20 @@ async fn check_validator_set(address: &EvmAddress, genesis: &Genesis, contract: 
     }
     let threshold = contract.threshold().call().await.map_err(called)?;
     keys.sort_unstable();
-    if genesis.validator_set.members.iter().eq(&keys) && threshold == genesis.validator_set.threshold {
+    if genesis.validator_set.members.iter().eq(&keys)
+        && threshold == genesis.validator_set.threshold
+    {
         return Ok(());
     }
-    let name = |threshold: u32, count: usize| format!("a run where {threshold} of {count} named validators agree");
+    let name = |threshold: u32, count: usize| {
+        format!("a run where {threshold} of {count} named validators agree")
+    };
     let expected = name(genesis.validator_set.threshold, genesis.validator_set.members.len());
-    Err(LedgerError::OtherLedger { keeper: address.to_string(), expected, got: name(threshold, keys.len()) })
+    Err(LedgerError::OtherLedger {
+        keeper: address.to_string(),
+        expected,
+        got: name(threshold, keys.len()),
+    })
 }
 
 fn word(digest: &Digest) -> B256 {

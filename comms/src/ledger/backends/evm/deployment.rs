@@ -42,11 +42,20 @@ pub async fn deploy(
     delay: u64,
 ) -> Result<Deployment, LedgerError> {
     if !genesis.validator_set.members.iter().eq(accounts.keys()) {
-        return Err(keeper_error(node, "every validator of the run needs a wallet, and nobody else", false, None));
+        return Err(keeper_error(
+            node,
+            "every validator of the run needs a wallet, and nobody else",
+            false,
+            None,
+        ));
     }
     let provider = connect(node, Some(wallet))?;
-    let transaction = TransactionRequest::default().with_deploy_code(deployment_code(genesis, accounts, stake, delay));
-    let sent = provider.send_transaction(transaction).await.map_err(|error| transport_error(node, error))?;
+    let transaction = TransactionRequest::default()
+        .with_deploy_code(deployment_code(genesis, accounts, stake, delay));
+    let sent = provider
+        .send_transaction(transaction)
+        .await
+        .map_err(|error| transport_error(node, error))?;
     let receipt = sent
         .with_timeout(Some(ACCEPTANCE_TIMEOUT))
         .get_receipt()
@@ -59,12 +68,19 @@ pub async fn deploy(
 }
 
 /// The bytecode with the arguments of the constructor behind it.
-fn deployment_code(genesis: &Genesis, accounts: &BTreeMap<PeerId, Account>, stake: u128, delay: u64) -> Bytes {
+fn deployment_code(
+    genesis: &Genesis,
+    accounts: &BTreeMap<PeerId, Account>,
+    stake: u128,
+    delay: u64,
+) -> Bytes {
     let keys: Vec<B256> = accounts.keys().map(|peer| B256::from(*peer.as_bytes())).collect();
     let wallets: Vec<Account> = accounts.values().copied().collect();
     let run = B256::from(*genesis.run.digest().as_bytes());
-    let arguments = (run, U256::from(stake), delay, keys, wallets, genesis.validator_set.threshold).abi_encode_params();
-    let mut code = alloy::hex::decode(BYTECODE.trim()).expect("the committed bytecode is hexadecimal");
+    let arguments = (run, U256::from(stake), delay, keys, wallets, genesis.validator_set.threshold)
+        .abi_encode_params();
+    let mut code =
+        alloy::hex::decode(BYTECODE.trim()).expect("the committed bytecode is hexadecimal");
     code.extend(arguments);
     code.into()
 }

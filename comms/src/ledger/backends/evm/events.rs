@@ -63,7 +63,11 @@ impl ContractOrigin {
 
     /// Where a call of a wallet stands.
     pub(super) fn place(&self, wallet: Account, call: u64) -> EntryPosition {
-        EntryPosition { run: self.run, number: call, after: anchor(self.chain, self.contract, wallet) }
+        EntryPosition {
+            run: self.run,
+            number: call,
+            after: anchor(self.chain, self.contract, wallet),
+        }
     }
 
     fn entry(&self, said: EventHeader) -> Result<Entry, Rejection> {
@@ -87,11 +91,15 @@ fn read(event: CoveyLedgerEvents) -> Option<EventHeader> {
             said!(event, Ok(Operation::Rotate { to }), Some(event.consent))
         }
         CoveyLedgerEvents::Left(event) => said!(event, Ok(Operation::Leave {})),
-        CoveyLedgerEvents::ScoresPosted(event) => said!(event, Ok(Operation::Scores(scores(&event)))),
+        CoveyLedgerEvents::ScoresPosted(event) => {
+            said!(event, Ok(Operation::Scores(scores(&event))))
+        }
         CoveyLedgerEvents::CheckpointPosted(event) => {
             said!(event, Ok(Operation::Checkpoint(checkpoint(&event))))
         }
-        CoveyLedgerEvents::ValidatorsVoted(event) => said!(event, validator_set(&event).map(Operation::Validators)),
+        CoveyLedgerEvents::ValidatorsVoted(event) => {
+            said!(event, validator_set(&event).map(Operation::Validators))
+        }
         CoveyLedgerEvents::Withdrawn(_) => return None,
     })
 }

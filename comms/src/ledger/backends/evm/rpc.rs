@@ -17,17 +17,23 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const ACCEPTANCE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A node, able to sign if there is a wallet.
-pub(super) fn connect(node: &Url, wallet: Option<&Wallet>) -> Result<DynProvider<Ethereum>, LedgerError> {
+pub(super) fn connect(
+    node: &Url,
+    wallet: Option<&Wallet>,
+) -> Result<DynProvider<Ethereum>, LedgerError> {
     // Whoever was first has set the very same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build();
-    let client = client.map_err(|error| keeper_error(node, "no HTTP client", false, Some(Box::new(error))))?;
+    let client =
+        reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build();
+    let client = client
+        .map_err(|error| keeper_error(node, "no HTTP client", false, Some(Box::new(error))))?;
     // A cached number would leave a gap after every call that the contract refuses, and no later call would be accepted.
     let builder = ProviderBuilder::new().with_simple_nonce_management();
     Ok(match wallet {
-        Some(wallet) => {
-            builder.wallet(EthereumWallet::from(wallet.signer())).connect_reqwest(client, node.clone()).erased()
-        }
+        Some(wallet) => builder
+            .wallet(EthereumWallet::from(wallet.signer()))
+            .connect_reqwest(client, node.clone())
+            .erased(),
         None => builder.connect_reqwest(client, node.clone()).erased(),
     })
 }
@@ -81,17 +87,27 @@ pub(super) fn is_stale(error: &alloy::contract::Error) -> bool {
 
 fn revert_of(error: &alloy::contract::Error) -> Option<String> {
     let text = match error.as_decoded_interface_error::<CoveyLedgerErrors>()? {
-        CoveyLedgerErrors::StaleCall(call) => format!("the wallet made {} calls meanwhile", call.expected),
+        CoveyLedgerErrors::StaleCall(call) => {
+            format!("the wallet made {} calls meanwhile", call.expected)
+        }
         CoveyLedgerErrors::AlreadyMember(_) => "the wallet has a peer registered already".into(),
         CoveyLedgerErrors::NotMember(_) => "the wallet has no peer registered".into(),
         CoveyLedgerErrors::NotValidator(_) => "the wallet is no validator's".into(),
         CoveyLedgerErrors::AlreadySaid(_) => "the validator has spoken on that round before".into(),
         CoveyLedgerErrors::WrongStake(stake) => format!("the stake is {} wei", stake.expected),
-        CoveyLedgerErrors::WrongGeneration(generation) => format!("the next validators are {}", generation.expected),
+        CoveyLedgerErrors::WrongGeneration(generation) => {
+            format!("the next validators are {}", generation.expected)
+        }
         CoveyLedgerErrors::BadValidators(_) => "those cannot be the validators".into(),
-        CoveyLedgerErrors::BucketTooLong(_) => "the bucket's address has more than 512 bytes".into(),
-        CoveyLedgerErrors::NothingToWithdraw(_) => "there is no stake to withdraw; leave first".into(),
-        CoveyLedgerErrors::TooEarly(early) => format!("the stake stays until {} s after 1970", early.until),
+        CoveyLedgerErrors::BucketTooLong(_) => {
+            "the bucket's address has more than 512 bytes".into()
+        }
+        CoveyLedgerErrors::NothingToWithdraw(_) => {
+            "there is no stake to withdraw; leave first".into()
+        }
+        CoveyLedgerErrors::TooEarly(early) => {
+            format!("the stake stays until {} s after 1970", early.until)
+        }
         CoveyLedgerErrors::NotPaid(_) => "the wallet does not accept its stake".into(),
     };
     Some(text)

@@ -37,7 +37,11 @@ impl FromStr for Wallet {
 
 impl fmt::Debug for Wallet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Wallet").field("account", &self.account()).field("secret", &"[redacted]").finish()
+        formatter
+            .debug_struct("Wallet")
+            .field("account", &self.account())
+            .field("secret", &"[redacted]")
+            .finish()
     }
 }
 

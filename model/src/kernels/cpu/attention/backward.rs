@@ -9,7 +9,9 @@ use crate::kernels::cpu::matrix::{Matrix, MatrixMut, Write, multiply};
 use crate::kernels::cpu::pool::Scratch;
 use crate::kernels::cpu::tensors::{Elements, into_elements};
 use crate::kernels::cpu::vector;
-use crate::kernels::kernels::{AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention};
+use crate::kernels::kernels::{
+    AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention,
+};
 
 /// Backward of [`super::forward::forward`].
 pub(crate) fn backward(
@@ -25,16 +27,26 @@ pub(crate) fn backward(
     let mut gradient = into_elements(gradient);
 
     let mixed_gradient = backward_of_output(kernels, widths, weights, &gradient);
-    let (dy, mixed) = (Matrix::new(&gradient, widths.hidden), Matrix::new(&saved.context, widths.query));
+    let (dy, mixed) =
+        (Matrix::new(&gradient, widths.hidden), Matrix::new(&saved.context, widths.query));
     kernels.add_weight_gradient(&mut gradients.output, dy, mixed, widths.query);
 
-    let mut inputs = [pool.take(saved.query.len()), pool.take(saved.key.len()), pool.take(saved.value.len())];
+    let mut inputs =
+        [pool.take(saved.query.len()), pool.take(saved.key.len()), pool.take(saved.value.len())];
     backward_of_attend(kernels, widths, &saved, &mixed_gradient, &mut inputs);
     saved.recycle(kernels);
     pool.give(mixed_gradient);
 
     let input = into_elements(input);
-    let normed = backward_of_inputs(kernels, context, weights, &input, &mut inputs, &mut gradient, &mut gradients.norm);
+    let normed = backward_of_inputs(
+        kernels,
+        context,
+        weights,
+        &input,
+        &mut inputs,
+        &mut gradient,
+        &mut gradients.norm,
+    );
     let [query, key, value] = inputs;
     let into = [&mut gradients.query, &mut gradients.key, &mut gradients.value];
     for ((gradient, weight), width) in
@@ -60,7 +72,8 @@ struct SavedElements {
 
 impl SavedElements {
     fn of(saved: SavedAttention) -> Self {
-        let SavedAttention { inputs: AttentionInputs { query, key, value }, context, log_sum_exp } = saved;
+        let SavedAttention { inputs: AttentionInputs { query, key, value }, context, log_sum_exp } =
+            saved;
         Self {
             query: into_elements(query),
             key: into_elements(key),
@@ -78,7 +91,12 @@ impl SavedElements {
 }
 
 /// Gradient of the heads' outputs: `gradient * output`.
-fn backward_of_output(kernels: &CpuKernels, widths: Widths, weights: &AttentionWeights, gradient: &[f32]) -> Vec<f32> {
+fn backward_of_output(
+    kernels: &CpuKernels,
+    widths: Widths,
+    weights: &AttentionWeights,
+    gradient: &[f32],
+) -> Vec<f32> {
     let weight = Elements::of(&weights.output);
     let rows = gradient.len() / widths.hidden;
     let block = rows_per_task(rows);
@@ -86,7 +104,9 @@ fn backward_of_output(kernels: &CpuKernels, widths: Widths, weights: &AttentionW
     mixed
         .par_chunks_mut(block * widths.query)
         .zip(gradient.par_chunks(block * widths.hidden))
-        .for_each(|(mixed, gradient)| project_backward(mixed, gradient, weight.slice(), widths.query, Write::Replace));
+        .for_each(|(mixed, gradient)| {
+            project_backward(mixed, gradient, weight.slice(), widths.query, Write::Replace)
+        });
     mixed
 }
 
@@ -110,7 +130,12 @@ fn backward_of_attend(
             let scratch = &mut BackwardTile::new(kernels, widths);
             for (head, query) in query.into_column_parts(widths.head).into_iter().enumerate() {
                 let inputs = HeadInputs::of(widths, saved, mixed_gradient, task, head);
-                backward_of_head(widths, inputs, [query, key.reborrow(), value.reborrow()], scratch);
+                backward_of_head(
+                    widths,
+                    inputs,
+                    [query, key.reborrow(), value.reborrow()],
+                    scratch,
+                );
             }
         });
 }
@@ -140,7 +165,13 @@ struct HeadInputs<'a> {
 }
 
 impl<'a> HeadInputs<'a> {
-    fn of(widths: Widths, saved: &'a SavedElements, mixed_gradient: &'a [f32], task: usize, head: usize) -> Self {
+    fn of(
+        widths: Widths,
+        saved: &'a SavedElements,
+        mixed_gradient: &'a [f32],
+        task: usize,
+        head: usize,
+    ) -> Self {
         let of_query = |values| {
             let group = window(values, widths.query, widths.group * widths.head, widths, task);
             group.columns(head * widths.head..(head + 1) * widths.head)
@@ -173,15 +204,27 @@ fn backward_of_head(
         let gradient = &mut tile.gradient[..count * keys];
         let dot = &mut tile.dot[..count];
 
-        let (q, k, v) = (inputs.query.rows(first..keys), inputs.key.rows(0..keys), inputs.value.rows(0..keys));
+        let (q, k, v) =
+            (inputs.query.rows(first..keys), inputs.key.rows(0..keys), inputs.value.rows(0..keys));
         let dy = inputs.out_gradient.rows(first..keys);
         let out = inputs.out.rows(first..keys);
         for (row, dot) in dot.iter_mut().enumerate() {
             *dot = vector::dot(out.row(row), dy.row(row));
         }
         multiply(MatrixMut::new(probabilities, keys), q, k.transposed(), Write::Replace);
-        vector::causal_probabilities(probabilities, keys, first, scale, &inputs.log_sum_exp[first..keys]);
-        multiply(value.rows_mut(0..keys), Matrix::new(probabilities, keys).transposed(), dy, Write::Add);
+        vector::causal_probabilities(
+            probabilities,
+            keys,
+            first,
+            scale,
+            &inputs.log_sum_exp[first..keys],
+        );
+        multiply(
+            value.rows_mut(0..keys),
+            Matrix::new(probabilities, keys).transposed(),
+            dy,
+            Write::Add,
+        );
 
         multiply(MatrixMut::new(gradient, keys), dy, v.transposed(), Write::Replace);
         vector::softmax_backward(probabilities, gradient, keys, scale, dot);
@@ -213,21 +256,47 @@ fn backward_of_inputs(
         .par_chunks(block * widths.hidden)
         .zip(normed.par_chunks_mut(block * widths.hidden))
         .zip(gradient.par_chunks_mut(block * widths.hidden));
-    let partial_sums =
-        inputs.zip(hidden).enumerate().map(|(index, (((query, key), value), ((input, normed), gradient)))| {
+    let partial_sums = inputs.zip(hidden).enumerate().map(
+        |(index, (((query, key), value), ((input, normed), gradient)))| {
             let angles = rotary(context, index * block);
             vector::rotate(query, widths.query, angles, -1.0);
             vector::rotate(key, widths.kv, angles, -1.0);
             let norm = weights.norm.slice();
             vector::rms_norm(input, norm, epsilon, normed);
             let mut normed_gradient = kernels.pool.scratch(input.len());
-            project_backward(&mut normed_gradient, query, weights.query.slice(), widths.hidden, Write::Replace);
-            project_backward(&mut normed_gradient, key, weights.key.slice(), widths.hidden, Write::Add);
-            project_backward(&mut normed_gradient, value, weights.value.slice(), widths.hidden, Write::Add);
+            project_backward(
+                &mut normed_gradient,
+                query,
+                weights.query.slice(),
+                widths.hidden,
+                Write::Replace,
+            );
+            project_backward(
+                &mut normed_gradient,
+                key,
+                weights.key.slice(),
+                widths.hidden,
+                Write::Add,
+            );
+            project_backward(
+                &mut normed_gradient,
+                value,
+                weights.value.slice(),
+                widths.hidden,
+                Write::Add,
+            );
             let mut partial = vec![0.0; widths.hidden];
-            vector::rms_norm_backward(input, norm, epsilon, &normed_gradient, gradient, &mut partial);
+            vector::rms_norm_backward(
+                input,
+                norm,
+                epsilon,
+                &normed_gradient,
+                gradient,
+                &mut partial,
+            );
             partial
-        });
+        },
+    );
     kernels.add_norm_gradient(norm_gradient, partial_sums.collect());
     normed
 }

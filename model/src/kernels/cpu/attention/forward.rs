@@ -52,7 +52,13 @@ impl Widths {
 /// Rotary angles for the rows from `first` on.
 pub(super) fn rotary<'a>(context: BlockContext<'a>, first: usize) -> RotaryRows<'a> {
     let BlockContext { config, rope, batch } = context;
-    RotaryRows { cos: &rope.cos, sin: &rope.sin, half: config.head_dim / 2, first, length: batch.length }
+    RotaryRows {
+        cos: &rope.cos,
+        sin: &rope.sin,
+        half: config.head_dim / 2,
+        first,
+        length: batch.length,
+    }
 }
 
 pub(crate) fn forward(
@@ -67,7 +73,8 @@ pub(crate) fn forward(
     let [query, key, value] = projected(kernels, context, weights, input.slice());
 
     let mut mixed = pool.take(query.len());
-    let mut log_sum_exp = pool.take(context.batch.sequences * context.config.num_heads * widths.length);
+    let mut log_sum_exp =
+        pool.take(context.batch.sequences * context.config.num_heads * widths.length);
     attend(kernels, widths, [&query, &key, &value], &mut mixed, &mut log_sum_exp);
 
     let output = project_output(kernels, widths, weights, input.slice(), &mixed);
@@ -90,7 +97,11 @@ pub(crate) fn inputs(
     as_tensors(kernels, Widths::of(context), buffers)
 }
 
-fn as_tensors(kernels: &CpuKernels, widths: Widths, [query, key, value]: [Vec<f32>; 3]) -> AttentionInputs {
+fn as_tensors(
+    kernels: &CpuKernels,
+    widths: Widths,
+    [query, key, value]: [Vec<f32>; 3],
+) -> AttentionInputs {
     AttentionInputs {
         query: kernels.matrix(query, widths.query),
         key: kernels.matrix(key, widths.kv),
@@ -106,7 +117,8 @@ fn projected(
 ) -> [Vec<f32>; 3] {
     let widths = Widths::of(context);
     let rows = context.batch.rows();
-    let mut buffers = [widths.query, widths.kv, widths.kv].map(|width| kernels.pool.take(rows * width));
+    let mut buffers =
+        [widths.query, widths.kv, widths.kv].map(|width| kernels.pool.take(rows * width));
     project_inputs(kernels, context, weights, input, buffers.each_mut().map(Vec::as_mut_slice));
     buffers
 }
@@ -184,7 +196,13 @@ impl WeightSlices {
 }
 
 /// One (window, key head): the rows and columns of an activation that belong to it.
-pub(super) fn window<'a>(values: &'a [f32], width: usize, part: usize, widths: Widths, task: usize) -> Matrix<'a> {
+pub(super) fn window<'a>(
+    values: &'a [f32],
+    width: usize,
+    part: usize,
+    widths: Widths,
+    task: usize,
+) -> Matrix<'a> {
     let parts = width / part;
     let (sequence, index) = (task / parts, task % parts);
     let rows = sequence * widths.length..(sequence + 1) * widths.length;
@@ -192,7 +210,12 @@ pub(super) fn window<'a>(values: &'a [f32], width: usize, part: usize, widths: W
 }
 
 /// The same for writing, all of them in order.
-pub(super) fn windows_mut(values: &mut [f32], width: usize, part: usize, widths: Widths) -> Vec<MatrixMut<'_>> {
+pub(super) fn windows_mut(
+    values: &mut [f32],
+    width: usize,
+    part: usize,
+    widths: Widths,
+) -> Vec<MatrixMut<'_>> {
     values
         .chunks_exact_mut(widths.length * width)
         .flat_map(|window| MatrixMut::new(window, width).into_column_parts(part))
@@ -218,7 +241,9 @@ fn attend(
             let key = window(key, widths.kv, widths.head, widths, task);
             let value = window(value, widths.kv, widths.head, widths, task);
             let heads = mixed.into_column_parts(widths.head).into_iter();
-            for (head, (out, log_sum_exp)) in heads.zip(log_sum_exp.chunks_exact_mut(widths.length)).enumerate() {
+            for (head, (out, log_sum_exp)) in
+                heads.zip(log_sum_exp.chunks_exact_mut(widths.length)).enumerate()
+            {
                 let query = query.columns(head * widths.head..(head + 1) * widths.head);
                 attend_head(widths, [query, key, value], out, log_sum_exp, &mut scores);
             }
@@ -238,7 +263,12 @@ fn attend_head(
         let keys = (first + TILE).min(widths.length);
         let scores = &mut scores[..(keys - first) * keys];
         let key = key.rows(0..keys);
-        multiply(MatrixMut::new(scores, keys), query.rows(first..keys), key.transposed(), Write::Replace);
+        multiply(
+            MatrixMut::new(scores, keys),
+            query.rows(first..keys),
+            key.transposed(),
+            Write::Replace,
+        );
         vector::causal_softmax(scores, keys, first, widths.scale(), &mut log_sum_exp[first..keys]);
         multiply(out, Matrix::new(scores, keys), value.rows(0..keys), Write::Replace);
     }

@@ -27,24 +27,37 @@ pub(super) fn assemble(
     let mut files = write_tensors(disk, folder, WEIGHTS, &weights(snapshot), max_file_bytes)?;
     files.extend(write_tensors(disk, folder, OPTIMIZER, &moments(snapshot), max_file_bytes)?);
     if !snapshot.error_feedback.is_empty() {
-        files.extend(write_tensors(disk, folder, ERROR_FEEDBACK, &error_feedback(snapshot), max_file_bytes)?);
+        files.extend(write_tensors(
+            disk,
+            folder,
+            ERROR_FEEDBACK,
+            &error_feedback(snapshot),
+            max_file_bytes,
+        )?);
     }
     files.extend(write_texts(disk, folder, snapshot)?);
-    let manifest = CheckpointManifest::new(snapshot.state.step, saved_digest(&snapshot.weights), files);
+    let manifest =
+        CheckpointManifest::new(snapshot.state.step, saved_digest(&snapshot.weights), files);
     HashedFile::write_whole(disk, folder, MANIFEST, manifest.to_json().as_bytes())?;
     disk.sync_folder(folder).map_err(|source| CheckpointError::io("write", folder, source))
 }
 
 fn weights(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
     let weights = snapshot.weights.iter();
-    weights.map(|tensor| TensorSource::new(tensor.name.as_str(), &tensor.shape, pieces(&tensor.values))).collect()
+    weights
+        .map(|tensor| {
+            TensorSource::new(tensor.name.as_str(), &tensor.shape, pieces(&tensor.values))
+        })
+        .collect()
 }
 
 /// Under the names of the weights.
 fn error_feedback(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
     let pairs = snapshot.weights.iter().zip(&snapshot.error_feedback);
     pairs
-        .map(|(weight, values)| TensorSource::new(weight.name.as_str(), &weight.shape, vec![values.as_slice()]))
+        .map(|(weight, values)| {
+            TensorSource::new(weight.name.as_str(), &weight.shape, vec![values.as_slice()])
+        })
         .collect()
 }
 
@@ -64,13 +77,23 @@ fn pieces(values: &ShardedTensor) -> Vec<&[f32]> {
     values.iter().collect()
 }
 
-fn write_texts(disk: &dyn Disk, folder: &Path, snapshot: &Snapshot) -> Result<Vec<FileEntry>, CheckpointError> {
-    let state = serde_json::to_string_pretty(&snapshot.state).expect("plain data always has a JSON form");
+fn write_texts(
+    disk: &dyn Disk,
+    folder: &Path,
+    snapshot: &Snapshot,
+) -> Result<Vec<FileEntry>, CheckpointError> {
+    let state =
+        serde_json::to_string_pretty(&snapshot.state).expect("plain data always has a JSON form");
     let texts = [
         (MODEL_CONFIG, snapshot.model_config.as_bytes()),
         (STATE, state.as_bytes()),
         (RUN_CONFIG, snapshot.run_config.as_bytes()),
     ];
-    let extras = snapshot.extra_files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice()));
-    texts.into_iter().chain(extras).map(|(name, bytes)| HashedFile::write_whole(disk, folder, name, bytes)).collect()
+    let extras =
+        snapshot.extra_files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice()));
+    texts
+        .into_iter()
+        .chain(extras)
+        .map(|(name, bytes)| HashedFile::write_whole(disk, folder, name, bytes))
+        .collect()
 }

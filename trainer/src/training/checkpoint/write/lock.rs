@@ -19,7 +19,8 @@ impl RunLock {
     /// Takes the lock of `run`, whose folder of checkpoints exists.
     pub(super) fn take(run: &Path) -> Result<Self, CheckpointError> {
         let path = checkpoints_folder(run).join(".lock");
-        let file = File::create(&path).map_err(|source| CheckpointError::io("create", &path, source))?;
+        let file =
+            File::create(&path).map_err(|source| CheckpointError::io("create", &path, source))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse { run: run.to_owned() }),

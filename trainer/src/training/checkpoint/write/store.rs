@@ -24,9 +24,14 @@ pub(super) struct CheckpointStore {
 
 impl CheckpointStore {
     /// The shelf of `run`, made if need be, and free of leftovers.
-    pub(super) fn open(disk: Arc<dyn Disk>, run: &Path, options: CheckpointOptions) -> Result<Self, CheckpointError> {
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        run: &Path,
+        options: CheckpointOptions,
+    ) -> Result<Self, CheckpointError> {
         let folder = checkpoints_folder(run);
-        disk.create_folder(&folder).map_err(|source| CheckpointError::io("create", &folder, source))?;
+        disk.create_folder(&folder)
+            .map_err(|source| CheckpointError::io("create", &folder, source))?;
         disk.sync_folder(run).map_err(|source| CheckpointError::io("write", run, source))?;
         let store = Self { disk, folder, options, _lock: RunLock::take(run)? };
         store.sweep()?;
@@ -79,16 +84,23 @@ impl CheckpointStore {
 
     fn sweep(&self) -> Result<(), CheckpointError> {
         let names = names_in(&self.folder)?;
-        names.iter().filter(|name| is_leftover(name)).try_for_each(|name| self.remove(&self.folder.join(name)))
+        names
+            .iter()
+            .filter(|name| is_leftover(name))
+            .try_for_each(|name| self.remove(&self.folder.join(name)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), CheckpointError> {
         self.disk.rename(from, to).map_err(|source| CheckpointError::io("rename", from, source))?;
-        self.disk.sync_folder(&self.folder).map_err(|source| CheckpointError::io("write", &self.folder, source))
+        self.disk
+            .sync_folder(&self.folder)
+            .map_err(|source| CheckpointError::io("write", &self.folder, source))
     }
 
     fn remove(&self, folder: &Path) -> Result<(), CheckpointError> {
-        self.disk.remove_folder(folder).map_err(|source| CheckpointError::io("remove", folder, source))
+        self.disk
+            .remove_folder(folder)
+            .map_err(|source| CheckpointError::io("remove", folder, source))
     }
 }
 

@@ -52,7 +52,11 @@ impl CheckpointWriter {
     ///
     /// # Errors
     /// As for [`CheckpointWriter::open`].
-    pub fn open_on(disk: Arc<dyn Disk>, run: &Path, options: CheckpointOptions) -> Result<Self, CheckpointError> {
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        run: &Path,
+        options: CheckpointOptions,
+    ) -> Result<Self, CheckpointError> {
         Ok(Self { store: Arc::new(CheckpointStore::open(disk, run, options)?), under_way: None })
     }
 
@@ -66,7 +70,8 @@ impl CheckpointWriter {
     pub fn save(&mut self, snapshot: Snapshot) -> Result<Option<PathBuf>, CheckpointError> {
         let previous = self.wait()?;
         let store = Arc::clone(&self.store);
-        let started = thread::Builder::new().name("checkpoint".into()).spawn(move || store.save(&snapshot));
+        let started =
+            thread::Builder::new().name("checkpoint".into()).spawn(move || store.save(&snapshot));
         self.under_way = Some(started.map_err(|_| CheckpointError::WriterStopped)?);
         Ok(previous)
     }
@@ -76,7 +81,11 @@ impl CheckpointWriter {
     /// # Errors
     /// That of the checkpoint, if it ended with one.
     pub fn poll(&mut self) -> Result<Option<PathBuf>, CheckpointError> {
-        if self.under_way.as_ref().is_some_and(JoinHandle::is_finished) { self.wait() } else { Ok(None) }
+        if self.under_way.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.wait()
+        } else {
+            Ok(None)
+        }
     }
 
     /// Waits for the checkpoint under way, if any, and returns its path.
@@ -112,6 +121,9 @@ impl Drop for CheckpointWriter {
 
 impl fmt::Debug for CheckpointWriter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CheckpointWriter").field("busy", &self.under_way.is_some()).finish_non_exhaustive()
+        formatter
+            .debug_struct("CheckpointWriter")
+            .field("busy", &self.under_way.is_some())
+            .finish_non_exhaustive()
     }
 }
