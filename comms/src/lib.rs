@@ -1,20 +1,24 @@
-//! How peers who do not know each other train one model: through a bucket, in rounds, without trust.
+//! Peers that do not trust each other train one model: in rounds, through a bucket.
 //!
-//! - [`Identity`] is who a peer is; its public half, [`PeerId`], is the peer's name.
-//! - [`Envelope`] wraps and signs everything that a peer writes; [`Seen`] notices who says two things at once.
-//! - [`Key`] names every object in the bucket.
-//! - [`Manifest`] says whose deltas count in a round, and counts itself with a [`Certificate`] of a [`Quorum`]; [`Lineage`]
-//!   names the weights that follow from it, and [`Chain`] verifies both from genesis on.
-//! - [`Run`] is an open run, [`Description`] what its peers agreed on; a [`Follower`] reads its rounds, a [`Member`] speaks
-//!   in them, a [`Validator`] closes them together with others, an [`Audit`] holds them to what was signed and measured.
-//! - [`Bucket`] is where all of it is kept; [`Clock`] is the time that everything which waits goes by.
-//! - [`Server`] is a bucket that others reach over S3.
-//! - [`gauntlet`] decides whose deltas are of use, and rates peers by what theirs did.
-//! - [`ledger`] keeps who takes part, who validates and what validators found.
-//! - [`Faulty`] makes any bucket as bad as real ones are on a bad day, from a seed; [`sim`] plays whole runs so.
+//! Nothing here names a tensor. Deltas, weights and losses are bytes and numbers, so this crate
+//! builds without Burn and without the other crates. Secrets, clock and storage are arguments.
 //!
-//! Nothing here names a tensor: what travels is bytes, so this builds without Burn and without the other crates. Secrets,
-//! clock and storage are arguments.
+//! A room imports only from rooms on lower floors; `scripts/check_house.py` reads this table.
+//!
+//! | floor | rooms | what they hold |
+//! |---|---|---|
+//! | 1 | [`primitives`] | digests, keys, rounds, clocks |
+//! | 2 | [`objects`] | the objects of a bucket as bytes: keys, envelopes, manifests, checkpoints |
+//! | 3 | [`bucket`], [`agreement`] | the store; what validators agree on and how a reader verifies it |
+//! | 4 | [`membership`] | who takes part in a round, and in which slot |
+//! | 5 | [`gauntlet`], [`ledger`] | which deltas are included and how peers are rated; who is registered |
+//! | 6 | [`run`] | one run in one bucket: its description, and verified reads |
+//! | 7 | [`history`] | the verified history: light client, checkpoints, retention |
+//! | 8 | [`participants`] | the drivers: what a peer publishes, how a validator closes a round |
+//! | 9 | [`sim`] | whole runs on virtual time, with faults and attacks |
+//!
+//! To read how a round is decided, start at
+//! [`participants::validator::Validator`], then [`gauntlet::Gauntlet`].
 
 pub mod agreement;
 pub mod bucket;

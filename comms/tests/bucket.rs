@@ -12,10 +12,11 @@ use covey_comms::bucket::decorators::{
 };
 use covey_comms::bucket::stores::{MemoryBucket, ObjectStoreBucket};
 use covey_comms::bucket::{
-    Bucket, BucketError, Creation, Listed, MAX_SKEW, Probe, Put, check_conformance, probe, skew,
+    Bucket, BucketError, Creation, Listed, Probe, Put, check_conformance, probe,
 };
 use covey_comms::objects::{Key, Prefix};
 use covey_comms::primitives::{Clock, Digest, Round, SystemClock, Timestamp, VirtualClock};
+use covey_comms::run::{MAX_SKEW, check_clock_skew};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -279,12 +280,12 @@ fn stores_that_overwrite_or_refuse_are_found_out() {
 fn clocks_that_are_far_apart_are_refused_whichever_is_ahead() {
     let noon = Timestamp::from_micros(1 << 50);
     for (ours, store) in [(noon, noon), (noon + MAX_SKEW, noon), (noon, noon + MAX_SKEW)] {
-        assert!(skew(ours, store).is_ok());
+        assert!(check_clock_skew(ours, store).is_ok());
     }
     let far = noon + MAX_SKEW + SECOND;
     for (ours, store, word) in [(far, noon, "our clock is fast"), (noon, far, "our clock is slow")]
     {
-        let error = skew(ours, store).unwrap_err();
+        let error = check_clock_skew(ours, store).unwrap_err();
         assert_eq!(error.to_string(), "our clock and the store's are 301 s apart, limit is 300 s");
         assert!(error.hint().unwrap().contains(word), "{error:?}");
     }

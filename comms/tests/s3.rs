@@ -14,12 +14,13 @@ use bytes::Bytes;
 use covey_comms::bucket::decorators::{Retry, RetryPolicy};
 use covey_comms::bucket::location::{Access, Location, Secret, open};
 use covey_comms::bucket::stores::ObjectStoreBucket;
-use covey_comms::bucket::{Bucket, BucketError, Creation, Put, check_conformance, probe, skew};
+use covey_comms::bucket::{Bucket, BucketError, Creation, Put, check_conformance, probe};
 use covey_comms::ledger::backends::BucketLog;
 use covey_comms::ledger::state::Genesis;
 use covey_comms::ledger::{LedgerParty, check_ledger_conformance};
 use covey_comms::objects::{Key, Prefix};
 use covey_comms::primitives::{Clock, Digest, Keypair, PeerId, Round, RunId, SystemClock};
+use covey_comms::run::check_clock_skew;
 use futures_util::future::{join_all, try_join_all};
 
 /// The part of the bucket for one test: they run at the same time.
@@ -75,7 +76,7 @@ fn a_server_keeps_the_contract() {
         let nonce = Digest::of(format!("{:?}", SystemClock.now()).as_bytes());
         let probe = probe(bucket.as_ref(), nonce).await.unwrap();
         assert_eq!(probe.creation, Creation::Honoured);
-        skew(SystemClock.now(), probe.store_time.unwrap()).unwrap();
+        check_clock_skew(SystemClock.now(), probe.store_time.unwrap()).unwrap();
         check_conformance(bucket.as_ref()).await.unwrap();
     });
 }

@@ -1,10 +1,12 @@
-//! What can go wrong with a network and its files.
+//! Errors of networks, token batches and model files.
+//!
+//! They hold plain values (paths, names, numbers), and therefore this module imports from no room.
 
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A field of a model configuration that cannot be right.
+/// An invalid field of a model configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} = {value} {rule}")]
 pub struct ModelConfigError {
@@ -12,7 +14,7 @@ pub struct ModelConfigError {
     pub field: &'static str,
     /// The value found.
     pub value: String,
-    /// What it must be.
+    /// The condition that the value violates, `must be at least 1` for example.
     pub rule: String,
 }
 
@@ -22,74 +24,76 @@ impl ModelConfigError {
     }
 }
 
-/// A folder in the Hub's layout, or one file of it, that cannot be read or written.
+/// Failure to read or write a model folder in the Hub's layout.
+///
+/// Readers report the file and the tensor or field, because a folder may hold dozens of shards.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
-    /// The file system said no.
+    /// The file system returned an error.
     #[error("cannot {action} `{}`", path.display())]
     Io {
         /// File or folder.
         path: PathBuf,
-        /// What was tried: `read`, `write`, `rename`, `remove`.
+        /// The operation: `read`, `write`, `rename` or `remove`.
         action: &'static str,
-        /// The file system's answer.
+        /// The error of the file system.
         #[source]
         source: io::Error,
     },
 
-    /// A JSON file that is no JSON, or lacks a field, or holds one of the wrong type.
-    #[error("`{}` cannot be understood", path.display())]
+    /// A file with invalid JSON, a missing field, or a field of the wrong type.
+    #[error("cannot parse `{}`", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column.
+        /// The parser's error, with line and column.
         #[source]
         source: serde_json::Error,
     },
 
-    /// A model that this program does not compute.
-    #[error("`{}` asks for {field} = {value}, which is not supported", path.display())]
+    /// A model that this crate does not implement.
+    #[error("`{}`: {field} = {value} is not supported", path.display())]
     Unsupported {
         /// The config file.
         path: PathBuf,
-        /// Field of the config, dotted when nested.
+        /// Field of the config; nested names are joined by dots.
         field: String,
-        /// The value found.
+        /// The value found, `null` if the field is missing.
         value: String,
-        /// What is supported instead.
+        /// The supported values, as an instruction.
         hint: String,
     },
 
-    /// A supported kind of model with impossible numbers.
-    #[error("`{}` is inconsistent", path.display())]
+    /// A model of a supported family with invalid sizes.
+    #[error("`{}` has an invalid field", path.display())]
     Config {
         /// The config file.
         path: PathBuf,
-        /// The field and the rule it breaks.
+        /// The field and the condition that it violates.
         #[source]
         source: ModelConfigError,
     },
 
-    /// Neither `model.safetensors` nor an index of shards.
-    #[error("no weights in `{}`", folder.display())]
+    /// A folder with neither `model.safetensors` nor an index of shards.
+    #[error("no weights found in `{}`", folder.display())]
     NoWeights {
         /// The folder searched.
         folder: PathBuf,
     },
 
-    /// Shorter than its own header says.
-    #[error("`{}` is truncated: {expected} bytes expected, got {got}", path.display())]
+    /// A weight file that ends before its header or its data do.
+    #[error("`{}` is truncated: expected {expected} bytes, got {got}", path.display())]
     Truncated {
         /// The weight file.
         path: PathBuf,
-        /// Bytes that the file should have at least.
+        /// Least number of bytes that the header implies.
         expected: u64,
-        /// Bytes it has.
+        /// Bytes in the file.
         got: u64,
     },
 
-    /// A header or index that contradicts itself or the file.
+    /// A header or index that contradicts itself or the data.
     #[error("`{}` is damaged: {problem}", path.display())]
     Damaged {
         /// The weight or index file.
@@ -98,7 +102,7 @@ pub enum HubError {
         problem: String,
     },
 
-    /// Numbers in a format that is not fp32, bf16 or fp16.
+    /// A tensor with a dtype other than fp32, bf16 or fp16.
     #[error("`{tensor}` in `{}` has dtype {dtype}, expected F32, BF16 or F16", path.display())]
     UnknownDtype {
         /// The weight file.
@@ -109,16 +113,16 @@ pub enum HubError {
         dtype: String,
     },
 
-    /// A tensor that the network needs and nothing provides.
+    /// A parameter of the network without a tensor.
     #[error("`{tensor}` is missing from `{}`", path.display())]
     MissingTensor {
-        /// The folder, or the file that was promised to hold it.
+        /// The folder, or the file that should contain the tensor according to the index.
         path: PathBuf,
         /// The tensor.
         tensor: String,
     },
 
-    /// A tensor of another shape than the config implies.
+    /// A tensor with a shape other than the one that the config implies.
     #[error("`{tensor}` in `{}` has shape {got:?}, expected {expected:?}", path.display())]
     Shape {
         /// The weight file.
@@ -131,8 +135,8 @@ pub enum HubError {
         got: Vec<usize>,
     },
 
-    /// A tensor that no part of the network would use.
-    #[error("`{}` holds `{tensor}`, which a Llama model has no use for", path.display())]
+    /// A tensor that is not a parameter of the network.
+    #[error("`{}` contains `{tensor}`, which is not a parameter of this model", path.display())]
     UnexpectedTensor {
         /// The weight file.
         path: PathBuf,
@@ -140,24 +144,26 @@ pub enum HubError {
         tensor: String,
     },
 
-    /// More elements asked for than the tensor has.
-    #[error("`{tensor}` has {available} elements, elements up to {end} were asked for")]
+    /// A range of elements that exceeds the tensor.
+    #[error("cannot read elements up to {end} of `{tensor}`, which has {available}")]
     Range {
         /// The tensor.
         tensor: String,
-        /// Elements it has.
+        /// Elements of the tensor.
         available: usize,
-        /// End of the range asked for.
+        /// End of the requested range.
         end: usize,
     },
 }
 
 impl HubError {
+    /// Makes an [`HubError::Io`] of an error on `path`; to be passed to `map_err`.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, action, source }
     }
 
+    /// Makes a [`HubError::Json`] of an error in `path`; to be passed to `map_err`.
     pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Json { path, source }
@@ -167,80 +173,85 @@ impl HubError {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
-    /// What the person at the keyboard can do, if anything.
+    /// An instruction that helps the user to resolve the error, if there is one.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            // The common cause is a path to the wrong folder, so the hint lists the expected files.
             Self::Io { action: "read", source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                "a model folder holds `config.json` and `model.safetensors`, or shards with `model.safetensors.index.json`"
+                "use a folder with `config.json` and `model.safetensors`, or with shards and \
+                 `model.safetensors.index.json`"
             }
             Self::Io { action: "read", .. } => return None,
-            Self::Io { .. } => {
-                "check free space and permissions, then try again; nothing was left that looks whole"
-            }
-            Self::Json { .. } => "compare the file with its original",
+            Self::Io { .. } => "check free space and permissions, then try again",
+            Self::Json { .. } => "compare the file with the original",
             Self::Unsupported { hint, .. } => hint.as_str(),
-            Self::Config { .. } => "correct the field, or fetch the original file again",
+            Self::Config { .. } => "correct the field, or download the original file again",
             Self::NoWeights { .. } => {
-                "weights are read from `model.safetensors`, or from shards with an index; `.bin` files must be converted first"
+                "convert the weights to `model.safetensors`, or to shards with an index; `.bin` \
+                 files are not supported"
             }
             Self::Truncated { .. } | Self::Damaged { .. } => "copy or download the file again",
+            // Integer formats have no gradient, and conversion would need the quantizer's scales.
             Self::UnknownDtype { .. } => {
-                "convert the weights to fp32, bf16 or fp16 first; quantised weights cannot be trained on"
+                "convert the weights to fp32, bf16 or fp16; quantized weights cannot be trained"
             }
+            // Some exports of tied models lack both the head and the flag in the config.
             Self::MissingTensor { tensor, .. } if tensor == "lm_head.weight" => {
-                "if the head is the embedding itself, set `tie_word_embeddings` to true in `config.json`"
+                "set `tie_word_embeddings` to true in `config.json` if the model uses its \
+                 embedding as the head"
             }
             Self::MissingTensor { .. } | Self::Shape { .. } | Self::UnexpectedTensor { .. } => {
-                "check that `config.json` and the weights belong together and are complete"
+                "check that `config.json` and the weights belong to the same model and are complete"
             }
+            // Only a caller within this workspace can pass a wrong range.
             Self::Range { .. } => return None,
         };
         Some(hint.to_owned())
     }
 }
 
-/// Tokens that a network cannot read.
+/// Tokens that cannot be passed to a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// The tokens do not divide into windows that have something to predict.
-    #[error("{tokens} tokens do not make {sequences} equally long windows")]
+    /// The tokens do not divide into windows of equal length with at least one target each.
+    #[error("cannot cut {tokens} tokens into {sequences} windows of equal length")]
     Ragged {
         /// Tokens given.
         tokens: usize,
-        /// Windows asked for.
+        /// Windows requested.
         sequences: usize,
     },
-    /// More tokens in a row than there are positions.
-    #[error("a window of {length} tokens is longer than the model's {max_positions} positions")]
+    /// A window that is longer than the rotary table.
+    #[error("a window of {length} tokens exceeds the model's {max_positions} positions")]
     TooLong {
         /// Tokens in a window.
         length: usize,
         /// Positions of the model.
         max_positions: usize,
     },
-    /// An id that no embedding belongs to.
+    /// A token id without a row in the embedding.
     #[error("token id {token} is outside the model's vocabulary of {vocab_size}")]
     UnknownToken {
         /// The id.
         token: u32,
-        /// Ids the model knows.
+        /// Rows of the embedding.
         vocab_size: usize,
     },
 }
 
 impl BatchError {
-    /// What the person at the keyboard can do, if anything.
+    /// An instruction that helps the user to resolve the error, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Ragged { .. } => None,
             Self::TooLong { .. } => {
                 Some("use a shorter sequence length, or a model with more positions".into())
             }
-            Self::UnknownToken { .. } => Some(
-                "the text was tokenized for another model: prepare it with this model's tokenizer"
-                    .into(),
-            ),
+            // Tokenizers with a larger vocabulary are the usual source of such ids.
+            Self::UnknownToken { .. } => {
+                Some("prepare the text with the tokenizer of this model".into())
+            }
         }
     }
 }

@@ -12,4 +12,4 @@ pub mod stores;
 pub use self::bucket::{Bucket, Listed, Put};
 pub use self::conformance::{Violation, check_conformance};
 pub use self::error::BucketError;
-pub use self::probe::{Creation, MAX_SKEW, Probe, probe, skew};
+pub use self::probe::{Creation, Probe, probe};

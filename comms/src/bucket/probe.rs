@@ -1,14 +1,11 @@
 //! What a store really does when it is asked to write a key once.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::bucket::{Bucket, Put};
 use super::error::BucketError;
 use crate::objects::{Key, Prefix};
 use crate::primitives::{Digest, Timestamp};
-use crate::run::{CommsError, apart};
 
 /// What a store makes of a second write to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,22 +42,6 @@ pub struct Probe {
     pub creation: Creation,
     /// What its clock showed a moment ago, if we may write.
     pub store_time: Option<Timestamp>,
-}
-
-/// The most that two clocks of a run may be apart.
-pub const MAX_SKEW: Duration = Duration::from_secs(300);
-
-/// Refuses clocks that are more than [`MAX_SKEW`] apart.
-///
-/// Rounds do not compare clocks, but people, logs and signed requests do; stores refuse requests from far off.
-///
-/// # Errors
-/// [`CommsError::ClockSkew`].
-pub fn skew(ours: Timestamp, store: Timestamp) -> Result<(), CommsError> {
-    match apart(&ours, &store) > MAX_SKEW {
-        true => Err(CommsError::ClockSkew { ours, theirs: store, limit: MAX_SKEW }),
-        false => Ok(()),
-    }
 }
 
 /// Writes one object twice, with different content, and looks what is left and when it was written; then removes it.

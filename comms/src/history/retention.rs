@@ -9,37 +9,32 @@ use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use crate::bucket::{BucketError, Listed};
 use crate::objects::{Key, Prefix};
-use crate::participants::validator::Validator;
 use crate::primitives::{PeerId, Round};
 use crate::run::{CONCURRENCY, CommsError, Run};
 
 /// Rounds beyond `patience` for which signs of life are kept, for validators that lag.
 const GRACE: u32 = 2;
 
-impl Validator {
-    /// Removes what nobody needs any more: checkpoints beyond those that are kept, deltas of rounds before the oldest of
-    /// them, and signs of life of rounds long past.
-    ///
-    /// Of each peer the newest heartbeat and the newest farewell stay whatever their age: they tell that its hello was
-    /// answered. Buckets that peers brought are left alone: each peer cleans up its own. Interrupted, it goes on with the
-    /// next call. A validator whose keys may not remove anything leaves it to those that may.
-    ///
-    /// # Errors
-    /// What the bucket says.
-    pub async fn retire(&self) -> Result<(), CommsError> {
-        let run = self.light_client().run();
-        let rules = &run.description().rules;
-        let checkpoints = run.checkpoints().await?;
-        if let Some(place) = checkpoints.len().checked_sub(rules.keep_checkpoints as usize)
-            && let Some(oldest) = checkpoints.get(place)
-        {
-            retire_checkpoints(run, *oldest).await?;
-            retire_deltas(run, *oldest).await?;
-        }
-        let first =
-            self.light_client().next().0.saturating_sub(rules.patience.saturating_add(GRACE));
-        retire_signs(run, Round(first)).await
+/// Removes what no reader needs any more: checkpoints beyond those that are kept, deltas of rounds
+/// before the oldest kept checkpoint, and heartbeats and leave notices of long past rounds.
+///
+/// `next` is the open round. The newest heartbeat and the newest leave notice of each peer stay
+/// whatever their age: they show that its join request was answered. Buckets that peers own are left
+/// alone. If a call is interrupted, the next one continues.
+///
+/// # Errors
+/// Errors of the bucket.
+pub(crate) async fn remove_obsolete(run: &Run, next: Round) -> Result<(), CommsError> {
+    let rules = &run.description().rules;
+    let checkpoints = run.checkpoints().await?;
+    if let Some(place) = checkpoints.len().checked_sub(rules.keep_checkpoints as usize)
+        && let Some(oldest) = checkpoints.get(place)
+    {
+        retire_checkpoints(run, *oldest).await?;
+        retire_deltas(run, *oldest).await?;
     }
+    let first = next.0.saturating_sub(rules.patience.saturating_add(GRACE));
+    retire_signs(run, Round(first)).await
 }
 
 /// Removes the checkpoints of rounds before `oldest`: descriptions first, so that no checkpoint with one lacks a part.

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::rejection::Rejection;
 use crate::ledger::state::ValidatorSetChange;
+use crate::membership::DeltaLocation;
 use crate::objects::Lineage;
 use crate::primitives::{Digest, PeerId, Round};
-use crate::run::DeltaLocation;
 
 /// One thing that one peer or validator says; whether it takes effect is up to the [`State`](crate::ledger::state::State) it meets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use crate::agreement::commitments::CommitmentLists;
 use crate::bucket::Bucket;
+use crate::membership::DeltaLocation;
 use crate::objects::envelope::{Author, Envelope, Expectation, Kind, Subject};
 use crate::objects::{DeltaRef, Key, Lineage};
 use crate::primitives::{Keypair, PeerId, Round};
-use crate::run::{CommsError, DeltaLocation, Run, fetch};
+use crate::run::{CommsError, Run, fetch};
 
 /// Writes what one peer has to say, each thing once.
 #[derive(Clone, Debug)]

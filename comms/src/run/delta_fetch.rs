@@ -11,10 +11,10 @@ use bytes::Bytes;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use super::error::CommsError;
-use super::peer_buckets::DeltaLocation;
 use super::run::{CONCURRENCY, Run};
 use super::verified_get::fetch;
 use crate::bucket::{Bucket, BucketError, Listed};
+use crate::membership::DeltaLocation;
 use crate::objects::envelope::{Author, Envelope, Expectation, Kind};
 use crate::objects::{Key, Lineage, Prefix};
 use crate::primitives::{PeerId, Round, within};

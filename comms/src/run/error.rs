@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::clock_skew::apart;
 use super::description::DescriptionError;
 use crate::agreement::BrokenChain;
 use crate::bucket::BucketError;
@@ -89,11 +90,6 @@ pub enum CommsError {
     /// Two clocks that are too far apart.
     #[error("our clock and the store's are {} s apart, limit is {} s", apart(ours, theirs).as_secs(), limit.as_secs())]
     ClockSkew { ours: Timestamp, theirs: Timestamp, limit: Duration },
-}
-
-/// The time between two instants, whichever is first.
-pub(crate) fn apart(one: &Timestamp, other: &Timestamp) -> Duration {
-    one.since(*other).max(other.since(*one))
 }
 
 impl CommsError {

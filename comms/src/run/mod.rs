@@ -1,5 +1,6 @@
 //! One run in one bucket: its description, and verified reads of its objects.
 
+mod clock_skew;
 mod delta_fetch;
 mod description;
 mod error;
@@ -9,10 +10,9 @@ mod round_params;
 mod run;
 mod verified_get;
 
+pub use self::clock_skew::{MAX_SKEW, check_clock_skew};
 pub use self::description::{Description, DescriptionError};
 pub use self::error::CommsError;
-pub(crate) use self::error::apart;
-pub(crate) use self::peer_buckets::DeltaLocation;
 pub use self::peer_buckets::Opener;
 pub(crate) use self::round_objects::readable;
 pub use self::round_params::RoundParams;

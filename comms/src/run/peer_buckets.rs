@@ -5,50 +5,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::CommsError;
-use crate::bucket::location::Location;
 use crate::bucket::{Bucket, BucketError};
+use crate::membership::DeltaLocation;
 use crate::primitives::PeerId;
 
 /// How a reader gets the bucket of a peer by its URL.
 ///
-/// The URL comes from a stranger. It parses as a [`Location`] that is not memory, and no more is known of it: whoever writes
+/// The URL comes from a stranger. It parses as a [`Location`](crate::bucket::location::Location) that is not memory, and no more is known of it: whoever writes
 /// an opener must refuse what the reader does not want to be sent to, such as folders and addresses of private networks,
 /// and must use no keys of the reader's. Retries and limits of the bucket are the opener's choice; it must not block.
 pub type Opener = dyn Fn(&str) -> Result<Arc<dyn Bucket>, BucketError> + Send + Sync;
-
-/// What a hello says of where its peer keeps its deltas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DeltaLocation {
-    /// In the run's bucket: the payload is empty.
-    Shared,
-    /// In its own: the payload is the bucket's URL.
-    Own(Arc<str>),
-}
-
-impl DeltaLocation {
-    /// The longest URL in bytes.
-    pub(crate) const MAX_URL: usize = 512;
-
-    /// Reads the payload of a hello; nothing if it is neither empty nor a URL that peers may announce.
-    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
-        if payload.is_empty() {
-            return Some(Self::Shared);
-        }
-        let url = str::from_utf8(payload).ok()?;
-        Self::check_url(url).ok()?;
-        Some(Self::Own(url.into()))
-    }
-
-    /// Refuses what is no bucket, what holds keys, and what others cannot reach.
-    pub(crate) fn check_url(url: &str) -> Result<(), BucketError> {
-        let reason = match url.parse()? {
-            Location::Memory => "no other process reaches it",
-            _ if url.len() > Self::MAX_URL => "it has more than 512 bytes",
-            _ => return Ok(()),
-        };
-        Err(BucketError::InvalidUrl { url: url.into(), reason: reason.into() })
-    }
-}
 
 /// What one reader knows of where peers keep their deltas, each hello read and each bucket opened once.
 #[derive(Default)]
@@ -102,24 +68,4 @@ impl fmt::Debug for PeerBuckets {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hello_is_empty_or_names_a_bucket_that_others_may_reach() {
-        assert_eq!(DeltaLocation::parse(b""), Some(DeltaLocation::Shared));
-        let longest = format!("s3://{}", "a".repeat(DeltaLocation::MAX_URL - 5));
-        for url in ["s3://bkt/mine?endpoint=https://host&region=eu", &longest] {
-            assert_eq!(DeltaLocation::parse(url.as_bytes()), Some(DeltaLocation::Own(url.into())));
-        }
-        let too_long = format!("{longest}a");
-        let refused: [&[u8]; 5] =
-            [b"s3://bkt/\xff", too_long.as_bytes(), b"memory://", b"http://h", b"s3://me:key@bkt"];
-        for payload in refused {
-            assert_eq!(DeltaLocation::parse(payload), None, "{}", String::from_utf8_lossy(payload));
-        }
-    }
 }

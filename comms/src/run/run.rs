@@ -13,7 +13,7 @@ use super::verified_get::fetch;
 use crate::agreement::Certificate;
 use crate::bucket::Bucket;
 use crate::objects::{Key, Lineage, Manifest, ManifestError};
-use crate::primitives::{Clock, Digest, Round, RunId};
+use crate::primitives::{Clock, Digest, Keypair, Round, RunId};
 
 /// Requests that are under way at once.
 pub(crate) const CONCURRENCY: usize = 16;
@@ -182,6 +182,14 @@ impl Run {
             Ok(Certificate::open(&object, self.id(), validator_set, round, previous)?)
         };
         self.fetch(&Key::Manifest(round), Certificate::max_length(), check).await
+    }
+
+    /// Refuses an identity whose manifests and checkpoints nobody would believe.
+    pub(crate) fn check_validator(&self, identity: &Keypair) -> Result<(), CommsError> {
+        match identity.peer() {
+            got if self.description().validator_set.contains(got) => Ok(()),
+            got => Err(CommsError::NotValidator { got }),
+        }
     }
 
     /// What `check` makes of an object, fetched again while the way may have damaged it.

@@ -12,10 +12,12 @@ use covey_comms::bucket::server::auth::peer_credentials;
 use covey_comms::bucket::server::{Server, ServerOptions};
 use covey_comms::primitives::{Keypair, PeerId};
 
-use super::dispatch::{is_raised, on_runtime, print, say};
-use super::error_report::UsageError;
 use crate::cli::{BucketCommand, KeyArgs, ServeArgs};
 use crate::run::nonce;
+use crate::system::error::UsageError;
+use crate::system::runtime::on_runtime;
+use crate::system::signal::is_raised;
+use crate::system::terminal::output::{print, say};
 
 /// The access key id of whoever runs the server.
 const ADMIN: &str = "admin";

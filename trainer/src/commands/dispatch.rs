@@ -1,9 +1,5 @@
 //! The commands, one file each.
 
-use std::io::{self, Write};
-use std::sync::atomic::AtomicBool;
-
-use anyhow::Context;
 
 use crate::cli::{Cli, Command, TokenizerCommand};
 use crate::commands::bench::bench;
@@ -26,6 +22,7 @@ use crate::commands::run::status;
 use crate::commands::run::validate;
 use crate::commands::run::verify;
 use crate::system::signal;
+use crate::system::terminal::output::say;
 use crate::training::checkpoint::Found;
 
 /// Runs what the command line asks for.
@@ -60,31 +57,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
-/// A line for the person at the keyboard; stdout is for data.
-pub(crate) fn say(text: &str) {
-    // Without a stderr there is nobody to talk to.
-    let _ = writeln!(io::stderr().lock(), "{text}");
-}
-
-/// Data for whoever reads stdout.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    io::stdout().lock().write_all(text.as_bytes()).context("cannot write the output")
-}
-
 /// Damaged checkpoints are passed over, but not in silence.
 pub(super) fn warn_of_skipped(found: &Found) {
     for skipped in &found.skipped {
         say(&format!("warning: passed over {}: {}", skipped.path.display(), skipped.reason));
     }
-}
-
-/// Plays a future to its end, with timers and network.
-pub(super) fn on_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("cannot start the network runtime")?.block_on(future)
-}
-
-/// Whether Ctrl-C has been pressed.
-pub(super) fn is_raised(interrupt: &AtomicBool) -> bool {
-    interrupt.load(std::sync::atomic::Ordering::SeqCst)
 }

@@ -20,6 +20,7 @@ use covey_optim::fsdp::FsdpError;
 use crate::config::checks::ConfigError;
 use crate::eval::EvaluationError;
 use crate::run::ReplicaError;
+use crate::system::error::UsageError;
 use crate::training::checkpoint::CheckpointError;
 use crate::training::learner::LearnError;
 use crate::training::{MetricsError, ModelFolderError};
@@ -28,32 +29,6 @@ use crate::training::{MetricsError, ModelFolderError};
 const USAGE: u8 = 2;
 /// Exit code of every other failure.
 const FAILURE: u8 = 1;
-
-/// A command that contradicts itself or lacks something, noticed after the command line was read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct UsageError {
-    message: String,
-    hint: Option<String>,
-}
-
-impl UsageError {
-    /// An error that says `message`.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
-    }
-
-    /// The same with advice.
-    #[must_use]
-    pub fn with_hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
-    }
-
-    /// What the person at the keyboard can do, if anything.
-    pub fn hint(&self) -> Option<String> {
-        self.hint.clone()
-    }
-}
 
 /// Tells of `error` on stderr and returns the code to exit with.
 pub fn report(error: &anyhow::Error) -> ExitCode {

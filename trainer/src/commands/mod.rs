@@ -10,5 +10,3 @@ pub(crate) mod ledger;
 pub(crate) mod machine;
 pub(crate) mod model;
 pub(crate) mod run;
-
-pub use self::error_report::UsageError;

@@ -1,10 +1,10 @@
 //! The part of a configuration that all peers of a common run have in common.
 
 use super::show;
-use crate::commands::UsageError;
 use crate::config::checks::ConfigError;
 use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::config::schema::{Config, ConfigKey, KEYS};
+use crate::system::error::UsageError;
 
 /// Keys that each machine chooses for itself; the run fixes all others.
 const OWN: &[&str] = &[

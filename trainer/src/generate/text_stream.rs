@@ -7,7 +7,7 @@ use covey_data::tokenizer::Tokenizer;
 use covey_model::generation::{Generator, TokenSampler};
 use covey_model::network::{Decoder, Weights};
 
-use crate::commands::UsageError;
+use crate::system::error::UsageError;
 
 /// A model that writes.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use covey_comms::bucket::decorators::{
     Budgeted, ByteBudget, RateLimit, RateLimited, RateLimiter, Retry, RetryPolicy,
 };
 use covey_comms::bucket::location::{Access, Location, open};
-use covey_comms::bucket::{Bucket, BucketError, Creation, probe, skew};
+use covey_comms::bucket::{Bucket, BucketError, Creation, probe};
 use covey_comms::primitives::{Clock, Digest, Keypair, SystemClock};
-use covey_comms::run::Opener;
+use covey_comms::run::{Opener, check_clock_skew};
 
 use crate::config::schema::CommsConfig;
 
@@ -45,7 +45,7 @@ impl Connection {
     pub async fn check(&self) -> anyhow::Result<Creation> {
         let probe = probe(self.bucket.as_ref(), nonce()?).await?;
         if let Some(theirs) = probe.store_time {
-            skew(self.clock.now(), theirs)?;
+            check_clock_skew(self.clock.now(), theirs)?;
         }
         Ok(probe.creation)
     }

@@ -17,9 +17,9 @@ use super::bucket::Connection;
 use super::replica::Replica;
 use super::spec::{DATA, MODEL_CONFIG, SharedSource, TOKENIZER, files_of};
 use super::weight_files::to_parts;
-use crate::commands::UsageError;
 use crate::config::SHARED_CONFIG;
 use crate::config::schema::{Config, ModelChoice, NetworkShape, RoundsConfig};
+use crate::system::error::UsageError;
 use crate::training::{Start, check_fit, common_tokenizer, hub_config, open_datasets};
 
 /// A run that could be founded: its description, the files that it names, its first weights.

@@ -16,7 +16,7 @@ use futures_util::future::{Either, select};
 
 use super::bucket::jitter_seed;
 use crate::cli::LedgerFlags;
-use crate::commands::UsageError;
+use crate::system::error::UsageError;
 
 /// What holds the secret key of the account that pays for entries in a contract.
 pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
@@ -74,7 +74,7 @@ pub mod evm {
     //! Ledgers in contracts.
 
     use super::{Arc, Path, wallet_key};
-    use crate::commands::UsageError;
+    use crate::system::error::UsageError;
     use covey_comms::ledger::Ledger;
     use covey_comms::ledger::backends::evm::{EvmLedger, Wallet};
     use covey_comms::ledger::state::Genesis;
@@ -113,7 +113,7 @@ pub mod evm {
 #[cfg(not(feature = "evm"))]
 mod evm {
     use super::{Arc, Path};
-    use crate::commands::UsageError;
+    use crate::system::error::UsageError;
     use covey_comms::ledger::Ledger;
     use covey_comms::ledger::state::Genesis;
 

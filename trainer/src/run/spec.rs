@@ -10,10 +10,10 @@ use covey_model::config::ModelConfig;
 use covey_model::hub::HubConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::UsageError;
 use crate::config::SHARED_CONFIG;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::{Config, Source};
+use crate::system::error::UsageError;
 use crate::training::checkpoint::ExtraFile;
 
 /// What the run's description calls the Hub's `config.json`.

@@ -1,5 +1,7 @@
-//! What this machine offers: devices, signals, and the terminal.
+//! What this machine offers: devices, signals, the terminal, and the async runtime.
 
 pub mod device;
+pub mod error;
+pub(crate) mod runtime;
 pub mod signal;
-pub(crate) mod terminal;
+pub mod terminal;

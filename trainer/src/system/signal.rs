@@ -25,6 +25,11 @@ pub fn catch() -> Result<Arc<AtomicBool>, ctrlc::Error> {
     Ok(flag)
 }
 
+/// Returns true once Ctrl-C has been pressed.
+pub(crate) fn is_raised(interrupt: &AtomicBool) -> bool {
+    interrupt.load(Ordering::SeqCst)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     FinishStep,

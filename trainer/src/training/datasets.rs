@@ -6,8 +6,8 @@ use covey_data::sampling::{Cursor, WindowSampler, WindowSource};
 use covey_data::tokenizer::Tokenizer;
 use covey_model::config::ModelConfig;
 
-use crate::commands::UsageError;
 use crate::config::schema::Config;
+use crate::system::error::UsageError;
 use crate::training::checkpoint::Checkpoint;
 
 /// Every source, compared with its manifest.

@@ -10,9 +10,9 @@ use covey_model::hub::HubConfig;
 use covey_model::init::Initializer;
 
 use super::model_folder::ModelFolder;
-use crate::commands::UsageError;
-use crate::commands::dispatch::say;
 use crate::config::schema::Config;
+use crate::system::error::UsageError;
+use crate::system::terminal::output::say;
 use crate::training::checkpoint::{Checkpoint, NamedTensor};
 use crate::training::learner::Learner;
 

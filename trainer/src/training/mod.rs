@@ -17,5 +17,5 @@ pub use self::metrics::{
     EvalReport, MetricsEntry, MetricsError, MetricsLog, RoundReport, StepReport, resident_memory,
 };
 pub use self::model_folder::{ModelFolder, ModelFolderError};
-pub use self::progress::{Activity, ByteProgress, INTERVAL, TrainProgress};
+pub use self::progress::{Activity, ByteProgress, TrainProgress};
 pub use self::training_loop::{TrainingLoop, TrainingOutcome, hub_config};

@@ -11,9 +11,6 @@ use crate::system::terminal::{Surface, duration, percent, short};
 
 use super::metrics::StepReport;
 
-/// Time between two lines where there is no terminal.
-pub const INTERVAL: Duration = Duration::from_secs(10);
-
 /// Progress of a training run.
 #[derive(Debug)]
 pub struct TrainProgress {

@@ -16,7 +16,7 @@ use crate::gauntlet::Gauntlet;
 use crate::gauntlet::conduct::PeerTable;
 use crate::gauntlet::scoring::Evaluator;
 use crate::gauntlet::verdict::Verdict;
-use crate::history::LightClient;
+use crate::history::{LightClient, remove_obsolete};
 use crate::membership::{ActiveSet, Attendance};
 use crate::objects::{Manifest, OuterSettings};
 use crate::primitives::{Digest, Keypair, PeerId, Round, Timestamp};
@@ -121,6 +121,16 @@ impl Validator {
     /// Standings of everybody after the last round.
     pub fn peer_table(&self) -> &PeerTable {
         &self.previous.peer_table
+    }
+
+    /// Removes objects that no reader needs any more; see `history::retention`.
+    ///
+    /// A validator whose keys may not delete leaves the removal to those that may.
+    ///
+    /// # Errors
+    /// Errors of the bucket.
+    pub async fn retire(&self) -> Result<(), CommsError> {
+        remove_obsolete(self.run(), self.light_client.next()).await
     }
 
     /// Plays the open round to its end, looking into the bucket `every` so often; nothing if `interrupt` came first.

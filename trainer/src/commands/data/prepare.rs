@@ -9,8 +9,8 @@ use covey_data::prepare::{Note, Pipeline, PrepareObserver, PrepareOptions, Prepa
 use covey_data::tokenizer::Tokenizer;
 
 use crate::cli::PrepareArgs;
-use crate::commands::dispatch::say;
 use crate::system::device;
+use crate::system::terminal::output::say;
 use crate::training::ByteProgress;
 
 pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {

@@ -8,8 +8,9 @@ use covey_data::prepare::readers::InputFiles;
 use covey_data::tokenizer::Tokenizer;
 
 use crate::cli::TokenizerTrainArgs;
-use crate::commands::dispatch::{is_raised, say};
-use crate::commands::error_report::UsageError;
+use crate::system::error::UsageError;
+use crate::system::signal::is_raised;
+use crate::system::terminal::output::say;
 use crate::training::Activity;
 
 pub(crate) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {

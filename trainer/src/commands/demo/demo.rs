@@ -13,13 +13,14 @@ use covey_model::hub::FloatDtype;
 use crate::cli::DemoArgs;
 use crate::commands::data::{prepare, tokenizer};
 use crate::commands::demo::together;
-use crate::commands::dispatch::{is_raised, say};
-use crate::commands::error_report::UsageError;
 use crate::commands::model::export;
 use crate::commands::model::train::{closing_words, refuse_taken, train};
 use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::generate::TextStream;
 use crate::system::device;
+use crate::system::error::UsageError;
+use crate::system::signal::is_raised;
+use crate::system::terminal::output::say;
 use crate::training::{Activity, EvalReport, ModelFolder};
 
 /// Tokens of the demo's vocabulary.

@@ -10,9 +10,11 @@ use anyhow::Context;
 use covey_comms::agreement::ValidatorSet;
 
 use super::demo::Trained;
-use crate::commands::dispatch::{is_raised, on_runtime, say};
 use crate::config::schema::Config;
 use crate::run::{Connection, NewRun, identity};
+use crate::system::runtime::on_runtime;
+use crate::system::signal::is_raised;
+use crate::system::terminal::output::say;
 use crate::training::{EvalReport, MetricsEntry, MetricsLog};
 
 /// How often it is looked whether a process has ended.

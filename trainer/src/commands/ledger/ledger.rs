@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::peer::connect;
 use crate::cli::{LedgerCommand, VerifyLedgerArgs};
-use crate::commands::dispatch::{on_runtime, print};
 use crate::run::ledger;
+use crate::system::runtime::on_runtime;
+use crate::system::terminal::output::print;
 
 pub(crate) fn run(command: &LedgerCommand) -> anyhow::Result<()> {
     match command {
@@ -72,11 +73,12 @@ mod deployment {
     use covey_comms::primitives::PeerId;
 
     use crate::cli::DeployArgs;
-    use crate::commands::dispatch::{on_runtime, print, say};
-    use crate::commands::error_report::UsageError;
     use crate::commands::ledger::peer::connect;
     use crate::run::WALLET_VARIABLE;
     use crate::run::ledger::{evm, genesis};
+    use crate::system::error::UsageError;
+    use crate::system::runtime::on_runtime;
+    use crate::system::terminal::output::{print, say};
 
     pub(super) fn run(arguments: &DeployArgs) -> anyhow::Result<()> {
         let accounts = arguments

@@ -12,11 +12,12 @@ use super::scores;
 use crate::cli::{
     LeaveArgs, LedgerArgs, PeerCommand, RegisterArgs, RotateArgs, RunArgs, ScoresArgs,
 };
-use crate::commands::dispatch::{on_runtime, print, say};
-use crate::commands::error_report::UsageError;
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::Purpose;
 use crate::run::{Connection, RunSpec, identity, ledger};
+use crate::system::error::UsageError;
+use crate::system::runtime::on_runtime;
+use crate::system::terminal::output::{print, say};
 
 pub(crate) fn run(command: &PeerCommand) -> anyhow::Result<()> {
     match command {

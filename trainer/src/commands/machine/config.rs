@@ -1,10 +1,10 @@
 //! `covey config`: what is configured, and what could be.
 
 use crate::cli::{ConfigArgs, ConfigCommand, OwnArgs};
-use crate::commands::dispatch::print;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::key_list;
 use crate::config::schema::presets::preset_table;
+use crate::system::terminal::output::print;
 
 /// Prints what was asked for on stdout.
 ///

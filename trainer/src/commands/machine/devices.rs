@@ -1,8 +1,8 @@
 //! `covey devices`: what this program can compute on, and why not on the rest.
 
-use crate::commands::dispatch::print;
 use crate::system::device::{DeviceProbe, probe_all};
 use crate::system::terminal::bytes;
+use crate::system::terminal::output::print;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     print(&probe_all().iter().map(line).collect::<String>())

@@ -7,10 +7,10 @@ use covey_model::config::{ModelConfig, Precision, preset};
 
 use super::config;
 use crate::cli::PlanArgs;
-use crate::commands::dispatch::print;
 use crate::config::layers::Purpose;
 use crate::config::schema::{Config, RecomputeKind};
 use crate::system::device::{DeviceKind, DeviceList, measured_peak};
+use crate::system::terminal::output::print;
 use crate::system::terminal::{bytes, grouped, span};
 use crate::training::ModelFolder;
 use crate::training::learner::{advice, devices, memory_limit, room};

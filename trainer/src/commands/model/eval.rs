@@ -6,11 +6,11 @@ use covey_data::dataset::{Dataset, Split};
 use serde_json::json;
 
 use crate::cli::EvalArgs;
-use crate::commands::dispatch::{print, say};
-use crate::commands::error_report::UsageError;
 use crate::config::schema::Config;
 use crate::eval::HeldOut;
 use crate::system::device;
+use crate::system::error::UsageError;
+use crate::system::terminal::output::{print, say};
 use crate::training::checkpoint::Checkpoint;
 use crate::training::{Activity, ModelFolder};
 

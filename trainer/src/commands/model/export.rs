@@ -8,8 +8,9 @@ use std::sync::atomic::AtomicBool;
 use covey_model::hub::{ExportOptions, FloatDtype, export};
 
 use crate::cli::{ExportArgs, ExportType};
-use crate::commands::dispatch::{is_raised, say};
-use crate::commands::error_report::UsageError;
+use crate::system::error::UsageError;
+use crate::system::signal::is_raised;
+use crate::system::terminal::output::say;
 use crate::training::ModelFolder;
 
 pub(crate) fn run(arguments: &ExportArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {

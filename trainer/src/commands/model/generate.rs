@@ -7,9 +7,9 @@ use anyhow::Context;
 use covey_model::generation::{Sampling, TokenSampler};
 
 use crate::cli::GenerateArgs;
-use crate::commands::dispatch::say;
 use crate::generate::{StopReason, TextStream};
 use crate::system::device;
+use crate::system::terminal::output::say;
 use crate::training::ModelFolder;
 
 pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::cli::TrainArgs;
-use crate::commands::dispatch::{say, warn_of_skipped};
-use crate::commands::error_report::UsageError;
+use crate::commands::dispatch::warn_of_skipped;
 use crate::commands::machine::config;
 use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::system::device;
+use crate::system::error::UsageError;
 use crate::system::terminal::bytes;
+use crate::system::terminal::output::say;
 use crate::training::checkpoint::{Found, has_checkpoints, newest_intact};
 use crate::training::{TrainingLoop, TrainingOutcome};
 

@@ -10,12 +10,13 @@ use covey_comms::run::Run;
 
 use super::join::refuse_read_only;
 use crate::cli::InitArgs;
-use crate::commands::dispatch::{on_runtime, print, say};
-use crate::commands::error_report::UsageError;
 use crate::commands::machine::config;
 use crate::config::layers::Purpose;
 use crate::run::{Connection, NewRun, identity};
 use crate::system::device;
+use crate::system::error::UsageError;
+use crate::system::runtime::on_runtime;
+use crate::system::terminal::output::{print, say};
 
 pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
     let config = config::layers(&arguments.config).resolve(Purpose::Train)?.config;

@@ -11,8 +11,7 @@ use covey_comms::run::{CommsError, Run};
 use covey_data::dataset::Dataset;
 
 use crate::cli::JoinArgs;
-use crate::commands::dispatch::{on_runtime, say, warn_of_skipped};
-use crate::commands::error_report::UsageError;
+use crate::commands::dispatch::warn_of_skipped;
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::{CommsConfig, Config};
@@ -21,6 +20,9 @@ use crate::run::{
     Connection, OwnBucket, RunSpec, identity, ledger, own_bucket, peer_buckets_opener,
 };
 use crate::system::device;
+use crate::system::error::UsageError;
+use crate::system::runtime::on_runtime;
+use crate::system::terminal::output::say;
 use crate::training::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::training::learner::Learner;
 

@@ -12,11 +12,12 @@ use covey_comms::run::{CommsError, Run};
 use serde_json::json;
 
 use crate::cli::StatusArgs;
-use crate::commands::dispatch::{on_runtime, print};
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::Purpose;
 use crate::run::{Connection, RunSpec};
+use crate::system::runtime::on_runtime;
 use crate::system::terminal::bytes;
+use crate::system::terminal::output::print;
 
 pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
     let own = own_layers(&arguments.place.own).resolve(Purpose::Show)?.config;

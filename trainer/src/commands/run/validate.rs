@@ -12,15 +12,17 @@ use covey_data::dataset::Dataset;
 use super::init::validator_key;
 use super::join::refuse_read_only;
 use crate::cli::{IdArgs, LedgerFlags, ValidateArgs};
-use crate::commands::dispatch::{is_raised, on_runtime, print, say};
-use crate::commands::error_report::UsageError;
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::Purpose;
 use crate::config::schema::Config;
 use crate::run::validator::{ClosedRound, Validation, ValidatorSetup};
 use crate::run::{Connection, RegisteredPeers, RunSpec, identity, ledger, peer_buckets_opener};
 use crate::system::device;
+use crate::system::error::UsageError;
+use crate::system::runtime::on_runtime;
+use crate::system::signal::is_raised;
 use crate::system::terminal::bytes;
+use crate::system::terminal::output::{print, say};
 use crate::training::learner::Learner;
 
 pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {

@@ -9,8 +9,6 @@ use serde_json::json;
 
 use super::validate;
 use crate::cli::VerifyArgs;
-use crate::commands::dispatch::{is_raised, on_runtime, print, say};
-use crate::commands::error_report::UsageError;
 use crate::commands::machine::config::own_layers;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::Config;
@@ -19,6 +17,10 @@ use crate::run::{
     peer_buckets_opener,
 };
 use crate::system::device;
+use crate::system::error::UsageError;
+use crate::system::runtime::on_runtime;
+use crate::system::signal::is_raised;
+use crate::system::terminal::output::{print, say};
 use crate::training::learner::Learner;
 
 pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {

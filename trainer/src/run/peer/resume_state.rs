@@ -12,9 +12,9 @@ use covey_optim::inner::{AdamWState, Moments};
 use covey_optim::sparseloco::Delta;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::UsageError;
 use crate::run::replica::Replica;
 use crate::run::spec::RunSpec;
+use crate::system::error::UsageError;
 use crate::training::checkpoint::{
     Checkpoint, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot, TrainingState,
 };

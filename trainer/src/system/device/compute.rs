@@ -5,7 +5,7 @@ use std::time::Instant;
 use burn::tensor::{Device, FloatDType, Tensor};
 use covey_model::config::Precision;
 
-use crate::commands::UsageError;
+use crate::system::error::UsageError;
 
 /// Makes all parallel work of this process use `threads` threads, every core without a number.
 ///

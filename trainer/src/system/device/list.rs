@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use covey_model::config::Precision;
 
 use super::probe;
-use crate::commands::UsageError;
+use crate::system::error::UsageError;
 
 /// Members at most: far more than any machine has devices, few enough for every list of them.
 const MOST_MEMBERS: usize = 1024;

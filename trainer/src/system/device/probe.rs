@@ -5,7 +5,7 @@ use std::thread;
 use super::cuda_probe::cuda_devices;
 use super::list::DeviceKind;
 use super::memory::{memory_of_gpus, memory_of_machine};
-use crate::commands::UsageError;
+use crate::system::error::UsageError;
 
 /// What is known of one device, or of one kind of which there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use std::{env, fmt};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::training::INTERVAL;
+/// Time between two progress lines in a log.
+pub const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Frames per second of a bar: enough to look alive, too few to cost anything.
 const FRAMES: u8 = 10;

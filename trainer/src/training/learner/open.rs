@@ -9,9 +9,9 @@ use covey_optim::fsdp::{Plan, ShardedParameters};
 
 use super::compression::select_on;
 use super::learner::Learner;
-use crate::commands::UsageError;
 use crate::config::schema::Config;
 use crate::system::device::{DeviceKind, DeviceList, memory_of_gpus, memory_of_machine};
+use crate::system::error::UsageError;
 use crate::system::terminal::bytes;
 use crate::training::plan::{Change, MemoryPlan, Needs, Room, fit, plan};
 
