@@ -24,7 +24,7 @@ test-s3 *servers:
 test-evm:
     scripts/test_evm.sh --run
 
-# Hold the committed ABI and bytecode of the ledger's contract to its source; with --write, write them.
+# Compare the committed ABI and bytecode of the ledger's contract with its source; --write replaces them.
 check-contract *flags:
     scripts/check_contract.sh {{flags}}
 
@@ -58,9 +58,9 @@ adversaries-real *flags:
     cargo build --release --workspace --bin covey --example adversary
     python3 scripts/adversaries_real.py {{flags}}
 
-# Hold memory after 2,000 steps to that after 200.
+# Compare resident memory after 200 and 2,000 steps; writes docs/results/check-memory.md.
 check-memory:
-    scripts/check_memory.sh
+    python3 scripts/record.py check-memory.md 'Memory over time' 'just check-memory' scripts/check_memory.sh
 
 # Micro-benchmarks of kernels and optimizer.
 bench-kernels *flags:
@@ -70,24 +70,39 @@ bench-kernels *flags:
 bench-sim:
     cargo bench -p covey-comms --bench sim
 
-# What cheats gain and what harm they do, kind by kind; writes docs/results/adversaries.md.
+# The harm and the gain of each attack in simulated runs; writes docs/results/adversaries.md.
 adversaries:
     cargo run --release -p covey-comms --example adversaries > docs/results/adversaries.md
+    python3 scripts/measuring.py 'just adversaries' >> docs/results/adversaries.md
 
 # What judging a round costs a validator as peers grow.
 bench-gauntlet:
     cargo bench -p covey-comms --bench gauntlet
 
-# Hold an exported folder against transformers; installs what it needs into .venv-python, makes a short demo if need be.
+# Compare an exported folder with transformers; writes docs/results/check-export.md.
 check-export folder="runs/demo/export" *flags:
     scripts/python_env.sh
     cargo build --release
     test -d {{folder}} || target/release/covey demo --alone --steps 200 --output {{parent_directory(folder)}}
-    .venv-python/bin/python scripts/check_export.py {{folder}} {{flags}}
+    python3 scripts/record.py check-export.md 'Export against transformers' 'just check-export' \
+        .venv-python/bin/python scripts/check_export.py {{folder}} {{flags}}
+
+# Record the demo; writes docs/results/demo.md.
+record-demo:
+    cargo build --release
+    rm -rf runs/demo
+    python3 scripts/record.py demo.md 'The demo' 'just record-demo' target/release/covey demo
 
 # GPU kernels against the CPU through wgpu; needs a Vulkan driver, Mesa's on the CPU will do.
 test-gpu-kernels *flags:
     scripts/test_gpu_kernels.sh {{flags}}
+
+# Layout, prose, results, spelling, licences.
+check-house:
+    scripts/check_house.py --report
+    scripts/check_prose.py
+    scripts/check_results.py
+    scripts/check_tools.sh
 
 # Type-check the code that only CUDA compiles; neither a GPU nor LLVM is needed.
 check-cuda:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from measuring import ROOT, commit, demo_data, processor, run, today
+from measuring import ROOT, demo_data, footer, run
 
 ROUNDS, INNER_STEPS, HONEST = 15, 15, 4
 
@@ -47,7 +47,7 @@ def play(options, data, seed, kinds):
     run([options.covey, "init", bucket, "--key", folder / "validator.key", "--preset", "tiny", "--data", data,
          "--seed", seed,
          "--set", f"train.steps={ROUNDS * INNER_STEPS}", "--set", f"rounds.inner_steps={INNER_STEPS}",
-         "--set", f"rounds.min_peers={HONEST + len(kinds)}", "--set", "rounds.deadline=3600",
+         "--set", f"rounds.min_peers={HONEST + len(kinds)}", "--set", "rounds.commit_deadline=3600",
          "--set", "rounds.reveal_deadline=600", "--set", "rounds.keep_checkpoints=100"])
     processes = []
 
@@ -55,7 +55,7 @@ def play(options, data, seed, kinds):
         with open(folder / f"{label}.log", "w") as log:
             processes.append((label, subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=ROOT)))
 
-    poll = ["--set", "comms.poll=0.05"]
+    poll = ["--set", "comms.poll_interval=0.05"]
     start("validator", [options.covey, "validate", bucket, "--key", folder / "validator.key", "--output",
                         folder / "validator", "--threads", 2, *poll])
     for number in range(1, HONEST + 1):
@@ -124,7 +124,7 @@ def main():
 
 `just adversaries-real`: the `tiny` preset on the demo's text, {HONEST} honest peers, {len(options.kinds)} adversaries \
 ({', '.join(options.kinds)}) and one validator, each a process; {ROUNDS} rounds of {INNER_STEPS} steps, the Gauntlet's \
-default constants. {today()}, commit {commit('trainer', 'comms')}, {processor()}.
+default constants.
 
 | seed | held-out loss at the end, honest peers alone | with adversaries | |
 |---:|---:|---:|---:|
@@ -138,7 +138,7 @@ The adversaries' largest share of all scores is {cheat:.1%}; the weakest honest 
 
 | seed | peer | what it does | rounds in the model | last of them | left out | own windows (BMA) | skill | share of scores |
 |---:|---|---|---:|---:|---|---:|---:|---:|
-""" + "\n".join(tables) + "\n"
+""" + "\n".join(tables) + "\n\n" + footer("just adversaries-real") + "\n"
     (options.output / "adversaries-real.md").write_text(text)
     print(text)
     return 0 if harm <= 0.01 and cheat < honest else 1

@@ -169,8 +169,8 @@ writes bytes of fixed width. Profile reference repeats the order of PyTorch's su
 
 - Command: `scripts/bench_codec.py {flags}` (also `just bench-codec`)
 - Pseudo-gradients: {source or "a file given by hand"}
-- Machine: {processor()}, {os.cpu_count()} cores, one used
-- Commit: {commit("optim", "scripts")}
+- CPU: {processor()}, {os.cpu_count()} cores, one used
+- Commit: {commit()}
 - Date: {today()}
 """
 

@@ -17,11 +17,11 @@ from measuring import ROOT, commit, processor, run, today
 VARIANTS = {
     "whole weights, plain loop": ["--unsharded"],
     "1 member": [],
-    "1 member, every second block recomputed": ["--set", "memory.recompute=blocks", "--set", "memory.recompute_every=2"],
-    "1 member, every block recomputed": ["--set", "memory.recompute=blocks"],
+    "1 member, every second block recomputed": ["--set", "memory.activation_checkpointing=blocks", "--set", "memory.activation_checkpoint_every=2"],
+    "1 member, every block recomputed": ["--set", "memory.activation_checkpointing=blocks"],
     "2 members on the CPU": ["--set", "run.device=cpu:2"],
     "4 members on the CPU": ["--set", "run.device=cpu:4"],
-    "4 members, every block recomputed": ["--set", "run.device=cpu:4", "--set", "memory.recompute=blocks"],
+    "4 members, every block recomputed": ["--set", "run.device=cpu:4", "--set", "memory.activation_checkpointing=blocks"],
 }
 BASELINE = "whole weights, plain loop"
 
@@ -75,7 +75,7 @@ after the other: their time says what splitting, gathering and reducing cost, an
 Bars: one member at most 1.03x of whole weights, every block recomputed at most 1.4x.
 
 - Command: `{command}` (also `just bench-fsdp`)
-- Machine: {processor()}, {os.cpu_count()} cores, {options.threads} threads used
+- CPU: {processor()}, {os.cpu_count()} cores, {options.threads} threads used
 - Commit: {commit()}
 - Date: {today()}
 """

@@ -121,8 +121,8 @@ Data-parallel AdamW takes the windows of all peers into each of its {steps} step
 {notes.read_text() if notes.exists() else ''}
 - Command: `scripts/bench_outer.py --seeds {' '.join(map(str, options.seeds))}` (also `just bench-outer`)
 - Flags of each way: {'; '.join(f'{name}: `{flags}`' for name, _, flags in METHODS)}
-- Machine: {processor()}, {os.cpu_count()} cores, one thread a run
-- Commit: {commit("optim", "trainer", "scripts")}
+- CPU: {processor()}, {os.cpu_count()} cores, one thread a run
+- Commit: {commit()}
 - Date: {today()}
 """
     (options.output / "bench-outer.md").write_text(text)

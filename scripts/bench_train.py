@@ -121,7 +121,7 @@ def markdown(reports, options):
 {ratios(reports)}
 
 - Command: `{command}` (also `just bench-train`); {options.pairs} runs of each side by turns, {options.steps} timed steps each
-- Machine: {processor()}, {os.cpu_count()} cores, {options.threads} threads used
+- CPU: {processor()}, {os.cpu_count()} cores, {options.threads} threads used
 - Commit: {commit()}
 - Date: {today()}
 """

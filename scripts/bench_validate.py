@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from measuring import ROOT, commit, demo_data, processor, run, today
+from measuring import ROOT, demo_data, footer, run
 
 
 def main():
@@ -29,15 +29,15 @@ def main():
     text = f"""# What a validator spends on a delta
 
 `just bench-validate`: the `tiny` preset (batches of 8 windows of 256 tokens), {windows} windows of each kind, \
-{options.threads} thread(s). {today()}, commit {commit('trainer', 'comms')}, {processor()}.
+{options.threads} thread(s).
 
 A validator passes over {windows} windows (2 + 4 n) times for n peers: each peer's own windows and the random ones, before,
-as typical, and with the peer's delta. How many are measured is `gauntlet.evaluations`, 20 unless the run says otherwise,
+as typical, and with the peer's delta. How many are measured is `gauntlet.num_evaluated`, 20 unless the run says otherwise,
 however many peers there are.
 
 | deltas measured | inner step, s | reading all deltas, s | measuring them, s | inner steps that one delta costs |
 |---:|---:|---:|---:|---:|
-""" + "\n".join(rows) + "\n"
+""" + "\n".join(rows) + "\n\n" + footer("just bench-validate") + "\n"
     (options.output / "bench-validate.md").write_text(text)
     print(text)
 

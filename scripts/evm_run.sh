@@ -29,9 +29,9 @@ id=$("$covey" id validator.key)
 "$covey" init bucket --data data --key validator.key --threads 1 --set model.hidden_size=32 \
     --set model.intermediate_size=48 --set model.num_hidden_layers=1 --set model.num_attention_heads=2 \
     --set model.num_key_value_heads=1 --set data.sequence_length=16 --set train.batch_size=4 \
-    --set train.steps=$((2 * rounds)) --set train.eval_every=never --set rounds.inner_steps=2 --set rounds.min_peers=2 \
-    --set rounds.max_included=4 --set rounds.deadline=600 --set rounds.checkpoint_every=2 --set gauntlet.windows=2 \
-    --set gauntlet.useful_share=0 --set gauntlet.norm_ratio=1000
+    --set train.steps=$((2 * rounds)) --set train.eval_every=none --set rounds.inner_steps=2 --set rounds.min_peers=2 \
+    --set rounds.max_included=4 --set rounds.commit_deadline=600 --set rounds.checkpoint_every=2 --set gauntlet.eval_windows=2 \
+    --set gauntlet.min_gain_ratio=0 --set gauntlet.norm_ratio=1000
 
 ledger=$("$covey" ledger deploy bucket --node "$COVEY_TEST_EVM" --wallet validator.wallet \
     --validator "$id=$COVEY_TEST_EVM_ACCOUNT" --stake 1000000000)
@@ -39,7 +39,7 @@ for number in 1 2; do
     "$covey" peer register bucket --key "peer-$number/peer.key" --ledger "$ledger" --wallet "peer-$number.wallet"
 done
 
-own=(--threads 1 --set comms.poll=0.05 --set train.eval_every=never)
+own=(--threads 1 --set comms.poll_interval=0.05 --set train.eval_every=none)
 "$covey" join bucket --output peer-3 "${own[@]}" > stranger.log 2>&1 &
 "$covey" validate bucket --key validator.key --output validator --ledger "$ledger" --wallet validator.wallet \
     "${own[@]}" > validator.log 2>&1 &

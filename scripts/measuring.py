@@ -1,6 +1,7 @@
 """What the benchmark scripts have in common: running programs, and saying what was measured where."""
 
 import datetime
+import os
 import platform
 import shlex
 import subprocess
@@ -35,16 +36,30 @@ def processor():
     return next(names, platform.machine())
 
 
-def commit(*paths):
-    """The commit that was measured, and whether these files (all without any) differed from it."""
+def commit():
+    """The commit that was measured. A tree with local changes is named as such, and `check_results.py` rejects it."""
     git = ["git", "-C", str(ROOT)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     if head.returncode != 0:
         return "unknown"
-    status = [*git, "status", "--porcelain", *(["--", *paths] if paths else [])]
+    # Results are written one after another; they are not part of what is measured.
+    status = [*git, "status", "--porcelain", "--", ".", ":!docs/results"]
     changed = subprocess.run(status, capture_output=True, text=True).stdout.strip()
     return head.stdout.strip() + (" with local changes" if changed else "")
 
 
 def today():
     return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+
+
+def footer(command, note=""):
+    """The last lines of a result: how, where and on which commit it was measured."""
+    cores = f"{os.cpu_count()} cores" + (f", {note}" if note else "")
+    return f"""- Command: `{command}`
+- CPU: {processor()}, {cores}
+- Commit: {commit()}
+- Date: {today()}"""
+
+
+if __name__ == "__main__":
+    print("\n" + footer(*sys.argv[1:]))

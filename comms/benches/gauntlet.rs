@@ -1,4 +1,6 @@
-//! What judging a round costs a validator as peers grow, without measuring: `cargo bench -p covey-comms --bench gauntlet`.
+//! Cost of a round for a validator by number of peers, without the evaluation of deltas.
+//!
+//! Run it with `cargo bench -p covey-comms --bench gauntlet`.
 #![expect(clippy::print_stdout, reason = "the measurement is the output")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,7 @@ use covey_comms::objects::{Clip, DeltaRef, Lineage, MeanOver, OuterSettings};
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 
 const ROUND: Round = Round(100);
-/// Positions of a chunk, and how many of them a delta moves.
+/// Positions in a chunk, and the number of them that a delta changes.
 const CHUNK: u64 = 4096;
 const MOVED: usize = 64;
 
@@ -25,7 +27,8 @@ fn main() {
         return;
     }
     println!(
-        "| peers | measured | fetched | draw ms | compare ms | judge ms | write and read ms | document KB |"
+        "| peers | evaluated | fetched | draw ms | compare ms | judge ms \
+         | write and read ms | document KB |"
     );
     println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
     for count in [10, 30, 100, 300, 1000] {
@@ -52,7 +55,7 @@ fn judge_round(count: u32) {
         assert!(Verdict::parse(&bytes).is_ok());
         bytes.len()
     });
-    // Each delta was compared with its own copy of the round before.
+    // Each delta is a copy of itself in the round before, so each gives one overlap.
     assert_eq!(overlaps.len(), sketches.len());
     println!(
         "| {count} | {} | {} | {draw:.2} | {compare:.1} | {judge:.2} | {write:.2} | {} |",
@@ -62,7 +65,7 @@ fn judge_round(count: u32) {
     );
 }
 
-/// Milliseconds, the best of five, and what came out.
+/// The least time of five calls in milliseconds, and the output of the first.
 fn timed<T>(work: impl Fn() -> T) -> (f64, T) {
     let time = || {
         let start = Instant::now();
@@ -73,7 +76,7 @@ fn timed<T>(work: impl Fn() -> T) -> (f64, T) {
     ((0..4).map(|_| time().0).fold(first, f64::min), output)
 }
 
-/// Records of peers that have proven themselves.
+/// Records of peers with a positive moving average.
 fn peer_table(config: &GauntletConfig, peers: &BTreeSet<PeerId>) -> PeerTable {
     let record = |(peer, number): (&PeerId, u32)| {
         let record = PeerRecord::joining_peer(config, Round(1));
@@ -87,16 +90,17 @@ fn peer_table(config: &GauntletConfig, peers: &BTreeSet<PeerId>) -> PeerTable {
 fn inputs(peers: &BTreeSet<PeerId>) -> Observations {
     let run = RunId::of(b"a run");
     let (base, validator) = (Lineage::genesis(run), Keypair::from_secret(&[9; 32]));
-    let of = peers.len() as u32;
+    let num_slots = peers.len() as u32;
     let active = |(peer, index): (&PeerId, u32)| {
         let delta = DeltaRef { digest: Digest::of(peer.as_bytes()), length: 1 << 20 };
-        (*peer, ActivePeer { slot: Slot { index, of }, presence: Participation::Delivered(delta) })
+        let slot = Slot { index, num_slots };
+        (*peer, ActivePeer { slot, presence: Participation::Delivered(delta) })
     };
     Observations {
         round: ROUND,
         base,
         outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
-        commitment_lists: [(validator.peer(), Digest::of(b"roll"))].into(),
+        commitment_lists: [(validator.peer(), Digest::of(b"commitment list"))].into(),
         secret: Some(RoundSecret::of(&validator, run, ROUND, base)),
         active: peers.iter().zip(0..).map(active).collect(),
         joining: BTreeSet::new(),
@@ -108,7 +112,7 @@ fn inputs(peers: &BTreeSet<PeerId>) -> Observations {
     }
 }
 
-/// As many chunks as are compared at most, with places of their own.
+/// A sketch of the largest size, with different positions for each peer.
 fn sketch(peer: PeerId) -> Sketch {
     let seed = Seed::from_bytes(*peer.as_bytes());
     let chunk = |number: usize| {

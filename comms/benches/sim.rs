@@ -1,4 +1,6 @@
-//! How long it takes to simulate 1,000 peers over 50 rounds, 20 of them in each: `cargo bench -p covey-comms --bench sim`.
+//! Time to simulate 1,000 peers over 50 rounds, with 20 included in each round.
+//!
+//! Run it with `cargo bench -p covey-comms --bench sim`.
 #![expect(clippy::print_stdout, reason = "the measurement is the output")]
 
 use std::time::Instant;

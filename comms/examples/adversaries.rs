@@ -1,4 +1,6 @@
-//! What cheats gain and what harm they do: `just adversaries` writes it to `docs/results/adversaries.md`.
+//! The gain and the harm of each attack in simulated runs.
+//!
+//! `just adversaries` writes the output to `docs/results/adversaries.md`.
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
 use std::time::Duration;
@@ -6,25 +8,28 @@ use std::time::Duration;
 use covey_comms::sim::adversary::{Attack, Contest, ContestError, ContestReport, Evasion};
 
 const HEAD: &str = "\
-# What cheating does
+# Gain and harm of attacks
 
-Seven honest peers and three that cheat learn a regression of 1,024 weights for 50 rounds, in one process but over the real
-protocol: bucket, commitments, rolls, three validators of whom two must agree, verdicts, manifests. Everything is the default
-configuration, but windows are small here, so 64 are measured. The same runs are held to bars by `cargo test -p covey-comms
---test adversaries`.
+Seven honest and three dishonest peers train a regression of 1,024 weights for 50 rounds. They run
+in one process but over the real protocol: bucket, commitments, commitment lists, verdicts and
+manifests, with three validators of which two must agree. The configuration is the default, except
+that 64 windows are evaluated because windows are small here. `cargo test -p covey-comms --test
+adversaries` checks the same runs against limits.
 
-- Command: `just adversaries`; every row is played from three seeds, each also without the cheats
-- *harm*: how much higher the loss over all data is at the end than without the cheats; mean and worst of the seeds (bar: 1)
-- *out after*: rounds from the first until no cheat counts any more, the latest of the seeds; *in*: of how many of all
-  rounds a cheat's delta counts
-- *share*: of all payouts a cheat gets, on average and the best one; bar: below the weakest honest peer's
+- Command: `just adversaries`; each row has three seeds, each also run without the attack
+- *harm*: increase of the final loss over all data against the run without the attack; mean and
+  worst of the seeds (limit: 1)
+- *out after*: rounds until no delta of an attacker is included any more, the latest of the seeds
+- *in*: share of the rounds in which the delta of an attacker is included
+- *share*: share of all payouts of an attacker, mean and best; limit: that of the weakest honest peer
 
-| cheats | harm % | worst % | out after | in % | share % | best % | weakest honest % | left out as |
+| attack | harm % | worst % | out after | in % | share % | best % | weakest honest % \
+| excluded as |
 |---|---:|---:|---:|---:|---:|---:|---:|---|";
 
 const SEEDS: [u64; 3] = [1, 2, 3];
 
-/// What came out over all seeds.
+/// The results of one attack over all seeds.
 struct Row {
     name: String,
     harms: Vec<f64>,
@@ -65,7 +70,7 @@ impl Row {
         );
     }
 
-    /// The commonest reasons of all.
+    /// The three most common reasons for exclusion.
     fn reasons(&self) -> String {
         let mut reasons: Vec<_> = self.records.iter().flat_map(ContestReport::reasons).collect();
         reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
@@ -86,7 +91,8 @@ fn main() -> Result<(), ContestError> {
     }
     let mixture = [Attack::Noise, Attack::CopiesLeak(Evasion::Mixed), Attack::FreeRider];
     let burst: Vec<Attack> = mixture.into_iter().cycle().take(30).collect();
-    Row::of("30 newcomers at once", |contest| Contest { burst: burst.clone(), ..contest })?.print();
+    Row::of("30 joining peers at once", |contest| Contest { burst: burst.clone(), ..contest })?
+        .print();
     let early = Duration::from_secs(60);
     Row::of("the same at the start", |contest| Contest {
         burst: burst.clone(),

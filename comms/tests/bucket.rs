@@ -1,4 +1,4 @@
-//! Every bucket keeps the contract, and every wrapping adds exactly what it promises.
+//! Every store obeys the laws of a bucket, and every decorator adds exactly its behaviour.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -33,20 +33,20 @@ fn key(round: u32) -> Key {
 }
 
 #[test]
-fn memory_keeps_the_contract() {
+fn a_bucket_in_memory_obeys_the_laws() {
     let clock = VirtualClock::default();
     clock.run(check_conformance(&memory(&clock))).unwrap().unwrap();
 }
 
 #[test]
-fn a_folder_keeps_the_contract() {
+fn a_folder_obeys_the_laws() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = ObjectStoreBucket::folder(folder.path()).unwrap();
     VirtualClock::default().run(check_conformance(&bucket)).unwrap().unwrap();
 }
 
 #[test]
-fn a_folder_keeps_the_contract_on_a_runtime() {
+fn a_folder_obeys_the_laws_on_a_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = ObjectStoreBucket::folder(folder.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -55,7 +55,7 @@ fn a_folder_keeps_the_contract_on_a_runtime() {
 }
 
 #[test]
-fn objects_that_are_no_keys_do_not_exist() {
+fn files_without_the_name_of_a_key_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = ObjectStoreBucket::folder(folder.path()).unwrap();
     let clock = VirtualClock::default();
@@ -67,11 +67,12 @@ fn objects_that_are_no_keys_do_not_exist() {
 }
 
 #[test]
-fn wrapped_memory_keeps_the_contract_on_bad_days() {
+fn decorators_obey_the_laws_on_a_faulty_store() {
     for seed in 0..50 {
         let clock = VirtualClock::default();
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-        // Staleness and silent truncation are for readers to survive; no bucket can.
+        // No decorator can repair a stale listing or a body that was truncated silently; readers
+        // must.
         let rates = FaultRates {
             errors: 0.2,
             stalls: 0.1,
@@ -81,8 +82,8 @@ fn wrapped_memory_keeps_the_contract_on_bad_days() {
             ..FaultRates::BAD_DAY
         };
         let faulty = Faulty::new(memory(&clock), shared.clone(), rates, seed);
-        let cap = RateLimit { up: NonZeroU64::new(1000), down: NonZeroU64::new(1000) };
-        let budget = Budgeted::new(RateLimited::new(faulty, shared.clone(), cap), u64::MAX);
+        let limit = RateLimit { up: NonZeroU64::new(1000), down: NonZeroU64::new(1000) };
+        let budget = Budgeted::new(RateLimited::new(faulty, shared.clone(), limit), u64::MAX);
         let policy = RetryPolicy {
             try_limit: SECOND * 2000,
             deadline: SECOND * 20_000,
@@ -95,7 +96,7 @@ fn wrapped_memory_keeps_the_contract_on_bad_days() {
 }
 
 #[test]
-fn a_lost_acknowledgement_does_no_harm() {
+fn a_write_after_a_lost_acknowledgement_succeeds() {
     let clock = VirtualClock::default();
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let rates = FaultRates { lost_acknowledgements: 0.5, ..FaultRates::default() };
@@ -109,7 +110,7 @@ fn a_lost_acknowledgement_does_no_harm() {
 }
 
 #[test]
-fn a_store_that_stays_away_is_given_up_by_the_deadline() {
+fn retries_end_at_the_deadline() {
     let clock = VirtualClock::default();
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let rates = FaultRates { errors: 1.0, ..FaultRates::default() };
@@ -118,12 +119,12 @@ fn a_store_that_stays_away_is_given_up_by_the_deadline() {
         Retry::new(Faulty::new(memory(&clock), shared.clone(), rates, 1), shared, policy, 1);
     let error = clock.run(bucket.get(&key(1), 10)).unwrap().unwrap_err();
     let BucketError::GaveUp { attempts, elapsed, .. } = error else { panic!("{error}") };
-    assert!((8..60).contains(&attempts), "{attempts} tries");
+    assert!((8..60).contains(&attempts), "{attempts} attempts");
     assert!(elapsed <= SECOND * 60 && elapsed > SECOND * 40, "{elapsed:?}");
 }
 
 #[test]
-fn a_stalled_try_is_cut_off() {
+fn a_stalled_attempt_times_out() {
     let clock = VirtualClock::default();
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let rates = FaultRates { stalls: 1.0, stall: SECOND * 1000, ..FaultRates::default() };
@@ -137,7 +138,7 @@ fn a_stalled_try_is_cut_off() {
 }
 
 #[test]
-fn what_cannot_get_better_is_not_repeated() {
+fn permanent_errors_are_not_repeated() {
     let clock = VirtualClock::default();
     let bucket = Retry::new(memory(&clock), Arc::new(clock.clone()), RetryPolicy::default(), 1);
     let error = clock.run(bucket.get(&key(1), 10)).unwrap().unwrap_err();
@@ -146,10 +147,10 @@ fn what_cannot_get_better_is_not_repeated() {
 }
 
 #[test]
-fn the_average_stays_below_the_cap() {
+fn the_average_rate_stays_below_the_limit() {
     let clock = VirtualClock::default();
-    let cap = RateLimit { up: NonZeroU64::new(100), down: NonZeroU64::new(50) };
-    let bucket = RateLimited::new(memory(&clock), Arc::new(clock.clone()), cap);
+    let limit = RateLimit { up: NonZeroU64::new(100), down: NonZeroU64::new(50) };
+    let bucket = RateLimited::new(memory(&clock), Arc::new(clock.clone()), limit);
     let transfers = async {
         let keys = [0, 1, 2, 3].map(key);
         futures_util::future::join_all(
@@ -167,11 +168,11 @@ fn the_average_stays_below_the_cap() {
 }
 
 #[test]
-fn buckets_on_one_line_share_its_cap() {
+fn buckets_with_one_limiter_share_its_rate() {
     let clock = VirtualClock::default();
-    let line = RateLimiter::new(RateLimit { up: NonZeroU64::new(100), down: None });
-    let buckets =
-        [0, 1, 2].map(|_| RateLimited::on(memory(&clock), Arc::new(clock.clone()), line.clone()));
+    let limiter = RateLimiter::new(RateLimit { up: NonZeroU64::new(100), down: None });
+    let buckets = [0, 1, 2]
+        .map(|_| RateLimited::on(memory(&clock), Arc::new(clock.clone()), limiter.clone()));
     let first = key(0);
     let puts = buckets.iter().map(|bucket| bucket.put_new(&first, Bytes::from(vec![7; 100])));
     clock.run(futures_util::future::join_all(puts)).unwrap();
@@ -179,7 +180,7 @@ fn buckets_on_one_line_share_its_cap() {
 }
 
 #[test]
-fn buckets_with_one_purse_share_its_budget() {
+fn buckets_with_one_budget_share_its_bytes() {
     let clock = VirtualClock::default();
     let shared_budget = ByteBudget::new(25);
     let [one, other] = [0, 1].map(|_| Budgeted::sharing(memory(&clock), shared_budget.clone()));
@@ -194,7 +195,7 @@ fn buckets_with_one_purse_share_its_budget() {
 }
 
 #[test]
-fn a_budget_is_never_exceeded() {
+fn a_byte_budget_is_never_exceeded() {
     let clock = VirtualClock::default();
     let bucket = Budgeted::new(memory(&clock), 25);
     let put = |round, length| {
@@ -212,12 +213,12 @@ fn a_budget_is_never_exceeded() {
         BucketError::TooLarge { announced: 10, limit: 3, .. }
     ));
     assert!(matches!(get(9, 100).unwrap_err(), BucketError::NotFound { .. }));
-    assert_eq!(bucket.left(), 5, "what failed cost nothing");
+    assert_eq!(bucket.left(), 5, "failed requests cost nothing");
     assert_eq!(put(2, 5).unwrap(), Put::Created);
 }
 
 #[test]
-fn the_same_seed_brings_the_same_faults_in_any_order() {
+fn faults_depend_on_the_seed_and_not_on_the_order_of_requests() {
     let outcomes = |rounds: &[u32], seed| {
         let clock = VirtualClock::default();
         let rates = FaultRates { errors: 0.5, ..FaultRates::BAD_DAY };
@@ -231,14 +232,14 @@ fn the_same_seed_brings_the_same_faults_in_any_order() {
         outcomes.sort();
         outcomes
     };
-    let forth: Vec<u32> = (0..50).collect();
-    let back: Vec<u32> = (0..50).rev().collect();
-    assert_eq!(outcomes(&forth, 1), outcomes(&back, 1));
-    assert_ne!(outcomes(&forth, 1), outcomes(&forth, 2));
+    let ascending: Vec<u32> = (0..50).collect();
+    let descending: Vec<u32> = (0..50).rev().collect();
+    assert_eq!(outcomes(&ascending, 1), outcomes(&descending, 1));
+    assert_ne!(outcomes(&ascending, 1), outcomes(&ascending, 2));
 }
 
 #[test]
-fn a_stale_listing_shows_the_past_and_a_truncated_body_its_beginning() {
+fn a_stale_listing_is_the_previous_one_and_a_truncated_body_a_prefix() {
     let clock = VirtualClock::default();
     let rates = FaultRates { stale_listings: 1.0, truncated_bodies: 1.0, ..FaultRates::default() };
     let bucket = Faulty::new(memory(&clock), Arc::new(clock.clone()), rates, 1);
@@ -254,7 +255,7 @@ fn a_stale_listing_shows_the_past_and_a_truncated_body_its_beginning() {
 }
 
 #[test]
-fn a_probe_leaves_nothing_behind() {
+fn a_probe_removes_its_object() {
     let clock = VirtualClock::default();
     let bucket = memory(&clock);
     clock.advance(SECOND);
@@ -264,20 +265,20 @@ fn a_probe_leaves_nothing_behind() {
 }
 
 #[test]
-fn stores_that_overwrite_or_refuse_are_found_out() {
+fn a_probe_detects_stores_that_overwrite_or_are_read_only() {
     let clock = VirtualClock::default();
-    let lying = Pretending { inner: memory(&clock), is_read_only: false };
+    let overwriting = BrokenStore { inner: memory(&clock), is_read_only: false };
     assert_eq!(
-        clock.run(probe(&lying, Digest::of(b"nonce"))).unwrap().unwrap().creation,
+        clock.run(probe(&overwriting, Digest::of(b"nonce"))).unwrap().unwrap().creation,
         Creation::Overwrites
     );
-    let closed = Pretending { inner: memory(&clock), is_read_only: true };
+    let read_only = BrokenStore { inner: memory(&clock), is_read_only: true };
     let expected = Probe { creation: Creation::ReadOnly, store_time: None };
-    assert_eq!(clock.run(probe(&closed, Digest::of(b"nonce"))).unwrap().unwrap(), expected);
+    assert_eq!(clock.run(probe(&read_only, Digest::of(b"nonce"))).unwrap().unwrap(), expected);
 }
 
 #[test]
-fn clocks_that_are_far_apart_are_refused_whichever_is_ahead() {
+fn a_large_clock_skew_is_refused_in_both_directions() {
     let noon = Timestamp::from_micros(1 << 50);
     for (ours, store) in [(noon, noon), (noon + MAX_SKEW, noon), (noon, noon + MAX_SKEW)] {
         assert!(check_clock_skew(ours, store).is_ok());
@@ -291,15 +292,15 @@ fn clocks_that_are_far_apart_are_refused_whichever_is_ahead() {
     }
 }
 
-/// A store that overwrites silently, or lets nobody write.
+/// A store that overwrites and reports success, or that is read-only.
 #[derive(Debug)]
-struct Pretending {
+struct BrokenStore {
     inner: MemoryBucket,
     is_read_only: bool,
 }
 
 #[async_trait]
-impl Bucket for Pretending {
+impl Bucket for BrokenStore {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         self.inner.get(key, limit).await
     }
@@ -322,15 +323,15 @@ impl Bucket for Pretending {
 }
 
 #[test]
-fn a_store_that_breaks_the_contract_does_not_pass() {
+fn a_store_that_overwrites_does_not_conform() {
     let clock = VirtualClock::default();
-    let lying = Pretending { inner: memory(&clock), is_read_only: false };
-    let violation = clock.run(check_conformance(&lying)).unwrap().unwrap_err();
+    let overwriting = BrokenStore { inner: memory(&clock), is_read_only: false };
+    let violation = clock.run(check_conformance(&overwriting)).unwrap().unwrap_err();
     assert_eq!(violation.law, "keys are written once");
 }
 
 #[test]
-fn a_store_that_overwrites_is_tamed_for_one_writer_by_looking_first() {
+fn a_bucket_that_checks_first_obeys_the_laws() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = ObjectStoreBucket::folder(folder.path()).unwrap().looking_first();
     VirtualClock::default().run(check_conformance(&bucket)).unwrap().unwrap();

@@ -1,10 +1,12 @@
-//! Ratings against `openskill` for Python; `COVEY_REFERENCE` may name a folder with more of its results.
+//! Ratings compared with `openskill` for Python. `COVEY_REFERENCE` can name a folder with more of
+//! its results.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use covey_comms::gauntlet::scoring::RatingConfig;
+use covey_comms::gauntlet::RatingConfig;
+use covey_comms::gauntlet::scoring::{Rating, play_match};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -20,11 +22,11 @@ struct Reference {
 struct Match {
     players: Vec<usize>,
     scores: Vec<f64>,
-    /// Mean, deviation and ordinal of everybody afterwards.
+    /// Mean, standard deviation and ordinal of all players after the match.
     after: Vec<[f64; 3]>,
 }
 
-/// The files in the project's own folder, and in `openskill` of the one that the environment names.
+/// The reference files in the repository, and in `openskill` of the folder in the environment.
 fn files() -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/openskill");
     let named =
@@ -37,7 +39,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 #[test]
-fn ratings_are_those_of_openskill() {
+fn ratings_agree_with_openskill() {
     let files = files();
     assert!(!files.is_empty());
     for path in files {
@@ -45,10 +47,10 @@ fn ratings_are_those_of_openskill() {
         let reference: Reference = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let Reference { mu, sigma, beta, tau, matches } = reference;
         let config = RatingConfig { mu, sigma, beta, tau, ..RatingConfig::default() };
-        let mut ratings = vec![config.joining_peer(); matches[0].after.len()];
+        let mut ratings = vec![Rating::initial(&config); matches[0].after.len()];
         for (number, Match { players, scores, after }) in matches.iter().enumerate() {
             let own: Vec<_> = players.iter().map(|player| ratings[*player]).collect();
-            for (player, rating) in players.iter().zip(config.play(&own, scores).unwrap()) {
+            for (player, rating) in players.iter().zip(play_match(&config, &own, scores).unwrap()) {
                 ratings[*player] = rating;
             }
             for (rating, expected) in ratings.iter().zip(after) {

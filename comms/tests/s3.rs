@@ -1,11 +1,12 @@
-//! The contract on a real S3 server; `scripts/test_s3.sh` starts two and runs this against each.
+//! The laws of a bucket on a real S3 server. `scripts/test_s3.sh` starts two servers and runs this
+//! test on each.
 //!
-//! - `COVEY_TEST_S3=s3://bucket/prefix?endpoint=http://host:port` names a bucket that exists, and a prefix with nothing
-//!   in it. The public may read the bucket.
+//! - `COVEY_TEST_S3=s3://bucket/prefix?endpoint=http://host:port` names an existing bucket and an
+//!   empty prefix. The bucket must be readable without keys.
 //! - The usual `AWS_*` variables hold the keys.
-//! - `COVEY_TEST_S3_LACKS=signatures` says that the server lets everybody do everything.
+//! - `COVEY_TEST_S3_LACKS=signatures` means that the server does not check signatures.
 //!
-//! Then `cargo test --release --workspace --test s3 -- --ignored`.
+//! Run `cargo test --release --workspace --test s3 -- --ignored`.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use covey_comms::primitives::{Clock, Digest, Keypair, PeerId, Round, RunId, Syst
 use covey_comms::run::check_clock_skew;
 use futures_util::future::{join_all, try_join_all};
 
-/// The part of the bucket for one test: they run at the same time.
+/// The part of the bucket for one test, because tests run at the same time.
 fn location(test: &str) -> Location {
     let mut location =
         std::env::var("COVEY_TEST_S3").expect("COVEY_TEST_S3 names a bucket").parse().unwrap();
@@ -46,7 +47,7 @@ fn bucket(test: &str) -> Arc<dyn Bucket> {
     ))
 }
 
-/// The same part of the bucket for somebody with other keys, or another bucket of that server.
+/// The same part of the bucket with other keys, or of another bucket of the server.
 fn other(test: &str, name: Option<&str>, keys: Option<(String, Secret)>) -> ObjectStoreBucket {
     let Location::S3 { bucket, prefix, endpoint, region } = location(test) else {
         panic!("not S3")
@@ -59,7 +60,7 @@ fn other(test: &str, name: Option<&str>, keys: Option<(String, Secret)>) -> Obje
     .unwrap()
 }
 
-/// Whether the server knows one client from another.
+/// Returns true if the server distinguishes clients.
 fn checks_signatures() -> bool {
     std::env::var("COVEY_TEST_S3_LACKS").unwrap_or_default() != "signatures"
 }
@@ -70,7 +71,7 @@ fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 
 #[test]
 #[ignore = "needs a server"]
-fn a_server_keeps_the_contract() {
+fn a_server_obeys_the_laws() {
     on_runtime(async {
         let bucket = bucket("contract");
         let nonce = Digest::of(format!("{:?}", SystemClock.now()).as_bytes());
@@ -101,15 +102,12 @@ fn of_32_writers_one_wins() {
 
 #[test]
 #[ignore = "needs a server"]
-fn large_objects_arrive_whole() {
+fn large_objects_are_stored_whole() {
     on_runtime(async {
         let (bucket, key) = (bucket("large"), Key::Delta(Round(1), PeerId::from_bytes([1; 32])));
         let body: Bytes = (0..24_000_000).map(|index| (index % 251) as u8).collect();
         assert!(bucket.put_new(&key, body.clone()).await.unwrap().is_stored());
-        assert!(
-            bucket.get(&key, body.len() as u64).await.unwrap() == body,
-            "other bytes came back"
-        );
+        assert!(bucket.get(&key, body.len() as u64).await.unwrap() == body, "the bytes differ");
         let rejection = bucket.get(&key, body.len() as u64 - 1).await;
         assert!(matches!(rejection, Err(BucketError::TooLarge { .. })), "{rejection:?}");
         bucket.delete(&key).await.unwrap();
@@ -136,7 +134,7 @@ fn long_listings_are_complete() {
 
 #[test]
 #[ignore = "needs a server"]
-fn a_bucket_that_is_not_there_is_missing() {
+fn an_absent_bucket_is_missing() {
     let bucket = other("missing", Some("never-made-bucket"), access().keys);
     on_runtime(async {
         let errors = [
@@ -169,7 +167,7 @@ fn a_wrong_secret_is_denied() {
 }
 
 #[test]
-#[ignore = "needs a server that lets the public read and not write"]
+#[ignore = "needs a server with public read and no public write"]
 fn a_public_bucket_is_read_without_keys() {
     if !checks_signatures() {
         return;
@@ -188,10 +186,10 @@ fn a_public_bucket_is_read_without_keys() {
     });
 }
 
-/// Three validators and three strangers, each with a way of his own to the log.
+/// Three validators and three unregistered peers, each with a separate client.
 #[test]
 #[ignore = "needs a server"]
-fn a_server_keeps_the_ledger() {
+fn a_server_obeys_the_laws_of_a_ledger() {
     on_runtime(async {
         let identity = |secret| Keypair::from_secret(&[secret; 32]);
         let validators = [1, 2, 3].map(|secret| identity(secret).peer()).into();

@@ -1,23 +1,24 @@
-//! Everything that can go wrong between a text file and a batch of tokens.
+//! The error of this crate, from a text file to a batch of tokens.
+//!
+//! It holds paths, numbers and text only, so every room can return it and it imports none of them.
+
+mod hint;
 
 use std::io;
 use std::path::{Path, PathBuf};
-
-use crate::dataset::Split;
-use crate::io::FileDigest;
 
 /// The one error of this crate; each variant carries what its reader needs to act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// An input or a dataset that is not there.
+    /// A missing input or dataset.
     #[error("{path} does not exist")]
     NotFound {
-        /// What was asked for.
+        /// The requested path.
         path: PathBuf,
     },
 
-    /// The operating system refused a read.
+    /// A read that the operating system refused.
     #[error("cannot read {path}")]
     Read {
         /// The file or folder.
@@ -27,7 +28,7 @@ pub enum DataError {
         source: io::Error,
     },
 
-    /// The operating system refused a write for another reason than space.
+    /// A write that the operating system refused for another reason than space.
     #[error("cannot write {path}")]
     Write {
         /// The file or folder.
@@ -37,18 +38,30 @@ pub enum DataError {
         source: io::Error,
     },
 
-    /// No space is left for a file; nothing half-written stays under its name.
+    /// No space is left for a file; no partial file remains under its name.
     #[error("disk full while writing {path}")]
     DiskFull {
         /// The file that did not fit.
         path: PathBuf,
     },
 
-    /// A file named directly whose extension says nothing we can read.
+    /// The state of an interrupted preparation exists but cannot be read.
+    #[error("cannot read {path}, part of an interrupted preparation")]
+    ResumeStateUnreadable {
+        /// The state, or a shard that it lists.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+
+    /// An input file with an unknown extension.
     #[error("unknown format of {path}")]
     UnknownFormat {
         /// The file.
         path: PathBuf,
+        /// The known extensions, separated by commas.
+        known: String,
     },
 
     /// Inputs without a single character of text.
@@ -56,7 +69,7 @@ pub enum DataError {
     EmptyCorpus {
         /// Files that were read.
         files: usize,
-        /// Files in folders whose extension is unknown.
+        /// Files in folders that were left out because of their names.
         skipped: usize,
     },
 
@@ -65,8 +78,28 @@ pub enum DataError {
     NotUtf8 {
         /// The file.
         path: PathBuf,
-        /// Where the first bad byte stands in the (decompressed) file.
+        /// Offset of the first invalid byte in the decompressed file.
         offset: u64,
+    },
+
+    /// A line that does not fit in the memory set aside for it.
+    #[error("{path} line {line} is longer than {limit} bytes")]
+    LineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// Counted from one.
+        line: u64,
+        /// The longest line that is read.
+        limit: u64,
+    },
+
+    /// A text file that is longer, when decompressed, than one document may be.
+    #[error("{path} holds more than {limit} bytes of text")]
+    TextTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The longest text that is read as one document.
+        limit: u64,
     },
 
     /// A line that is not a JSON object.
@@ -76,7 +109,7 @@ pub enum DataError {
         path: PathBuf,
         /// Counted from one.
         line: u64,
-        /// What the parser expected.
+        /// The parser's reason.
         reason: String,
     },
 
@@ -87,22 +120,22 @@ pub enum DataError {
         path: PathBuf,
         /// Counted from one.
         line: u64,
-        /// The field that was asked for.
+        /// The requested field.
         field: String,
-        /// The fields that are there.
+        /// The fields of the object.
         present: Vec<String>,
     },
 
-    /// A text field that holds something else.
+    /// A text field with a value of another type.
     #[error("{path} line {line}: field `{field}` is {found}, not text")]
     FieldNotText {
         /// The file.
         path: PathBuf,
         /// Counted from one.
         line: u64,
-        /// The field that was asked for.
+        /// The requested field.
         field: String,
-        /// The kind of value it holds.
+        /// The type of its value.
         found: String,
     },
 
@@ -120,29 +153,29 @@ pub enum DataError {
     ColumnMissing {
         /// The file.
         path: PathBuf,
-        /// The column that was asked for.
+        /// The requested column.
         column: String,
-        /// The columns that are there.
+        /// The columns of the file.
         present: Vec<String>,
     },
 
-    /// A Parquet column that holds something else than text.
+    /// A Parquet column of another type than text.
     #[error("column `{column}` of {path} is {found}, not text")]
     ColumnNotText {
         /// The file.
         path: PathBuf,
-        /// The column that was asked for.
+        /// The requested column.
         column: String,
         /// Its type.
         found: String,
     },
 
-    /// An output folder that holds a finished dataset made from something else.
+    /// An output folder with a finished dataset made from something else.
     #[error("{folder} already holds another dataset ({difference})")]
     FolderTaken {
         /// The output folder.
         folder: PathBuf,
-        /// What differs.
+        /// The first difference.
         difference: String,
     },
 
@@ -151,9 +184,9 @@ pub enum DataError {
     Setting {
         /// The setting's name.
         name: &'static str,
-        /// As given.
+        /// The given value.
         got: String,
-        /// What would be accepted.
+        /// The accepted values.
         expected: String,
     },
 
@@ -162,23 +195,23 @@ pub enum DataError {
     TokenizerFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The library's reason.
         reason: String,
     },
 
-    /// A tokenizer that refused a text or a list of tokens.
-    #[error("the tokenizer gave up: {reason}")]
+    /// A tokenizer that failed on a text or on a list of tokens.
+    #[error("the tokenizer failed: {reason}")]
     Tokenizer {
         /// The library's reason.
         reason: String,
     },
 
-    /// The caller asked to stop; what was finished stays usable.
+    /// The caller asked to stop; finished shards stay usable.
     #[error("stopped before the end")]
     Cancelled,
 
     /// A folder without a manifest.
-    #[error("{folder} holds no finished dataset: no manifest.json")]
+    #[error("{folder} is not a finished dataset: it has no manifest.json")]
     ManifestMissing {
         /// The folder.
         folder: PathBuf,
@@ -189,18 +222,18 @@ pub enum DataError {
     ManifestInvalid {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong.
+        /// The first contradiction.
         reason: String,
     },
 
-    /// A manifest written by another version of this program.
+    /// A manifest of another format version.
     #[error("{path} has format version {got}, this program reads version {expected}")]
     ManifestVersion {
         /// The manifest.
         path: PathBuf,
         /// Its version.
         got: u64,
-        /// Ours.
+        /// The version that this program writes.
         expected: u64,
     },
 
@@ -211,45 +244,49 @@ pub enum DataError {
         path: PathBuf,
     },
 
-    /// A shard of another length than the manifest says.
-    #[error("shard {path} has {got} bytes, the manifest says {expected}")]
+    /// A shard of another length than in the manifest.
+    #[error("shard {path} has {got} bytes, the manifest lists {expected}")]
     ShardLength {
         /// The shard.
         path: PathBuf,
         /// From the manifest.
         expected: u64,
-        /// On the disk.
+        /// On disk.
         got: u64,
     },
 
-    /// A shard whose header is not what the manifest describes.
+    /// A shard with a header that does not match the manifest.
     #[error("shard {path} is damaged: {reason}")]
     ShardInvalid {
         /// The shard.
         path: PathBuf,
-        /// What is wrong.
+        /// The first difference.
         reason: String,
     },
 
-    /// A file whose bytes changed since the manifest was written.
-    #[error("{path} has changed: digest {got}, the manifest says {expected}")]
+    /// A file that changed after the manifest was written.
+    #[error("{path} has changed: its digest is {got}, the manifest lists {expected}")]
     DigestMismatch {
         /// The file.
         path: PathBuf,
-        /// From the manifest.
-        expected: FileDigest,
-        /// Of the bytes on the disk.
-        got: FileDigest,
+        /// From the manifest, in hexadecimal digits.
+        expected: String,
+        /// Of the bytes on disk, in hexadecimal digits.
+        got: String,
     },
 
-    /// A sequence that fits into no shard.
-    #[error("sequences of {length} tokens need {} in one shard, the longest {split} shard of {folder} has {longest}", length + 1)]
+    /// A sequence that is longer than every shard.
+    #[error(
+        "sequences of {length} tokens need {} in one shard, \
+         the longest {split} shard of {folder} has {longest}",
+        length + 1
+    )]
     SequenceTooLong {
         /// The dataset.
         folder: PathBuf,
-        /// The split that was asked for.
-        split: Split,
-        /// Tokens a sequence, without the one to predict last.
+        /// Name of the requested split.
+        split: &'static str,
+        /// Tokens in a sequence, without the one that follows it.
         length: usize,
         /// Tokens in the longest shard.
         longest: u64,
@@ -258,95 +295,38 @@ pub enum DataError {
     /// A window index past the end.
     #[error("window {index} does not exist, there are {count}")]
     WindowOutOfRange {
-        /// As asked for.
+        /// The requested index.
         index: u64,
-        /// How many there are.
+        /// Number of windows.
         count: u64,
     },
 
-    /// A cursor that does not fit the sources it is used with.
-    #[error("the cursor does not fit the data: {reason}")]
+    /// A cursor that was made for other sources.
+    #[error("the cursor does not match the data: {reason}")]
     CursorMismatch {
-        /// What differs.
+        /// The first difference.
         reason: String,
     },
 
-    /// The background thread of a loader ended without a word.
+    /// The background thread of a loader has ended.
     #[error("the loader has stopped")]
     LoaderStopped,
 }
 
 impl DataError {
-    /// What the person at the keyboard can do, if anything.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotFound { .. } => Some("check the spelling; relative paths start at the current folder".into()),
-            Self::DiskFull { .. } => {
-                Some("free some space and run the same command again; `prepare` goes on after the last shard".into())
-            }
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("choose a folder you may write to".into())
-            }
-            Self::Write { source, .. }
-                if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) =>
-            {
-                Some("a file stands where a folder is needed: choose another folder".into())
-            }
-            Self::TokenizerFile { .. } => Some(
-                "name a `tokenizer.json` of the `tokenizers` library, such as `covey tokenizer train` writes".into(),
-            ),
-            Self::UnknownFormat { .. } => {
-                Some(format!("readable are {}", crate::prepare::readers::KNOWN_EXTENSIONS.join(", ")))
-            }
-            Self::EmptyCorpus { .. } => Some("name at least one file with text in it".into()),
-            Self::NotUtf8 { .. } => Some("convert the file to UTF-8 first, for example with `iconv`".into()),
-            Self::FieldMissing { .. } | Self::FieldNotText { .. } => Some("name the field that holds the text".into()),
-            Self::ColumnMissing { .. } | Self::ColumnNotText { .. } => {
-                Some("name the column that holds the text".into())
-            }
-            Self::FolderTaken { .. } => Some("choose another output folder or delete this one".into()),
-            _ => self.dataset_hint(),
-        }
-    }
-
-    fn dataset_hint(&self) -> Option<String> {
-        match self {
-            Self::ManifestMissing { .. } => Some(
-                "run `prepare` into this folder; an interrupted one continues where it stopped"
-                    .into(),
-            ),
-            Self::ManifestVersion { .. } | Self::ManifestInvalid { .. } => {
-                Some("prepare the dataset again".into())
-            }
-            Self::ShardMissing { .. }
-            | Self::ShardLength { .. }
-            | Self::ShardInvalid { .. }
-            | Self::DigestMismatch { .. } => Some(
-                "copy the file again from its origin, or delete the folder and prepare it again"
-                    .into(),
-            ),
-            Self::SequenceTooLong { longest, .. } => Some(format!(
-                "use sequences of at most {} tokens, or more text",
-                longest.saturating_sub(1)
-            )),
-            Self::CursorMismatch { .. } => {
-                Some("resume with the same data, or start a new run".into())
-            }
-            _ => None,
-        }
-    }
-
-    /// Names the path of a failed read.
+    /// A failed read of `path`.
     pub(crate) fn read(path: &Path, source: io::Error) -> Self {
         match source.kind() {
+            // The most common mistake; the text of the system would only repeat it.
             io::ErrorKind::NotFound => Self::NotFound { path: path.into() },
             _ => Self::Read { path: path.into(), source },
         }
     }
 
-    /// Names the path of a failed write and tells a full disk from the rest.
+    /// A failed write of `path`. A full disk has a separate variant, because its hint differs.
     pub(crate) fn write(path: &Path, source: io::Error) -> Self {
         match source.kind() {
+            // A quota and `ulimit -f` look like a full disk to the user.
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Self::DiskFull { path: path.into() },
@@ -354,7 +334,7 @@ impl DataError {
         }
     }
 
-    /// A refusal of the `tokenizers` library, whose errors are opaque boxes.
+    /// A failure inside the `tokenizers` library, which returns boxed errors without a type.
     pub(crate) fn tokenizer(reason: impl std::fmt::Display) -> Self {
         Self::Tokenizer { reason: reason.to_string() }
     }

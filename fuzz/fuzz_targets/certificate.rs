@@ -1,4 +1,4 @@
-//! Any bytes are refused as a certificate, or are the one encoding of it; none of them is believed without signatures.
+//! Bytes that parse as a certificate are its only encoding, and none opens without signatures.
 #![no_main]
 
 use covey_comms::agreement::{Certificate, ValidatorSet};
@@ -16,7 +16,8 @@ fn check(bytes: &[u8]) {
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
-    // The fuzzer cannot guess a lineage: put the right one at the end, so that what lies before it is looked at.
+    // The fuzzer cannot guess a lineage. With the correct one at the end, the checks behind the
+    // lineage are reached as well.
     if let Err(ManifestError::WrongLineage { expected, .. }) = Certificate::parse(bytes) {
         let content = bytes.len() - 32;
         check(&[&bytes[..content], expected.digest().as_bytes()].concat());

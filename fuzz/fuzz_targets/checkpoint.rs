@@ -1,4 +1,4 @@
-//! Any bytes are refused as the description of a checkpoint, or are the one encoding of it.
+//! Bytes that parse as the description of a checkpoint are its only encoding.
 #![no_main]
 
 use covey_comms::objects::{CheckpointDescription, Lineage};

@@ -1,8 +1,8 @@
-//! Any bytes are refused as a roll or a vote, or are the one encoding of it.
+//! Bytes that parse as a commitment list or a vote are its only encoding.
 #![no_main]
 
-use covey_comms::agreement::commitments::CommitmentList;
 use covey_comms::agreement::Vote;
+use covey_comms::agreement::commitments::CommitmentList;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

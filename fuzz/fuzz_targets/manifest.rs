@@ -1,4 +1,4 @@
-//! Any bytes are refused as a manifest, or are the one encoding of it.
+//! Bytes that parse as a manifest are its only encoding.
 #![no_main]
 
 use covey_comms::objects::{Manifest, ManifestError};
@@ -12,7 +12,8 @@ fn check(bytes: &[u8]) {
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
-    // The fuzzer cannot guess a lineage: put the right one at the end, so that what lies before it is looked at.
+    // The fuzzer cannot guess a lineage. With the correct one at the end, the checks behind the
+    // lineage are reached as well.
     if let Err(ManifestError::WrongLineage { expected, .. }) = Manifest::parse(bytes) {
         let content = bytes.len() - 32;
         let whole = [&bytes[..content], expected.digest().as_bytes()].concat();

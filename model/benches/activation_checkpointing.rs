@@ -1,5 +1,5 @@
-//! Forward and backward of `tiny`: everything kept, every second block computed again, all of them, in one run; and
-//! beside them the network whose weights are not gathered at all.
+//! Forward and backward pass of `tiny`: without activation checkpointing, with every second block
+//! and with every block recomputed, and without a weight source.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_model::config::{ActivationCheckpointing, ModelConfig, preset};
@@ -11,7 +11,7 @@ const SEQUENCES: usize = 8;
 const LENGTH: usize = 256;
 const NUM_BLOCK_PARAMETERS: usize = 9;
 
-/// One member that owns everything: weights are handed out as they are, gradients taken and put back.
+/// A weight source of one member, without copies.
 struct Whole {
     weights: Vec<Tensor<1>>,
     gradients: Vec<Tensor<1>>,
@@ -20,13 +20,17 @@ struct Whole {
 
 impl Whole {
     fn range(&self, unit: Unit) -> std::ops::Range<usize> {
-        let block = |layer: usize| 1 + NUM_BLOCK_PARAMETERS * layer;
         match unit {
             Unit::Embedding => 0..1,
-            Unit::Block(layer) => block(layer)..block(layer + 1),
-            Unit::Head => block(self.num_layers)..self.weights.len(),
+            Unit::Block(layer) => block_start(layer)..block_start(layer + 1),
+            Unit::Head => block_start(self.num_layers)..self.weights.len(),
         }
     }
+}
+
+/// Index of the first parameter of a block; the embedding comes first.
+fn block_start(layer: usize) -> usize {
+    1 + NUM_BLOCK_PARAMETERS * layer
 }
 
 impl WeightSource for Whole {
@@ -60,7 +64,7 @@ fn weights(config: &ModelConfig, device: &Device) -> Weights {
 
 fn steps(criterion: &mut Criterion) {
     let device = Device::flex();
-    let config = preset("tiny").expect("the preset is there");
+    let config = preset("tiny").expect("`tiny` is a preset");
     let tokens: Vec<u32> =
         (0..SEQUENCES * (LENGTH + 1)).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
     let batch =
@@ -72,14 +76,14 @@ fn steps(criterion: &mut Criterion) {
     let decoder = Decoder::new(config.clone(), &device);
     let whole = weights(&config, &device);
     let mut gradients = decoder.zeros();
-    group.bench_function("not gathered", |bencher| {
+    group.bench_function("no weight source", |bencher| {
         bencher.iter(|| decoder.loss_backward(&whole, &batch, scale, &mut gradients));
     });
     let batches = [vec![batch.clone()]];
     let choices = [
-        ("all kept", ActivationCheckpointing::None),
-        ("every second", ActivationCheckpointing::Every(2)),
-        ("every", ActivationCheckpointing::Every(1)),
+        ("no recomputation", ActivationCheckpointing::None),
+        ("every second block", ActivationCheckpointing::Every(2)),
+        ("every block", ActivationCheckpointing::Every(1)),
     ];
     for (name, activation_checkpointing) in choices {
         let forward_backward = ForwardBackward::new(

@@ -1,4 +1,4 @@
-//! Half-blocks of the benchmark model, forward and backward: fast kernels beside the composed ones, in one run.
+//! Half-blocks of a benchmark model, forward and backward: fast and composed kernels in one run.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use covey_model::config::{ModelConfig, Rope, RopeTable};
@@ -27,11 +27,11 @@ fn config() -> ModelConfig {
         rope: Rope { theta: 500_000.0, scaling: None },
         tied: false,
     };
-    config.checked().expect("the benchmark's shape is sound")
+    config.checked().expect("the sizes are valid")
 }
 
-/// Everything a half-block is called with.
-struct Setting {
+/// Arguments of the half-blocks.
+struct Fixture {
     config: ModelConfig,
     rope: RopeTable,
     weights: Weights,
@@ -40,21 +40,17 @@ struct Setting {
     targets: Vec<u32>,
 }
 
-impl Setting {
+impl Fixture {
     fn new(device: &Device) -> Self {
         let config = config();
         let initializer = Initializer::new(1, &config);
-        let flat = |values: Vec<f32>| {
-            let length = values.len();
-            Tensor::<1>::from_data(TensorData::new(values, [length]), device)
-        };
         let input =
             (0..BATCH.rows() * config.hidden_size).map(|i| (i as f32 * 0.7).sin()).collect();
         Self {
             rope: RopeTable::new(&config),
-            weights: config.parameters().map(|spec| flat(initializer.tensor(spec))),
+            weights: config.parameters().map(|spec| flat(initializer.tensor(spec), device)),
             gradients: Decoder::new(config.clone(), device).zeros(),
-            input: flat(input).reshape([BATCH.rows(), config.hidden_size]),
+            input: flat(input, device).reshape([BATCH.rows(), config.hidden_size]),
             targets: (0..BATCH.rows() as u32).map(|i| i * 7 % 4096).collect(),
             config,
         }
@@ -81,10 +77,10 @@ impl Setting {
 
     fn head(&mut self, kernels: &dyn Kernels) {
         let context = BlockContext { config: &self.config, rope: &self.rope, batch: BATCH };
-        let projection = self.weights.head.as_ref().expect("the benchmark's head is its own");
+        let projection = self.weights.head.as_ref().expect("the model has a separate head");
         let weights = Head { norm: &self.weights.norm, projection };
         let targets = Targets { tokens: &self.targets, scale: 1e-3 };
-        let projection = self.gradients.head.as_mut().expect("the benchmark's head is its own");
+        let projection = self.gradients.head.as_mut().expect("the model has a separate head");
         let gradients = HeadGradients { norm: &mut self.gradients.norm, projection };
         let (_, gradient) =
             kernels.loss_backward(context, weights, self.input.clone(), targets, gradients);
@@ -92,8 +88,13 @@ impl Setting {
     }
 }
 
-/// Forward and backward of one half-block.
-type HalfBlock = fn(&mut Setting, &dyn Kernels);
+fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), device)
+}
+
+/// Forward and backward pass of one half-block.
+type HalfBlock = fn(&mut Fixture, &dyn Kernels);
 
 fn half_blocks(criterion: &mut Criterion) {
     let device = Device::flex();
@@ -101,17 +102,17 @@ fn half_blocks(criterion: &mut Criterion) {
     let composed = BurnKernels::new(device.clone());
     let both: [(&str, &dyn Kernels); 2] = [("fast", &fast), ("composed", &composed)];
     let parts: [(&str, HalfBlock); 3] = [
-        ("attention", Setting::attention),
-        ("feed-forward", Setting::mlp),
-        ("head", Setting::head),
+        ("attention", Fixture::attention),
+        ("feed-forward", Fixture::mlp),
+        ("head", Fixture::head),
     ];
     for (name, run) in parts {
         let mut group = criterion.benchmark_group(name);
         group.sample_size(10).throughput(Throughput::Elements(BATCH.rows() as u64));
         for (kernels_name, kernels) in both {
-            let mut setting = Setting::new(&device);
+            let mut fixture = Fixture::new(&device);
             group.bench_function(kernels_name, |bencher| {
-                bencher.iter(|| run(&mut setting, kernels))
+                bencher.iter(|| run(&mut fixture, kernels))
             });
         }
         group.finish();

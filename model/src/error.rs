@@ -157,7 +157,7 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// Makes an [`HubError::Io`] of an error on `path`; to be passed to `map_err`.
+    /// Makes a [`HubError::Io`] of an error on `path`; to be passed to `map_err`.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, action, source }
@@ -195,7 +195,7 @@ impl HubError {
             Self::UnknownDtype { .. } => {
                 "convert the weights to fp32, bf16 or fp16; quantized weights cannot be trained"
             }
-            // Some exports of tied models lack both the head and the flag in the config.
+            // A missing flag means tied if the head is absent, so here the config states `false`.
             Self::MissingTensor { tensor, .. } if tensor == "lm_head.weight" => {
                 "set `tie_word_embeddings` to true in `config.json` if the model uses its \
                  embedding as the head"

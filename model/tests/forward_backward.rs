@@ -1,4 +1,5 @@
-//! Passes over gathered units against the whole network: any number of members, with recomputation or without.
+//! Forward and backward pass on gathered units, compared with the whole network: any number of
+//! members, with and without activation checkpointing.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -36,13 +37,16 @@ fn weights(config: &ModelConfig, device: &Device) -> Weights {
 
 /// Micro-batches of different shapes.
 fn batches(config: &ModelConfig, count: usize) -> Vec<TokenBatch> {
-    let batch = |index: usize| {
-        let (sequences, window) = (1 + index % 3, 20 + 7 * index);
-        let token = |i: usize| ((i * 2_654_435_761) >> 7) as u32 % config.vocab_size as u32;
-        let tokens: Vec<u32> = (0..sequences * window).map(|i| token(i + 1000 * index)).collect();
-        TokenBatch::new(&tokens, sequences, config).unwrap()
-    };
-    (0..count).map(batch).collect()
+    (0..count).map(|index| batch(config, index)).collect()
+}
+
+fn batch(config: &ModelConfig, index: usize) -> TokenBatch {
+    let (sequences, window) = (1 + index % 3, 20 + 7 * index);
+    let tokens: Vec<u32> = (0..sequences * window)
+        .map(|i| i + 1000 * index)
+        .map(|i| ((i * 2_654_435_761) >> 7) as u32 % config.vocab_size as u32)
+        .collect();
+    TokenBatch::new(&tokens, sequences, config).unwrap()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +56,8 @@ enum Call {
     Reduce(Unit),
 }
 
-/// Whole weights in memory, handed to every member; one sum of gradients.
+/// A weight source with the whole weights in memory, which all members get, and one sum of
+/// gradients.
 struct InMemory {
     weights: Weights,
     gradients: Weights,
@@ -101,20 +106,21 @@ impl WeightSource for InMemory {
     }
 
     fn gradients(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>> {
-        let mut list: Vec<_> =
+        let sums: Vec<_> =
             of_unit(&mut self.gradients, unit).into_iter().map(Tensor::extract).collect();
-        let zeros = |list: &[Tensor<1>]| list.iter().map(Tensor::zeros_like).collect::<Vec<_>>();
-        let of_others: Vec<_> = (1..self.members).map(|_| zeros(&list)).collect();
-        std::iter::once(std::mem::take(&mut list)).chain(of_others).collect()
+        // The first member adds to the sums so far; the others start with zeros.
+        let zeros: Vec<Vec<_>> =
+            (1..self.members).map(|_| sums.iter().map(Tensor::zeros_like).collect()).collect();
+        std::iter::once(sums).chain(zeros).collect()
     }
 
     fn reduce(&mut self, unit: Unit, gradients: Vec<Vec<Tensor<1>>>) {
         self.calls.push(Call::Reduce(unit));
         assert_eq!(gradients.len(), self.members);
-        let add = |sums: Vec<Tensor<1>>, list: Vec<Tensor<1>>| {
-            sums.into_iter().zip(list).map(|(a, b)| a + b).collect()
-        };
-        let sums = gradients.into_iter().reduce(add).unwrap();
+        let sums = gradients
+            .into_iter()
+            .reduce(|sums, list| sums.into_iter().zip(list).map(|(a, b)| a + b).collect())
+            .unwrap();
         for (place, sum) in of_unit(&mut self.gradients, unit).into_iter().zip(sums) {
             *place = sum;
         }
@@ -129,7 +135,7 @@ fn all_values(weights: &Weights) -> Vec<Vec<f32>> {
     weights.iter().map(values).collect()
 }
 
-/// Loss and gradients of the unsharded network, one micro-batch after another.
+/// Loss and gradients of the whole network, with the micro-batches in order.
 fn whole(decoder: &Decoder, batches: &[TokenBatch], scale: f64) -> (f64, Vec<Vec<f32>>) {
     let weights = weights(decoder.config(), decoder.device());
     let mut gradients = decoder.zeros();
@@ -149,29 +155,29 @@ fn forward_backward(
     ForwardBackward::new((0..members).map(decoder).collect(), activation_checkpointing)
 }
 
-/// How a decoder is made.
+/// A constructor of decoders.
 type Build = fn(ModelConfig, &Device) -> Decoder;
 
-const RECOMPUTE: [ActivationCheckpointing; 3] = [
+const ALL_CHECKPOINTING: [ActivationCheckpointing; 3] = [
     ActivationCheckpointing::None,
     ActivationCheckpointing::Every(1),
     ActivationCheckpointing::Every(2),
 ];
 
 #[test]
-fn members_add_up_to_the_whole_network() {
+fn gradients_of_all_members_add_up_to_those_of_the_whole_network() {
     for (tied, members) in [(false, 1), (true, 1), (false, 2), (true, 2), (false, 3), (true, 3)] {
         let config = config(tied);
         let decoder = Decoder::new(config.clone(), &Device::flex());
         let batches = batches(&config, 4);
         let (loss, gradients) = whole(&decoder, &batches, 1e-2);
-        // The first member takes two, the second the rest, a third has nothing to do.
+        // The first member gets two batches, the second the rest, a third none.
         let shares = match members {
             1 => vec![batches],
             2 => vec![batches[..2].to_vec(), batches[2..].to_vec()],
             _ => vec![batches[..2].to_vec(), batches[2..].to_vec(), Vec::new()],
         };
-        for activation_checkpointing in RECOMPUTE {
+        for activation_checkpointing in ALL_CHECKPOINTING {
             let mut weight_source = InMemory::new(&decoder, members);
             let got = forward_backward(&config, members, activation_checkpointing).loss_backward(
                 &mut weight_source,
@@ -196,13 +202,13 @@ fn members_add_up_to_the_whole_network() {
 }
 
 #[test]
-fn one_member_with_one_micro_batch_at_a_time_has_the_bits_of_the_whole_network() {
+fn one_member_with_one_micro_batch_per_call_has_the_bits_of_the_whole_network() {
     for tied in [false, true] {
         let config = config(tied);
         let decoder = Decoder::new(config.clone(), &Device::flex());
         let batches = batches(&config, 3);
         let expected = whole(&decoder, &batches, 1e-2);
-        for activation_checkpointing in RECOMPUTE {
+        for activation_checkpointing in ALL_CHECKPOINTING {
             let forward_backward = forward_backward(&config, 1, activation_checkpointing);
             let mut weight_source = InMemory::new(&decoder, 1);
             let mut one = |batch: &TokenBatch| {
@@ -218,7 +224,7 @@ fn one_member_with_one_micro_batch_at_a_time_has_the_bits_of_the_whole_network()
 }
 
 #[test]
-fn recomputation_changes_no_bits() {
+fn activation_checkpointing_changes_no_bits() {
     let config = ModelConfig { num_layers: 2, vocab_size: 500, ..preset("tiny").unwrap() };
     let device = Device::flex();
     let batches = [batches(&config, 2)];
@@ -250,7 +256,7 @@ fn recomputation_changes_no_bits() {
 }
 
 #[test]
-fn gradients_of_a_pass_in_bf16_are_sums_in_fp32() {
+fn gradients_in_bf16_are_fp32_sums_close_to_those_in_fp32() {
     let config = config(true);
     let decoder = |_| Decoder::with_precision(config.clone(), &Device::flex(), Precision::Bf16);
     let forward_backward =
@@ -264,21 +270,22 @@ fn gradients_of_a_pass_in_bf16_are_sums_in_fp32() {
     assert!((got / loss - 1.0).abs() <= 1e-2, "{got} and {loss}");
     for (got, expected) in weight_source.gradients.iter().zip(&gradients) {
         assert_eq!(got.dtype(), Precision::Fp32.dtype().into());
-        let square = |values: &mut dyn Iterator<Item = f32>| {
-            values.map(|value| f64::from(value).powi(2)).sum::<f64>()
-        };
         let difference =
-            square(&mut values(got).iter().zip(expected).map(|(got, expected)| got - expected));
+            sum_of_squares(values(got).iter().zip(expected).map(|(got, expected)| got - expected));
         // A vector within 5 % of another in length and direction has a cosine above 0.998.
         assert!(
-            difference <= 0.05f64.powi(2) * square(&mut expected.iter().copied()),
+            difference <= 0.05f64.powi(2) * sum_of_squares(expected.iter().copied()),
             "{difference}"
         );
     }
 }
 
+fn sum_of_squares(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|value| f64::from(value).powi(2)).sum()
+}
+
 #[test]
-fn the_loss_alone_is_that_of_the_whole_network() {
+fn the_loss_without_gradients_is_that_of_the_whole_network() {
     for tied in [false, true] {
         let config = config(tied);
         let decoder = Decoder::new(config.clone(), &Device::flex());
@@ -296,7 +303,7 @@ fn the_loss_alone_is_that_of_the_whole_network() {
 }
 
 #[test]
-fn units_are_announced_gathered_once_per_direction_and_reduced() {
+fn units_are_prefetched_gathered_once_per_direction_and_reduced() {
     use Call::{Gather, Prefetch, Reduce};
     use covey_model::network::Unit::{Block, Embedding, Head};
     let config = config(true);

@@ -1,4 +1,4 @@
-//! Laws of the first weights.
+//! Laws of the initial weights: frozen bits, independence of the division, distributions.
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built is a failed test")]
 
@@ -17,17 +17,18 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
+/// Mean, standard deviation, and kurtosis.
 fn moments(numbers: &[f32]) -> (f64, f64, f64) {
     let count = numbers.len() as f64;
     let mean = numbers.iter().map(|number| f64::from(*number)).sum::<f64>() / count;
-    let power = |exponent| {
+    let [second, fourth] = [2, 4].map(|exponent| {
         numbers.iter().map(|number| (f64::from(*number) - mean).powi(exponent)).sum::<f64>() / count
-    };
-    (mean, power(2).sqrt(), power(4) / power(2).powi(2))
+    });
+    (mean, second.sqrt(), fourth / second.powi(2))
 }
 
 #[test]
-fn any_split_gives_the_same_bits() {
+fn bits_do_not_depend_on_how_a_tensor_is_divided() {
     let spec = spec("model.layers.3.mlp.up_proj.weight", &[1000, 256], Role::Output { layer: 3 });
     let initializer = Initializer::new(42, &config(false));
     let whole = initializer.tensor(&spec);
@@ -77,14 +78,15 @@ fn bits_are_frozen() {
 }
 
 #[test]
-fn every_role_has_its_spread() {
+fn each_role_has_its_mean_deviation_and_kurtosis() {
     let untied = Initializer::new(1, &config(false));
     let cases = [
         (Role::Embedding, 1.0, 3.0),
         (Role::Input, 0.02, 3.0),
         (Role::Output { layer: 0 }, 0.02 / 2f64.sqrt(), 3.0),
         (Role::Output { layer: 7 }, 0.005, 3.0),
-        // Variance and kurtosis of a normal cut at 3 sigma: 0.973337 sigma^2 and 2.8363.
+        // Variance and kurtosis of a normal distribution truncated at 3 sigma: 0.973337 sigma^2 and
+        // 2.8363.
         (Role::Head, 0.973_337_f64.sqrt() / 16.0, 2.8363),
     ];
     for (role, sigma, kurtosis) in cases {
@@ -97,7 +99,7 @@ fn every_role_has_its_spread() {
 }
 
 #[test]
-fn tails_hold_what_a_normal_holds() {
+fn tails_have_the_probabilities_of_a_normal_distribution() {
     let numbers =
         Initializer::new(5, &config(false)).tensor(&spec("tails", &[10_000_000], Role::Embedding));
     for (sigmas, share) in
@@ -116,7 +118,7 @@ fn tails_hold_what_a_normal_holds() {
 }
 
 #[test]
-fn heads_end_at_three_sigma() {
+fn no_weight_of_a_head_exceeds_three_sigma() {
     let numbers = Initializer::new(5, &config(false)).tensor(&spec(
         "lm_head.weight",
         &[4_000_000],
@@ -127,13 +129,13 @@ fn heads_end_at_three_sigma() {
 }
 
 #[test]
-fn norms_start_at_one() {
+fn norms_are_initially_one() {
     let numbers = Initializer::new(1, &config(false)).tensor(&config(false).parameters().norm);
     assert!(numbers.iter().all(|number| *number == 1.0));
 }
 
 #[test]
-fn a_tied_embedding_starts_as_a_head() {
+fn a_tied_embedding_has_the_distribution_of_a_head() {
     let embedding = config(true).parameters().embedding;
     let tied = Initializer::new(1, &config(true)).tensor(&embedding);
     assert!((moments(&tied).1 * 16.0 - 0.973_337f64.sqrt()).abs() < 0.01);
@@ -142,7 +144,7 @@ fn a_tied_embedding_starts_as_a_head() {
 }
 
 #[test]
-fn seeds_and_names_give_unrelated_numbers() {
+fn weights_of_different_seeds_or_names_are_uncorrelated() {
     let numbers = |seed, name| {
         Initializer::new(seed, &config(false)).tensor(&spec(name, &[100_000], Role::Embedding))
     };

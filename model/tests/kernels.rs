@@ -1,4 +1,4 @@
-//! The fast kernels against the composed ones, and against themselves on other numbers of threads.
+//! Fast kernels compared with composed ones, and with themselves on other numbers of threads.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -33,7 +33,7 @@ fn config(
     .unwrap()
 }
 
-/// Weights large enough for attention to be far from even, and norms away from 1.
+/// Weights that are large enough for sharp attention, and norms other than 1.
 fn weights(config: &ModelConfig, device: &Device) -> Weights {
     let initializer = Initializer::new(7, config);
     config.parameters().map(|spec| {
@@ -87,14 +87,16 @@ proptest! {
         group in 1usize..4,
         half_head in 1usize..9,
         sequences in 1usize..4,
-        // A single token is a test of its own: its queries and keys have no gradient to be relative to.
+        // A separate test covers a single token, as its queries and keys have no gradient.
         length in 2usize..200,
         tied: bool,
     ) {
         let device = Device::flex();
         let config = config(50, heads, group, 2 * half_head, tied);
-        let (fast_loss, fast) = loss_and_gradients(&Decoder::new(config.clone(), &device), sequences, length);
-        let (loss, composed) = loss_and_gradients(&Decoder::composed(config.clone(), &device), sequences, length);
+        let fast = Decoder::new(config.clone(), &device);
+        let composed = Decoder::composed(config.clone(), &device);
+        let (fast_loss, fast) = loss_and_gradients(&fast, sequences, length);
+        let (loss, composed) = loss_and_gradients(&composed, sequences, length);
         prop_assert!((fast_loss / loss - 1.0).abs() < 1e-6, "{fast_loss} and {loss}");
         for ((spec, fast), composed) in config.parameters().iter().zip(&fast).zip(&composed) {
             assert_close(fast, composed, &spec.name);
@@ -102,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn the_attention_of_burn_is_that_of_written_out_scores(
+    fn attention_of_burn_agrees_with_explicit_scores(
         heads in 1usize..3,
         group in 1usize..4,
         half_head in 1usize..9,
@@ -114,7 +116,8 @@ proptest! {
         let kernels = Box::new(BurnKernels::with_burn_attention(device.clone()));
         let burn = Decoder::with_kernels(config.clone(), &device, kernels);
         let (burn_loss, burn) = loss_and_gradients(&burn, sequences, length);
-        let (loss, composed) = loss_and_gradients(&Decoder::composed(config.clone(), &device), sequences, length);
+        let composed = Decoder::composed(config.clone(), &device);
+        let (loss, composed) = loss_and_gradients(&composed, sequences, length);
         prop_assert!((burn_loss / loss - 1.0).abs() < 1e-6, "{burn_loss} and {loss}");
         for ((spec, burn), composed) in config.parameters().iter().zip(&burn).zip(&composed) {
             assert_close(burn, composed, &spec.name);
@@ -122,24 +125,24 @@ proptest! {
     }
 
     #[test]
-    fn a_cached_past_changes_no_logits(split in 1usize..60, tied: bool) {
+    fn logits_do_not_depend_on_the_key_value_cache(split in 1usize..60, tied: bool) {
         let device = Device::flex();
         let config = config(50, 2, 2, 8, tied);
         let decoder = Decoder::new(config.clone(), &device);
         let weights = weights(&config, &device);
         let tokens = tokens(60, 50);
         let whole = values(&decoder.logits(&weights, &tokens, 1).unwrap());
-        let mut generation = Generator::new(&decoder, &weights);
-        generation.read(&tokens[..split]).unwrap();
+        let mut generator = Generator::new(&decoder, &weights);
+        generator.read(&tokens[..split]).unwrap();
         for position in split..60 {
-            let logits = generation.read(&tokens[position..=position]).unwrap();
+            let logits = generator.read(&tokens[position..=position]).unwrap();
             assert_close(&logits, &whole[position * 50..(position + 1) * 50], "logits");
         }
     }
 }
 
 #[test]
-fn a_single_token_cannot_choose_what_it_attends_to() {
+fn queries_and_keys_of_a_single_token_have_no_gradient() {
     let device = Device::flex();
     for group in 1..4 {
         let config = config(50, 2, group, 4, false);
@@ -149,7 +152,7 @@ fn a_single_token_cannot_choose_what_it_attends_to() {
         assert!((fast_loss / loss - 1.0).abs() < 1e-6, "{fast_loss} and {loss}");
         for ((spec, fast), composed) in config.parameters().iter().zip(&fast).zip(&composed) {
             if spec.name.contains("q_proj") || spec.name.contains("k_proj") {
-                // The only probability is 1 whatever the scores: what is left is what rounding leaves.
+                // The only probability is 1 for all scores, so the gradient is a rounding error.
                 assert!(
                     fast.iter().chain(composed).all(|value| value.abs() < 1e-7),
                     "{}",
@@ -163,8 +166,8 @@ fn a_single_token_cannot_choose_what_it_attends_to() {
 }
 
 #[test]
-fn many_rows_of_a_large_vocabulary_pass_in_turns() {
-    // 300 rows of 40,000 logits are more than exist at once.
+fn kernels_agree_if_the_logits_exceed_the_memory_limit() {
+    // 300 rows of 40,000 logits are more than `MAX_LOGITS`.
     let device = Device::flex();
     let config = config(40_000, 1, 2, 8, false);
     let (fast_loss, fast) = loss_and_gradients(&Decoder::new(config.clone(), &device), 2, 150);
@@ -176,7 +179,7 @@ fn many_rows_of_a_large_vocabulary_pass_in_turns() {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bits() {
+fn bits_do_not_depend_on_the_number_of_threads() {
     let shapes = [(config(200, 2, 2, 16, false), 3, 190), (config(4096, 2, 4, 32, true), 8, 256)];
     for (config, sequences, length) in shapes {
         let on_threads = |threads: usize| {

@@ -1,8 +1,8 @@
-//! Bytes that a step really allocates, counted by the allocator, beside the estimate.
+//! Memory of a step as the allocator counts it, compared with the estimate.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 #![allow(
     unsafe_code,
-    reason = "an allocator that counts is unsafe by its trait; it only hands on to the system's"
+    reason = "the trait of allocators is unsafe; this one only forwards to that of the system"
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,17 +15,17 @@ use covey_model::init::Initializer;
 use covey_model::kernels::burn::BurnKernels;
 use covey_model::network::{Decoder, ForwardBackward, TokenBatch, Unit, WeightSource, Weights};
 
-/// The system's allocator, counting bytes in use and the most there were.
+/// The allocator of the system, with a count of bytes in use and their peak.
 struct Counting;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 fn count(taken: usize) {
-    MOST.fetch_max(IN_USE.fetch_add(taken, SeqCst) + taken, SeqCst);
+    PEAK.fetch_max(IN_USE.fetch_add(taken, SeqCst) + taken, SeqCst);
 }
 
-// SAFETY: every call is handed on as it is.
+// SAFETY: each call is forwarded unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
@@ -46,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Whole weights and gradients of one member, handed out and taken back without a copy.
+/// Weight source of one member, without copies.
 struct Whole {
     weights: Vec<Tensor<1>>,
     gradients: Vec<Tensor<1>>,
@@ -95,7 +95,7 @@ impl WeightSource for Whole {
     }
 }
 
-/// Most bytes that one step has in use beyond those before it.
+/// Peak of the bytes in use during one step, minus the bytes in use before it.
 fn peak_of_step(decoder: Decoder, shape: &StepShape) -> usize {
     let config = decoder.config().clone();
     let mut weight_source = Whole::new(&config, decoder.device());
@@ -103,20 +103,22 @@ fn peak_of_step(decoder: Decoder, shape: &StepShape) -> usize {
     let window = shape.length + 1;
     let tokens: Vec<u32> =
         (0..shape.sequences * window).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
-    let batches =
-        [vec![TokenBatch::new(&tokens, shape.sequences, &config).unwrap(); shape.together]];
+    let batches = [vec![
+        TokenBatch::new(&tokens, shape.sequences, &config).unwrap();
+        shape.micro_batches_per_gather
+    ]];
     let before = IN_USE.load(SeqCst);
-    MOST.store(before, SeqCst);
+    PEAK.store(before, SeqCst);
     forward_backward.loss_backward(&mut weight_source, &batches, 1e-3);
-    MOST.load(SeqCst) - before
+    PEAK.load(SeqCst) - before
 }
 
-/// Threads of the steps: on many more than cores, not all would ever hold scratch at once.
+/// Threads of a step. With many more than cores, not all would hold scratch at the same time.
 const THREADS: usize = 2;
 
-/// One test, since the allocator counts for the whole process.
+/// A single test, because the allocator counts for the whole process.
 #[test]
-fn a_step_takes_what_the_estimate_says() {
+fn a_step_allocates_the_estimated_memory() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().unwrap();
     pool.install(compare_estimates);
 }
@@ -133,14 +135,14 @@ fn compare_estimates() {
         tied: false,
         ..tiny.clone()
     };
-    // What threads and libraries set up once is none of a step's memory.
+    // The first step also allocates memory that threads and libraries keep.
     let device = Device::flex();
     peak_of_step(
         Decoder::new(tiny.clone(), &device),
         &StepShape {
             sequences: 1,
             length: 256,
-            together: 1,
+            micro_batches_per_gather: 1,
             activation_checkpointing: ActivationCheckpointing::None,
         },
     );
@@ -150,9 +152,13 @@ fn compare_estimates() {
             ActivationCheckpointing::Every(1),
             ActivationCheckpointing::Every(2),
         ] {
-            for together in [1, 2] {
-                let shape =
-                    StepShape { sequences, length: 256, together, activation_checkpointing };
+            for micro_batches_per_gather in [1, 2] {
+                let shape = StepShape {
+                    sequences,
+                    length: 256,
+                    micro_batches_per_gather,
+                    activation_checkpointing,
+                };
                 let estimate = ActivationMemory::fast(&config, &shape, THREADS);
                 let measured = peak_of_step(Decoder::new(config.clone(), &device), &shape);
                 let ratio = measured as f64 / estimate.total() as f64;

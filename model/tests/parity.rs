@@ -1,9 +1,9 @@
-//! The network against numbers that `transformers` and PyTorch computed.
+//! The network compared with results of `transformers` and PyTorch.
 //!
-//! Every folder holds a model in Hub layout (`config.json`, weights in any format, sharded or not) and
-//! `expected.safetensors` with what another program made of it: `input_ids`, `logits`, `loss`, `grad.<name>`, `greedy`,
-//! `adamw.<name>` and `adamw.loss_and_grad_norm`. Folders beside the two in the repository are taken from the directory
-//! named by `COVEY_REFERENCE`, if it is set. Both kernels are held against every folder.
+//! A reference folder has a model in the layout of the Hub, and `expected.safetensors` with the
+//! results for it: `input_ids`, `logits`, `loss`, `grad.<name>`, `greedy`, `adamw.<name>` and
+//! `adamw.loss_and_grad_norm`. Two folders are in the repository. The environment variable
+//! `COVEY_REFERENCE` may name a directory with more. All tests run with both kernels.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::io::Write;
@@ -21,13 +21,14 @@ const LOSS: f64 = 1e-5;
 const GRADIENT: f32 = 1e-4;
 const ADAMW: f64 = 1e-3;
 
-// bf16 has 8 bits: a number is known to 1 part in 256, and a gradient is a sum of many that were rounded on their way
-// through every block. What must hold for training is that a gradient keeps its direction and its length.
+// bf16 has 8 bits, so each number has a relative error of up to 1/256, and a gradient is a sum of
+// many numbers that each block has rounded. Training needs the direction and the length of a
+// gradient.
 const BF16_LOSS: f64 = 1e-3;
 const BF16_COSINE: f64 = 0.998;
 const BF16_LENGTH: f64 = 0.02;
 
-/// A reference folder, opened.
+/// An open reference folder.
 struct Reference {
     folder: PathBuf,
     hub: HubFolder,
@@ -67,7 +68,7 @@ impl Reference {
             .collect()
     }
 
-    /// Rows of the batch that everything but the greedy text was computed on, and their length.
+    /// Tokens and number of sequences of the batch of all results except the greedy text.
     fn batch(&self) -> (Vec<u32>, usize) {
         (self.integers("input_ids"), self.expected.tensor("input_ids").unwrap().shape[0])
     }
@@ -81,12 +82,12 @@ impl Reference {
     }
 }
 
-/// Every folder with an `expected.safetensors`: the repository's own and those of `COVEY_REFERENCE`.
+/// All folders with an `expected.safetensors`, in the repository and in `COVEY_REFERENCE`.
 fn folders() -> Vec<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let more = std::env::var_os("COVEY_REFERENCE").map(PathBuf::from);
-    let mut folders: Vec<PathBuf> = std::iter::once(own)
-        .chain(more)
+    let in_repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let additional = std::env::var_os("COVEY_REFERENCE").map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = std::iter::once(in_repository)
+        .chain(additional)
         .flat_map(|directory| {
             std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"))
         })
@@ -96,19 +97,19 @@ fn folders() -> Vec<PathBuf> {
         })
         .collect();
     folders.sort();
-    assert!(folders.len() >= 2, "the repository's own folders are always there");
+    assert!(folders.len() >= 2, "the repository has two folders");
     folders
 }
 
 fn for_every_folder(check: impl Fn(&Reference)) {
     for folder in folders() {
         check(&Reference::open(&folder));
-        say(&format!("checked {}", folder.display()));
+        print_line(&format!("checked {}", folder.display()));
     }
 }
 
-/// Prints a line past the test runner, which hides what passing tests print.
-fn say(line: &str) {
+/// Prints a line. `println!` would be hidden by the test runner if the test passes.
+fn print_line(line: &str) {
     writeln!(std::io::stdout().lock(), "{line}").unwrap();
 }
 
@@ -130,38 +131,40 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().map(|value| value.abs()).fold(0.0, f32::max)
 }
 
-/// Root mean square of the differences relative to that of the expected values. Single elements with almost no gradient
-/// may move either way: AdamW divides by its size.
+/// Root mean square of the differences, relative to that of the expected values. Single elements
+/// with almost no gradient may move in either direction, because AdamW divides by its size.
 fn root_mean_square_difference(got: &[f32], expected: &[f32]) -> f64 {
-    let squares = |values: &mut dyn Iterator<Item = f32>| {
-        values.map(|value| f64::from(value).powi(2)).sum::<f64>()
-    };
-    let differences = squares(&mut got.iter().zip(expected).map(|(got, expected)| got - expected));
-    (differences / squares(&mut expected.iter().copied())).sqrt()
+    let differences =
+        sum_of_squares(got.iter().zip(expected).map(|(got, expected)| got - expected));
+    (differences / sum_of_squares(expected.iter().copied())).sqrt()
+}
+
+fn sum_of_squares(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|value| f64::from(value).powi(2)).sum()
 }
 
 #[test]
-fn logits_are_those_of_transformers() {
+fn logits_match_transformers() {
     for_every_folder(|reference| {
         let (tokens, sequences) = reference.batch();
         for (kernels, decoder) in reference.decoders() {
             let logits = values(&decoder.logits(&reference.weights(), &tokens, sequences).unwrap());
             let difference = largest_difference(&logits, &reference.numbers("logits"));
-            say(&format!("{kernels}: logits differ by at most {difference:e}"));
+            print_line(&format!("{kernels}: logits differ by at most {difference:e}"));
             assert!(difference <= LOGITS, "{kernels}, {:?}: {difference:e}", reference.folder);
         }
     });
 }
 
 #[test]
-fn loss_and_every_gradient_are_those_of_pytorch() {
+fn loss_and_gradients_match_pytorch() {
     for_every_folder(|reference| {
         let (tokens, sequences) = reference.batch();
         let expected_loss = f64::from(reference.numbers("loss")[0]);
         for (kernels, decoder) in reference.decoders() {
             let (loss, gradients) =
                 loss_and_gradients(&decoder, &reference.weights(), &tokens, sequences);
-            say(&format!("{kernels}: loss differs by {:e}", (loss - expected_loss).abs()));
+            print_line(&format!("{kernels}: loss differs by {:e}", (loss - expected_loss).abs()));
             assert!((loss - expected_loss).abs() <= LOSS, "{kernels}: {loss} and {expected_loss}");
             for (spec, gradient) in decoder.config().parameters().iter().zip(gradients.iter()) {
                 let expected = reference.numbers(&format!("grad.{}", spec.name));
@@ -174,7 +177,7 @@ fn loss_and_every_gradient_are_those_of_pytorch() {
 }
 
 #[test]
-fn bf16_keeps_the_loss_and_the_direction_of_every_gradient() {
+fn bf16_preserves_the_loss_and_the_direction_and_length_of_each_gradient() {
     for_every_folder(|reference| {
         let (tokens, sequences) = reference.batch();
         let model = &reference.hub.config().model;
@@ -184,7 +187,7 @@ fn bf16_keeps_the_loss_and_the_direction_of_every_gradient() {
         let burn = Box::new(BurnKernels::with_burn_attention(reference.device.clone()));
         let decoders = [
             (
-                "written-out scores",
+                "explicit scores",
                 Decoder::with_precision(model.clone(), &reference.device, Precision::Bf16),
             ),
             ("attention of Burn", Decoder::with_kernels(model.clone(), &reference.device, burn)),
@@ -208,7 +211,7 @@ fn bf16_keeps_the_loss_and_the_direction_of_every_gradient() {
                 worst = (worst.0.min(cosine), worst.1.max((length - 1.0).abs()));
             }
             let loss = (loss / expected_loss - 1.0).abs();
-            say(&format!(
+            print_line(&format!(
                 "{kernels} in bf16: loss {loss:.1e}, cosine {:.5}, length {:.1e}",
                 worst.0, worst.1
             ));
@@ -218,14 +221,15 @@ fn bf16_keeps_the_loss_and_the_direction_of_every_gradient() {
 
 /// Cosine of the angle between two vectors, and the ratio of their lengths.
 fn cosine_and_length(got: &[f32], expected: &[f32]) -> (f64, f64) {
-    let dot = |a: &[f32], b: &[f32]| {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
-    };
     let (got_length, expected_length) = (dot(got, got).sqrt(), dot(expected, expected).sqrt());
     (dot(got, expected) / (got_length * expected_length), got_length / expected_length)
 }
 
-/// Mean loss over all shifted positions, and its gradient.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+/// Mean loss of all targets, and its gradient.
 fn loss_and_gradients(
     decoder: &Decoder,
     weights: &Weights,
@@ -242,7 +246,7 @@ fn loss_and_gradients(
 }
 
 #[test]
-fn greedy_text_is_that_of_transformers() {
+fn greedy_text_matches_transformers() {
     for_every_folder(|reference| {
         let text = reference.integers("greedy");
         let (decoder, weights) = (
@@ -251,17 +255,18 @@ fn greedy_text_is_that_of_transformers() {
         );
         let sampler = TokenSampler::new(Sampling::GREEDY, 0).unwrap();
         let mut written = text[..8].to_vec();
-        let mut generation = Generator::new(&decoder, &weights);
-        let mut logits = generation.read(&written).unwrap();
+        let mut generator = Generator::new(&decoder, &weights);
+        let mut logits = generator.read(&written).unwrap();
         while written.len() < text.len() {
             written.push(sampler.choose(&logits, written.len() as u64).unwrap());
-            logits = generation.read(&written[written.len() - 1..]).unwrap();
+            logits = generator.read(&written[written.len() - 1..]).unwrap();
         }
         assert_eq!(written, text, "{:?}", reference.folder);
     });
 }
 
-/// AdamW as PyTorch writes it, element by element, with the settings of the reference.
+/// AdamW as in the documentation of PyTorch, element by element, with the settings of the
+/// reference.
 struct PlainAdamW {
     moments: Vec<[Vec<f64>; 2]>,
     step: i32,
@@ -287,7 +292,7 @@ impl PlainAdamW {
 }
 
 #[test]
-fn five_clipped_adamw_steps_are_those_of_pytorch() {
+fn five_clipped_adamw_steps_match_pytorch() {
     for_every_folder(|reference| {
         let (tokens, sequences) = reference.batch();
         let expected = reference.numbers("adamw.loss_and_grad_norm");
@@ -324,7 +329,7 @@ fn five_clipped_adamw_steps_are_those_of_pytorch() {
 }
 
 #[test]
-fn export_gives_back_the_imported_bytes() {
+fn exported_tensors_have_the_imported_bytes() {
     for_every_folder(|reference| {
         let model = &reference.hub.config().model;
         let imported = weight_files(&reference.folder);
@@ -348,14 +353,14 @@ fn export_gives_back_the_imported_bytes() {
     });
 }
 
-/// Every weight file of a folder.
+/// All weight files of a folder.
 fn weight_files(folder: &Path) -> Vec<SafetensorsFile> {
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let is_weights = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension == "safetensors")
-            && !path.ends_with("expected.safetensors")
-    };
-    paths.filter(is_weights).map(|path| SafetensorsFile::open(path).unwrap()).collect()
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .filter(|path| !path.ends_with("expected.safetensors"))
+        .map(|path| SafetensorsFile::open(path).unwrap())
+        .collect()
 }
 
 fn bytes_of(files: &[SafetensorsFile], name: &str) -> Vec<u8> {

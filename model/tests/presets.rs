@@ -1,11 +1,11 @@
-//! Presets have exactly the parameters that their names promise.
+//! Presets: exact numbers of parameters, and the invariants of a config.
 
 use covey_model::config::{ModelConfig, ParameterSpec, preset, preset_names};
 
 #[test]
-fn counts_are_exact() {
-    // By hand, per block: hidden * (2 * query + 2 * kv) + 3 * hidden * intermediate + 2 * hidden;
-    // then all blocks, the final norm and the vocabulary tables.
+fn presets_have_their_exact_number_of_parameters() {
+    // Counted manually. A block has hidden * (2 * query + 2 * kv) + 3 * hidden * intermediate
+    // + 2 * hidden; then all blocks, the final norm, embedding and head.
     let expected: [(&str, u64); 6] = [
         ("tiny", 4 * 184_576 + 128 + 4096 * 128),
         ("150m", 12 * 12_453_888 + 1024 + 2 * 32_000 * 1024),
@@ -20,13 +20,13 @@ fn counts_are_exact() {
 }
 
 #[test]
-fn a_tied_covenant_would_be_smaller() {
+fn covenant_72b_would_be_smaller_with_tied_embeddings() {
     let tied = ModelConfig { tied: true, ..preset("covenant-72b").unwrap() };
     assert_eq!(tied.num_parameters(), 70_599_843_840);
 }
 
 #[test]
-fn counting_agrees_with_listing() {
+fn the_number_of_parameters_is_the_sum_over_their_list() {
     for name in preset_names() {
         let config = preset(name).unwrap();
         let listed: usize = config.parameters().iter().map(ParameterSpec::num_elements).sum();
@@ -35,7 +35,7 @@ fn counting_agrees_with_listing() {
 }
 
 #[test]
-fn presets_keep_the_invariants_of_a_config() {
+fn presets_satisfy_the_invariants_of_a_config() {
     for name in preset_names() {
         let config = preset(name).unwrap();
         assert_eq!(config.query_width(), config.hidden_size, "{name}");
@@ -44,7 +44,7 @@ fn presets_keep_the_invariants_of_a_config() {
 }
 
 #[test]
-fn unknown_names_are_no_presets() {
+fn an_unknown_name_gives_no_preset() {
     assert_eq!(preset("7b"), None);
     assert_eq!(preset("TINY"), None);
 }

@@ -1,7 +1,8 @@
 //! Speed and size of compression, coding and aggregation, on one core: a table on stdout.
 //!
-//! Values are synthetic: heavy tails and rows that move more than others, in the shapes of a decoder. MB are of fp32
-//! parameters; MB/s of the last two lines count the parameters once, not once per peer.
+//! Values are synthetic: heavy tails and rows of different magnitude, in the shapes of a decoder.
+//! MB are of fp32 parameters. The speeds of aggregation count the parameters once, not once per
+//! peer.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -25,18 +26,18 @@ const SHAPES: [(&str, &[usize]); 5] = [
     ("up", &[2688, 1024]),
 ];
 
-/// Rounds before the one that is looked at, so that the error feedback is as in training.
+/// Rounds before the measured one. The error feedback is then as in training.
 const ROUNDS: usize = 3;
 
 fn main() {
     let single =
-        rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread can be had");
+        rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
     single.install(|| [Profile::Covey, Profile::Reference].into_iter().for_each(report));
 }
 
 #[expect(clippy::print_stdout, reason = "the table is what this program is for")]
 fn report(profile: Profile) {
-    let schema = Arc::new(Schema::new(profile, 64, SHAPES).expect("shapes are sound"));
+    let schema = Arc::new(Schema::new(profile, 64, SHAPES).expect("shapes of one or two sides"));
     let codec = Codec::new(Arc::clone(&schema));
     let megabytes = 4e-6 * schema.num_elements() as f64;
     let (mut compressor, gradients) = warmed_up(&schema);
@@ -60,14 +61,15 @@ fn report(profile: Profile) {
         profile.name(),
         delta.entries().len()
     );
-    let speed = |name: &str, time: Duration| {
-        println!("  {name:<34} {:9.0} MB/s per core", megabytes / time.as_secs_f64())
-    };
-    speed("compress", compress);
-    speed("encode", encode);
-    speed("decode", decode);
-    speed("decode and aggregate 20 peers", gather);
-    speed("aggregate 20 decoded peers", average);
+    for (name, time) in [
+        ("compress", compress),
+        ("encode", encode),
+        ("decode", decode),
+        ("decode and aggregate 20 peers", gather),
+        ("aggregate 20 decoded peers", average),
+    ] {
+        println!("  {name:<34} {:9.0} MB/s per core", megabytes / time.as_secs_f64());
+    }
     sizes(&codec, &delta);
 }
 
@@ -87,7 +89,7 @@ fn sizes(codec: &Codec, delta: &Delta) {
     println!("  compression against fp32           {ratio:9.1} (fixed width 146.3, bound 218.7)");
 }
 
-/// A compressor some rounds on its way, and the pseudo-gradient of the next.
+/// A compressor after some rounds, and the pseudo-gradient of the next round.
 fn warmed_up(schema: &Arc<Schema>) -> (Compressor, Vec<Vec<f32>>) {
     let mut compressor = Compressor::new(Arc::clone(schema), 0.95);
     for round in 0..ROUNDS {
@@ -125,7 +127,7 @@ fn deltas(codec: &Codec, payloads: &BTreeMap<usize, Vec<u8>>) -> BTreeMap<usize,
         .collect()
 }
 
-/// The shortest of several runs: what is left when nobody else wants the core.
+/// The shortest of several runs: other processes can only add time.
 fn fastest<T>(mut work: impl FnMut() -> T) -> Duration {
     let mut time = || {
         let start = Instant::now();

@@ -1,11 +1,13 @@
-//! Size and speed of compression and aggregation on real pseudo-gradients, on one core: a table on stdout, and the same
-//! as one line of JSON at the end.
+//! Size and speed of compression and aggregation on real pseudo-gradients, on one core: a table on
+//! stdout, and the same as one line of JSON at the end.
 //!
-//! Input is a safetensors file with tensors `roundNNN/NAME`, fp32: one peer's pseudo-gradients of consecutive rounds. MB
-//! are of fp32 parameters; speeds of aggregation count the parameters once, not once per peer.
+//! The input is a safetensors file with tensors `roundNNN/NAME`, fp32: the pseudo-gradients of one
+//! peer in consecutive rounds. MB are of fp32 parameters. The speed of aggregation counts the
+//! parameters once, not once per peer.
 //!
 //! ```text
-//! cargo run --release --package covey-optim --no-default-features --example codec_bench -- FILE [PASSES]
+//! cargo run --release --package covey-optim --no-default-features --example codec_bench \
+//!     -- FILE [PASSES]
 //! ```
 
 use std::collections::BTreeMap;
@@ -19,19 +21,20 @@ use covey_optim::sparseloco::{Clip, Compressor, Delta, MeanOver, Profile, Schema
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-/// Whatever ends the program early.
+/// Any error that ends the program.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Values sent of a chunk of 4096.
+/// Values sent per chunk of 4096.
 const K: usize = 64;
 
-/// Peers that are averaged: as many rounds stand for them.
+/// Number of deltas that are averaged. Deltas of other rounds are used as those of other peers.
 const PEERS: usize = 20;
 
 /// Bits of a position and a code of fixed width.
 const FIXED_BITS: f64 = 14.0;
 
-/// Information of 64 evenly drawn positions out of 4096, per position, and two bits.
+/// Information content of 64 evenly drawn positions out of 4096, per position, and two bits of a
+/// code.
 const BOUND_BITS: f64 = 7.364 + 2.0;
 
 fn main() -> Result<(), Failure> {
@@ -49,7 +52,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Pseudo-gradients, round after round, tensors sorted by name.
+/// Pseudo-gradients by round; tensors are sorted by name.
 struct Rounds {
     shapes: BTreeMap<String, Vec<usize>>,
     tensors: BTreeMap<String, Vec<Vec<f32>>>,
@@ -79,7 +82,7 @@ impl Rounds {
     }
 }
 
-/// Times of one profile, and where its bits go.
+/// Times of one profile, and its bits by purpose.
 #[derive(Default)]
 struct Measured {
     compress: Vec<Duration>,
@@ -115,7 +118,7 @@ fn report(rounds: &Rounds, profile: Profile, passes: usize) -> Result<Value, Fai
     Ok(describe(codec.schema(), rounds.tensors.len(), &measured))
 }
 
-/// All rounds of one peer, from nothing unsaid.
+/// Compresses all rounds of one peer, starting without error feedback.
 fn compress(
     rounds: &Rounds,
     codec: &Codec,
@@ -135,7 +138,8 @@ fn compress(
     Ok(payloads)
 }
 
-/// The last rounds stand for many peers; they are repeated if there are too few.
+/// Averages the deltas of the last rounds as if they were of many peers. They are repeated if there
+/// are too few.
 fn average(codec: &Codec, payloads: &[Vec<u8>], measured: &mut Measured) -> Result<(), Failure> {
     let peers: Vec<&Vec<u8>> = payloads.iter().rev().cycle().take(PEERS).collect();
     for _ in 0..5 {
@@ -152,7 +156,7 @@ fn average(codec: &Codec, payloads: &[Vec<u8>], measured: &mut Measured) -> Resu
 
 fn describe(schema: &Schema, num_rounds: usize, measured: &Measured) -> Value {
     let megabytes = 4e-6 * schema.num_elements() as f64;
-    // The fastest round is what is left when nobody else wants the core.
+    // The fastest round: other processes can only add time.
     let fastest = |times: &[Duration]| times.iter().min().copied().unwrap_or_default();
     let speed = |times: &[Duration]| megabytes / fastest(times).as_secs_f64();
     let bits = measured.position_bits + measured.code_bits + measured.overhead_bits;

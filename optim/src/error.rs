@@ -1,8 +1,8 @@
-//! What can go wrong with settings, gradients and saved state.
+//! Errors of settings, gradients and saved optimizer state.
 
 use std::fmt::Display;
 
-/// A setting that cannot be right.
+/// A setting that breaks its rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} = {got} {rule}")]
 pub struct SettingError {
@@ -10,7 +10,7 @@ pub struct SettingError {
     pub key: String,
     /// The value found.
     pub got: String,
-    /// What it must be, as the end of a sentence: `must be above 0`.
+    /// The rule as the end of a sentence: `must be above 0`.
     pub rule: String,
 }
 
@@ -25,7 +25,7 @@ impl SettingError {
 pub(crate) struct SettingErrors(pub(crate) Vec<SettingError>);
 
 impl SettingErrors {
-    /// Notes `key` unless its rule holds.
+    /// Records `key` unless `holds`.
     pub(crate) fn require(
         &mut self,
         holds: bool,
@@ -38,17 +38,18 @@ impl SettingErrors {
         }
     }
 
-    /// A ratio must lie in 0..=1.
+    /// Records `key` unless its value is between 0 and 1.
     pub(crate) fn ratio(&mut self, key: &str, value: f64) {
         self.require((0.0..=1.0).contains(&value), key, value, "must be between 0 and 1");
     }
 }
 
-/// A step of the optimizer that cannot be made, or a state that does not fit.
+/// An optimizer step that cannot be made, or a state that does not fit.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptimError {
-    /// The gradient is NaN or infinite; applying it would ruin every weight.
+    /// A gradient is NaN or infinite.
+    // Checked before the step: one NaN in the global norm would spread to every weight.
     #[error("norm of gradient {index} is {norm}")]
     NonFiniteGradient {
         /// Place of the first such tensor in the list that was given.
@@ -57,7 +58,7 @@ pub enum OptimError {
         norm: f64,
     },
 
-    /// The number of parameters is not that of the steps before.
+    /// The number of parameters differs from that of earlier steps.
     #[error("{got} parameters given, but the optimizer holds moments for {expected}")]
     ParameterCount {
         /// Parameters with moments.
@@ -66,7 +67,7 @@ pub enum OptimError {
         got: usize,
     },
 
-    /// A gradient or a moment has another length than its parameter.
+    /// The length of a gradient or a moment differs from that of its parameter.
     #[error("{what} of parameter {index} has {got} elements, the parameter has {expected}")]
     Length {
         /// `gradient`, `first moment` or `second moment`.
@@ -79,7 +80,8 @@ pub enum OptimError {
         got: usize,
     },
 
-    /// A tensor of another precision than fp32.
+    /// A tensor is not in fp32.
+    // The CPU kernel reads storage as fp32, so another precision must not reach it.
     #[error("{what} of parameter {index} is {got}, not fp32")]
     Precision {
         /// `values` or `gradient`.
@@ -92,7 +94,7 @@ pub enum OptimError {
 }
 
 impl OptimError {
-    /// The same of another list: `place` says where in it the tensor is.
+    /// Replaces the place of the tensor by its place in another list.
     #[cfg(feature = "burn")]
     pub(crate) fn at(mut self, place: impl Fn(usize) -> usize) -> Self {
         match &mut self {
@@ -106,14 +108,16 @@ impl OptimError {
         self
     }
 
-    /// What the person at the keyboard can do, if anything.
+    /// Returns what the user can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NonFiniteGradient { .. } => {
-                Some("lower the learning rate, lengthen the warm-up, or resume from an earlier checkpoint".into())
-            }
+            Self::NonFiniteGradient { .. } => Some(
+                "lower the learning rate, lengthen the warm-up, or resume from an earlier \
+                 checkpoint"
+                    .into(),
+            ),
             Self::ParameterCount { .. } | Self::Length { .. } => {
-                Some("resume with the model the checkpoint was written for".into())
+                Some("resume with the model of the checkpoint".into())
             }
             Self::Precision { .. } => None,
         }

@@ -1,23 +1,25 @@
-//! The optimizers of Covey: what turns gradients into new weights on one machine, and the steps of many machines into
-//! one.
+//! Optimizers of Covey.
 //!
-//! | question | file |
-//! |---|---|
-//! | Which learning rate at which step? | [`schedule`] |
-//! | How far and where does a weight move? | [`adamw`] |
-//! | Is this gradient sane, and how much of it counts? | [`gradient`] |
-//! | How do several devices of one machine share a model? | [`fsdp`] |
-//! | What do peers tell each other once a round, and what comes of it? | [`sparseloco`] |
-//! | What else could peers tell each other? | [`outer`] |
-//! | Which bytes carry it? | [`codec`] |
-//! | What of it runs on a GPU, in kernels of our own? | `cube` (features `cuda` and `wgpu`) |
-//! | What can go wrong? | [`error`] |
+//! The inner optimizer turns the gradients of one machine into new weights. SparseLoCo combines the
+//! pseudo-gradients of many peers into one outer step.
 //!
-//! AdamW and clipping work on tensors and need the default feature `burn`. Everything else is plain arithmetic on slices
-//! and builds without Burn, so that validators and tools can have it where there is no tensor library.
+//! | floor | rooms | what they hold | |
+//! |---|---|---|---|
+//! | 1 | [`inner`] | AdamW, gradient clipping, learning-rate schedules | pure |
+//! | 1 | [`sparseloco`] | top-k, 2-bit quantizers, error feedback, aggregation, outer step | pure |
+//! | 2 | [`fsdp`] | a model that is sharded over the devices of one machine | pure |
+//! | 2 | [`codec`] | the bytes of a delta | pure |
+//! | 3 | [`baselines`] | DiLoCo, DeMo and SparseLoCo behind one trait, for comparisons | pure |
 //!
-//! Nothing here reads a clock, draws a random number or depends on the number of threads: the same inputs give the
-//! same bits on one CPU core and on many.
+//! A room imports only rooms of lower floors; each may use [`error`].
+//!
+//! AdamW, clipping and sharded weights work on tensors and need the default feature `burn`. All
+//! other code is arithmetic on slices and builds without Burn, so validators and tools need no
+//! tensor library. The features `cuda` and `wgpu` add two GPU kernels, one for AdamW and one for
+//! top-k.
+//!
+//! No function reads a clock or draws a random number. On the CPU no result depends on the number
+//! of threads: the same inputs give the same bits.
 
 pub mod baselines;
 pub mod codec;

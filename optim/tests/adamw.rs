@@ -1,4 +1,4 @@
-//! AdamW and clipping against PyTorch's numbers, and the laws that a trainer leans on.
+//! AdamW and clipping compared with PyTorch, and the laws on which training relies.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ fn values(tensor: &Tensor<1>) -> Vec<f32> {
     tensor.clone().into_data().try_into_vec().unwrap()
 }
 
-/// Values without a pattern, longer than several chunks.
+/// A signal without a short period, longer than several chunks.
 fn wave(length: usize, seed: usize) -> Vec<f32> {
     (0..length).map(|index| ((index * 7 + seed * 13) as f32 * 0.618).sin()).collect()
 }
@@ -40,7 +40,8 @@ const GRADIENTS: [[f32; 5]; 4] = [
     [1.0, -1.0, 0.2, -1e-6, 0.25],
 ];
 
-/// Made by `torch.optim.AdamW(fused=True)` of torch 2.15.0 from the gradients above, learning rates 0.01, 0.008, ...
+/// Computed by `torch.optim.AdamW(fused=True)` of torch 2.15.0 from the gradients above with
+/// learning rates 0.01, 0.008, ...
 const TORCH: [[f32; 5]; 4] = [
     [0.489500016, -1.23874998, 2.98699999, 0.0, -0.00900099985],
     [0.493535638, -1.2390573, 2.97917914, 0.0, -0.0117841717],
@@ -49,12 +50,12 @@ const TORCH: [[f32; 5]; 4] = [
 ];
 
 #[test]
-fn steps_equal_those_of_torch() {
+fn steps_agree_with_torch() {
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut parameter = tensor(&[0.5, -1.25, 3.0, 0.0, 1e-3]);
     for (step, (gradient, expected)) in GRADIENTS.iter().zip(&TORCH).enumerate() {
         let learning_rate = 1e-2 * (1.0 - 0.2 * step as f64);
-        // Half the gradient at twice the scale: the scale is part of the formula.
+        // Half the gradient at twice the scale must give the same step.
         let halved = tensor(&gradient.map(|value| value / 2.0));
         optimizer.step([(&mut parameter, &halved)], learning_rate, 2.0).unwrap();
         assert_close(&values(&parameter), expected);
@@ -65,7 +66,7 @@ fn steps_equal_those_of_torch() {
     assert_eq!(optimizer.steps(), 4);
 }
 
-/// `steps` updates of two parameters, the second one spanning several chunks.
+/// `steps` updates of two parameters, of which the second spans several chunks.
 fn train(optimizer: &mut AdamW, parameters: &mut [Tensor<1>; 2], steps: std::ops::Range<usize>) {
     for step in steps {
         let gradients = [tensor(&wave(100, step)), tensor(&wave(50_001, step + 1))];
@@ -78,7 +79,7 @@ fn parameters() -> [Tensor<1>; 2] {
     [tensor(&wave(100, 5)), tensor(&wave(50_001, 6))]
 }
 
-/// Weights and moments after `train`, as bits.
+/// Weights and moments as bits.
 fn bits(optimizer: &AdamW, parameters: &[Tensor<1>; 2]) -> Vec<Vec<u32>> {
     let state = optimizer.state();
     let moments = state.moments.into_iter().flat_map(|moments| [moments.first, moments.second]);
@@ -87,7 +88,7 @@ fn bits(optimizer: &AdamW, parameters: &[Tensor<1>; 2]) -> Vec<Vec<u32>> {
 }
 
 #[test]
-fn number_of_threads_changes_no_bit() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -103,7 +104,7 @@ fn number_of_threads_changes_no_bit() {
 }
 
 #[test]
-fn restore_is_invisible() {
+fn a_restored_optimizer_makes_the_same_steps() {
     let (mut straight, mut expected) = (AdamW::new(AdamWConfig::default()), parameters());
     train(&mut straight, &mut expected, 0..6);
 
@@ -117,7 +118,7 @@ fn restore_is_invisible() {
 }
 
 #[test]
-fn other_holders_of_a_parameter_keep_the_old_values() {
+fn clones_of_a_parameter_keep_their_values() {
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut parameter = tensor(&[1.0, 2.0]);
     let snapshot = parameter.clone();
@@ -127,7 +128,7 @@ fn other_holders_of_a_parameter_keep_the_old_values() {
 }
 
 #[test]
-fn without_gradient_only_decay_remains() {
+fn a_zero_gradient_leaves_only_weight_decay() {
     let config = AdamWConfig { weight_decay: 0.5, ..AdamWConfig::default() };
     let mut optimizer = AdamW::new(config);
     let mut parameter = tensor(&[8.0, -4.0]);
@@ -155,7 +156,7 @@ fn tensors_that_do_not_fit_change_nothing() {
 }
 
 #[test]
-fn norm_and_clipping_equal_those_of_torch() {
+fn norm_and_clipping_agree_with_torch() {
     let norm = global_norm([&tensor(&[3.0, 0.0]), &tensor(&[0.0, 4.0])]).unwrap();
     assert_eq!(norm, 5.0);
     assert!((clip_scale(norm, 1.0) - 0.2).abs() < 1e-7);
@@ -164,7 +165,7 @@ fn norm_and_clipping_equal_those_of_torch() {
 }
 
 #[test]
-fn norm_does_not_overflow_and_counts_every_element() {
+fn the_norm_includes_every_element_and_does_not_overflow() {
     let length = 40_003;
     assert_eq!(global_norm([&tensor(&vec![0.5; length])]).unwrap(), (length as f64 * 0.25).sqrt());
     let huge = global_norm([&tensor(&[3e38, 3e38])]).unwrap();
@@ -172,25 +173,25 @@ fn norm_does_not_overflow_and_counts_every_element() {
 }
 
 #[test]
-fn one_nan_or_infinity_is_found_and_placed() {
+fn errors_name_the_gradient_with_a_nan_or_an_infinity() {
     for value in [f32::NAN, f32::INFINITY] {
-        let mut spoilt = wave(40_000, 3);
-        spoilt[33_333] = value;
-        let error = global_norm([&tensor(&[1.0]), &tensor(&spoilt)]).unwrap_err();
+        let mut invalid = wave(40_000, 3);
+        invalid[33_333] = value;
+        let error = global_norm([&tensor(&[1.0]), &tensor(&invalid)]).unwrap_err();
         assert!(matches!(error, OptimError::NonFiniteGradient { index: 1, .. }), "{error}");
         assert!(error.hint().is_some());
     }
 }
 
 #[test]
-fn clear_leaves_zeros_of_the_same_length() {
+fn cleared_gradients_are_zeros_of_the_same_length() {
     let mut gradients = [tensor(&wave(20_000, 1)), tensor(&[1.0])];
     clear(&mut gradients);
     assert_eq!(gradients.each_ref().map(values), [vec![0.0; 20_000], vec![0.0]]);
 }
 
 #[test]
-fn check_names_constants_that_make_no_sense() {
+fn check_reports_every_constant_that_breaks_its_rule() {
     assert_eq!(AdamWConfig::default().check(), []);
     let wrong = AdamWConfig { beta1: 1.0, beta2: f64::NAN, epsilon: 0.0, weight_decay: -0.1 };
     let keys: Vec<_> = wrong.check().into_iter().map(|finding| finding.key).collect();

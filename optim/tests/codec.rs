@@ -1,4 +1,4 @@
-//! Laws of the wire format: one encoding, nothing trusted.
+//! Laws of the wire format: there is one encoding, and no byte is trusted.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod synthetic;
@@ -10,7 +10,8 @@ use covey_optim::sparseloco::{CodedValue, Compressor, Delta, Profile, Schema};
 use proptest::prelude::*;
 use synthetic::{Noise, heavy_tailed};
 
-/// Matrices that divide by 64 and do not, vectors with and without a shorter last chunk, chunks sent whole.
+/// Matrices with sides that 64 divides and that it does not, vectors with and without a shorter
+/// last chunk, chunks that are sent whole.
 const SHAPES: [(&str, &[usize]); 6] = [
     ("bias", &[4100]),
     ("embed", &[256, 64]),
@@ -40,21 +41,22 @@ fn below(noise: &mut Noise, limit: usize) -> usize {
     (noise.next() % limit as u64) as usize
 }
 
-/// Any delta that the type allows, however unlikely.
+/// Any delta that the type allows, with entries clustered in an interval of each chunk.
 fn arbitrary(schema: &Arc<Schema>, seed: u64) -> Delta {
     let mut noise = Noise::new(seed);
     let mut entries = Vec::new();
     for spec in schema.tensors() {
         for chunk in 0..spec.grid().num_chunks() {
             let last = chunk + 1 == spec.grid().num_chunks();
-            let (length, kept) = match last {
-                true => (spec.grid().last_chunk_len(), spec.kept_last()),
-                false => (spec.grid().chunk_len(), spec.kept()),
+            let (length, kept) = if last {
+                (spec.grid().last_chunk_len(), spec.kept_last())
+            } else {
+                (spec.grid().chunk_len(), spec.kept())
             };
-            // A stretch somewhere in the chunk, from dense to all of it.
-            let stretch = kept + below(&mut noise, length - kept + 1);
-            let start = below(&mut noise, length - stretch + 1);
-            let mut positions: Vec<usize> = (start..start + stretch).collect();
+            // An interval in the chunk, from as short as possible to the whole chunk.
+            let interval = kept + below(&mut noise, length - kept + 1);
+            let start = below(&mut noise, length - interval + 1);
+            let mut positions: Vec<usize> = (start..start + interval).collect();
             while positions.len() > kept {
                 positions.swap_remove(below(&mut noise, positions.len()));
             }
@@ -72,7 +74,7 @@ fn arbitrary(schema: &Arc<Schema>, seed: u64) -> Delta {
 }
 
 #[test]
-fn compressed_steps_come_back() {
+fn deltas_are_decoded_as_encoded() {
     for profile in [Profile::Reference, Profile::Covey] {
         let codec = Codec::new(schema(profile));
         let delta = delta(codec.schema(), 1);
@@ -83,7 +85,7 @@ fn compressed_steps_come_back() {
 }
 
 #[test]
-fn segments_split_large_tensors_invisibly() {
+fn large_tensors_are_split_into_segments() {
     let schema = Arc::new(
         Schema::new(Profile::Covey, 64, [("a", &[10][..]), ("b", &[1600, 2048])]).unwrap(),
     );
@@ -96,8 +98,8 @@ fn segments_split_large_tensors_invisibly() {
     assert_eq!(single.install(|| codec.encode(&delta).unwrap()), bytes);
 }
 
-/// Damaged bytes are refused, or are the one encoding of another delta.
-fn refused_or_canonical(codec: &Codec, bytes: &[u8]) -> Result<(), TestCaseError> {
+/// Asserts that damaged bytes are rejected, or are the one encoding of another delta.
+fn assert_rejected_or_canonical(codec: &Codec, bytes: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(delta) = codec.decode(bytes) {
         prop_assert_eq!(codec.encode(&delta).unwrap(), bytes);
         let (schema, entries) = (Arc::clone(delta.schema()), delta.entries().to_vec());
@@ -107,14 +109,14 @@ fn refused_or_canonical(codec: &Codec, bytes: &[u8]) -> Result<(), TestCaseError
 }
 
 #[test]
-fn every_single_bit_flip_is_refused_or_another_canonical_payload() {
+fn every_bit_flip_is_rejected_or_gives_another_canonical_payload() {
     for profile in [Profile::Reference, Profile::Covey] {
         let codec = Codec::new(schema(profile));
         let mut bytes = codec.encode(&delta(codec.schema(), 7)).unwrap();
         let original = bytes.clone();
         for bit in 0..8 * bytes.len() {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            refused_or_canonical(&codec, &bytes).unwrap();
+            assert_rejected_or_canonical(&codec, &bytes).unwrap();
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         assert_eq!(bytes, original);
@@ -122,7 +124,7 @@ fn every_single_bit_flip_is_refused_or_another_canonical_payload() {
 }
 
 #[test]
-fn every_truncation_is_refused() {
+fn every_truncation_is_rejected() {
     let codec = Codec::new(schema(Profile::Covey));
     let bytes = codec.encode(&delta(codec.schema(), 7)).unwrap();
     for length in 0..bytes.len() {
@@ -133,56 +135,65 @@ fn every_truncation_is_refused() {
     }
 }
 
-/// What the decoder says about a payload after `damage`.
-fn refusal(damage: impl FnOnce(&mut Vec<u8>)) -> DecodeError {
+/// The error of the decoder for a payload after `damage`.
+fn rejection(damage: impl FnOnce(&mut Vec<u8>)) -> DecodeError {
     let codec = Codec::new(schema(Profile::Covey));
     let mut bytes = codec.encode(&delta(codec.schema(), 7)).unwrap();
     damage(&mut bytes);
     codec.decode(&bytes).unwrap_err()
 }
 
-/// Header, then six records of six bytes: gap model, share, small level, large level.
+/// A header, then six records of six bytes: gap model, share, small level, large level.
 const FIRST_RECORD: usize = 18;
 const FIRST_LINE: usize = FIRST_RECORD + 6 * 6;
 const FIRST_STATE: usize = FIRST_LINE + 8;
 
 #[test]
-fn every_fault_has_its_reason() {
-    assert_eq!(refusal(|bytes| bytes[0] = b'X'), DecodeError::Magic);
-    assert_eq!(refusal(|bytes| bytes[4] = 2), DecodeError::Version { expected: 1, got: 2 });
-    assert_eq!(refusal(|bytes| bytes[5] = 0), DecodeError::Profile { expected: 1, got: 0 });
-    assert!(matches!(refusal(|bytes| bytes[6] ^= 1), DecodeError::Schema { .. }));
-    assert_eq!(refusal(|bytes| bytes[14] = 5), DecodeError::TensorCount { expected: 6, got: 5 });
+fn every_fault_has_its_error() {
+    assert_eq!(rejection(|bytes| bytes[0] = b'X'), DecodeError::Magic);
+    assert_eq!(rejection(|bytes| bytes[4] = 2), DecodeError::Version { expected: 1, got: 2 });
+    assert_eq!(rejection(|bytes| bytes[5] = 0), DecodeError::Profile { expected: 1, got: 0 });
+    assert!(matches!(rejection(|bytes| bytes[6] ^= 1), DecodeError::Schema { .. }));
+    assert_eq!(rejection(|bytes| bytes[14] = 5), DecodeError::TensorCount { expected: 6, got: 5 });
     assert!(matches!(
-        refusal(|bytes| bytes[FIRST_RECORD] = 16),
+        rejection(|bytes| bytes[FIRST_RECORD] = 16),
         DecodeError::Model { what: "gap model", .. }
     ));
     assert!(matches!(
-        refusal(|bytes| bytes[FIRST_RECORD + 1] = 0),
+        rejection(|bytes| bytes[FIRST_RECORD + 1] = 0),
         DecodeError::Model { what: "code model", .. }
     ));
-    assert!(matches!(refusal(|bytes| bytes[FIRST_RECORD + 5] = 0x7f), DecodeError::Levels { .. }));
-    assert!(matches!(refusal(|bytes| bytes[FIRST_RECORD + 3] |= 0x80), DecodeError::Levels { .. }));
-    assert!(matches!(refusal(|bytes| bytes[FIRST_LINE + 3] = 0xff), DecodeError::Truncated { .. }));
-    let first = refusal(|bytes| bytes[FIRST_STATE + 2..FIRST_STATE + 4].fill(0));
+    assert!(matches!(
+        rejection(|bytes| bytes[FIRST_RECORD + 5] = 0x7f),
+        DecodeError::Levels { .. }
+    ));
+    assert!(matches!(
+        rejection(|bytes| bytes[FIRST_RECORD + 3] |= 0x80),
+        DecodeError::Levels { .. }
+    ));
+    assert!(matches!(
+        rejection(|bytes| bytes[FIRST_LINE + 3] = 0xff),
+        DecodeError::Truncated { .. }
+    ));
+    let first = rejection(|bytes| bytes[FIRST_STATE + 2..FIRST_STATE + 4].fill(0));
     assert_eq!(first, DecodeError::Segment { segment: 0, what: "first state" });
-    assert_eq!(refusal(|bytes| bytes.push(0)), DecodeError::Trailing { count: 1 });
+    assert_eq!(rejection(|bytes| bytes.push(0)), DecodeError::Trailing { count: 1 });
     let limit = Codec::new(schema(Profile::Covey)).max_len();
     assert_eq!(
-        refusal(|bytes| bytes.resize(limit + 1, 0)),
+        rejection(|bytes| bytes.resize(limit + 1, 0)),
         DecodeError::TooLong { limit, got: limit + 1 }
     );
 }
 
 #[test]
-fn longest_gaps_run_out_of_the_chunk() {
-    let error = refusal(|bytes| bytes[FIRST_STATE..].fill(0xff));
+fn positions_beyond_the_chunk_are_rejected() {
+    let error = rejection(|bytes| bytes[FIRST_STATE..].fill(0xff));
     assert!(matches!(error, DecodeError::Position { chunk: 0, .. }), "{error}");
 }
 
 #[test]
-fn a_line_that_moves_bytes_from_words_to_bits_is_refused() {
-    let error = refusal(|bytes| {
+fn lengths_that_move_bytes_from_words_to_bits_are_rejected() {
+    let error = rejection(|bytes| {
         bytes[FIRST_LINE] -= 1;
         bytes[FIRST_LINE + 4] += 2;
     });
@@ -193,7 +204,7 @@ fn a_line_that_moves_bytes_from_words_to_bits_is_refused() {
 }
 
 #[test]
-fn deltas_of_another_schema_are_not_encoded() {
+fn deltas_of_another_schema_are_rejected() {
     let codec = Codec::new(schema(Profile::Covey));
     assert!(codec.encode(&delta(&schema(Profile::Reference), 7)).is_err());
 }
@@ -202,7 +213,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_delta_comes_back(seed in any::<u64>(), reference in any::<bool>()) {
+    fn any_delta_is_decoded_as_encoded(seed in any::<u64>(), reference in any::<bool>()) {
         let codec = Codec::new(schema(if reference { Profile::Reference } else { Profile::Covey }));
         let delta = arbitrary(codec.schema(), seed);
         let bytes = codec.encode(&delta).unwrap();
@@ -211,21 +222,27 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_refused_or_canonical(tail in proptest::collection::vec(any::<u8>(), 0..3000)) {
+    fn any_bytes_are_rejected_or_canonical(
+        tail in proptest::collection::vec(any::<u8>(), 0..3000),
+    ) {
         let codec = Codec::new(schema(Profile::Covey));
         let mut bytes = codec.encode(&arbitrary(codec.schema(), 5)).unwrap();
         bytes.truncate(FIRST_LINE);
         bytes.extend(tail);
-        refused_or_canonical(&codec, &bytes)?;
+        assert_rejected_or_canonical(&codec, &bytes)?;
     }
 
     #[test]
-    fn swapped_stretches_are_refused_or_canonical(seed in any::<u64>(), at in any::<usize>(), with in any::<u32>()) {
+    fn replaced_bytes_are_rejected_or_canonical(
+        seed in any::<u64>(),
+        at in any::<usize>(),
+        with in any::<u32>(),
+    ) {
         let codec = Codec::new(schema(Profile::Covey));
         let mut bytes = codec.encode(&arbitrary(codec.schema(), seed)).unwrap();
         let at = FIRST_RECORD + at % (bytes.len() - FIRST_RECORD - 4);
         bytes[at..at + 4].copy_from_slice(&with.to_le_bytes());
-        refused_or_canonical(&codec, &bytes)?;
+        assert_rejected_or_canonical(&codec, &bytes)?;
     }
 }
 
@@ -251,7 +268,7 @@ fn example(profile: Profile) -> Delta {
 }
 
 #[test]
-fn documented_vectors_hold() {
+fn documented_vectors_are_reproduced() {
     let document: String = include_str!("../../docs/protocol.md").split_whitespace().collect();
     for (profile, name) in
         [(Profile::Covey, "delta-covey"), (Profile::Reference, "delta-reference")]

@@ -1,4 +1,5 @@
-//! GPU kernels against the CPU, on whatever wgpu finds: a graphics card, or a Vulkan driver that computes on the CPU.
+//! GPU kernels compared with the CPU, on any device that wgpu finds: a GPU, or a Vulkan driver that
+//! runs on the CPU.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ fn spec(profile: Profile, shape: &[usize]) -> TensorSpec {
     Schema::new(profile, 64, [("tensor", shape)]).unwrap().tensors()[0].clone()
 }
 
-/// Bit patterns of every kind, many of them equal: subnormal, tiny, huge, both zeros, NaN and infinity.
+/// Bit patterns of every kind, with many ties: subnormal, tiny, huge, both zeros, NaN and infinity.
 fn patterns(length: usize, seed: u32) -> Vec<f32> {
     let mut state = seed | 1;
     let mut next = || {
@@ -35,7 +36,7 @@ fn patterns(length: usize, seed: u32) -> Vec<f32> {
     (0..length).map(|_| value(next())).collect()
 }
 
-/// Positions of each chunk as the CPU finds them.
+/// Positions of each chunk according to the CPU.
 fn on_the_cpu(spec: &TensorSpec, values: &[f32]) -> Vec<u32> {
     let grid = spec.grid();
     let mut positions = Vec::new();
@@ -56,7 +57,7 @@ fn on_the_cpu(spec: &TensorSpec, values: &[f32]) -> Vec<u32> {
 }
 
 #[test]
-fn positions_are_those_of_the_cpu() {
+fn positions_agree_with_the_cpu() {
     let selector = CubeTopK::new(&device()).unwrap();
     for profile in [Profile::Reference, Profile::Covey] {
         for shape in [
@@ -93,7 +94,7 @@ fn lower_positions_win_ties() {
 }
 
 #[test]
-fn slabs_are_taken_alone_as_well() {
+fn slabs_can_be_processed_separately() {
     let selector = CubeTopK::new(&device()).unwrap();
     let spec = spec(Profile::Covey, &[256, 128]);
     let values = patterns(spec.grid().len(), 3);
@@ -105,7 +106,7 @@ fn slabs_are_taken_alone_as_well() {
 }
 
 #[test]
-fn more_chunks_than_fit_into_a_row_of_cubes() {
+fn chunks_may_exceed_a_row_of_cubes() {
     let selector = CubeTopK::new(&device()).unwrap();
     // Blocks of 2 by 2: 69,169 chunks.
     let spec = spec(Profile::Covey, &[526, 526]);
@@ -115,7 +116,7 @@ fn more_chunks_than_fit_into_a_row_of_cubes() {
 }
 
 #[test]
-fn a_gpu_publishes_the_bytes_of_a_cpu() {
+fn gpu_and_cpu_make_the_same_delta() {
     let selector = CubeTopK::new(&device()).unwrap();
     let shapes = [("bias", &[5000][..]), ("down", &[192, 100]), ("up", &[256, 128])];
     for (profile, dct) in
@@ -149,14 +150,14 @@ fn a_gpu_publishes_the_bytes_of_a_cpu() {
     }
 }
 
-/// A tensor shared out between two.
+/// A tensor shared between two selectors.
 fn halves<'a>(spec: &TensorSpec, select: &'a CubeTopK) -> Vec<Share<'a>> {
     let middle = spec.num_slabs() / 2;
     [0..middle, middle..spec.num_slabs()].map(|slabs| Share { slabs, select }).into()
 }
 
 #[test]
-fn a_cpu_has_no_cube_selector() {
+fn the_cpu_has_no_cube_selector() {
     assert!(CubeTopK::new(&Device::flex()).is_none());
 }
 
@@ -186,18 +187,18 @@ fn trained(device: &Device, length: usize) -> [Vec<f32>; 3] {
 }
 
 #[test]
-fn adamw_is_that_of_the_cpu() {
+fn adamw_agrees_with_the_cpu() {
     for length in [1, 1000, 70_001] {
         let (gpu, cpu) = (trained(&device(), length), trained(&Device::flex(), length));
         for (gpu, cpu) in gpu.iter().flatten().zip(cpu.iter().flatten()) {
-            // Products and sums may be rounded together on a device: an ulp or two per step.
+            // A device may fuse a product and a sum: an ulp or two per step.
             assert!((gpu - cpu).abs() <= 1e-6 * cpu.abs().max(0.1), "{gpu} and {cpu}");
         }
     }
 }
 
 #[test]
-fn an_update_spares_other_holders() {
+fn clones_of_a_parameter_keep_their_values() {
     let device = device();
     let mut parameter = tensor(wave(100, 0.1), &device);
     let snapshot = parameter.clone();

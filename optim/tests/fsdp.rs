@@ -1,4 +1,4 @@
-//! Laws of a model that is divided among members: it is the same model, for any number of them.
+//! Laws of sharded parameters: results do not depend on the number of members.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::ops::Range;
@@ -11,7 +11,7 @@ use covey_optim::fsdp::{
 };
 use covey_optim::inner::{AdamWConfig, AdamWState, clip_scale};
 
-/// An embedding, two blocks and a head of a small decoder, ragged on purpose.
+/// An embedding, two blocks and a head of a small decoder, with sides that 64 does not divide.
 const UNITS: [&[&[usize]]; 4] = [
     &[&[320, 96]],
     &[&[96], &[128, 96], &[100, 96], &[96, 352]],
@@ -30,7 +30,7 @@ fn plan(members: usize) -> Arc<Plan> {
     Arc::new(Plan::new(members, units).unwrap())
 }
 
-/// The value of an element: no two are alike.
+/// The value of an element; all are different.
 fn weight(parameter: usize, element: usize) -> f32 {
     ((parameter * 7919 + element) as f32 * 0.618).sin()
 }
@@ -63,12 +63,12 @@ fn num_parameters() -> usize {
     plan(1).num_parameters()
 }
 
-/// What member `member` adds to the gradients of a unit; all members together add the same for any number of them.
+/// The gradient of an element, summed over all members.
 fn gradient(step: usize, parameter: usize, element: usize) -> f32 {
     ((step * 31 + parameter * 17 + element) as f32 * 0.377).cos()
 }
 
-/// Adds a share of the gradients on every member, unit after unit, as a backward pass does.
+/// Adds a share of the gradients on every member, unit by unit, as a backward pass does.
 fn backward(shards: &mut ShardedParameters, step: usize) {
     let plan = Arc::clone(shards.plan());
     for unit in (0..plan.num_units()).rev() {
@@ -76,7 +76,7 @@ fn backward(shards: &mut ShardedParameters, step: usize) {
         let members = sums.len();
         for (member, sums) in sums.iter_mut().enumerate() {
             for (parameter, sum) in plan.parameters(unit).zip(sums) {
-                // The first member brings twice as much as the others.
+                // The first member contributes twice as much as the others.
                 let share = if member == 0 { 2.0 } else { 1.0 } / (members + 1) as f32;
                 let values =
                     (0..plan.elements(parameter)).map(|at| share * gradient(step, parameter, at));
@@ -111,7 +111,7 @@ fn assert_close(got: &[f32], expected: &[f32], tolerance: f32) {
 }
 
 #[test]
-fn every_member_gathers_the_whole_model() {
+fn every_member_gathers_all_weights() {
     for members in MEMBERS {
         let mut shards = shards(members);
         for unit in [0, 1, 2, 3, 0] {
@@ -132,7 +132,7 @@ fn every_member_gathers_the_whole_model() {
 }
 
 #[test]
-fn gathering_ahead_is_invisible_and_forgotten_when_weights_change() {
+fn prefetched_units_are_dropped_when_weights_change() {
     let mut shards = shards(3);
     shards.prefetch(1);
     shards.prefetch(1);
@@ -148,32 +148,31 @@ fn gathering_ahead_is_invisible_and_forgotten_when_weights_change() {
 }
 
 #[test]
-fn bf16_is_the_cast_of_the_masters() {
+fn bf16_weights_are_casts_of_the_fp32_weights() {
     for members in MEMBERS {
         let mut shards = shards_in(members, FloatDType::BF16);
         let gathered = shards.gather(1);
         for (parameter, tensor) in shards.plan().parameters(1).zip(&gathered[members - 1]) {
             assert_eq!(tensor.dtype(), DType::BF16);
-            let master =
-                Tensor::<1>::from_data(shards.weight(parameter).as_slice(), &Device::flex());
-            assert_eq!(values(tensor), values(&master.cast(DType::BF16)));
+            let fp32 = Tensor::<1>::from_data(shards.weight(parameter).as_slice(), &Device::flex());
+            assert_eq!(values(tensor), values(&fp32.cast(DType::BF16)));
         }
         assert_eq!(shards.gradients(1)[0][0].dtype(), DType::F32);
     }
 }
 
-/// Gradients of a parameter as one list, seen through the only step that shows them: without decay and with moments
-/// of one step, the first moment is a tenth of the gradient.
-fn gradients_seen(shards: &mut ShardedParameters, parameter: usize) -> Vec<f32> {
+/// The gradients of a parameter, derived from a step: after one step the first moment is a tenth of
+/// the gradient.
+fn gradients_of(shards: &mut ShardedParameters, parameter: usize) -> Vec<f32> {
     shards.step(0.0, 1.0).unwrap();
     shards.moments(parameter).unwrap().first.iter().map(|value| value * 10.0).collect()
 }
 
 #[test]
-fn reducing_sums_what_members_bring() {
+fn reduce_adds_up_the_gradients_of_all_members() {
     for members in MEMBERS {
         let mut shards = shards(members);
-        // Twice, as for the table of a tied network: sums add up.
+        // Twice, as for the embedding of a network with tied weights: gradients add up.
         backward(&mut shards, 3);
         backward(&mut shards, 3);
         for parameter in 0..num_parameters() {
@@ -181,7 +180,7 @@ fn reducing_sums_what_members_bring() {
                 .map(|at| 2.0 * gradient(3, parameter, at))
                 .collect();
             shards.restore(&AdamWState::default()).unwrap();
-            assert_close(&gradients_seen(&mut shards, parameter), &expected, 1e-5);
+            assert_close(&gradients_of(&mut shards, parameter), &expected, 1e-5);
         }
         shards.clear_gradients();
         assert_eq!(shards.gradient_norm().unwrap(), 0.0);
@@ -207,22 +206,21 @@ fn training_does_not_depend_on_the_number_of_members() {
     }
 }
 
-/// What a checkpoint holds, read piece by piece, and loaded by another number of members.
+/// Resumes with another number of members: reads a checkpoint piece by piece and loads it.
 fn resumed(from: &ShardedParameters, members: usize) -> ShardedParameters {
     let whole: Vec<Vec<f32>> = (0..num_parameters())
         .map(|parameter| from.weight_pieces(parameter).flatten().collect())
         .collect();
     let mut shards = shards(members);
-    let cut = |parameter: usize, range: Range<usize>| {
-        Ok::<_, FsdpError>(whole[parameter][range].to_vec())
-    };
-    shards.set_weights(cut).unwrap();
+    shards
+        .set_weights(|parameter, range| Ok::<_, FsdpError>(whole[parameter][range].to_vec()))
+        .unwrap();
     shards.restore(&from.state()).unwrap();
     shards
 }
 
 #[test]
-fn a_state_goes_on_with_any_number_of_members() {
+fn a_state_can_be_resumed_with_any_number_of_members() {
     let mut straight = shards(1);
     train(&mut straight, 0..6);
     let mut four = shards(4);
@@ -239,7 +237,7 @@ fn a_state_goes_on_with_any_number_of_members() {
 }
 
 #[test]
-fn offloading_is_invisible() {
+fn offloading_does_not_change_training() {
     let (mut kept, mut moved) = (shards(3), shards(3));
     train(&mut kept, 0..2);
     train(&mut moved, 0..2);
@@ -253,7 +251,7 @@ fn offloading_is_invisible() {
 }
 
 #[test]
-fn members_hold_sixteen_bytes_of_what_they_own() {
+fn members_store_sixteen_bytes_per_owned_element() {
     for members in MEMBERS {
         let mut shards = shards(members);
         train(&mut shards, 0..1);
@@ -267,14 +265,14 @@ fn members_hold_sixteen_bytes_of_what_they_own() {
 }
 
 #[test]
-fn the_parameter_with_the_infinity_is_named() {
+fn errors_name_the_parameter_with_an_infinite_gradient() {
     for members in MEMBERS {
         let mut shards = shards(members);
         let mut sums = shards.gradients(2);
         let length = shards.plan().elements(7);
-        let mut spoilt = vec![0.0; length];
-        spoilt[length - 1] = f32::INFINITY;
-        sums[members - 1][2] = Tensor::from_data(spoilt.as_slice(), &Device::flex());
+        let mut infinite = vec![0.0; length];
+        infinite[length - 1] = f32::INFINITY;
+        sums[members - 1][2] = Tensor::from_data(infinite.as_slice(), &Device::flex());
         shards.reduce(2, sums);
         let error = shards.gradient_norm().unwrap_err();
         assert!(matches!(error, OptimError::NonFiniteGradient { index: 7, .. }), "{error}");
@@ -282,7 +280,7 @@ fn the_parameter_with_the_infinity_is_named() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn values_that_do_not_fit_are_rejected() {
     let fill = |_, _| Ok::<_, FsdpError>(Vec::new());
     let few = ShardedParameters::new(
         plan(2),

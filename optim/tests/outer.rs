@@ -1,4 +1,4 @@
-//! Laws of methods that many peers can follow, and their published arithmetic.
+//! Laws of the methods for outer steps, and comparisons with their published arithmetic.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod synthetic;
@@ -12,7 +12,7 @@ use synthetic::heavy_tailed;
 
 const SHAPES: [(&str, &[usize]); 3] = [("embed", &[128, 64]), ("norm", &[96]), ("odd", &[20, 36])];
 
-/// Tensors of one peer.
+/// The tensors of one peer.
 type Tensors = Vec<Vec<f32>>;
 
 fn schema(profile: Profile) -> Arc<Schema> {
@@ -49,8 +49,8 @@ fn peers(round: u64, num_peers: u64) -> Vec<Tensors> {
     (0..num_peers).map(|peer| tensors(1 + num_peers * round + peer)).collect()
 }
 
-/// Weights after three rounds.
-fn play(method: &mut dyn OuterMethod, round: impl Fn(u64) -> Vec<Tensors>) -> Tensors {
+/// The weights after three rounds.
+fn run_rounds(method: &mut dyn OuterMethod, round: impl Fn(u64) -> Vec<Tensors>) -> Tensors {
     let mut weights = tensors(0);
     for number in 0..3 {
         method.round(&round(number), &mut weights, 0.5).unwrap();
@@ -65,7 +65,7 @@ fn assert_close(got: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 }
 
 #[test]
-fn names_tell_methods_apart() {
+fn methods_have_distinct_names() {
     let names: Vec<String> = methods(2).iter().map(|method| method.name().to_owned()).collect();
     let expected = [
         "SparseLoCo covey",
@@ -80,35 +80,36 @@ fn names_tell_methods_apart() {
 }
 
 #[test]
-fn threads_do_not_change_a_bit() {
-    let on = |threads| {
+fn results_do_not_depend_on_the_number_of_threads() {
+    let with_threads = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let all =
-            |method: &mut Box<dyn OuterMethod>| play(method.as_mut(), |round| peers(round, 4));
+        let all = |method: &mut Box<dyn OuterMethod>| {
+            run_rounds(method.as_mut(), |round| peers(round, 4))
+        };
         pool.install(|| methods(4).iter_mut().map(all).collect::<Vec<Tensors>>())
     };
-    let alone = on(1);
-    assert_eq!(alone, on(3));
-    assert_eq!(alone, on(8));
+    let alone = with_threads(1);
+    assert_eq!(alone, with_threads(3));
+    assert_eq!(alone, with_threads(8));
 }
 
 #[test]
-fn peers_that_agree_are_as_good_as_one() {
+fn equal_peers_have_the_effect_of_one() {
     // Sums of four equal numbers, divided by four, are exact; clipping of the reference is not.
     for (mut four, mut one) in methods(4).into_iter().zip(methods(1)) {
-        let together = play(four.as_mut(), |round| vec![tensors(1 + round); 4]);
-        let alone = play(one.as_mut(), |round| vec![tensors(1 + round)]);
+        let together = run_rounds(four.as_mut(), |round| vec![tensors(1 + round); 4]);
+        let alone = run_rounds(one.as_mut(), |round| vec![tensors(1 + round)]);
         assert_eq!(together, alone, "{}", one.name());
     }
 }
 
 #[test]
-fn a_bad_round_changes_nothing() {
+fn a_rejected_round_changes_nothing() {
     let mut bad = peers(9, 4);
     bad[3][1][7] = f32::NAN;
     let mut short = peers(9, 4);
     short[2][0].pop();
-    for (mut disturbed, mut calm) in methods(4).into_iter().zip(methods(4)) {
+    for (mut disturbed, mut undisturbed) in methods(4).into_iter().zip(methods(4)) {
         let mut weights = tensors(0);
         let not_finite =
             SparseLocoError::NonFinite { what: "pseudo-gradient", name: "norm".into() };
@@ -120,8 +121,13 @@ fn a_bad_round_changes_nothing() {
         assert!(disturbed.round(&[], &mut weights, 0.5).is_err());
         assert!(disturbed.round(&peers(9, 4), &mut weights[..2], 0.5).is_err());
         assert_eq!(weights, tensors(0));
-        let after = play(disturbed.as_mut(), |round| peers(round, 4));
-        assert_eq!(after, play(calm.as_mut(), |round| peers(round, 4)), "{}", calm.name());
+        let after = run_rounds(disturbed.as_mut(), |round| peers(round, 4));
+        assert_eq!(
+            after,
+            run_rounds(undisturbed.as_mut(), |round| peers(round, 4)),
+            "{}",
+            undisturbed.name()
+        );
     }
     let error = SparseLocoError::PeerCount { expected: 4, got: 3 };
     for mut method in methods(4).into_iter().filter(|method| !method.name().starts_with("DiLoCo")) {
@@ -130,7 +136,7 @@ fn a_bad_round_changes_nothing() {
 }
 
 #[test]
-fn weights_that_would_not_be_finite_are_an_error() {
+fn weights_that_would_not_be_finite_are_rejected() {
     for mut method in methods(1) {
         let mut weights = tensors(0);
         let large = tensors(1).into_iter().map(|tensor| vec![1e20; tensor.len()]).collect();
@@ -145,7 +151,7 @@ fn weights_that_would_not_be_finite_are_an_error() {
 }
 
 #[test]
-fn bytes_are_what_would_be_sent() {
+fn the_number_of_bytes_is_that_of_the_messages() {
     let num_elements = 128 * 64 + 96 + 20 * 36;
     // Two blocks of 4096 that send 32, 96 elements in two chunks of 48, and one block of 720.
     let num_values = 2 * 32 + 2 * 32 + 32;
@@ -160,8 +166,9 @@ fn bytes_are_what_would_be_sent() {
 }
 
 #[test]
-fn nesterov_is_that_of_pytorch() {
-    // torch.optim.SGD(lr=0.7, momentum=0.9, nesterov=True), version 2.15, on the means of both peers.
+fn nesterov_momentum_agrees_with_pytorch() {
+    // torch.optim.SGD(lr=0.7, momentum=0.9, nesterov=True), version 2.15, on the means of both
+    // peers.
     let schema = Arc::new(Schema::new(Profile::Covey, 64, [("a", &[3][..])]).unwrap());
     let mut method = DiLoCo::new(schema, 0.9);
     let mut weights = vec![vec![1.0, -2.0, 0.5]];
@@ -178,7 +185,7 @@ fn nesterov_is_that_of_pytorch() {
 }
 
 #[test]
-fn without_momentum_the_mean_is_followed_at_once() {
+fn without_momentum_weights_follow_the_mean() {
     let mut method = DiLoCo::new(schema(Profile::Covey), 0.0);
     let mut weights = tensors(0);
     for round in 0..2 {
@@ -194,7 +201,7 @@ fn without_momentum_the_mean_is_followed_at_once() {
     }
 }
 
-/// The cosine transform of a block by its definition; forward or back.
+/// The cosine transform of a block by its definition, forward or inverse.
 fn transform(rows: usize, columns: usize, block: &[f64], forward: bool) -> Vec<f64> {
     let basis = |side: usize, frequency: usize, place: usize| {
         let angle = std::f64::consts::PI * (place as f64 + 0.5) * frequency as f64 / side as f64;
@@ -213,7 +220,8 @@ fn transform(rows: usize, columns: usize, block: &[f64], forward: bool) -> Vec<f
     (0..rows * columns).map(value).collect()
 }
 
-/// DeMo as published, in elements and `f64`: what stays of each momentum, and the step, of one block.
+/// One block of DeMo by its definition, in elements and `f64`: updates each momentum and returns
+/// the step.
 fn published_step(
     rows: usize,
     columns: usize,
@@ -235,15 +243,15 @@ fn published_step(
             sums[index] += frequencies[index];
             senders[index] += 1.0;
         }
-        let said = transform(rows, columns, &sent, false);
-        momentum.iter_mut().zip(said).for_each(|(momentum, said)| *momentum -= said);
+        let decoded = transform(rows, columns, &sent, false);
+        momentum.iter_mut().zip(decoded).for_each(|(momentum, sent)| *momentum -= sent);
     }
     sums.iter_mut().zip(senders).for_each(|(sum, senders)| *sum /= senders.max(1.0));
     transform(rows, columns, &sums, false)
 }
 
 #[test]
-fn demo_is_the_published_one() {
+fn demo_agrees_with_its_definition() {
     // One block of 20 x 36 and two vectors of 48, for three rounds of three peers.
     let schema = schema(Profile::Covey);
     for (name, rows, columns) in [("odd", 20, 36), ("norm", 1, 48)] {
@@ -276,7 +284,7 @@ fn demo_is_the_published_one() {
 }
 
 #[test]
-fn signs_move_every_weight_equally_far() {
+fn signs_move_every_weight_by_the_learning_rate_or_not_at_all() {
     let mut method =
         DeMo::new(&schema(Profile::Covey), DeMoConfig { sign: true, ..DeMoConfig::default() }, 2)
             .unwrap();
@@ -294,8 +302,8 @@ fn signs_move_every_weight_equally_far() {
 }
 
 #[test]
-fn nothing_is_lost_but_waits() {
-    // One step, then silence: what SparseLoCo could not say at first comes in later rounds.
+fn error_feedback_is_sent_in_later_rounds() {
+    // One pseudo-gradient, then zeros: values that were not sent at first are sent in later rounds.
     let config = SparseLocoConfig { decay: 0.999, ..SparseLocoConfig::default() };
     let schema = Arc::new(config.schema([("a", &[64, 64][..])]).unwrap());
     let mut method = SparseLoCo::new(schema, &config, 1);

@@ -7,7 +7,8 @@ fn size(shape: &[usize]) -> ParameterSize {
     ParameterSize { elements: shape.iter().product(), alignment: slab_alignment(shape) }
 }
 
-/// A Llama without and with a head of its own: hidden, intermediate, key and value rows, layers, vocabulary.
+/// A Llama with tied or separate head: hidden, intermediate, key and value rows, layers,
+/// vocabulary.
 fn decoder(
     tied: bool,
     [hidden, intermediate, keys, layers, vocabulary]: [usize; 5],
@@ -22,7 +23,7 @@ fn decoder(
     [vec![table]].into_iter().chain(vec![block; layers]).chain([last]).collect()
 }
 
-/// The largest distance of a member's share from an even one, relative to that.
+/// The largest relative deviation of the share of a member from an even share.
 fn unevenness(plan: &Plan) -> f64 {
     let total: usize = (0..plan.members()).map(|member| plan.owned(member)).sum();
     let even = total as f64 / plan.members() as f64;
@@ -34,7 +35,7 @@ fn unevenness(plan: &Plan) -> f64 {
 #[test]
 fn shares_of_decoders_are_even() {
     for (tied, sizes, limit) in [
-        // A member of eight owns 20 runs of 64 rows: half a run is as near as it can be.
+        // A member of eight owns 20 runs of 64 rows, so half a run is the best possible deviation.
         (true, [128, 352, 64, 4, 4096], 0.025),
         (false, [1024, 2688, 1024, 12, 32_000], 0.005),
         (false, [2048, 8192, 1024, 16, 32_000], 0.005),
@@ -77,38 +78,46 @@ fn check_laws(plan: &Plan, units: &[Vec<ParameterSize>]) {
 }
 
 prop_compose! {
-    fn parameter()(alignments in 1..40_usize, alignment in 1..500_usize, missing in 0.0..1.0_f64) -> ParameterSize {
-        ParameterSize { elements: alignments * alignment - (missing * alignment as f64) as usize, alignment }
+    fn parameter()(
+        runs in 1..40_usize,
+        alignment in 1..500_usize,
+        missing in 0.0..1.0_f64,
+    ) -> ParameterSize {
+        let elements = runs * alignment - (missing * alignment as f64) as usize;
+        ParameterSize { elements, alignment }
     }
 }
 
 proptest! {
     #[test]
-    fn every_element_has_one_owner_and_shares_are_even(
+    fn each_element_has_one_owner_and_shares_are_even(
         units in proptest::collection::vec(proptest::collection::vec(parameter(), 1..6), 1..12),
         members in 1..10_usize,
     ) {
-        let possible: usize = units.iter().flatten().map(|size| size.elements.div_ceil(size.alignment)).sum();
+        let sizes = || units.iter().flatten();
+        let possible: usize =
+            sizes().map(|size| size.elements.div_ceil(size.alignment)).sum();
         let Ok(plan) = Plan::new(members, units.clone()) else {
             prop_assert!(members > possible);
             return Ok(());
         };
         check_laws(&plan, &units);
-        let total: usize = units.iter().flatten().map(|size| size.elements).sum();
-        let alignment = units.iter().flatten().map(|size| size.alignment.min(size.elements)).max().unwrap();
+        let total: usize = sizes().map(|size| size.elements).sum();
+        let alignment = sizes().map(|size| size.alignment.min(size.elements)).max().unwrap();
         for member in 0..members {
-            let far = (plan.owned(member) as f64 - total as f64 / members as f64).abs();
-            prop_assert!(far <= alignment as f64 + 1.0, "{} of {} among {}", plan.owned(member), total, members);
+            let owned = plan.owned(member);
+            let far = (owned as f64 - total as f64 / members as f64).abs();
+            prop_assert!(far <= alignment as f64 + 1.0, "{owned} of {total} among {members}");
         }
     }
 }
 
 #[test]
-fn divisions_that_cannot_be_made_are_refused() {
+fn impossible_divisions_are_rejected() {
     let units = || vec![vec![size(&[128, 8])], vec![size(&[8])]];
     assert_eq!(Plan::new(0, units()), Err(FsdpError::Members { members: 0, possible: 3 }));
     let many = Plan::new(4, units()).unwrap_err();
-    assert_eq!(many.to_string(), "4 members given, but the network can be divided among 1 to 3");
+    assert_eq!(many.to_string(), "cannot divide the network among 4 devices, only among 1 to 3");
     assert_eq!(many.hint().unwrap(), "use at most 3 devices");
     let empty = ParameterSize { elements: 0, alignment: 1 };
     assert_eq!(
@@ -119,7 +128,7 @@ fn divisions_that_cannot_be_made_are_refused() {
 }
 
 #[test]
-fn the_largest_unit_is_known() {
+fn the_first_unit_with_the_most_elements_is_the_largest() {
     let plan = Plan::new(3, decoder(true, [128, 352, 64, 4, 4096])).unwrap();
     assert_eq!((plan.largest_unit(), plan.unit_elements(0)), (0, 4096 * 128));
 }

@@ -1,8 +1,8 @@
-//! The `reference` profile against numbers that the published compressor computed.
+//! The `reference` profile compared with numbers of the published compressor.
 //!
-//! A file holds rounds of several peers, keys `<what>.<round>.<peer>.<tensor>`; its metadata holds the settings. Files
-//! beside the one in the repository are taken from `sparseloco/*.safetensors` under the directory named by
-//! `COVEY_REFERENCE`, if it is set.
+//! A file contains rounds of several peers, with keys `<what>.<round>.<peer>.<tensor>`; its
+//! metadata contains the settings. If `COVEY_REFERENCE` names a directory, the files
+//! `sparseloco/*.safetensors` in it are checked in addition to the file of the repository.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,10 +16,10 @@ use covey_optim::sparseloco::{
 };
 use safetensors::{SafeTensors, tensor::Metadata};
 
-/// Largest difference from any element of an expected tensor, as a share of the tensor's largest magnitude.
+/// The largest difference of an element, relative to the largest magnitude of the expected tensor.
 const TOLERANCE: f64 = 1e-6;
 
-/// A file, opened.
+/// An opened file.
 struct Reference<'a> {
     tensors: SafeTensors<'a>,
     settings: HashMap<String, String>,
@@ -65,7 +65,7 @@ impl<'a> Reference<'a> {
         bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
     }
 
-    /// One tensor of each name, in the order of the schema.
+    /// All tensors with a prefix, in the order of the schema.
     fn all(&self, prefix: &str) -> Vec<Vec<f32>> {
         self.schema
             .tensors()
@@ -85,11 +85,11 @@ impl<'a> Reference<'a> {
 }
 
 fn assert_close(got: &[f32], expected: &[f32], key: &str) {
-    assert_close_beside(got, expected, expected, key);
+    assert_close_relative_to(got, expected, expected, key);
 }
 
-/// As [`assert_close`], but as a share of the tensor that both are the small remainders of.
-fn assert_close_beside(got: &[f32], expected: &[f32], whole: &[f32], key: &str) {
+/// As [`assert_close`], but relative to `whole`, the tensor of which both are small remainders.
+fn assert_close_relative_to(got: &[f32], expected: &[f32], whole: &[f32], key: &str) {
     assert_eq!(got.len(), expected.len(), "{key}");
     let size = whole.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
     let far = got
@@ -100,7 +100,8 @@ fn assert_close_beside(got: &[f32], expected: &[f32], whole: &[f32], key: &str) 
     assert!(far <= TOLERANCE * f64::from(size), "{key}: off by {far}, largest magnitude {size}");
 }
 
-/// Error feedback before the error is decoded away: `decay * error + delta`, as the compressor computes it.
+/// The error feedback before the delta is subtracted: `decay * error + delta`, as the compressor
+/// computes it.
 fn accumulated(compressor: &Compressor, deltas: &[Vec<f32>], decay: f32) -> Vec<Vec<f32>> {
     let tensors = compressor.errors().iter().zip(deltas);
     tensors
@@ -138,7 +139,8 @@ fn check_peer(
         let fit = ReferenceFit::new(&values);
         let [mean, scale] = reference.numbers(&key("quant")).try_into().unwrap();
         let table = reference.numbers(&key("table"));
-        // A mean near zero is a difference of large numbers: it is held against the values it is the mean of.
+        // A mean near zero is a difference of large numbers, so the tolerance is relative to the
+        // scale.
         assert!((fit.mean - mean).abs() <= 1e-6 * scale, "{}: {} {mean}", key("quant"), fit.mean);
         assert!(
             (fit.scale - scale).abs() <= 1e-6 * scale,
@@ -149,7 +151,7 @@ fn check_peer(
         assert_close(&tensor.levels.map(|level| level - fit.mean), &table, &key("table"));
         assert_close(&tensor.dense(), &reference.numbers(&key("decoded")), &key("decoded"));
         let error = reference.numbers(&key("error"));
-        assert_close_beside(
+        assert_close_relative_to(
             &compressor.errors()[index],
             &error,
             &accumulated[index],
@@ -158,7 +160,7 @@ fn check_peer(
     }
 }
 
-/// Returns rounds, peers and tensors checked.
+/// Checks a file; returns the numbers of rounds, peers and tensors.
 fn check(path: &Path) -> (usize, usize, usize) {
     let bytes = std::fs::read(path).unwrap();
     let reference = Reference::open(&bytes);

@@ -1,9 +1,10 @@
-//! Laws of the schedule, and the recipe of the Covenant-72B run in its own numbers.
+//! Laws of the schedule, and the recipe of the Covenant-72B run with its published numbers.
 
 use covey_optim::inner::{Anneal, FlatWindow, Rewind, Schedule, ScheduleShape};
 use proptest::prelude::*;
 
-/// Warm-up, cosine and flat window of the 72B run: 2,740 rounds of 30 steps, then 450 rounds without decay.
+/// Warm-up, cosine and flat window of the 72B run: 2,740 rounds of 30 steps, then 450 rounds
+/// without decay.
 fn covenant() -> Schedule {
     Schedule {
         peak: 1.2e-4,
@@ -31,7 +32,7 @@ fn warm_up_rises_linearly_from_a_millionth() {
 }
 
 #[test]
-fn cosine_passes_through_its_quarters() {
+fn the_cosine_has_the_expected_values_at_its_quarters() {
     let schedule = Schedule { flat_windows: Vec::new(), ..covenant() };
     let golden = [
         (1_500, 1.2e-4),
@@ -47,7 +48,7 @@ fn cosine_passes_through_its_quarters() {
 }
 
 #[test]
-fn clock_stands_still_in_the_flat_window() {
+fn the_clock_stops_in_the_flat_window() {
     let schedule = covenant();
     for step in [82_200, 82_201, 90_000, 95_699, 95_700] {
         assert_eq!(schedule.clock(step), 82_200);
@@ -59,7 +60,7 @@ fn clock_stands_still_in_the_flat_window() {
 }
 
 #[test]
-fn rewind_replays_the_schedule() {
+fn a_rewind_repeats_the_schedule() {
     let rewound = Schedule { rewinds: vec![Rewind { at: 120_000, steps: 20_000 }], ..covenant() };
     assert_eq!(rewound.clock(119_999), 106_499);
     assert_eq!(rewound.clock(120_000), 86_500);
@@ -69,7 +70,7 @@ fn rewind_replays_the_schedule() {
 }
 
 #[test]
-fn anneal_rises_to_a_quarter_and_falls_to_nothing() {
+fn anneal_rises_to_a_quarter_of_the_peak_and_falls_to_zero() {
     let anneal = Anneal { start: 183_000, warmup_steps: 100, peak_ratio: 0.25, decay_steps: 4_500 };
     let schedule = Schedule { anneal: Some(anneal), ..covenant() };
     assert_eq!(schedule.learning_rate(182_999), covenant().learning_rate(182_999));
@@ -90,7 +91,7 @@ fn anneal_rises_to_a_quarter_and_falls_to_nothing() {
 }
 
 #[test]
-fn wsd_stays_then_falls_linearly() {
+fn wsd_is_constant_and_then_falls_linearly() {
     let shape = ScheduleShape::Wsd { stable_steps: 70, decay_steps: 20, final_ratio: 0.2 };
     let schedule = Schedule { shape, warmup_steps: 10, ..Schedule::constant(1.0) };
     for (step, expected) in
@@ -101,7 +102,7 @@ fn wsd_stays_then_falls_linearly() {
 }
 
 #[test]
-fn config_form_survives_a_round_trip() {
+fn a_schedule_is_read_as_written() {
     let schedule = Schedule {
         rewinds: vec![Rewind { at: 120_000, steps: 20_000 }],
         anneal: Some(Anneal {
@@ -126,7 +127,7 @@ fn config_form_survives_a_round_trip() {
 }
 
 #[test]
-fn check_names_every_setting_that_makes_no_sense() {
+fn check_reports_every_setting_that_breaks_its_rule() {
     assert_eq!(covenant().check(), []);
     let wrong = Schedule {
         peak: -1.0,
@@ -198,14 +199,22 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn rate_stays_between_nothing_and_the_peak(schedule in schedules(), step in 0..1_500u64) {
+    fn the_rate_is_between_zero_and_the_peak(schedule in schedules(), step in 0..1_500u64) {
         let rate = schedule.learning_rate(step);
         prop_assert!((0.0..=schedule.peak * (1.0 + 1e-12)).contains(&rate), "{rate}");
     }
 
     #[test]
-    fn warm_up_never_falls_and_decay_never_rises(schedule in schedules(), step in 0..1_500u64) {
-        let plain = Schedule { flat_windows: Vec::new(), rewinds: Vec::new(), anneal: None, ..schedule };
+    fn the_rate_never_falls_in_warm_up_and_never_rises_after_it(
+        schedule in schedules(),
+        step in 0..1_500u64,
+    ) {
+        let plain = Schedule {
+            flat_windows: Vec::new(),
+            rewinds: Vec::new(),
+            anneal: None,
+            ..schedule
+        };
         let (now, next) = (plain.learning_rate(step), plain.learning_rate(step + 1));
         if step < plain.warmup_steps {
             prop_assert!(next >= now * (1.0 - 1e-12));
@@ -215,14 +224,24 @@ proptest! {
     }
 
     #[test]
-    fn clock_moves_by_one_or_not_at_all_between_rewinds(schedule in schedules(), step in 0..1_500u64) {
+    fn the_clock_advances_by_one_or_stops_between_rewinds(
+        schedule in schedules(),
+        step in 0..1_500u64,
+    ) {
         let schedule = Schedule { rewinds: Vec::new(), ..schedule };
-        let frozen = schedule.flat_windows.iter().any(|w| (w.start..w.start + w.length).contains(&step));
-        prop_assert_eq!(schedule.clock(step + 1) - schedule.clock(step), u64::from(!frozen));
+        let is_flat = schedule
+            .flat_windows
+            .iter()
+            .any(|window| (window.start..window.start + window.length).contains(&step));
+        prop_assert_eq!(schedule.clock(step + 1) - schedule.clock(step), u64::from(!is_flat));
     }
 
     #[test]
-    fn rate_is_continuous_where_the_shape_is(decay in 100..500u64, ratio in 0.0..=1.0, step in 0..1_500u64) {
+    fn the_rate_is_continuous_where_the_shape_is(
+        decay in 100..500u64,
+        ratio in 0.0..=1.0,
+        step in 0..1_500u64,
+    ) {
         let cosine = ScheduleShape::Cosine { decay_steps: decay, final_ratio: ratio };
         let wsd = ScheduleShape::Wsd { stable_steps: 50, decay_steps: decay, final_ratio: ratio };
         for shape in [cosine, wsd] {

@@ -1,4 +1,4 @@
-//! A delta is the same bytes, however many members of a machine share the work.
+//! A delta has the same bytes for any number of members that share the work.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod synthetic;
@@ -15,8 +15,8 @@ use covey_optim::sparseloco::{
 };
 use synthetic::heavy_tailed;
 
-/// In canonical order, which is not that of names; a vector of several chunks, a ragged one, rows that 64 does not
-/// divide.
+/// Units in canonical order, which is not that of names. With a vector of several chunks, a ragged
+/// one, and rows that 64 does not divide.
 const UNITS: [&[(&str, &[usize])]; 3] = [
     &[("table", &[512, 192])],
     &[("norm", &[96]), ("query", &[192, 128]), ("bias", &[9000]), ("odd", &[100, 36])],
@@ -48,7 +48,7 @@ fn gradients(schema: &Schema, seed: u64) -> Vec<Vec<f32>> {
     tensors.map(|(seed, spec)| heavy_tailed(seed, spec.grid().len(), 64)).collect()
 }
 
-/// Selects on the CPU, and counts what it was asked for.
+/// Selects on the CPU and counts elements.
 #[derive(Debug, Default)]
 struct Counting {
     elements: AtomicUsize,
@@ -81,16 +81,16 @@ fn shares<'a>(schema: &Schema, plan: &Plan, selects: &'a [Counting]) -> Vec<Vec<
 }
 
 #[test]
-fn the_delta_does_not_depend_on_the_number_of_members() {
+fn a_delta_does_not_depend_on_the_number_of_members() {
     for schema in schemas() {
         let codec = Codec::new(Arc::clone(&schema));
-        let mut alone = Compressor::new(Arc::clone(&schema), 0.95);
+        let mut single = Compressor::new(Arc::clone(&schema), 0.95);
         let mut divided =
             [1, 2, 3, 4, 8].map(|members| (members, Compressor::new(Arc::clone(&schema), 0.95)));
         for round in 0..3 {
             let gradients = gradients(&schema, round);
             let slices: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
-            let expected = codec.encode(&alone.compress(&slices).unwrap()).unwrap();
+            let expected = codec.encode(&single.compress(&slices).unwrap()).unwrap();
             for (members, compressor) in &mut divided {
                 let plan = plan(*members);
                 let selects: Vec<Counting> = (0..*members).map(|_| Counting::default()).collect();
@@ -107,22 +107,22 @@ fn the_delta_does_not_depend_on_the_number_of_members() {
             }
         }
         for (members, compressor) in divided {
-            assert_eq!(compressor.errors(), alone.errors(), "{members} members");
+            assert_eq!(compressor.errors(), single.errors(), "{members} members");
         }
     }
 }
 
 #[test]
-fn shares_that_are_not_the_whole_are_refused() {
+fn shares_that_do_not_cover_a_tensor_once_are_rejected() {
     let schema = schemas().next().unwrap();
     let gradients = gradients(&schema, 0);
     let slices: Vec<&[f32]> = gradients.iter().map(Vec::as_slice).collect();
     let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
     let selects: Vec<Counting> = (0..3).map(|_| Counting::default()).collect();
-    let sound = shares(&schema, &plan(3), &selects);
+    let valid = shares(&schema, &plan(3), &selects);
     let table = schema.position("table").unwrap();
-    let refused = |compressor: &mut Compressor, wrong: &[(usize, usize)]| {
-        let mut shares = sound.clone();
+    let rejection = |compressor: &mut Compressor, wrong: &[(usize, usize)]| {
+        let mut shares = valid.clone();
         shares[table] = wrong
             .iter()
             .map(|(start, end)| Share { slabs: *start..*end, select: &CpuTopK })
@@ -133,17 +133,17 @@ fn shares_that_are_not_the_whole_are_refused() {
         [&[][..], &[(0, 7)], &[(0, 4), (5, 8)], &[(0, 4), (3, 8)], &[(0, 9)], &[(4, 8), (0, 4)]]
     {
         assert_eq!(
-            refused(&mut compressor, wrong),
+            rejection(&mut compressor, wrong),
             SparseLocoError::Shares { name: "table".into() }
         );
     }
-    let few = compressor.compress_on(&slices, &sound[1..]).unwrap_err();
+    let few = compressor.compress_on(&slices, &valid[1..]).unwrap_err();
     assert!(matches!(few, SparseLocoError::TensorCount { .. }));
     assert!(compressor.errors().iter().flatten().all(|error| *error == 0.0));
 }
 
 #[test]
-fn cuts_inside_a_chunk_are_found() {
+fn cuts_inside_a_chunk_are_detected() {
     let size = ParameterSize { elements: 128 * 64, alignment: 64 };
     let plan = Plan::new(3, vec![vec![size]]).unwrap();
     let schema = Schema::new(Profile::Covey, 64, [("a", &[128, 64][..])]).unwrap();

@@ -1,8 +1,13 @@
-//! A peer that cheats, to see what becomes of it: `adversary BUCKET KIND FOLDER SEED`.
+//! A dishonest peer, for tests of the Gauntlet in a real run: `adversary BUCKET KIND FOLDER SEED`.
 //!
-//! It keeps to the protocol and to the form of deltas; what it says in them is another matter. `flip` trains as it
-//! should and publishes the opposite, `noise` does not train and publishes chance as long as what the others publish, `foreign` trains on windows of another
-//! seat, `idle` publishes next to nothing. `just adversaries-real` lets it join a real run.
+//! It follows the protocol and publishes valid deltas with wrong contents:
+//!
+//! - `flip` trains on its windows and publishes the negative pseudo-gradient.
+//! - `noise` does not train. It publishes random values with the magnitude of the other deltas.
+//! - `foreign` trains on the windows of another slot.
+//! - `idle` publishes random values close to 0.
+//!
+//! `just adversaries-real` starts a run with such peers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +28,10 @@ use covey_data::sampling::Assignment;
 use covey_optim::sparseloco::Compressor;
 
 const POLL: Duration = Duration::from_millis(50);
-/// Seats further up, whose windows `foreign` trains on.
-const ELSEWHERE: u32 = 11;
+/// `foreign` trains on the windows of the slot at this distance from its slot.
+const FOREIGN_OFFSET: u32 = 11;
 
-/// How it cheats.
+/// The contents of the deltas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Flip,
@@ -42,7 +47,7 @@ impl Kind {
             "noise" => Ok(Self::Noise),
             "foreign" => Ok(Self::Foreign),
             "idle" => Ok(Self::Idle),
-            _ => anyhow::bail!("{name} is none of flip, noise, foreign, idle"),
+            _ => anyhow::bail!("unknown kind `{name}`, expected flip, noise, foreign or idle"),
         }
     }
 }
@@ -51,19 +56,20 @@ struct Adversary {
     kind: Kind,
     spec: RunSpec,
     config: Config,
-    member: PeerClient,
+    client: PeerClient,
     synced: SyncedState,
     learner: Learner,
     assignment: Assignment,
     compressor: Compressor,
     clock: Arc<dyn Clock>,
-    chance: u64,
-    /// What values the others send, about.
-    usual: f32,
+    /// State of the random numbers, never 0.
+    random: u64,
+    /// Root mean square of the values in the other deltas.
+    magnitude: f32,
 }
 
 impl Adversary {
-    async fn enter(bucket: &str, kind: Kind, folder: PathBuf, seed: u64) -> anyhow::Result<Self> {
+    async fn join(bucket: &str, kind: Kind, folder: PathBuf, seed: u64) -> anyhow::Result<Self> {
         let own = Layers::new().path_flag("adversary", "run.output", &folder).flag(
             "adversary",
             "run.threads",
@@ -81,47 +87,48 @@ impl Adversary {
         let schema = Arc::clone(synced.replica.schema());
         Ok(Self {
             kind,
-            member: PeerClient::new(run, identity(&config.comms.key)?),
+            client: PeerClient::new(run, identity(&config.comms.key_file)?),
             learner: Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()]))?,
             assignment: assignment(&config, &datasets)?,
             compressor: Compressor::new(schema, config.sparseloco().decay),
             clock: connection.clock,
-            chance: seed,
-            usual: 1e-3,
+            random: seed,
+            magnitude: 1e-3,
             synced,
             spec,
             config,
         })
     }
 
-    async fn play(&mut self) -> anyhow::Result<()> {
-        self.member.join_request().await?;
+    /// Takes part in all rounds until the run ends.
+    async fn run(&mut self) -> anyhow::Result<()> {
+        self.client.join_request().await?;
         while self.synced.light_client.outer_steps() < self.spec.outer_steps() {
             let (round, base) = (self.synced.light_client.next(), self.synced.light_client.head());
-            self.member.heartbeat(round, base).await?;
-            let Some(slot) = self.synced.light_client.slot(self.member.peer()) else {
+            self.client.heartbeat(round, base).await?;
+            let Some(slot) = self.synced.light_client.slot(self.client.peer()) else {
                 self.await_manifest(None).await?;
                 continue;
             };
             let gradient = self.gradient(slot)?;
             let delta = self.learner.compress(&mut self.compressor, &gradient)?;
             let payload = self.synced.replica.codec().encode(&delta)?;
-            self.member.commit(round, base, &payload).await?;
+            self.client.commit(round, base, &payload).await?;
             self.await_manifest(Some(payload)).await?;
         }
         Ok(())
     }
 
-    /// Reveals `payload` as soon as everybody may, and applies the decision on the round.
+    /// Publishes `payload` once commitments are closed, and applies the manifest of the round.
     async fn await_manifest(&mut self, mut payload: Option<Vec<u8>>) -> anyhow::Result<()> {
         let (round, base) = (self.synced.light_client.next(), self.synced.light_client.head());
         loop {
             if let Some(manifest) = self.synced.light_client.poll().await? {
                 return self.apply(&manifest).await;
             }
-            if payload.is_some() && self.member.may_reveal(round, base).await? {
+            if payload.is_some() && self.client.may_reveal(round, base).await? {
                 let payload = payload.take().unwrap_or_default();
-                let _ = self.member.publish(round, base, payload.into()).await?;
+                let _ = self.client.publish(round, base, payload.into()).await?;
             }
             self.clock.sleep_until(self.clock.now() + POLL).await;
         }
@@ -133,21 +140,21 @@ impl Adversary {
         self.synced.replica.apply(manifest, &deltas)?;
         if let Some(delta) = deltas.values().next() {
             let squares: f64 = delta.tensors().map(|tensor| tensor.norm().powi(2)).sum();
-            self.usual = (squares / delta.entries().len() as f64).sqrt() as f32;
+            self.magnitude = (squares / delta.entries().len() as f64).sqrt() as f32;
         }
         Ok(())
     }
 
-    /// What it claims to have learned.
+    /// The pseudo-gradient that is published.
     fn gradient(&mut self, slot: Slot) -> anyhow::Result<Vec<Vec<f32>>> {
-        let honest = match self.kind {
-            Kind::Noise => return Ok(self.noise(self.usual)),
-            Kind::Idle => return Ok(self.noise(1e-3 * self.usual)),
+        let trained = match self.kind {
+            Kind::Noise => return Ok(self.noise(self.magnitude)),
+            Kind::Idle => return Ok(self.noise(1e-3 * self.magnitude)),
             Kind::Flip => self.train(slot.index)?,
-            Kind::Foreign => self.train(slot.index + ELSEWHERE)?,
+            Kind::Foreign => self.train(slot.index + FOREIGN_OFFSET)?,
         };
         let sign = if self.kind == Kind::Flip { -1.0 } else { 1.0 };
-        Ok(honest
+        Ok(trained
             .into_iter()
             .map(|tensor| tensor.into_iter().map(|value| sign * value).collect())
             .collect())
@@ -169,16 +176,21 @@ impl Adversary {
     }
 
     fn noise(&mut self, scale: f32) -> Vec<Vec<f32>> {
-        let mut draw = || {
-            // xorshift: any chance will do.
-            self.chance ^= self.chance << 13;
-            self.chance ^= self.chance >> 7;
-            self.chance ^= self.chance << 17;
-            scale * ((self.chance >> 40) as f32 / (1 << 23) as f32 - 1.0)
-        };
         let tensors = self.synced.replica.schema().tensors();
-        tensors.iter().map(|spec| (0..spec.grid().len()).map(|_| draw()).collect()).collect()
+        let random = &mut self.random;
+        tensors
+            .iter()
+            .map(|spec| (0..spec.grid().len()).map(|_| scale * next_random(random)).collect())
+            .collect()
     }
+}
+
+/// A number from -1 to 1 by xorshift (Marsaglia, 2003); the quality of the numbers does not matter.
+fn next_random(state: &mut u64) -> f32 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
 fn main() -> anyhow::Result<()> {
@@ -187,10 +199,12 @@ fn main() -> anyhow::Result<()> {
         anyhow::bail!("usage: adversary BUCKET KIND FOLDER SEED");
     };
     covey::system::device::use_threads(Some(1))?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let (kind, seed) = (Kind::named(kind)?, seed.parse::<u64>()?.max(1));
     runtime.block_on(async {
-        Adversary::enter(bucket, kind, PathBuf::from(folder), seed).await?.play().await
+        Adversary::join(bucket, kind, PathBuf::from(folder), seed).await?.run().await
     })
 }

@@ -1,4 +1,5 @@
-//! The program `covey`: reads the command line, runs one command, turns its outcome into an exit code.
+//! The program `covey`: parses the command line, runs one command, and turns the result into an
+//! exit code.
 
 use std::process::ExitCode;
 
@@ -9,7 +10,8 @@ use covey::commands::error_report;
 fn main() -> ExitCode {
     match covey::commands::dispatch::run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads our output has read enough, `covey generate … | head` for one.
+        // The reader of the output has closed the pipe, as `head` does in `covey generate … |
+        // head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => error_report::report(&error),
     }

@@ -1,4 +1,5 @@
-//! The learner against PyTorch: the model crate's reference folder, five steps of AdamW with clipping.
+//! Five steps of AdamW with clipping, compared with PyTorch on the reference models of the model
+//! crate.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 use std::path::Path;
@@ -21,7 +22,7 @@ fn numbers(file: &SafetensorsFile, name: &str) -> Vec<f32> {
     numbers
 }
 
-/// The windows that the reference was computed on, and their length without the last target.
+/// The windows of the reference, and their length without the last target.
 fn windows(file: &SafetensorsFile) -> (Vec<u32>, usize) {
     let length = file.tensor("input_ids").unwrap().shape[1] - 1;
     let bytes = file.read_bytes("input_ids").unwrap();
@@ -42,7 +43,7 @@ fn learner(model: &ModelFolder, config: &Config) -> Learner {
 }
 
 #[test]
-fn five_steps_are_those_of_pytorch() {
+fn five_steps_agree_with_pytorch() {
     for (name, micro_batch_size) in [("llama-tied", 2), ("llama-untied", 2), ("llama-untied", 1)] {
         let (model, expected) = reference(name);
         let settings = [
@@ -79,8 +80,14 @@ fn five_steps_are_those_of_pytorch() {
     }
 }
 
+/// The bits of all weights; unlike floats, equal NaNs compare as equal.
+fn bits(learner: &Learner) -> Vec<u32> {
+    let weights = learner.named_weights().into_iter();
+    weights.flat_map(|weight| weight.values).map(f32::to_bits).collect()
+}
+
 #[test]
-fn a_gradient_that_is_not_finite_changes_nothing() {
+fn a_gradient_that_is_not_finite_leaves_the_state_unchanged() {
     let (model, expected) = reference("llama-tied");
     let config = Layers::new().resolve(Purpose::Show).unwrap().config;
     let mut learner = learner(&model, &config);
@@ -90,14 +97,6 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
         .filter(|weight| weight.name == "model.norm.weight")
         .for_each(|norm| norm.values.fill(f32::NAN));
     learner.set_weights(weights.iter().map(|weight| weight.values.as_slice())).unwrap();
-    let bits = |learner: &Learner| -> Vec<u32> {
-        learner
-            .named_weights()
-            .into_iter()
-            .flat_map(|weight| weight.values)
-            .map(f32::to_bits)
-            .collect()
-    };
     let before = bits(&learner);
     let (tokens, length) = windows(&expected);
     let error = learner.step(&tokens, length).unwrap_err();

@@ -1,8 +1,8 @@
-//! Bytes that training really takes, counted by the allocator and by the tensors, beside what the plan says.
+//! Memory of training, counted by the allocator and from the tensors, compared with the plan.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 #![allow(
     unsafe_code,
-    reason = "an allocator that counts is unsafe by its trait; it only hands on to the system's"
+    reason = "`GlobalAlloc` is an unsafe trait; this allocator only forwards to the system's"
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,18 +15,18 @@ use covey::training::plan::{MemoryPlan, Needs};
 use covey_model::config::{ModelConfig, preset};
 use covey_model::init::Initializer;
 
-/// The system's allocator, counting bytes in use and the most there were.
-struct Counting;
+/// The allocator of the system, with counters for the bytes in use and their maximum.
+struct CountingAllocator;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 fn count(taken: usize) {
-    MOST.fetch_max(IN_USE.fetch_add(taken, SeqCst) + taken, SeqCst);
+    PEAK.fetch_max(IN_USE.fetch_add(taken, SeqCst) + taken, SeqCst);
 }
 
-// SAFETY: every call is handed on as it is.
-unsafe impl GlobalAlloc for Counting {
+// SAFETY: every call is forwarded unchanged.
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         unsafe { System.alloc(layout) }
@@ -44,9 +44,10 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Threads of the steps: on many more than cores, not all would ever hold scratch at once.
+/// Threads of the thread pool. With more threads than cores, some would never allocate their
+/// buffers.
 const THREADS: usize = 2;
 const LENGTH: usize = 64;
 const WINDOWS: usize = 8;
@@ -67,10 +68,10 @@ fn network(hidden_size: usize, intermediate_size: usize, num_layers: usize) -> M
     model.checked().unwrap()
 }
 
-fn config(device: &str, recompute: &str) -> Config {
+fn config(device: &str, checkpointing: &str) -> Config {
     let settings = [
         ("run.device", device),
-        ("memory.recompute", recompute),
+        ("memory.activation_checkpointing", checkpointing),
         ("train.batch_size", "8"),
         ("data.sequence_length", "64"),
         ("schedule.warmup_steps", "0"),
@@ -83,12 +84,12 @@ fn config(device: &str, recompute: &str) -> Config {
 
 fn learner(model: &ModelConfig, config: &Config) -> Learner {
     let initializer = Initializer::new(1, model);
-    let fill = |spec: &covey_model::config::ParameterSpec, range: std::ops::Range<usize>| {
+    Learner::open(model, config, |spec, range| {
         let mut numbers = vec![0.0; range.len()];
         initializer.fill(spec, range.start as u64, &mut numbers);
         Ok(numbers)
-    };
-    Learner::open(model, config, fill).unwrap()
+    })
+    .unwrap()
 }
 
 fn train(learner: &mut Learner, steps: u32, vocabulary: u32) {
@@ -99,17 +100,17 @@ fn train(learner: &mut Learner, steps: u32, vocabulary: u32) {
     }
 }
 
-/// One test, since the allocator counts for the whole process.
+/// A single test, because the allocator counts for the whole process.
 #[test]
-fn training_takes_what_the_plan_says() {
+fn training_needs_the_planned_memory() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().unwrap();
     pool.install(|| {
-        // What threads and libraries set up once is no memory of a network.
+        // Threads and libraries allocate some memory once; it is not part of a plan.
         train(&mut learner(&preset("tiny").unwrap(), &config("cpu:2", "none")), 1, 4096);
         for model in [network(256, 704, 4), network(512, 1408, 3)] {
-            for recompute in ["none", "blocks"] {
+            for checkpointing in ["none", "blocks"] {
                 for members in [1, 2, 4, 8] {
-                    compare(&model, members, &config(&format!("cpu:{members}"), recompute));
+                    compare(&model, members, &config(&format!("cpu:{members}"), checkpointing));
                 }
             }
         }
@@ -118,24 +119,24 @@ fn training_takes_what_the_plan_says() {
 
 fn compare(model: &ModelConfig, members: usize, config: &Config) {
     let before = IN_USE.load(SeqCst);
-    MOST.store(before, SeqCst);
+    PEAK.store(before, SeqCst);
     let mut learner = learner(model, config);
     train(&mut learner, 2, model.vocab_size as u32);
-    let peak = (MOST.load(SeqCst) - before) as f64;
+    let peak = (PEAK.load(SeqCst) - before) as f64;
 
     let plan =
         MemoryPlan::new(model, Needs::of(config, &config.run.device.parse().unwrap())).unwrap();
     let share = 16.0 * model.num_parameters() as f64 / members as f64;
     for (member, planned) in plan.members.iter().enumerate() {
         let held = learner.bytes(member);
-        assert_eq!(held.total() as u64, planned.persistent(), "member {member} of {members}");
+        assert_eq!(held.total() as u64, planned.persistent(), "device {member} of {members}");
         let ratio = held.total() as f64 / share;
         assert!(
             (ratio - 1.0).abs() <= 0.02,
-            "member {member} of {members} holds {ratio:.4} of an even share"
+            "device {member} of {members} holds {ratio:.4} of an even share"
         );
     }
     let planned: u64 = plan.members.iter().map(|member| member.peak()).sum();
     let ratio = peak / planned as f64;
-    assert!((ratio - 1.0).abs() <= 0.05, "{members} members: {ratio:.4} of {:?}", plan.members);
+    assert!((ratio - 1.0).abs() <= 0.05, "{members} devices: {ratio:.4} of {:?}", plan.members);
 }

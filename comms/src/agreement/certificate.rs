@@ -1,4 +1,4 @@
-//! A manifest with the signatures that make it count.
+//! The quorum certificate: a manifest with the signatures of enough validators.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,10 @@ const MAGIC: [u8; 4] = *b"CVCT";
 const VERSION: u16 = 1;
 const SIGNATURE_LENGTH: usize = 32 + 64;
 
-/// What lies under a round's manifest key: the manifest, and who agreed to it.
+/// The object under the manifest key of a round: the manifest and the signatures of validators.
 ///
-/// Every validator signs the same bytes: the run's id and the digest of the manifest, in the domain of votes.
+/// All validators sign the same bytes, the run ID and the digest of the manifest, in the domain of
+/// votes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certificate {
     manifest: Manifest,
@@ -22,17 +23,17 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// A manifest with the signatures of these validators.
+    /// A certificate of these validators. Nothing is checked.
     pub fn new(manifest: Manifest, signatures: BTreeMap<PeerId, Signature>) -> Self {
         Self { manifest, signatures }
     }
 
-    /// The agreement of one validator to a manifest.
+    /// Signs a manifest as a validator.
     pub fn sign(manifest: &Manifest, run: RunId, validator: &Keypair) -> Signature {
         validator.sign(Domain::Vote, &message(run, &manifest.to_bytes()))
     }
 
-    /// Whether `validator` agreed to a manifest.
+    /// Returns true if this is the signature of `validator` under a manifest.
     pub fn is_signed(
         manifest: &Manifest,
         run: RunId,
@@ -42,22 +43,23 @@ impl Certificate {
         validator.verify(Domain::Vote, &message(run, &manifest.to_bytes()), signature)
     }
 
-    /// What was decided.
+    /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Who agreed.
+    /// The signatures, by validator.
     pub fn signatures(&self) -> &BTreeMap<PeerId, Signature> {
         &self.signatures
     }
 
-    /// The largest object that can be a certificate, in bytes.
+    /// The longest encoding in bytes.
     pub(crate) fn max_length() -> u64 {
+        // 10 bytes of magic, version and count.
         Manifest::max_length(MAX_PEERS) + (10 + ValidatorSet::MAX * SIGNATURE_LENGTH) as u64
     }
 
-    /// The object as it is stored.
+    /// The canonical encoding.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = Vec::new();
         bytes.extend(MAGIC);
@@ -71,31 +73,31 @@ impl Certificate {
         bytes.into()
     }
 
-    /// Reads the encoding back; signatures are not checked yet.
+    /// Parses the canonical encoding. Signatures are not verified, see [`open`](Self::open).
     ///
     /// # Errors
-    /// What is wrong with these bytes.
+    /// The first error in these bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let malformed = |reason| ManifestError::Malformed { reason };
         let mut fields = Fields::of(bytes);
         if fields.take() != Some(MAGIC) || fields.u16() != Some(VERSION) {
-            return Err(malformed("it is no certificate of a known version"));
+            return Err(malformed("not a certificate of a known version"));
         }
         let count = fields.u32().map_or(0, |count| count as usize);
+        // Before anything is allocated: the count comes from untrusted bytes.
         if count > ValidatorSet::MAX || fields.left() < count * SIGNATURE_LENGTH {
-            return Err(malformed("its signatures are cut, or more than a run has validators"));
+            return Err(malformed("signatures are cut, or more than a run has validators"));
         }
         let signatures = signatures(&mut fields, count)
-            .ok_or(malformed("its signers are not in ascending order"))?;
+            .ok_or(malformed("signers are not in ascending order"))?;
         let manifest = Manifest::parse(&bytes[bytes.len() - fields.left()..])?;
         Ok(Self { manifest, signatures })
     }
 
-    /// Reads a stored certificate of `round`, signed by enough of the run's validators; it must start from `previous`, if that
-    /// is given.
+    /// Parses and verifies the certificate of `round`: signatures of enough validators of the run,
+    /// and the previous lineage if it is given.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first error in it.
     pub fn open(
         object: &[u8],
         run: RunId,
@@ -108,6 +110,8 @@ impl Certificate {
         if got != round {
             return Err(ManifestError::WrongRound { expected: round, got });
         }
+        // Before the lineage, so `WrongPrevious` means that validators signed a wrong lineage, and
+        // not that an unsigned object is in the way.
         certificate.check_signatures(run, validator_set)?;
         match previous {
             Some(expected) if expected != manifest.previous() => {
@@ -117,7 +121,7 @@ impl Certificate {
         }
     }
 
-    /// Refuses strangers, what does not verify, and too few.
+    /// Checks that all signatures are valid and of validators, and that there are enough.
     fn check_signatures(
         &self,
         run: RunId,
@@ -126,6 +130,7 @@ impl Certificate {
         let (round, message) = (self.manifest.round(), message(run, &self.manifest.to_bytes()));
         for (signer, signature) in &self.signatures {
             let signer = *signer;
+            // One bad signature refuses the object: an honest proposer stores only valid ones.
             if !validator_set.contains(signer) {
                 return Err(ManifestError::UnknownPeer { round, signer });
             }
@@ -133,19 +138,24 @@ impl Certificate {
                 return Err(ManifestError::BadSignature { round, signer });
             }
         }
-        match (validator_set.threshold(), self.signatures.len()) {
-            (expected, got) if got < expected => {
-                Err(ManifestError::TooFew { round, expected, got })
-            }
-            _ => Ok(()),
+        let (expected, got) = (validator_set.threshold(), self.signatures.len());
+        if got < expected {
+            return Err(ManifestError::TooFew { round, expected, got });
         }
+        Ok(())
     }
 }
 
+fn malformed(reason: &'static str) -> ManifestError {
+    ManifestError::Malformed { reason }
+}
+
+/// The signed bytes. With the run ID, a signature is void in another run.
 fn message(run: RunId, manifest: &[u8]) -> Vec<u8> {
     [run.digest().as_bytes().as_slice(), Digest::of(manifest).as_bytes()].concat()
 }
 
+/// Reads `count` signatures, or returns `None` if their validators do not ascend strictly.
 fn signatures(fields: &mut Fields<'_>, count: usize) -> Option<BTreeMap<PeerId, Signature>> {
     let mut list: Vec<(PeerId, Signature)> = Vec::with_capacity(count);
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! A walk along the manifests of a run, which believes nothing that it has not computed.
+//! The verified history of a run, manifest by manifest.
 
 use bytes::Bytes;
 
@@ -7,19 +7,19 @@ use super::validator_set::ValidatorSet;
 use crate::objects::{Lineage, Manifest, ManifestError};
 use crate::primitives::{Round, RunId};
 
-/// The first round whose manifest does not continue the run.
+/// The first round with a manifest that does not continue the run.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("the run's history breaks at {round}")]
 pub struct BrokenChain {
-    /// The first bad round; everything before it holds.
+    /// The first bad round. All rounds before it are valid.
     pub round: Round,
-    /// What is wrong with its manifest.
+    /// The error in its manifest.
     #[source]
     pub source: ManifestError,
 }
 
 impl BrokenChain {
-    /// What the person at the keyboard can do, if anything.
+    /// The next step for the user, if there is one.
     pub fn hint(&self) -> Option<String> {
         self.source.hint()
     }
@@ -40,7 +40,7 @@ impl Chain {
         Self::resume(run, validator_set, Lineage::genesis(run), Round::FIRST)
     }
 
-    /// The history from a checkpoint on that is trusted: weights of lineage `head` at the start of round `next`.
+    /// The history from a trusted checkpoint on: weights of lineage `head` at the start of `next`.
     pub fn resume(run: RunId, validator_set: ValidatorSet, head: Lineage, next: Round) -> Self {
         Self { run, validator_set, head, next }
     }
@@ -50,36 +50,41 @@ impl Chain {
         self.head
     }
 
-    /// The round whose manifest comes next.
+    /// The round of the next manifest.
     pub fn next(&self) -> Round {
         self.next
     }
 
-    /// Goes one round further, if the stored manifest of the next round allows it; else the chain stays as it is.
+    /// Verifies the stored manifest of the next round and moves on by one round. On an error the
+    /// chain does not change.
     ///
     /// # Errors
-    /// [`BrokenChain`] with the round and what is wrong.
+    /// [`BrokenChain`] with the round and the error in its manifest.
     pub fn extend(&mut self, object: &Bytes) -> Result<Manifest, BrokenChain> {
-        let round = self.next;
-        let broken = |source| BrokenChain { round, source };
-        let certificate =
-            Certificate::open(object, self.run, &self.validator_set, round, Some(self.head))
-                .map_err(broken)?;
+        let (round, head) = (self.next, Some(self.head));
+        let (certificate, next) =
+            Certificate::open(object, self.run, &self.validator_set, round, head)
+                .and_then(|certificate| Ok((certificate, next_round(round)?)))
+                .map_err(|source| BrokenChain { round, source })?;
+        // Only after all checks: a bad manifest must not move the chain.
         let manifest = certificate.manifest().clone();
-        let last = ManifestError::Malformed { reason: "no number is left for the next round" };
-        self.next = round.next().ok_or(broken(last))?;
-        self.head = manifest.lineage();
+        (self.head, self.next) = (manifest.lineage(), next);
         Ok(manifest)
     }
 
-    /// Goes along all of `objects`, the stored manifests from the next round on.
+    /// Verifies the stored manifests of the next rounds, in order.
     ///
     /// # Errors
-    /// The first bad round; the chain then stands before it.
+    /// The first bad round. The chain then ends before it.
     pub fn extend_all<'objects>(
         &mut self,
         objects: impl IntoIterator<Item = &'objects Bytes>,
     ) -> Result<(), BrokenChain> {
         objects.into_iter().try_for_each(|object| self.extend(object).map(drop))
     }
+}
+
+/// Fails after the last round number; a chain never starts again at round 0.
+fn next_round(round: Round) -> Result<Round, ManifestError> {
+    round.next().ok_or(ManifestError::Malformed { reason: "no number is left for the next round" })
 }

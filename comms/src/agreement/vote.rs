@@ -1,4 +1,4 @@
-//! What a validator says of another's verdict.
+//! The vote of a validator on another validator's verdict.
 
 use bytes::Bytes;
 
@@ -10,11 +10,11 @@ const MAX_REASON: usize = 1024;
 /// The payload of an envelope of kind [`Kind::Vote`](crate::objects::envelope::Kind::Vote).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vote {
-    /// It came to the same conclusion, and signs the manifest that follows.
+    /// The validator computed the same outcome, and signs the manifest that follows.
     Agrees(Signature),
-    /// It did not.
+    /// The validator found a difference.
     Refuses {
-        /// The first difference, for people.
+        /// The first difference, as text for people.
         reason: String,
     },
 }
@@ -23,16 +23,14 @@ impl Vote {
     /// The longest payload in bytes.
     pub(crate) const MAX_LENGTH: u64 = 1 + MAX_REASON as u64;
 
-    /// A refusal; what is too long is cut.
+    /// A refusal. A longer reason is cut to 1024 bytes.
     pub fn rejection(reason: &str) -> Self {
-        let end = (0..=reason.len().min(MAX_REASON))
-            .rev()
-            .find(|end| reason.is_char_boundary(*end))
-            .unwrap_or(0);
+        // Within a character, the rest would not be UTF-8 and no reader would accept the vote.
+        let end = reason.floor_char_boundary(MAX_REASON);
         Self::Refuses { reason: reason[..end].into() }
     }
 
-    /// The one encoding of this vote.
+    /// The canonical encoding.
     pub fn to_bytes(&self) -> Bytes {
         match self {
             Self::Agrees(signature) => [&[1], signature.as_bytes().as_slice()].concat().into(),
@@ -40,7 +38,7 @@ impl Vote {
         }
     }
 
-    /// Reads the encoding back; nothing for any other bytes.
+    /// Parses the canonical encoding, or returns `None` for any other bytes.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (1, signature) => Some(Self::Agrees(Signature::from_bytes(signature.try_into().ok()?))),
@@ -67,7 +65,7 @@ mod tests {
             assert_eq!(Vote::parse(bytes), None);
         }
         let Vote::Refuses { reason } = Vote::rejection(&"ü".repeat(MAX_REASON)) else {
-            panic!("it is a refusal")
+            panic!("a rejection is a refusal")
         };
         assert_eq!(reason.len(), MAX_REASON);
     }

@@ -1,4 +1,4 @@
-//! What every bucket promises.
+//! The trait of all buckets, and its laws.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -10,20 +10,21 @@ use super::error::BucketError;
 use crate::objects::{Key, Prefix};
 use crate::primitives::Timestamp;
 
-/// What became of an object that was to be written.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "an occupied key means that nothing was written"]
+#[must_use = "an occupied key means that the object was not written"]
 pub enum Put {
-    /// It was not there, now it is.
+    /// The key was free and now holds the object.
     Created,
-    /// It was there already, byte for byte: another try of ours arrived, and only its acknowledgement was lost.
+    /// The key already held the same bytes: an earlier attempt arrived, but its acknowledgement was
+    /// lost.
     Unchanged,
-    /// Something else is there and stays.
+    /// The key holds other bytes and keeps them.
     Occupied,
 }
 
 impl Put {
-    /// Whether the key now holds what was to be written.
+    /// Returns true if the key now holds the object.
     pub fn is_stored(self) -> bool {
         self != Self::Occupied
     }
@@ -32,48 +33,54 @@ impl Put {
 /// One object of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name.
+    /// The key of the object.
     pub key: Key,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// When it was written, by the clock of the store.
+    /// The time of the write, by the clock of the store.
     pub modified: Timestamp,
 }
 
-/// A place for objects that are written once.
+/// A store of write-once objects.
 ///
 /// - An object appears whole or not at all.
-/// - An object that was written is found at once, and by the next listing (S3 and file systems promise this).
-/// - An object never changes; a [`Put::Occupied`] key keeps its first content. Stores that only pretend to refuse a
-///   second write are found by [`probe`](super::probe::probe).
-/// - Objects whose names are no [`Key`] do not exist: strangers may write what they like.
+/// - A written object is visible at once to reads and listings (S3 and file systems promise this).
+/// - An object never changes; a [`Put::Occupied`] key keeps its first content.
+///   [`probe`](super::probe::probe) detects stores that report success and overwrite.
+/// - Objects with names that do not parse as a [`Key`] are ignored: other programs may write to the
+///   store.
 #[async_trait]
 pub trait Bucket: Debug + Send + Sync {
-    /// The whole object, if it has at most `limit` bytes; of a larger one nothing is downloaded.
+    /// Reads an object of at most `limit` bytes. Does not download the body of a larger one.
     ///
     /// # Errors
-    /// [`BucketError::NotFound`], [`BucketError::TooLarge`], or what the store says.
+    /// [`BucketError::NotFound`], [`BucketError::TooLarge`], or the error of the store.
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError>;
 
-    /// Writes an object unless its key is taken.
+    /// Writes an object unless the key is taken.
     ///
     /// # Errors
-    /// What the store says; the object may have been written all the same, so trying again is right.
+    /// The error of the store. The object may be written nevertheless, so it is right to try again.
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError>;
 
-    /// The objects under `prefix` in ascending order of keys, only those after `after` if it is given.
+    /// Lists the objects under `prefix` in ascending order of keys; if `after` is given, only those
+    /// after it.
+    ///
+    /// The listing is empty if no object has the prefix.
     ///
     /// # Errors
-    /// [`BucketError::ListingTooLong`], or what the store says. Where nothing is, the listing is empty.
+    /// [`BucketError::ListingTooLong`], or the error of the store.
     async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError>;
 
-    /// Removes an object; one that is not there is removed already.
+    /// Removes an object. Succeeds if the object does not exist.
     ///
     /// # Errors
-    /// What the store says.
+    /// The error of the store.
     async fn delete(&self, key: &Key) -> Result<(), BucketError>;
 }
 
+// Decorators take their bucket by value, so a shared bucket, also a `dyn Bucket`, must be a bucket
+// itself.
 #[async_trait]
 impl<B: Bucket + ?Sized> Bucket for Arc<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {

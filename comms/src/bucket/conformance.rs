@@ -1,4 +1,4 @@
-//! The contract of a bucket as a test that any bucket can be put to, public so that every new store is.
+//! The laws of a bucket as a test. It is public, so every new store can run it.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -8,39 +8,40 @@ use super::error::BucketError;
 use crate::objects::{Key, Prefix};
 use crate::primitives::{Digest, PeerId, Round};
 
-/// A promise that a bucket broke.
+/// A law that a bucket broke.
 #[derive(Debug, thiserror::Error)]
 #[error("{law}: {detail}")]
 pub struct Violation {
-    /// The promise.
+    /// The law.
     pub law: &'static str,
-    /// What happened instead.
+    /// The observation that contradicts it.
     pub detail: String,
 }
 
 type BucketCheck = Result<(), Violation>;
 
-/// Holds an empty bucket to its contract and leaves it empty.
+/// Checks an empty bucket against the laws of [`Bucket`] and leaves it empty.
 ///
 /// # Errors
-/// The first promise that is broken. Errors of the store count: the contract is checked through a
-/// [`Retry`](crate::bucket::decorators::Retry) where requests may fail.
+/// The first broken law. An error of the store counts as one: wrap the bucket in a
+/// [`Retry`](crate::bucket::decorators::Retry) if requests may fail.
 pub async fn check_conformance(bucket: &dyn Bucket) -> BucketCheck {
-    what_is_written_is_read(bucket).await?;
+    reads_return_what_was_written(bucket).await?;
     keys_are_written_once(bucket).await?;
     one_of_many_writers_wins(bucket).await?;
-    limits_hold(bucket).await?;
+    limits_are_respected(bucket).await?;
     listings_are_complete_and_in_order(bucket).await?;
     removal_can_be_repeated(bucket).await
 }
 
-async fn what_is_written_is_read(bucket: &dyn Bucket) -> BucketCheck {
-    let law = "what is written is read";
+async fn reads_return_what_was_written(bucket: &dyn Bucket) -> BucketCheck {
+    let law = "reads return what was written";
     let key = Key::Manifest(Round(1));
     match bucket.get(&key, 100).await {
         Err(BucketError::NotFound { .. }) => {}
-        other => return broken(law, format!("reading nothing gave {other:?}")),
+        other => return broken(law, format!("reading a free key gave {other:?}")),
     }
+    // Empty, minimal, and longer than the pieces in which file systems and connections deliver.
     for (round, length) in [(1, 0), (2, 1), (3, 70_000)] {
         let key = Key::Manifest(Round(round));
         let body: Bytes = (0..length).map(|index| (index % 251) as u8).collect();
@@ -56,6 +57,8 @@ async fn keys_are_written_once(bucket: &dyn Bucket) -> BucketCheck {
     let key = Key::RunDescription;
     expect_stored(law, bucket.put_new(&key, body(b"one")).await)?;
     expect(law, bucket.put_new(&key, body(b"one")).await, Put::Unchanged)?;
+    // Another content of the same length, longer, a prefix, and empty: a store that compares
+    // lengths only would accept the first as unchanged.
     for other in [&b"two"[..], b"three", b"on", b""] {
         expect(law, bucket.put_new(&key, body(other)).await, Put::Occupied)?;
     }
@@ -75,13 +78,13 @@ async fn one_of_many_writers_wins(bucket: &dyn Bucket) -> BucketCheck {
         .collect();
     match (winners.as_slice(), &stored) {
         ([winner], Ok(stored)) if stored == *winner => {}
-        _ => return broken(law, format!("{} writers were told that they won", winners.len())),
+        _ => return broken(law, format!("{} writers report success", winners.len())),
     }
     expect(law, bucket.delete(&key).await, ())
 }
 
-async fn limits_hold(bucket: &dyn Bucket) -> BucketCheck {
-    let law = "limits hold";
+async fn limits_are_respected(bucket: &dyn Bucket) -> BucketCheck {
+    let law = "limits are respected";
     let key = Key::RunPart(Digest::of(b"part"));
     expect_stored(law, bucket.put_new(&key, body(b"12345")).await)?;
     expect(law, bucket.get(&key, 5).await, body(b"12345"))?;
@@ -96,7 +99,7 @@ async fn listings_are_complete_and_in_order(bucket: &dyn Bucket) -> BucketCheck 
     let law = "listings are complete and in order";
     let here: Vec<_> =
         (1..=9).map(|peer| Key::Delta(Round(1), PeerId::from_bytes([peer; 32]))).collect();
-    // Names that begin alike but lie elsewhere.
+    // Keys that begin like the prefix and are outside of it.
     let elsewhere = [Key::Manifest(Round(1)), Key::Delta(Round(10), PeerId::from_bytes([1; 32]))];
     for key in here.iter().rev().chain(&elsewhere) {
         expect_stored(law, bucket.put_new(key, body(b"xyz")).await)?;
@@ -124,7 +127,7 @@ async fn removal_can_be_repeated(bucket: &dyn Bucket) -> BucketCheck {
     expect(law, bucket.delete(&key).await, ())
 }
 
-/// The keys of a listing, if all its lengths are right.
+/// Lists the keys of objects of the right length, so a wrong length shows as a missing key.
 async fn keys(
     bucket: &dyn Bucket,
     prefix: Prefix,
@@ -149,7 +152,8 @@ fn expect<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-/// Allows for a first try whose acknowledgement was lost, after which the second finds the key unchanged.
+/// Accepts [`Put::Unchanged`] as well, the outcome of a second attempt after a lost
+/// acknowledgement.
 fn expect_stored(law: &'static str, got: Result<Put, BucketError>) -> BucketCheck {
     match got {
         Ok(put) if put.is_stored() => Ok(()),
@@ -158,6 +162,6 @@ fn expect_stored(law: &'static str, got: Result<Put, BucketError>) -> BucketChec
 }
 
 fn broken(law: &'static str, detail: String) -> BucketCheck {
-    // Bodies print long.
+    // Bodies of 70,000 bytes would fill the terminal.
     Err(Violation { law, detail: detail.chars().take(400).collect() })
 }

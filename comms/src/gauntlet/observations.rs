@@ -1,4 +1,4 @@
-//! Everything that was observed in a round: what a verdict follows from.
+//! All observations of a proposer in a round, from which the outcome follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,80 +11,84 @@ use crate::membership::Slot;
 use crate::objects::{DeltaRef, Exclusion, Lineage, OuterSettings};
 use crate::primitives::{Digest, PeerId, Round};
 
-/// What a peer with a seat did in a round.
+/// The participation of an active peer in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Participation {
-    /// Committed in time, and revealed.
+    /// The peer committed in time and revealed this delta.
     Delivered(DeltaRef),
-    /// Did not, and why: a reason that [is a silence](Exclusion::is_silence).
+    /// The peer is missing, late, or withheld its delta (see [`Exclusion::is_silence`]).
     Silent(Exclusion),
 }
 
-/// A peer with a seat.
+/// An active peer that keeps its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivePeer {
-    /// Its seat, which says what it was assigned.
+    /// Its slot, which determines the assigned windows.
     #[serde(rename = "seat")]
     pub slot: Slot,
-    /// What it did.
+    /// Its participation.
     pub presence: Participation,
 }
 
-/// What one round is judged by.
+/// The inputs of the judgement of one round.
 ///
-/// All of it is in signed objects that anybody can fetch, or can be measured again.
+/// Every field can be recomputed from signed objects in the bucket, or measured again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observations {
     /// The round.
     pub round: Round,
-    /// The lineage of the weights that it starts from.
+    /// The lineage of the weights at its start.
     pub base: Lineage,
-    /// How its deltas are applied.
+    /// The outer settings with which its deltas are applied.
     pub outer: OuterSettings,
-    /// The rolls that were used, each by the digest of its payload.
+    /// The commitment lists in use: validator and digest of the payload.
     #[serde(rename = "rolls")]
     pub commitment_lists: BTreeMap<PeerId, Digest>,
-    /// What the proposer had pledged itself to; nothing in round 0, which measures nothing.
+    /// The secret that the proposer pledged in its commitment list; `None` in round 0, which
+    /// measures nothing.
     pub secret: Option<RoundSecret>,
-    /// All that had a seat and keep it.
+    /// The active peers that keep their slots.
     #[serde(rename = "seated")]
     pub active: BTreeMap<PeerId, ActivePeer>,
-    /// Who has a seat from the next round on.
+    /// Peers that get a slot in the next round.
     #[serde(rename = "newcomers")]
     pub joining: BTreeSet<PeerId>,
-    /// Who delivered without a seat.
+    /// Peers that committed without a slot and are not joining.
     #[serde(rename = "strangers")]
     pub unknown: BTreeSet<PeerId>,
-    /// Deltas of the shortlist that cannot be used.
+    /// Refused deltas of the shortlist, with reasons.
     pub refused: BTreeMap<PeerId, Exclusion>,
-    /// Whose deltas of the round before were compared, too.
+    /// Peers with a delta of the previous round that was compared.
     pub earlier: BTreeSet<PeerId>,
-    /// Pairs of deltas that are alike, ascending.
+    /// Similar pairs of deltas, in ascending order.
     pub overlaps: Vec<SimilarPair>,
-    /// What the evaluated deltas did.
+    /// Losses of the evaluated deltas.
     pub measurements: BTreeMap<PeerId, Measurement>,
 }
 
 impl Observations {
-    /// The chance of the round, if there is any in it.
+    /// The seed of the round, or `None` in round 0.
     pub fn seed(&self) -> Option<Seed> {
         self.secret.map(|secret| secret.seed(self.round, self.base, &self.commitment_lists))
     }
 
-    /// Who delivered, and what.
+    /// The peers that delivered, with their deltas.
     pub fn delivered(&self) -> BTreeMap<PeerId, DeltaRef> {
-        let delivery = |(peer, active): (&PeerId, &ActivePeer)| match active.presence {
-            Participation::Delivered(delta_ref) => Some((*peer, delta_ref)),
-            Participation::Silent(_) => None,
-        };
-        self.active.iter().filter_map(delivery).collect()
+        self.active
+            .iter()
+            .filter_map(|(peer, active)| match active.presence {
+                Participation::Delivered(delta_ref) => Some((*peer, delta_ref)),
+                Participation::Silent(_) => None,
+            })
+            .collect()
     }
 
-    /// Takes what was measured; a delta whose losses are no numbers is refused as not finite.
+    /// Stores measurements. A delta with a loss that is not a finite number is refused instead.
     pub fn measured(&mut self, measurements: BTreeMap<PeerId, Measurement>) {
+        // JSON has no NaN, so an unusable measurement could not be part of a verdict.
         let (usable, not): (BTreeMap<_, _>, BTreeMap<_, _>) =
             measurements.into_iter().partition(|(_, measurement)| measurement.is_usable());
         self.measurements = usable;

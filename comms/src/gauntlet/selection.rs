@@ -1,67 +1,69 @@
-//! Whose deltas count, and why the others do not.
+//! The selection: which deltas are included, and why the others are excluded.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::judge::Gauntlet;
+use super::config::GauntletConfig;
 use super::observations::{Observations, Participation};
 use super::shortlist::Shortlist;
 use crate::gauntlet::checks::Similarity;
-use crate::gauntlet::conduct::PeerTable;
+use crate::gauntlet::conduct::{PeerRecord, PeerTable};
 use crate::gauntlet::scoring::Evaluation;
 use crate::objects::{DeltaRef, Exclusion};
 use crate::primitives::PeerId;
 
-/// What a round is selected by.
+/// The intermediate results of a round on which the selection depends.
 pub(crate) struct Selection<'round> {
-    /// What was remembered before.
+    /// The constants.
+    pub(crate) config: &'round GauntletConfig,
+    /// Largest number of included deltas.
+    pub(crate) max_included: u32,
+    /// The records before the round.
     pub(crate) before: &'round PeerTable,
-    /// What is remembered now.
+    /// The records after penalties.
     pub(crate) peer_table: &'round PeerTable,
-    /// What was observed.
+    /// The observations.
     pub(crate) inputs: &'round Observations,
-    /// Whose deltas were looked at.
+    /// The peers with fetched deltas.
     pub(crate) shortlist: &'round Shortlist,
-    /// What came out for those who were measured.
+    /// The results of the evaluated peers.
     pub(crate) evaluation: &'round Evaluation,
-    /// Whose deltas are like others.
+    /// The offenders of similar pairs.
     pub(crate) copies: &'round BTreeMap<PeerId, Similarity>,
 }
 
-/// A delta that might count.
+/// A delta that can be included.
 struct Candidate {
     peer: PeerId,
     delta_ref: DeltaRef,
     score: f64,
-    /// What it did in this round, if it was measured.
+    /// Its gradient score, or 0 if it was not evaluated.
     gain: f64,
 }
 
 impl Candidate {
-    /// Better ones first; among those without a score it is the delta itself that counts.
+    /// The better candidate first. Peers on probation have no score yet, so the gain decides.
     fn rank(&self, other: &Self) -> Ordering {
         let by_score = other.score.total_cmp(&self.score);
+        // The ID last, so the order is total and the same on every machine.
         by_score.then(other.gain.total_cmp(&self.gain)).then(self.peer.cmp(&other.peer))
     }
 }
 
-impl Gauntlet {
-    /// The deltas that count, and for all other peers the reason why none of theirs does.
-    pub(crate) fn select(
-        &self,
-        selection: &Selection<'_>,
-    ) -> (BTreeMap<PeerId, DeltaRef>, BTreeMap<PeerId, Exclusion>) {
-        let inputs = selection.inputs;
+impl Selection<'_> {
+    /// Returns the included deltas, and for every other named peer the reason of its exclusion.
+    pub(crate) fn select(&self) -> (BTreeMap<PeerId, DeltaRef>, BTreeMap<PeerId, Exclusion>) {
+        let inputs = self.inputs;
         let mut excluded: BTreeMap<PeerId, Exclusion> = BTreeMap::new();
         excluded.extend(inputs.unknown.iter().map(|peer| (*peer, Exclusion::UnknownPeer)));
         excluded.extend(inputs.joining.iter().map(|peer| (*peer, Exclusion::Newcomer)));
         let mut candidates = Vec::new();
         for (peer, active) in &inputs.active {
-            let delta_ref = match active.presence {
-                Participation::Delivered(delta_ref) => Ok(delta_ref),
+            let candidate = match active.presence {
+                Participation::Delivered(delta_ref) => self.candidate(*peer, delta_ref),
                 Participation::Silent(reason) => Err(reason),
             };
-            match delta_ref.and_then(|delta_ref| self.candidate(selection, *peer, delta_ref)) {
+            match candidate {
                 Ok(candidate) => candidates.push(candidate),
                 Err(reason) => drop(excluded.insert(*peer, reason)),
             }
@@ -69,47 +71,64 @@ impl Gauntlet {
         candidates.sort_by(Candidate::rank);
         let surplus = candidates.split_off(candidates.len().min(self.max_included as usize));
         excluded.extend(surplus.into_iter().map(|candidate| (candidate.peer, Exclusion::Surplus)));
-        (
-            candidates.into_iter().map(|candidate| (candidate.peer, candidate.delta_ref)).collect(),
-            excluded,
-        )
+        let included = candidates.into_iter();
+        (included.map(|candidate| (candidate.peer, candidate.delta_ref)).collect(), excluded)
     }
 
-    /// A delta that may count, or the first reason why it may not.
-    fn candidate(
-        &self,
-        selection: &Selection<'_>,
-        peer: PeerId,
-        delta_ref: DeltaRef,
-    ) -> Result<Candidate, Exclusion> {
-        if selection.before.get(peer).is_some_and(|known| known.is_banned(selection.inputs.round)) {
+    /// Returns a delta that can be included, or the first reason that applies against it.
+    fn candidate(&self, peer: PeerId, delta_ref: DeltaRef) -> Result<Candidate, Exclusion> {
+        // The records before the round: a ban of this round starts with the next one.
+        if self.before.get(peer).is_some_and(|record| record.is_banned(self.inputs.round)) {
             return Err(Exclusion::Banned);
         }
-        if let Some(reason) = selection.inputs.refused.get(&peer) {
+        if let Some(reason) = self.inputs.refused.get(&peer) {
             return Err(*reason);
         }
-        if selection.copies.contains_key(&peer) {
+        if self.copies.contains_key(&peer) {
             return Err(Exclusion::Copied);
         }
-        let record = selection.peer_table.get(peer).ok_or(Exclusion::Unproven)?;
+        let record = self.peer_table.get(peer).ok_or(Exclusion::Unproven)?;
         let score = record.score;
-        let Some(gain) = selection.evaluation.scores.get(&peer).copied() else {
-            let is_on_list = selection.shortlist.gathered.contains(&peer);
-            return match record.is_established(&self.config) {
-                true if is_on_list => Ok(Candidate { peer, delta_ref, score, gain: 0.0 }),
-                true => Err(Exclusion::Surplus),
-                false => Err(Exclusion::Unproven),
-            };
+        let gain = match self.evaluation.scores.get(&peer) {
+            Some(gain) => self.check_evaluated(peer, record, *gain)?,
+            None => self.check_unevaluated(peer, record)?,
         };
-        let measurement = selection.inputs.measurements.get(&peer);
-        match gain {
-            _ if !measurement.is_some_and(|measurement| measurement.is_usable()) => {
-                Err(Exclusion::NotFinite)
-            }
-            gain if gain <= 0.0 => Err(Exclusion::Harmful),
-            gain if gain < selection.evaluation.useful => Err(Exclusion::Judged),
-            _ if !record.is_credible(&self.config) => Err(Exclusion::Unproven),
-            gain => Ok(Candidate { peer, delta_ref, score, gain }),
+        Ok(Candidate { peer, delta_ref, score, gain })
+    }
+
+    /// Returns the gain of an evaluated delta that can be included.
+    fn check_evaluated(
+        &self,
+        peer: PeerId,
+        record: &PeerRecord,
+        gain: f64,
+    ) -> Result<f64, Exclusion> {
+        let measurement = self.inputs.measurements.get(&peer);
+        if !measurement.is_some_and(|measurement| measurement.is_usable()) {
+            return Err(Exclusion::NotFinite);
         }
+        if gain <= 0.0 {
+            return Err(Exclusion::Harmful);
+        }
+        if gain < self.evaluation.min_gain {
+            return Err(Exclusion::Judged);
+        }
+        // Last: a helpful delta of a peer that trains on other data than it was assigned.
+        if !record.is_credible(self.config) {
+            return Err(Exclusion::Unproven);
+        }
+        Ok(gain)
+    }
+
+    /// Returns the gain, 0, of a delta that can be included without evaluation.
+    fn check_unevaluated(&self, peer: PeerId, record: &PeerRecord) -> Result<f64, Exclusion> {
+        if !record.is_established(self.config) {
+            return Err(Exclusion::Unproven);
+        }
+        // Outside of the shortlist no validator has fetched the delta, so none can apply it.
+        if !self.shortlist.gathered.contains(&peer) {
+            return Err(Exclusion::Surplus);
+        }
+        Ok(0.0)
     }
 }

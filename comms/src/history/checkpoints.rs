@@ -10,13 +10,13 @@ use crate::primitives::{Digest, Keypair, Round};
 use crate::run::{CommsError, Run, check_content, put_parts};
 
 impl Run {
-    /// Stores the weights at the start of `round`: first the parts, last the signed description.
+    /// Publishes the weights at the start of `round`: first the parts, last the signed description.
     ///
-    /// A checkpoint of the same weights that is there already is left as it is and returned.
+    /// If the bucket already has a checkpoint of the same weights, it is returned unchanged.
     ///
     /// # Errors
-    /// [`CommsError::NotValidator`]; [`CheckpointFormatError::OtherWeights`] if the round's checkpoint is another;
-    /// [`CheckpointFormatError::Part`]; or what the bucket says.
+    /// [`CommsError::NotValidator`]; [`CheckpointFormatError::OtherWeights`] if the round has a
+    /// checkpoint of other weights; [`CheckpointFormatError::Part`]; errors of the bucket.
     pub async fn publish_checkpoint(
         &self,
         validator: &Keypair,
@@ -27,12 +27,14 @@ impl Run {
         parts: Vec<(String, Bytes)>,
     ) -> Result<CheckpointDescription, CommsError> {
         self.check_validator(validator)?;
-        let entry = |(name, part): &(String, Bytes)| CheckpointPart {
-            name: name.clone(),
-            digest: Digest::of(part),
-            length: part.len() as u64,
-        };
-        let entries = parts.iter().map(entry).collect();
+        let entries = parts
+            .iter()
+            .map(|(name, part): &(String, Bytes)| CheckpointPart {
+                name: name.clone(),
+                digest: Digest::of(part),
+                length: part.len() as u64,
+            })
+            .collect();
         let description =
             CheckpointDescription { round, lineage, weights, outer_steps, parts: entries };
         description.check()?;
@@ -51,6 +53,7 @@ impl Run {
         let CheckpointDescription { round, lineage, weights: expected, .. } = description;
         let subject = Subject { run: self.id(), round, kind: Kind::Checkpoint, base: lineage };
         let object = Envelope::seal(validator, subject, description.to_payload().into()).to_bytes();
+        // Every validator may publish the same checkpoint; the first description is kept.
         if self.bucket().put_new(&Key::CheckpointDescription(round), object).await?.is_stored() {
             return Ok(description);
         }
@@ -64,10 +67,10 @@ impl Run {
         }
     }
 
-    /// The rounds whose weights can be had, ascending.
+    /// The rounds that have a checkpoint, ascending.
     ///
     /// # Errors
-    /// What the bucket says.
+    /// Errors of the bucket.
     pub async fn checkpoints(&self) -> Result<Vec<Round>, CommsError> {
         let listing = self.bucket().list(&Prefix::Checkpoints, None).await?;
         let round = |key| match key {
@@ -77,10 +80,10 @@ impl Run {
         Ok(listing.iter().filter_map(|listed| round(listed.key)).collect())
     }
 
-    /// The description of the weights at the start of `round`, signed by a validator.
+    /// Reads the description of the checkpoint of `round`, signed by a validator.
     ///
     /// # Errors
-    /// [`CommsError::CheckpointGone`] if there is none, what is wrong with it, or what the bucket says.
+    /// [`CommsError::CheckpointGone`] if there is none; errors of the object, or of the bucket.
     pub async fn checkpoint(&self, round: Round) -> Result<CheckpointDescription, CommsError> {
         let expectation = Expectation {
             run: self.id(),
@@ -90,37 +93,43 @@ impl Run {
             author: Author::Among(self.description().validator_set.validators()),
             max_payload: CheckpointDescription::MAX_LENGTH,
         };
-        let check = |object| {
-            let envelope = Envelope::open(&object, &expectation)?;
-            let lineage = envelope.header().subject.base;
-            Ok(CheckpointDescription::parse(envelope.payload(), round, lineage)?)
-        };
-        let fetched =
-            self.fetch(&Key::CheckpointDescription(round), expectation.max_object(), check).await;
+        let fetched = self
+            .fetch(&Key::CheckpointDescription(round), expectation.max_object(), |object| {
+                let envelope = Envelope::open(&object, &expectation)?;
+                let lineage = envelope.header().subject.base;
+                Ok(CheckpointDescription::parse(envelope.payload(), round, lineage)?)
+            })
+            .await;
         fetched.map_err(|error| gone(error, round))
     }
 
-    /// A part of the checkpoint of `round`, held to its length and digest.
+    /// Reads a part of the checkpoint of `round` and checks its length and digest.
     ///
     /// # Errors
-    /// [`CommsError::CheckpointGone`], [`CommsError::WrongLength`], [`CommsError::WrongContent`], or what the bucket says.
+    /// [`CommsError::CheckpointGone`], [`CommsError::WrongLength`], [`CommsError::WrongContent`],
+    /// or errors of the bucket.
     pub async fn checkpoint_part(
         &self,
         round: Round,
         part: &CheckpointPart,
     ) -> Result<Bytes, CommsError> {
         let what = || format!("part `{}` of the checkpoint of {round}", part.name);
-        let check = |bytes: Bytes| match bytes.len() as u64 {
-            got if got == part.length => check_content(bytes, part.digest, what),
-            got => Err(CommsError::WrongLength { what: what(), expected: part.length, got }),
-        };
         let fetched =
-            self.fetch(&Key::CheckpointPart(round, part.digest), part.length, check).await;
+            self.fetch(&Key::CheckpointPart(round, part.digest), part.length, |bytes: Bytes| {
+                match bytes.len() as u64 {
+                    got if got == part.length => check_content(bytes, part.digest, what),
+                    got => {
+                        Err(CommsError::WrongLength { what: what(), expected: part.length, got })
+                    }
+                }
+            })
+            .await;
         fetched.map_err(|error| gone(error, round))
     }
 }
 
-/// Says of what is absent that it was removed: checkpoints are asked for because they were listed.
+/// Turns absence into [`CommsError::CheckpointGone`]: the round came from a listing, so the
+/// checkpoint existed.
 fn gone(error: CommsError, round: Round) -> CommsError {
     match error.is_absence() {
         true => CommsError::CheckpointGone { round },

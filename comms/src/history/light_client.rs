@@ -1,4 +1,4 @@
-//! The history of a run as one reader knows it, one verified round after the other.
+//! The light client: it follows the manifests of a run and verifies each against the one before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,20 +13,21 @@ use crate::objects::{CheckpointDescription, DeltaRef, Key, Lineage, Manifest};
 use crate::primitives::{Digest, PeerId, Round, Timestamp};
 use crate::run::{CONCURRENCY, CommsError, Run};
 
-/// How far a follower has come, to be kept beside the weights.
+/// The position of a light client, saved together with the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LightClientState {
     /// The round that starts from these weights.
     pub next: Round,
-    /// Their lineage.
+    /// The lineage of the weights.
     pub head: Lineage,
-    /// Rounds so far that were not void.
+    /// Number of rounds so far that were not void.
     pub outer_steps: u64,
-    /// The manifest of the round before, if there was one.
+    /// The manifest of the previous round, if there was one.
     pub last: Option<Manifest>,
 }
 
-/// Reads a run round by round and believes nothing that does not follow from what it knows.
+/// Follows a run manifest by manifest, and trusts nothing that is not certified by the run's
+/// validators.
 #[derive(Clone, Debug)]
 pub struct LightClient {
     run: Run,
@@ -42,17 +43,18 @@ impl LightClient {
         Self::resume(run, LightClientState { next: Round::FIRST, head, outer_steps: 0, last: None })
     }
 
-    /// Goes on from a position that was verified before.
+    /// Resumes at a position that was verified before.
     pub fn resume(run: Run, position: LightClientState) -> Self {
         let LightClientState { next, head, outer_steps, last } = position;
         let chain = Chain::resume(run.id(), run.description().validator_set.clone(), head, next);
         Self { run, chain, outer_steps, last }
     }
 
-    /// Starts from a checkpoint; the manifest of the round before it is fetched, because it assigns the seats.
+    /// Starts at a checkpoint. The manifest of the previous round is read as well: it assigns the
+    /// slots.
     ///
     /// # Errors
-    /// What is wrong with that manifest, or what the bucket says.
+    /// Errors of that manifest, or of the bucket.
     pub async fn from_checkpoint(
         run: Run,
         checkpoint: &CheckpointDescription,
@@ -65,7 +67,7 @@ impl LightClient {
         Ok(Self::resume(run, LightClientState { next, head, outer_steps, last }))
     }
 
-    /// Where the follower stands.
+    /// The current position.
     pub fn position(&self) -> LightClientState {
         LightClientState {
             next: self.next(),
@@ -75,7 +77,7 @@ impl LightClient {
         }
     }
 
-    /// The run that is followed.
+    /// The run.
     pub fn run(&self) -> &Run {
         &self.run
     }
@@ -90,50 +92,56 @@ impl LightClient {
         self.chain.head()
     }
 
-    /// Rounds so far that were not void.
+    /// Number of rounds so far that were not void.
     pub fn outer_steps(&self) -> u64 {
         self.outer_steps
     }
 
-    /// The manifest of the round before the next, if there was one.
+    /// The manifest of the previous round, if there was one.
     pub fn last(&self) -> Option<&Manifest> {
         self.last.as_ref()
     }
 
-    /// Where `peer` sits in the next round, if it has a seat.
+    /// The slot of `peer` in the next round, if it has one.
     pub fn slot(&self, peer: PeerId) -> Option<Slot> {
         Slot::of(peer, self.last()?)
     }
 
-    /// The manifest of the next round, if it is there; the follower then stands after that round.
+    /// Reads the manifest of the next round, if it exists, and advances past that round.
     ///
     /// # Errors
-    /// [`CommsError::Chain`] if it does not continue the run, or what the bucket says.
+    /// [`CommsError::Chain`] if the manifest does not continue the run; errors of the bucket.
     pub async fn poll(&mut self) -> Result<Option<Manifest>, CommsError> {
+        // The chain advances only if the whole manifest is valid: a damaged download is repeated.
         let (run, chain) = (self.run.clone(), self.chain.clone());
-        let check = |object: Bytes| {
-            let mut chain = chain.clone();
-            Ok((chain.extend(&object)?, chain))
+        let (manifest, chain) = match run
+            .fetch(&Key::Manifest(self.next()), Certificate::max_length(), |object: Bytes| {
+                let mut chain = chain.clone();
+                Ok((chain.extend(&object)?, chain))
+            })
+            .await
+        {
+            Err(error) if error.is_absence() => return Ok(None),
+            outcome => outcome?,
         };
-        let (manifest, chain) =
-            match run.fetch(&Key::Manifest(self.next()), Certificate::max_length(), check).await {
-                Err(error) if error.is_absence() => return Ok(None),
-                outcome => outcome?,
-            };
-        self.stand_after(chain, &manifest);
+        self.advance(chain, &manifest);
         Ok(Some(manifest))
     }
 
-    fn stand_after(&mut self, chain: Chain, manifest: &Manifest) {
+    fn advance(&mut self, chain: Chain, manifest: &Manifest) {
+        let (round, included) = (manifest.round().0, manifest.included().len());
+        let excluded = manifest.excluded().len();
+        tracing::info!(round, included, excluded, "following a manifest");
         self.chain = chain;
         self.outer_steps += u64::from(!manifest.is_void());
         self.last = Some(manifest.clone());
     }
 
-    /// The manifest of the next round as soon as it is there, asked for `every` so often; nothing once it is `until`.
+    /// Polls at intervals of `every` for the manifest of the next round. `None` if there is none at
+    /// `until`.
     ///
     /// # Errors
-    /// Those of [`poll`](Self::poll).
+    /// Errors of [`poll`](Self::poll).
     pub async fn wait(
         &mut self,
         every: Duration,
@@ -149,12 +157,14 @@ impl LightClient {
         }
     }
 
-    /// The payloads of all deltas that `manifest` includes, held to their lengths and digests.
+    /// Reads the payloads of all deltas that `manifest` includes, and checks their lengths and
+    /// digests.
     ///
     /// # Errors
-    /// [`CommsError::DeltaGone`] if one was removed, [`CommsError::WrongLength`] or [`CommsError::WrongContent`] if one
-    /// was replaced, [`CommsError::CannotOpenBucket`] or [`CommsError::BucketUnreachable`] if one lies in a peer's own bucket that is out of reach,
-    /// or what the run's bucket says.
+    /// [`CommsError::DeltaGone`] if a delta was removed; [`CommsError::WrongLength`] or
+    /// [`CommsError::WrongContent`] if one was replaced; [`CommsError::CannotOpenBucket`] or
+    /// [`CommsError::BucketUnreachable`] if one is in an own bucket that cannot be read; errors of
+    /// the run's bucket.
     pub async fn gather(&self, manifest: &Manifest) -> Result<BTreeMap<PeerId, Bytes>, CommsError> {
         self.run.gather(manifest).await
     }
@@ -180,15 +190,19 @@ impl Run {
         delta_ref: DeltaRef,
     ) -> Result<(PeerId, Bytes), CommsError> {
         let limit = delta_ref.length.saturating_add(Header::LENGTH as u64);
-        let check = |object: Bytes| payload_of(&object, limit, delta_ref.digest, round, peer);
-        match self.fetch_delta(round, peer, limit, check).await {
+        match self
+            .fetch_delta(round, peer, limit, |object: Bytes| {
+                payload_of(&object, limit, delta_ref.digest, round, peer)
+            })
+            .await
+        {
             Err(error) if error.is_absence() => Err(CommsError::DeltaGone { round, peer }),
             outcome => Ok((peer, outcome?)),
         }
     }
 }
 
-/// The payload in a delta's object, which a manifest vouches for: no signature is needed.
+/// The payload of a delta's object. No signature is checked: the manifest contains the digest.
 fn payload_of(
     object: &Bytes,
     length: u64,
@@ -197,6 +211,7 @@ fn payload_of(
     peer: PeerId,
 ) -> Result<Bytes, CommsError> {
     let what = || format!("the delta of {} for {round}", peer.short());
+    // Bytes after the payload would be ignored by a reader that trusts the header alone.
     let got = object.len() as u64;
     if got != length || object.len() < Header::LENGTH {
         return Err(CommsError::WrongLength { what: what(), expected: length, got });

@@ -1,4 +1,7 @@
-//! The verified history of a run: following it, and removing what is no longer needed.
+//! The verified history of a run: the light client that follows manifests, checkpoints in the
+//! bucket, and the removal of obsolete objects.
+//!
+//! Nothing here applies a delta: weights belong to the caller. Start at [`LightClient`].
 
 mod checkpoints;
 mod light_client;

@@ -1,7 +1,7 @@
-//! What may be removed from a bucket, and its removal.
+//! Which objects may be removed from a bucket, and their removal.
 //!
-//! What stays for as long as the run: its description and parts, every hello, and of each round all but the deltas, so that
-//! every verdict can be read.
+//! Kept for the whole run: the description and its parts, all join requests, and all objects of
+//! rounds except deltas, so that every verdict can be verified.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,8 @@ use crate::objects::{Key, Prefix};
 use crate::primitives::{PeerId, Round};
 use crate::run::{CONCURRENCY, CommsError, Run};
 
-/// Rounds beyond `patience` for which signs of life are kept, for validators that lag.
+/// Additional rounds beyond `patience` for which heartbeats are kept, for validators that are
+/// behind.
 const GRACE: u32 = 2;
 
 /// Removes what no reader needs any more: checkpoints beyond those that are kept, deltas of rounds
@@ -30,35 +31,47 @@ pub(crate) async fn remove_obsolete(run: &Run, next: Round) -> Result<(), CommsE
     if let Some(place) = checkpoints.len().checked_sub(rules.keep_checkpoints as usize)
         && let Some(oldest) = checkpoints.get(place)
     {
-        retire_checkpoints(run, *oldest).await?;
-        retire_deltas(run, *oldest).await?;
+        remove_checkpoints(run, *oldest).await?;
+        remove_deltas(run, *oldest).await?;
     }
     let first = next.0.saturating_sub(rules.patience.saturating_add(GRACE));
-    retire_signs(run, Round(first)).await
+    remove_heartbeats(run, Round(first)).await
 }
 
-/// Removes the checkpoints of rounds before `oldest`: descriptions first, so that no checkpoint with one lacks a part.
-async fn retire_checkpoints(run: &Run, oldest: Round) -> Result<(), CommsError> {
+/// Removes the checkpoints of rounds before `oldest`. Descriptions go first, so a checkpoint with a
+/// description is always complete.
+async fn remove_checkpoints(run: &Run, oldest: Round) -> Result<(), CommsError> {
     let listing = run.bucket().list(&Prefix::Checkpoints, None).await?;
-    let is_description =
-        |key: &Key| matches!(key, Key::CheckpointDescription(round) if *round < oldest);
-    let is_part = |key: &Key| matches!(key, Key::CheckpointPart(round, _) if *round < oldest);
-    remove(run, keys(&listing).filter(is_description)).await?;
-    remove(run, keys(&listing).filter(is_part)).await
+    remove(
+        run,
+        keys(&listing).filter(
+            |key: &Key| matches!(key, Key::CheckpointDescription(round) if *round < oldest),
+        ),
+    )
+    .await?;
+    remove(
+        run,
+        keys(&listing)
+            .filter(|key: &Key| matches!(key, Key::CheckpointPart(round, _) if *round < oldest)),
+    )
+    .await
 }
 
-async fn retire_deltas(run: &Run, oldest: Round) -> Result<(), CommsError> {
+async fn remove_deltas(run: &Run, oldest: Round) -> Result<(), CommsError> {
     let listing = run.bucket().list(&Prefix::Rounds, None).await?;
-    let is_old = |key: &Key| matches!(key, Key::Delta(round, _) if *round < oldest);
-    remove(run, keys(&listing).filter(is_old)).await
+    remove(
+        run,
+        keys(&listing).filter(|key: &Key| matches!(key, Key::Delta(round, _) if *round < oldest)),
+    )
+    .await
 }
 
-/// Removes heartbeats and farewells of rounds before `first`, but the newest of each peer.
-async fn retire_signs(run: &Run, first: Round) -> Result<(), CommsError> {
+/// Removes heartbeats and leave notices of rounds before `first`, except the newest of each peer.
+async fn remove_heartbeats(run: &Run, first: Round) -> Result<(), CommsError> {
     let listing = run.bucket().list(&Prefix::Peers, None).await?;
     let mut newest: BTreeMap<(PeerId, bool), Key> = BTreeMap::new();
     let mut old = Vec::new();
-    // Listings ascend, so each sign of a peer is newer than the one before.
+    // Listings ascend, so each object of a peer is newer than the one before.
     for key in keys(&listing) {
         let (peer, round, is_heartbeat) = match key {
             Key::Heartbeat(peer, round) => (peer, round, true),
@@ -81,8 +94,9 @@ fn keys(listing: &[Listed]) -> impl Iterator<Item = Key> {
 async fn remove(run: &Run, keys: impl Iterator<Item = Key>) -> Result<(), CommsError> {
     let bucket = run.bucket();
     let removals: Vec<_> = keys.map(|key| async move { bucket.delete(&key).await }).collect();
+    tracing::debug!(objects = removals.len(), "removing obsolete objects");
     match iter(removals).buffer_unordered(CONCURRENCY).try_collect().await {
-        // Not every validator may remove what others wrote.
+        // A validator may lack the right to remove objects of others.
         Err(BucketError::Denied { .. }) => Ok(()),
         outcome => Ok(outcome?),
     }

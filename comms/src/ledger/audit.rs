@@ -1,4 +1,4 @@
-//! A ledger read from its beginning, with everything that is wrong in it.
+//! The audit of a whole ledger, from its first entry.
 
 use std::fmt;
 
@@ -8,32 +8,33 @@ use super::rejection::Rejection;
 use crate::ledger::state::LedgerState;
 use crate::primitives::Digest;
 
-/// Something in a ledger that does not hold, or has no effect.
+/// A defect of a ledger, or an entry without effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuditFinding {
-    /// An object or event that is no entry, or not one for its place: written by a stranger, or tampered with.
+    /// An object or event that is not a valid entry at its position: written by an outsider, or
+    /// tampered with.
     Invalid {
         /// Its number.
         number: u64,
-        /// The first thing that is wrong with it.
+        /// The first rule that it breaks.
         rejection: Rejection,
     },
-    /// A signed entry that says what its author could not say at that moment.
+    /// A valid entry that its author was not allowed to write in the state at that time.
     WithoutEffect {
         /// Its number.
         number: u64,
-        /// Why not.
+        /// The rule that it breaks.
         rejection: Rejection,
     },
-    /// An entry was taken out, or something was written beyond the end.
+    /// An entry was removed, or an object was written beyond the end.
     Gap {
-        /// The first number that is missing.
+        /// The first missing number.
         missing: u64,
-        /// The first one beyond it that is there.
+        /// The next number that exists.
         next: u64,
     },
-    /// An entry that the reader has seen before is not there any more.
+    /// An entry that an earlier audit saw is missing now.
     Rewritten {
         /// Its digest.
         expected: Digest,
@@ -41,17 +42,18 @@ pub enum AuditFinding {
 }
 
 impl AuditFinding {
-    /// Whether entries were lost: nonsense that is skipped is a nuisance only.
+    /// Returns true if entries were lost. Invalid entries are skipped and do no harm.
     pub fn is_loss(&self) -> bool {
         matches!(self, Self::Gap { .. } | Self::Rewritten { .. })
     }
 
-    /// Whether the ledger holds what no writer of it made, or lacks what one did.
+    /// Returns true if the content of the ledger differs from what honest writers wrote.
     pub fn is_damage(&self) -> bool {
+        // An entry without effect is ordinary: two valid entries can race, and one comes too late.
         !matches!(self, Self::WithoutEffect { .. })
     }
 
-    /// The number of the entry, if it is about one.
+    /// The number of the entry, if the finding concerns one.
     pub fn number(&self) -> Option<u64> {
         match self {
             Self::Invalid { number, .. } | Self::WithoutEffect { number, .. } => Some(*number),
@@ -71,50 +73,54 @@ impl fmt::Display for AuditFinding {
                 write!(formatter, "entry {number} has no effect: {rejection}")
             }
             Self::Gap { missing, next } => {
-                write!(formatter, "entry {missing} is missing, though entry {next} is there")
+                write!(formatter, "entry {missing} is missing, but entry {next} exists")
             }
             Self::Rewritten { expected } => {
-                write!(formatter, "the entry {expected}, seen before, is gone")
+                write!(formatter, "the entry {expected}, seen before, is missing")
             }
         }
     }
 }
 
-/// What reading all of a ledger gave.
+/// The result of an audit.
 #[derive(Clone, Debug)]
 pub struct LedgerAudit {
-    /// How many numbers are taken.
-    pub lines: u64,
-    /// The digest of the last entry that verifies, if there is one: whoever keeps it notices later whether the ledger was
-    /// rewritten.
+    /// The number of entries, invalid ones included.
+    pub num_entries: u64,
+    /// The digest of the last valid entry.
+    ///
+    /// Pass it to the next audit, which reports the ledger as rewritten if this entry is missing.
     pub head: Option<Digest>,
-    /// What the ledger amounts to.
+    /// The state after all entries.
     pub state: LedgerState,
-    /// What is wrong, in the order of the ledger.
+    /// All findings, in the order of the ledger.
     pub findings: Vec<AuditFinding>,
 }
 
-/// Reads a ledger from its beginning and checks every entry; `seen` is the head of an earlier audit, which must still be
-/// there.
+/// Reads a ledger from its first entry and checks every entry.
+///
+/// `seen` is the head of an earlier audit, which must still be part of the ledger. An entry names
+/// its predecessor but not its successor, so only a reader that kept the head notices that entries
+/// were cut off the end.
 ///
 /// # Errors
-/// What the keeper says; whatever is wrong in the ledger is a finding.
+/// Failures of the backend. Defects of the ledger are findings.
 pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<LedgerAudit, LedgerError> {
     let mut state = LedgerState::genesis(ledger.genesis());
     let (mut findings, mut head, mut is_seen) = (Vec::new(), None, false);
-    for line in ledger.read(0).await? {
-        let number = line.number;
-        if let Ok(entry) = &line.entry {
+    for numbered in ledger.read(0).await? {
+        let (number, is_valid) = (numbered.number, numbered.entry.is_ok());
+        if let Ok(entry) = &numbered.entry {
             let digest = entry.digest();
             is_seen |= seen == Some(digest);
             head = Some(digest);
         }
-        match (state.apply(&line), line.entry) {
-            (Ok(()), _) => {}
-            (Err(rejection), Err(_)) => findings.push(AuditFinding::Invalid { number, rejection }),
-            (Err(rejection), Ok(_)) => {
-                findings.push(AuditFinding::WithoutEffect { number, rejection })
-            }
+        if let Err(rejection) = state.apply(&numbered) {
+            findings.push(if is_valid {
+                AuditFinding::WithoutEffect { number, rejection }
+            } else {
+                AuditFinding::Invalid { number, rejection }
+            });
         }
     }
     if let Some((missing, next)) = ledger.gap().await? {
@@ -123,5 +129,5 @@ pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<LedgerAu
     if let Some(expected) = seen.filter(|_| !is_seen) {
         findings.push(AuditFinding::Rewritten { expected });
     }
-    Ok(LedgerAudit { lines: state.next(), head, state, findings })
+    Ok(LedgerAudit { num_entries: state.next(), head, state, findings })
 }

@@ -1,4 +1,4 @@
-//! A ledger and the state that it amounts to, kept up to date: what peers and validators work with.
+//! A ledger with its current state, for peers and validators.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use super::rejection::Rejection;
 use crate::ledger::state::{LedgerState, ValidatorSetChange};
 use crate::primitives::{Digest, Keypair, PeerId};
 
-/// One reader's view of a ledger, and its pen.
+/// A reader and writer of a ledger.
 ///
-/// What would have no effect is refused before it is written.
+/// It refuses an operation without effect before it writes it. Another entry can still come first;
+/// the client reports that as [`LedgerError::Overtaken`].
 #[derive(Debug)]
 pub struct LedgerClient {
     ledger: Arc<dyn Ledger>,
@@ -20,7 +21,7 @@ pub struct LedgerClient {
 }
 
 impl LedgerClient {
-    /// Nothing read yet.
+    /// A client that has read no entries.
     pub fn new(ledger: Arc<dyn Ledger>) -> Self {
         let state = LedgerState::genesis(ledger.genesis());
         Self { ledger, state }
@@ -31,35 +32,35 @@ impl LedgerClient {
         &self.state
     }
 
-    /// Reads what is new, one request where nothing is; gives how many lines that were.
+    /// Reads and applies all new entries; returns their number. Costs one request if there are none.
     ///
     /// # Errors
-    /// What the keeper says.
+    /// Failures of the backend.
     pub async fn refresh(&mut self) -> Result<usize, LedgerError> {
         self.refresh_watching(None).await.map(|(count, _)| count)
     }
 
-    /// The same, telling why the line of number `watched` has no effect, if it has none.
+    /// Refreshes, and returns the reason why entry `watched` has no effect, if it has none.
     async fn refresh_watching(
         &mut self,
         watched: Option<u64>,
     ) -> Result<(usize, Option<Rejection>), LedgerError> {
-        let lines = self.ledger.read(self.state.next()).await?;
+        let entries = self.ledger.read(self.state.next()).await?;
         let mut rejection = None;
-        for line in &lines {
-            let outcome = self.state.apply(line);
-            if Some(line.number) == watched {
+        for entry in &entries {
+            let outcome = self.state.apply(entry);
+            if Some(entry.number) == watched {
                 rejection = outcome.err();
             }
         }
-        Ok((lines.len(), rejection))
+        Ok((entries.len(), rejection))
     }
 
-    /// Says something in the author's name; gives the number of the entry.
+    /// Appends an operation of `author`; returns the number of its entry.
     ///
     /// # Errors
-    /// [`LedgerError::Refused`] for what would have no effect, [`LedgerError::Overtaken`] if another entry came first, or
-    /// what the keeper says.
+    /// [`LedgerError::Refused`] if it would have no effect, [`LedgerError::Overtaken`] if another
+    /// entry came first, or a failure of the backend.
     pub async fn submit(
         &mut self,
         author: &Keypair,
@@ -69,13 +70,14 @@ impl LedgerClient {
         self.refresh().await?;
         self.state.permits(author.peer(), &operation)?;
         let number = self.ledger.append(author, operation, successor).await?;
+        // Checked again: entries of other writers may stand between the refresh and this entry.
         match self.refresh_watching(Some(number)).await? {
             (_, None) => Ok(number),
             (_, Some(rejection)) => Err(LedgerError::Overtaken { number, rejection }),
         }
     }
 
-    /// Takes part from now on, with deltas in the run's bucket or in the one at `bucket`.
+    /// Registers a peer with deltas in `bucket`, or in the run's bucket.
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
@@ -87,7 +89,7 @@ impl LedgerClient {
         self.submit(peer, Operation::Register { bucket }, None).await
     }
 
-    /// Moves a member's deltas.
+    /// Changes the bucket of a registered peer.
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
@@ -99,7 +101,7 @@ impl LedgerClient {
         self.submit(peer, Operation::Announce { bucket }, None).await
     }
 
-    /// Goes on under another key.
+    /// Replaces the key of a registered peer.
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
@@ -107,7 +109,7 @@ impl LedgerClient {
         self.submit(old, Operation::Rotate { to: new.peer() }, Some(new)).await
     }
 
-    /// Takes part no longer.
+    /// Ends the registration of a peer.
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
@@ -115,7 +117,7 @@ impl LedgerClient {
         self.submit(peer, Operation::Leave {}, None).await
     }
 
-    /// Names the verdict on a round.
+    /// Posts the digest of a verdict.
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
@@ -127,7 +129,7 @@ impl LedgerClient {
         self.submit(validator, Operation::Scores(scores), None).await
     }
 
-    /// Names the weights at the start of a round.
+    /// Posts the digest of the weights at the start of a round.
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
@@ -139,7 +141,7 @@ impl LedgerClient {
         self.submit(validator, Operation::Checkpoint(checkpoint), None).await
     }
 
-    /// Votes for other validators.
+    /// Votes for the next validator set.
     ///
     /// # Errors
     /// As for [`LedgerClient::submit`].
@@ -150,6 +152,7 @@ impl LedgerClient {
         threshold: u32,
         accounts: Option<Digest>,
     ) -> Result<u64, LedgerError> {
+        // The vote names the next generation, so the current one must be up to date.
         self.refresh().await?;
         let generation = self.state.validator_set().generation.saturating_add(1);
         let validator_set = ValidatorSetChange { generation, members, threshold, accounts };

@@ -1,79 +1,79 @@
-//! Everything that can go wrong between a writer or reader and a ledger.
+//! Failures of reading or writing a ledger.
 
 use std::error::Error;
 
 use super::rejection::Rejection;
 use crate::bucket::BucketError;
 
-/// Why a ledger did not do what was asked.
+/// The reason why a ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message names its fields")]
 pub enum LedgerError {
-    /// The bucket that keeps the ledger did not do what was asked.
+    /// The bucket with the log failed.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// What was to be said would have no effect, and was not written.
-    #[error("the ledger would not count it: {0}")]
+    /// The operation would be skipped by all readers, so it was not written.
+    #[error("the operation would have no effect: {0}")]
     Refused(#[from] Rejection),
-    /// Written, but something that came before it took its effect away.
+    /// Written, but an entry that came first made it ineffective.
     #[error("entry {number} was written, but has no effect: {rejection}")]
     Overtaken { number: u64, rejection: Rejection },
-    /// Others wrote every time before us.
-    #[error("{attempts} others wrote before us, one after the other")]
-    Crowded { attempts: u32 },
-    /// Entries that once were there are gone.
-    #[error("the ledger lacks entry {missing}, though entry {next} is there")]
+    /// Other writers took every number that this one tried.
+    #[error("{attempts} attempts to write lost against other writers")]
+    Contended { attempts: u32 },
+    /// An entry was removed.
+    #[error("entry {missing} is missing from the ledger, but entry {next} exists")]
     Gap { missing: u64, next: u64 },
-    /// The keeper of the ledger is away or says no.
-    #[error("{keeper}: {reason}")]
-    Keeper {
-        keeper: String,
+    /// The node of a contract failed or refused a request.
+    #[error("{backend}: {reason}")]
+    Backend {
+        backend: String,
         reason: String,
         is_passing: bool,
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// Whoever writes needs an account there.
-    #[error("{keeper} can be read, but not written to without a wallet")]
-    NoWallet { keeper: String },
-    /// The keeper's ledger is another one.
-    #[error("{keeper} is the ledger of {got}, not {expected}")]
-    OtherLedger { keeper: String, expected: String, got: String },
+    /// Writing to a contract needs an account that pays.
+    #[error("{backend} cannot be written to without a wallet")]
+    NoWallet { backend: String },
+    /// The contract belongs to another run.
+    #[error("{backend} is the ledger of {got}, not {expected}")]
+    OtherLedger { backend: String, expected: String, got: String },
 }
 
 impl LedgerError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice for the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Bucket(error) => return error.hint(),
             Self::Refused(rejection) | Self::Overtaken { rejection, .. } => {
                 return rejection.hint();
             }
-            Self::Crowded { .. } => "try again in a minute",
-            Self::Gap { .. } => {
-                "someone removed it: put the object back, or do not trust this ledger"
+            Self::Contended { .. } => "try again in a minute",
+            Self::Gap { .. } => "restore the missing object, or stop using this ledger",
+            Self::Backend { is_passing: true, .. } => {
+                "check the address and the network, then try again"
             }
-            Self::Keeper { is_passing: true, .. } => {
-                "check the address and the network, and try again"
-            }
-            Self::Keeper { .. } => return None,
+            // A definite answer of the node: trying again gives the same one.
+            Self::Backend { .. } => return None,
             Self::NoWallet { .. } => {
-                "put the secret key of an account into COVEY_WALLET_KEY, or name a file with it"
+                "set COVEY_WALLET_KEY to the secret key of an account, or name a file with it"
             }
-            Self::OtherLedger { .. } => "compare the contract's address with the announced one",
+            Self::OtherLedger { .. } => "compare the contract address with the announced one",
         };
         Some(text.into())
     }
 
-    /// Whether the same may succeed a little later.
+    /// Returns true if the same request may succeed later.
     pub fn is_passing(&self) -> bool {
         match self {
+            // A retry that reached its deadline is over, but the outage behind it may still pass.
             Self::Bucket(error) => {
                 error.is_transient() || matches!(error, BucketError::GaveUp { .. })
             }
-            Self::Crowded { .. } => true,
-            Self::Keeper { is_passing, .. } => *is_passing,
+            Self::Contended { .. } => true,
+            Self::Backend { is_passing, .. } => *is_passing,
             _ => false,
         }
     }

@@ -1,4 +1,4 @@
-//! What every keeper of a ledger promises.
+//! The contract of every ledger backend.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,43 +8,48 @@ use async_trait::async_trait;
 use super::entry::Entry;
 use super::error::LedgerError;
 use super::operation::Operation;
-use super::rejection::Rejection;
+use super::rejection::Verified;
 use crate::ledger::state::Genesis;
 use crate::primitives::Keypair;
 
-/// What stands under one number: an entry whose signatures and place hold, or why there is none.
+/// An entry with its number in the ledger, or the reason why the number holds no valid entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NumberedEntry {
-    /// Its number in the ledger's order.
+    /// The number in the order of the ledger.
     pub number: u64,
-    /// The entry.
-    pub entry: Result<Entry, Rejection>,
+    /// The entry, with its signatures and position checked.
+    pub entry: Verified<Entry>,
 }
 
-/// A list of entries that anyone may add to and nobody may change.
+/// An append-only list of entries that anyone may extend.
 ///
-/// - Numbers begin with zero and leave none out; all readers see the same lines under the same numbers.
-/// - What was read stays: a longer ledger begins with all of a shorter one.
-/// - An entry that was added is found by whoever reads afterwards.
-/// - What does not verify is a line, too, so that nobody can stop a ledger by writing nonsense into it.
+/// - Numbers start at zero and leave no gaps. All readers see the same entries under the same
+///   numbers.
+/// - A longer ledger starts with all entries of a shorter one.
+/// - An appended entry is visible to every later read.
+/// - An invalid entry also has a number. Otherwise one garbage object would stop the ledger.
+///
+/// [`check_ledger_conformance`](super::check_ledger_conformance) tests these laws.
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync {
-    /// What the ledger began with.
+    /// The run and its first validator set.
     fn genesis(&self) -> &Genesis;
 
-    /// The lines from number `since` on.
+    /// Returns all entries from number `since` on.
     ///
     /// # Errors
-    /// What the keeper says; nothing that a stranger writes is an error.
+    /// Failures of the backend. Invalid content is part of the result, not an error.
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError>;
 
-    /// Signs a statement in the author's name, and in that of `successor` if it is a rotation, and adds it; gives its
-    /// number.
+    /// Signs an operation for `author`, and a rotation for `successor` as well, and appends it.
+    /// Returns its number.
     ///
-    /// Whether it takes effect is not asked: [`Registry`](super::client::Registry) does that.
+    /// Appends operations without effect too; [`LedgerClient`](super::client::LedgerClient) checks
+    /// the effect first.
     ///
     /// # Errors
-    /// [`LedgerError::Refused`] for what could not be signed, [`LedgerError::Crowded`], or what the keeper says.
+    /// [`LedgerError::Refused`] for an operation that cannot be signed, [`LedgerError::Contended`],
+    /// or a failure of the backend.
     async fn append(
         &self,
         author: &Keypair,
@@ -52,11 +57,12 @@ pub trait Ledger: Debug + Send + Sync {
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError>;
 
-    /// The first number that is missing, and one beyond it that is there, if somebody took entries out.
+    /// Returns the first missing number and the next existing one, if entries were removed.
     ///
     /// # Errors
-    /// What the keeper says.
+    /// Failures of the backend.
     async fn gap(&self) -> Result<Option<(u64, u64)>, LedgerError> {
+        // Memory and contracts number entries themselves and cannot lose one in between.
         Ok(None)
     }
 }

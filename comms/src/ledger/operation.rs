@@ -1,4 +1,4 @@
-//! What can be said in a ledger.
+//! The operations of a ledger.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,62 +8,74 @@ use crate::membership::DeltaLocation;
 use crate::objects::Lineage;
 use crate::primitives::{Digest, PeerId, Round};
 
-/// One thing that one peer or validator says; whether it takes effect is up to the [`State`](crate::ledger::state::State) it meets.
+/// The most characters of a reason that depends on text from another party.
+///
+/// Reasons are printed and logged; an entry has up to 16 KiB that its author chose.
+pub(super) const MAX_REASON: usize = 200;
+
+/// One operation of a peer or validator.
+///
+/// [`LedgerState`](crate::ledger::state::LedgerState) decides whether it takes effect.
+///
+/// Serde refuses unknown fields, so an operation has one JSON form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Operation {
-    /// The author takes part from now on; nobody has to approve.
+    /// Registers the author. No approval is needed.
     Register {
-        /// Where it keeps its deltas, if not in the run's bucket.
+        /// The bucket with its deltas; the run's bucket if absent.
         bucket: Option<String>,
     },
-    /// A member moves its deltas.
+    /// Changes the bucket of a registered peer.
     Announce {
-        /// Where to, if not into the run's bucket.
+        /// The new bucket; the run's bucket if absent.
         bucket: Option<String>,
     },
-    /// A member goes on under another key, which signs the entry, too: nobody can take over a key that is not his.
+    /// Replaces the key of a registered peer.
+    ///
+    /// The new key signs the entry as well, so no peer can take over the key of another one.
     Rotate {
         /// The new key.
         to: PeerId,
     },
-    /// A member takes part no longer.
+    /// Ends the registration of a peer.
+    // With braces, so that the JSON is `{"leave":{}}` and every operation is an object.
     Leave {},
-    /// A validator names the verdict on a round.
+    /// Names the verdict of a round, by a validator.
     Scores(Scores),
-    /// A validator names the weights at the start of a round.
+    /// Names the weights at the start of a round, by a validator.
     Checkpoint(CheckpointDigest),
-    /// A validator votes for other validators; the vote of as many as the threshold asks for makes it so.
+    /// Votes for the next validator set; it is in force once a threshold of validators voted for it.
     Validators(ValidatorSetChange),
 }
 
-/// The outcome of a round, by digest: what peers earned stands in the verdict itself, in the bucket.
+/// The outcome of a round as digests. The payouts of the peers are in the verdict, in the bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scores {
     /// The round.
     pub round: Round,
-    /// The digest of its verdict.
+    /// The digest of the verdict.
     pub verdict: Digest,
-    /// The digest of what is paid out for it, where something is paid.
+    /// The digest of the payouts, in runs that pay.
     pub payouts: Option<Digest>,
 }
 
-/// The weights at the start of a round, by what led to them and by what they are.
+/// The weights at the start of a round, with their lineage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointDigest {
     /// The round.
     pub round: Round,
-    /// What led to the weights.
+    /// The lineage of the weights.
     pub lineage: Lineage,
     /// The digest of the weights in canonical order.
     pub weights: Digest,
 }
 
 impl Operation {
-    /// A word for people.
+    /// A short name for output.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Register { .. } => "register",
@@ -76,15 +88,16 @@ impl Operation {
         }
     }
 
-    /// Refuses what no state could accept: buckets that others cannot reach or that hold keys, impossible councils.
+    /// Checks the rules that do not depend on the state: bucket URLs and validator sets.
     ///
     /// # Errors
-    /// [`Rejection::Bucket`] or [`Rejection::ValidatorSetChange`].
+    /// [`Rejection::Bucket`] for a URL that other peers cannot reach or that contains access keys,
+    /// [`Rejection::InvalidValidatorSet`] for an impossible size or threshold.
     pub fn check(&self) -> Result<(), Rejection> {
         match self {
             Self::Register { bucket: Some(url) } | Self::Announce { bucket: Some(url) } => {
                 DeltaLocation::check_url(url).map_err(|error| Rejection::Bucket {
-                    reason: error.to_string().chars().take(200).collect(),
+                    reason: error.to_string().chars().take(MAX_REASON).collect(),
                 })
             }
             Self::Validators(validator_set) => validator_set.check(),

@@ -1,90 +1,96 @@
-//! Why an entry of a ledger has no effect.
+//! The reasons why an entry of a ledger has no effect.
 
 use crate::primitives::{Digest, PeerId, Round, RunId};
 
-/// The first thing that is wrong with an entry. It is skipped by everybody alike, and the ledger goes on after it.
+/// Content that another party wrote, after all checks: the content, or why all readers skip it.
 ///
-/// The first eight are about the object and where it stands, the others about what it says in the state that it meets.
+/// The error side depends on the content alone, so all readers agree on it. A failure of the
+/// backend is a [`LedgerError`](super::LedgerError) instead: it may differ between two readers and
+/// pass with time. The two are kept apart, because a reader that took an outage for an invalid
+/// entry would compute another state than everyone else.
+pub type Verified<T> = Result<T, Rejection>;
+
+/// The first rule that an entry breaks.
+///
+/// All readers skip the entry and continue with the next one. The first eight concern the object
+/// and its position, the others concern the operation in the state at that position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message names its fields")]
 pub enum Rejection {
-    /// Larger than any entry; nothing was downloaded. In bytes.
-    #[error("it has {got} bytes, limit is {limit}")]
+    /// Larger than any entry; the body is not downloaded. In bytes.
+    #[error("{got} bytes exceed the limit of {limit}")]
     TooLarge { got: u64, limit: u64 },
-    /// Not JSON, or not of the right form.
-    #[error("it cannot be read: {reason}")]
+    /// Not JSON, or not the fields of an entry.
+    #[error("cannot be parsed: {reason}")]
     NotReadable { reason: String },
-    /// Written by another release.
-    #[error("it has version {got}, this build reads {expected}")]
+    /// Written by a release with another entry format.
+    #[error("version {got} is not supported, this build reads version {expected}")]
     UnknownVersion { expected: u16, got: u16 },
-    /// The right content in other bytes than the one encoding.
-    #[error("it is not in its canonical form")]
+    /// The right content in other bytes than the canonical encoding.
+    #[error("not in canonical form")]
     NotCanonical,
     /// Copied from another run.
-    #[error("it belongs to run {got}, not {expected}")]
+    #[error("belongs to run {got}, not {expected}")]
     OtherRun { expected: RunId, got: RunId },
     /// Moved or repeated.
-    #[error("it was signed as number {got}, but stands where {expected} should")]
+    #[error("signed as number {got}, expected {expected}")]
     WrongNumber { expected: u64, got: u64 },
-    /// Something before it was changed, taken out or put in after it was signed.
-    #[error("it follows {got}, but stands after {expected}")]
+    /// An earlier entry was changed, removed or inserted after this one was signed.
+    #[error("signed after {got}, expected {expected}")]
     WrongPredecessor { expected: Digest, got: Digest },
-    /// Changed after it was signed, or never signed by its author.
-    #[error("the signature of {} does not hold", author.short())]
+    /// Changed after signing, or never signed by its author.
+    #[error("the signature of {} is not valid", author.short())]
     BadSignature { author: PeerId },
 
-    /// A rotation that the new key did not agree to, or an agreement without a rotation.
-    #[error("it is not signed by the new key alone beside the old")]
+    /// A rotation without the signature of the new key, or another operation with a second one.
+    #[error("a rotation needs the signature of the new key, other operations must not have it")]
     NoConsent,
-    /// An address that others cannot reach, or that holds keys.
-    #[error("its bucket is refused: {reason}")]
+    /// A URL that other peers cannot reach, or one that contains access keys.
+    #[error("the bucket URL is not accepted: {reason}")]
     Bucket { reason: String },
-    /// Validators that cannot be.
+    /// A validator set with an impossible size or threshold.
     #[error("{reason}")]
-    Council { reason: String },
+    InvalidValidatorSet { reason: String },
     /// Registered twice.
-    #[error("{} is registered already", peer.short())]
-    AlreadyMember { peer: PeerId },
-    /// Says something that only members can.
+    #[error("{} is already registered", peer.short())]
+    AlreadyRegistered { peer: PeerId },
+    /// An operation that only registered peers can perform.
     #[error("{} is not registered", peer.short())]
-    NotMember { peer: PeerId },
-    /// A key that was given up never comes back.
-    #[error("{} was given up for another key", peer.short())]
-    GivenUp { peer: PeerId },
-    /// Only a key that the ledger has never seen can be rotated to.
-    #[error("{} has been used in this ledger before", peer.short())]
+    NotRegistered { peer: PeerId },
+    /// A key that was rotated away stays invalid.
+    #[error("{} was replaced by another key", peer.short())]
+    RotatedAway { peer: PeerId },
+    /// A rotation to a key that the ledger has seen before.
+    #[error("{} was used in this ledger before", peer.short())]
     KeyInUse { peer: PeerId },
-    /// A validator's key changes by a vote on the validators.
-    #[error("{} is a validator's key, which does not rotate", peer.short())]
+    /// Validators change by a vote on the validator set, not by a rotation.
+    #[error("{} is the key of a validator and cannot rotate", peer.short())]
     ValidatorKey { peer: PeerId },
-    /// Says something that only validators can.
-    #[error("{} is no validator", peer.short())]
+    /// An operation that only validators can perform.
+    #[error("{} is not a validator", peer.short())]
     NotValidator { peer: PeerId },
-    /// A validator says one thing about a round, once.
-    #[error("{} has spoken on {round} before", validator.short())]
-    AlreadySaid { validator: PeerId, round: Round },
-    /// A vote on other validators than the next.
-    #[error("it votes for generation {got} of validators, next is {expected}")]
+    /// A second statement of a validator on one round.
+    #[error("{} already posted on {round}", validator.short())]
+    AlreadyPosted { validator: PeerId, round: Round },
+    /// A vote for another generation of the validator set than the next one.
+    #[error("votes for generation {got} of the validator set, the next one is {expected}")]
     WrongGeneration { expected: u64, got: u64 },
 }
 
 impl Rejection {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice for the author of the entry.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::UnknownVersion { .. } => "all peers of a run need the same release",
-            Self::OtherRun { .. } => "compare the ledger's address with the announced one",
-            Self::Bucket { .. } => "announce s3://bucket/prefix?endpoint=…, without keys in it",
-            Self::AlreadyMember { .. } => {
-                "nothing is left to do; `covey peer rotate` changes the key"
-            }
-            Self::NotMember { .. } => "register first with `covey peer register`",
-            Self::GivenUp { .. } | Self::KeyInUse { .. } => "make a new key and use that",
+            Self::UnknownVersion { .. } => "use the same release on all peers of the run",
+            Self::OtherRun { .. } => "compare the address of the ledger with the announced one",
+            Self::Bucket { .. } => "announce s3://bucket/prefix?endpoint=… without access keys",
+            Self::AlreadyRegistered { .. } => "change the key with `covey peer rotate`",
+            Self::NotRegistered { .. } => "register with `covey peer register`",
+            Self::RotatedAway { .. } | Self::KeyInUse { .. } => "create a new key and use it",
             Self::ValidatorKey { .. } => "let the validators vote for a set with the new key",
-            Self::WrongGeneration { .. } => {
-                "read the ledger again; the validators have changed meanwhile"
-            }
+            Self::WrongGeneration { .. } => "read the current validator set and vote again",
+            // The others show a damaged or foreign entry, which its author cannot repair.
             _ => return None,
         };
         Some(text.into())

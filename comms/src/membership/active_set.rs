@@ -1,4 +1,6 @@
-//! Who is in a round, who is waited for, who is new and who is gone: pure conclusions from manifests and signs of life.
+//! The active peers of a round: who is expected, who keeps the slot, and who joins.
+//!
+//! Pure functions of manifests and of the listing of join requests, heartbeats and leave notices.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,7 +8,7 @@ use crate::bucket::Listed;
 use crate::objects::{Exclusion, Key, Manifest};
 use crate::primitives::{PeerId, Round};
 
-/// The newest signs of life of one peer.
+/// The latest join request, heartbeat and leave notice of one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Liveness {
     pub(crate) requested_join: bool,
@@ -15,29 +17,30 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
-    /// Whether the peer said farewell and was not heard of since.
+    /// Returns true if the peer left and has sent no heartbeat since.
     fn has_left(&self) -> bool {
         self.leave_notice.is_some() && self.leave_notice >= self.heartbeat
     }
 }
 
-/// The newest signs of life of everybody, as far as listings have shown them.
+/// The liveness of all peers, from the listings so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attendance(BTreeMap<PeerId, Liveness>);
 
 impl Attendance {
-    /// Learns from a listing of all peers; what was seen before is not forgotten if the listing is stale.
+    /// Adds a listing of all peers. Entries only move forward, so a stale listing does no harm.
     pub(crate) fn absorb(&mut self, listing: &[Listed]) {
         for listed in listing {
+            // The keys suffice: readers ignore the content of heartbeats and leave notices.
             let Some(peer) = listed.key.owner() else { continue };
-            let presence = self.0.entry(peer).or_default();
+            let liveness = self.0.entry(peer).or_default();
             match listed.key {
-                Key::JoinRequest(_) => presence.requested_join = true,
+                Key::JoinRequest(_) => liveness.requested_join = true,
                 Key::Heartbeat(_, round) => {
-                    presence.heartbeat = presence.heartbeat.max(Some(round))
+                    liveness.heartbeat = liveness.heartbeat.max(Some(round))
                 }
                 Key::LeaveNotice(_, round) => {
-                    presence.leave_notice = presence.leave_notice.max(Some(round))
+                    liveness.leave_notice = liveness.leave_notice.max(Some(round))
                 }
                 _ => {}
             }
@@ -48,71 +51,87 @@ impl Attendance {
         self.0.get(&peer).copied().unwrap_or_default()
     }
 
+    /// The liveness of all listed peers, in ascending order of peers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerId, Liveness)> {
-        self.0.iter().map(|(peer, presence)| (*peer, *presence))
+        self.0.iter().map(|(peer, liveness)| (*peer, *liveness))
     }
 }
 
-/// The view of one round, from all that can be known before its deltas are looked at.
+/// The knowledge about one round before any of its deltas is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActiveSet<'known> {
     /// The round.
     pub(crate) round: Round,
-    /// The manifests before it, the newest last: `patience` of them, if there were so many.
+    /// The manifests before it, the latest last: `max_missed_rounds` of them, if there are as many.
     pub(crate) history: &'known VecDeque<Manifest>,
-    /// Who was heard of.
+    /// The liveness of all peers.
     pub(crate) attendance: &'known Attendance,
-    /// A peer that misses this many rounds in a row loses its seat.
-    pub(crate) patience: u32,
+    /// Consecutive missed rounds that cost a peer its slot.
+    pub(crate) max_missed_rounds: u32,
 }
 
 impl ActiveSet<'_> {
-    /// Whether the round waits for a peer that has a seat.
+    /// Returns true if validators wait for this active peer.
     ///
-    /// For those who delivered in the round before or are new in this one; for those who were refused, if they are there
-    /// all the same; not for those who were silent, unless everybody was.
-    pub(crate) fn awaits(&self, peer: PeerId) -> bool {
-        let presence = self.attendance.of(peer);
-        let Some(last) = self.history.back().filter(|_| !presence.has_left()) else { return false };
+    /// A peer is expected if it delivered in the previous round or has just joined. A refused peer
+    /// is expected if it sent a heartbeat in this round. A peer that missed the previous round is
+    /// not expected, unless all peers did.
+    pub(crate) fn expects(&self, peer: PeerId) -> bool {
+        let liveness = self.attendance.of(peer);
+        let Some(last) = self.history.back().filter(|_| !liveness.has_left()) else { return false };
         match last.excluded().get(&peer) {
             None | Some(Exclusion::Surplus) => true,
+            // A join request without a heartbeat may be old. Round 0 is over once enough peers sent
+            // one, so in round 1 it counts.
             Some(Exclusion::Newcomer) => {
-                last.round() == Round::FIRST || presence.heartbeat.is_some()
+                last.round() == Round::FIRST || liveness.heartbeat.is_some()
             }
+            // In a void round the fault is more likely in the network than in every peer.
             Some(reason) if reason.is_silence() && !last.is_void() => false,
-            Some(_) => presence.heartbeat >= Some(self.round),
+            Some(_) => liveness.heartbeat >= Some(self.round),
         }
     }
 
-    /// Whether a seated peer that was silent in this round keeps its seat.
+    /// Returns true if an active peer that misses this round keeps its slot.
     pub(crate) fn keeps_slot(&self, peer: PeerId) -> bool {
-        let was_silent = |manifest: &&Manifest| {
-            manifest.excluded().get(&peer).is_some_and(|reason| reason.is_silence())
-        };
-        let before = self.history.iter().rev().take_while(was_silent).count();
-        !self.attendance.of(peer).has_left() && before as u64 + 1 < self.patience.into()
+        let missed = self
+            .history
+            .iter()
+            .rev()
+            .map_while(|manifest| manifest.excluded().get(&peer))
+            .take_while(|reason| reason.is_silence())
+            .count();
+        !self.attendance.of(peer).has_left() && missed as u64 + 1 < self.max_missed_rounds.into()
     }
 
-    /// Who has no seat and wants one, ascending.
+    /// Returns all peers without a slot with a current request for one, in ascending order.
     ///
-    /// A hello alone counts once: if it is all that was ever heard of the peer. Later a heartbeat has to ask.
+    /// A join request alone counts once, as long as no manifest names the peer. After that, only a
+    /// heartbeat shows that the peer is back.
     pub(crate) fn applicants(&self, active: &BTreeSet<PeerId>) -> Vec<PeerId> {
-        let asks = |(peer, presence): &(PeerId, Liveness)| {
-            let is_there = match presence.heartbeat {
-                Some(heartbeat) => heartbeat.next() >= Some(self.round),
-                None => !self.history.iter().any(|manifest| is_named(manifest, *peer)),
-            };
-            presence.requested_join && is_there && !presence.has_left() && !active.contains(peer)
-        };
-        self.attendance.iter().filter(asks).map(|(peer, _)| peer).collect()
+        self.attendance
+            .iter()
+            .filter(|(peer, liveness)| self.applies(*peer, *liveness) && !active.contains(peer))
+            .map(|(peer, _)| peer)
+            .collect()
     }
 
-    /// Whether somebody is there who has a seat.
-    pub(crate) fn is_played(&self, active: &BTreeSet<PeerId>) -> bool {
+    fn applies(&self, peer: PeerId, liveness: Liveness) -> bool {
+        let is_present = match liveness.heartbeat {
+            // The heartbeat of the previous round still counts: the peer may not know yet that the
+            // round is over.
+            Some(heartbeat) => heartbeat.next() >= Some(self.round),
+            None => !self.history.iter().any(|manifest| names(manifest, peer)),
+        };
+        liveness.requested_join && is_present && !liveness.has_left()
+    }
+
+    /// Returns true if an active peer has sent a heartbeat in this round.
+    pub(crate) fn has_started(&self, active: &BTreeSet<PeerId>) -> bool {
         active.iter().any(|peer| self.attendance.of(*peer).heartbeat >= Some(self.round))
     }
 }
 
-fn is_named(manifest: &Manifest, peer: PeerId) -> bool {
+fn names(manifest: &Manifest, peer: PeerId) -> bool {
     manifest.included().contains_key(&peer) || manifest.excluded().contains_key(&peer)
 }

@@ -1,24 +1,25 @@
-//! Where a peer keeps its deltas, as its join request says.
+//! The delta location: the bucket in which a peer publishes its deltas.
 
 use std::sync::Arc;
 
 use crate::bucket::BucketError;
 use crate::bucket::location::Location;
 
-/// What a hello says of where its peer keeps its deltas.
+/// The delta location in the payload of a join request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeltaLocation {
-    /// In the run's bucket: the payload is empty.
+    /// The bucket of the run: the payload is empty.
     Shared,
-    /// In its own: the payload is the bucket's URL.
+    /// The peer's bucket: the payload is its URL.
     Own(Arc<str>),
 }
 
 impl DeltaLocation {
-    /// The longest URL in bytes.
+    /// The longest URL in bytes. The contract of a ledger has the same limit.
     pub(crate) const MAX_URL: usize = 512;
 
-    /// Reads the payload of a hello; nothing if it is neither empty nor a URL that peers may announce.
+    /// Parses the payload of a join request, or returns `None` if it is neither empty nor a URL
+    /// that a peer can announce.
     pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
         if payload.is_empty() {
             return Some(Self::Shared);
@@ -28,11 +29,15 @@ impl DeltaLocation {
         Some(Self::Own(url.into()))
     }
 
-    /// Refuses what is no bucket, what holds keys, and what others cannot reach.
+    /// Checks that a URL names a bucket that other machines can reach, and contains no access keys.
+    ///
+    /// # Errors
+    /// [`BucketError::InvalidUrl`] with the reason.
     pub(crate) fn check_url(url: &str) -> Result<(), BucketError> {
+        // Parsing refuses a URL with access keys, since every reader sees a join request.
         let reason = match url.parse()? {
-            Location::Memory => "no other process reaches it",
-            _ if url.len() > Self::MAX_URL => "it has more than 512 bytes",
+            Location::Memory => "other machines cannot read it",
+            _ if url.len() > Self::MAX_URL => "it is longer than 512 bytes",
             _ => return Ok(()),
         };
         Err(BucketError::InvalidUrl { url: url.into(), reason: reason.into() })
@@ -44,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hello_is_empty_or_names_a_bucket_that_others_may_reach() {
+    fn a_join_request_is_empty_or_names_a_bucket_that_others_can_read() {
         assert_eq!(DeltaLocation::parse(b""), Some(DeltaLocation::Shared));
         let longest = format!("s3://{}", "a".repeat(DeltaLocation::MAX_URL - 5));
         for url in ["s3://bkt/mine?endpoint=https://host&region=eu", &longest] {

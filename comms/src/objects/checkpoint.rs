@@ -1,8 +1,10 @@
-//! Weights at the start of a round, stored by the coordinator for whoever joins.
+//! The description of a checkpoint: the shared weights at the start of a round, for peers that
+//! join.
 //!
-//! A checkpoint is a signed description and parts that are named by their digests. The description is the payload of an
-//! envelope of kind [`Kind::Checkpoint`](super::envelope::Kind::Checkpoint) whose base is the lineage of the weights; it is written last and removed first,
-//! so a checkpoint with a description is whole.
+//! A checkpoint is a signed description and parts that are named by their digests. The description
+//! is the payload of an envelope of kind [`Kind::Checkpoint`](super::envelope::Kind::Checkpoint)
+//! whose base is the lineage of the weights. It is written last and removed first, so a checkpoint
+//! with a description is complete.
 
 use std::collections::BTreeSet;
 
@@ -11,66 +13,66 @@ use serde::{Deserialize, Serialize};
 use super::lineage::Lineage;
 use crate::primitives::{Digest, Round, part_name};
 
-/// Why the content of a checkpoint's description is refused.
+/// The reason for which a checkpoint's description is rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointFormatError {
-    /// Not JSON, or not of the right form.
+    /// Not JSON, or not of the expected form.
     #[error("description of the checkpoint cannot be read")]
     NotReadable(#[source] serde_json::Error),
 
-    /// The right content in other bytes than the one encoding.
+    /// Valid content in other bytes than the canonical encoding.
     #[error("description of the checkpoint is not in its canonical form")]
     NotCanonical,
 
-    /// A part that no checkpoint can have.
+    /// An invalid part.
     #[error("part {name:?} of the checkpoint is refused: {reason}")]
     Part {
-        /// The part's name.
+        /// The name of the part.
         name: String,
-        /// What is wrong with it.
+        /// The rule that it breaks.
         reason: &'static str,
     },
 
-    /// The round has a checkpoint of other weights.
+    /// The round already has a checkpoint of other weights.
     #[error("{round} has a checkpoint of weights {got} already, not {expected}")]
     OtherWeights {
         /// The round.
         round: Round,
-        /// The digest of our weights.
+        /// The digest of this validator's weights.
         expected: Digest,
-        /// The digest of the stored ones.
+        /// The digest of the stored weights.
         got: Digest,
     },
 }
 
 impl CheckpointFormatError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice for the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::OtherWeights { .. } => {
-                "two validators disagree on the weights: the manifest says which are right"
+                "two validators disagree on the weights: compare them with the manifest of the previous round"
             }
-            _ => "use another checkpoint; its validator has to answer for this one",
+            _ => "use another checkpoint, and report the validator that signed this one",
         };
         Some(text.into())
     }
 }
 
-/// What a checkpoint consists of.
+/// The description of a checkpoint.
 ///
-/// - Names of parts are unique relative paths that lead nowhere but down.
+/// - Names of parts are unique relative paths without `..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointDescription {
     /// The round that starts from these weights.
     pub round: Round,
-    /// Their lineage.
+    /// The lineage of the weights.
     pub lineage: Lineage,
-    /// Their digest.
+    /// The digest of the weights.
     pub weights: Digest,
-    /// Rounds before this one that were not void.
+    /// Number of rounds before this one that were not void.
     pub outer_steps: u64,
-    /// Where they are stored.
+    /// The objects that hold the weights.
     pub parts: Vec<CheckpointPart>,
 }
 
@@ -78,7 +80,7 @@ pub struct CheckpointDescription {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointPart {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Its digest.
     pub digest: Digest,
@@ -86,7 +88,7 @@ pub struct CheckpointPart {
     pub length: u64,
 }
 
-/// The payload; round and lineage stand in the envelope.
+/// The payload. Round and lineage are in the envelope.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Payload {
@@ -99,17 +101,17 @@ impl CheckpointDescription {
     /// The longest payload in bytes.
     pub const MAX_LENGTH: u64 = 1 << 20;
 
-    /// The one encoding of everything but round and lineage: JSON without white space.
+    /// The canonical encoding of everything except round and lineage: JSON without white space.
     pub fn to_payload(&self) -> Vec<u8> {
         let Self { weights, outer_steps, .. } = *self;
         let payload = Payload { weights, outer_steps, parts: self.parts.clone() };
         serde_json::to_vec(&payload).expect("texts, numbers and lists are JSON")
     }
 
-    /// Reads the encoding back; round and lineage come from the envelope.
+    /// Parses the canonical encoding. Round and lineage come from the envelope.
     ///
     /// # Errors
-    /// [`CheckpointFormatError`] with the first thing that is wrong.
+    /// The first problem found, as a [`CheckpointFormatError`].
     pub fn parse(
         payload: &[u8],
         round: Round,
@@ -119,6 +121,7 @@ impl CheckpointDescription {
             serde_json::from_slice(payload).map_err(CheckpointFormatError::NotReadable)?;
         let description = Self { round, lineage, weights, outer_steps, parts };
         description.check()?;
+        // One description must not have two digests, so other notations of the same JSON are invalid.
         match description.to_payload() == payload {
             true => Ok(description),
             false => Err(CheckpointFormatError::NotCanonical),
@@ -128,6 +131,7 @@ impl CheckpointDescription {
     pub(crate) fn check(&self) -> Result<(), CheckpointFormatError> {
         let mut names = BTreeSet::new();
         for CheckpointPart { name, .. } in &self.parts {
+            // Two parts of one name would overwrite each other in a reader's folder.
             let repeated = (!names.insert(name)).then_some("its name is used twice");
             if let Some(reason) = part_name::problem(name).or(repeated) {
                 return Err(CheckpointFormatError::Part { name: name.clone(), reason });

@@ -1,16 +1,17 @@
-//! Why a delta is left out of a round.
+//! The reasons for which a delta is excluded from a round.
 
 use std::fmt;
 
 use crate::objects::envelope::EnvelopeError;
 use crate::primitives::hex;
 
-/// The reason that a manifest gives for leaving a peer out. The code of each never changes.
+/// The reason in a manifest for excluding a peer. Codes never change: manifests of old rounds are
+/// read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Exclusion {
-    /// Nothing was delivered.
+    /// No delta was delivered.
     Missing = 1,
     /// Delivered after the deadline.
     Late = 2,
@@ -18,41 +19,41 @@ pub enum Exclusion {
     TooLarge = 3,
     /// Not signed by its peer.
     BadSignature = 4,
-    /// Made for another run.
+    /// Trained for another run.
     WrongRun = 5,
-    /// Made for another round, or not a delta.
+    /// Trained for another round, or not a delta.
     WrongRound = 6,
-    /// Made from other weights.
+    /// Trained from other weights.
     WrongBase = 7,
     /// The peer delivered two different deltas.
     Replayed = 8,
-    /// Not the bytes that were signed.
+    /// Not the signed bytes.
     Damaged = 9,
     /// Not a delta that can be decoded for this model.
     Malformed = 10,
-    /// Holds values that are no numbers.
+    /// Contains values that are not finite.
     NotFinite = 11,
-    /// Not a member of the run.
+    /// Not an active peer of the run.
     UnknownPeer = 12,
-    /// Judged to be of no use.
+    /// Scored too low.
     Judged = 13,
     /// Not needed: the round was full.
     Surplus = 14,
-    /// Not yet in the round: the peer has a seat from the next one on.
+    /// Not active yet: the peer has a slot from the next round on.
     Newcomer = 15,
-    /// Committed in time, but the delta did not follow.
+    /// Committed in time, but not revealed.
     Withheld = 16,
-    /// Another delta than the one that was committed.
+    /// Not the committed delta.
     Mismatched = 17,
-    /// Would make the model worse.
+    /// Raises the loss.
     Harmful = 18,
-    /// Too much like another peer's delta.
+    /// Too similar to another peer's delta.
     Copied = 19,
-    /// Its score is too low, or it was not measured yet and this round did not either.
+    /// The score is too low, or the peer is on probation and its delta was not measured.
     Unproven = 20,
-    /// Banned for a while.
+    /// Banned for a number of rounds.
     Banned = 21,
-    /// Much longer or much shorter than the deltas of others.
+    /// The norm is far above or below that of other deltas.
     Outsized = 22,
 }
 
@@ -82,8 +83,10 @@ impl Exclusion {
         (Self::Outsized, "outsized"),
     ];
 
-    /// Whether nothing came from the peer in time.
+    /// Returns true if no delta of the peer arrived in time.
     pub fn is_silence(self) -> bool {
+        // Silence costs a slot after some rounds, but no trust: home lines fail.
+
         matches!(self, Self::Missing | Self::Late | Self::Withheld)
     }
 
@@ -92,7 +95,7 @@ impl Exclusion {
         self as u8
     }
 
-    /// The reason of a number, if it has one.
+    /// The reason with this number, if there is one.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().map(|(reason, _)| reason).find(|reason| reason.code() == code)
     }
@@ -108,7 +111,7 @@ impl fmt::Display for Exclusion {
     }
 }
 
-/// A text that names no reason.
+/// A text that is not a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a reason for leaving a peer out")]
 pub struct UnknownReason;

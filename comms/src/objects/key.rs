@@ -1,75 +1,76 @@
-//! Every key of the bucket, named in this one place.
+//! The keys of all objects in a bucket.
 //!
-//! | key | written by | holds |
+//! | key | written by | content |
 //! |---|---|---|
-//! | `run/description` | founder | what the run is; its digest is the run's id |
-//! | `run/parts/DIGEST` | founder | what the description names: config, tokenizer, genesis weights |
+//! | `run/description` | creator | the description of the run; its digest is the run's id |
+//! | `run/parts/DIGEST` | creator | parts of the description: config, tokenizer, genesis weights |
 //! | `ledger/NUMBER` | anyone | one entry of the ledger |
-//! | `rounds/ROUND/commitments/PEER` | peer | envelope: the digest of a delta that is still kept back |
-//! | `rounds/ROUND/deltas/PEER` | peer | envelope: what the peer learned in the round |
-//! | `rounds/ROUND/commitment_lists/VALIDATOR` | validator | envelope: who committed in time, and the pledge of a secret |
-//! | `rounds/ROUND/verdicts/VALIDATOR` | validator | envelope: what was measured, and who is to be in |
-//! | `rounds/ROUND/votes/PROPOSER/VALIDATOR` | validator | envelope: whether it would sign the proposer's verdict |
-//! | `rounds/ROUND/manifest` | a validator | who is in, signed by as many validators as it takes |
+//! | `rounds/ROUND/commitments/PEER` | peer | envelope: the digest of a delta that is not revealed yet |
+//! | `rounds/ROUND/deltas/PEER` | peer | envelope: the delta |
+//! | `rounds/ROUND/rolls/VALIDATOR` | validator | envelope: commitment list, and the pledge of a secret |
+//! | `rounds/ROUND/verdicts/VALIDATOR` | validator | envelope: observations, measurements, included peers |
+//! | `rounds/ROUND/votes/PROPOSER/VALIDATOR` | validator | envelope: vote on the proposer's verdict |
+//! | `rounds/ROUND/manifest` | a validator | the included peers, signed by enough validators |
 //! | `checkpoints/ROUND/description` | a validator | envelope: weights at the start of the round, by parts |
 //! | `checkpoints/ROUND/parts/DIGEST` | a validator | the parts |
-//! | `peers/PEER/join_request` | peer | envelope: wants to take part |
-//! | `peers/PEER/heartbeats/ROUND` | peer | envelope: was alive in the round |
-//! | `peers/PEER/farewells/ROUND` | peer | envelope: leaves after the round |
-//! | `probe/DIGEST` | anyone | nothing of worth: tells what the store can do |
+//! | `peers/PEER/hello` | peer | envelope: join request |
+//! | `peers/PEER/heartbeats/ROUND` | peer | envelope: heartbeat |
+//! | `peers/PEER/farewells/ROUND` | peer | envelope: leave notice |
+//! | `probe/DIGEST` | anyone | test object of a store |
 //!
-//! Rounds have ten digits, numbers of ledger entries twenty, so that keys sort as numbers do. All keys are written once.
+//! Rounds have ten digits and numbers of ledger entries twenty, so keys sort as numbers do. Each
+//! key is written once.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::primitives::{Digest, PeerId, Round};
 
-/// A text that names nothing in the layout.
+/// A text that is not a key of this layout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no key of the bucket's layout")]
+#[error("`{text}` is not a key of the bucket's layout")]
 pub struct UnknownKey {
     /// The text.
     pub text: String,
 }
 
-/// The name of one object in the bucket; there is no other way to make one.
+/// The key of one object. Keys have no other representation, so an invalid key cannot be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// What the run is.
+    /// The description of the run.
     RunDescription,
-    /// Something that the run's description names.
+    /// A part of the run's description.
     RunPart(Digest),
     /// An entry of the ledger.
     LedgerEntry(u64),
-    /// What one peer binds itself to, before anybody sees a delta.
+    /// The commitment of one peer.
     Commitment(Round, PeerId),
     /// The delta of one peer.
     Delta(Round, PeerId),
-    /// The decision on a round.
+    /// The certified manifest of a round.
     Manifest(Round),
-    /// Who committed in time, as one validator saw it.
+    /// The commitment list of one validator.
     CommitmentList(Round, PeerId),
-    /// What one validator proposes for a round.
+    /// The verdict of one proposer.
     Verdict(Round, PeerId),
-    /// What the second of two validators says of the first one's verdict.
+    /// The vote of the second validator on the first one's verdict.
     Vote(Round, PeerId, PeerId),
-    /// What a checkpoint of the weights at the start of a round consists of.
+    /// The description of the checkpoint at the start of a round.
     CheckpointDescription(Round),
-    /// Something that the checkpoint's description names.
+    /// A part of that checkpoint.
     CheckpointPart(Round, Digest),
-    /// A peer that wants to take part.
+    /// The join request of a peer.
     JoinRequest(PeerId),
-    /// A sign of life.
+    /// A heartbeat of a peer.
     Heartbeat(PeerId, Round),
-    /// The end of a peer's part.
+    /// A leave notice of a peer.
     LeaveNotice(PeerId, Round),
-    /// An object that tells what the store can do.
+    /// A test object of a store.
     Probe(Digest),
 }
 
 impl Key {
-    /// The peer whom this key belongs to, if it belongs to one; nobody else has business writing it.
+    /// The only peer that may write this key, if there is one.
     pub fn owner(&self) -> Option<PeerId> {
         match *self {
             Self::Commitment(_, peer)
@@ -85,13 +86,14 @@ impl Key {
     }
 }
 
-/// What texts of keys are compared by, step by step: folder, number or peer, folder within it, and what is left.
+/// The sort key of a bucket key: folder, number or peer, folder within it, and the remaining parts.
 type KeyOrder<'key> = (u8, u64, &'key [u8; 32], u8, u32, &'key [u8; 32], &'key [u8; 32]);
 
 impl Key {
-    const NOBODY: &'static [u8; 32] = &[0; 32];
+    pub(super) const NOBODY: &'static [u8; 32] = &[0; 32];
 
-    /// Sorts as the text does, without writing it.
+    /// Compares as the text does, without formatting it: listings of a thousand keys are sorted
+    /// often.
     fn place(&self) -> KeyOrder<'_> {
         let none = Self::NOBODY;
         match self {
@@ -121,7 +123,7 @@ impl Key {
 }
 
 impl Ord for Key {
-    /// As the texts sort, which is the order in which stores list them.
+    /// Compares as the texts do. Stores list keys in this order.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.place().cmp(&other.place())
     }
@@ -180,7 +182,8 @@ impl FromStr for Key {
 }
 
 fn parse(text: &str) -> Option<Key> {
-    // Only votes have five steps, no key has more; whatever is too much does not parse.
+    // Only votes have five parts. A longer text leaves a `/` in the last part, which then does not
+    // parse.
     let mut steps = text.splitn(4, '/');
     let key = match (steps.next()?, steps.next()?, steps.next(), steps.next()) {
         ("ledger", number, None, None) => Key::LedgerEntry(parse_number(number, 20)?),
@@ -209,7 +212,7 @@ fn parse(text: &str) -> Option<Key> {
     Some(key)
 }
 
-/// What one peer or validator says in a round.
+/// Parses the rest of a key below `rounds/ROUND/`.
 fn parse_of_round(round: Round, folder: &str, rest: &str) -> Option<Key> {
     let key = match folder {
         "commitments" => Key::Commitment(round, rest.parse().ok()?),
@@ -229,116 +232,16 @@ fn parse_round(text: &str) -> Option<Round> {
     parse_number(text, 10).map(Round)
 }
 
-/// Exactly so many digits: any other writing would be a second name of the same number.
+/// Parses exactly `digits` digits: any other notation would be a second key of the same number.
 fn parse_number<T: FromStr>(text: &str, digits: usize) -> Option<T> {
     let is_canonical = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
     is_canonical.then(|| text.parse().ok())?
 }
 
-/// A part of the bucket that can be listed; every one ends at a step between folders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Prefix {
-    /// The run's description and parts.
-    Run,
-    /// All entries of the ledger.
-    Ledger,
-    /// Everything that is said in all rounds.
-    Rounds,
-    /// The commitments of one round.
-    Commitments(Round),
-    /// The deltas of one round.
-    Deltas(Round),
-    /// The rolls of one round.
-    CommitmentLists(Round),
-    /// The verdicts of one round.
-    Verdicts(Round),
-    /// The votes of one round.
-    Votes(Round),
-    /// All checkpoints.
-    Checkpoints,
-    /// One checkpoint.
-    Checkpoint(Round),
-    /// All peers.
-    Peers,
-    /// Everything that one peer writes about itself.
-    Peer(PeerId),
-    /// What probes left behind.
-    Probes,
-}
-
-impl Prefix {
-    /// Whether `key` lies in this part.
-    pub fn contains(&self, key: &Key) -> bool {
-        match (*self, *key) {
-            (Self::Run, Key::RunDescription | Key::RunPart(_)) => true,
-            (Self::Ledger, Key::LedgerEntry(_)) => true,
-            (Self::Rounds, Key::Commitment(..) | Key::Delta(..) | Key::Manifest(_)) => true,
-            (Self::Rounds, Key::CommitmentList(..) | Key::Verdict(..) | Key::Vote(..)) => true,
-            (Self::Commitments(round), Key::Commitment(of, _)) => round == of,
-            (Self::Deltas(round), Key::Delta(of, _)) => round == of,
-            (Self::CommitmentLists(round), Key::CommitmentList(of, _)) => round == of,
-            (Self::Verdicts(round), Key::Verdict(of, _)) => round == of,
-            (Self::Votes(round), Key::Vote(of, ..)) => round == of,
-            (Self::Checkpoints, Key::CheckpointDescription(_) | Key::CheckpointPart(..)) => true,
-            (
-                Self::Checkpoint(round),
-                Key::CheckpointDescription(of) | Key::CheckpointPart(of, _),
-            ) => round == of,
-            (Self::Peers, Key::JoinRequest(_) | Key::Heartbeat(..) | Key::LeaveNotice(..)) => true,
-            (
-                Self::Peer(peer),
-                Key::JoinRequest(of) | Key::Heartbeat(of, _) | Key::LeaveNotice(of, _),
-            ) => peer == of,
-            (Self::Probes, Key::Probe(_)) => true,
-            _ => false,
-        }
-    }
-
-    /// The lowest key that can lie in this part.
-    pub(crate) fn first_key(&self) -> Key {
-        let nobody = PeerId::from_bytes(*Key::NOBODY);
-        let nothing = Digest::from_bytes(*Key::NOBODY);
-        match *self {
-            Self::Run => Key::RunDescription,
-            Self::Ledger => Key::LedgerEntry(0),
-            Self::Rounds => Key::Commitment(Round::FIRST, nobody),
-            Self::Commitments(round) => Key::Commitment(round, nobody),
-            Self::Deltas(round) => Key::Delta(round, nobody),
-            Self::CommitmentLists(round) => Key::CommitmentList(round, nobody),
-            Self::Verdicts(round) => Key::Verdict(round, nobody),
-            Self::Votes(round) => Key::Vote(round, nobody, nobody),
-            Self::Checkpoints => Key::CheckpointDescription(Round::FIRST),
-            Self::Checkpoint(round) => Key::CheckpointDescription(round),
-            Self::Peers => Key::LeaveNotice(nobody, Round::FIRST),
-            Self::Peer(peer) => Key::LeaveNotice(peer, Round::FIRST),
-            Self::Probes => Key::Probe(nothing),
-        }
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run => formatter.write_str("run"),
-            Self::Ledger => formatter.write_str("ledger"),
-            Self::Rounds => formatter.write_str("rounds"),
-            Self::Commitments(round) => write!(formatter, "rounds/{:010}/commitments", round.0),
-            Self::Deltas(round) => write!(formatter, "rounds/{:010}/deltas", round.0),
-            Self::CommitmentLists(round) => write!(formatter, "rounds/{:010}/rolls", round.0),
-            Self::Verdicts(round) => write!(formatter, "rounds/{:010}/verdicts", round.0),
-            Self::Votes(round) => write!(formatter, "rounds/{:010}/votes", round.0),
-            Self::Checkpoints => formatter.write_str("checkpoints"),
-            Self::Checkpoint(round) => write!(formatter, "checkpoints/{:010}", round.0),
-            Self::Peers => formatter.write_str("peers"),
-            Self::Peer(peer) => write!(formatter, "peers/{peer}"),
-            Self::Probes => formatter.write_str("probe"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::Prefix;
 
     fn every_key() -> Vec<Key> {
         let digest = Digest::of(b"part");
@@ -398,11 +301,14 @@ mod tests {
 
     #[test]
     fn keys_sort_and_lie_in_prefixes_as_their_texts_do() {
-        let more = |key: Key| {
-            [0, 0x0a, 0xff]
-                .map(|byte| key.to_string().replace("a5", &format!("{byte:02x}")).parse())
-        };
-        let keys: Vec<Key> = every_key().into_iter().flat_map(more).map(Result::unwrap).collect();
+        let keys: Vec<Key> = every_key()
+            .into_iter()
+            .flat_map(|key: Key| {
+                [0, 0x0a, 0xff]
+                    .map(|byte| key.to_string().replace("a5", &format!("{byte:02x}")).parse())
+            })
+            .map(Result::unwrap)
+            .collect();
         let peer = PeerId::from_bytes([0xff; 32]);
         let rounds = [0, 7]
             .map(Round)

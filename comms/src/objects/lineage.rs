@@ -1,4 +1,4 @@
-//! The digest that names a state of the shared weights by everything that led to it.
+//! The lineage: a digest over the whole history that led to the shared weights.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,9 @@ use crate::primitives::{Digest, NotHex, PeerId, Round, RunId, hex};
 
 /// The history of the weights at the start of a round, as one digest.
 ///
-/// Two peers of equal lineage applied the same deltas in the same order with the same outer settings from the same
-/// genesis, so they hold the same bits. `docs/protocol.md` says what is hashed.
+/// Peers with the same lineage applied the same deltas in the same order with the same outer
+/// settings from the same genesis weights, so they hold the same bits. `docs/protocol.md` specifies
+/// the hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lineage(Digest);
 
@@ -21,9 +22,11 @@ impl Lineage {
         Self::finish(&hasher)
     }
 
-    /// The lineage after `round`, in which the deltas of `included` were applied to weights of this lineage.
+    /// The lineage after `round`, in which the deltas of `included` were applied to weights of this
+    /// lineage.
     ///
-    /// `included` comes in ascending order of peers; a round without any still is a step.
+    /// `included` is in ascending order of peers. A round that includes no delta changes the
+    /// lineage as well.
     pub fn after<'peers>(
         self,
         round: Round,
@@ -46,12 +49,12 @@ impl Lineage {
         Self(Digest::from_bytes(hasher.finalize().into()))
     }
 
-    /// A lineage that was computed elsewhere.
+    /// A lineage with a known digest.
     pub const fn from_digest(digest: Digest) -> Self {
         Self(digest)
     }
 
-    /// The digest itself.
+    /// The digest.
     pub const fn digest(&self) -> &Digest {
         &self.0
     }

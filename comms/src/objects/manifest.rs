@@ -1,8 +1,8 @@
-//! The word of the validators on a round: whose deltas count, whose do not and why, how they are applied, and which weights
-//! follow.
+//! The manifest of a round: which deltas are included, which are excluded and why, how they are
+//! applied, and the weights that follow.
 //!
-//! A manifest travels in a [`Certificate`](crate::agreement::Certificate) of as many signatures as the run asks for. It has one
-//! encoding, specified in `docs/protocol.md`.
+//! A manifest is stored in a [`Certificate`](crate::agreement::Certificate) with the signatures of
+//! the validators. It has one encoding, specified in `docs/protocol.md`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,85 +17,85 @@ use crate::primitives::{Digest, Fields, PeerId, Round};
 const MAGIC: [u8; 4] = *b"CVMF";
 const VERSION: u16 = 2;
 
-/// Bytes of everything but the two lists.
+/// Bytes of all fields except the two lists.
 const FIXED_LENGTH: usize = 4 + 2 + 4 + 32 + 3 * 32 + OuterSettings::LENGTH + 4 + 4 + 32;
 const INCLUSION_LENGTH: usize = 32 + DeltaRef::LENGTH;
 const EXCLUSION_LENGTH: usize = 32 + 1;
 
-/// The most peers that one manifest speaks of, included and excluded together.
+/// The most peers in one manifest, included and excluded together.
 pub const MAX_PEERS: usize = 65_536;
 
-/// What a delta is known by: all that is said of one without looking at it.
+/// The reference of a delta: enough to check it, without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeltaRef {
-    /// The digest of the delta: of the payload, without its envelope.
+    /// The digest of the payload, without the envelope.
     pub digest: Digest,
-    /// The length of the delta in bytes.
+    /// The length of the payload in bytes.
     pub length: u64,
 }
 
-/// Where a manifest comes from and what it leads to.
+/// The basis of a manifest: the verdict that it follows from, and the weights that it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ManifestBasis {
-    /// The validator whose verdict this is.
+    /// The validator that proposed the verdict.
     pub proposer: PeerId,
-    /// The digest of the verdict's bytes: everything that was measured, and why who is in.
+    /// The digest of the verdict's bytes.
     pub verdict: Digest,
     /// The digest of the weights after the round.
     pub weights: Digest,
 }
 
-/// Why a manifest is refused.
+/// The reason for which a manifest is rejected.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// Somebody signed who is no validator.
-    #[error("manifest of {round} is signed by {}, who is no validator", signer.short())]
+    /// A signer is not a validator.
+    #[error("manifest of {round} is signed by {}, which is not a validator", signer.short())]
     UnknownPeer {
         /// The round.
         round: Round,
-        /// Who signed.
+        /// The signer.
         signer: PeerId,
     },
 
-    /// A signature that does not hold.
+    /// A signature is invalid.
     #[error("manifest of {round} has no valid signature of {}", signer.short())]
     BadSignature {
         /// The round.
         round: Round,
-        /// Whose it should be.
+        /// The validator whose signature was expected.
         signer: PeerId,
     },
 
-    /// Fewer signatures than the run asks for.
-    #[error("manifest of {round} is signed by {got} validators, the run asks for {expected}")]
+    /// Fewer signatures than the run requires.
+    #[error("manifest of {round} is signed by {got} validators, {expected} are required")]
     TooFew {
         /// The round.
         round: Round,
-        /// How many it takes.
+        /// The number required.
         expected: usize,
-        /// How many there are.
+        /// The number found.
         got: usize,
     },
 
-    /// Not the bytes of a manifest.
+    /// Not the encoding of a manifest.
     #[error("manifest is malformed: {reason}")]
     Malformed {
-        /// The first thing that is wrong.
+        /// The first problem found.
         reason: &'static str,
     },
 
     /// The manifest of another round.
     #[error("manifest is of {got}, not of {expected}")]
     WrongRound {
-        /// The round that was asked for.
+        /// The requested round.
         expected: Round,
         /// The manifest's round.
         got: Round,
     },
 
-    /// Built on another history than the round before it ended with.
+    /// The manifest starts from another lineage than the previous round ended with.
     #[error("manifest of {round} starts from lineage {got}, not {expected}")]
     WrongPrevious {
         /// The manifest's round.
@@ -106,25 +106,26 @@ pub enum ManifestError {
         got: Lineage,
     },
 
-    /// The lineage it claims does not follow from what it says.
+    /// The stated lineage does not follow from the content.
     #[error("manifest of {round} claims lineage {got}, its content gives {expected}")]
     WrongLineage {
         /// The manifest's round.
         round: Round,
-        /// What the content gives.
+        /// The lineage of the content.
         expected: Lineage,
-        /// What is claimed.
+        /// The stated lineage.
         got: Lineage,
     },
 }
 
 impl ManifestError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice for the user, if there is any.
     pub fn hint(&self) -> Option<String> {
-        Some("the validators have to answer for it; do not train on".into())
+        Some("stop training and run `covey verify`: the manifest is invalid".into())
     }
 
-    /// Whether another download may bring the very object that this one should have been.
+    /// Returns true if the object may have been damaged in transit, so another download may
+    /// succeed.
     pub fn may_be_transit(&self) -> bool {
         matches!(
             self,
@@ -133,11 +134,11 @@ impl ManifestError {
     }
 }
 
-/// What the validators decided about one round.
+/// The decision of the validators on one round.
 ///
 /// - No peer is both included and excluded, and both together are at most [`MAX_PEERS`].
 /// - The outer settings are valid.
-/// - A manifest without an inclusion is a void round: weights stay, the lineage moves on.
+/// - A manifest that includes no delta is a void round: the weights stay, the lineage changes.
 /// - Clones share the lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
@@ -150,10 +151,10 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The decision on a round that starts from `previous`.
+    /// The manifest of a round that starts from `previous`.
     ///
     /// # Errors
-    /// [`ManifestError::Malformed`] if an invariant does not hold.
+    /// [`ManifestError::Malformed`] if an invariant is violated.
     pub fn new(
         round: Round,
         previous: Lineage,
@@ -166,9 +167,11 @@ impl Manifest {
         if !outer.are_valid() {
             return malformed("outer learning rate is negative or not finite");
         }
+        // The limit keeps a manifest below 5 MB, small enough for a light client on a phone line.
         if included.len() + excluded.len() > MAX_PEERS {
             return malformed("more peers than a manifest may name");
         }
+        // A peer in both lists would be paid and punished for the same delta.
         if excluded.keys().any(|peer| included.contains_key(peer)) {
             return malformed("a peer is both included and excluded");
         }
@@ -182,42 +185,42 @@ impl Manifest {
         })
     }
 
-    /// The round that was decided.
+    /// The round.
     pub fn round(&self) -> Round {
         self.round
     }
 
-    /// The lineage of the weights that the round starts from.
+    /// The lineage of the weights at the start of the round.
     pub fn previous(&self) -> Lineage {
         self.previous
     }
 
-    /// Whose verdict it follows from, and which weights it leads to.
+    /// The verdict that it follows from, and the weights that it leads to.
     pub fn basis(&self) -> &ManifestBasis {
         &self.basis
     }
 
-    /// How the deltas are applied.
+    /// The outer settings.
     pub fn outer(&self) -> &OuterSettings {
         &self.outer
     }
 
-    /// The deltas that count, in the order in which they are summed.
+    /// The included deltas, in the order in which they are summed.
     pub fn included(&self) -> &BTreeMap<PeerId, DeltaRef> {
         &self.included
     }
 
-    /// Who is left out, and why.
+    /// The excluded peers, with reasons.
     pub fn excluded(&self) -> &BTreeMap<PeerId, Exclusion> {
         &self.excluded
     }
 
-    /// Whether no delta counts, so that the weights stay as they are.
+    /// Returns true if no delta is included, so the weights stay as they are.
     pub fn is_void(&self) -> bool {
         self.included.is_empty()
     }
 
-    /// The lineage of the weights that the round ends with.
+    /// The lineage of the weights at the end of the round.
     pub fn lineage(&self) -> Lineage {
         let deltas = self.included.iter().map(|(peer, delta_ref)| (peer, &delta_ref.digest));
         self.previous.after(self.round, deltas, &self.outer)
@@ -228,7 +231,7 @@ impl Manifest {
         (FIXED_LENGTH + peers.min(MAX_PEERS) * INCLUSION_LENGTH) as u64
     }
 
-    /// The one encoding of this manifest.
+    /// The canonical encoding.
     pub fn to_bytes(&self) -> Vec<u8> {
         let lists = self.included.len() * INCLUSION_LENGTH + self.excluded.len() * EXCLUSION_LENGTH;
         let mut bytes = Vec::with_capacity(FIXED_LENGTH + lists);
@@ -254,7 +257,7 @@ impl Manifest {
         bytes
     }
 
-    /// Reads the encoding back; its lineage is recomputed and must be the one claimed.
+    /// Parses the canonical encoding. The lineage is recomputed and must be the stated one.
     ///
     /// # Errors
     /// [`ManifestError::Malformed`] or [`ManifestError::WrongLineage`].
@@ -268,16 +271,16 @@ impl Manifest {
     }
 }
 
-/// Who is in and who is not.
+/// The included and the excluded peers.
 type ManifestLists = (BTreeMap<PeerId, DeltaRef>, BTreeMap<PeerId, Exclusion>);
 
-/// Cuts a manifest out of bytes, field by field.
+/// Reads a manifest from bytes, field by field.
 struct ManifestDecoder<'fields, 'bytes> {
     fields: &'fields mut Fields<'bytes>,
 }
 
 impl ManifestDecoder<'_, '_> {
-    /// The manifest and the lineage that it claims.
+    /// The manifest and the lineage that it states.
     fn manifest(mut self) -> Result<(Manifest, Lineage), ManifestError> {
         if self.fields.take() != Some(MAGIC) {
             return Err(ManifestError::Malformed { reason: "it does not begin with its magic" });
@@ -302,7 +305,8 @@ impl ManifestDecoder<'_, '_> {
         if num_included.saturating_add(num_excluded) > MAX_PEERS {
             return Err(ManifestError::Malformed { reason: "more peers than a manifest may name" });
         }
-        // Both counts are small by now, so this cannot overflow; from here on nothing is cut or left over.
+        // Both counts are at most `MAX_PEERS` here, so this cannot overflow. The length then
+        // matches exactly.
         if self.fields.left()
             != num_included * INCLUSION_LENGTH + num_excluded * EXCLUSION_LENGTH + 32
         {
@@ -311,7 +315,7 @@ impl ManifestDecoder<'_, '_> {
         Ok((self.peers(num_included, Self::delta_ref)?, self.peers(num_excluded, Self::exclusion)?))
     }
 
-    /// A list by peers, which stand in strictly ascending order.
+    /// Reads a list of peers in strictly ascending order.
     fn peers<T>(
         &mut self,
         count: usize,
@@ -327,7 +331,7 @@ impl ManifestDecoder<'_, '_> {
             }
             list.push((peer, value(self)?));
         }
-        // A sorted list becomes a map in one go.
+        // Collecting a sorted list builds the map without comparisons per insertion.
         Ok(list.into_iter().collect())
     }
 

@@ -1,32 +1,32 @@
-//! How the deltas of a round become one step: the settings that every peer must apply alike.
+//! The settings of the outer step of a round, which every peer must apply in the same way.
 
 use serde::{Deserialize, Serialize};
 
 use crate::primitives::Fields;
 
-/// By what the sum of the senders' values is divided, coordinate by coordinate.
+/// The divisor of the sum of values, per coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum MeanOver {
-    /// By the number of peers that sent a value for the coordinate.
+    /// The number of peers that sent a value for the coordinate.
     Senders = 0,
-    /// By the number of peers in the round.
+    /// The number of included peers.
     Peers = 1,
 }
 
-/// How a loud peer is held back.
+/// Clipping of deltas with a large norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Clip {
-    /// Not at all.
+    /// No clipping.
     Off = 0,
-    /// To the median of the peers' norms, per tensor.
+    /// Clip to the median norm of the included peers, per tensor.
     MedianNorm = 1,
 }
 
-/// Settings of a round's outer step, resolved: what a schedule gave for this round.
+/// The settings of a round's outer step, resolved from the schedule for this round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OuterSettings {
@@ -39,15 +39,16 @@ pub struct OuterSettings {
 }
 
 impl OuterSettings {
-    /// Length on the wire.
+    /// Length on the wire in bytes.
     pub(crate) const LENGTH: usize = 10;
 
-    /// Whether peers can apply these; negative zero is left out, because it is a second name of zero.
+    /// Returns true if peers can apply these settings. Negative zero is invalid: it would be a
+    /// second encoding of zero.
     pub fn are_valid(&self) -> bool {
         self.alpha.is_finite() && self.alpha.is_sign_positive()
     }
 
-    /// The canonical encoding, which lineages are computed from.
+    /// The canonical encoding, which is part of the lineage.
     pub(crate) fn to_bytes(self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         bytes[..8].copy_from_slice(&self.alpha.to_le_bytes());
@@ -56,7 +57,7 @@ impl OuterSettings {
         bytes
     }
 
-    /// Reads the encoding back; nothing for settings that no peer could apply.
+    /// Parses the canonical encoding. `None` for settings that no peer could apply.
     pub(crate) fn parse(fields: &mut Fields<'_>) -> Option<Self> {
         let alpha = f64::from_le_bytes(fields.take()?);
         let mean_over = match fields.byte()? {

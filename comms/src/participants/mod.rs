@@ -1,4 +1,7 @@
-//! The drivers of a round: what a peer publishes, and how a validator closes a round.
+//! The drivers of a round: the objects that a peer publishes, and the validator that closes rounds.
+//!
+//! They poll, wait and write. The rules are in [`crate::gauntlet`] and [`crate::agreement`], which
+//! know neither clock nor store. Start at [`PeerClient`] and [`validator::Validator`].
 
 mod peer;
 pub mod validator;

@@ -1,4 +1,4 @@
-//! One peer's own voice in a run.
+//! The objects that a peer publishes in a run.
 
 use std::sync::Arc;
 
@@ -12,64 +12,69 @@ use crate::objects::{DeltaRef, Key, Lineage};
 use crate::primitives::{Keypair, PeerId, Round};
 use crate::run::{CommsError, Run, fetch};
 
-/// Writes what one peer has to say, each thing once.
+/// Publishes the objects of one peer, each once.
 #[derive(Clone, Debug)]
 pub struct PeerClient {
     run: Run,
     identity: Keypair,
-    /// Where deltas go, if not into the run's bucket.
+    /// The bucket for deltas, if it is not the run's.
     own: Option<Arc<dyn Bucket>>,
 }
 
-/// What became of a delta that was to be published.
+/// The outcome of publishing a delta.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an earlier delta may be the one that counts"]
 pub enum Published {
-    /// It is in the bucket.
+    /// The delta is in the bucket.
     Stored,
-    /// Another delta of ours for the round was there first and stays: its payload, verified.
+    /// An earlier delta of this peer for the round is in the bucket and remains; its verified
+    /// payload.
     Occupied(Bytes),
 }
 
 impl PeerClient {
-    /// Speaks in the name of `identity`.
+    /// Signs with `identity`.
     pub fn new(run: Run, identity: Keypair) -> Self {
         Self { run, identity, own: None }
     }
 
-    /// Delivers into a bucket of the peer's own, under the same keys; all else goes into the run's.
+    /// Publishes deltas in the peer's own bucket, under the same keys; all other objects go into
+    /// the run's bucket.
     ///
-    /// Others look there only if the peer said [`join_request_from`](Self::join_request_from) there. Nobody but the peer removes what it
-    /// delivered; it may do so once the run's checkpoints are newer.
+    /// Readers use the own bucket only if the peer announced it with
+    /// [`join_request_from`](Self::join_request_from). Only the peer removes its deltas there, once
+    /// the run has newer checkpoints.
     #[must_use]
     pub fn with_bucket(self, own: Arc<dyn Bucket>) -> Self {
         Self { own: Some(own), ..self }
     }
 
-    /// The peer's name.
+    /// The id of the peer.
     pub fn peer(&self) -> PeerId {
         self.identity.peer()
     }
 
-    /// Asks to take part, once per run; saying it again is harmless.
+    /// Publishes the join request of this peer, once per run; repeating the call has no effect.
     ///
-    /// Enough for round 0. Who has no seat later, or lost it, asks with a [`heartbeat`](Self::heartbeat) of the round
-    /// that is being played, and is named by its manifest.
+    /// This suffices for round 0. A peer that joins later, or lost its slot, also publishes a
+    /// [`heartbeat`](Self::heartbeat) of the open round and gets a slot by the manifest of that
+    /// round.
     ///
     /// # Errors
-    /// [`CommsError::Taken`] if something else lies there, or what the bucket says.
+    /// [`CommsError::Taken`] if the key holds another object; errors of the bucket.
     pub async fn join_request(&self) -> Result<(), CommsError> {
         self.publish_join_request(Bytes::new()).await
     }
 
-    /// Asks to take part and announces, for the whole run, that the peer's deltas lie in its own bucket at `url`.
+    /// Publishes a join request that announces, for the whole run, the peer's own bucket at `url`.
     ///
-    /// The URL is public and holds no keys, so the bucket must let everybody read and list. A peer that others cannot
-    /// reach there is silent to them.
+    /// The URL is public and contains no keys, so the bucket must allow anonymous reads and
+    /// listings. A peer whose bucket cannot be read counts as absent.
     ///
     /// # Errors
-    /// [`BucketError::InvalidUrl`](crate::bucket::BucketError::InvalidUrl) for no bucket that others could reach, one of more than
-    /// 512 bytes, or one with keys in it; else those of [`join_request`](Self::join_request).
+    /// [`BucketError::InvalidUrl`](crate::bucket::BucketError::InvalidUrl) for a URL that other
+    /// peers cannot reach, that has more than 512 bytes, or that contains keys; errors of
+    /// [`join_request`](Self::join_request).
     pub async fn join_request_from(&self, url: &str) -> Result<(), CommsError> {
         DeltaLocation::check_url(url)?;
         self.publish_join_request(Bytes::copy_from_slice(url.as_bytes())).await
@@ -84,21 +89,22 @@ impl PeerClient {
         }
     }
 
-    /// Says that the peer is there in `round`: it begins to train, or waits for a seat.
+    /// Publishes a heartbeat for `round`: the peer starts to train, or waits for a slot.
     ///
     /// # Errors
-    /// What the bucket says.
+    /// Errors of the bucket.
     pub async fn heartbeat(&self, round: Round, base: Lineage) -> Result<(), CommsError> {
-        // Whatever lies there, it is a sign of life of that round.
+        // Any object under this key is a heartbeat of the round: readers check only that the key
+        // exists.
         self.put(&Key::Heartbeat(self.peer(), round), Kind::Heartbeat, round, base, Bytes::new())
             .await
             .map(drop)
     }
 
-    /// Says that nobody should wait for the peer after `round`.
+    /// Publishes a leave notice: validators stop to expect this peer after `round`.
     ///
     /// # Errors
-    /// What the bucket says.
+    /// Errors of the bucket.
     pub async fn leave_notice(&self, round: Round, base: Lineage) -> Result<(), CommsError> {
         self.put(
             &Key::LeaveNotice(self.peer(), round),
@@ -111,13 +117,14 @@ impl PeerClient {
         .map(drop)
     }
 
-    /// Binds the peer to what it learned in `round` from weights of lineage `base`; the delta itself stays secret until it
-    /// [`may_reveal`](Self::may_reveal) it.
+    /// Publishes the commitment to the delta of `round`, trained from weights of lineage `base`.
+    /// The delta stays secret until [`may_reveal`](Self::may_reveal) returns true.
     ///
-    /// Gives what counts: a peer that had committed in a life that it has forgotten is held to that.
+    /// Returns the commitment that counts: if this peer committed before a restart, the first
+    /// commitment is binding.
     ///
     /// # Errors
-    /// What is wrong with an object that lies there already, or what the bucket says.
+    /// Errors of an object that is already under the key; errors of the bucket.
     pub async fn commit(
         &self,
         round: Round,
@@ -132,23 +139,24 @@ impl PeerClient {
         }
     }
 
-    /// Whether so many validators have called the roll of `round` that nobody can commit any more to what he sees now.
+    /// Returns true once enough validators have published their commitment list of `round`: later
+    /// commitments are not accepted, so nobody can commit to a copy of a revealed delta.
     ///
     /// # Errors
-    /// What the bucket says.
+    /// Errors of the bucket.
     pub async fn may_reveal(&self, round: Round, base: Lineage) -> Result<bool, CommsError> {
         let mut commitment_lists = CommitmentLists::default();
         self.run.poll_commitment_lists(round, base, &mut commitment_lists).await?;
         Ok(commitment_lists.are_enough(&self.run.description().validator_set))
     }
 
-    /// Delivers what was learned in `round` from weights of lineage `base`, for all to see.
+    /// Publishes the delta of `round`, trained from weights of lineage `base`.
     ///
-    /// A peer that was killed after it had delivered, and trained again, is told what counts.
+    /// A peer that published before a restart, and trained again, gets the first delta back.
     ///
     /// # Errors
-    /// [`CommsError::DeltaGone`] if an earlier one was removed since, what is wrong with an object that lies there already,
-    /// or what the bucket says.
+    /// [`CommsError::DeltaGone`] if an earlier delta was removed since; errors of an object that is
+    /// already under the key; errors of the bucket.
     pub async fn publish(
         &self,
         round: Round,
@@ -167,10 +175,13 @@ impl PeerClient {
             author: Author::Is(self.peer()),
             max_payload: self.run.description().rules.max_delta,
         };
-        let check = |object| Ok(Envelope::open(&object, &expectation)?.payload().clone());
         let (bucket, clock) = (self.bucket_for(&key), self.run.clock());
-        match fetch(bucket.as_ref(), clock.as_ref(), &key, expectation.max_object(), check).await {
-            // The round was over for so long that its deltas are being removed.
+        match fetch(bucket.as_ref(), clock.as_ref(), &key, expectation.max_object(), |object| {
+            Ok(Envelope::open(&object, &expectation)?.payload().clone())
+        })
+        .await
+        {
+            // The round was decided so long ago that its deltas are being removed.
             Err(error) if error.is_absence() => {
                 Err(CommsError::DeltaGone { round, peer: self.peer() })
             }
@@ -178,7 +189,7 @@ impl PeerClient {
         }
     }
 
-    /// Signs and writes; whether the key holds it now.
+    /// Signs and writes an object. Returns true if the key now holds it.
     async fn put(
         &self,
         key: &Key,
@@ -189,11 +200,15 @@ impl PeerClient {
     ) -> Result<bool, CommsError> {
         let subject = Subject { run: self.run.id(), round, kind, base };
         let object = Envelope::seal(&self.identity, subject, payload).to_bytes();
-        Ok(self.bucket_for(key).put_new(key, object).await?.is_stored())
+        let bytes = object.len();
+        let is_stored = self.bucket_for(key).put_new(key, object).await?.is_stored();
+        tracing::info!(round = round.0, %key, bytes, is_stored, "published");
+        Ok(is_stored)
     }
 
     fn bucket_for(&self, key: &Key) -> &Arc<dyn Bucket> {
         match key {
+            // Only deltas are large; everything else must be where validators list it.
             Key::Delta(..) => self.own.as_ref().unwrap_or(self.run.bucket()),
             _ => self.run.bucket(),
         }

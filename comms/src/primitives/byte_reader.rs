@@ -1,16 +1,19 @@
-//! Fields cut off the front of untrusted bytes: nothing is indexed, nothing is allocated.
+//! Fields read from the front of untrusted bytes.
+//!
+//! A reader indexes nothing and allocates nothing, so no input can make it panic or exhaust memory.
 
-/// What is left of some bytes that are being decoded.
+/// The rest of some bytes that are being decoded.
 pub(crate) struct Fields<'bytes>(&'bytes [u8]);
 
 impl<'bytes> Fields<'bytes> {
-    /// All of `bytes`.
+    /// A reader at the start of `bytes`.
     pub(crate) fn of(bytes: &'bytes [u8]) -> Self {
         Self(bytes)
     }
 
-    /// The next `N` bytes, or nothing if fewer are left.
+    /// The next `N` bytes, or `None` if fewer are left.
     pub(crate) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        // If this fails, `self` stays as it is; the caller gives up on the whole object anyway.
         let (field, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*field)
@@ -36,7 +39,7 @@ impl<'bytes> Fields<'bytes> {
         self.take().map(u64::from_le_bytes)
     }
 
-    /// How many bytes are left.
+    /// Number of bytes left.
     pub(crate) fn left(&self) -> usize {
         self.0.len()
     }

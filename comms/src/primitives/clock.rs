@@ -1,4 +1,4 @@
-//! Time as an argument: everything that waits asks a clock, so that tests and simulations need not.
+//! The clock as an argument: in tests and simulations, waiting takes no time.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -8,23 +8,24 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::{BoxFuture, Either, select};
 
-/// An instant, in microseconds since the beginning of 1970.
+/// A point in time, in microseconds since the start of 1970 (UTC).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The instant a number of microseconds after the beginning of 1970.
+    /// The point in time after a number of microseconds since the start of 1970.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the beginning of 1970.
+    /// Microseconds since the start of 1970.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// The time that has passed since `earlier`, or none if that is later.
+    /// The time since `earlier`, or zero if that is later.
     pub const fn since(self, earlier: Self) -> Duration {
+        // Saturating, because the clocks of two machines disagree and system clocks are set back.
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
@@ -32,22 +33,22 @@ impl Timestamp {
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
-    /// Stays at the end of time rather than wrap.
+    /// Saturates at the largest value.
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }
 }
 
-/// Tells the time and wakes sleepers.
+/// A source of the time on which tasks can sleep.
 pub trait Clock: Debug + Send + Sync {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 
     /// Completes once the clock shows `wake` or later.
     fn sleep_until(&self, wake: Timestamp) -> BoxFuture<'static, ()>;
 }
 
-/// What `future` gives, unless that takes longer than `limit`; then it is dropped.
+/// The output of `future`, or `None` if it takes longer than `limit`; it is then dropped.
 pub async fn within<T>(
     clock: &dyn Clock,
     limit: Duration,
@@ -60,18 +61,21 @@ pub async fn within<T>(
     }
 }
 
-/// The clock of the machine; sleeping on it needs a Tokio runtime with timers.
+/// The clock of this machine. Sleeping on it needs a Tokio runtime with timers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl SystemClock {
-    /// The longest time that passes before a sleeper looks at the clock again: timers stand still while a laptop is
-    /// suspended, the time of day does not.
-    const LONGEST_NAP: Duration = Duration::from_secs(5);
+    /// The longest sleep before the clock is read again.
+    ///
+    /// Timers stop while a laptop is suspended, but the time of day does not. After a wake-up a
+    /// task is at most this late.
+    const MAX_NAP: Duration = Duration::from_secs(5);
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
+        // A system clock before 1970 counts as 1970.
         Timestamp::default() + SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
     }
 
@@ -80,7 +84,7 @@ impl Clock for SystemClock {
             loop {
                 match wake.since(Self.now()) {
                     Duration::ZERO => return,
-                    left => tokio::time::sleep(left.min(Self::LONGEST_NAP)).await,
+                    left => tokio::time::sleep(left.min(Self::MAX_NAP)).await,
                 }
             }
         })

@@ -1,4 +1,4 @@
-//! Names of content: BLAKE3 digests, and the name of a run.
+//! BLAKE3 digests, which identify contents, and the ID of a run.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use super::hex;
 #[error("not 64 lower-case hexadecimal digits")]
 pub struct NotHex;
 
-/// The BLAKE3 digest of some bytes, written as 64 lower-case hexadecimal digits.
+/// A BLAKE3 digest, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -25,7 +25,7 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The 32 bytes, as they stand on the wire.
+    /// The 32 bytes in their form on the wire.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -43,6 +43,7 @@ impl fmt::Debug for Digest {
     }
 }
 
+// In JSON as in messages, so a digest from a message can be searched for in a document.
 hex::written_as_text!(Digest);
 hex::written_as_text!(RunId);
 
@@ -54,17 +55,17 @@ impl FromStr for Digest {
     }
 }
 
-/// The name of a run: the digest of its description, so that a run cannot be changed and stay itself.
+/// The ID of a run: the digest of its description. A changed description is another run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(Digest);
 
 impl RunId {
-    /// The run that `description` describes.
+    /// The run with a description, given as its bytes.
     pub fn of(description: &[u8]) -> Self {
         Self(Digest::of(description))
     }
 
-    /// The run of a known name.
+    /// The run with a known ID.
     pub const fn from_digest(digest: Digest) -> Self {
         Self(digest)
     }
@@ -104,6 +105,7 @@ mod tests {
         let digest = Digest::of(b"covey");
         let text = digest.to_string();
         assert_eq!(text.parse(), Ok(digest));
+        // A second spelling would be a second key for the same object.
         assert_eq!(text.to_uppercase().parse::<Digest>(), Err(NotHex));
         assert_eq!(text[1..].parse::<Digest>(), Err(NotHex));
         assert_eq!(format!("{text}0").parse::<Digest>(), Err(NotHex));

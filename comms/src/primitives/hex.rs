@@ -1,13 +1,15 @@
-//! Lower-case hexadecimal: the one text form of keys and digests, so that equal values have equal names.
+//! Lower-case hexadecimal digits, the only text form of keys and digests.
+//!
+//! Equal values must have equal texts, because the texts are parts of object keys.
 
 use std::fmt;
 
 const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// Writes 32 bytes as two lower-case digits each.
-///
-/// In one piece and without the formatter's own machinery: keys are formatted for every request.
 pub(crate) fn write(bytes: &[u8; 32], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // By table and in one piece, because keys are formatted for every request: `{:02x}` for each
+    // byte would call the formatter 32 times.
     let mut text = [0; 64];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
@@ -16,7 +18,7 @@ pub(crate) fn write(bytes: &[u8; 32], formatter: &mut fmt::Formatter<'_>) -> fmt
     formatter.write_str(str::from_utf8(&text).expect("all digits are ASCII"))
 }
 
-/// Gives a type that is written as text the same form in JSON.
+/// Implements serde for a type by its text form.
 macro_rules! written_as_text {
     ($name:ty) => {
         impl serde::Serialize for $name {
@@ -36,7 +38,7 @@ macro_rules! written_as_text {
 }
 pub(crate) use written_as_text;
 
-/// Reads exactly 64 lower-case digits; upper case is refused, because it would be a second name of the same value.
+/// Parses exactly 64 lower-case digits.
 pub(crate) fn parse_32(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 {
@@ -52,6 +54,7 @@ pub(crate) fn parse_32(text: &str) -> Option<[u8; 32]> {
 fn digit(character: u8) -> Option<u8> {
     match character {
         b'0'..=b'9' => Some(character - b'0'),
+        // Upper case is refused: it would be a second text of the same value.
         b'a'..=b'f' => Some(character - b'a' + 10),
         _ => None,
     }

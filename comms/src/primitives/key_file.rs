@@ -1,4 +1,4 @@
-//! The file that holds a peer's secret key: one line, readable by its owner only.
+//! The file of a secret key: one line, readable by its owner only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -6,32 +6,32 @@ use std::path::{Path, PathBuf};
 
 use super::hex;
 
-/// What the line of a key file begins with; 64 hexadecimal digits of the secret follow.
+/// The start of the line in a key file; 64 hexadecimal digits of the secret follow.
 const LABEL: &str = "covey-key-1 ";
 
 /// Label, digits and line end.
 const LENGTH: usize = LABEL.len() + 64 + 1;
 
-/// Everything that can be wrong with a key file.
+/// An error about a key file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// No file of that name.
+    /// The file does not exist.
     #[error("key file {path} does not exist")]
     Missing {
-        /// The file that was asked for.
+        /// The file.
         path: PathBuf,
     },
 
-    /// A new identity would replace an old one.
-    #[error("key file {path} exists already")]
+    /// A new key would replace an existing one.
+    #[error("key file {path} already exists")]
     Exists {
-        /// The file in the way.
+        /// The existing file.
         path: PathBuf,
     },
 
-    /// Others than its owner can read the file, so the key must be taken for known.
-    #[error("key file {path} has mode {mode:03o}, others may read it")]
+    /// Other users can read the file, so the key may no longer be secret.
+    #[error("key file {path} has mode {mode:03o}: other users can read it")]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum IdentityError {
         mode: u32,
     },
 
-    /// A file that holds something else than a key.
+    /// The contents of the file are not a key.
     #[error("key file {path} does not hold one line `covey-key-1 ` with 64 hexadecimal digits")]
     Malformed {
         /// The file.
@@ -56,7 +56,7 @@ pub enum IdentityError {
         source: io::Error,
     },
 
-    /// The system refused a write; no part of a key stays behind under the file's name.
+    /// The system refused a write; no partial file remains under the name.
     #[error("cannot write key file {path}")]
     Write {
         /// The file.
@@ -68,13 +68,14 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice to the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Exists { .. } => Some("use the key that is there, or name another file".into()),
-            Self::Exposed { path, .. } => {
-                Some(format!("run `chmod 600 {}` if nobody else has seen it", path.display()))
-            }
+            Self::Exists { .. } => Some("use the existing key, or name another file".into()),
+            Self::Exposed { path, .. } => Some(format!(
+                "run `chmod 600 {}`; create a new key if another user may have read this one",
+                path.display()
+            )),
             Self::Malformed { .. } => {
                 Some("restore the file from a copy; a lost key cannot be computed again".into())
             }
@@ -83,11 +84,12 @@ impl IdentityError {
     }
 }
 
-/// Writes a secret under a name that must be free; the file appears whole or not at all.
+/// Writes a secret to a new file, which is complete or absent after a crash.
 pub(crate) fn write_new(path: &Path, secret: &[u8; 32]) -> Result<(), IdentityError> {
     let draft = draft_path(path);
+    // A hard link fails if the name exists; a rename would replace another key.
     let outcome = write_draft(&draft, secret).and_then(|()| fs::hard_link(&draft, path));
-    // The draft has served, or never will; a name that is left over is only untidy.
+    // The draft is no longer needed. If it cannot be removed, it does no harm.
     let _ = fs::remove_file(&draft);
     outcome.map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => IdentityError::Exists { path: path.into() },
@@ -95,7 +97,7 @@ pub(crate) fn write_new(path: &Path, secret: &[u8; 32]) -> Result<(), IdentityEr
     })
 }
 
-/// A name beside `path` that no other process uses.
+/// A name in the folder of `path` that no other process uses.
 fn draft_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
@@ -103,10 +105,11 @@ fn draft_path(path: &Path) -> PathBuf {
 }
 
 fn write_draft(draft: &Path, secret: &[u8; 32]) -> io::Result<()> {
-    // Left by a process of our number that was killed.
+    // The draft of an earlier process with the same ID that was killed.
     let _ = fs::remove_file(draft);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
+    // On creation, because a later change would leave the secret readable for a moment.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(draft)?;
@@ -119,7 +122,7 @@ fn line(secret: &[u8; 32]) -> String {
     format!("{LABEL}{digits}\n")
 }
 
-/// Reads a secret back, if only its owner could have.
+/// Reads a secret from a file that only its owner can read.
 pub(crate) fn read(path: &Path) -> Result<[u8; 32], IdentityError> {
     let file = File::open(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => IdentityError::Missing { path: path.into() },
@@ -127,9 +130,10 @@ pub(crate) fn read(path: &Path) -> Result<[u8; 32], IdentityError> {
     })?;
     refuse_exposed(path, &file)?;
     let mut text = String::new();
-    // One byte more than a key file has, so that longer files are noticed and never read whole.
+    // One byte more than a key file has: a longer file is recognised without reading all of it.
     let read = file.take(LENGTH as u64 + 1).read_to_string(&mut text);
     match read {
+        // `InvalidData` is text that is not UTF-8, which is malformed rather than unreadable.
         Err(source) if source.kind() != io::ErrorKind::InvalidData => {
             Err(IdentityError::Read { path: path.into(), source })
         }
@@ -139,10 +143,11 @@ pub(crate) fn read(path: &Path) -> Result<[u8; 32], IdentityError> {
 
 fn parse(text: &str) -> Option<[u8; 32]> {
     let text = text.strip_prefix(LABEL)?;
+    // Editors may drop the last line end.
     hex::parse_32(text.strip_suffix('\n').unwrap_or(text))
 }
 
-/// Judges the open file, not its name: the file behind a name can change between two looks.
+/// Checks the permissions of the open file. Meanwhile its name may refer to another file.
 #[cfg(unix)]
 fn refuse_exposed(path: &Path, file: &File) -> Result<(), IdentityError> {
     use std::os::unix::fs::PermissionsExt;
@@ -155,7 +160,7 @@ fn refuse_exposed(path: &Path, file: &File) -> Result<(), IdentityError> {
     }
 }
 
-/// Other systems have no mode bits; there the folder of the user's profile has to protect the file.
+/// Other systems have no mode bits; there the file is protected by the folder of the user.
 #[cfg(not(unix))]
 fn refuse_exposed(_path: &Path, _file: &File) -> Result<(), IdentityError> {
     Ok(())

@@ -4,22 +4,23 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One step of the whole run, counted from zero.
+/// One exchange of deltas and one outer step of a run, counted from zero.
 ///
-/// Four bytes on the wire: a round each second would last for 136 years.
+/// Four bytes on the wire, enough for a round each second for 136 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Round(pub u32);
 
 impl Round {
-    /// The first round of every run, played from the genesis weights.
+    /// The first round of every run, which starts from the genesis weights.
     pub const FIRST: Self = Self(0);
 
-    /// The round after this one, unless numbers have run out.
+    /// The next round, or `None` after the largest number.
     pub fn next(self) -> Option<Self> {
+        // A round number can come from another machine, so no value may overflow.
         self.0.checked_add(1).map(Self)
     }
 
-    /// The round before this one, unless this is the first.
+    /// The previous round, or `None` for the first.
     pub fn before(self) -> Option<Self> {
         self.0.checked_sub(1).map(Self)
     }

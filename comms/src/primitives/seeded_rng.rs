@@ -1,19 +1,20 @@
-//! Randomness from a seed: for jitter and faults, never for secrets.
+//! Random numbers from a seed, for jitter and simulated faults, never for secrets.
 
-/// A stream of numbers that its seed determines (SplitMix64, Steele, Lea and Flood 2014).
+/// A deterministic stream of random numbers (SplitMix64; Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct SeededRng {
     state: u64,
 }
 
 impl SeededRng {
-    /// The stream of `seed`.
+    /// The stream of a seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// A stream of its own for each name under a seed.
+    /// A separate stream for each name and index under one seed.
     pub(crate) fn named(seed: u64, name: &str, index: u64) -> Self {
+        // Hashed, because SplitMix64 streams of related seeds can overlap.
         let mut hasher = blake3::Hasher::new();
         hasher.update(&seed.to_le_bytes()).update(&index.to_le_bytes()).update(name.as_bytes());
         let mut state = [0; 8];
@@ -31,11 +32,14 @@ impl SeededRng {
 
     /// The next number of at least zero and below one.
     pub(crate) fn fraction(&mut self) -> f64 {
+        // 53 bits, the precision of an `f64`.
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// The next number of a normal distribution of mean 0 and deviation 1, nearly: twelve fractions, summed.
+    /// The next number of an approximately normal distribution with mean 0 and deviation 1.
     pub(crate) fn normal(&mut self) -> f64 {
+        // A sum of 12 uniform numbers has mean 6 and variance 1. Unlike Box-Muller it needs no
+        // logarithm or cosine, which differ between machines.
         (0..12).map(|_| self.fraction()).sum::<f64>() - 6.0
     }
 }

@@ -1,4 +1,5 @@
-//! A clock that jumps to the next thing that happens: hours of waiting take no time and always go the same way.
+//! A clock for simulations: it jumps to the next event, so hours of waiting take no time and every
+//! run has the same order of events.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,9 +13,9 @@ use futures_util::future::BoxFuture;
 
 use super::clock::{Clock, Timestamp};
 
-/// Time that passes only when told to, shared by all clones.
+/// A clock that only its owner advances; all clones share the time.
 ///
-/// Sleepers that are due at the same instant wake in the order in which they fell asleep.
+/// Sleepers with the same wake time wake in the order in which they began to sleep.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualClock {
     state: Arc<Mutex<ClockState>>,
@@ -24,6 +25,7 @@ pub struct VirtualClock {
 struct ClockState {
     now: Timestamp,
     next_ticket: u64,
+    // The ticket makes keys unique and keeps the order of sleepers with equal wake times.
     sleepers: BTreeMap<(Timestamp, u64), Waker>,
 }
 
@@ -33,16 +35,17 @@ impl VirtualClock {
         Self { state: Arc::new(Mutex::new(ClockState { now, ..ClockState::default() })) }
     }
 
-    /// Lets time pass and wakes whoever is due.
+    /// Advances the time and wakes all sleepers with a wake time up to then.
     pub fn advance(&self, duration: Duration) {
         let wake = self.now() + duration;
         self.advance_to(wake);
     }
 
-    /// Plays `future` to its end on the calling thread, jumping to the next sleeper whenever nothing else can go on.
+    /// Runs `future` to completion on the calling thread.
     ///
-    /// Gives nothing if the future waits for something that is not this clock and that nobody will bring about. The
-    /// future may consist of as many tasks as it likes.
+    /// When no part of the future can make progress, the clock jumps to the next sleeper. Returns
+    /// `None` if there is no sleeper either, that is, if the future waits for an event that will
+    /// never occur. The future may consist of any number of joined tasks.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         let woken = Arc::new(Flag::default());
@@ -51,6 +54,7 @@ impl VirtualClock {
             if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return Some(output);
             }
+            // A wake-up during the poll, for instance through a channel, comes before any sleeper.
             if !woken.0.swap(false, Ordering::SeqCst) {
                 let next = self.state().sleepers.keys().next().map(|(wake, _)| *wake);
                 self.advance_to(next?);
@@ -60,6 +64,7 @@ impl VirtualClock {
 
     fn advance_to(&self, now: Timestamp) {
         let mut state = self.state();
+        // Time never goes backwards, even if a sleeper was registered for a time in the past.
         let now = state.now.max(now);
         state.now = now;
         let mut due = Vec::new();
@@ -68,7 +73,7 @@ impl VirtualClock {
         {
             due.push(sleeper.remove());
         }
-        // Whoever is woken may ask the time.
+        // Before waking: a waker may read the time, which needs the same lock.
         drop(state);
         due.into_iter().for_each(Waker::wake);
     }
@@ -88,7 +93,7 @@ impl Clock for VirtualClock {
     }
 }
 
-/// Whether the running future asked to be polled again.
+/// True if the running future was woken during its last poll.
 #[derive(Default)]
 struct Flag(AtomicBool);
 
@@ -98,10 +103,11 @@ impl Wake for Flag {
     }
 }
 
-/// One sleeper.
+/// The future of one sleeper.
 struct Sleep {
     clock: VirtualClock,
     wake: Timestamp,
+    /// `None` before the first poll.
     ticket: Option<u64>,
 }
 
@@ -125,7 +131,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        // A sleeper that is no longer wanted must not hold time back.
+        // A sleeper that was dropped must not become the target of a jump.
         if let Some(ticket) = self.ticket {
             self.clock.state().sleepers.remove(&(self.wake, ticket));
         }
@@ -142,7 +148,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn hours_pass_at_once_and_in_order() {
+    fn hours_of_sleep_take_no_time_and_end_in_order() {
         let clock = VirtualClock::default();
         let order = Mutex::new(Vec::new());
         let sleeper = |hours: u32| {
@@ -158,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_dropped_and_does_not_hold_time_back() {
+    fn a_future_over_its_time_limit_is_dropped_and_its_sleepers_too() {
         let clock = VirtualClock::default();
         let slow = clock.sleep_until(Timestamp::default() + HOUR * 2);
         assert_eq!(clock.run(within(&clock, HOUR, slow)), Some(None));
@@ -168,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_nothing_is_noticed() {
+    fn a_future_that_can_never_complete_returns_none() {
         let clock = VirtualClock::default();
         assert_eq!(clock.run(join(pending::<()>(), clock.sleep_until(clock.now() + HOUR))), None);
         assert_eq!(clock.now(), Timestamp::default() + HOUR);

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::error::CommsError;
 use crate::primitives::Timestamp;
 
-/// The most that two clocks of a run may be apart.
+/// The largest allowed difference between a peer's clock and the store's. S3 rejects requests
+/// signed more than 15 minutes off; 5 minutes leave room for drift during a run.
 pub const MAX_SKEW: Duration = Duration::from_secs(300);
 
-/// Refuses clocks that are more than [`MAX_SKEW`] apart.
+/// Rejects clocks that differ by more than [`MAX_SKEW`].
 ///
-/// Rounds do not compare clocks, but people, logs and signed requests do; stores refuse requests from far off.
+/// The protocol never compares clocks, but signed requests and log readers do.
 ///
 /// # Errors
 /// [`CommsError::ClockSkew`].
@@ -21,7 +22,7 @@ pub fn check_clock_skew(ours: Timestamp, store: Timestamp) -> Result<(), CommsEr
     }
 }
 
-/// The time between two instants, whichever is first.
+/// The absolute difference of two instants.
 pub(crate) fn apart(one: &Timestamp, other: &Timestamp) -> Duration {
     one.since(*other).max(other.since(*one))
 }

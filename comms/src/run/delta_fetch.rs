@@ -1,7 +1,7 @@
-//! Deltas wherever they lie: in the run's bucket, or in those that peers bring.
+//! Reading deltas from the run's bucket, or from the own buckets of peers.
 //!
-//! A peer's own bucket is a stranger's machine. Nothing that it does or does not do stops anybody's round: whoever closes
-//! rounds visits it for a short time only, and takes nothing from it but the delta of that very peer.
+//! An own bucket is run by a stranger and must not stop a round: a validator waits for it only for
+//! a bounded time, and reads nothing from it except the delta of its peer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 
 use super::error::CommsError;
+use super::fetched::Fetched;
 use super::run::{CONCURRENCY, Run};
 use super::verified_get::fetch;
 use crate::bucket::{Bucket, BucketError, Listed};
@@ -19,17 +20,19 @@ use crate::objects::envelope::{Author, Envelope, Expectation, Kind};
 use crate::objects::{Key, Lineage, Prefix};
 use crate::primitives::{PeerId, Round, within};
 
-/// How long a peer's own bucket may take to answer a validator.
-const REACH: Duration = Duration::from_secs(10);
+/// Time that a peer's own bucket has to answer a validator.
+const OWN_BUCKET_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The slowest transfer from a peer's own bucket that a validator waits for, in bytes each second.
-const SLOWEST: u64 = 1 << 18;
+/// The slowest transfer from an own bucket that a validator waits for, in bytes per second: 2
+/// Mbit/s, the uplink of a slow home line.
+const MIN_BYTES_PER_SECOND: u64 = 1 << 18;
 
-/// Own buckets that are visited at once: each is another store, and the dead ones should not hold up the others.
-const VISITS: usize = 64;
+/// Number of own buckets that are read at once. Each is a different store, so unreachable ones must
+/// not delay the others.
+const CONCURRENT_OWN_BUCKETS: usize = 64;
 
 impl Run {
-    /// Where `peer` keeps its deltas; nothing unless there is a hello of this run that the peer itself wrote.
+    /// Where `peer` keeps its deltas, or `None` without a valid join request of this run.
     pub(crate) async fn delta_location(
         &self,
         peer: PeerId,
@@ -53,21 +56,19 @@ impl Run {
             author: Author::Is(peer),
             max_payload: DeltaLocation::MAX_URL as u64,
         };
-        let check =
-            |object| Ok(DeltaLocation::parse(Envelope::open(&object, &expectation)?.payload()));
-        match self.fetch(&Key::JoinRequest(peer), expectation.max_object(), check).await {
-            Err(CommsError::Envelope(_) | CommsError::Bucket(BucketError::TooLarge { .. })) => {
-                Ok(None)
-            }
-            Err(error) if error.is_absence() => Ok(None),
-            outcome => outcome,
-        }
+        let fetched = self
+            .fetch(&Key::JoinRequest(peer), expectation.max_object(), |object| {
+                Ok(DeltaLocation::parse(Envelope::open(&object, &expectation)?.payload()))
+            })
+            .await;
+        Ok(Fetched::from(fetched).into_option()?.flatten())
     }
 
     /// The bucket that holds the deltas of `peer`.
     ///
     /// # Errors
-    /// [`CommsError::CannotOpenBucket`] without an opener, [`CommsError::BucketUnreachable`] if that refuses, or what the run's bucket says.
+    /// [`CommsError::CannotOpenBucket`] without an opener, [`CommsError::BucketUnreachable`] if the
+    /// opener fails, or errors of the run's bucket.
     pub(crate) async fn bucket_of(&self, peer: PeerId) -> Result<Arc<dyn Bucket>, CommsError> {
         match self.delta_location(peer).await? {
             Some(DeltaLocation::Own(url)) => self.peer_buckets().open(peer, &url),
@@ -79,11 +80,12 @@ impl Run {
         Ok(matches!(self.delta_location(peer).await?, Some(DeltaLocation::Own(_))))
     }
 
-    /// What `check` makes of a delta, wherever it lies.
+    /// Reads a delta from its bucket and returns the result of `check`.
     ///
     /// # Errors
-    /// Those of [`bucket_of`](Self::bucket_of); [`CommsError::BucketUnreachable`] for what a peer's own bucket says, but that the delta
-    /// is absent or too large; else what the run's bucket says, or the last refusal.
+    /// Errors of [`bucket_of`](Self::bucket_of); [`CommsError::BucketUnreachable`] if a peer's own
+    /// bucket fails for another reason than an absent or too large delta; errors of the run's
+    /// bucket or of `check`.
     pub(crate) async fn fetch_delta<T>(
         &self,
         round: Round,
@@ -105,7 +107,8 @@ impl Run {
         }
     }
 
-    /// The same for who cannot wait: a peer's own bucket has some time to answer, and some for `length` bytes.
+    /// The same with a time limit for a peer's own bucket, which grows with the `length` of the
+    /// delta in bytes.
     pub(crate) async fn fetch_delta_soon<T>(
         &self,
         round: Round,
@@ -118,17 +121,18 @@ impl Run {
         if !self.has_own_bucket(peer).await? {
             return delta.await;
         }
-        let limit = REACH + Duration::from_secs(length / SLOWEST);
+        let limit = OWN_BUCKET_TIMEOUT + Duration::from_secs(length / MIN_BYTES_PER_SECOND);
         let timed_out =
             || BucketError::TimedOut { what: Key::Delta(round, peer).to_string(), limit };
-        let away = || Err(CommsError::BucketUnreachable { peer, source: timed_out() });
-        within(self.clock().as_ref(), limit, delta).await.unwrap_or_else(away)
+        within(self.clock().as_ref(), limit, delta)
+            .await
+            .unwrap_or_else(|| Err(CommsError::BucketUnreachable { peer, source: timed_out() }))
     }
 
-    /// What can be seen of the deltas of `wanted` in `round`, in the run's bucket or in those that they brought.
+    /// Lists the deltas of `wanted` in `round`, in the run's bucket and in own buckets.
     ///
     /// # Errors
-    /// What the run's bucket says; in a peer's own bucket that does not answer, nothing was delivered.
+    /// Errors of the run's bucket. An own bucket that does not answer has delivered nothing.
     pub(crate) async fn deliveries(
         &self,
         round: Round,
@@ -142,28 +146,33 @@ impl Run {
         listing.retain(|listed| {
             listed.key.owner().is_some_and(|peer| wanted.contains(&peer) && !owners.contains(&peer))
         });
-        let visits: Vec<_> = owners.into_iter().map(|peer| self.visit(round, peer)).collect();
-        let found: Vec<_> = iter(visits).buffered(VISITS).collect().await;
+        let listings: Vec<_> =
+            owners.into_iter().map(|peer| self.list_own_bucket(round, peer)).collect();
+        let found: Vec<_> = iter(listings).buffered(CONCURRENT_OWN_BUCKETS).collect().await;
         listing.extend(found.into_iter().flatten());
         Ok(listing)
     }
 
-    /// Those of `peers` that brought a bucket of their own.
+    /// The peers among `peers` with an own bucket.
     async fn owners(&self, peers: &BTreeSet<PeerId>) -> Result<BTreeSet<PeerId>, CommsError> {
-        let ask = |peer: PeerId| async move {
-            Ok::<_, CommsError>((peer, self.has_own_bucket(peer).await?))
-        };
-        let questions: Vec<_> = peers.iter().copied().map(ask).collect();
+        let questions: Vec<_> = peers
+            .iter()
+            .copied()
+            .map(|peer: PeerId| async move {
+                Ok::<_, CommsError>((peer, self.has_own_bucket(peer).await?))
+            })
+            .collect();
         let answers: Vec<_> = iter(questions).buffered(CONCURRENCY).try_collect().await?;
         Ok(answers.into_iter().filter(|(_, is_owner)| *is_owner).map(|(peer, _)| peer).collect())
     }
 
-    /// The delta of a peer as its own bucket lists it, if it does so in time.
-    async fn visit(&self, round: Round, peer: PeerId) -> Option<Listed> {
+    /// The delta of a peer as listed by its own bucket, or `None` if that does not answer in time.
+    async fn list_own_bucket(&self, round: Round, peer: PeerId) -> Option<Listed> {
         let bucket = self.bucket_of(peer).await.ok()?;
         let prefix = Prefix::Deltas(round);
-        let listing =
-            within(self.clock().as_ref(), REACH, bucket.list(&prefix, None)).await?.ok()?;
+        let listing = within(self.clock().as_ref(), OWN_BUCKET_TIMEOUT, bucket.list(&prefix, None))
+            .await?
+            .ok()?;
         listing.into_iter().find(|listed| listed.key == Key::Delta(round, peer))
     }
 }

@@ -1,4 +1,4 @@
-//! What a run is: everything that all its peers must agree on before the first round.
+//! The description of a run: everything on which all peers must agree before round 0.
 
 use std::collections::BTreeMap;
 
@@ -11,46 +11,47 @@ use crate::primitives::{Digest, RunId, part_name};
 
 const VERSION: u16 = 2;
 
-/// The founding document of a run; the digest of its bytes is the run's id.
+/// The description of a run. The digest of its bytes is the run's id.
 ///
 /// - The name has 1 to 100 characters, none of them a control character.
-/// - The names of parts are relative paths that lead nowhere but down.
-/// - Validators, rules and the Gauntlet's constants hold what [`ValidatorSet`], [`RoundParams`] and [`GauntletConfig`] promise.
+/// - The names of parts are relative paths without `..`.
+/// - The validator set, the round parameters and the Gauntlet's settings satisfy the invariants of
+///   [`ValidatorSet`], [`RoundParams`] and [`GauntletConfig`].
 /// - Its encoding has at most [`Description::MAX_LENGTH`] bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
-    /// What people call the run.
+    /// The name of the run.
     pub name: String,
-    /// Whose manifests and checkpoints count, and how many must agree.
+    /// The validators, and the number of signatures that a manifest needs.
     #[serde(rename = "quorum")]
     pub validator_set: ValidatorSet,
-    /// What all randomness of the run comes from.
+    /// The seed of all randomness in the run.
     pub seed: u64,
     /// The digest of the weights before round 0.
     pub genesis_weights: Digest,
-    /// Digests of what belongs to the run, by name: config, tokenizer, data.
+    /// Digests of the run's parts (config, tokenizer, data), by name.
     pub parts: BTreeMap<String, Digest>,
-    /// How rounds are played.
+    /// The parameters of rounds.
     pub rules: RoundParams,
-    /// How deltas are judged.
+    /// The settings of the Gauntlet.
     pub gauntlet: GauntletConfig,
 }
 
-/// Why a description is refused.
+/// The reason for which a description is rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescriptionError {
-    /// Larger than any description.
+    /// Longer than the limit.
     #[error("description of the run has {got} bytes, limit is {limit}")]
     TooLong {
         /// The limit in bytes.
         limit: usize,
-        /// Its length in bytes.
+        /// The length in bytes.
         got: usize,
     },
 
-    /// Not JSON, or not of the right form.
+    /// Not JSON, or not of the expected form.
     #[error("description of the run cannot be read")]
     NotReadable(#[source] serde_json::Error),
 
@@ -59,28 +60,28 @@ pub enum DescriptionError {
     UnknownVersion {
         /// The version of this build.
         expected: u16,
-        /// The description's.
+        /// The version of the description.
         got: u16,
     },
 
-    /// The right content in other bytes than the one encoding.
+    /// Valid content in other bytes than the canonical encoding.
     #[error("description of the run is not in its canonical form")]
     NotCanonical,
 
-    /// A value that no run can have.
+    /// An invalid value.
     #[error("`{field}` of the run's description is {got}, but {reason}")]
     Invalid {
-        /// The value's name.
+        /// The name of the value.
         field: String,
         /// The value.
         got: String,
-        /// What it must be.
+        /// The rule that it breaks.
         reason: &'static str,
     },
 }
 
 impl DescriptionError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice for the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::UnknownVersion { .. } => "all peers of a run need the same release",
@@ -94,7 +95,7 @@ impl DescriptionError {
     }
 }
 
-/// The document as it is stored.
+/// The stored form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DescriptionDocument<D> {
@@ -102,7 +103,7 @@ struct DescriptionDocument<D> {
     run: D,
 }
 
-/// The only field that is read of a document of an unknown version.
+/// The only field that is read from a document of an unknown version.
 #[derive(Deserialize)]
 struct DescriptionVersion {
     version: u16,
@@ -112,7 +113,7 @@ impl Description {
     /// The longest encoding in bytes.
     pub const MAX_LENGTH: usize = 1 << 20;
 
-    /// The one encoding of this description: indented JSON.
+    /// The canonical encoding: indented JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
         let document = DescriptionDocument { version: VERSION, run: self };
         let mut bytes =
@@ -121,10 +122,10 @@ impl Description {
         bytes
     }
 
-    /// Reads the encoding back.
+    /// Parses the canonical encoding.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first problem found.
     pub fn parse(bytes: &[u8]) -> Result<Self, DescriptionError> {
         if bytes.len() > Self::MAX_LENGTH {
             return Err(DescriptionError::TooLong { limit: Self::MAX_LENGTH, got: bytes.len() });
@@ -143,12 +144,12 @@ impl Description {
         }
     }
 
-    /// The name of the run that this describes.
+    /// The id of the described run.
     pub fn run_id(&self) -> RunId {
         RunId::of(&self.to_bytes())
     }
 
-    /// Holds the description to its invariants, as [`parse`](Self::parse) does.
+    /// Checks the invariants, as [`parse`](Self::parse) does.
     ///
     /// # Errors
     /// [`DescriptionError::Invalid`] or [`DescriptionError::TooLong`].

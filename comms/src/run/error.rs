@@ -1,4 +1,4 @@
-//! The family of errors of this crate under one name, for whoever does not need to tell them apart.
+//! The errors of this crate as one type, for callers that do not need to tell them apart.
 
 use std::time::Duration;
 
@@ -11,89 +11,90 @@ use crate::objects::envelope::EnvelopeError;
 use crate::objects::{CheckpointFormatError, ManifestError, UnknownKey};
 use crate::primitives::{Digest, IdentityError, PeerId, Round, RunId, Timestamp};
 
-/// Whatever can go wrong between peers; each kind keeps its own message and its own reasons.
+/// An error between peers, buckets and validators. Each variant has its own message and its own
+/// fields.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message names its fields")]
 pub enum CommsError {
-    /// A bucket did not do what was asked.
+    /// The bucket failed.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// A key file is wrong.
+    /// A key file is invalid.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// An envelope is refused.
+    /// An envelope is invalid.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    /// A manifest is refused.
+    /// A manifest is invalid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The run's history does not hold.
+    /// The history of the run is broken.
     #[error(transparent)]
     Chain(#[from] BrokenChain),
-    /// A name that is no key.
+    /// A name is not a key of the bucket's layout.
     #[error(transparent)]
     Key(#[from] UnknownKey),
-    /// The run's description is refused.
+    /// The run's description is invalid.
     #[error(transparent)]
     Description(#[from] DescriptionError),
-    /// A checkpoint is refused.
+    /// A checkpoint's description is invalid.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointFormatError),
 
-    /// An empty bucket, or one for something else.
+    /// The bucket is empty, or used for something else.
     #[error("bucket holds no run")]
     NoRun,
-    /// Somebody else's run, or an earlier one of ours.
+    /// The bucket holds another run.
     #[error("bucket holds run {got}, not {expected}")]
     OtherRun { expected: RunId, got: RunId },
-    /// The run's description names no such part.
+    /// The run's description does not list this part.
     #[error("the run has no part `{name}`")]
     UnknownPart { name: String },
-    /// The run's description names a part that was not brought.
+    /// A part that the run's description lists is missing in the call.
     #[error("part `{name}` of the run's description was not given")]
     PartNotGiven { name: String },
-    /// Content that is not what its digest says.
+    /// Content does not match its digest.
     #[error("{what} has digest {got}, not {expected}")]
     WrongContent { what: String, expected: Digest, got: Digest },
-    /// Content that is shorter or longer than announced. In bytes.
+    /// Content does not have its announced length in bytes.
     #[error("{what} has {got} bytes, not {expected}")]
     WrongLength { what: String, expected: u64, got: u64 },
-    /// Removed, because all checkpoints that are kept are newer.
-    #[error("the delta of {} for {round} is gone from the bucket", peer.short())]
+    /// The delta was removed: all kept checkpoints are newer.
+    #[error("the delta of {} for {round} was removed from the bucket", peer.short())]
     DeltaGone { round: Round, peer: PeerId },
-    /// Removed since it was listed, because newer ones are there.
-    #[error("the checkpoint of {round} is gone from the bucket")]
+    /// The checkpoint was removed since it was listed.
+    #[error("the checkpoint of {round} was removed from the bucket")]
     CheckpointGone { round: Round },
-    /// Somebody else lies under our key.
-    #[error("{what} is taken by something that we did not write")]
+    /// A key of this peer holds an object that this peer did not write.
+    #[error("{what} already holds an object of another author")]
     Taken { what: String },
-    /// The peer keeps its deltas in a bucket of its own, and nobody told how to open that.
-    #[error("no way to the bucket of {} at {url}", peer.short())]
+    /// The peer uses its own bucket, and this reader has no opener for it.
+    #[error("cannot open the bucket of peer {} at {url}", peer.short())]
     CannotOpenBucket { peer: PeerId, url: String },
-    /// A peer's own bucket cannot be opened or read.
-    #[error("the bucket of {} is out of reach", peer.short())]
+    /// The peer's own bucket cannot be opened or read.
+    #[error("cannot read from the bucket of peer {}", peer.short())]
     BucketUnreachable {
         peer: PeerId,
         #[source]
         source: BucketError,
     },
-    /// Only validators may close rounds.
-    #[error("{} is no validator of the run", got.short())]
+    /// The identity is not in the validator set.
+    #[error("{} is not a validator of the run", got.short())]
     NotValidator { got: PeerId },
-    /// A verdict that its manifest does not name, or that cannot be read.
-    #[error("the verdict of {round} is refused: {reason}")]
+    /// The verdict is not the one that its manifest names, or cannot be parsed.
+    #[error("the verdict of {round} is rejected: {reason}")]
     Verdict { round: Round, reason: String },
-    /// A delta could not be measured on this machine.
+    /// This machine failed to measure a delta.
     #[error("deltas of {round} cannot be measured on this machine")]
     Examination { round: Round, source: EvaluatorError },
-    /// Two clocks that are too far apart.
-    #[error("our clock and the store's are {} s apart, limit is {} s", apart(ours, theirs).as_secs(), limit.as_secs())]
+    /// This machine's clock and the store's differ too much.
+    #[error("the clocks of this machine and of the store differ by {} s, the limit is {} s", apart(ours, theirs).as_secs(), limit.as_secs())]
     ClockSkew { ours: Timestamp, theirs: Timestamp, limit: Duration },
 }
 
 impl CommsError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice for the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Bucket(error) => return error.hint(),
@@ -104,38 +105,43 @@ impl CommsError {
             Self::Description(error) => return error.hint(),
             Self::Checkpoint(error) => return error.hint(),
             Self::Key(_) => return None,
-            Self::NoRun => "found a run here first, or correct the bucket's address",
+            Self::NoRun => "create a run with `covey init`, or correct the URL of the bucket",
             Self::OtherRun { .. } => {
-                "use another prefix of the bucket, or compare the address with the announced one"
+                "use another prefix of the bucket, or compare the URL with the announced one"
             }
-            Self::UnknownPart { .. } => "all peers of a run need the same release",
+            Self::UnknownPart { .. } => "use the release that the other peers of the run use",
             Self::PartNotGiven { .. } => "give every part that the description names",
             Self::WrongContent { .. } | Self::WrongLength { .. } => {
-                "fetch it again; if it stays so, it was replaced"
+                "download it again; if the error remains, the object was replaced"
             }
-            Self::DeltaGone { .. } => "start again from the newest checkpoint of the run",
-            Self::CheckpointGone { .. } => "list the checkpoints again and take the newest",
+            Self::DeltaGone { .. } => "restart from the latest checkpoint of the run",
+            Self::CheckpointGone { .. } => "list the checkpoints again and use the latest",
             Self::Taken { .. } => {
-                "check that no second process uses the peer's key, or take part with a new one"
+                "check that no other process uses the same key file, or use a new key"
             }
-            Self::CannotOpenBucket { .. } => {
-                "allow buckets of peers to be opened, or start again from a newer checkpoint"
-            }
+            Self::CannotOpenBucket { .. } => "restart from a later checkpoint",
             Self::BucketUnreachable { .. } => {
-                "try again; if it stays so, its peer must let everybody read it"
+                "try again later; the owner must allow anonymous reads"
             }
-            Self::NotValidator { .. } => "validate with a key that the run's description names",
-            Self::Verdict { .. } => "its proposer has to answer for it",
-            Self::Examination { .. } => "start the validator again; it goes on where it was",
+            Self::NotValidator { .. } => "use the key of a validator in the run's description",
+            Self::Verdict { .. } => {
+                "run `covey verify` to see the first difference; report the validator that signed it"
+            }
+            Self::Examination { .. } => "restart the validator; it continues where it stopped",
             Self::ClockSkew { ours, theirs, .. } => match ours > theirs {
-                true => "our clock is fast, or the store's slow: synchronise with a time server",
-                false => "our clock is slow, or the store's fast: synchronise with a time server",
+                true => {
+                    "this machine's clock is ahead of the store's: synchronise it with a time server"
+                }
+                false => {
+                    "this machine's clock is behind the store's: synchronise it with a time server"
+                }
             },
         };
         Some(text.into())
     }
 
-    /// Whether another download may bring the very object that this one should have been.
+    /// Returns true if the object may have been damaged in transit, so another download may
+    /// succeed.
     pub fn may_be_transit(&self) -> bool {
         match self {
             Self::Envelope(error) => error.may_be_transit(),
@@ -149,20 +155,66 @@ impl CommsError {
         }
     }
 
-    /// Whether the same, begun anew, may succeed later: the store is away or was for too long, or what it showed has
-    /// changed since.
+    /// Returns true if the same call may succeed later: the store is unavailable, or the listing
+    /// was outdated.
     pub fn is_passing(&self) -> bool {
         match self {
+            // `GaveUp` is the end of one retry period, not of the outage.
             Self::Bucket(error) | Self::BucketUnreachable { source: error, .. } => {
                 error.is_transient() || matches!(error, BucketError::GaveUp { .. })
             }
+            // The listing was outdated: the next one names a newer checkpoint.
             Self::CheckpointGone { .. } => true,
             error => error.may_be_transit(),
         }
     }
 
-    /// Whether it says only that an object is not there.
+    /// Returns true if an object does not exist, or no longer.
     pub(crate) fn is_absence(&self) -> bool {
-        matches!(self, Self::Bucket(BucketError::NotFound { .. }))
+        matches!(
+            self,
+            Self::Bucket(BucketError::NotFound { .. })
+                | Self::DeltaGone { .. }
+                | Self::CheckpointGone { .. }
+        )
+    }
+
+    /// Returns true if an object exists and is not what it must be.
+    ///
+    /// Without a wildcard arm: a new error must be classified here before it compiles.
+    pub(crate) fn is_invalid_content(&self) -> bool {
+        match self {
+            Self::Envelope(_)
+            | Self::Manifest(_)
+            | Self::Chain(_)
+            | Self::Key(_)
+            | Self::Description(_)
+            | Self::Checkpoint(_)
+            | Self::Bucket(BucketError::TooLarge { .. })
+            | Self::WrongContent { .. }
+            | Self::WrongLength { .. }
+            | Self::Verdict { .. } => true,
+            Self::Bucket(_)
+            | Self::Identity(_)
+            | Self::NoRun
+            | Self::OtherRun { .. }
+            | Self::UnknownPart { .. }
+            | Self::PartNotGiven { .. }
+            | Self::DeltaGone { .. }
+            | Self::CheckpointGone { .. }
+            | Self::Taken { .. }
+            | Self::CannotOpenBucket { .. }
+            | Self::BucketUnreachable { .. }
+            | Self::NotValidator { .. }
+            | Self::Examination { .. }
+            | Self::ClockSkew { .. } => false,
+        }
+    }
+
+    /// Returns true if a peer's own bucket cannot be opened or read.
+    ///
+    /// An outage of a peer's bucket is the peer's responsibility: it did not deliver.
+    pub fn is_outage_of_peer_bucket(&self) -> bool {
+        matches!(self, Self::CannotOpenBucket { .. } | Self::BucketUnreachable { .. })
     }
 }

@@ -1,4 +1,4 @@
-//! Where a peer keeps its deltas: in the run's bucket, or in one of its own, as its hello says.
+//! The own buckets of peers, as one reader has opened them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,14 +9,17 @@ use crate::bucket::{Bucket, BucketError};
 use crate::membership::DeltaLocation;
 use crate::primitives::PeerId;
 
-/// How a reader gets the bucket of a peer by its URL.
+/// Opens the bucket of a peer by its URL.
 ///
-/// The URL comes from a stranger. It parses as a [`Location`](crate::bucket::location::Location) that is not memory, and no more is known of it: whoever writes
-/// an opener must refuse what the reader does not want to be sent to, such as folders and addresses of private networks,
-/// and must use no keys of the reader's. Retries and limits of the bucket are the opener's choice; it must not block.
+/// The URL was written by a stranger. It parses as a
+/// [`Location`](crate::bucket::location::Location) other than memory; nothing else is checked. An
+/// opener must reject URLs that the reader must not connect to, such as folders and addresses of
+/// private networks, and must not use the reader's keys. It chooses retries and limits of the
+/// bucket, and must not block.
 pub type Opener = dyn Fn(&str) -> Result<Arc<dyn Bucket>, BucketError> + Send + Sync;
 
-/// What one reader knows of where peers keep their deltas, each hello read and each bucket opened once.
+/// The locations of deltas and the open buckets, by peer. Each join request is read once, each
+/// bucket opened once.
 #[derive(Default)]
 pub(crate) struct PeerBuckets {
     opener: Option<Arc<Opener>>,
@@ -25,7 +28,7 @@ pub(crate) struct PeerBuckets {
 }
 
 impl PeerBuckets {
-    /// Nothing known yet, and a way to buckets of peers.
+    /// No known locations, and an opener.
     pub(crate) fn with_opener(opener: Arc<Opener>) -> Self {
         Self { opener: Some(opener), ..Self::default() }
     }
@@ -34,12 +37,13 @@ impl PeerBuckets {
         lock(&self.known).get(&peer).cloned()
     }
 
-    /// Remembers what a hello says, which never changes.
+    /// Remembers the location in a join request. A join request never changes.
     pub(crate) fn note(&self, peer: PeerId, delta_location: &DeltaLocation) {
         lock(&self.known).insert(peer, delta_location.clone());
     }
 
-    /// The bucket of a peer at `url`; what cannot be opened is tried again the next time.
+    /// The bucket of a peer at `url`. A bucket that cannot be opened is tried again on the next
+    /// call.
     pub(crate) fn open(&self, peer: PeerId, url: &str) -> Result<Arc<dyn Bucket>, CommsError> {
         if let Some(bucket) = lock(&self.open).get(&peer) {
             return Ok(bucket.clone());

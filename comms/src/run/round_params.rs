@@ -1,4 +1,4 @@
-//! How the rounds of a run are played.
+//! The parameters of rounds.
 
 use std::time::Duration;
 
@@ -6,56 +6,60 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::objects::MAX_PEERS;
 
-/// The settings of a run that decide when rounds end, who is in them, and what is kept.
+/// The settings of a run that determine when rounds end, which peers are active, and which objects
+/// are kept.
 ///
 /// - `min_peers` is at least 1 and at most `max_included`, which is at most [`MAX_PEERS`].
 /// - `deadline`, `reveal` and `takeover` are whole numbers of milliseconds, from 1 ms to 30 days.
-/// - `max_delta`, `patience`, `checkpoint_every` and `keep_checkpoints` are at least 1, `patience` at most 1,000.
+/// - `max_delta`, `patience`, `checkpoint_every` and `keep_checkpoints` are at least 1, `patience`
+///   at most 1,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundParams {
     /// The longest payload of a delta in bytes.
     pub max_delta: u64,
-    /// Peers that must say hello before round 0 ends, and that later rounds wait for until their deadline.
+    /// Peers that must join before round 0 ends. Later rounds wait for as many until their commit
+    /// deadline.
     pub min_peers: u32,
-    /// The most deltas that count in one round.
+    /// The most deltas that a round includes.
     pub max_included: u32,
-    /// The longest that peers may take to commit, from the first heartbeat of a round on.
+    /// The commit deadline, counted from the first heartbeat of a round.
     #[serde(
         rename = "deadline_milliseconds",
         serialize_with = "write_duration",
         deserialize_with = "read_duration"
     )]
     pub deadline: Duration,
-    /// The longest that peers may take to reveal what they committed to.
+    /// The reveal deadline, counted from the end of commitments.
     #[serde(
         rename = "reveal_milliseconds",
         serialize_with = "write_duration",
         deserialize_with = "read_duration"
     )]
     pub reveal: Duration,
-    /// How long a validator may be silent before it is the next one's turn.
+    /// Time after which the next validator may propose.
     #[serde(
         rename = "takeover_milliseconds",
         serialize_with = "write_duration",
         deserialize_with = "read_duration"
     )]
     pub takeover: Duration,
-    /// A peer that misses this many rounds in a row loses its seat.
+    /// Number of consecutive missed rounds after which a peer loses its slot.
     pub patience: u32,
-    /// Outer rounds from one checkpoint to the next.
+    /// Outer rounds between two checkpoints.
     pub checkpoint_every: u32,
-    /// Checkpoints that are kept; deltas older than the oldest of them may be removed.
+    /// Number of checkpoints that are kept. Deltas older than the oldest kept checkpoint may be
+    /// removed.
     pub keep_checkpoints: u32,
 }
 
-/// A field, its value, and what is wrong with it.
+/// A field, its value, and the rule that it breaks.
 type RuleProblem = (&'static str, String, &'static str);
 
 impl RoundParams {
     const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-    /// Finds the first value that no run can have.
+    /// Returns the first invalid value.
     pub(crate) fn check(&self) -> Result<(), RuleProblem> {
         self.check_peers()?;
         for (field, duration) in

@@ -1,4 +1,4 @@
-//! An open run: its description, and the bucket and clock that everybody in this process shares.
+//! An open run: its description, its bucket and its clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use crate::bucket::Bucket;
 use crate::objects::{Key, Lineage, Manifest, ManifestError};
 use crate::primitives::{Clock, Digest, Keypair, Round, RunId};
 
-/// Requests that are under way at once.
+/// The number of concurrent requests. Enough to hide the latency of a store; S3 throttles far above
+/// it.
 pub(crate) const CONCURRENCY: usize = 16;
 
-/// One run as it lies in a bucket; clones share everything.
+/// A run in a bucket. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Run {
     shared: Arc<Shared>,
@@ -34,17 +35,19 @@ struct Shared {
 }
 
 impl Run {
-    /// The longest part of a description in bytes.
+    /// The longest part of a description: 16 GiB.
     pub const MAX_PART: u64 = 1 << 34;
 
-    /// Writes a new run into a bucket: first its parts, last its description, so that a run that can be opened is whole.
+    /// Creates a run in a bucket. The parts are written first and the description last, so a run
+    /// that can be opened is complete.
     ///
-    /// Founding the very run that is there already succeeds.
+    /// Creating a run that already exists with the same description succeeds.
     ///
     /// # Errors
-    /// [`CommsError::OtherRun`] if the bucket holds another; [`CommsError::PartNotGiven`], [`CommsError::UnknownPart`] or
-    /// [`CommsError::WrongContent`] if description and parts do not fit; else what the bucket says.
-    pub async fn found(
+    /// [`CommsError::OtherRun`] if the bucket holds another run; [`CommsError::PartNotGiven`],
+    /// [`CommsError::UnknownPart`] or [`CommsError::WrongContent`] if the parts do not match the
+    /// description; errors of the bucket.
+    pub async fn create(
         bucket: Arc<dyn Bucket>,
         clock: Arc<dyn Clock>,
         description: &Description,
@@ -57,32 +60,33 @@ impl Run {
             Err(CommsError::NoRun) => {}
             outcome => return outcome,
         }
+        // The description last: it makes the run visible, and names the parts by digest.
         put_parts(bucket.as_ref(), parts.values(), Key::RunPart).await?;
         let put = bucket.put_new(&Key::RunDescription, description.to_bytes().into()).await?;
         match put.is_stored() {
             true => Ok(Self::new(bucket, clock, id, description.clone())),
-            // Somebody was faster; opening says who.
+            // Another process created a run first; opening it shows which.
             false => Self::open(bucket, clock, Some(id)).await,
         }
     }
 
-    /// Opens the run that lies in a bucket, which must be `expected` if that is given.
+    /// Opens the run in a bucket; it must be `expected` if that is given.
     ///
     /// # Errors
-    /// [`CommsError::NoRun`], [`CommsError::OtherRun`], [`CommsError::Description`], or what the bucket says.
+    /// [`CommsError::NoRun`], [`CommsError::OtherRun`], [`CommsError::Description`], or errors of
+    /// the bucket.
     pub async fn open(
         bucket: Arc<dyn Bucket>,
         clock: Arc<dyn Clock>,
         expected: Option<RunId>,
     ) -> Result<Self, CommsError> {
         let limit = Description::MAX_LENGTH as u64;
-        let check = |bytes: Bytes| Ok((RunId::of(&bytes), Description::parse(&bytes)?));
         let (id, description) = match fetch(
             bucket.as_ref(),
             clock.as_ref(),
             &Key::RunDescription,
             limit,
-            check,
+            |bytes: Bytes| Ok((RunId::of(&bytes), Description::parse(&bytes)?)),
         )
         .await
         {
@@ -107,48 +111,53 @@ impl Run {
         }
     }
 
-    /// The same run for a reader that also opens buckets which peers bring; see [`Opener`] for what it must refuse.
+    /// Adds an opener for the own buckets of peers; see [`Opener`] for what it must reject.
     ///
-    /// Without one, the deltas of such peers are missing for a coordinator, and nobody can gather them.
+    /// Without an opener, the deltas in own buckets cannot be read.
     #[must_use]
     pub fn with_opener(self, opener: Arc<Opener>) -> Self {
         Self { peer_buckets: Arc::new(PeerBuckets::with_opener(opener)), ..self }
     }
 
-    /// The run's name.
+    /// The id of the run.
     pub fn id(&self) -> RunId {
         self.shared.id
     }
 
-    /// What all peers agreed on.
+    /// The description of the run.
     pub fn description(&self) -> &Description {
         &self.shared.description
     }
 
-    /// Where the run lies.
+    /// The bucket of the run.
     pub fn bucket(&self) -> &Arc<dyn Bucket> {
         &self.shared.bucket
     }
 
-    /// The time that everything which waits goes by.
+    /// The clock for all deadlines and pauses.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
     }
 
-    /// What is known of where peers keep their deltas.
+    /// The own buckets of peers.
     pub(crate) fn peer_buckets(&self) -> &PeerBuckets {
         &self.peer_buckets
     }
 
-    /// A part of the description, held to its digest.
+    /// Reads a part of the description and checks its digest.
     ///
     /// # Errors
-    /// [`CommsError::UnknownPart`], [`CommsError::WrongContent`], or what the bucket says.
+    /// [`CommsError::UnknownPart`], [`CommsError::WrongContent`], or errors of the bucket.
     pub async fn part(&self, name: &str) -> Result<Bytes, CommsError> {
-        let unknown = || CommsError::UnknownPart { name: name.into() };
-        let digest = *self.description().parts.get(name).ok_or_else(unknown)?;
-        let check = |bytes| check_content(bytes, digest, || format!("part `{name}`"));
-        self.fetch(&Key::RunPart(digest), Self::MAX_PART, check).await
+        let digest = *self
+            .description()
+            .parts
+            .get(name)
+            .ok_or_else(|| CommsError::UnknownPart { name: name.into() })?;
+        self.fetch(&Key::RunPart(digest), Self::MAX_PART, |bytes| {
+            check_content(bytes, digest, || format!("part `{name}`"))
+        })
+        .await
     }
 
     /// The manifest of `round`, if it leads to weights of lineage `after`.
@@ -158,33 +167,34 @@ impl Run {
         after: Lineage,
     ) -> Result<Manifest, CommsError> {
         let validator_set = &self.description().validator_set;
-        let check = |object: Bytes| {
+        self.fetch(&Key::Manifest(round), Certificate::max_length(), |object: Bytes| {
             let certificate = Certificate::open(&object, self.id(), validator_set, round, None)?;
             match certificate.manifest().lineage() {
                 got if got == after => Ok(certificate.manifest().clone()),
                 got => Err(ManifestError::WrongLineage { round, expected: after, got }.into()),
             }
-        };
-        self.fetch(&Key::Manifest(round), Certificate::max_length(), check).await
+        })
+        .await
     }
 
-    /// The decision on `round` with the signatures that make it count; it must start from `previous`, if that is given.
+    /// The certified manifest of `round`. It must start from `previous`, if that is given.
     ///
     /// # Errors
-    /// What is wrong with it, or what the bucket says.
+    /// Errors of the certificate, or of the bucket.
     pub async fn certificate(
         &self,
         round: Round,
         previous: Option<Lineage>,
     ) -> Result<Certificate, CommsError> {
         let validator_set = &self.description().validator_set;
-        let check = |object: Bytes| {
+        self.fetch(&Key::Manifest(round), Certificate::max_length(), |object: Bytes| {
             Ok(Certificate::open(&object, self.id(), validator_set, round, previous)?)
-        };
-        self.fetch(&Key::Manifest(round), Certificate::max_length(), check).await
+        })
+        .await
     }
 
-    /// Refuses an identity whose manifests and checkpoints nobody would believe.
+    /// Rejects an identity that is not in the validator set: readers ignore its manifests and
+    /// checkpoints.
     pub(crate) fn check_validator(&self, identity: &Keypair) -> Result<(), CommsError> {
         match identity.peer() {
             got if self.description().validator_set.contains(got) => Ok(()),
@@ -192,7 +202,8 @@ impl Run {
         }
     }
 
-    /// What `check` makes of an object, fetched again while the way may have damaged it.
+    /// Reads an object and returns the result of `check`; reads again if the object may have been
+    /// damaged in transit.
     pub(crate) async fn fetch<T>(
         &self,
         key: &Key,
@@ -203,7 +214,7 @@ impl Run {
     }
 }
 
-/// `bytes`, if `expected` is their digest.
+/// Returns `bytes` if `expected` is their digest.
 pub(crate) fn check_content(
     bytes: Bytes,
     expected: Digest,
@@ -215,7 +226,7 @@ pub(crate) fn check_content(
     }
 }
 
-/// Writes objects that are named by their digests.
+/// Writes objects whose keys contain their digests.
 pub(crate) async fn put_parts(
     bucket: &dyn Bucket,
     parts: impl Iterator<Item = &Bytes>,

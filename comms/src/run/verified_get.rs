@@ -1,4 +1,4 @@
-//! The one place where objects are fetched and held to what they should be.
+//! Reading and checking an object. All reads of a run go through this function.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::bucket::Bucket;
 use crate::objects::Key;
 use crate::primitives::Clock;
 
-/// How often an object is fetched that arrives damaged.
+/// Number of downloads of an object that arrives damaged.
 const TRIES: u32 = 5;
 
-/// The pause after the first damaged arrival; it doubles with each.
+/// The pause after the first damaged download. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// What `check` makes of the object under `key`, which may have at most `limit` bytes.
+/// Reads the object under `key`, at most `limit` bytes, and returns the result of `check`.
 ///
-/// Fetches it again while `check` refuses it for something that may have happened on the way.
+/// Downloads again while `check` returns an error that damage in transit can cause.
 ///
 /// # Errors
-/// What the bucket says, or the last refusal.
+/// Errors of the bucket, or the last error of `check`.
 pub(crate) async fn fetch<T>(
     bucket: &dyn Bucket,
     clock: &dyn Clock,
@@ -29,9 +29,14 @@ pub(crate) async fn fetch<T>(
     check: impl Fn(Bytes) -> Result<T, CommsError>,
 ) -> Result<T, CommsError> {
     let mut pause = FIRST_PAUSE;
-    for _ in 1..TRIES {
-        match check(bucket.get(key, limit).await?) {
-            Err(error) if error.may_be_transit() => clock.sleep_until(clock.now() + pause).await,
+    for attempt in 1..TRIES {
+        let object = bucket.get(key, limit).await?;
+        tracing::debug!(%key, bytes = object.len(), "read");
+        match check(object) {
+            Err(error) if error.may_be_transit() => {
+                tracing::warn!(%key, attempt, %error, "downloading a damaged object again");
+                clock.sleep_until(clock.now() + pause).await;
+            }
             outcome => return outcome,
         }
         pause *= 2;

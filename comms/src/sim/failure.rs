@@ -1,4 +1,4 @@
-//! A simulation that went wrong, with all that is needed to see it again.
+//! Failures of a simulation, with the data to replay them.
 
 use super::scenario::Scenario;
 use super::trace::{Actor, Trace};
@@ -6,13 +6,13 @@ use crate::objects::{Exclusion, Lineage};
 use crate::primitives::{Digest, Round};
 use crate::run::CommsError;
 
-/// What went wrong.
+/// A broken law of the protocol.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message names its fields")]
 pub enum FailureKind {
-    /// Two actors hold different weights at the start of a round.
-    #[error("{second} holds {got:?} at the start of {round}, {first} held {expected:?}")]
+    /// Two actors have different weights at the start of a round.
+    #[error("{second} has {got:?} at the start of {round}, {first} has {expected:?}")]
     Diverged {
         round: Round,
         first: Actor,
@@ -21,40 +21,62 @@ pub enum FailureKind {
         got: (Lineage, Digest),
     },
 
-    /// Somebody met an error that no other try can mend.
+    /// An actor met an error that a restart cannot fix.
     #[error("{actor} met an error that does not pass: {source}")]
-    Died {
+    FatalError {
         actor: Actor,
         #[source]
         source: CommsError,
     },
 
-    /// A delta was included that nobody can apply.
+    /// A manifest includes a delta that cannot be applied.
     #[error("{actor} cannot apply a delta of {round}: {reason}")]
     NotApplicable { actor: Actor, round: Round, reason: Exclusion },
 
-    /// The manifest promises other weights.
-    #[error("{actor} does not hold the weights that the manifest of {round} names")]
-    NotAsPromised { actor: Actor, round: Round },
+    /// The weights after a round differ from those in its manifest.
+    #[error("{actor} has other weights than the manifest of {round} states")]
+    WeightsDifferFromManifest { actor: Actor, round: Round },
 
-    /// Not everybody reached the end in time.
-    #[error("the run was not over in time, it had reached {reached}")]
+    /// The time limit passed before all actors finished.
+    #[error("the run did not finish in time, it reached {reached}")]
     TooSlow { reached: Round },
 
-    /// Somebody waits for something that will never happen.
-    #[error("nothing goes on")]
-    Stuck,
+    /// All actors wait, and no timer is pending.
+    #[error("no actor can continue")]
+    Deadlock,
 }
 
-/// A broken law, the world in which it was broken, and how it came to that.
+/// A broken law with its scenario and the trace up to it.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} (seed {seed})\n{scenario:#?}\n{trace}", seed = scenario.seed)]
 pub struct Failure {
-    /// What went wrong.
+    /// The broken law.
+    // Boxed: `Result<Report, Failure>` is returned by value, and the errors within are large.
     #[source]
     pub problem: Box<FailureKind>,
-    /// What was played.
+    /// The scenario.
     pub scenario: Box<Scenario>,
-    /// What happened.
+    /// All events.
     pub trace: Trace,
+}
+
+/// The reason why an actor stops before the end of the run.
+#[derive(Debug)]
+pub(crate) enum Interruption {
+    /// An error of the bucket or of an object in it; a restart may help.
+    Comms(CommsError),
+    /// A broken law ends the simulation.
+    Law(Box<FailureKind>),
+}
+
+impl From<FailureKind> for Interruption {
+    fn from(problem: FailureKind) -> Self {
+        Self::Law(problem.into())
+    }
+}
+
+impl From<CommsError> for Interruption {
+    fn from(error: CommsError) -> Self {
+        Self::Comms(error)
+    }
 }

@@ -1,118 +1,97 @@
-//! The world of a simulation and its course.
+//! The course of a simulation: all actors from start to end, with their crashes.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 
-use super::failure::{Failure, FailureKind};
+use super::actors::{ActorContext, ToyModel, identity, peer, validator};
+use super::failure::{Failure, FailureKind, Interruption};
 use super::scenario::Scenario;
 use super::trace::{Actor, Event, Trace};
+use super::world::{NEVER, Records, START, World};
 use crate::agreement::ValidatorSet;
 use crate::bucket::stores::MemoryBucket;
 use crate::gauntlet::GauntletConfig;
-use crate::objects::Lineage;
-use crate::primitives::{Clock, Digest, Round, RunId, SeededRng, Timestamp, VirtualClock, within};
+use crate::primitives::{Clock, Round, RunId, SeededRng, Timestamp, VirtualClock, within};
 use crate::run::{CommsError, Description, Run};
-use crate::sim::actors::{ActorContext, Interruption, ToyModel, identity, peer, validator};
 
-/// When simulations begin: late enough for clocks that are behind.
-const START: Timestamp = Timestamp::from_micros(1 << 50);
+/// The time after which an actor restarts that stopped with an error.
+// Like a supervisor that backs off: a store with an outage gets a few attempts a minute.
+const RESTART_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long an actor stays down that gave up by itself.
-const PAUSE: Duration = Duration::from_secs(10);
-
-/// What everybody shares, and what watches over them.
-#[derive(Debug)]
-pub(crate) struct Simulation {
-    pub(crate) scenario: Scenario,
-    pub(crate) clock: VirtualClock,
-    pub(crate) bucket: MemoryBucket,
-    pub(crate) id: RunId,
-    records: Mutex<Records>,
-}
-
-/// What was seen so far.
-#[derive(Debug)]
-struct Records {
-    trace: Trace,
-    /// The weights at the start of each round, by whoever had them first.
-    weights: BTreeMap<Round, (Actor, (Lineage, Digest))>,
-    /// How far the newest of them are from the best.
-    distance: f32,
-}
-
-/// How a simulation went in which all laws held.
+/// The result of a simulation without a broken law.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Virtual time from beginning to end.
+    /// Virtual time from start to end.
     pub elapsed: Duration,
-    /// How often somebody crashed.
+    /// The number of crashes.
     pub crashes: usize,
-    /// How often somebody gave up and started again by itself.
-    pub stumbles: usize,
-    /// How many deltas were delivered.
+    /// The number of restarts after an error.
+    pub restarts: usize,
+    /// The number of delivered deltas.
     pub delivered: usize,
-    /// How many rounds were played.
+    /// The number of rounds.
     pub rounds: usize,
-    /// How far the last weights are from the best ones.
+    /// The distance of the last weights from the optimum.
     pub distance: f32,
-    /// What happened.
+    /// All events.
     pub trace: Trace,
 }
 
-/// Plays a scenario to its end.
+/// Simulates a scenario.
 ///
 /// # Errors
-/// [`Failure`] with the first law that was broken.
+/// [`Failure`] with the first broken law.
 pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     let clock = VirtualClock::starting_at(START);
     let bucket = MemoryBucket::new(Arc::new(clock.clone()));
-    let failed = |problem: FailureKind, trace| Failure {
-        problem: problem.into(),
-        scenario: Box::new(scenario.clone()),
-        trace,
-    };
-    let created = clock.run(found(scenario, &clock, &bucket)).unwrap_or(Err(CommsError::NoRun));
-    let creator = Actor::Validator(0);
-    let id = created
-        .map_err(|source| {
-            failed(FailureKind::Died { actor: creator, source }, Trace::starting_at(START))
-        })?
-        .id();
-    let records =
-        Records { trace: Trace::starting_at(START), weights: BTreeMap::new(), distance: f32::MAX };
-    let world =
-        Simulation { scenario: scenario.clone(), clock, bucket, id, records: Mutex::new(records) };
-    let outcome = world.clock.run(within(&world.clock, scenario.time_limit, world.play()));
+    let created =
+        clock.run(create_run(scenario, &clock, &bucket)).unwrap_or(Err(CommsError::NoRun));
+    let id = created.map_err(|source| {
+        let problem = FailureKind::FatalError { actor: Actor::Validator(0), source };
+        failure(scenario, problem, Trace::starting_at(START))
+    })?;
+    let world = World::new(scenario.clone(), clock, bucket, id);
+    let outcome = world.clock.run(within(&world.clock, scenario.time_limit, run_actors(&world)));
     let elapsed = world.clock.now().since(START);
-    let Records { trace, weights, distance } =
-        world.records.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let reached = weights.keys().next_back().copied().unwrap_or(Round::FIRST);
-    match outcome {
-        Some(Some(Ok(()))) => Ok(Report {
-            elapsed,
-            crashes: trace.count(|event| matches!(event, Event::Crashed(_))),
-            stumbles: trace.count(|event| matches!(event, Event::Stumbled(_))),
-            delivered: trace.count(|event| matches!(event, Event::Delivered(_))),
-            rounds: weights.len(),
-            distance,
-            trace,
-        }),
-        Some(Some(Err(problem))) => Err(failed(problem, trace)),
-        Some(None) => Err(failed(FailureKind::TooSlow { reached }, trace)),
-        None => Err(failed(FailureKind::Stuck, trace)),
+    let records = world.into_records();
+    let reached = records.weights.keys().next_back().copied().unwrap_or(Round::FIRST);
+    let problem = match outcome {
+        Some(Some(Ok(()))) => return Ok(report(records, elapsed)),
+        Some(Some(Err(problem))) => problem,
+        Some(None) => FailureKind::TooSlow { reached },
+        None => FailureKind::Deadlock,
+    };
+    Err(failure(scenario, problem, records.trace))
+}
+
+fn failure(scenario: &Scenario, problem: FailureKind, trace: Trace) -> Failure {
+    Failure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace }
+}
+
+fn report(Records { trace, weights, distance }: Records, elapsed: Duration) -> Report {
+    Report {
+        elapsed,
+        crashes: trace.count(|event| matches!(event, Event::Crashed { .. })),
+        restarts: trace.count(|event| matches!(event, Event::Restarted(_))),
+        delivered: trace.count(|event| matches!(event, Event::Delivered(_))),
+        rounds: weights.len(),
+        distance,
+        trace,
     }
 }
 
-async fn found(
+/// Writes the run description, over a bucket without faults: a run that cannot be created shows
+/// nothing about the protocol.
+async fn create_run(
     scenario: &Scenario,
     clock: &VirtualClock,
     bucket: &MemoryBucket,
-) -> Result<Run, CommsError> {
+) -> Result<RunId, CommsError> {
     let (validators, threshold) = scenario.validators;
     let validators = (0..validators)
         .map(|number| identity(scenario.seed, Actor::Validator(number)).peer())
@@ -124,110 +103,94 @@ async fn found(
         seed: scenario.seed,
         genesis_weights: ToyModel::genesis().digest(),
         parts: BTreeMap::new(),
-        rules: scenario.rules,
+        rules: scenario.round_params,
         gauntlet: GauntletConfig::default(),
     };
-    Run::found(Arc::new(bucket.clone()), Arc::new(clock.clone()), &description, &BTreeMap::new())
-        .await
+    let (bucket, clock) = (Arc::new(bucket.clone()), Arc::new(clock.clone()));
+    Ok(Run::create(bucket, clock, &description, &BTreeMap::new()).await?.id())
 }
 
-impl Simulation {
-    /// Everybody's whole course; only those who are woken are looked at.
-    async fn play(&self) -> Result<(), FailureKind> {
-        let validators = (0..self.scenario.validators.0).map(Actor::Validator);
-        let actors = validators
-            .filter(|actor| !self.scenario.is_absent(*actor))
-            .chain((0..self.scenario.peers).map(Actor::Peer));
-        let courses: FuturesUnordered<_> =
-            actors.map(|actor| self.inhabit(ActorContext::new(self, actor))).collect();
-        courses.try_collect().await
-    }
+/// Runs all actors to the end of the run.
+async fn run_actors(world: &World) -> Result<(), FailureKind> {
+    let validators = (0..world.scenario.validators.0).map(Actor::Validator);
+    let actors = validators
+        .filter(|actor| !world.scenario.is_silent(*actor))
+        .chain((0..world.scenario.peers).map(Actor::Peer));
+    // Unordered: it polls only the actors that were woken, and 1,000 of them sleep most of the time.
+    let running: FuturesUnordered<_> =
+        actors.map(|actor| run_actor(world, ActorContext::new(world, actor))).collect();
+    running.try_collect().await
+}
 
-    /// All lives of one actor.
-    async fn inhabit(&self, mut home: ActorContext) -> Result<(), FailureKind> {
-        let actor = home.actor;
-        if let Actor::Peer(_) = actor {
-            let delay = self.scenario.arrival.mul_f64(home.dice.fraction());
-            home.sleep(delay).await;
-        }
-        let dice = SeededRng::new(home.dice.bits());
-        let mut crashes = self.scenario.crashes.after(self.clock.now(), dice);
-        let mut crash = crashes.next();
-        loop {
-            self.note(actor, Event::Started);
-            let begin = crash.map_or(Timestamp::from_micros(u64::MAX >> 1), |(begin, _)| begin);
-            let life = async {
-                match actor {
-                    Actor::Validator(_) => validator::live(self, &mut home).await,
-                    Actor::Peer(_) => peer::live(self, &mut home).await,
-                }
-            };
-            let ending = match select(pin!(life), self.clock.sleep_until(begin)).await {
-                Either::Left((ending, _)) => Some(ending),
-                Either::Right(_) => None,
-            };
-            match ending {
-                Some(Ok(())) => {
-                    self.note(actor, Event::Finished);
-                    return Ok(());
-                }
-                Some(Err(interruption)) => self.stumble(&mut home, interruption).await?,
-                None => {
-                    let loses_disk = home.dice.fraction() < self.scenario.disk_losses;
-                    home.saved.take_if(|_| loses_disk);
-                    self.note(actor, Event::Crashed(loses_disk));
-                    self.clock.sleep_until(crash.map_or(begin, |(_, end)| end)).await;
-                    crash = crashes.next();
-                }
+/// Runs one actor through all its crashes and restarts.
+async fn run_actor(world: &World, mut context: ActorContext) -> Result<(), FailureKind> {
+    let actor = context.actor;
+    // Validators start at once: without them, no peer gets a slot.
+    if let Actor::Peer(_) = actor {
+        let delay = world.scenario.arrival.mul_f64(context.rng.fraction());
+        context.sleep(delay).await;
+    }
+    // A separate stream: the times of crashes must not depend on what the actor does in between.
+    let rng = SeededRng::new(context.rng.bits());
+    let mut crashes = world.scenario.crashes.after(world.clock.now(), rng);
+    let mut crash = crashes.next();
+    loop {
+        let (begin, end) = crash.unwrap_or((NEVER, NEVER));
+        world.record(actor, Event::Started);
+        match run_until(world, &mut context, begin).await {
+            Some(Ok(())) => {
+                world.record(actor, Event::Finished);
+                return Ok(());
+            }
+            Some(Err(interruption)) => restart(world, &mut context, interruption).await?,
+            None => {
+                let loses_disk = context.rng.fraction() < world.scenario.disk_loss_share;
+                context.saved.take_if(|_| loses_disk);
+                world.record(actor, Event::Crashed { loses_disk });
+                world.clock.sleep_until(end).await;
+                crash = crashes.next();
             }
         }
     }
+}
 
-    /// Stays down for a while after an error that may pass.
-    async fn stumble(
-        &self,
-        home: &mut ActorContext,
-        interruption: Interruption,
-    ) -> Result<(), FailureKind> {
-        let error = match interruption {
-            Interruption::FailureKind(problem) => return Err(*problem),
-            Interruption::Comms(error) => error,
-        };
-        if matches!(error, CommsError::DeltaGone { .. }) {
-            home.saved = None;
-        } else if !error.is_passing() {
-            return Err(FailureKind::Died { actor: home.actor, source: error });
+/// Runs an actor until it stops, or returns `None` at `crash`: its future is then dropped at an
+/// arbitrary `.await`, as a killed process stops at an arbitrary instruction.
+async fn run_until(
+    world: &World,
+    context: &mut ActorContext,
+    crash: Timestamp,
+) -> Option<Result<(), Interruption>> {
+    let running = async {
+        match context.actor {
+            Actor::Validator(_) => validator::run(world, context).await,
+            Actor::Peer(_) => peer::run(world, context).await,
         }
-        self.note(home.actor, Event::Stumbled(error.to_string()));
-        home.sleep(PAUSE).await;
-        Ok(())
+    };
+    match select(pin!(running), world.clock.sleep_until(crash)).await {
+        Either::Left((outcome, _)) => Some(outcome),
+        Either::Right(_) => None,
     }
+}
 
-    /// Writes down what happened.
-    pub(crate) fn note(&self, actor: Actor, event: Event) {
-        let now = self.clock.now();
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).trace.push(now, actor, event);
+/// Pauses after an error that may pass; any other error ends the simulation.
+async fn restart(
+    world: &World,
+    context: &mut ActorContext,
+    interruption: Interruption,
+) -> Result<(), FailureKind> {
+    let error = match interruption {
+        Interruption::Law(problem) => return Err(*problem),
+        Interruption::Comms(error) => error,
+    };
+    // Deltas older than the kept checkpoints are removed. An actor that was down for longer cannot
+    // continue from its own state and starts from a checkpoint.
+    if matches!(error, CommsError::DeltaGone { .. }) {
+        context.saved = None;
+    } else if !error.is_passing() {
+        return Err(FailureKind::FatalError { actor: context.actor, source: error });
     }
-
-    /// Holds an actor's weights at the start of `round` to what others had.
-    pub(crate) fn witness(
-        &self,
-        actor: Actor,
-        round: Round,
-        lineage: Lineage,
-        model: &ToyModel,
-    ) -> Result<(), Interruption> {
-        let got = (lineage, model.digest());
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        if !records.weights.contains_key(&round) {
-            records.distance = model.distance();
-        }
-        let (first, expected) = *records.weights.entry(round).or_insert((actor, got));
-        match expected == got {
-            true => Ok(()),
-            false => {
-                Err(FailureKind::Diverged { round, first, expected, second: actor, got }.into())
-            }
-        }
-    }
+    world.record(context.actor, Event::Restarted(error.to_string()));
+    context.sleep(RESTART_PAUSE).await;
+    Ok(())
 }

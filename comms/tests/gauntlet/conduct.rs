@@ -1,4 +1,4 @@
-//! Who is out, for what, and for how long.
+//! Penalties and exclusions: reason, effect and duration.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn offences(world: &mut World, acts: &BTreeMap<PeerId, Act>, of: PeerId) -> Vec<
 }
 
 #[test]
-fn harm_and_uselessness_are_out_at_once() {
+fn harmful_and_useless_deltas_are_excluded_at_once() {
     let mut world = settled();
     let mut acts = all(6, GOOD);
     acts.insert(peer(5), Act::Delivers(gains(-0.1, -0.1)));
@@ -42,7 +42,7 @@ fn harm_and_uselessness_are_out_at_once() {
 }
 
 #[test]
-fn a_delta_whose_losses_are_no_numbers_is_refused_and_costs_the_score() {
+fn a_delta_with_a_loss_of_nan_is_refused_and_costs_the_score() {
     let mut world = settled();
     world.play_often(15, &all(4, GOOD));
     let mut acts = all(4, GOOD);
@@ -57,11 +57,11 @@ fn a_delta_whose_losses_are_no_numbers_is_refused_and_costs_the_score() {
 }
 
 #[test]
-fn penalties_outlast_the_next_evaluation() {
+fn penalties_last_beyond_the_next_evaluation() {
     let mut world = settled();
     world.play_often(30, &all(4, GOOD));
     let mut acts = all(4, GOOD);
-    acts.insert(peer(1), Act::Fails(Exclusion::Late));
+    acts.insert(peer(1), Act::Absent(Exclusion::Late));
     assert_eq!(offences(&mut world, &acts, peer(1)), [(Offence::Undelivered, Effect::Cut(0.75))]);
     world.play(&all(4, GOOD));
     let after = world.peer_table.get(peer(1)).unwrap();
@@ -70,11 +70,11 @@ fn penalties_outlast_the_next_evaluation() {
 }
 
 #[test]
-fn who_does_not_deliver_climbs_the_ladder_to_a_ban_and_each_ban_is_twice_as_long() {
+fn repeated_failures_lead_to_a_ban_and_each_ban_is_twice_as_long() {
     let mut world = settled();
     world.play_often(15, &all(4, GOOD));
     let mut acts = all(4, GOOD);
-    acts.insert(peer(1), Act::Fails(Exclusion::Withheld));
+    acts.insert(peer(1), Act::Absent(Exclusion::Withheld));
     let cuts = [0.75, 0.5, 0.0].map(|factor| vec![(Offence::Undelivered, Effect::Cut(factor))]);
     assert_eq!([(); 3].map(|()| offences(&mut world, &acts, peer(1))), cuts);
     let until = Round(world.round.0 + 21);
@@ -84,18 +84,21 @@ fn who_does_not_deliver_climbs_the_ladder_to_a_ban_and_each_ban_is_twice_as_long
         let outcome = world.play(&all(4, GOOD));
         assert_eq!(outcome.excluded, [(peer(1), Exclusion::Banned)].into());
     }
-    assert!(world.play(&all(4, GOOD)).excluded.is_empty(), "once it is over, the peer starts anew");
+    assert!(
+        world.play(&all(4, GOOD)).excluded.is_empty(),
+        "after the ban, the peer starts as a new one"
+    );
     let mut last = Vec::new();
     (0..4).for_each(|_| last = offences(&mut world, &acts, peer(1)));
     assert_eq!(last[1], (Offence::Unreliable, Effect::BannedUntil(Round(world.round.0 + 40))));
 }
 
 #[test]
-fn who_is_away_loses_a_share_each_round_and_then_all() {
+fn each_missed_round_reduces_trust_and_the_fourth_resets_the_record() {
     let mut world = settled();
     world.play_often(15, &all(4, GOOD));
     let mut acts = all(4, GOOD);
-    acts.insert(peer(1), Act::Fails(Exclusion::Missing));
+    acts.insert(peer(1), Act::Absent(Exclusion::Missing));
     let effects: Vec<_> = (0..4)
         .flat_map(|_| offences(&mut world, &acts, peer(1)))
         .map(|(_, effect)| effect)
@@ -106,11 +109,11 @@ fn who_is_away_loses_a_share_each_round_and_then_all() {
 }
 
 #[test]
-fn nobody_is_punished_for_a_network_that_is_down() {
+fn an_outage_is_not_penalised() {
     let mut world = settled();
     world.play_often(15, &all(5, GOOD));
     let before = world.peer_table.get(peer(1)).unwrap().score;
-    let mut acts = all(5, Act::Fails(Exclusion::Late));
+    let mut acts = all(5, Act::Absent(Exclusion::Late));
     acts.insert(peer(5), GOOD);
     let outcome = world.play(&acts);
     assert!(outcome.penalties.is_empty());
@@ -118,7 +121,7 @@ fn nobody_is_punished_for_a_network_that_is_down() {
 }
 
 #[test]
-fn who_learns_from_other_data_is_out_after_his_probation() {
+fn a_peer_that_trains_on_other_data_is_excluded_after_probation() {
     let mut world = settled();
     for round in 0..20 {
         let mut acts = all(4, GOOD);
@@ -144,17 +147,17 @@ fn excluded_for(overlap: SimilarPair) -> BTreeMap<PeerId, Exclusion> {
 }
 
 #[test]
-fn copies_are_out_and_the_first_is_not_a_copy() {
+fn the_later_of_two_similar_deltas_is_excluded() {
     let out = |number| BTreeMap::from([(peer(number), Exclusion::Copied)]);
     assert_eq!(excluded_for(copy(Some(peer(2)), 45, Age::Current)), out(1));
     assert_eq!(excluded_for(copy(Some(peer(1)), 45, Age::Current)), out(2));
     assert_eq!(excluded_for(copy(Some(peer(2)), 100, Age::Previous)), out(1));
     let both = excluded_for(copy(None, 60, Age::Current));
-    assert_eq!(both.len(), 2, "both learned from their own data, as far as can be seen");
+    assert_eq!(both.len(), 2, "both pass the own-data test");
 }
 
 #[test]
-fn of_two_that_came_together_the_copy_is_the_one_not_made_from_its_own_data() {
+fn without_an_order_the_copy_is_the_delta_that_fails_the_own_data_test() {
     let mut world = settled();
     let mut acts = all(4, GOOD);
     acts.insert(peer(1), Act::Delivers(gains(0.03, 0.04)));
@@ -164,7 +167,7 @@ fn of_two_that_came_together_the_copy_is_the_one_not_made_from_its_own_data() {
 }
 
 #[test]
-fn levels_of_likeness_cost_more_and_more() {
+fn higher_levels_of_similarity_have_stronger_penalties() {
     let effects = [45, 55, 65].map(|shared| {
         let mut world = settled();
         world.play_often(15, &all(4, GOOD));
@@ -184,7 +187,7 @@ fn levels_of_likeness_cost_more_and_more() {
 }
 
 #[test]
-fn in_the_first_rounds_only_what_is_verbatim_is_a_copy() {
+fn in_the_first_rounds_only_a_verbatim_delta_is_a_copy() {
     for (shared, is_out) in [(80, false), (95, true)] {
         let mut world = World::new(GauntletConfig::default());
         let mut inputs = world.inputs(&all(4, GOOD));
@@ -194,7 +197,7 @@ fn in_the_first_rounds_only_what_is_verbatim_is_a_copy() {
 }
 
 #[test]
-fn deltas_far_from_the_median_length_are_outsized() {
+fn deltas_with_a_norm_far_from_the_median_are_outsized() {
     let world = settled();
     let mut norms: BTreeMap<PeerId, f64> =
         (1..8).map(|number| (peer(number), 1.0 + f64::from(number) / 10.0)).collect();
@@ -216,7 +219,9 @@ fn sketch() -> impl Strategy<Value = Sketch> {
 
 proptest! {
     #[test]
-    fn overlaps_are_those_of_sets_and_ascend(sketches in prop::collection::vec(sketch(), 1..6)) {
+    fn overlaps_count_common_positions_and_ascend(
+        sketches in prop::collection::vec(sketch(), 1..6),
+    ) {
         let mut config = GauntletConfig::default();
         config.overlap.high = 0.1;
         let gauntlet = World::new(config).gauntlet;
@@ -227,10 +232,15 @@ proptest! {
         for overlap in &overlaps {
             let chunks = |peer: PeerId| named[&peer].chunks().iter();
             let pairs = chunks(overlap.one).zip(chunks(overlap.other));
-            let shared: usize = pairs.map(|(one, other)| one.iter().filter(|place| other.contains(place)).count()).sum();
+            let shared: usize = pairs
+                .map(|(one, other)| one.iter().filter(|place| other.contains(place)).count())
+                .sum();
             prop_assert_eq!((overlap.shared, overlap.total), (shared as u64, 32));
         }
-        let itself = |overlap: &&SimilarPair| overlap.one == overlap.other && overlap.age == Age::Previous;
-        prop_assert_eq!(overlaps.iter().filter(itself).count(), named.len());
+        let num_with_itself = overlaps
+            .iter()
+            .filter(|overlap| overlap.one == overlap.other && overlap.age == Age::Previous)
+            .count();
+        prop_assert_eq!(num_with_itself, named.len());
     }
 }

@@ -1,4 +1,4 @@
-//! The verdict as a document: one encoding, and nothing in it that could be another.
+//! The verdict as a document: one encoding, and no field that can be altered.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::world::{Act, World, all, gains, peer};
 
-/// A run of some rounds in which everything happens; its last verdict, the records before it, and the world after it.
+/// A run of some rounds with every kind of behaviour: the world after it, the records before its
+/// last round, and the last verdict.
 fn eventful(seed: u8, rounds: u32) -> (World, PeerTable, Verdict) {
     let mut world = World::new(Default::default());
     let mut last = None;
@@ -47,15 +48,15 @@ fn eventful(seed: u8, rounds: u32) -> (World, PeerTable, Verdict) {
 fn act(chance: u64) -> Act {
     let gain = (chance / 8 % 1000) as f64 / 10_000.0;
     match chance % 16 {
-        0 => Act::Fails(Exclusion::Missing),
-        1 => Act::Fails(Exclusion::Late),
-        2 => Act::Spoils(Exclusion::Malformed),
+        0 => Act::Absent(Exclusion::Missing),
+        1 => Act::Absent(Exclusion::Late),
+        2 => Act::Refused(Exclusion::Malformed),
         3 => Act::Delivers(gains(-gain, -gain)),
         _ => Act::Delivers(gains(gain + 0.001, gain)),
     }
 }
 
-/// All ways from the root to a leaf.
+/// The paths of all leaves.
 fn leaves(value: &Value, path: String, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
@@ -87,7 +88,7 @@ fn altered(value: &Value) -> Value {
 }
 
 #[test]
-fn no_leaf_can_be_altered() {
+fn every_altered_leaf_is_detected() {
     let (world, before, verdict) = eventful(1, 14);
     let ours = &verdict;
     let document: Value = serde_json::from_slice(&verdict.to_bytes()).unwrap();
@@ -104,13 +105,13 @@ fn no_leaf_can_be_altered() {
         *leaf = other;
         let Ok(forged) = Verdict::parse(&serde_json::to_vec(&forged).unwrap()) else { continue };
         let found =
-            forged.hold_to(ours, 1e-4).and_then(|()| forged.check(&world.gauntlet, &before));
+            forged.compare_with(ours, 1e-4).and_then(|()| forged.check(&world.gauntlet, &before));
         assert!(found.is_err(), "{path} can be altered");
     }
 }
 
 #[test]
-fn no_entry_can_be_left_out_or_added() {
+fn every_omitted_or_added_entry_is_detected() {
     let (world, before, verdict) = eventful(2, 14);
     let differs = |change: &dyn Fn(&mut Verdict)| {
         let mut forged = verdict.clone();
@@ -128,21 +129,21 @@ fn no_entry_can_be_left_out_or_added() {
         forged.inputs.measurements.remove(&measured);
     });
     assert_eq!(unmeasured, format!("inputs.measurements.{measured}"));
-    let invented = differs(&|forged| {
+    let added = differs(&|forged| {
         forged.inputs.measurements.insert(peer(99), gains(0.1, 0.1));
     });
-    assert_eq!(invented, format!("inputs.measurements.{}", peer(99)));
+    assert_eq!(added, format!("inputs.measurements.{}", peer(99)));
     assert_eq!(differs(&|forged| forged.inputs.unknown.extend([peer(200)])), "inputs.strangers");
     assert_eq!(differs(&|forged| forged.inputs.joining.extend([included])), "inputs.newcomers");
     assert_eq!(differs(&|forged| forged.inputs.secret = None), "inputs.secret");
     assert_eq!(differs(&|forged| forged.inputs.overlaps.reverse()), "inputs.overlaps.1");
-    let pardoned = differs(&|forged| forged.outcome.penalties.clear());
-    assert_eq!(pardoned.split('.').nth(1), Some("penalties"));
+    let without_penalties = differs(&|forged| forged.outcome.penalties.clear());
+    assert_eq!(without_penalties.split('.').nth(1), Some("penalties"));
     assert_eq!(differs(&|forged| forged.inputs.outer.alpha = -1.0), "inputs.outer.alpha");
 }
 
 #[test]
-fn losses_may_differ_by_the_tolerance_and_no_more() {
+fn losses_can_differ_by_the_tolerance_and_not_more() {
     let (.., verdict) = eventful(3, 3);
     let scaled = |factor: f64| {
         let mut other = verdict.clone();
@@ -151,7 +152,7 @@ fn losses_may_differ_by_the_tolerance_and_no_more() {
             .measurements
             .values_mut()
             .for_each(|measurement| measurement.own.after *= factor);
-        verdict.hold_to(&other, 1e-4)
+        verdict.compare_with(&other, 1e-4)
     };
     assert_eq!(scaled(1.0 + 0.9e-4), Ok(()));
     let Difference { path, .. } = scaled(1.0 + 1.2e-4).unwrap_err();
@@ -161,7 +162,7 @@ fn losses_may_differ_by_the_tolerance_and_no_more() {
 }
 
 #[test]
-fn a_round_that_enlists_measures_nobody() {
+fn round_zero_measures_no_peer() {
     let mut world = World::new(Default::default());
     world.round = Round::FIRST;
     let mut inputs = world.inputs(&BTreeMap::new());
@@ -170,7 +171,8 @@ fn a_round_that_enlists_measures_nobody() {
     let outcome = world.judge(inputs.clone()).outcome;
     assert_eq!(outcome.excluded.values().collect::<Vec<_>>(), [&Exclusion::Newcomer; 3]);
     assert_eq!((outcome.peer_table.len(), outcome.payouts.len()), (3, 0));
-    let active = World::new(Default::default()).inputs(&all(1, Act::Fails(Exclusion::Late))).active;
+    let active =
+        World::new(Default::default()).inputs(&all(1, Act::Absent(Exclusion::Late))).active;
     let mut verdict = eventful(1, 1).2;
     verdict.inputs = covey_comms::gauntlet::Observations { active, ..inputs };
     assert_eq!(
@@ -183,17 +185,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn documents_come_back_and_lead_to_the_same(seed: u8, rounds in 1_u32..20) {
+    fn a_verdict_survives_its_encoding_and_has_the_same_outcome(seed: u8, rounds in 1_u32..20) {
         let (world, before, verdict) = eventful(seed, rounds);
         let bytes = verdict.to_bytes();
         let read = Verdict::parse(&bytes).unwrap();
         prop_assert_eq!(&read, &verdict);
-        let peer_table: PeerTable = serde_json::from_slice(&serde_json::to_vec(&before).unwrap()).unwrap();
+        let records = serde_json::to_vec(&before).unwrap();
+        let peer_table: PeerTable = serde_json::from_slice(&records).unwrap();
         prop_assert_eq!(world.gauntlet.judge(&peer_table, &read.inputs), verdict.outcome);
     }
 
     #[test]
-    fn damaged_documents_are_refused_or_canonical(seed: u8, flips in prop::collection::vec((0_usize..1 << 20, 1_u8..), 1..4)) {
+    fn damaged_verdicts_are_refused_or_canonical(
+        seed: u8,
+        flips in prop::collection::vec((0_usize..1 << 20, 1_u8..), 1..4),
+    ) {
         let (world, before, verdict) = eventful(seed % 4, 3);
         let mut bytes = verdict.to_bytes();
         for (at, flip) in flips {
@@ -207,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_refused(bytes: Vec<u8>) {
+    fn random_bytes_are_refused(bytes: Vec<u8>) {
         prop_assert!(Verdict::parse(&bytes).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Laws of the Gauntlet: what follows from what was observed, and the document that says so.
+//! Tests of the Gauntlet: outcomes that follow from observations, and the verdict as a document.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod conduct;

@@ -1,4 +1,4 @@
-//! Rounds made up without a network: who delivers what, and what it does.
+//! Rounds without a network: the test decides which peer delivers, and with which effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,24 +23,24 @@ pub(crate) fn gains(own: f64, random: f64) -> Measurement {
     Measurement { own: losses(own), random: losses(random) }
 }
 
-/// What one peer does in a round.
+/// The behaviour of one peer in a round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
-    /// Delivers what has this effect.
+    /// Delivers a delta with this effect.
     Delivers(Measurement),
-    /// Delivers what cannot be used.
-    Spoils(Exclusion),
+    /// Delivers a delta that is refused.
+    Refused(Exclusion),
     /// Does not deliver.
-    Fails(Exclusion),
+    Absent(Exclusion),
 }
 
-/// A delta that does good.
+/// A helpful delta.
 pub(crate) const GOOD: Act = Act::Delivers(Measurement {
     own: ProbeLosses { before: 2.0, after: 1.9, typical: 2.0 },
     random: ProbeLosses { before: 2.0, after: 1.92, typical: 2.0 },
 });
 
-/// A run of a few peers.
+/// The state of a run between rounds.
 pub(crate) struct World {
     pub(crate) gauntlet: Gauntlet,
     pub(crate) peer_table: PeerTable,
@@ -54,7 +54,7 @@ impl World {
         Self { gauntlet, peer_table: PeerTable::default(), round: Round(1), previous: None }
     }
 
-    /// The inputs of the next round, without overlaps.
+    /// The observations of the next round, without similar pairs.
     pub(crate) fn inputs(&self, acts: &BTreeMap<PeerId, Act>) -> Observations {
         let run = RunId::of(b"a run");
         let (base, validator) = (Lineage::genesis(run), Keypair::from_secret(&[9; 32]));
@@ -83,7 +83,7 @@ impl World {
         let shortlist = self.gauntlet.shortlist_of(&self.peer_table, &inputs);
         let on_list = |peer: &&PeerId| shortlist.peers().contains(peer);
         inputs.refused.extend(acts.keys().filter(on_list).filter_map(|peer| match acts[peer] {
-            Act::Spoils(reason) => Some((*peer, reason)),
+            Act::Refused(reason) => Some((*peer, reason)),
             _ => None,
         }));
         inputs.measured(
@@ -99,7 +99,7 @@ impl World {
         inputs
     }
 
-    /// Judges a round and goes on to the next.
+    /// Judges a round and starts the next one.
     pub(crate) fn judge(&mut self, inputs: Observations) -> Verdict {
         let outcome = self.gauntlet.judge(&self.peer_table, &inputs);
         let verdict =
@@ -111,14 +111,14 @@ impl World {
         verdict
     }
 
-    /// Plays several rounds in which everybody does the same each time.
+    /// Plays several rounds with the same behaviour of each peer.
     pub(crate) fn play_often(&mut self, rounds: u32, acts: &BTreeMap<PeerId, Act>) {
         for _ in 0..rounds {
             self.play(acts);
         }
     }
 
-    /// Plays a round in which nobody copies.
+    /// Plays a round without copies.
     pub(crate) fn play(&mut self, acts: &BTreeMap<PeerId, Act>) -> RoundOutcome {
         self.judge(self.inputs(acts)).outcome
     }
@@ -126,15 +126,15 @@ impl World {
 
 fn active(peer: PeerId, act: &Act, index: u32, acts: &BTreeMap<PeerId, Act>) -> ActivePeer {
     let presence = match act {
-        Act::Fails(reason) => Participation::Silent(*reason),
+        Act::Absent(reason) => Participation::Silent(*reason),
         _ => {
             Participation::Delivered(DeltaRef { digest: Digest::of(peer.as_bytes()), length: 100 })
         }
     };
-    ActivePeer { slot: Slot { index, of: acts.len() as u32 }, presence }
+    ActivePeer { slot: Slot { index, num_slots: acts.len() as u32 }, presence }
 }
 
-/// Everybody from 1 to `count` does the same.
+/// Peers 1 to `count` with the same behaviour.
 pub(crate) fn all(count: u8, act: Act) -> BTreeMap<PeerId, Act> {
     (1..=count).map(|number| (peer(number), act)).collect()
 }

@@ -1,4 +1,4 @@
-//! Every keeper of a ledger keeps its contract.
+//! Conformance of the backends of a ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,76 +8,81 @@ use covey_comms::bucket::decorators::{FaultRates, Faulty, Retry, RetryPolicy};
 use covey_comms::bucket::stores::{MemoryBucket, ObjectStoreBucket};
 use covey_comms::ledger::backends::MemoryLedger;
 use covey_comms::ledger::check_ledger_conformance;
-use covey_comms::primitives::SystemClock;
+use covey_comms::primitives::{Clock, SystemClock};
 
 use crate::participants::{clock, genesis, identity, log, parties};
 
 #[test]
-fn memory_keeps_the_contract() {
+fn memory_conforms() {
     let (clock, _) = clock();
     let ledger = MemoryLedger::new(genesis());
-    let parties = |first| parties(first, |_| Arc::new(ledger.clone()));
-    clock
-        .run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None))
-        .unwrap()
-        .unwrap();
+    let [validators, peers] = [1, 10].map(|first| parties(first, |_| Arc::new(ledger.clone())));
+    let spare = identity(20);
+    let checked = check_ledger_conformance(&validators, &peers, &spare, None);
+    clock.run(checked).unwrap().unwrap();
 }
 
 #[test]
-fn a_bucket_keeps_the_contract() {
+fn a_log_in_a_bucket_conforms() {
     let (clock, shared) = clock();
     let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(shared.clone()));
-    let parties = |first| parties(first, |seed| log(&bucket, &shared, seed.into()));
-    clock
-        .run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None))
-        .unwrap()
-        .unwrap();
+    let [validators, peers] =
+        [1, 10].map(|first| parties(first, |seed| log(&bucket, &shared, seed.into())));
+    let spare = identity(20);
+    let checked = check_ledger_conformance(&validators, &peers, &spare, None);
+    clock.run(checked).unwrap().unwrap();
 }
 
 #[test]
-fn a_folder_keeps_the_contract() {
+fn a_log_in_a_folder_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let bucket: Arc<dyn Bucket> = Arc::new(ObjectStoreBucket::folder(folder.path()).unwrap());
-    let (_, parties) = ((), |first| {
-        parties(first, |seed| log(&bucket, &(Arc::new(SystemClock) as _), seed.into()))
-    });
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let [validators, peers] =
+        [1, 10].map(|first| parties(first, |seed| log(&bucket, &clock, seed.into())));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime
-        .block_on(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None))
-        .unwrap();
+    let spare = identity(20);
+    let checked = check_ledger_conformance(&validators, &peers, &spare, None);
+    runtime.block_on(checked).unwrap();
 }
 
 #[test]
-fn a_bucket_keeps_the_contract_on_bad_days() {
+fn a_log_behind_faults_and_retries_conforms() {
     for seed in 0..10 {
         let (clock, shared) = clock();
         let memory = MemoryBucket::new(shared.clone());
-        let parties = |first| {
+        let [validators, peers] = [1, 10].map(|first| {
             parties(first, |secret| {
-                let rates = FaultRates {
-                    errors: 0.2,
-                    stalls: 0.05,
-                    lost_acknowledgements: 0.2,
-                    stale_listings: 0.0,
-                    truncated_bodies: 0.0,
-                    ..FaultRates::BAD_DAY
-                };
-                let faulty = Faulty::new(
-                    memory.clone(),
-                    shared.clone(),
-                    rates,
-                    seed * 100 + u64::from(secret),
-                );
-                let policy =
-                    RetryPolicy { deadline: Duration::from_secs(20_000), ..RetryPolicy::default() };
-                let bucket: Arc<dyn Bucket> =
-                    Arc::new(Retry::new(faulty, shared.clone(), policy, secret.into()));
+                let faulty_seed = seed * 100 + u64::from(secret);
+                let bucket = retried(memory.clone(), &shared, faulty_seed, secret.into());
                 log(&bucket, &shared, secret.into())
             })
-        };
-        let outcome = clock
-            .run(check_ledger_conformance(&parties(1), &parties(10), &identity(20), None))
-            .unwrap();
+        });
+        let spare = identity(20);
+        let checked = check_ledger_conformance(&validators, &peers, &spare, None);
+        let outcome = clock.run(checked).unwrap();
         assert!(outcome.is_ok(), "seed {seed}: {outcome:?}");
     }
+}
+
+/// A bucket with errors and lost answers behind a retry.
+fn retried(
+    memory: MemoryBucket,
+    clock: &Arc<dyn Clock>,
+    faulty_seed: u64,
+    retry_seed: u64,
+) -> Arc<dyn Bucket> {
+    // Without stale listings and truncated bodies, which a retry cannot repair: the suite expects
+    // that a reader finds every entry at once.
+    let rates = FaultRates {
+        errors: 0.2,
+        stalls: 0.05,
+        lost_acknowledgements: 0.2,
+        stale_listings: 0.0,
+        truncated_bodies: 0.0,
+        ..FaultRates::BAD_DAY
+    };
+    let faulty = Faulty::new(memory, clock.clone(), rates, faulty_seed);
+    let policy = RetryPolicy { deadline: Duration::from_secs(20_000), ..RetryPolicy::default() };
+    Arc::new(Retry::new(faulty, clock.clone(), policy, retry_seed))
 }

@@ -1,4 +1,4 @@
-//! What reading a long log costs; `docs/ledger.md` tells it.
+//! The cost of reading a long log, as published in `docs/ledger.md`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,17 +10,18 @@ use covey_comms::objects::Key;
 
 use crate::participants::{clock, identity, log, run};
 
-/// Run it with `cargo test --release --package covey-comms --test ledger -- --ignored --nocapture reading`.
+/// Run with `cargo test --release --package covey-comms --test ledger -- --ignored --nocapture
+/// reading`.
 #[test]
-#[ignore = "measures"]
+#[ignore = "a measurement"]
 fn reading_is_linear_in_the_entries() {
     for count in [1_000, 10_000] {
         let (clock, shared) = clock();
         let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(shared.clone()));
-        let mut place = EntryPosition::genesis(run());
+        let mut position = EntryPosition::genesis(run());
         let mut bytes = 0;
         for number in 0..count {
-            place.number = number;
+            position.number = number;
             let peer = identity((number % 200) as u8);
             let operation = if number < 200 {
                 Operation::Register { bucket: None }
@@ -29,8 +30,8 @@ fn reading_is_linear_in_the_entries() {
                     bucket: Some(format!("s3://bucket/{number}?endpoint=https://host.example")),
                 }
             };
-            let entry = Entry::seal(&peer, place, operation, None).unwrap();
-            place.after = entry.digest();
+            let entry = Entry::seal(&peer, position, operation, None).unwrap();
+            position.after = entry.digest();
             bytes += entry.to_bytes().len();
             let key = Key::LedgerEntry(number);
             let put = bucket.put_new(&key, entry.to_bytes().into());
@@ -41,7 +42,7 @@ fn reading_is_linear_in_the_entries() {
         let found = clock.run(audit(reader.as_ref(), None)).unwrap().unwrap();
         let elapsed = start.elapsed();
         assert_eq!(
-            (found.lines, found.findings, found.state.members().count()),
+            (found.num_entries, found.findings, found.state.registered().count()),
             (count, Vec::new(), 200)
         );
         println!(
@@ -51,6 +52,6 @@ fn reading_is_linear_in_the_entries() {
         );
         let start = Instant::now();
         clock.run(reader.read(count)).unwrap().unwrap();
-        println!("nothing new after {count}: {:?}", start.elapsed());
+        println!("no new entries after {count}: {:?}", start.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! The one encoding of an entry.
+//! The canonical encoding of an entry.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use proptest::prelude::*;
 
 use crate::participants::{identity, run};
 
-fn place() -> EntryPosition {
+fn position() -> EntryPosition {
     EntryPosition { run: run(), number: 7, after: Digest::of(b"the entry before") }
 }
 
-/// One of each kind.
+/// Operations of each kind.
 fn operations() -> Vec<Operation> {
     let digest = Digest::of(b"some digest");
     let validator_set = ValidatorSetChange {
@@ -43,17 +43,17 @@ fn operations() -> Vec<Operation> {
 
 fn seal(operation: Operation) -> Entry {
     let successor = matches!(operation, Operation::Rotate { .. }).then(|| identity(2));
-    Entry::seal(&identity(1), place(), operation, successor.as_ref()).unwrap()
+    Entry::seal(&identity(1), position(), operation, successor.as_ref()).unwrap()
 }
 
 #[test]
-fn every_entry_comes_back_from_its_bytes() {
+fn parsing_inverts_encoding() {
     for operation in operations() {
         let entry = seal(operation.clone());
-        let again = Entry::open(&entry.to_bytes(), &place()).unwrap();
+        let again = Entry::open(&entry.to_bytes(), &position()).unwrap();
         assert_eq!((again.operation(), &again), (&operation, &entry));
         let parts = Entry::assemble(
-            place(),
+            position(),
             entry.author(),
             operation,
             *entry.signature(),
@@ -63,12 +63,12 @@ fn every_entry_comes_back_from_its_bytes() {
     }
 }
 
-/// The bytes that `docs/ledger.md` shows.
+/// The example of `docs/ledger.md`.
 #[test]
 fn the_published_entry_has_its_published_bytes() {
-    let place = EntryPosition::genesis(RunId::of(b"covey"));
+    let position = EntryPosition::genesis(RunId::of(b"covey"));
     let operation = Operation::Register { bucket: Some("s3://mine".into()) };
-    let entry = Entry::seal(&Keypair::from_secret(&[1; 32]), place, operation, None).unwrap();
+    let entry = Entry::seal(&Keypair::from_secret(&[1; 32]), position, operation, None).unwrap();
     let document = include_str!("../../../docs/ledger.md");
     let text = String::from_utf8(entry.to_bytes()).unwrap();
     assert!(document.contains(&text), "{text}");
@@ -76,18 +76,18 @@ fn the_published_entry_has_its_published_bytes() {
 }
 
 #[test]
-fn an_entry_counts_in_its_place_only() {
+fn an_entry_is_valid_at_its_position_only() {
     let bytes = seal(Operation::Leave {}).to_bytes();
     let other = RunId::of(b"another run");
     for (elsewhere, rejection) in [
         (
-            EntryPosition { run: other, ..place() },
+            EntryPosition { run: other, ..position() },
             Rejection::OtherRun { expected: other, got: run() },
         ),
-        (EntryPosition { number: 8, ..place() }, Rejection::WrongNumber { expected: 8, got: 7 }),
+        (EntryPosition { number: 8, ..position() }, Rejection::WrongNumber { expected: 8, got: 7 }),
         (
-            EntryPosition { after: Digest::of(b"x"), ..place() },
-            Rejection::WrongPredecessor { expected: Digest::of(b"x"), got: place().after },
+            EntryPosition { after: Digest::of(b"x"), ..position() },
+            Rejection::WrongPredecessor { expected: Digest::of(b"x"), got: position().after },
         ),
     ] {
         assert_eq!(Entry::open(&bytes, &elsewhere), Err(rejection));
@@ -95,73 +95,79 @@ fn an_entry_counts_in_its_place_only() {
 }
 
 #[test]
-fn consent_belongs_to_rotations_and_to_their_new_key() {
+fn only_a_rotation_has_a_second_signature_and_it_is_by_the_new_key() {
     let rotate = Operation::Rotate { to: identity(2).peer() };
     for successor in [None, Some(identity(1)), Some(identity(3))] {
         assert_eq!(
-            Entry::seal(&identity(1), place(), rotate.clone(), successor.as_ref()),
+            Entry::seal(&identity(1), position(), rotate.clone(), successor.as_ref()),
             Err(Rejection::NoConsent)
         );
     }
     assert_eq!(
-        Entry::seal(&identity(1), place(), Operation::Leave {}, Some(&identity(2))),
+        Entry::seal(&identity(1), position(), Operation::Leave {}, Some(&identity(2))),
         Err(Rejection::NoConsent)
     );
     let entry = seal(rotate.clone());
-    let assemble = |operation, consent| {
-        Entry::assemble(place(), entry.author(), operation, *entry.signature(), consent)
-    };
-    assert_eq!(assemble(rotate.clone(), None), Err(Rejection::NoConsent));
-    assert_eq!(assemble(rotate, Some(*entry.signature())), Err(Rejection::NoConsent));
+    for consent in [None, Some(*entry.signature())] {
+        let (author, signature) = (entry.author(), *entry.signature());
+        let assembled = Entry::assemble(position(), author, rotate.clone(), signature, consent);
+        assert_eq!(assembled, Err(Rejection::NoConsent));
+    }
     let leave = seal(Operation::Leave {});
-    let smuggled = Entry::assemble(
-        place(),
+    let assembled = Entry::assemble(
+        position(),
         leave.author(),
         Operation::Leave {},
         *leave.signature(),
         Some(*leave.signature()),
     );
-    assert_eq!(smuggled, Err(Rejection::NoConsent));
+    assert_eq!(assembled, Err(Rejection::NoConsent));
+}
+
+fn validator_set(count: usize, threshold: u32) -> ValidatorSetChange {
+    let members = (0..count).map(|index| PeerId::from_bytes([index as u8; 32]));
+    let members: BTreeSet<_> = members.collect();
+    ValidatorSetChange { generation: 1, members, threshold, accounts: None }
 }
 
 #[test]
 fn impossible_validator_sets_are_refused() {
-    let peers = |count: usize| {
-        (0..count).map(|index| PeerId::from_bytes([index as u8; 32])).collect::<BTreeSet<_>>()
-    };
-    let validator_set = |count, threshold| ValidatorSetChange {
-        generation: 1,
-        members: peers(count),
-        threshold,
-        accounts: None,
-    };
     for (count, threshold) in
         [(0, 0), (1, 0), (1, 2), (2, 1), (3, 1), (3, 4), (4, 2), (MAX_VALIDATORS + 1, 40)]
     {
         assert!(
-            matches!(validator_set(count, threshold).check(), Err(Rejection::Council { .. })),
+            matches!(
+                validator_set(count, threshold).check(),
+                Err(Rejection::InvalidValidatorSet { .. })
+            ),
             "{threshold} of {count}"
         );
     }
     for (count, threshold) in [(1, 1), (2, 2), (3, 2), (4, 3), (MAX_VALIDATORS, 33)] {
         let operation = Operation::Validators(validator_set(count, threshold));
-        let entry = Entry::seal(&identity(1), place(), operation, None).unwrap();
+        let entry = Entry::seal(&identity(1), position(), operation, None).unwrap();
         assert!(entry.to_bytes().len() <= Entry::MAX_LENGTH / 2);
-        assert_eq!(Entry::open(&entry.to_bytes(), &place()), Ok(entry));
+        assert_eq!(Entry::open(&entry.to_bytes(), &position()), Ok(entry));
     }
 }
 
 proptest! {
     #[test]
-    fn random_bytes_are_refused_and_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn random_bytes_are_refused_and_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+    ) {
         prop_assert!(Entry::parse(&bytes).is_err());
     }
 
     #[test]
-    fn every_changed_byte_is_noticed(kind in 0..10_usize, at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+    fn every_changed_byte_is_noticed(
+        kind in 0..10_usize,
+        at in any::<prop::sample::Index>(),
+        flip in 1..=255_u8,
+    ) {
         let mut bytes = seal(operations().swap_remove(kind)).to_bytes();
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
-        prop_assert!(Entry::open(&bytes, &place()).is_err());
+        prop_assert!(Entry::open(&bytes, &position()).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! The contract on a real node; `scripts/test_evm.sh` starts one and runs this.
+//! The contract on a real node. `scripts/test_evm.sh` starts a node and runs these tests.
 //!
-//! `COVEY_TEST_EVM` is the node's address, and `COVEY_TEST_EVM_KEYS` holds the secret keys of eight accounts with money,
-//! between commas.
+//! `COVEY_TEST_EVM` is the URL of the node. `COVEY_TEST_EVM_KEYS` holds the secret keys of eight
+//! funded accounts, separated by commas.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,22 +29,24 @@ use crate::participants::{genesis, identity};
 const STAKE: u128 = 1_000_000_000_000_000;
 
 fn node() -> String {
-    std::env::var("COVEY_TEST_EVM").expect("COVEY_TEST_EVM names a node")
+    std::env::var("COVEY_TEST_EVM").expect("COVEY_TEST_EVM must be the URL of a node")
 }
 
 fn wallet(index: usize) -> Wallet {
-    let keys = std::env::var("COVEY_TEST_EVM_KEYS").expect("COVEY_TEST_EVM_KEYS holds keys");
+    let keys =
+        std::env::var("COVEY_TEST_EVM_KEYS").expect("COVEY_TEST_EVM_KEYS must hold secret keys");
     keys.split(',').nth(index).unwrap().parse().unwrap()
 }
 
-/// The wallets of the first validators, by their keys.
+/// The wallets of the validators with these secrets.
 fn accounts(secrets: &[u8]) -> BTreeMap<PeerId, Account> {
-    let account =
-        |secret: &u8| (identity(*secret).peer(), wallet(usize::from(*secret) - 1).account());
-    secrets.iter().map(account).collect()
+    secrets
+        .iter()
+        .map(|secret| (identity(*secret).peer(), wallet(usize::from(*secret) - 1).account()))
+        .collect()
 }
 
-/// A new contract, with a stake that comes back after some seconds.
+/// Deploys a contract that returns the stake after `delay` seconds.
 async fn contract(genesis: &Genesis, delay: u64) -> EvmAddress {
     let node = node().parse().unwrap();
     let deployed =
@@ -60,7 +62,7 @@ async fn parties(address: &EvmAddress, secrets: [u8; 3], first_wallet: usize) ->
     let mut parties = Vec::new();
     for (index, secret) in secrets.into_iter().enumerate() {
         let ledger = ledger(address, &genesis(), first_wallet + index).await;
-        ledger.remember(accounts(&[1, 2]));
+        ledger.add_successor_accounts(accounts(&[1, 2]));
         parties.push(LedgerParty { identity: identity(secret), ledger });
     }
     parties.try_into().unwrap()
@@ -72,7 +74,7 @@ fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 
 #[test]
 #[ignore = "needs a node"]
-fn a_contract_keeps_the_contract() {
+fn a_contract_conforms() {
     on_runtime(async {
         let address = contract(&genesis(), 3600).await;
         let validators = parties(&address, [1, 2, 3], 0).await;
@@ -86,7 +88,7 @@ fn a_contract_keeps_the_contract() {
 
 #[test]
 #[ignore = "needs a node"]
-fn somebody_elses_key_costs_the_stake_and_has_no_effect() {
+fn registering_a_foreign_key_costs_the_stake_and_has_no_effect() {
     on_runtime(async {
         let address = contract(&genesis(), 3600).await;
         let [thief, owner] =
@@ -98,31 +100,32 @@ fn somebody_elses_key_costs_the_stake_and_has_no_effect() {
             found.findings,
             [AuditFinding::Invalid { number: 0, rejection: Rejection::BadSignature { author } }]
         );
-        assert!(!found.state.is_member(author));
+        assert!(!found.state.is_registered(author));
         LedgerClient::new(owner.clone()).register(&identity(10), None).await.unwrap();
-        assert!(audit(thief.as_ref(), None).await.unwrap().state.is_member(author));
+        assert!(audit(thief.as_ref(), None).await.unwrap().state.is_registered(author));
     });
 }
 
 alloy::sol! {
     #[sol(rpc)]
     contract Registering {
-        function register(bytes32 key, string bucket, uint64 call, bytes32[2] signature) external payable;
+        function register(bytes32 key, string bucket, uint64 call, bytes32[2] signature)
+            external payable;
     }
 }
 
-/// Sends from one wallet what a peer signed for another: a call that was copied out of the queue.
+/// Sends the pending call of `owner` from the wallet `thief`.
 async fn copy_registration(address: &EvmAddress, peer: &Keypair, owner: &Wallet, thief: &Wallet) {
     let provider = connect(&address.node, thief);
     let mut hasher = blake3::Hasher::new_derive_key("covey ledger 1 account");
     hasher.update(&provider.get_chain_id().await.unwrap().to_le_bytes());
     hasher.update(address.contract.as_slice()).update(owner.account().as_slice());
-    let place = EntryPosition {
+    let position = EntryPosition {
         run: genesis().run,
         number: 0,
         after: Digest::from_bytes(hasher.finalize().into()),
     };
-    let entry = Entry::seal(peer, place, Operation::Register { bucket: None }, None).unwrap();
+    let entry = Entry::seal(peer, position, Operation::Register { bucket: None }, None).unwrap();
     let [first, second] =
         [0, 32].map(|at| B256::from_slice(&entry.signature().as_bytes()[at..at + 32]));
     let key = B256::from(*peer.peer().as_bytes());
@@ -140,19 +143,19 @@ fn connect(node: &Url, wallet: &Wallet) -> DynProvider {
 
 #[test]
 #[ignore = "needs a node"]
-fn the_stake_comes_back_after_leaving_and_not_before() {
+fn the_stake_is_paid_out_only_after_leaving_and_the_delay() {
     on_runtime(async {
         let address = contract(&genesis(), 2).await;
         let ledger = ledger(&address, &genesis(), 3).await;
         assert_eq!(ledger.stake().await.unwrap(), STAKE);
-        let mut registry = LedgerClient::new(ledger.clone());
-        assert!(ledger.withdraw().await.is_err(), "withdrew what was never paid");
-        registry.register(&identity(10), None).await.unwrap();
+        let mut client = LedgerClient::new(ledger.clone());
+        assert!(ledger.withdraw().await.is_err(), "withdrew a stake that was never paid");
+        client.register(&identity(10), None).await.unwrap();
         let error = ledger.withdraw().await.unwrap_err().to_string();
         assert!(error.contains("leave first"), "{error}");
-        registry.leave(&identity(10)).await.unwrap();
+        client.leave(&identity(10)).await.unwrap();
         let error = ledger.withdraw().await.unwrap_err().to_string();
-        assert!(error.contains("stays until"), "{error}");
+        assert!(error.contains("locked until"), "{error}");
         tokio::time::sleep(Duration::from_secs(4)).await;
         println!("withdraw: {} gas", ledger.withdraw().await.unwrap().gas);
         assert!(ledger.withdraw().await.is_err(), "withdrew twice");
@@ -161,7 +164,7 @@ fn the_stake_comes_back_after_leaving_and_not_before() {
 
 #[test]
 #[ignore = "needs a node"]
-fn a_contract_is_held_to_the_run_and_written_to_with_a_wallet() {
+fn a_contract_must_belong_to_the_run_and_writing_needs_a_wallet() {
     on_runtime(async {
         let address = contract(&genesis(), 0).await;
         let other =
@@ -182,28 +185,28 @@ fn a_contract_is_held_to_the_run_and_written_to_with_a_wallet() {
     });
 }
 
-/// Prints what `docs/ledger.md` tells of costs.
+/// Prints the gas of each call, as published in `docs/ledger.md`.
 #[test]
 #[ignore = "needs a node"]
-fn every_call_costs_what_is_published() {
+fn every_call_costs_about_the_published_gas() {
     on_runtime(async {
         let address = contract(&genesis(), 0).await;
         let peer = ledger(&address, &genesis(), 3).await;
         let url = "s3://bucket/prefix?endpoint=https://host.example:9000&region=eu-1".to_owned();
         let (one, two): (Keypair, Keypair) = (identity(10), identity(11));
-        let says = [
+        let calls = [
             (&one, Operation::Register { bucket: None }, None),
             (&one, Operation::Announce { bucket: Some(url) }, None),
             (&one, Operation::Rotate { to: two.peer() }, Some(&two)),
             (&two, Operation::Leave {}, None),
         ];
-        for (author, operation, successor) in says {
+        for (author, operation, successor) in calls {
             print_gas(&peer, author, operation, successor).await;
         }
         let digest = Digest::of(b"digest");
         for secret in [1, 2] {
             let validator = ledger(&address, &genesis(), secret - 1).await;
-            let accounts = Some(validator.remember(accounts(&[1, 2])));
+            let accounts = Some(validator.add_successor_accounts(accounts(&[1, 2])));
             let author = identity(u8::try_from(secret).unwrap());
             let lineage = Lineage::from_digest(digest);
             let validator_set = ValidatorSetChange {
@@ -232,8 +235,8 @@ fn every_call_costs_what_is_published() {
     });
 }
 
-/// Fails if a call costs far more than is published.
-#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+/// Fails if a call costs far more than the published gas.
+#[expect(clippy::print_stdout, reason = "the figures are the output")]
 async fn print_gas(
     ledger: &EvmLedger,
     author: &Keypair,
@@ -243,6 +246,6 @@ async fn print_gas(
     let name = operation.name();
     let receipt = ledger.call(author, operation, successor).await.unwrap();
     println!("{name}: {} gas", receipt.gas);
-    // Twice the highest that was measured: whoever makes calls dearer has to say so.
+    // Twice the highest measured value: a more expensive call needs new published figures.
     assert!(receipt.gas < 300_000, "{name} costs {} gas", receipt.gas);
 }

@@ -1,4 +1,4 @@
-//! What entries amount to.
+//! The fold from entries to the state of a ledger.
 
 use std::collections::BTreeSet;
 
@@ -12,19 +12,19 @@ use proptest::prelude::*;
 
 use crate::participants::{genesis, identity, run};
 
-/// A line that says something in the name of `author`.
-fn line(
+/// An entry of `author`; the fold does not look at its position.
+fn numbered(
     number: u64,
     author: &Keypair,
     operation: Operation,
     successor: Option<&Keypair>,
 ) -> NumberedEntry {
-    let place = EntryPosition { run: run(), number, after: Digest::of(b"not looked at here") };
-    NumberedEntry { number, entry: Entry::seal(author, place, operation, successor) }
+    let position = EntryPosition { run: run(), number, after: Digest::of(b"any") };
+    NumberedEntry { number, entry: Entry::seal(author, position, operation, successor) }
 }
 
-/// Something that one of eight people says about another.
-fn said(kind: u8, author: u8, other: u8, round: u32) -> (u8, Operation, Option<u8>) {
+/// An operation of one of eight authors that concerns another key.
+fn operation_of(kind: u8, author: u8, other: u8, round: u32) -> (u8, Operation, Option<u8>) {
     let digest = Digest::of(&[other]);
     let operation = match kind {
         0 => Operation::Register { bucket: None },
@@ -56,23 +56,22 @@ fn said(kind: u8, author: u8, other: u8, round: u32) -> (u8, Operation, Option<u
 }
 
 fn history() -> impl Strategy<Value = Vec<NumberedEntry>> {
-    let said = (0..7_u8, 1..9_u8, 1..9_u8, 0..3_u32)
-        .prop_map(|(kind, author, other, round)| said(kind, author, other, round));
-    proptest::collection::vec(said, 0..40).prop_map(|history| {
-        let number =
-            |(number, (author, operation, successor)): (u64, (u8, Operation, Option<u8>))| {
-                line(number, &identity(author), operation, successor.map(identity).as_ref())
-            };
-        (0..).zip(history).map(number).collect()
+    let operation = (0..7_u8, 1..9_u8, 1..9_u8, 0..3_u32)
+        .prop_map(|(kind, author, other, round)| operation_of(kind, author, other, round));
+    proptest::collection::vec(operation, 0..40).prop_map(|history| {
+        let entries = (0..).zip(history).map(|(number, (author, operation, successor))| {
+            numbered(number, &identity(author), operation, successor.map(identity).as_ref())
+        });
+        entries.collect()
     })
 }
 
-fn fold(mut state: LedgerState, lines: &[NumberedEntry]) -> LedgerState {
-    for line in lines {
+fn fold(mut state: LedgerState, entries: &[NumberedEntry]) -> LedgerState {
+    for entry in entries {
         let before = state.clone();
-        if state.apply(line).is_err() {
-            // Nothing but the number has moved.
-            assert_eq!(state.next(), line.number + 1);
+        if state.apply(entry).is_err() {
+            // Only the number has changed.
+            assert_eq!(state.next(), entry.number + 1);
             assert_eq!(
                 (state.peers(), state.validator_set()),
                 (before.peers(), before.validator_set())
@@ -90,15 +89,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn state_is_a_pure_fold(lines in history(), cut in any::<prop::sample::Index>()) {
-        let whole = fold(LedgerState::genesis(&genesis()), &lines);
-        let (first, second) = lines.split_at(cut.index(lines.len() + 1));
+    fn state_is_a_pure_fold(entries in history(), cut in any::<prop::sample::Index>()) {
+        let whole = fold(LedgerState::genesis(&genesis()), &entries);
+        let (first, second) = entries.split_at(cut.index(entries.len() + 1));
         prop_assert_eq!(&fold(fold(LedgerState::genesis(&genesis()), first), second), &whole);
         whole.validator_set().check().unwrap();
         for (peer, record) in whole.peers() {
-            prop_assert_eq!(whole.is_member(*peer), record.membership == Membership::Active);
+            prop_assert_eq!(whole.is_registered(*peer), record.membership == Membership::Active);
             if let Membership::Rotated { at, to } = record.membership {
-                prop_assert_eq!(whole.peers()[&to].formerly.is_some(), true);
+                prop_assert_eq!(whole.peers()[&to].rotated_from.is_some(), true);
                 prop_assert!(record.since < at && at <= whole.peers()[&to].since);
             }
             // Following rotations ends at a key that did not rotate.
@@ -110,35 +109,40 @@ proptest! {
 }
 
 #[test]
-fn one_of_three_validators_changes_nothing() {
+fn a_vote_below_the_threshold_changes_nothing() {
     let mut state = LedgerState::genesis(&genesis());
-    let thieves = ValidatorSetChange {
+    let attackers = ValidatorSetChange {
         generation: 1,
         members: [identity(9).peer()].into(),
         threshold: 1,
         accounts: None,
     };
-    state.apply(&line(0, &identity(1), Operation::Validators(thieves.clone()), None)).unwrap();
-    // Voting again does not count twice, nor does the vote of the one whom it would make validator.
-    state.apply(&line(1, &identity(1), Operation::Validators(thieves.clone()), None)).unwrap();
-    let refused = state.apply(&line(2, &identity(9), Operation::Validators(thieves.clone()), None));
+    state
+        .apply(&numbered(0, &identity(1), Operation::Validators(attackers.clone()), None))
+        .unwrap();
+    // A repeated vote counts once, and the key that would become a validator has no vote.
+    state
+        .apply(&numbered(1, &identity(1), Operation::Validators(attackers.clone()), None))
+        .unwrap();
+    let refused =
+        state.apply(&numbered(2, &identity(9), Operation::Validators(attackers.clone()), None));
     assert_eq!(refused, Err(Rejection::NotValidator { peer: identity(9).peer() }));
     assert_eq!(state.validator_set(), &genesis().validator_set);
-    // A changed mind takes the first vote back.
-    let others = ValidatorSetChange { members: [identity(2).peer()].into(), ..thieves.clone() };
-    state.apply(&line(3, &identity(1), Operation::Validators(others.clone()), None)).unwrap();
-    state.apply(&line(4, &identity(3), Operation::Validators(thieves), None)).unwrap();
+    // Another vote of the same validator replaces its first one.
+    let others = ValidatorSetChange { members: [identity(2).peer()].into(), ..attackers.clone() };
+    state.apply(&numbered(3, &identity(1), Operation::Validators(others.clone()), None)).unwrap();
+    state.apply(&numbered(4, &identity(3), Operation::Validators(attackers), None)).unwrap();
     assert_eq!(state.validator_set(), &genesis().validator_set);
-    state.apply(&line(5, &identity(2), Operation::Validators(others.clone()), None)).unwrap();
+    state.apply(&numbered(5, &identity(2), Operation::Validators(others.clone()), None)).unwrap();
     assert_eq!(state.validator_set(), &others);
 }
 
 #[test]
-fn what_was_agreed_on_stays_agreed() {
+fn an_agreement_survives_a_change_of_validators() {
     let mut state = LedgerState::genesis(&genesis());
     let scores = Scores { round: Round(1), verdict: Digest::of(b"verdict"), payouts: None };
     for (number, secret) in [(0, 1), (1, 2)] {
-        state.apply(&line(number, &identity(secret), Operation::Scores(scores), None)).unwrap();
+        state.apply(&numbered(number, &identity(secret), Operation::Scores(scores), None)).unwrap();
     }
     let next = ValidatorSetChange {
         generation: 1,
@@ -148,27 +152,27 @@ fn what_was_agreed_on_stays_agreed() {
     };
     for (number, secret) in [(2, 1), (3, 2)] {
         state
-            .apply(&line(number, &identity(secret), Operation::Validators(next.clone()), None))
+            .apply(&numbered(number, &identity(secret), Operation::Validators(next.clone()), None))
             .unwrap();
     }
     let wrong = Scores { verdict: Digest::of(b"another"), ..scores };
-    state.apply(&line(4, &identity(3), Operation::Scores(wrong), None)).unwrap();
+    state.apply(&numbered(4, &identity(3), Operation::Scores(wrong), None)).unwrap();
     assert_eq!(state.scores().agreed(Round(1)), Some(scores));
     assert_eq!(state.scores().newest(), Some((Round(1), scores)));
 }
 
 #[test]
-fn validators_keys_do_not_rotate() {
+fn keys_of_validators_do_not_rotate() {
     let mut state = LedgerState::genesis(&genesis());
     for (number, secret) in [(0, 1), (1, 10)] {
         state
-            .apply(&line(number, &identity(secret), Operation::Register { bucket: None }, None))
+            .apply(&numbered(number, &identity(secret), Operation::Register { bucket: None }, None))
             .unwrap();
     }
     for (from, to) in [(1, 11), (10, 2)] {
         let operation = Operation::Rotate { to: identity(to).peer() };
         let outcome =
-            state.apply(&line(state.next(), &identity(from), operation, Some(&identity(to))));
+            state.apply(&numbered(state.next(), &identity(from), operation, Some(&identity(to))));
         assert!(matches!(outcome, Err(Rejection::ValidatorKey { .. })), "{outcome:?}");
     }
 }

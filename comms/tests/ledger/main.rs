@@ -1,4 +1,4 @@
-//! The ledger: every keeper of it, what is found in a damaged one, and what its entries amount to.
+//! The ledger: conformance of all backends, audits of damaged logs, and the fold over entries.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod backends;

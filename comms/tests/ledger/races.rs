@@ -1,4 +1,4 @@
-//! Many writers at once make one order.
+//! Races of many writers for the next number.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use futures_util::future::join_all;
 use crate::participants::{clock, identity, log};
 
 #[test]
-fn writers_at_the_same_instant_make_one_order_that_all_read() {
+fn simultaneous_writers_get_one_order_that_all_readers_see() {
     for seed in 0..5_u64 {
         let (clock, shared) = clock();
         let memory = MemoryBucket::new(shared.clone());
-        let ways: Vec<_> = (10..22_u8)
+        let connections: Vec<_> = (10..22_u8)
             .map(|secret| {
-                // Requests take time, listings lag and answers get lost, so that writers do collide.
+                // Requests take time, listings lag and answers get lost, so writers do collide.
                 let rates = FaultRates {
                     stale_listings: 0.3,
                     lost_acknowledgements: 0.1,
@@ -39,10 +39,10 @@ fn writers_at_the_same_instant_make_one_order_that_all_read() {
                 (identity(secret), log(&bucket, &shared, seed * 1000 + u64::from(secret)))
             })
             .collect();
-        let writers = ways.iter().map(async |(peer, ledger)| {
-            let mut registry = LedgerClient::new(ledger.clone());
-            let number = registry.register(peer, None).await.unwrap();
-            registry.announce(peer, Some("s3://mine".into())).await.unwrap();
+        let writers = connections.iter().map(async |(peer, ledger)| {
+            let mut client = LedgerClient::new(ledger.clone());
+            let number = client.register(peer, None).await.unwrap();
+            client.announce(peer, Some("s3://mine".into())).await.unwrap();
             number
         });
         let numbers: BTreeSet<u64> = clock.run(join_all(writers)).unwrap().into_iter().collect();
@@ -50,7 +50,7 @@ fn writers_at_the_same_instant_make_one_order_that_all_read() {
         let calm: Arc<dyn Bucket> = Arc::new(memory);
         let all = clock.run(audit(log(&calm, &shared, 0).as_ref(), None)).unwrap().unwrap();
         assert_eq!(
-            (all.lines, all.findings, all.state.members().count()),
+            (all.num_entries, all.findings, all.state.registered().count()),
             (24, Vec::new(), 12),
             "seed {seed}"
         );

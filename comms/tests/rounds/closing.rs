@@ -1,4 +1,4 @@
-//! When a round ends, and who is in it then.
+//! The end of a round, and the peers that it includes.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use covey_comms::run::RoundParams;
 use futures_util::future::{join, join3};
 
 use crate::cluster::{
-    Cluster, RULES, SECOND, close, creator_key, delta, excluded, included, peer, say,
+    Cluster, RULES, SECOND, close, commit_and_publish, creator_key, delta, excluded, included, peer,
 };
 
 #[test]
-fn a_round_ends_as_soon_as_everybody_delivered_and_includes_them() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn a_round_ends_once_all_expected_peers_delivered() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     let start = cluster.now();
-    cluster.begin(&[1, 2, 3]);
+    cluster.heartbeats(&[1, 2, 3]);
     cluster.deliver(&[3, 1, 2]);
     let closed = cluster.close(&mut validator);
     assert_eq!(cluster.now(), start);
@@ -36,8 +36,8 @@ fn a_round_ends_as_soon_as_everybody_delivered_and_includes_them() {
 }
 
 #[test]
-fn a_round_waits_for_the_silent_until_its_deadline_and_the_next_does_not() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn a_missing_peer_is_expected_until_the_deadline_and_not_in_the_next_round() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     let start = cluster.now();
     let manifest = cluster.round(&mut validator, &[1, 2]);
     assert_eq!(cluster.now().since(start), RULES.deadline);
@@ -46,31 +46,27 @@ fn a_round_waits_for_the_silent_until_its_deadline_and_the_next_does_not() {
         (vec![1, 2], vec![(3, Exclusion::Missing)])
     );
     let manifest = cluster.round(&mut validator, &[1, 2]);
-    assert_eq!(
-        cluster.now().since(start),
-        RULES.deadline,
-        "nobody waited for the peer that was silent"
-    );
+    assert_eq!(cluster.now().since(start), RULES.deadline, "the missing peer is not expected");
     assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![]));
 }
 
 #[test]
-fn who_was_silent_is_included_if_it_delivers() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn a_peer_is_included_again_after_a_missed_round() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2]);
     assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3]);
 }
 
 #[test]
-fn the_deadline_counts_from_the_first_heartbeat() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+fn the_deadline_starts_with_the_first_heartbeat() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2]);
     let start = cluster.now();
     let beat = async {
         cluster.sleep(SECOND * 5000).await;
         let light_client = cluster.run.clone();
         let mut light_client = LightClient::genesis(light_client);
         light_client.poll().await.unwrap().unwrap();
-        cluster.member(1).heartbeat(light_client.next(), light_client.head()).await.unwrap();
+        cluster.client(1).heartbeat(light_client.next(), light_client.head()).await.unwrap();
     };
     let (closed, ()) = cluster.play(join(close(&mut validator), beat));
     let elapsed = cluster.now().since(start) - SECOND * 5000;
@@ -79,21 +75,25 @@ fn the_deadline_counts_from_the_first_heartbeat() {
 }
 
 #[test]
-fn a_void_round_moves_the_lineage_and_nothing_else() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+fn a_void_round_changes_only_the_lineage() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2]);
     let before = cluster.light_client();
-    cluster.begin(&[1, 2]);
+    cluster.heartbeats(&[1, 2]);
     let manifest = cluster.close(&mut validator).manifest;
     let after = cluster.light_client();
     assert!(manifest.is_void());
     assert_eq!((after.outer_steps(), after.next()), (before.outer_steps(), Round(2)));
     assert_ne!(after.head(), before.head());
-    assert_eq!(included(&cluster.round(&mut validator, &[1, 2])), [1, 2], "all go on");
+    assert_eq!(
+        included(&cluster.round(&mut validator, &[1, 2])),
+        [1, 2],
+        "all peers are still active"
+    );
 }
 
 #[test]
-fn fewer_than_enough_make_a_round_only_at_its_deadline() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn a_round_with_fewer_than_min_peers_ends_at_its_deadline() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     cluster.round(&mut validator, &[1]);
     let start = cluster.now();
     let manifest = cluster.round(&mut validator, &[1]);
@@ -101,16 +101,16 @@ fn fewer_than_enough_make_a_round_only_at_its_deadline() {
     assert_eq!(included(&manifest), [1]);
 }
 
-/// Listings that take a while to arrive, and are old by then.
+/// A bucket with slow listings, which are outdated when they arrive.
 #[derive(Debug)]
-struct Slow {
+struct SlowListings {
     inner: MemoryBucket,
     clock: VirtualClock,
     delay: Duration,
 }
 
 #[async_trait]
-impl Bucket for Slow {
+impl Bucket for SlowListings {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         self.inner.get(key, limit).await
     }
@@ -131,8 +131,8 @@ impl Bucket for Slow {
 }
 
 impl Cluster {
-    fn slowly(&self, delay: Duration) -> Validator {
-        let bucket = Slow { inner: self.bucket.clone(), clock: self.clock.clone(), delay };
+    fn slow_validator(&self, delay: Duration) -> Validator {
+        let bucket = SlowListings { inner: self.bucket.clone(), clock: self.clock.clone(), delay };
         let light_client =
             LightClient::resume(self.through(bucket), self.light_client().position());
         self.play(Validator::open(light_client, creator_key())).unwrap()
@@ -140,32 +140,32 @@ impl Cluster {
 }
 
 #[test]
-fn what_arrives_while_the_round_is_being_closed_is_late() {
-    let (cluster, _) = Cluster::inhabited(RULES, &[1, 2, 3]);
-    let mut validator = cluster.slowly(SECOND * 2);
-    cluster.begin(&[1, 2, 3]);
+fn a_commitment_after_the_last_poll_is_late() {
+    let (cluster, _) = Cluster::with_peers(RULES, &[1, 2, 3]);
+    let mut validator = cluster.slow_validator(SECOND * 2);
+    cluster.heartbeats(&[1, 2, 3]);
     cluster.deliver(&[1, 2]);
     let light_client = cluster.light_client();
     let straggler = async {
-        // The deadline is set after the first two listings. The look that counts is the first that begins after it, and
-        // shows what was there at its second listing.
+        // The first two listings set the deadline. The last poll is the first that begins after it,
+        // and shows the objects at the time of its second listing.
         cluster.sleep(SECOND * 4 + RULES.deadline + SECOND * 9).await;
-        say(&cluster.member(3), &light_client, delta(3)).await;
+        commit_and_publish(&cluster.client(3), &light_client, delta(3)).await;
     };
     let (closed, ()) = cluster.play(join(close(&mut validator), straggler));
     assert_eq!(included(&closed.manifest), [1, 2]);
     assert_eq!(excluded(&closed.manifest), [(3, Exclusion::Late)]);
 }
 
-/// Plays a round in which peers deliver now and then, by a validator that is replaced after `lives` seconds each.
-fn play_with_lives(lives: u64) -> Manifest {
-    let (cluster, _) = Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
-    cluster.begin(&[1, 2, 3, 4]);
+/// Plays a round with slow peers and a validator that restarts every `period` seconds.
+fn play_with_restarts(period: u64) -> Manifest {
+    let (cluster, _) = Cluster::with_peers(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
+    cluster.heartbeats(&[1, 2, 3, 4]);
     let light_client = cluster.light_client();
     let deliveries = async {
         for number in [4, 2, 3, 1] {
             cluster.sleep(SECOND * 7).await;
-            say(&cluster.member(number), &light_client, delta(number)).await;
+            commit_and_publish(&cluster.client(number), &light_client, delta(number)).await;
         }
     };
     let validators = async {
@@ -173,7 +173,7 @@ fn play_with_lives(lives: u64) -> Manifest {
             let light_client = LightClient::resume(cluster.run.clone(), light_client.position());
             let mut validator = Validator::open(light_client, creator_key()).await.unwrap();
             if let Some(closed) =
-                within(&cluster.clock, SECOND * lives as u32, close(&mut validator)).await
+                within(&cluster.clock, SECOND * period as u32, close(&mut validator)).await
             {
                 return closed.manifest;
             }
@@ -183,19 +183,19 @@ fn play_with_lives(lives: u64) -> Manifest {
 }
 
 #[test]
-fn a_validator_that_is_killed_and_started_again_decides_the_same() {
-    let undisturbed = play_with_lives(1000);
+fn restarts_of_the_validator_do_not_change_the_outcome() {
+    let undisturbed = play_with_restarts(1000);
     assert_eq!(undisturbed.included().len(), 2);
-    for lives in 1..30 {
-        let disturbed = play_with_lives(lives);
-        assert_eq!(disturbed.included(), undisturbed.included(), "killed every {lives} s");
-        assert_eq!(disturbed.excluded(), undisturbed.excluded(), "killed every {lives} s");
+    for period in 1..30 {
+        let disturbed = play_with_restarts(period);
+        assert_eq!(disturbed.included(), undisturbed.included(), "restart every {period} s");
+        assert_eq!(disturbed.excluded(), undisturbed.excluded(), "restart every {period} s");
     }
 }
 
 #[test]
-fn a_validator_that_starts_from_nothing_goes_on_where_the_run_is() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn a_validator_without_state_catches_up_with_the_run() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2]);
     let mut fresh = cluster
@@ -204,24 +204,24 @@ fn a_validator_that_starts_from_nothing_goes_on_where_the_run_is() {
     let rounds: Vec<_> = (0..3).map(|_| cluster.close(&mut fresh)).collect();
     assert_eq!(rounds[1].deltas.len(), 3);
     assert_eq!(fresh.light_client().position(), validator.light_client().position());
-    cluster.begin(&[1, 2]);
+    cluster.heartbeats(&[1, 2]);
     cluster.deliver(&[1, 2]);
     let manifest = cluster.close(&mut fresh).manifest;
     assert_eq!(cluster.close(&mut validator).manifest, manifest);
 }
 
 #[test]
-fn two_validators_agree() {
+fn two_instances_of_a_validator_agree() {
     let (cluster, mut first) =
-        Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3]);
-    let mut second = cluster.slowly(SECOND);
+        Cluster::with_peers(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3]);
+    let mut second = cluster.slow_validator(SECOND);
     for _ in 0..4 {
         let light_client = cluster.light_client();
         let deliveries = async {
             for number in [1, 2, 3] {
-                let member = cluster.member(number);
-                member.heartbeat(light_client.next(), light_client.head()).await.unwrap();
-                say(&member, &light_client, delta(number)).await;
+                let client = cluster.client(number);
+                client.heartbeat(light_client.next(), light_client.head()).await.unwrap();
+                commit_and_publish(&client, &light_client, delta(number)).await;
                 cluster.sleep(SECOND).await;
             }
         };
@@ -234,16 +234,16 @@ fn two_validators_agree() {
 }
 
 #[test]
-fn who_is_surplus_does_not_depend_on_who_was_first() {
+fn the_order_of_deliveries_does_not_decide_which_peer_is_surplus() {
     let play = |order: &[u8]| {
         let (cluster, mut validator) =
-            Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4, 5]);
-        cluster.begin(order);
-        let looks = order.iter().map(|number| {
+            Cluster::with_peers(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4, 5]);
+        cluster.heartbeats(order);
+        let polls = order.iter().map(|number| {
             cluster.deliver(&[*number]);
             cluster.play(within(&cluster.clock, SECOND, close(&mut validator)))
         });
-        let closed = looks.last().flatten().unwrap();
+        let closed = polls.last().flatten().unwrap();
         assert_eq!(closed.deltas.len(), 2);
         assert!(closed.manifest.excluded().values().all(|reason| *reason == Exclusion::Surplus));
         (closed.manifest.included().clone(), closed.manifest.excluded().clone())
@@ -255,12 +255,12 @@ fn who_is_surplus_does_not_depend_on_who_was_first() {
 }
 
 #[test]
-fn surplus_peers_are_waited_for_in_the_next_round() {
+fn surplus_peers_are_expected_in_the_next_round() {
     let (cluster, mut validator) =
-        Cluster::inhabited(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
+        Cluster::with_peers(RoundParams { max_included: 2, ..RULES }, &[1, 2, 3, 4]);
     let manifest = cluster.round(&mut validator, &[1, 2, 3, 4]);
     let included = included(&manifest);
-    cluster.begin(&included);
+    cluster.heartbeats(&included);
     cluster.deliver(&included);
     assert!(
         cluster.play(within(&cluster.clock, RULES.deadline / 2, close(&mut validator))).is_none()
@@ -268,8 +268,8 @@ fn surplus_peers_are_waited_for_in_the_next_round() {
 }
 
 #[test]
-fn rounds_close_on_bad_days() {
-    let (cluster, _) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn rounds_close_over_a_faulty_bucket() {
+    let (cluster, _) = Cluster::with_peers(RULES, &[1, 2, 3]);
     for seed in 0..20 {
         let clock = std::sync::Arc::new(cluster.clock.clone());
         let faulty = Faulty::new(cluster.bucket.clone(), clock.clone(), FaultRates::BAD_DAY, seed);

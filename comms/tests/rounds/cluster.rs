@@ -1,4 +1,4 @@
-//! A bucket with a run in it, and everybody who takes part.
+//! A run in memory with its peers and validators, the fixture of these tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(crate) struct Cluster {
     pub(crate) run: Run,
 }
 
-/// The validator's identity.
+/// The key pair of the validator.
 pub(crate) fn creator_key() -> Keypair {
     Keypair::from_secret(&[99; 32])
 }
@@ -58,7 +58,7 @@ pub(crate) fn peer(number: u8) -> PeerId {
 
 pub(crate) fn description(rules: RoundParams) -> Description {
     Description {
-        name: "village".into(),
+        name: "cluster".into(),
         validator_set: ValidatorSet::single(creator_key().peer()),
         seed: 7,
         genesis_weights: Digest::of(b"weights"),
@@ -73,34 +73,34 @@ pub(crate) fn parts() -> BTreeMap<String, Bytes> {
 }
 
 impl Cluster {
-    /// A run that was just founded.
+    /// A new run.
     pub(crate) fn new(rules: RoundParams) -> Self {
-        Self::found(&description(rules))
+        Self::create(&description(rules))
     }
 
-    /// The run of a description.
-    pub(crate) fn found(description: &Description) -> Self {
+    /// A new run with this description.
+    pub(crate) fn create(description: &Description) -> Self {
         let clock = VirtualClock::default();
         let bucket = MemoryBucket::new(Arc::new(clock.clone()));
         let shared = (Arc::new(bucket.clone()), Arc::new(clock.clone()));
         let run =
-            clock.run(Run::found(shared.0, shared.1, description, &parts())).unwrap().unwrap();
+            clock.run(Run::create(shared.0, shared.1, description, &parts())).unwrap().unwrap();
         Self { clock, bucket, run }
     }
 
-    /// A run with the peers of some numbers in it, its validator, and round 1 open.
-    pub(crate) fn inhabited(rules: RoundParams, numbers: &[u8]) -> (Self, Validator) {
+    /// A run with some active peers, its validator, and round 1 open.
+    pub(crate) fn with_peers(rules: RoundParams, numbers: &[u8]) -> (Self, Validator) {
         let cluster = Self::new(rules);
         numbers
             .iter()
-            .for_each(|number| cluster.play(cluster.member(*number).join_request()).unwrap());
+            .for_each(|number| cluster.play(cluster.client(*number).join_request()).unwrap());
         let mut validator = cluster.validator();
         let manifest = cluster.close(&mut validator).manifest;
         assert_eq!(manifest.excluded().len(), numbers.len());
         (cluster, validator)
     }
 
-    /// The run through another bucket, which leads to the same objects.
+    /// The run through another bucket with the same objects.
     pub(crate) fn through(&self, bucket: impl Bucket + 'static) -> Run {
         self.play(Run::open(Arc::new(bucket), Arc::new(self.clock.clone()), Some(self.run.id())))
             .unwrap()
@@ -118,11 +118,11 @@ impl Cluster {
         self.clock.sleep_until(self.clock.now() + duration).await;
     }
 
-    pub(crate) fn member(&self, number: u8) -> PeerClient {
+    pub(crate) fn client(&self, number: u8) -> PeerClient {
         PeerClient::new(self.run.clone(), identity(number))
     }
 
-    /// A follower that has read all that there is.
+    /// A light client that has read all rounds so far.
     pub(crate) fn light_client(&self) -> LightClient {
         let mut light_client = LightClient::genesis(self.run.clone());
         while self.play(light_client.poll()).unwrap().is_some() {}
@@ -137,62 +137,66 @@ impl Cluster {
         self.play(close(validator))
     }
 
-    /// Begins the open round in the name of some peers.
-    pub(crate) fn begin(&self, numbers: &[u8]) {
+    /// Sends heartbeats of some peers in the open round.
+    pub(crate) fn heartbeats(&self, numbers: &[u8]) {
         let light_client = self.light_client();
         for number in numbers {
-            self.play(self.member(*number).heartbeat(light_client.next(), light_client.head()))
+            self.play(self.client(*number).heartbeat(light_client.next(), light_client.head()))
                 .unwrap();
         }
     }
 
-    /// Delivers to the open round in the name of some peers.
+    /// Commits and publishes deltas of some peers in the open round.
     pub(crate) fn deliver(&self, numbers: &[u8]) {
         let light_client = self.light_client();
         for number in numbers {
-            let member = self.member(*number);
-            self.play(say(&member, &light_client, delta(*number)));
+            let client = self.client(*number);
+            self.play(commit_and_publish(&client, &light_client, delta(*number)));
         }
     }
 
-    /// A whole round in which some peers begin and deliver.
+    /// Plays a whole round in which some peers send heartbeats and deliver.
     pub(crate) fn round(&self, validator: &mut Validator, numbers: &[u8]) -> Manifest {
-        self.begin(numbers);
+        self.heartbeats(numbers);
         self.deliver(numbers);
         self.close(validator).manifest
     }
 }
 
-/// What the peer of a number has to say.
+/// The delta of a peer.
 pub(crate) fn delta(number: u8) -> Bytes {
     Bytes::from(vec![number; 5])
 }
 
-/// Commits and reveals in one breath, as nobody should: whoever sees it in time could copy it.
-pub(crate) async fn say(member: &PeerClient, light_client: &LightClient, payload: Bytes) {
+/// Commits and publishes at once. A real peer waits in between, since others could copy its delta.
+pub(crate) async fn commit_and_publish(
+    client: &PeerClient,
+    light_client: &LightClient,
+    payload: Bytes,
+) {
     let (round, base) = (light_client.next(), light_client.head());
-    assert_eq!(member.commit(round, base, &payload).await.unwrap(), DeltaRef::of(&payload));
-    assert_eq!(member.publish(round, base, payload).await.unwrap(), Published::Stored);
+    assert_eq!(client.commit(round, base, &payload).await.unwrap(), DeltaRef::of(&payload));
+    assert_eq!(client.publish(round, base, payload).await.unwrap(), Published::Stored);
 }
 
 pub(crate) async fn close(validator: &mut Validator) -> Closed {
     validator
-        .close_round(OUTER, SECOND, &mut Scales::default(), &AtomicBool::new(false))
+        .close_round(OUTER, SECOND, &mut TestEvaluator::default(), &AtomicBool::new(false))
         .await
         .unwrap()
         .unwrap()
 }
 
-/// Reads any delta but those that begin with a cross, and finds all of them useful.
+/// Admits all deltas except those that begin with `x`, and measures the same gain for each of them.
 #[derive(Debug, Default)]
-pub(crate) struct Scales {
-    /// Who was admitted, as often as it happened.
+pub(crate) struct TestEvaluator {
+    /// The peer of each call to `admit`.
     pub(crate) admitted: Vec<PeerId>,
-    /// What is added to all losses after a delta.
+    /// Added to all losses after a delta.
     pub(crate) bias: f64,
 }
 
-impl Evaluator for Scales {
+impl Evaluator for TestEvaluator {
     fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion> {
         if age == Age::Current {
             self.admitted.push(peer);
@@ -227,13 +231,12 @@ impl Evaluator for Scales {
     fn clear(&mut self) {}
 }
 
-/// The numbers of the peers that a manifest includes.
+/// The numbers of the included peers.
 pub(crate) fn included(manifest: &Manifest) -> Vec<u8> {
-    let is_in = |number: &u8| manifest.included().contains_key(&peer(*number));
-    (0..90).filter(is_in).collect()
+    (0..90).filter(|number| manifest.included().contains_key(&peer(*number))).collect()
 }
 
-/// The numbers of the peers that a manifest excludes, with reasons.
+/// The numbers of the excluded peers, with reasons.
 pub(crate) fn excluded(manifest: &Manifest) -> Vec<(u8, Exclusion)> {
     let reason = |number| Some((number, *manifest.excluded().get(&peer(number))?));
     (0..90).filter_map(reason).collect()

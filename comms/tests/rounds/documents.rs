@@ -1,4 +1,4 @@
-//! Descriptions of runs and of checkpoints.
+//! Run descriptions and checkpoint descriptions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use covey_comms::run::{CommsError, Description, DescriptionError, RoundParams, R
 use crate::cluster::{Cluster, RULES, creator_key, description, identity, parts, peer};
 
 #[test]
-fn a_description_comes_back_from_its_bytes_and_names_the_run() {
+fn a_description_survives_its_encoding_and_determines_the_run_id() {
     let description = description(RULES);
     let bytes = description.to_bytes();
     assert_eq!(Description::parse(&bytes).unwrap(), description);
@@ -27,21 +27,21 @@ fn a_description_comes_back_from_its_bytes_and_names_the_run() {
 }
 
 #[test]
-fn a_description_has_no_second_spelling() {
+fn a_description_has_one_encoding() {
     let text = String::from_utf8(description(RULES).to_bytes()).unwrap();
-    let spellings = [
+    let encodings = [
         text.trim_end().to_string(),
         text.replace("  ", " "),
         text.replace("\"seed\": 7", "\"seed\": 7.0"),
         text.replace("\"seed\": 7", "\"seed\": 7,\n    \"more\": 1"),
-        text.replace("village", "v\\u0069llage"),
+        text.replace("cluster", "cl\\u0075ster"),
         text.replace(
             &creator_key().peer().to_string(),
             &creator_key().peer().to_string().to_uppercase(),
         ),
         format!("{text} "),
     ];
-    for other in spellings {
+    for other in encodings {
         assert_ne!(other, text);
         assert!(Description::parse(other.as_bytes()).is_err(), "{other}");
     }
@@ -56,7 +56,7 @@ fn a_description_has_no_second_spelling() {
 }
 
 #[test]
-fn impossible_values_are_refused_by_name() {
+fn impossible_values_are_reported_by_their_field() {
     let rules = [
         ("rules.max_delta", RoundParams { max_delta: 0, ..RULES }),
         ("rules.min_peers", RoundParams { min_peers: 0, ..RULES }),
@@ -99,39 +99,42 @@ fn impossible_values_are_refused_by_name() {
 }
 
 #[test]
-fn founding_needs_the_very_parts_that_are_described() {
+fn creating_a_run_needs_exactly_the_described_parts() {
     let clock = VirtualClock::default();
-    let found = |parts: BTreeMap<String, Bytes>| {
+    let create = |parts: BTreeMap<String, Bytes>| {
         let bucket = MemoryBucket::new(Arc::new(clock.clone()));
         let description = description(RULES);
-        let created = Run::found(Arc::new(bucket), Arc::new(clock.clone()), &description, &parts);
+        let created = Run::create(Arc::new(bucket), Arc::new(clock.clone()), &description, &parts);
         clock.run(created).unwrap().map(drop).unwrap_err()
     };
-    assert!(matches!(found(BTreeMap::new()), CommsError::PartNotGiven { .. }));
+    assert!(matches!(create(BTreeMap::new()), CommsError::PartNotGiven { .. }));
     let wrong = Bytes::from_static(b"another config");
     assert!(matches!(
-        found([("config".into(), wrong.clone())].into()),
+        create([("config".into(), wrong.clone())].into()),
         CommsError::WrongContent { .. }
     ));
     let more = parts().into_iter().chain([("more".into(), wrong)]).collect();
-    assert!(matches!(found(more), CommsError::UnknownPart { .. }));
+    assert!(matches!(create(more), CommsError::UnknownPart { .. }));
 }
 
 #[test]
-fn a_bucket_holds_one_run() {
+fn a_bucket_contains_one_run() {
     let cluster = Cluster::new(RULES);
     let (bucket, clock) = (Arc::new(cluster.bucket.clone()), Arc::new(cluster.clock.clone()));
-    let found = |description: &Description| {
+    let create = |description: &Description| {
         cluster
-            .play(Run::found(bucket.clone(), clock.clone(), description, &parts()))
+            .play(Run::create(bucket.clone(), clock.clone(), description, &parts()))
             .map(|run| run.id())
     };
-    assert_eq!(found(&description(RULES)).unwrap(), cluster.run.id(), "the same again is harmless");
-    let other = Description { seed: 8, ..description(RULES) };
-    let error = found(&other).unwrap_err();
-    assert!(
-        matches!(error, CommsError::OtherRun { expected, got } if expected == other.run_id() && got == cluster.run.id())
+    assert_eq!(
+        create(&description(RULES)).unwrap(),
+        cluster.run.id(),
+        "a second creation changes nothing"
     );
+    let other = Description { seed: 8, ..description(RULES) };
+    let error = create(&other).unwrap_err();
+    let CommsError::OtherRun { expected, got } = error else { panic!("{error}") };
+    assert_eq!((expected, got), (other.run_id(), cluster.run.id()));
     let opened = cluster.play(Run::open(bucket, clock.clone(), Some(other.run_id()))).unwrap_err();
     assert!(matches!(opened, CommsError::OtherRun { .. }) && opened.hint().is_some());
     let empty = Arc::new(MemoryBucket::new(clock.clone()));
@@ -139,7 +142,7 @@ fn a_bucket_holds_one_run() {
 }
 
 #[test]
-fn parts_are_held_to_their_digests_and_fetched_again() {
+fn parts_are_checked_against_their_digests_and_fetched_again() {
     let cluster = Cluster::new(RULES);
     for seed in 0..20 {
         let rates = FaultRates { truncated_bodies: 0.2, ..FaultRates::default() };
@@ -186,7 +189,7 @@ fn publish(
 }
 
 #[test]
-fn a_checkpoint_comes_back_whole() {
+fn a_checkpoint_can_be_read_back() {
     let cluster = Cluster::new(RULES);
     let published = publish(&cluster, &creator_key(), b"weights").unwrap();
     assert_eq!(cluster.play(cluster.run.checkpoints()).unwrap(), [Round(4)]);
@@ -201,7 +204,7 @@ fn a_checkpoint_comes_back_whole() {
 }
 
 #[test]
-fn a_checkpoint_is_a_validators_and_says_one_thing() {
+fn only_validators_publish_checkpoints_and_one_per_round() {
     let cluster = Cluster::new(RULES);
     let error = publish(&cluster, &identity(1), b"weights").unwrap_err();
     assert!(matches!(error, CommsError::NotValidator { got } if got == peer(1)));
@@ -215,7 +218,7 @@ fn a_checkpoint_is_a_validators_and_says_one_thing() {
 }
 
 #[test]
-fn a_description_of_a_checkpoint_has_no_second_spelling() {
+fn a_checkpoint_description_has_one_encoding() {
     let part =
         |name: &str| CheckpointPart { name: name.into(), digest: Digest::of(b""), length: 0 };
     let lineage = Lineage::genesis(RunId::of(b"a run"));

@@ -1,4 +1,4 @@
-//! Laws of the rounds of a run, with peers and validators on a clock that jumps.
+//! Tests of rounds with peers and validators in one process, on a virtual clock.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod audits;

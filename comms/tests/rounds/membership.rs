@@ -1,4 +1,4 @@
-//! Who gains and who loses a seat.
+//! Peers that gain and lose their slots.
 
 use bytes::Bytes;
 use covey_comms::history::LightClient;
@@ -10,55 +10,55 @@ use covey_comms::run::{CommsError, RoundParams};
 use crate::cluster::{Cluster, RULES, creator_key, delta, excluded, included, peer};
 
 #[test]
-fn who_says_farewell_counts_once_more_and_is_gone() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn a_leaving_peer_is_included_once_more_and_then_has_no_slot() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     let light_client = cluster.light_client();
-    cluster.begin(&[3]);
-    cluster.play(cluster.member(3).leave_notice(light_client.next(), light_client.head())).unwrap();
+    cluster.heartbeats(&[3]);
+    cluster.play(cluster.client(3).leave_notice(light_client.next(), light_client.head())).unwrap();
     assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3]);
     let start = cluster.now();
     let manifest = cluster.round(&mut validator, &[1, 2]);
     assert_eq!((included(&manifest), excluded(&manifest)), (vec![1, 2], vec![]));
-    assert_eq!(cluster.now(), start, "nobody waited");
+    assert_eq!(cluster.now(), start, "no peer was waited for");
     assert_eq!(validator.light_client().slot(peer(3)), None);
 }
 
 #[test]
-fn who_comes_back_after_a_farewell_is_a_newcomer() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn a_peer_that_returns_after_a_leave_notice_joins_again() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     let light_client = cluster.light_client();
-    cluster.play(cluster.member(3).leave_notice(light_client.next(), light_client.head())).unwrap();
+    cluster.play(cluster.client(3).leave_notice(light_client.next(), light_client.head())).unwrap();
     assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), []);
     assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), []);
-    cluster.begin(&[3]);
+    cluster.heartbeats(&[3]);
     assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), [(3, Exclusion::Newcomer)]);
     assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3]);
 }
 
 #[test]
-fn a_peer_that_joins_later_is_named_first_and_contributes_next() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+fn a_late_joiner_gets_a_slot_in_the_next_round() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2]);
     cluster.round(&mut validator, &[1, 2]);
-    cluster.play(cluster.member(3).join_request()).unwrap();
+    cluster.play(cluster.client(3).join_request()).unwrap();
     assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), [(3, Exclusion::Newcomer)]);
-    assert_eq!(validator.light_client().slot(peer(3)).unwrap().of, 3);
+    assert_eq!(validator.light_client().slot(peer(3)).unwrap().num_slots, 3);
     assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3]);
 }
 
 #[test]
-fn a_run_that_everybody_left_goes_on_with_whoever_comes() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
-    cluster.play(cluster.member(3).join_request()).unwrap();
-    cluster.begin(&[3]);
+fn an_abandoned_run_continues_with_a_joining_peer() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2]);
+    cluster.play(cluster.client(3).join_request()).unwrap();
+    cluster.heartbeats(&[3]);
     let manifest = cluster.close(&mut validator).manifest;
     assert!(manifest.is_void() && manifest.excluded().contains_key(&peer(3)));
     assert_eq!(included(&cluster.round(&mut validator, &[3])), [3]);
 }
 
 #[test]
-fn who_is_silent_too_often_loses_its_seat_and_a_heartbeat_regains_it() {
+fn too_many_missed_rounds_cost_the_slot_and_a_heartbeat_regains_it() {
     let (cluster, mut validator) =
-        Cluster::inhabited(RoundParams { patience: 3, ..RULES }, &[1, 2, 3]);
+        Cluster::with_peers(RoundParams { patience: 3, ..RULES }, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2, 3]);
     for _ in 0..2 {
         assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), [(3, Exclusion::Missing)]);
@@ -68,15 +68,15 @@ fn who_is_silent_too_often_loses_its_seat_and_a_heartbeat_regains_it() {
         assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), []);
         validator = cluster.validator();
     }
-    cluster.begin(&[3]);
+    cluster.heartbeats(&[3]);
     assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), [(3, Exclusion::Newcomer)]);
     assert_eq!(included(&cluster.round(&mut validator, &[1, 2, 3])), [1, 2, 3]);
 }
 
 #[test]
-fn a_hello_without_any_heartbeat_holds_up_one_round_at_most() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
-    cluster.play(cluster.member(3).join_request()).unwrap();
+fn a_join_request_without_a_heartbeat_delays_no_round() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2]);
+    cluster.play(cluster.client(3).join_request()).unwrap();
     let start = cluster.now();
     for _ in 0..20 {
         assert_eq!(included(&cluster.round(&mut validator, &[1, 2])), [1, 2]);
@@ -85,13 +85,13 @@ fn a_hello_without_any_heartbeat_holds_up_one_round_at_most() {
 }
 
 #[test]
-fn a_second_delta_of_a_round_is_told_of_the_first() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+fn a_second_delta_of_a_round_is_refused_with_the_first() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2]);
     let light_client = cluster.light_client();
     cluster.deliver(&[1]);
-    let member = cluster.member(1);
+    let client = cluster.client(1);
     let publish =
-        |payload| cluster.play(member.publish(light_client.next(), light_client.head(), payload));
+        |payload| cluster.play(client.publish(light_client.next(), light_client.head(), payload));
     assert_eq!(publish(Bytes::from_static(b"other")).unwrap(), Published::Occupied(delta(1)));
     assert_eq!(publish(delta(1)).unwrap(), Published::Stored);
     assert_eq!(
@@ -101,8 +101,8 @@ fn a_second_delta_of_a_round_is_told_of_the_first() {
 }
 
 #[test]
-fn seats_are_the_same_from_a_checkpoint() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn slots_are_the_same_from_a_checkpoint() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2, 3]);
     let known = cluster.light_client();
     let weights = Digest::of(b"now");

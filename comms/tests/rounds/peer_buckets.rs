@@ -1,4 +1,4 @@
-//! Peers that bring a bucket of their own.
+//! Peers that publish deltas in their own buckets.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -15,23 +15,27 @@ use covey_comms::participants::validator::{Closed, Validator};
 use covey_comms::primitives::Round;
 use covey_comms::run::{CommsError, Run};
 
-use crate::cluster::{Cluster, RULES, SECOND, delta, excluded, identity, included, peer, say};
+use crate::cluster::{
+    Cluster, RULES, SECOND, commit_and_publish, delta, excluded, identity, included, peer,
+};
 
 const URL: &str = "s3://peer-3/deltas?endpoint=https://store.example";
 
-/// A run whose peers 1 and 2 share its bucket and whose peer 3 announced its own, with round 1 open.
-fn settle(own: impl Fn(&Cluster) -> Arc<dyn Bucket>) -> (Cluster, Validator, Arc<dyn Bucket>) {
+/// A run with round 1 open. Peers 1 and 2 use its bucket, peer 3 has another delta location.
+fn with_peer_bucket(
+    own: impl Fn(&Cluster) -> Arc<dyn Bucket>,
+) -> (Cluster, Validator, Arc<dyn Bucket>) {
     let mut cluster = Cluster::new(RULES);
     let own = own(&cluster);
-    let lent = own.clone();
+    let opened = own.clone();
     cluster.run = cluster.run.with_opener(Arc::new(move |url| match url {
-        URL => Ok(lent.clone()),
+        URL => Ok(opened.clone()),
         _ => Err(BucketError::Missing { location: url.into() }),
     }));
-    cluster.play(cluster.member(3).join_request_from(URL)).unwrap();
+    cluster.play(cluster.client(3).join_request_from(URL)).unwrap();
     [1, 2]
         .into_iter()
-        .for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
+        .for_each(|number| cluster.play(cluster.client(number).join_request()).unwrap());
     let mut validator = cluster.validator();
     assert_eq!(cluster.close(&mut validator).manifest.excluded().len(), 3);
     (cluster, validator, own)
@@ -41,11 +45,11 @@ fn memory(cluster: &Cluster) -> Arc<dyn Bucket> {
     Arc::new(MemoryBucket::new(Arc::new(cluster.clock.clone())))
 }
 
-/// Delivers to the open round through a bucket of the peer's choice.
+/// Delivers to the open round through another bucket.
 fn deliver(cluster: &Cluster, number: u8, own: &Arc<dyn Bucket>) {
     let light_client = cluster.light_client();
-    let member: PeerClient = cluster.member(number).with_bucket(own.clone());
-    cluster.play(say(&member, &light_client, delta(number)));
+    let client: PeerClient = cluster.client(number).with_bucket(own.clone());
+    cluster.play(commit_and_publish(&client, &light_client, delta(number)));
 }
 
 fn keys(cluster: &Cluster, bucket: &dyn Bucket) -> Vec<Key> {
@@ -58,11 +62,11 @@ fn keys(cluster: &Cluster, bucket: &dyn Bucket) -> Vec<Key> {
 }
 
 #[test]
-fn who_brings_a_bucket_is_one_of_all() {
-    let (cluster, mut validator, own) = settle(memory);
+fn deltas_in_a_peer_bucket_are_included() {
+    let (cluster, mut validator, own) = with_peer_bucket(memory);
     let start = cluster.now();
     for round in 1..4 {
-        cluster.begin(&[1, 2, 3]);
+        cluster.heartbeats(&[1, 2, 3]);
         cluster.deliver(&[1, 2]);
         deliver(&cluster, 3, &own);
         let Closed { manifest, deltas, .. } = cluster.close(&mut validator);
@@ -75,29 +79,27 @@ fn who_brings_a_bucket_is_one_of_all() {
             keys(&cluster, own.as_ref()).contains(&theirs)
                 && !keys(&cluster, &cluster.bucket).contains(&theirs)
         );
-        // The next round is closed by one that knows nothing but the bucket.
+        // A validator without state closes the next round.
         validator = cluster.validator();
     }
-    assert_eq!(cluster.now(), start, "nobody waited");
+    assert_eq!(cluster.now(), start, "no peer was waited for");
     assert!(keys(&cluster, own.as_ref()).iter().all(|key| key.owner() == Some(peer(3))));
 }
 
 #[test]
-fn without_an_opener_such_a_peer_is_missing_and_gathering_says_why() {
-    let (mut cluster, mut validator, own) = settle(memory);
-    cluster.begin(&[1, 2, 3]);
+fn without_an_opener_the_delta_is_withheld_and_gathering_names_the_bucket() {
+    let (mut cluster, mut validator, own) = with_peer_bucket(memory);
+    cluster.heartbeats(&[1, 2, 3]);
     cluster.deliver(&[1, 2]);
     deliver(&cluster, 3, &own);
     let manifest = cluster.close(&mut validator).manifest;
     cluster.run = cluster.through(cluster.bucket.clone());
     let error = cluster.play(cluster.light_client().gather(&manifest)).unwrap_err();
-    assert!(
-        matches!(&error, CommsError::CannotOpenBucket { peer: it, url } if *it == peer(3) && url == URL),
-        "{error}"
-    );
     assert!(error.hint().is_some());
+    let CommsError::CannotOpenBucket { peer: owner, url } = error else { panic!("{error}") };
+    assert_eq!((owner, url.as_ref()), (peer(3), URL));
     let mut validator = cluster.validator();
-    cluster.begin(&[1, 2, 3]);
+    cluster.heartbeats(&[1, 2, 3]);
     cluster.deliver(&[1, 2]);
     deliver(&cluster, 3, &own);
     let manifest = cluster.close(&mut validator).manifest;
@@ -107,30 +109,30 @@ fn without_an_opener_such_a_peer_is_missing_and_gathering_says_why() {
     );
 }
 
-/// A bucket that lists well or not, and does nothing else well.
+/// A bucket that fails or hangs, except perhaps for its listing.
 #[derive(Debug)]
-struct Dead {
+struct BrokenBucket {
     listing: Option<Vec<Listed>>,
     hangs: bool,
 }
 
-impl Dead {
-    async fn die<T>(&self, what: String) -> Result<T, BucketError> {
-        match self.hangs {
-            true => pending().await,
-            false => Err(BucketError::Denied { what, source: "not for you".into() }),
+impl BrokenBucket {
+    async fn fail<T>(&self, what: String) -> Result<T, BucketError> {
+        if self.hangs {
+            return pending().await;
         }
+        Err(BucketError::Denied { what, source: "no access".into() })
     }
 }
 
 #[async_trait]
-impl Bucket for Dead {
+impl Bucket for BrokenBucket {
     async fn get(&self, key: &Key, _: u64) -> Result<Bytes, BucketError> {
-        self.die(key.to_string()).await
+        self.fail(key.to_string()).await
     }
 
     async fn put_new(&self, key: &Key, _: Bytes) -> Result<Put, BucketError> {
-        self.die(key.to_string()).await
+        self.fail(key.to_string()).await
     }
 
     async fn list(&self, prefix: &Prefix, _: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
@@ -138,29 +140,29 @@ impl Bucket for Dead {
             Some(listing) => {
                 Ok(listing.iter().copied().filter(|listed| prefix.contains(&listed.key)).collect())
             }
-            None => self.die(prefix.to_string()).await,
+            None => self.fail(prefix.to_string()).await,
         }
     }
 
     async fn delete(&self, key: &Key) -> Result<(), BucketError> {
-        self.die(key.to_string()).await
+        self.fail(key.to_string()).await
     }
 }
 
 #[test]
-fn a_dead_bucket_stalls_nobody() {
+fn a_broken_peer_bucket_delays_no_other_peer() {
     for (lists, hangs) in [(false, false), (false, true), (true, false), (true, true)] {
-        let (cluster, mut validator, _) = settle(|cluster| {
+        let (cluster, mut validator, _) = with_peer_bucket(|cluster| {
             let modified = cluster.now();
             let listed =
                 |round| Listed { key: Key::Delta(Round(round), peer(3)), length: 300, modified };
-            Arc::new(Dead { listing: lists.then(|| (1..9).map(listed).collect()), hangs })
+            Arc::new(BrokenBucket { listing: lists.then(|| (1..9).map(listed).collect()), hangs })
         });
         let start = cluster.now();
-        cluster.begin(&[3]);
+        cluster.heartbeats(&[3]);
         let light_client = cluster.light_client();
         cluster
-            .play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3)))
+            .play(cluster.client(3).commit(light_client.next(), light_client.head(), &delta(3)))
             .unwrap();
         let manifest = cluster.round(&mut validator, &[1, 2]);
         assert_eq!(
@@ -168,21 +170,21 @@ fn a_dead_bucket_stalls_nobody() {
             (vec![1, 2], vec![(3, Exclusion::Withheld)])
         );
         let elapsed = cluster.now().since(start);
-        // Visits may come on top: across the deadline, in the last look, and for the delta itself.
+        // A few timeouts in addition: at the deadline, in the last poll, and for the delta itself.
         assert!(elapsed <= RULES.reveal + SECOND * 40, "{lists} {hangs}: {elapsed:?}");
         let start = cluster.now();
         assert_eq!(excluded(&cluster.round(&mut validator, &[1, 2])), [], "{lists} {hangs}");
         assert!(cluster.now().since(start) <= SECOND * 10, "{lists} {hangs}");
         let start = cluster.now();
         assert_eq!(included(&cluster.round(&mut validator, &[1, 2])), [1, 2]);
-        assert_eq!(cluster.now(), start, "{lists} {hangs}: who has no seat is not visited");
+        assert_eq!(cluster.now(), start, "{lists} {hangs}: no request for a peer without a slot");
     }
 }
 
 #[test]
-fn a_bucket_counts_for_its_own_peer_and_no_other() {
-    let (cluster, mut validator, own) = settle(memory);
-    cluster.begin(&[1, 2, 3]);
+fn a_peer_bucket_is_read_for_its_own_peer_only() {
+    let (cluster, mut validator, own) = with_peer_bucket(memory);
+    cluster.heartbeats(&[1, 2, 3]);
     cluster.deliver(&[1]);
     [2, 3, 4].into_iter().for_each(|number| deliver(&cluster, number, &own));
     let manifest = cluster.close(&mut validator).manifest;
@@ -193,8 +195,8 @@ fn a_bucket_counts_for_its_own_peer_and_no_other() {
 }
 
 #[test]
-fn who_announced_a_bucket_delivers_nowhere_else() {
-    let (cluster, mut validator, _) = settle(memory);
+fn a_peer_with_a_bucket_cannot_deliver_to_the_shared_one() {
+    let (cluster, mut validator, _) = with_peer_bucket(memory);
     let manifest = cluster.round(&mut validator, &[1, 2, 3]);
     assert_eq!(
         (included(&manifest), excluded(&manifest)),
@@ -203,7 +205,7 @@ fn who_announced_a_bucket_delivers_nowhere_else() {
 }
 
 #[test]
-fn a_hello_that_names_no_bucket_gets_no_seat() {
+fn a_join_request_with_an_invalid_location_gets_no_slot() {
     let cluster = Cluster::new(RULES);
     let run: &Run = &cluster.run;
     let too_long = format!("s3://bkt/{}", "a".repeat(512));
@@ -228,25 +230,25 @@ fn a_hello_that_names_no_bucket_gets_no_seat() {
         );
     }
     for url in [too_long.as_str(), "memory://", "", "http://host", "s3://us:hush@bkt/x"] {
-        let error = cluster.play(cluster.member(6).join_request_from(url)).unwrap_err();
+        let error = cluster.play(cluster.client(6).join_request_from(url)).unwrap_err();
         assert!(error.hint().is_some() && !error.to_string().contains("hush"), "{error}");
     }
     [1, 2]
         .into_iter()
-        .for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
+        .for_each(|number| cluster.play(cluster.client(number).join_request()).unwrap());
     let manifest = cluster.close(&mut cluster.validator()).manifest;
     assert_eq!(excluded(&manifest), [(1, Exclusion::Newcomer), (2, Exclusion::Newcomer)]);
 }
 
 #[test]
-fn what_was_announced_is_announced_for_the_whole_run() {
+fn a_delta_location_cannot_change_during_a_run() {
     let cluster = Cluster::new(RULES);
-    let member = cluster.member(1);
-    cluster.play(member.join_request_from(URL)).unwrap();
-    cluster.play(member.join_request_from(URL)).unwrap();
+    let client = cluster.client(1);
+    cluster.play(client.join_request_from(URL)).unwrap();
+    cluster.play(client.join_request_from(URL)).unwrap();
     for outcome in [
-        cluster.play(member.join_request()),
-        cluster.play(member.join_request_from("s3://elsewhere")),
+        cluster.play(client.join_request()),
+        cluster.play(client.join_request_from("s3://elsewhere")),
     ] {
         assert!(matches!(outcome, Err(CommsError::Taken { .. })), "{outcome:?}");
     }

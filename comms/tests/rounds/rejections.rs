@@ -1,4 +1,4 @@
-//! Every bad delta has its own reason, and none of them stops the round.
+//! Refused deltas: each has its reason, and none of them stops the round.
 
 use std::sync::atomic::AtomicBool;
 
@@ -13,18 +13,18 @@ use covey_comms::primitives::{Keypair, Round, RunId, within};
 use futures_util::future::join;
 
 use crate::cluster::{
-    Cluster, OUTER, RULES, SECOND, Scales, creator_key, delta, excluded, identity, included, peer,
-    say,
+    Cluster, OUTER, RULES, SECOND, TestEvaluator, commit_and_publish, creator_key, delta, excluded,
+    identity, included, peer,
 };
 
 fn put(cluster: &Cluster, key: Key, object: Bytes) {
     assert!(cluster.play(cluster.bucket.put_new(&key, object)).unwrap().is_stored());
 }
 
-/// What the manifest says of an object under the key of peer 3, made from what would be right.
-fn verdict(spoil: impl Fn(Subject, Keypair) -> Bytes) -> Option<Exclusion> {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
-    cluster.begin(&[1, 2, 3]);
+/// The reason in the manifest for an object of peer 3, built from the correct subject and key pair.
+fn reason_for(build: impl Fn(Subject, Keypair) -> Bytes) -> Option<Exclusion> {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
+    cluster.heartbeats(&[1, 2, 3]);
     cluster.deliver(&[1, 2]);
     let light_client = cluster.light_client();
     let subject = Subject {
@@ -34,12 +34,12 @@ fn verdict(spoil: impl Fn(Subject, Keypair) -> Bytes) -> Option<Exclusion> {
         base: light_client.head(),
     };
     cluster
-        .play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3)))
+        .play(cluster.client(3).commit(light_client.next(), light_client.head(), &delta(3)))
         .unwrap();
-    put(&cluster, Key::Delta(Round(1), peer(3)), spoil(subject, identity(3)));
+    put(&cluster, Key::Delta(Round(1), peer(3)), build(subject, identity(3)));
     let start = cluster.now();
     let manifest = cluster.close(&mut validator).manifest;
-    assert!(cluster.now().since(start) < RULES.deadline, "nobody waits for what was refused");
+    assert!(cluster.now().since(start) < RULES.deadline, "a refused delta is not waited for");
     assert_eq!(validator.light_client().next(), Round(2));
     manifest.excluded().get(&peer(3)).copied()
 }
@@ -49,19 +49,19 @@ fn sealed(subject: Subject, author: &Keypair) -> Bytes {
 }
 
 #[test]
-fn every_bad_delta_has_its_own_reason() {
+fn each_wrong_header_has_its_own_reason() {
     let genesis = |run| Lineage::genesis(run);
     let other = RunId::of(b"another run");
-    assert_eq!(verdict(|subject, author| sealed(subject, &author)), None);
+    assert_eq!(reason_for(|subject, author| sealed(subject, &author)), None);
     let of = |change: fn(Subject) -> Subject| {
-        verdict(move |subject, author| sealed(change(subject), &author))
+        reason_for(move |subject, author| sealed(change(subject), &author))
     };
     assert_eq!(
-        verdict(|subject, author| sealed(Subject { run: other, ..subject }, &author)),
+        reason_for(|subject, author| sealed(Subject { run: other, ..subject }, &author)),
         Some(Exclusion::WrongRun)
     );
     assert_eq!(
-        verdict(|subject, author| sealed(
+        reason_for(|subject, author| sealed(
             Subject { base: genesis(subject.run), ..subject },
             &author
         )),
@@ -72,11 +72,14 @@ fn every_bad_delta_has_its_own_reason() {
         of(|subject| Subject { kind: Kind::JoinRequest, ..subject }),
         Some(Exclusion::WrongRound)
     );
-    assert_eq!(verdict(|subject, _| sealed(subject, &identity(2))), Some(Exclusion::BadSignature));
+    assert_eq!(
+        reason_for(|subject, _| sealed(subject, &identity(2))),
+        Some(Exclusion::BadSignature)
+    );
 }
 
 #[test]
-fn damage_has_its_own_reason() {
+fn damaged_objects_have_their_own_reasons() {
     let cut =
         |length: usize| move |subject, author: Keypair| sealed(subject, &author).slice(..length);
     let flip = |place: usize| {
@@ -86,67 +89,71 @@ fn damage_has_its_own_reason() {
             Bytes::from(object)
         }
     };
-    assert_eq!(verdict(cut(0)), Some(Exclusion::Damaged));
-    assert_eq!(verdict(cut(100)), Some(Exclusion::Damaged));
-    assert_eq!(verdict(cut(214)), Some(Exclusion::Damaged));
-    assert_eq!(verdict(flip(0)), Some(Exclusion::Damaged));
-    assert_eq!(verdict(flip(214)), Some(Exclusion::Damaged));
-    assert_eq!(verdict(flip(4)), Some(Exclusion::Malformed));
-    assert_eq!(verdict(flip(116)), Some(Exclusion::BadSignature));
-    assert_eq!(verdict(flip(150)), Some(Exclusion::BadSignature));
+    assert_eq!(reason_for(cut(0)), Some(Exclusion::Damaged));
+    assert_eq!(reason_for(cut(100)), Some(Exclusion::Damaged));
+    assert_eq!(reason_for(cut(214)), Some(Exclusion::Damaged));
+    assert_eq!(reason_for(flip(0)), Some(Exclusion::Damaged));
+    assert_eq!(reason_for(flip(214)), Some(Exclusion::Damaged));
+    assert_eq!(reason_for(flip(4)), Some(Exclusion::Malformed));
+    assert_eq!(reason_for(flip(116)), Some(Exclusion::BadSignature));
+    assert_eq!(reason_for(flip(150)), Some(Exclusion::BadSignature));
     let trailing =
         |subject, author: Keypair| [&sealed(subject, &author)[..], b"more"].concat().into();
-    assert_eq!(verdict(trailing), Some(Exclusion::Damaged));
+    assert_eq!(reason_for(trailing), Some(Exclusion::Damaged));
 }
 
 #[test]
-fn another_delta_than_was_committed_is_no_delta() {
+fn a_delta_that_differs_from_its_commitment_is_refused() {
     let other = |subject, author: Keypair| Envelope::seal(&author, subject, delta(4)).to_bytes();
-    assert_eq!(verdict(other), Some(Exclusion::Mismatched));
+    assert_eq!(reason_for(other), Some(Exclusion::Mismatched));
 }
 
 #[test]
-fn a_delta_beyond_the_limit_is_refused_by_its_length() {
+fn a_delta_over_the_length_limit_is_refused() {
     for (length, expected) in
         [(100, None), (101, Some(Exclusion::TooLarge)), (100_000, Some(Exclusion::TooLarge))]
     {
-        let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
-        cluster.begin(&[1, 2, 3]);
+        let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
+        cluster.heartbeats(&[1, 2, 3]);
         cluster.deliver(&[1, 2]);
         let payload = Bytes::from(vec![1; length]);
-        cluster.play(say(&cluster.member(3), &cluster.light_client(), payload));
+        cluster.play(commit_and_publish(&cluster.client(3), &cluster.light_client(), payload));
         let manifest = cluster.close(&mut validator).manifest;
         assert_eq!(manifest.excluded().get(&peer(3)).copied(), expected, "{length}");
     }
     let announced = |subject, author: Keypair| {
         Envelope::seal(&author, subject, Bytes::from(vec![1; 101])).to_bytes().slice(..250)
     };
-    assert_eq!(verdict(announced), Some(Exclusion::TooLarge));
+    assert_eq!(reason_for(announced), Some(Exclusion::TooLarge));
 }
 
 #[test]
-fn the_examiner_has_a_word_and_is_asked_once_per_delta() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3, 4]);
-    cluster.begin(&[1, 2, 3, 4]);
+fn the_evaluator_admits_each_delta_once_and_can_refuse_it() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3, 4]);
+    cluster.heartbeats(&[1, 2, 3, 4]);
     cluster.deliver(&[1, 2]);
-    cluster.play(say(&cluster.member(3), &cluster.light_client(), Bytes::from_static(b"x")));
-    let mut scales = Scales::default();
+    cluster.play(commit_and_publish(
+        &cluster.client(3),
+        &cluster.light_client(),
+        Bytes::from_static(b"x"),
+    ));
+    let mut evaluator = TestEvaluator::default();
     let interrupt = AtomicBool::new(false);
     let closed = cluster
-        .play(validator.close_round(OUTER, SECOND, &mut scales, &interrupt))
+        .play(validator.close_round(OUTER, SECOND, &mut evaluator, &interrupt))
         .unwrap()
         .unwrap();
     assert_eq!(included(&closed.manifest), [1, 2]);
     assert_eq!(excluded(&closed.manifest), [(3, Exclusion::NotFinite), (4, Exclusion::Missing)]);
-    scales.admitted.sort();
+    evaluator.admitted.sort();
     let mut expected = [1, 2, 3].map(peer);
     expected.sort();
-    assert_eq!(scales.admitted, expected);
+    assert_eq!(evaluator.admitted, expected);
 }
 
 #[test]
-fn a_stranger_is_named_and_gets_no_seat() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+fn an_unknown_peer_is_excluded_and_gets_no_slot() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2]);
     cluster.deliver(&[3]);
     let manifest = cluster.round(&mut validator, &[1, 2]);
     assert_eq!(
@@ -154,15 +161,15 @@ fn a_stranger_is_named_and_gets_no_seat() {
         (vec![1, 2], vec![(3, Exclusion::UnknownPeer)])
     );
     assert_eq!(validator.light_client().slot(peer(3)), None);
-    assert_eq!(validator.light_client().slot(peer(1)).unwrap().of, 2);
+    assert_eq!(validator.light_client().slot(peer(1)).unwrap().num_slots, 2);
     cluster.deliver(&[3]);
     assert_eq!(included(&cluster.round(&mut validator, &[1, 2])), [1, 2]);
 }
 
 #[test]
-fn who_replaces_its_delta_is_found_out() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3, 4]);
-    cluster.begin(&[1, 2, 3, 4]);
+fn a_replaced_delta_is_refused_as_mismatched() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3, 4]);
+    cluster.heartbeats(&[1, 2, 3, 4]);
     cluster.deliver(&[1, 2, 3]);
     assert!(
         cluster
@@ -170,12 +177,12 @@ fn who_replaces_its_delta_is_found_out() {
             .is_none()
     );
     let light_client = cluster.light_client();
-    // A store that overwrites, seen from outside.
+    // As on a store that allows to overwrite.
     for (number, payload) in [(3, Bytes::from_static(b"second thoughts")), (2, delta(2))] {
         cluster.play(cluster.bucket.delete(&Key::Delta(Round(1), peer(number)))).unwrap();
-        let member = cluster.member(number);
+        let client = cluster.client(number);
         assert!(
-            cluster.play(member.publish(light_client.next(), light_client.head(), payload)).is_ok()
+            cluster.play(client.publish(light_client.next(), light_client.head(), payload)).is_ok()
         );
     }
     cluster.deliver(&[4]);
@@ -187,13 +194,13 @@ fn who_replaces_its_delta_is_found_out() {
 }
 
 #[test]
-fn who_commits_and_delivers_nothing_is_waited_for_and_named() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
-    cluster.begin(&[1, 2, 3]);
+fn a_peer_that_commits_without_a_delta_is_expected_and_then_withheld() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
+    cluster.heartbeats(&[1, 2, 3]);
     cluster.deliver(&[1, 2]);
     let light_client = cluster.light_client();
     cluster
-        .play(cluster.member(3).commit(light_client.next(), light_client.head(), &delta(3)))
+        .play(cluster.client(3).commit(light_client.next(), light_client.head(), &delta(3)))
         .unwrap();
     let start = cluster.now();
     let manifest = cluster.close(&mut validator).manifest;
@@ -205,13 +212,13 @@ fn who_commits_and_delivers_nothing_is_waited_for_and_named() {
 }
 
 #[test]
-fn who_waits_for_others_to_reveal_commits_too_late() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
-    cluster.begin(&[1, 2, 3]);
+fn a_commitment_after_the_first_reveal_is_too_late() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
+    cluster.heartbeats(&[1, 2, 3]);
     let light_client = cluster.light_client();
     for number in [1, 2] {
         cluster
-            .play(cluster.member(number).commit(
+            .play(cluster.client(number).commit(
                 light_client.next(),
                 light_client.head(),
                 &delta(number),
@@ -219,23 +226,23 @@ fn who_waits_for_others_to_reveal_commits_too_late() {
             .unwrap();
         assert!(
             !cluster
-                .play(cluster.member(number).may_reveal(light_client.next(), light_client.head()))
+                .play(cluster.client(number).may_reveal(light_client.next(), light_client.head()))
                 .unwrap()
         );
     }
     let copycat = async {
-        let copy = cluster.member(3);
+        let copy = cluster.client(3);
         while !copy.may_reveal(light_client.next(), light_client.head()).await.unwrap() {
             cluster.sleep(SECOND).await;
         }
         for number in [1, 2] {
             let published = cluster
-                .member(number)
+                .client(number)
                 .publish(light_client.next(), light_client.head(), delta(number))
                 .await;
             assert!(published.is_ok());
         }
-        say(&copy, &light_client, delta(1)).await;
+        commit_and_publish(&copy, &light_client, delta(1)).await;
     };
     let (closed, ()) = cluster.play(join(crate::cluster::close(&mut validator), copycat));
     assert_eq!(included(&closed.manifest), [1, 2]);
@@ -243,9 +250,9 @@ fn who_waits_for_others_to_reveal_commits_too_late() {
 }
 
 #[test]
-fn damage_on_the_way_is_not_the_peers_fault() {
+fn truncated_downloads_are_repeated_and_exclude_no_peer() {
     for seed in 0..30 {
-        let (cluster, _) = Cluster::inhabited(RULES, &[1, 2, 3]);
+        let (cluster, _) = Cluster::with_peers(RULES, &[1, 2, 3]);
         let rates = FaultRates { truncated_bodies: 0.2, ..FaultRates::default() };
         let faulty = Faulty::new(
             cluster.bucket.clone(),

@@ -1,4 +1,4 @@
-//! What is removed, and that nobody misses it.
+//! Removal of old objects that no reader needs.
 
 use covey_comms::bucket::Bucket;
 use covey_comms::history::LightClient;
@@ -25,9 +25,9 @@ fn checkpoint(cluster: &Cluster, validator: &Validator) {
     cluster.play(publish).unwrap();
 }
 
-/// A run of ten rounds with a checkpoint after every second, retired after each.
-fn aged() -> (Cluster, Validator) {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2]);
+/// A run of ten rounds with a checkpoint after every second round and a cleanup after each.
+fn ten_rounds() -> (Cluster, Validator) {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2]);
     for round in 1..=10 {
         cluster.round(&mut validator, &[1, 2]);
         if round % 2 == 0 {
@@ -48,8 +48,8 @@ fn keys(cluster: &Cluster, prefix: Prefix) -> Vec<Key> {
 }
 
 #[test]
-fn a_joiner_finds_all_it_needs() {
-    let (cluster, validator) = aged();
+fn a_late_joiner_finds_all_objects_that_it_needs() {
+    let (cluster, validator) = ten_rounds();
     let checkpoints = cluster.play(cluster.run.checkpoints()).unwrap();
     assert_eq!(checkpoints, [Round(9), Round(11)]);
     for round in checkpoints {
@@ -68,8 +68,8 @@ fn a_joiner_finds_all_it_needs() {
 }
 
 #[test]
-fn what_is_not_needed_is_gone_and_said_to_be() {
-    let (cluster, _) = aged();
+fn unneeded_objects_are_removed_and_reported_as_removed() {
+    let (cluster, _) = ten_rounds();
     let rounds = keys(&cluster, Prefix::Rounds);
     assert_eq!(rounds.iter().filter(|key| matches!(key, Key::Manifest(_))).count(), 11);
     assert!(
@@ -80,7 +80,7 @@ fn what_is_not_needed_is_gone_and_said_to_be() {
     assert_eq!(
         keys(&cluster, Prefix::Peers).len(),
         2 * (1 + 4),
-        "a hello and the newest heartbeats each"
+        "one join request and the latest heartbeats of each peer"
     );
     let error = cluster.play(cluster.run.checkpoint(Round(3))).unwrap_err();
     assert!(
@@ -96,8 +96,8 @@ fn what_is_not_needed_is_gone_and_said_to_be() {
 }
 
 #[test]
-fn who_left_long_ago_is_not_taken_for_new() {
-    let (cluster, mut validator) = Cluster::inhabited(RULES, &[1, 2, 3]);
+fn a_peer_that_left_long_ago_does_not_join_again() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
     cluster.round(&mut validator, &[1, 2, 3]);
     for round in 0..20 {
         let manifest = cluster.round(&mut validator, &[1, 2]);

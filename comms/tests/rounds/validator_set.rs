@@ -1,4 +1,4 @@
-//! Several validators, of whom not all are there and not all are honest.
+//! Rounds with several validators, some of them silent or dishonest.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,52 +9,53 @@ use covey_comms::agreement::{ValidatorSet, Vote};
 use covey_comms::bucket::stores::MemoryBucket;
 use covey_comms::bucket::{Bucket, BucketError, Listed, Put};
 use covey_comms::history::LightClient;
-use covey_comms::objects::{Key, Manifest, Prefix};
+use covey_comms::objects::{Exclusion, Key, Manifest, Prefix};
 use covey_comms::participants::validator::{Closed, Validator};
 use covey_comms::primitives::{Keypair, Round, within};
 use futures_util::future::{join, join3, select};
 
 use crate::cluster::{
-    Cluster, OUTER, RULES, SECOND, Scales, close, description, included, peer, say,
+    Cluster, OUTER, RULES, SECOND, TestEvaluator, close, commit_and_publish, description, excluded,
+    included, peer,
 };
 
-/// Three validators, of whom two must agree.
+/// The key pairs of three validators, two of which must agree.
 fn validators() -> [Keypair; 3] {
     [91, 92, 93].map(|number| Keypair::from_secret(&[number; 32]))
 }
 
-/// A run of three validators, ordered as they take turns in round 1, with three peers in it and round 1 open.
-fn settle() -> (Cluster, Vec<Validator>) {
+/// A run with three validators in the order of their turns, three active peers, and round 1 open.
+fn three_validators() -> (Cluster, Vec<Validator>) {
     let validator_set =
         ValidatorSet::new(validators().iter().map(Keypair::peer).collect(), 2).unwrap();
-    let cluster = Cluster::found(&covey_comms::run::Description {
+    let cluster = Cluster::create(&covey_comms::run::Description {
         validator_set: validator_set.clone(),
         ..description(RULES)
     });
     [1, 2, 3]
         .into_iter()
-        .for_each(|number| cluster.play(cluster.member(number).join_request()).unwrap());
+        .for_each(|number| cluster.play(cluster.client(number).join_request()).unwrap());
     let mut all: Vec<Validator> =
-        validator_set.turns(Round(1)).map(|turn| cluster.validator_named(turn)).collect();
-    let [one, other, third] = all.as_mut_slice() else { panic!("there are three") };
+        validator_set.turns(Round(1)).map(|turn| cluster.validator_of(turn)).collect();
+    let [one, other, third] = all.as_mut_slice() else { panic!("the run has three validators") };
     cluster.play(join3(close(one), close(other), close(third)));
     (cluster, all)
 }
 
 impl Cluster {
-    fn validator_named(&self, name: covey_comms::primitives::PeerId) -> Validator {
-        let identity = validators().into_iter().find(|identity| identity.peer() == name).unwrap();
+    fn validator_of(&self, peer: covey_comms::primitives::PeerId) -> Validator {
+        let identity = validators().into_iter().find(|identity| identity.peer() == peer).unwrap();
         self.play(Validator::open(self.light_client(), identity)).unwrap()
     }
 }
 
-/// Commits at once, and reveals as soon as that is safe.
+/// Sends heartbeats, commits and publishes for some peers.
 async fn contribute(cluster: &Cluster, numbers: &[u8]) {
     let light_client = cluster.light_client_now().await;
     for number in numbers {
-        let member = cluster.member(*number);
-        member.heartbeat(light_client.next(), light_client.head()).await.unwrap();
-        say(&member, &light_client, crate::cluster::delta(*number)).await;
+        let client = cluster.client(*number);
+        client.heartbeat(light_client.next(), light_client.head()).await.unwrap();
+        commit_and_publish(&client, &light_client, crate::cluster::delta(*number)).await;
     }
 }
 
@@ -67,16 +68,16 @@ impl Cluster {
 }
 
 async fn close_with_bias(validator: &mut Validator, bias: f64) -> Closed {
-    let mut scales = Scales { bias, ..Scales::default() };
+    let mut evaluator = TestEvaluator { bias, ..TestEvaluator::default() };
     validator
-        .close_round(OUTER, SECOND, &mut scales, &AtomicBool::new(false))
+        .close_round(OUTER, SECOND, &mut evaluator, &AtomicBool::new(false))
         .await
         .unwrap()
         .unwrap()
 }
 
-/// Who signed the manifest of a round.
-fn signers(cluster: &Cluster, manifest: &Manifest) -> usize {
+/// The number of signatures under the manifest of a round.
+fn num_signatures(cluster: &Cluster, manifest: &Manifest) -> usize {
     let certificate =
         cluster.play(cluster.run.certificate(manifest.round(), Some(manifest.previous()))).unwrap();
     assert_eq!(certificate.manifest(), manifest);
@@ -85,22 +86,40 @@ fn signers(cluster: &Cluster, manifest: &Manifest) -> usize {
 
 #[test]
 fn validators_agree_and_two_of_them_sign() {
-    let (cluster, mut all) = settle();
-    let [one, other, third] = all.as_mut_slice() else { panic!("there are three") };
+    let (cluster, mut all) = three_validators();
+    let [one, other, third] = all.as_mut_slice() else { panic!("the run has three validators") };
     for _ in 0..4 {
         cluster.play(contribute(&cluster, &[1, 2, 3]));
         let (first, second, last) = cluster.play(join3(close(one), close(other), close(third)));
         assert_eq!((&first.manifest, &first.manifest), (&second.manifest, &last.manifest));
         assert_eq!(included(&first.manifest), [1, 2, 3]);
-        assert!(signers(&cluster, &first.manifest) >= 2);
+        assert!(num_signatures(&cluster, &first.manifest) >= 2);
     }
 }
 
 #[test]
-fn the_next_takes_over_from_one_that_is_silent() {
-    let (cluster, mut all) = settle();
-    // The one whose turn it is called the roll, and is never heard of again.
-    let [leader, other, third] = all.as_mut_slice() else { panic!("there are three") };
+fn a_joining_peer_that_already_committed_is_named_once() {
+    let (cluster, mut all) = three_validators();
+    let [one, other, third] = all.as_mut_slice() else { panic!("the run has three validators") };
+    cluster.play(cluster.client(4).join_request()).unwrap();
+    cluster.play(contribute(&cluster, &[1, 2, 3, 4]));
+    let closed = join3(close(one), close(other), close(third));
+    // Validators that reject each other's verdicts would never close the round.
+    let closed = cluster.play(within(&cluster.clock, RULES.takeover * 10, closed));
+    let (first, second, last) = closed.expect("validators agree on a joining peer");
+    assert_eq!((&first.manifest, &first.manifest), (&second.manifest, &last.manifest));
+    assert_eq!(included(&first.manifest), [1, 2, 3]);
+    assert_eq!(excluded(&first.manifest), [(4, Exclusion::Newcomer)]);
+    assert_eq!(first.manifest.basis().proposer, cluster_turn(&cluster, 0));
+    let verdict = cluster.play(cluster.run.verdict_of(&first.manifest)).unwrap();
+    assert_eq!((verdict.inputs.joining, verdict.inputs.unknown), ([peer(4)].into(), [].into()));
+}
+
+#[test]
+fn a_silent_proposer_loses_its_turn_after_the_timeout() {
+    let (cluster, mut all) = three_validators();
+    // The proposer publishes its commitment list and then stops.
+    let [leader, other, third] = all.as_mut_slice() else { panic!("the run has three validators") };
     cluster.play(contribute(&cluster, &[1, 2, 3]));
     assert!(
         cluster.play(within(&cluster.clock, Duration::from_millis(1), close(leader))).is_none()
@@ -118,12 +137,14 @@ fn cluster_turn(cluster: &Cluster, turn: usize) -> covey_comms::primitives::Peer
 }
 
 #[test]
-fn a_verdict_that_nobody_else_finds_is_refused_by_name_and_the_next_proposes_at_once() {
-    let (cluster, mut all) = settle();
-    let [dishonest, other, third] = all.as_mut_slice() else { panic!("there are three") };
+fn a_verdict_with_wrong_losses_is_refused_and_the_next_validator_proposes_at_once() {
+    let (cluster, mut all) = three_validators();
+    let [dishonest, other, third] = all.as_mut_slice() else {
+        panic!("the run has three validators")
+    };
     cluster.play(contribute(&cluster, &[1, 2, 3]));
     let start = cluster.now();
-    // The first to look is the first to call the roll.
+    // The first to poll is the first to publish its list.
     let (_, second, last) =
         cluster.play(join3(close_with_bias(dishonest, -0.5), close(other), close(third)));
     assert_eq!(second.manifest, last.manifest);
@@ -131,7 +152,7 @@ fn a_verdict_that_nobody_else_finds_is_refused_by_name_and_the_next_proposes_at_
     assert_eq!(second.manifest.basis().proposer, cluster_turn(&cluster, 1));
     assert!(
         cluster.now().since(start) < RULES.takeover,
-        "nobody waits for a proposer that was refused"
+        "no validator waits for a refused proposer"
     );
     let votes = cluster.play(cluster.run.votes(Round(1), second.manifest.previous())).unwrap();
     let rejections: Vec<_> = votes[&cluster_turn(&cluster, 0)].values().collect();
@@ -140,20 +161,20 @@ fn a_verdict_that_nobody_else_finds_is_refused_by_name_and_the_next_proposes_at_
     assert_eq!(rejections.iter().filter(names_losses).count(), 2, "{rejections:?}");
 }
 
-/// A bucket that shows all but one object.
+/// A bucket that hides one object.
 #[derive(Debug)]
-struct Blind {
+struct HidingBucket {
     inner: MemoryBucket,
     hidden: Key,
 }
 
 #[async_trait]
-impl Bucket for Blind {
+impl Bucket for HidingBucket {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
-        match *key == self.hidden {
-            true => Err(BucketError::NotFound { what: key.to_string() }),
-            false => self.inner.get(key, limit).await,
+        if *key == self.hidden {
+            return Err(BucketError::NotFound { what: key.to_string() });
         }
+        self.inner.get(key, limit).await
     }
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
@@ -172,37 +193,37 @@ impl Bucket for Blind {
 }
 
 #[test]
-fn a_proposer_that_denies_a_delta_which_others_saw_is_refused() {
-    let (cluster, mut all) = settle();
+fn a_proposer_that_omits_a_delivered_delta_is_refused() {
+    let (cluster, mut all) = three_validators();
     let leader = cluster_turn(&cluster, 0);
     let hidden = Key::Delta(Round(1), peer(3));
-    let run = cluster.through(Blind { inner: cluster.bucket.clone(), hidden });
+    let run = cluster.through(HidingBucket { inner: cluster.bucket.clone(), hidden });
     let identity = validators().into_iter().find(|identity| identity.peer() == leader).unwrap();
     let light_client = LightClient::resume(run, cluster.light_client().position());
-    let mut blind = cluster.play(Validator::open(light_client, identity)).unwrap();
+    let mut proposer = cluster.play(Validator::open(light_client, identity)).unwrap();
     cluster.play(contribute(&cluster, &[1, 2, 3]));
-    let [_, other, third] = all.as_mut_slice() else { panic!("there are three") };
+    let [_, other, third] = all.as_mut_slice() else { panic!("the run has three validators") };
     let others = async {
-        // After the blind one, so that its roll is among those that are used.
+        // After the proposer, to have its list among those in use.
         cluster.sleep(Duration::from_millis(1)).await;
         join(close(other), close(third)).await
     };
-    // In the end it cannot follow what the others decided.
-    let (mut scales, interrupt) = (Scales::default(), AtomicBool::new(false));
-    let blind = within(
+    // The proposer cannot apply the manifest of the others, so its round never ends.
+    let (mut evaluator, interrupt) = (TestEvaluator::default(), AtomicBool::new(false));
+    let proposer = within(
         &cluster.clock,
         RULES.reveal * 3,
-        blind.close_round(OUTER, SECOND, &mut scales, &interrupt),
+        proposer.close_round(OUTER, SECOND, &mut evaluator, &interrupt),
     );
-    let (_, (second, last)) = cluster.play(join(blind, others));
+    let (_, (second, last)) = cluster.play(join(proposer, others));
     assert_eq!(second.manifest, last.manifest);
     assert_eq!(included(&second.manifest), [1, 2, 3]);
     assert_ne!(second.manifest.basis().proposer, leader);
 }
 
 #[test]
-fn one_validator_alone_decides_nothing() {
-    let (cluster, mut all) = settle();
+fn one_of_three_validators_cannot_close_a_round() {
+    let (cluster, mut all) = three_validators();
     cluster.play(contribute(&cluster, &[1, 2, 3]));
     assert!(
         cluster.play(within(&cluster.clock, RULES.takeover * 10, close(&mut all[0]))).is_none()
@@ -213,13 +234,13 @@ fn one_validator_alone_decides_nothing() {
 }
 
 #[test]
-fn a_validator_that_is_killed_between_roll_and_verdict_keeps_its_word() {
-    let (cluster, all) = settle();
+fn a_validator_that_restarts_after_its_list_reveals_the_pledged_secret() {
+    let (cluster, all) = three_validators();
     drop(all);
     cluster.play(contribute(&cluster, &[1, 2, 3]));
     let turns: Vec<_> = cluster.run.description().validator_set.turns(Round(1)).collect();
-    let mut steady = cluster.validator_named(turns[2]);
-    let lives = async {
+    let mut steady = cluster.validator_of(turns[2]);
+    let restarts = async {
         loop {
             let light_client = cluster.light_client_now().await;
             let identity =
@@ -231,7 +252,7 @@ fn a_validator_that_is_killed_between_roll_and_verdict_keeps_its_word() {
         }
     };
     let closed = cluster.play(async {
-        match select(Box::pin(close(&mut steady)), Box::pin(lives)).await {
+        match select(Box::pin(close(&mut steady)), Box::pin(restarts)).await {
             futures_util::future::Either::Left((closed, _)) => closed,
             futures_util::future::Either::Right((closed, _)) => closed,
         }

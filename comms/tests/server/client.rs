@@ -1,4 +1,4 @@
-//! A server for the length of a test, and the clients that speak to it.
+//! A server that runs during a test, and its clients.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use object_store::{ClientOptions, RetryConfig};
 
 pub(crate) const NAME: &str = "covey-test";
 pub(crate) const MAX_OBJECT: u64 = 20 << 20;
-/// A peer that also closes rounds.
+/// A peer that is also a validator.
 pub(crate) const VALIDATOR: PeerId = PeerId::from_bytes([9; 32]);
-pub(crate) const ME: PeerId = PeerId::from_bytes([1; 32]);
-pub(crate) const OTHER: PeerId = PeerId::from_bytes([2; 32]);
-pub(crate) const BANNED: PeerId = PeerId::from_bytes([3; 32]);
+pub(crate) const PEER: PeerId = PeerId::from_bytes([1; 32]);
+pub(crate) const OTHER_PEER: PeerId = PeerId::from_bytes([2; 32]);
+pub(crate) const UNLISTED_PEER: PeerId = PeerId::from_bytes([3; 32]);
 
 pub(crate) type Keys = Option<(String, Secret)>;
 
@@ -47,7 +47,7 @@ pub(crate) fn options() -> ServerOptions {
     }
 }
 
-/// Serves while `client` runs, which shows as well that the server then ends.
+/// Serves while `client` runs. Fails if the server does not end with it.
 pub(crate) fn serve<F: Future<Output = ()>>(
     server: Result<Server, ServerError>,
     client: impl FnOnce(SocketAddr) -> F,
@@ -57,7 +57,7 @@ pub(crate) fn serve<F: Future<Output = ()>>(
         let bound = server.unwrap().bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = bound.address();
         let served = tokio::time::timeout(Duration::from_secs(120), bound.serve(client(address)));
-        served.await.expect("the server ends with its client");
+        served.await.expect("the server must end with its client");
     });
 }
 
@@ -66,10 +66,10 @@ pub(crate) fn bucket(address: SocketAddr, keys: Keys) -> ObjectStoreBucket {
     ObjectStoreBucket::s3(NAME, "runs/one", &access).unwrap()
 }
 
-/// A client that knows nothing of Covey.
-pub(crate) fn plain(address: SocketAddr, keys: Keys) -> AmazonS3 {
+/// A general S3 client.
+pub(crate) fn s3_client(address: SocketAddr, keys: Keys) -> AmazonS3 {
     let (id, secret) = keys.unwrap();
-    // Once per process, as our own client does.
+    // Once per process, as in our own client.
     let _ = rustls::crypto::ring::default_provider().install_default();
     AmazonS3Builder::new()
         .with_bucket_name(NAME)
@@ -87,7 +87,7 @@ pub(crate) fn body(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
 }
 
-/// Bytes that differ from place to place.
+/// Bytes in which neighbouring blocks differ.
 pub(crate) fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index % 251) as u8).collect()
 }
@@ -96,14 +96,15 @@ pub(crate) fn assert_denied<T: std::fmt::Debug>(outcome: Result<T, BucketError>)
     assert!(matches!(outcome, Err(BucketError::Denied { .. })), "{outcome:?}");
 }
 
-/// The files below a folder, other than the server's lock.
+/// The files below a folder except for the lock of the server.
 pub(crate) fn files(folder: &std::path::Path) -> Vec<String> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => files.extend(self::files(&path)),
-            false => files.push(path.display().to_string()),
+        if path.is_dir() {
+            files.extend(self::files(&path));
+        } else {
+            files.push(path.display().to_string());
         }
     }
     files.retain(|path| !path.ends_with(".uploads/lock"));

@@ -1,4 +1,5 @@
-//! Clients that go away, talk nonsense, or come back to a server that was started again.
+//! Clients that disconnect, that do not send HTTP, and that reconnect after a restart of the
+//! server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,13 +13,13 @@ use object_store::signer::Signer;
 use object_store::{Error, ObjectStoreExt};
 use tokio::net::TcpStream;
 
-use crate::client::{admin, body, bucket, bytes, files, options, plain, serve};
+use crate::client::{admin, body, bucket, bytes, files, options, s3_client, serve};
 
 #[test]
-fn a_client_that_leaves_within_a_body_leaves_nothing() {
+fn an_interrupted_upload_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     serve(Server::folder(folder.path(), options()), |address| async move {
-        let (client, path) = (plain(address, admin()), Path::from("half"));
+        let (client, path) = (s3_client(address, admin()), Path::from("half"));
         for sent in [10, 100_000, 3_000_000] {
             let url = client.signed_url(http_put(), &path, Duration::from_secs(60)).await.unwrap();
             let target = format!("{}?{}", url.path(), url.query().unwrap());
@@ -29,7 +30,7 @@ fn a_client_that_leaves_within_a_body_leaves_nothing() {
         let bucket = bucket(address, admin());
         assert!(bucket.put_new(&Key::RunDescription, body("alive")).await.unwrap().is_stored());
         assert!(matches!(client.head(&path).await, Err(Error::NotFound { .. })));
-        // The same, to the end.
+        // The same upload, completed.
         let url = client.signed_url(http_put(), &path, Duration::from_secs(60)).await.unwrap();
         let target = format!("{}?{}", url.path(), url.query().unwrap());
         let answer = request(address, &target, &bytes(4_000_000), 4_000_000).await;
@@ -40,19 +41,20 @@ fn a_client_that_leaves_within_a_body_leaves_nothing() {
 }
 
 #[test]
-fn what_is_not_http_is_survived() {
+fn the_server_survives_malformed_requests() {
     serve(Server::memory(options()), |address| async move {
-        for noise in [
+        for bytes in [
             &b"\0\xff\x16\x03\x01"[..],
             b"GET / HTTP/9.9\r\n\r\n",
             b"PUT /a HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
         ] {
             let stream = TcpStream::connect(address).await.unwrap();
-            write(&stream, noise).await;
+            write(&stream, bytes).await;
             let answer = read(&stream).await;
             assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
         }
-        let form = "POST /covey-test HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=b\r\n\
+        let form = "POST /covey-test HTTP/1.1\r\nhost: x\r\n\
+                    content-type: multipart/form-data; boundary=b\r\n\
                     content-length: 9\r\nconnection: close\r\n\r\n--b--\r\n..";
         let stream = TcpStream::connect(address).await.unwrap();
         write(&stream, form.as_bytes()).await;
@@ -66,7 +68,7 @@ fn what_is_not_http_is_survived() {
 }
 
 #[test]
-fn a_folder_is_served_by_one_server_and_then_by_another() {
+fn a_folder_has_one_server_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let first = Server::folder(folder.path(), options());
     assert!(matches!(Server::folder(folder.path(), options()), Err(ServerError::InUse { .. })));
@@ -88,11 +90,12 @@ fn http_put() -> reqwest::Method {
     reqwest::Method::PUT
 }
 
-/// Sends a request whose body announces `length` bytes, and the bytes that there are.
+/// Sends a request that announces a body of `length` bytes, and the bytes of `body`.
 async fn start(address: SocketAddr, target: &str, body: &[u8], length: usize) -> TcpStream {
     let stream = TcpStream::connect(address).await.unwrap();
     let header = format!(
-        "PUT {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        "PUT {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-length: {length}\r\n\r\n"
     );
     write(&stream, header.as_bytes()).await;
     write(&stream, body).await;

@@ -1,4 +1,4 @@
-//! What is written is there: whole, once, and where its key says.
+//! Objects are stored whole, once, and under their key.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -14,9 +14,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, WriteMultipart};
 
-use crate::client::{MAX_OBJECT, admin, body, bucket, bytes, files, options, plain, serve};
+use crate::client::{MAX_OBJECT, admin, body, bucket, bytes, files, options, s3_client, serve};
 
-async fn keeps_the_contract(address: SocketAddr) {
+async fn obeys_the_laws(address: SocketAddr) {
     let bucket = bucket(address, admin());
     assert_eq!(probe(&bucket, Digest::of(b"nonce")).await.unwrap().creation, Creation::Honoured);
     let bucket = Retry::new(bucket, Arc::new(SystemClock), RetryPolicy::default(), 1);
@@ -24,21 +24,21 @@ async fn keeps_the_contract(address: SocketAddr) {
 }
 
 #[test]
-fn memory_keeps_the_contract() {
-    serve(Server::memory(options()), keeps_the_contract);
+fn a_server_in_memory_obeys_the_laws() {
+    serve(Server::memory(options()), obeys_the_laws);
 }
 
 #[test]
-fn a_folder_keeps_the_contract_and_ends_empty() {
+fn a_served_folder_obeys_the_laws_and_ends_empty() {
     let folder = tempfile::tempdir().unwrap();
-    serve(Server::folder(folder.path(), options()), keeps_the_contract);
+    serve(Server::folder(folder.path(), options()), obeys_the_laws);
     assert_eq!(files(folder.path()), [""; 0]);
 }
 
 #[test]
 fn of_32_writers_one_wins() {
     let folder = tempfile::tempdir().unwrap();
-    // Bodies of one block, which are put, and of several, which are set aside and then moved.
+    // A body of one block is written at once, one of several blocks is staged and then moved.
     for length in [100, 1_500_000] {
         serve(Server::folder(folder.path(), options()), |address| async move {
             let key = Key::Manifest(Round(length as u32));
@@ -57,7 +57,7 @@ fn of_32_writers_one_wins() {
 }
 
 #[test]
-fn objects_end_at_the_limit() {
+fn objects_above_the_limit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let options = ServerOptions { max_object: 3_000_000, ..options() };
     serve(Server::folder(folder.path(), options), |address| async move {
@@ -67,11 +67,11 @@ fn objects_end_at_the_limit() {
         assert_eq!(bucket.get(&fits, MAX_OBJECT).await.unwrap(), bytes(3_000_000));
         for length in [3_000_001, 30_000_000] {
             let error = bucket.put_new(&does_not, bytes(length).into()).await.unwrap_err();
-            // A refusal, not a connection that breaks: that would be tried again.
+            // A refusal, and not a broken connection, after which the client would try again.
             assert!(matches!(error, BucketError::Refused { .. }), "{error:?}");
         }
-        let plain = plain(address, admin());
-        let mut upload = plain.put_multipart(&Path::from("parts")).await.unwrap();
+        let client = s3_client(address, admin());
+        let mut upload = client.put_multipart(&Path::from("parts")).await.unwrap();
         upload.put_part(bytes(2_000_000).into()).await.unwrap();
         assert!(upload.put_part(bytes(2_000_000).into()).await.is_err());
         upload.abort().await.unwrap();
@@ -80,14 +80,14 @@ fn objects_end_at_the_limit() {
 }
 
 #[test]
-fn long_listings_have_pages() {
+fn long_listings_span_several_pages() {
     let folder = tempfile::tempdir().unwrap();
     serve(Server::folder(folder.path(), options()), |address| async move {
         let bucket = bucket(address, admin());
         let keys: Vec<_> =
             (0..1100).map(|round| Key::CheckpointDescription(Round(round))).collect();
-        for some in keys.chunks(50) {
-            try_join_all(some.iter().map(|key| bucket.put_new(key, body("x")))).await.unwrap();
+        for chunk in keys.chunks(50) {
+            try_join_all(chunk.iter().map(|key| bucket.put_new(key, body("x")))).await.unwrap();
         }
         let list = async |after| {
             let listing = bucket.list(&Prefix::Checkpoints, after).await.unwrap();
@@ -95,25 +95,25 @@ fn long_listings_have_pages() {
         };
         assert_eq!(list(None).await, keys);
         assert_eq!(list(Some(&keys[99])).await, keys[100..]);
-        let plain = plain(address, admin());
+        let client = s3_client(address, admin());
         let checkpoints = Path::from("runs/one/checkpoints");
-        let found = plain.list_with_delimiter(Some(&checkpoints)).await.unwrap();
+        let found = client.list_with_delimiter(Some(&checkpoints)).await.unwrap();
         assert_eq!((found.common_prefixes.len(), found.objects.len()), (1100, 0));
         // A thousand at a time.
-        let places = plain.list(Some(&checkpoints)).map_ok(|object| object.location).boxed();
-        let removed: Vec<_> = plain.delete_stream(places).try_collect().await.unwrap();
+        let places = client.list(Some(&checkpoints)).map_ok(|object| object.location).boxed();
+        let removed: Vec<_> = client.delete_stream(places).try_collect().await.unwrap();
         assert_eq!(removed.len(), 1100);
     });
     assert_eq!(files(folder.path()), [""; 0]);
 }
 
 #[test]
-fn parts_of_objects_are_read() {
+fn ranges_of_objects_are_read() {
     let folder = tempfile::tempdir().unwrap();
     for server in [Server::memory(options()), Server::folder(folder.path(), options())] {
         serve(server, |address| async move {
             let (store, path, content) =
-                (plain(address, admin()), Path::from("a/b c"), bytes(1_200_000));
+                (s3_client(address, admin()), Path::from("a/b c"), bytes(1_200_000));
             store.put(&path, content.clone().into()).await.unwrap();
             let ranges: [Range<u64>; 4] =
                 [0..1, 5..600_000, 1_199_999..1_200_000, 1_000_000..2_000_000];
@@ -129,12 +129,12 @@ fn parts_of_objects_are_read() {
 }
 
 #[test]
-fn large_objects_arrive_in_parts() {
+fn large_objects_are_uploaded_in_parts() {
     let folder = tempfile::tempdir().unwrap();
     for server in [Server::memory(options()), Server::folder(folder.path(), options())] {
         serve(server, |address| async move {
             let (store, path, content) =
-                (plain(address, admin()), Path::from("large"), bytes(16_000_000));
+                (s3_client(address, admin()), Path::from("large"), bytes(16_000_000));
             let upload = store.put_multipart(&path).await.unwrap();
             let mut writer = WriteMultipart::new_with_chunk_size(upload, 5 << 20);
             writer.write(&content);
@@ -153,9 +153,9 @@ fn large_objects_arrive_in_parts() {
 }
 
 #[test]
-fn conditions_of_readers_hold() {
+fn conditions_of_reads_are_checked() {
     serve(Server::memory(options()), |address| async move {
-        let (store, path) = (plain(address, admin()), Path::from("object"));
+        let (store, path) = (s3_client(address, admin()), Path::from("object"));
         store.put(&path, "x".into()).await.unwrap();
         let found = store.head(&path).await.unwrap();
         let tag = found.e_tag.clone();
@@ -182,16 +182,16 @@ fn conditions_of_readers_hold() {
 }
 
 #[test]
-fn no_key_leaves_the_bucket() {
+fn no_key_reaches_outside_of_the_bucket() {
     let folder = tempfile::tempdir().unwrap();
     serve(Server::folder(folder.path(), options()), |address| async move {
-        let client = plain(address, admin());
+        let client = s3_client(address, admin());
         for key in [".uploads/staged/9", ".uploads/lock", "a#1"] {
             let path = Path::parse(key).unwrap();
             assert!(client.put(&path, "x".into()).await.is_err(), "{key}");
             assert!(client.get(&path).await.is_err(), "{key}");
         }
-        // Names that look like ways out, once decoded, are names.
+        // Names that look like paths out of the bucket once decoded are plain names.
         for key in ["%2E%2E/outside", "a/..%2F..%2Foutside"] {
             let path = Path::parse(key).unwrap();
             client.put(&path, "x".into()).await.unwrap();

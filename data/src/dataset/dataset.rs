@@ -1,4 +1,4 @@
-//! A prepared folder, opened for reading.
+//! A finished dataset folder, opened for reading.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,20 +6,22 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::held_out::HeldOutWindows;
-use super::manifest::{DatasetManifest, MANIFEST_FILE, Split};
+use super::manifest::{DatasetManifest, MANIFEST_FILE, ShardRecord, Split};
 use super::shard::Shard;
 use super::windows::Windows;
 use crate::error::DataError;
 use crate::io::FileDigest;
 use crate::tokenizer::{TOKENIZER_FILE, Tokenizer};
 
-/// Shards that keep their file open. Systems allow about a thousand open files; shards beyond are opened for each read.
+/// Number of shards that keep their file open; each of the others is opened for every read.
+///
+/// Most systems allow a process 1,024 open files, and the trainer needs some for other purposes.
 const KEPT_OPEN: usize = 256;
 
 /// Token shards with their manifest.
 ///
-/// - Every shard is there, has the length of the manifest and a header that agrees with it.
-/// - Contents are checked by [`Dataset::verify`] only: reading everything takes a while.
+/// - Every shard exists, has the length listed in the manifest and a header that agrees with it.
+/// - Only [`Dataset::verify`] checks the contents, because it reads every byte of the folder.
 #[derive(Debug)]
 pub struct Dataset {
     folder: PathBuf,
@@ -30,109 +32,88 @@ pub struct Dataset {
 
 impl Dataset {
     /// Opens a folder that [`crate::prepare`] has finished.
+    ///
+    /// Reads the manifest and the header of each shard.
     pub fn open(folder: &Path) -> Result<Self, DataError> {
         let bytes = DatasetManifest::read_bytes(folder)?;
         let manifest = DatasetManifest::parse(&folder.join(MANIFEST_FILE), &bytes)?;
-        let shards: Result<Vec<_>, DataError> = manifest
-            .shards
-            .iter()
-            .enumerate()
-            .map(|(index, record)| {
-                let keep_open = index < KEPT_OPEN;
-                let shard = Shard::open(
-                    folder,
-                    record,
-                    manifest.token_type,
-                    manifest.vocab_size,
-                    keep_open,
-                )?;
-                Ok((record.split, Arc::new(shard)))
-            })
-            .collect();
-        Ok(Self {
-            folder: folder.into(),
-            digest: FileDigest::of(&bytes),
-            shards: shards?,
-            manifest,
-        })
+        let shards = manifest.shards.iter().enumerate().map(|(index, record)| {
+            let shard = open_shard(folder, &manifest, record, index < KEPT_OPEN)?;
+            Ok((record.split, Arc::new(shard)))
+        });
+        let shards = shards.collect::<Result<Vec<_>, DataError>>()?;
+        Ok(Self { folder: folder.into(), digest: FileDigest::of(&bytes), shards, manifest })
     }
 
-    /// What the folder says about itself.
+    /// The manifest of the folder.
     pub fn manifest(&self) -> &DatasetManifest {
         &self.manifest
     }
 
-    /// BLAKE3 of the manifest, and so of everything it lists: the identity of the dataset.
+    /// The identity of the dataset: BLAKE3 of its manifest, which lists the digests of all files.
     pub fn digest(&self) -> FileDigest {
         self.digest
     }
 
-    /// Where it was opened.
+    /// The folder that was opened.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The tokenizer it was made with, from its own folder.
+    /// The tokenizer of the dataset, read from its folder and compared with the manifest.
     pub fn tokenizer(&self) -> Result<Tokenizer, DataError> {
         let path = self.folder.join(TOKENIZER_FILE);
         let tokenizer = Tokenizer::load(&path)?;
-        same_digest(path, self.manifest.tokenizer, tokenizer.digest())?;
+        // Tokens of another vocabulary would train the wrong rows of the embedding without a sign.
+        check_digest(path, self.manifest.tokenizer, tokenizer.digest())?;
         Ok(tokenizer)
     }
 
-    /// Reads every file again and compares it with the manifest; the first difference is the error.
+    /// Reads every file and compares its digest with the manifest; returns the first difference.
     pub fn verify(&self) -> Result<(), DataError> {
         self.verify_where(|_| true)
     }
 
-    /// The same for the shards of one split only.
+    /// Like [`Dataset::verify`], for the shards of one split.
     pub fn verify_split(&self, split: Split) -> Result<(), DataError> {
         self.verify_where(|other| other == split)
     }
 
-    fn verify_where(&self, wanted: impl Fn(Split) -> bool + Sync) -> Result<(), DataError> {
+    fn verify_where(&self, is_wanted: impl Fn(Split) -> bool + Sync) -> Result<(), DataError> {
         self.tokenizer()?;
-        self.manifest.shards.par_iter().filter(|record| wanted(record.split)).try_for_each(
-            |record| {
-                let path = self.folder.join(&record.file);
-                let got = FileDigest::of_file(&path)?;
-                same_digest(path, record.digest, got)
-            },
-        )
+        self.manifest
+            .shards
+            .par_iter()
+            .filter(|record| is_wanted(record.split))
+            .try_for_each(|record| verify_file(self.folder.join(&record.file), record.digest))
     }
 
     /// All windows of `length` tokens, each with the token that follows it.
     ///
-    /// Windows do not overlap, except that the last token of one is the first of the next; they never cross shards but
-    /// may cross documents. Fails when `length` is longer than every shard of the split.
+    /// Windows do not overlap, except that the last token of one is the first of the next. They
+    /// never cross shards but may cross documents. Fails if `length` is 0 or if no shard of the
+    /// split has `length + 1` tokens.
     pub fn windows(&self, split: Split, length: usize) -> Result<Windows, DataError> {
+        if length == 0 {
+            let (got, expected) = ("0".to_string(), "at least 1".to_string());
+            return Err(DataError::Setting { name: "sequence length", got, expected });
+        }
         let shards: Vec<_> = self.shards_of(split).cloned().collect();
         let longest = shards.iter().map(|shard| shard.tokens).max().unwrap_or(0);
-        if length == 0 {
-            let expected = "at least 1".to_string();
-            return Err(DataError::Setting {
-                name: "sequence length",
-                got: "0".to_string(),
-                expected,
-            });
+        let windows = Windows::new(shards, length, self.digest);
+        if windows.count() == 0 {
+            let (folder, split) = (self.folder.clone(), split.name());
+            return Err(DataError::SequenceTooLong { folder, split, length, longest });
         }
-        match Windows::new(shards, length, self.digest) {
-            windows if windows.count() > 0 => Ok(windows),
-            _ => Err(DataError::SequenceTooLong {
-                folder: self.folder.clone(),
-                split,
-                length,
-                longest,
-            }),
-        }
+        Ok(windows)
     }
 
-    /// At most `most` windows of the held-out split, spread evenly over it: the same ones every time.
+    /// At most `most` windows of the held-out split, evenly spaced and the same in every call.
     pub fn held_out_windows(&self, length: usize, most: u64) -> Result<HeldOutWindows, DataError> {
         Ok(HeldOutWindows::new(self.windows(Split::HeldOut, length)?, most))
     }
 
-    /// The places behind the last token of each document, for each shard of a split in order.
+    /// For each shard of a split in order, the index after the last token of each document.
     pub fn document_ends(&self, split: Split) -> Result<Vec<Vec<u64>>, DataError> {
         self.shards_of(split).map(|shard| shard.document_ends()).collect()
     }
@@ -142,9 +123,24 @@ impl Dataset {
     }
 }
 
-fn same_digest(path: PathBuf, expected: FileDigest, got: FileDigest) -> Result<(), DataError> {
-    match expected == got {
-        true => Ok(()),
-        false => Err(DataError::DigestMismatch { path, expected, got }),
+fn open_shard(
+    folder: &Path,
+    manifest: &DatasetManifest,
+    record: &ShardRecord,
+    keep_open: bool,
+) -> Result<Shard, DataError> {
+    Shard::open(folder, record, manifest.token_type, manifest.vocab_size, keep_open)
+}
+
+fn verify_file(path: PathBuf, expected: FileDigest) -> Result<(), DataError> {
+    let got = FileDigest::of_file(&path).map_err(|source| DataError::read(&path, source))?;
+    check_digest(path, expected, got)
+}
+
+fn check_digest(path: PathBuf, expected: FileDigest, got: FileDigest) -> Result<(), DataError> {
+    if expected == got {
+        return Ok(());
     }
+    let (expected, got) = (expected.to_string(), got.to_string());
+    Err(DataError::DigestMismatch { path, expected, got })
 }

@@ -1,9 +1,9 @@
-//! The windows a model is measured on.
+//! The held-out windows on which the loss of a model is measured.
 
 use super::windows::Windows;
 use crate::error::DataError;
 
-/// Some windows of a held-out split, spread evenly over it and in its order.
+/// A sample of the windows of a held-out split, evenly spaced and in the order of the split.
 #[derive(Debug, Clone)]
 pub struct HeldOutWindows {
     windows: Windows,
@@ -17,13 +17,14 @@ impl HeldOutWindows {
         Self { windows, chosen, next: 0 }
     }
 
-    /// How many windows there are in all.
+    /// Number of windows in the sample, including those already returned.
     pub fn count(&self) -> u64 {
         self.chosen
     }
 
-    /// The window that the choice numbered `number` stands for.
+    /// The index in the split of sample number `number`.
     fn index(&self, number: u64) -> u64 {
+        // In 128 bits, because the product of two 64-bit counts overflows.
         (u128::from(number) * u128::from(self.windows.count()) / u128::from(self.chosen)) as u64
     }
 }

@@ -1,4 +1,4 @@
-//! What a dataset folder says about itself.
+//! The manifest of a dataset folder: its shards, their digests, and the tokenizer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error::DataError;
 use crate::io::FileDigest;
 
-/// The file that makes a folder a dataset; it is written last.
+/// The file that marks a folder as a finished dataset; it is written last.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
 const FORMAT: &str = "covey-dataset";
@@ -21,9 +21,9 @@ const VERSION: u64 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
-    /// What a model learns from.
+    /// The part on which a model is trained.
     Train,
-    /// What it is measured on and never sees in training.
+    /// The part on which its loss is measured; it is never used in training.
     HeldOut,
 }
 
@@ -31,7 +31,7 @@ impl Split {
     /// Both, in the order of the manifest.
     pub const ALL: [Self; 2] = [Self::Train, Self::HeldOut];
 
-    /// As it stands in file names and in the manifest.
+    /// The name in file names and in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -46,7 +46,7 @@ impl fmt::Display for Split {
     }
 }
 
-/// The number type of tokens on the disk.
+/// The number type of tokens on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenType {
     /// Two bytes, for vocabularies up to 65,536.
@@ -56,7 +56,7 @@ pub enum TokenType {
 }
 
 impl TokenType {
-    /// The smallest type that holds every id of a vocabulary.
+    /// The smallest type that can represent every id of a vocabulary.
     pub fn for_vocabulary(vocab_size: usize) -> Self {
         if vocab_size <= 1 << 16 { Self::U16 } else { Self::U32 }
     }
@@ -98,28 +98,28 @@ pub struct DatasetManifest {
     pub vocab_size: usize,
     /// How tokens are stored.
     pub token_type: TokenType,
-    /// The token behind every document, if the vocabulary has one.
+    /// The token after every document, if the vocabulary has one.
     pub end_of_text: Option<u32>,
-    /// Digest of all inputs and of every setting that shapes the shards.
+    /// Digest of all inputs and of every setting that affects the shards.
     pub recipe: FileDigest,
     /// The shards of both splits, each split in order.
     pub shards: Vec<ShardRecord>,
-    /// Sums by split.
+    /// Sums for each split.
     pub totals: BTreeMap<Split, SplitTotals>,
 }
 
-/// One shard.
+/// The entry of one shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRecord {
-    /// Its name in the folder.
+    /// The file name in the folder.
     pub file: String,
-    /// The split it belongs to.
+    /// The split of its documents.
     pub split: Split,
-    /// Tokens in it, ends of text included.
+    /// Tokens, ends of text included.
     pub tokens: u64,
-    /// Documents in it; none continues in another shard.
+    /// Documents; none continues in another shard.
     pub documents: u64,
-    /// UTF-8 bytes of its documents.
+    /// UTF-8 bytes of the text of its documents.
     pub text_bytes: u64,
     /// Size of the file.
     pub bytes: u64,
@@ -141,7 +141,7 @@ pub struct SplitTotals {
 }
 
 impl DatasetManifest {
-    /// Describes finished shards; totals are computed.
+    /// The manifest of finished shards; totals are computed.
     pub(crate) fn new(
         tokenizer: &crate::tokenizer::Tokenizer,
         recipe: FileDigest,
@@ -170,6 +170,7 @@ impl DatasetManifest {
             return Err(DataError::NotFound { path: folder.into() });
         }
         let path = folder.join(MANIFEST_FILE);
+        // A missing folder and a missing manifest are different mistakes with different hints.
         fs::read(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => DataError::ManifestMissing { folder: folder.into() },
             _ => DataError::read(&path, source),
@@ -177,26 +178,24 @@ impl DatasetManifest {
     }
 
     pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DataError> {
-        let invalid = |reason: String| DataError::ManifestInvalid { path: path.into(), reason };
         let value: Value =
-            serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+            serde_json::from_slice(bytes).map_err(|error| invalid(path, error.to_string()))?;
+        // Format and version come before the fields: the fields of another version are unknown, and
+        // an error about one of them would mislead.
         if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
-            return Err(invalid(format!("it is no manifest of format `{FORMAT}`")));
+            return Err(invalid(path, format!("it is not a manifest of format `{FORMAT}`")));
         }
         match value.get("version").and_then(Value::as_u64) {
             Some(VERSION) => {}
             Some(got) => {
-                return Err(DataError::ManifestVersion {
-                    path: path.into(),
-                    got,
-                    expected: VERSION,
-                });
+                let (path, expected) = (path.into(), VERSION);
+                return Err(DataError::ManifestVersion { path, got, expected });
             }
-            None => return Err(invalid("it has no version".to_string())),
+            None => return Err(invalid(path, "it has no version".to_string())),
         }
         let manifest: Self =
-            serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
-        manifest.check().map_err(invalid)?;
+            serde_json::from_value(value).map_err(|error| invalid(path, error.to_string()))?;
+        manifest.check().map_err(|reason| invalid(path, reason))?;
         Ok(manifest)
     }
 
@@ -218,40 +217,54 @@ impl DatasetManifest {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.vocab_size == 0 || self.vocab_size > u32::MAX as usize {
-            return Err(format!("a vocabulary of {} tokens is impossible", self.vocab_size));
+        let size = self.vocab_size;
+        if size == 0 || size > u32::MAX as usize {
+            return Err(format!("a vocabulary of {size} tokens is impossible"));
         }
-        if self.token_type != TokenType::for_vocabulary(self.vocab_size) {
-            return Err(format!(
-                "{} is not the type for {} tokens",
-                self.token_type.name(),
-                self.vocab_size
-            ));
+        if self.token_type != TokenType::for_vocabulary(size) {
+            return Err(format!("{} is not the type for {size} tokens", self.token_type.name()));
         }
-        if self.end_of_text.is_some_and(|id| id as usize >= self.vocab_size) {
+        if self.end_of_text.is_some_and(|id| id as usize >= size) {
             return Err("the end of text is outside the vocabulary".to_string());
         }
-        // A manifest may come from a stranger: it must not name files elsewhere, nor numbers that overflow.
+        self.check_shards()
+    }
+
+    /// A manifest may come from another machine: its names must not lead out of the folder, and its
+    /// numbers must not overflow.
+    fn check_shards(&self) -> Result<(), String> {
         if let Some(shard) = self.shards.iter().find(|shard| !is_plain_name(&shard.file)) {
             return Err(format!("`{}` is not a plain file name", shard.file));
         }
-        let impossible =
-            |shard: &&ShardRecord| shard.tokens > shard.bytes || shard.documents > shard.bytes;
-        if let Some(shard) = self.shards.iter().find(impossible) {
+        // A token takes at least two bytes and a document end eight, so these bounds are generous.
+        // `bytes` is compared with the file on opening; together this keeps offsets from overflow.
+        if let Some(shard) = self.shards.iter().find(|shard| shard.claims_too_much()) {
             return Err(format!("{} cannot hold {} tokens", shard.file, shard.tokens));
         }
-        match totals(&self.shards) == self.totals {
-            true => Ok(()),
-            false => Err("its totals are not the sums over its shards".to_string()),
+        if totals(&self.shards) != self.totals {
+            return Err("its totals are not the sums over its shards".to_string());
         }
+        Ok(())
     }
 }
 
-/// Whether a name stays inside its folder on every system.
+impl ShardRecord {
+    fn claims_too_much(&self) -> bool {
+        self.tokens > self.bytes || self.documents > self.bytes
+    }
+}
+
+fn invalid(path: &Path, reason: String) -> DataError {
+    DataError::ManifestInvalid { path: path.into(), reason }
+}
+
+/// Returns true if a name stays inside its folder on every system.
+///
+/// Separators, drive letters, hidden files and `..` need a character that is refused here.
 pub(crate) fn is_plain_name(name: &str) -> bool {
-    let plain =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 fn totals(shards: &[ShardRecord]) -> BTreeMap<Split, SplitTotals> {
@@ -259,6 +272,7 @@ fn totals(shards: &[ShardRecord]) -> BTreeMap<Split, SplitTotals> {
         Split::ALL.into_iter().map(|split| (split, SplitTotals::default())).collect();
     for shard in shards {
         let total = totals.entry(shard.split).or_default();
+        // Saturating, because the counts of a foreign manifest can be anything.
         total.shards += 1;
         total.tokens = total.tokens.saturating_add(shard.tokens);
         total.documents = total.documents.saturating_add(shard.documents);

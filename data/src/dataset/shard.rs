@@ -1,8 +1,8 @@
-//! One file of tokens: how it is laid out and read.
+//! One file of tokens: its layout and how it is read.
 //!
-//! A shard is a safetensors file with two tensors, so that any tool of the field opens it: `tokens` (U16 or U32) and
-//! `document_ends` (U64), the places behind the last token of each document. The header is padded to a multiple of
-//! eight bytes and the 64-bit tensor stands first, so both are aligned.
+//! A shard is a safetensors file, which common tools open, with two tensors: `document_ends` (U64),
+//! the index after the last token of each document, and `tokens` (U16 or U32). The header is padded
+//! to a multiple of eight bytes and the 64-bit tensor comes first, so both tensors are aligned.
 
 use std::fs::File;
 use std::io;
@@ -16,10 +16,10 @@ use super::manifest::{ShardRecord, TokenType};
 use crate::error::DataError;
 use crate::io::FileDigest;
 
-/// Headers are a few hundred bytes; anything near this is no shard of ours.
+/// Limit for a header that is read into memory. The headers of this program have about 300 bytes.
 const LONGEST_HEADER: u64 = 1 << 16;
 
-/// The first bytes of a shard: length and JSON, as safetensors wants them.
+/// The first bytes of a shard in the safetensors format: the length of the header and its JSON.
 pub(crate) fn header(
     tokens: u64,
     documents: u64,
@@ -30,32 +30,40 @@ pub(crate) fn header(
     let documents_end = documents * 8;
     let tokens_end = documents_end + tokens * token_type.bytes();
     let header = json!({
-        "__metadata__": { "format": "covey-shard", "split": split, "tokenizer": tokenizer.to_string() },
-        "document_ends": { "dtype": "U64", "shape": [documents], "data_offsets": [0, documents_end] },
-        "tokens": { "dtype": token_type.name(), "shape": [tokens], "data_offsets": [documents_end, tokens_end] },
+        "__metadata__": {
+            "format": "covey-shard", "split": split, "tokenizer": tokenizer.to_string(),
+        },
+        "document_ends": {
+            "dtype": "U64", "shape": [documents], "data_offsets": [0, documents_end],
+        },
+        "tokens": {
+            "dtype": token_type.name(), "shape": [tokens],
+            "data_offsets": [documents_end, tokens_end],
+        },
     });
     let mut json = header.to_string().into_bytes();
+    // JSON allows spaces at its end; safetensors pads headers in the same way.
     json.resize(json.len().next_multiple_of(8), b' ');
     [&(json.len() as u64).to_le_bytes(), json.as_slice()].concat()
 }
 
-/// A shard on the disk whose header agrees with the manifest.
+/// A shard on disk with a header that agrees with the manifest.
 #[derive(Debug)]
 pub(crate) struct Shard {
     path: PathBuf,
-    /// Kept open, unless there are too many shards for that.
+    /// `None` for shards beyond the number of files that stay open.
     file: Option<File>,
     token_type: TokenType,
     vocab_size: usize,
     documents: u64,
     /// Number of tokens.
     pub(crate) tokens: u64,
-    /// Where `document_ends` starts in the file; `tokens` follows it.
+    /// Byte offset of `document_ends` in the file; `tokens` follows it.
     data_start: u64,
 }
 
 impl Shard {
-    /// Opens a shard and checks its length and header, not its contents.
+    /// Opens a shard and checks its length and header, but not its contents.
     pub(crate) fn open(
         folder: &Path,
         record: &ShardRecord,
@@ -66,6 +74,7 @@ impl Shard {
         let path = folder.join(&record.file);
         let file = open_file(&path)?;
         let got = file.metadata().map_err(|source| DataError::read(&path, source))?.len();
+        // First, because the length also bounds the header and every later offset.
         if got != record.bytes {
             return Err(DataError::ShardLength { path, expected: record.bytes, got });
         }
@@ -75,7 +84,7 @@ impl Shard {
         Ok(Self { path, file, token_type, vocab_size, documents, tokens, data_start })
     }
 
-    /// Appends `count` tokens from place `start` on, which must lie inside the shard.
+    /// Appends `count` tokens from index `start` on; all of them must be inside the shard.
     pub(crate) fn read_tokens(
         &self,
         start: u64,
@@ -94,33 +103,33 @@ impl Shard {
                 tokens.extend(read.into_iter().map(u32::from_le));
             }
         }
+        // On every read, because opening checks no contents. Without this check a damaged byte
+        // would index past the end of the embedding.
         self.check_tokens(&tokens[first..])
     }
 
-    /// The places behind the last token of each document, ascending.
+    /// The index after the last token of each document, ascending.
     pub(crate) fn document_ends(&self) -> Result<Vec<u64>, DataError> {
         let read: Vec<u64> = self.read(self.data_start, self.documents as usize)?;
         let ends: Vec<u64> = read.into_iter().map(u64::from_le).collect();
-        match ends.is_sorted() && ends.last().copied().unwrap_or(0) == self.tokens {
-            true => Ok(ends),
-            false => {
-                Err(self
-                    .invalid("its document ends are not ascending to its last token".to_string()))
-            }
+        if !ends.is_sorted() || ends.last().copied().unwrap_or(0) != self.tokens {
+            let reason = "its document ends are not ascending to its last token".to_string();
+            return Err(self.invalid(reason));
         }
+        Ok(ends)
     }
 
     fn check_tokens(&self, tokens: &[u32]) -> Result<(), DataError> {
         let highest = tokens.iter().copied().max().unwrap_or(0);
-        match (highest as usize) < self.vocab_size {
-            true => Ok(()),
-            false => Err(self.invalid(format!(
-                "token {highest} is outside its vocabulary of {}",
-                self.vocab_size
-            ))),
+        if highest as usize >= self.vocab_size {
+            let size = self.vocab_size;
+            let reason = format!("token {highest} is outside its vocabulary of {size}");
+            return Err(self.invalid(reason));
         }
+        Ok(())
     }
 
+    /// Reads `count` little-endian numbers; the caller converts them to the order of the machine.
     fn read<N: bytemuck::Pod>(&self, offset: u64, count: usize) -> Result<Vec<N>, DataError> {
         let mut numbers = vec![N::zeroed(); count];
         let bytes = bytemuck::cast_slice_mut(&mut numbers);
@@ -144,24 +153,37 @@ fn open_file(path: &Path) -> Result<File, DataError> {
     })
 }
 
-/// Compares the header with the manifest and returns where the data starts.
+/// Compares the header with the manifest and returns the byte offset of the data.
 fn check_header(
     file: &File,
     path: &Path,
     record: &ShardRecord,
     token_type: TokenType,
 ) -> Result<u64, DataError> {
-    let invalid = |reason: String| DataError::ShardInvalid { path: path.into(), reason };
+    let header = read_header(file, path, record)?;
+    check_tensors(&header, record, token_type)
+        .map_err(|reason| DataError::ShardInvalid { path: path.into(), reason })?;
+    Ok(8 + header.len() as u64)
+}
+
+/// Reads the JSON of the header, which follows its length in 8 bytes.
+fn read_header(file: &File, path: &Path, record: &ShardRecord) -> Result<Vec<u8>, DataError> {
     let mut length = [0; 8];
     read_at(file, &mut length, 0).map_err(|source| DataError::read(path, source))?;
     let length = u64::from_le_bytes(length);
     if length > LONGEST_HEADER.min(record.bytes) {
-        return Err(invalid(format!("its header claims {length} bytes")));
+        let reason = format!("its header claims {length} bytes");
+        return Err(DataError::ShardInvalid { path: path.into(), reason });
     }
     let mut header = vec![0; length as usize];
     read_at(file, &mut header, 8).map_err(|source| DataError::read(path, source))?;
+    Ok(header)
+}
+
+/// Returns the first difference between the tensors in the header and the manifest.
+fn check_tensors(header: &[u8], record: &ShardRecord, token_type: TokenType) -> Result<(), String> {
     let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|error| invalid(format!("header: {error}")))?;
+        serde_json::from_slice(header).map_err(|error| format!("header: {error}"))?;
     let expected = [
         ("document_ends", Dtype::U64, record.documents, 0),
         ("tokens", token_type.dtype(), record.tokens, record.documents as usize * 8),
@@ -171,21 +193,20 @@ fn check_header(
             info.dtype == dtype && info.shape == [count as usize] && info.data_offsets.0 == start
         });
         if !agrees {
-            return Err(invalid(format!(
-                "tensor `{name}` is not {count} numbers of type {dtype:?}"
-            )));
+            return Err(format!("tensor `{name}` is not {count} numbers of type {dtype:?}"));
         }
     }
-    match 8 + length + metadata.data_len() as u64 == record.bytes {
-        true => Ok(8 + length),
-        false => Err(invalid("its tensors do not fill the file".to_string())),
+    // Equality rather than a bound: bytes after the tensors would be invisible to other readers.
+    if 8 + header.len() as u64 + metadata.data_len() as u64 != record.bytes {
+        return Err("its tensors do not fill the file".to_string());
     }
+    Ok(())
 }
 
-/// Reads at a place without moving the file's position, so that threads can share the file.
+/// Reads at an offset without moving the position of the file, so threads can share the file.
 ///
-/// Not a memory map: reading one would be unsafe code, and a file that shrinks meanwhile would kill the process
-/// instead of giving an error.
+/// This is not a memory map: reading one needs unsafe code, and a file that shrinks in the meantime
+/// would kill the process instead of causing an error.
 #[cfg(unix)]
 fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)

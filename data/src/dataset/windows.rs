@@ -6,12 +6,14 @@ use super::shard::Shard;
 use crate::error::DataError;
 use crate::io::FileDigest;
 
-/// The windows of one split: `length` tokens each and the one that follows, numbered through all shards.
+/// The windows of one split, numbered through all shards: `length` tokens and the one that follows.
 ///
-/// Window i of a shard covers its tokens from `i * length` to `(i + 1) * length`, both included, so that every token
-/// but the first is predicted once. A rest that fills no window is left out.
+/// Window i of a shard covers its tokens from `i * length` to `(i + 1) * length`, both included.
+/// Every token but the first of a shard is therefore predicted exactly once. Tokens at the end of a
+/// shard that fill no window are left out.
 #[derive(Debug, Clone)]
 pub struct Windows {
+    /// Each shard with the number of its first window.
     shards: Arc<[(u64, Arc<Shard>)]>,
     length: usize,
     count: u64,
@@ -23,13 +25,14 @@ impl Windows {
         let mut count = 0;
         let numbered = shards.into_iter().map(|shard| {
             let first = count;
+            // The last window needs one more token as its last target.
             count += shard.tokens.saturating_sub(1) / length as u64;
             (first, shard)
         });
         Self { shards: numbered.collect(), length, count, dataset }
     }
 
-    /// How many there are; at least one.
+    /// Number of windows, at least one.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -39,17 +42,18 @@ impl Windows {
         self.length
     }
 
-    /// Digest of the dataset they come from.
+    /// Digest of the dataset of these windows.
     pub fn dataset(&self) -> FileDigest {
         self.dataset
     }
 
-    /// Appends the `length` + 1 tokens of one window.
+    /// Appends the `length` + 1 tokens of one window to `tokens`.
     pub fn read(&self, index: u64, tokens: &mut Vec<u32>) -> Result<(), DataError> {
         if index >= self.count {
             return Err(DataError::WindowOutOfRange { index, count: self.count });
         }
-        // The last shard that starts at or before the window; empty shards before it start at the same number.
+        // The last shard that starts at or before the window. A shard without windows has the same
+        // first number as its successor, so an earlier match could be such a shard.
         let place = self.shards.partition_point(|(first, _)| *first <= index) - 1;
         let (first, shard) = &self.shards[place];
         shard.read_tokens((index - first) * self.length as u64, self.length + 1, tokens)

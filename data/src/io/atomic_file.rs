@@ -1,20 +1,18 @@
-//! Files that are there whole or not at all.
+//! Files that are either complete or absent.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::DataError;
-
-/// Where files are written: the file system, or in tests one that fills up.
+/// The place where files are written: the file system, or in tests one that fills up.
 pub trait WriteTarget: Send + Sync {
-    /// Opens an empty file for writing.
+    /// Creates an empty file for writing; an existing one is truncated.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DurableWrite>>;
 }
 
-/// Bytes that can be forced to the medium.
+/// A writer that can force its bytes to the storage medium.
 pub trait DurableWrite: Write {
-    /// Returns when everything written so far survives a power cut.
+    /// Returns when everything written before survives a power cut.
     fn make_durable(&mut self) -> io::Result<()>;
 }
 
@@ -34,30 +32,26 @@ impl WriteTarget for FileSystem {
     }
 }
 
-/// Writes `path` under a temporary name beside it, makes it durable and renames it.
+/// Writes a temporary file next to `path`, makes it durable and renames it to `path`.
 ///
-/// Whatever happens, `path` afterwards holds its old contents or all of the new ones. After an error the temporary
-/// file is removed.
+/// After a crash or an error `path` has either its old contents or all of the new ones. After an
+/// error the temporary file is removed.
 pub fn write_atomically(
     disk: &dyn WriteTarget,
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<(), DataError> {
+) -> io::Result<()> {
     let temporary = temporary_name(path);
     let written = write_and_rename(disk, &temporary, path, fill);
     if written.is_err() {
-        // The first error is the one to report; a file that cannot be removed is harmless under its temporary name.
+        // The first error is the one to report. A leftover under the temporary name is harmless.
         let _ = fs::remove_file(&temporary);
     }
-    written.map_err(|source| DataError::write(path, source))
+    written
 }
 
 /// Writes bytes that are already in memory; see [`write_atomically`].
-pub fn write_bytes_atomically(
-    disk: &dyn WriteTarget,
-    path: &Path,
-    bytes: &[u8],
-) -> Result<(), DataError> {
+pub fn write_bytes_atomically(disk: &dyn WriteTarget, path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomically(disk, path, |writer| writer.write_all(bytes))
 }
 
@@ -70,15 +64,18 @@ fn write_and_rename(
     let mut writer = BufWriter::with_capacity(1 << 20, disk.create(temporary)?);
     fill(&mut writer)?;
     writer.flush()?;
+    // Before the rename: after a power cut the new name could otherwise point to an empty file.
     writer.get_mut().make_durable()?;
+    // Windows does not rename an open file.
     drop(writer);
     fs::rename(temporary, path)?;
     sync_folder(path)
 }
 
-/// Makes the rename itself durable, where the system lets folders be opened.
+/// Makes the rename itself durable. Only Unix opens a folder as a file.
 fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
+        // The parent of a bare file name is the empty path, which cannot be opened.
         Some(folder) if cfg!(unix) && !folder.as_os_str().is_empty() => {
             File::open(folder)?.sync_all()
         }
@@ -86,6 +83,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// A hidden name in the same folder, because a rename between two file systems fails.
 fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     path.with_file_name(format!(".{name}.tmp"))
@@ -100,11 +98,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         write_bytes_atomically(&FileSystem, &path, b"old").unwrap();
-        let error = write_atomically(&FileSystem, &path, |writer| {
+        let failed = write_atomically(&FileSystem, &path, |writer| {
             writer.write_all(b"new")?;
             Err(io::ErrorKind::StorageFull.into())
         });
-        assert!(matches!(error, Err(DataError::DiskFull { .. })));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

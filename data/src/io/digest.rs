@@ -1,16 +1,14 @@
-//! Content digests.
+//! BLAKE3 digests of file contents.
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::DataError;
-
-/// BLAKE3 of some bytes; written as 64 hexadecimal digits everywhere.
+/// The BLAKE3 digest of a file or of bytes, written as 64 hexadecimal digits everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct FileDigest([u8; 32]);
@@ -21,21 +19,21 @@ impl FileDigest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// The digest of a file, read in pieces.
-    pub fn of_file(path: &Path) -> Result<Self, DataError> {
-        // Large pieces let BLAKE3 use its widest instructions.
+    /// The digest of a file, read in pieces of 1 MiB.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        // BLAKE3 uses the widest SIMD instructions only on inputs of many chunks of 1 KiB.
         let mut buffer = vec![0; 1 << 20];
         let mut hasher = blake3::Hasher::new();
-        let mut file = File::open(path).map_err(|source| DataError::read(path, source))?;
+        let mut file = File::open(path)?;
         loop {
-            match file.read(&mut buffer).map_err(|source| DataError::read(path, source))? {
+            match file.read(&mut buffer)? {
                 0 => return Ok(Self(*hasher.finalize().as_bytes())),
                 count => hasher.update(&buffer[..count]),
             };
         }
     }
 
-    /// The raw digest.
+    /// The 32 bytes of the digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -49,6 +47,7 @@ impl fmt::Display for FileDigest {
 
 impl fmt::Debug for FileDigest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The digits, because they are what a reader of a failed assertion compares.
         fmt::Display::fmt(self, formatter)
     }
 }
@@ -70,7 +69,7 @@ impl FromStr for FileDigest {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let hash = blake3::Hash::from_hex(text)
-            .map_err(|error| format!("`{text}` is no digest: {error}"))?;
+            .map_err(|error| format!("`{text}` is not a digest: {error}"))?;
         Ok(Self(*hash.as_bytes()))
     }
 }

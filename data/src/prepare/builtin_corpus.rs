@@ -1,15 +1,15 @@
-//! English prose that the program carries with it.
+//! English prose that is part of the program, for `covey demo` and for tests without a download.
 //!
-//! Origin and licence are in `corpus/README.md`: public domain throughout.
+//! All texts are in the public domain; `corpus/README.md` gives their origin and licence.
 
 use serde::Deserialize;
 
-/// A compressed file of the corpus: one JSON object a line with `text` and `title`.
+/// A zstd file of the corpus: one JSON object with `text` and `title` on each line.
 #[derive(Debug, Clone, Copy)]
 pub struct CorpusFile {
-    /// File name, as the formats of [`crate::prepare`] expect it.
+    /// File name with an extension that [`crate::prepare`] knows.
     pub name: &'static str,
-    /// The file itself.
+    /// The contents.
     pub bytes: &'static [u8],
 }
 
@@ -31,15 +31,16 @@ pub const FILES: [CorpusFile; 2] = [STATE_OF_THE_UNION, MOBY_DICK];
 /// One speech or one chapter.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct CorpusDocument {
-    /// Speaker and year, or the chapter's heading.
+    /// Speaker and year, or the heading of the chapter.
     pub title: String,
-    /// The words.
+    /// The text.
     pub text: String,
 }
 
 /// Every document of the corpus, speeches first.
 pub fn documents() -> impl Iterator<Item = CorpusDocument> {
     FILES.iter().flat_map(|file| {
+        // About 12 MB in all, so there is no need to decompress piece by piece.
         let text =
             zstd::decode_all(file.bytes).expect("the embedded files are tested to decompress");
         serde_json::Deserializer::from_slice(&text)
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_document_is_there_in_order() {
+    fn every_document_is_present_in_order() {
         let documents: Vec<_> = documents().collect();
         assert_eq!(documents.len(), 233 + 138);
         assert_eq!(documents[0].title, "George Washington, 1790");

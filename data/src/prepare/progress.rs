@@ -1,11 +1,11 @@
-//! What a preparation tells while it runs.
+//! Progress reports of a running preparation.
 
-/// How far it is.
+/// The progress of a preparation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of the inputs that are done, compressed ones as they are.
+    /// Bytes of the inputs that have been processed, before decompression.
     pub bytes_done: u64,
-    /// Bytes of all inputs.
+    /// Bytes of all inputs, before decompression.
     pub bytes_total: u64,
     /// Documents with text so far.
     pub documents: u64,
@@ -13,25 +13,25 @@ pub struct Progress {
     pub tokens: u64,
 }
 
-/// Something worth a line to the user.
+/// An event that deserves a line to the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
-    /// An interrupted preparation goes on.
+    /// An interrupted preparation continues.
     Resumed {
-        /// Shards that were finished before.
+        /// Number of shards finished before the interruption.
         shards: usize,
     },
-    /// The folder holds an interrupted preparation of something else, or a damaged one; it is discarded.
+    /// An interrupted preparation of something else, or a damaged one, was discarded.
     StartedAgain,
 }
 
-/// Whoever draws the progress bar. `()` listens to nothing.
+/// A receiver of progress, such as a progress bar. `()` ignores all reports.
 pub trait PrepareObserver {
-    /// Called several times a second.
+    /// Called after every batch, several times a second.
     fn progress(&mut self, _progress: Progress) {}
 
-    /// Called at the beginning, if there is something to say.
+    /// Called before the first batch if there is a note.
     fn note(&mut self, _note: Note) {}
 }
 

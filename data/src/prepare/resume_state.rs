@@ -1,76 +1,111 @@
-//! What an interrupted preparation leaves behind, to go on from its last finished shard.
+//! The state from which an interrupted preparation continues after its last finished shard.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
+use super::readers::DocumentPosition;
 use crate::dataset::{ShardRecord, is_plain_name};
 use crate::error::DataError;
 use crate::io::{FileDigest, WriteTarget, write_bytes_atomically};
-use crate::prepare::readers::DocumentPosition;
 
 const STATE_FILE: &str = "prepare-state.json";
 const VERSION: u32 = 1;
 
-/// How names of unfinished shards start; the final ones never do.
+/// Prefix of the names of unfinished shards; names of finished shards begin with their split.
 const UNFINISHED: &str = "partial-";
 
-/// Everything that is on the disk when a shard has been finished.
+/// The files of a preparation at the time when a shard was finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ResumeState {
     version: u32,
-    /// Digest of the inputs and settings; a state of another recipe is of no use.
+    /// Digest of the inputs and settings; a state with another recipe is discarded.
     pub(super) recipe: FileDigest,
-    /// Behind the last document that is in a shard or in an unfinished one.
+    /// The position after the last document in a finished or unfinished shard.
     pub(super) position: DocumentPosition,
-    /// Documents with text before that.
+    /// Number of documents with text before that position.
     pub(super) documents: u64,
-    /// Finished shards, in the order of finishing.
+    /// Finished shards, in the order in which they were finished.
     pub(super) shards: Vec<ShardRecord>,
-    /// The contents of shards that were still growing.
+    /// Copies of the shards that were still growing.
     pub(super) unfinished: Vec<ShardRecord>,
 }
 
+/// The resume state of an output folder, as found.
+#[derive(Debug)]
+pub(super) enum StoredState {
+    /// No preparation was interrupted.
+    Absent,
+    /// A state of another version or with damaged contents.
+    Unusable,
+    /// A state of this version. Its recipe and its files are not checked yet.
+    Present(ResumeState),
+}
+
 impl ResumeState {
-    /// Nothing done yet.
+    /// The state before the first document.
     pub(super) fn new(recipe: FileDigest) -> Self {
-        let (shards, unfinished) = (Vec::new(), Vec::new());
         Self {
             version: VERSION,
             recipe,
             position: DocumentPosition::default(),
             documents: 0,
-            shards,
-            unfinished,
+            shards: Vec::new(),
+            unfinished: Vec::new(),
         }
     }
 
-    /// Reads the state in a folder: nothing if there is none, an error if it is damaged.
-    pub(super) fn read(folder: &Path) -> Option<Result<Self, String>> {
-        let bytes = fs::read(folder.join(STATE_FILE)).ok()?;
-        let state: Result<Self, _> =
-            serde_json::from_slice(&bytes).map_err(|error| error.to_string());
-        Some(state.and_then(Self::checked))
-    }
-
-    /// Whether all files it lists are there, bit for bit.
-    pub(super) fn is_intact(&self, folder: &Path) -> bool {
-        let intact = |record: &ShardRecord| {
-            FileDigest::of_file(&folder.join(&record.file)).ok() == Some(record.digest)
+    /// Reads the state of a folder.
+    ///
+    /// # Errors
+    /// [`DataError::ResumeStateUnreadable`] if a state exists but cannot be read.
+    pub(super) fn read(folder: &Path) -> Result<StoredState, DataError> {
+        let path = folder.join(STATE_FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            // No other error means absence: a disk that fails once would cost the work of hours,
+            // because a fresh start overwrites the finished shards.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(StoredState::Absent);
+            }
+            Err(source) => return Err(DataError::ResumeStateUnreadable { path, source }),
         };
-        self.shards.iter().chain(&self.unfinished).all(intact)
+        match serde_json::from_slice::<Self>(&bytes) {
+            Ok(state) if state.is_valid() => Ok(StoredState::Present(state)),
+            _ => Ok(StoredState::Unusable),
+        }
     }
 
-    /// Replaces the state in the folder, then removes the unfinished shards that only the old one listed.
+    /// Returns true if all listed files exist and have the listed digests.
+    ///
+    /// # Errors
+    /// [`DataError::ResumeStateUnreadable`] if a file exists but cannot be read.
+    pub(super) fn is_intact(&self, folder: &Path) -> Result<bool, DataError> {
+        for record in self.records() {
+            let path = folder.join(&record.file);
+            match FileDigest::of_file(&path) {
+                Ok(digest) if digest == record.digest => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(source) => return Err(DataError::ResumeStateUnreadable { path, source }),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Replaces the state of the folder and removes the unfinished shards of the old state.
     pub(super) fn write(&self, disk: &dyn WriteTarget, folder: &Path) -> Result<(), DataError> {
         let bytes =
             serde_json::to_vec_pretty(self).expect("a tree of strings and numbers is always JSON");
-        write_bytes_atomically(disk, &folder.join(STATE_FILE), &bytes)?;
+        let path = folder.join(STATE_FILE);
+        write_bytes_atomically(disk, &path, &bytes)
+            .map_err(|source| DataError::write(&path, source))?;
+        // Only now: until the rename above, the old state needs its files.
         remove_files(folder, |name| name.starts_with(UNFINISHED) && !self.lists(name))
     }
 
-    /// Removes everything that is not part of a finished dataset.
+    /// Removes the state, unfinished shards and temporary files.
     pub(super) fn clear(folder: &Path) -> Result<(), DataError> {
         remove_files(folder, |name| {
             name == STATE_FILE
@@ -79,31 +114,36 @@ impl ResumeState {
         })
     }
 
-    /// Removes the shards of a preparation that is not continued.
+    /// Removes the files of a preparation that will not be continued.
     pub(super) fn discard(&self, folder: &Path) -> Result<(), DataError> {
+        // The state goes last: if this is interrupted, it still lists the remaining shards.
         remove_files(folder, |name| self.lists(name))?;
         Self::clear(folder)
     }
 
-    /// The name under which a growing shard is kept: a new one each time, so that the old state stays usable until
-    /// the new one is written.
+    /// The name under which a growing shard is saved.
+    ///
+    /// It contains the number of documents, so it is new each time and the files of the old state
+    /// stay until the new state is written.
     pub(super) fn unfinished_name(&self, split: &str) -> String {
         format!("{UNFINISHED}{split}-{}.safetensors", self.documents)
     }
 
     fn lists(&self, name: &str) -> bool {
-        self.shards.iter().chain(&self.unfinished).any(|record| record.file == name)
+        self.records().any(|record| record.file == name)
     }
 
-    fn checked(self) -> Result<Self, String> {
-        let plain = |record: &ShardRecord| is_plain_name(&record.file);
-        match self.version == VERSION && self.shards.iter().chain(&self.unfinished).all(plain) {
-            true => Ok(self),
-            false => Err("another version".to_string()),
-        }
+    fn records(&self) -> impl Iterator<Item = &ShardRecord> {
+        self.shards.iter().chain(&self.unfinished)
+    }
+
+    fn is_valid(&self) -> bool {
+        // `discard` removes the listed files, so no name may lead out of the folder.
+        self.version == VERSION && self.records().all(|record| is_plain_name(&record.file))
     }
 }
 
+/// Removes the files of a folder with unwanted names; files of other programs stay.
 fn remove_files(folder: &Path, is_unwanted: impl Fn(&str) -> bool) -> Result<(), DataError> {
     let entries = fs::read_dir(folder).map_err(|source| DataError::read(folder, source))?;
     for entry in entries {

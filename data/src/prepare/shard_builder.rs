@@ -1,4 +1,4 @@
-//! A shard growing in memory.
+//! A shard that grows in memory until it is written.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -7,11 +7,12 @@ use crate::dataset::{Shard, ShardRecord, Split, TokenType, header};
 use crate::error::DataError;
 use crate::io::{FileDigest, WriteTarget, write_atomically};
 
-/// Tokens of whole documents, as bytes in the order of the file.
+/// The tokens of whole documents, as the bytes of the file.
 #[derive(Debug)]
 pub(super) struct ShardBuilder {
     split: Split,
     token_type: TokenType,
+    // In the layout of the file: hashing and writing need no second copy in memory.
     tokens: Vec<u8>,
     document_ends: Vec<u64>,
     text_bytes: u64,
@@ -22,7 +23,7 @@ impl ShardBuilder {
         Self { split, token_type, tokens: Vec::new(), document_ends: Vec::new(), text_bytes: 0 }
     }
 
-    /// Takes up again what [`ShardBuilder::write`] wrote.
+    /// Restores a shard that [`ShardBuilder::write`] wrote.
     pub(super) fn restore(
         folder: &Path,
         record: &ShardRecord,
@@ -47,7 +48,7 @@ impl ShardBuilder {
         self.tokens.len() as u64 / self.token_type.bytes()
     }
 
-    /// Adds a document and the token that ends it.
+    /// Adds a document and an end of text, if the vocabulary has one.
     pub(super) fn push(&mut self, tokens: &[u32], end_of_text: Option<u32>, text_bytes: u64) {
         self.append(tokens);
         self.append(end_of_text.as_slice());
@@ -55,7 +56,7 @@ impl ShardBuilder {
         self.text_bytes += text_bytes;
     }
 
-    /// Writes the shard and describes it for the manifest.
+    /// Writes the shard and returns its entry for the manifest.
     pub(super) fn write(
         &self,
         disk: &dyn WriteTarget,
@@ -67,7 +68,9 @@ impl ShardBuilder {
         let header = header(tokens, documents, self.token_type, self.split.name(), tokenizer);
         let ends: Vec<u8> = self.document_ends.iter().flat_map(|end| end.to_le_bytes()).collect();
         let parts = [header.as_slice(), &ends, &self.tokens];
-        write_atomically(disk, &folder.join(&file), |writer| write_all(writer, &parts))?;
+        let path = folder.join(&file);
+        write_atomically(disk, &path, |writer| write_all(writer, &parts))
+            .map_err(|source| DataError::write(&path, source))?;
         Ok(ShardRecord {
             file,
             split: self.split,
@@ -81,7 +84,7 @@ impl ShardBuilder {
 
     fn append(&mut self, tokens: &[u32]) {
         match self.token_type {
-            // The type was chosen by the vocabulary, so every id fits.
+            // No id is lost: the type was chosen for the size of the vocabulary.
             TokenType::U16 => {
                 self.tokens.extend(tokens.iter().flat_map(|&token| (token as u16).to_le_bytes()))
             }
@@ -96,6 +99,7 @@ fn write_all(writer: &mut dyn Write, parts: &[&[u8]]) -> io::Result<()> {
     parts.iter().try_for_each(|part| writer.write_all(part))
 }
 
+/// The digest of the file without reading it back: what reached the disk is checked on resume.
 fn digest(parts: &[&[u8]]) -> FileDigest {
     let mut hasher = blake3::Hasher::new();
     for part in parts {

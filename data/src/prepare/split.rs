@@ -1,29 +1,29 @@
-//! Which text is held out.
+//! The choice of the held-out text.
 //!
-//! A document goes to the held-out split by a hash of its own bytes, so equal documents end up on the same side and
-//! the choice does not depend on order. To be sure that both splits get something, of the first documents the one with
-//! the smallest hash is always held out and the one with the largest never. A corpus of only a few documents is
-//! divided inside each: the end of every document is held out.
+//! A hash of its bytes decides whether a document is held out. Equal documents therefore go to the
+//! same split, and the choice does not depend on their order. Among the first documents, the one
+//! with the smallest hash is always held out and the one with the largest hash never, so neither
+//! split is empty. In a corpus of only a few documents the end of every document is held out.
 
 use crate::dataset::Split;
 use crate::error::DataError;
 
-/// With fewer documents than this each of them is cut in two.
+/// With fewer documents than this, each of them is cut in two.
 const FEW_DOCUMENTS: usize = 20;
 
-/// The rule that sends text to one split or the other.
+/// The rule that assigns text to a split.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum TokenSplit {
-    /// Everything is for training.
+    /// All text is for training.
     TrainOnly,
     /// The last part of each document is held out.
     Tails { fraction: f64 },
-    /// Whole documents are held out.
+    /// Whole documents are held out; documents number `held_out` and `train` have a fixed split.
     Documents { fraction: f64, seed: u64, held_out: u64, train: u64 },
 }
 
 impl TokenSplit {
-    /// Looks at the first documents, which must be those with text, and settles the rule.
+    /// Derives the rule from the first documents; all of them must have text.
     pub(super) fn plan(
         documents: impl Iterator<Item = Result<String, DataError>>,
         fraction: f64,
@@ -32,19 +32,20 @@ impl TokenSplit {
         if fraction == 0.0 {
             return Ok(Self::TrainOnly);
         }
-        let hashes: Result<Vec<u64>, DataError> =
-            documents.take(FEW_DOCUMENTS).map(|text| Ok(hash(seed, &text?))).collect();
-        let hashes = hashes?;
-        if hashes.len() < FEW_DOCUMENTS {
+        let mut numbered = Vec::new();
+        for (text, number) in documents.take(FEW_DOCUMENTS).zip(0u64..) {
+            numbered.push((hash(seed, &text?), number));
+        }
+        if numbered.len() < FEW_DOCUMENTS {
             return Ok(Self::Tails { fraction });
         }
-        let numbered = || (0u64..).zip(&hashes).map(|(number, hash)| (hash, number));
-        let held_out = numbered().min().map_or(0, |(_, number)| number);
-        let train = numbered().max().map_or(0, |(_, number)| number);
+        // With the number as second key, equal documents still give two different numbers.
+        let held_out = numbered.iter().min().map_or(0, |(_, number)| *number);
+        let train = numbered.iter().max().map_or(0, |(_, number)| *number);
         Ok(Self::Documents { fraction, seed, held_out, train })
     }
 
-    /// The parts of document number `number` and where they go; never an empty part.
+    /// The parts of document number `number` with their splits; no part is empty.
     pub(super) fn divide<'a>(&self, number: u64, text: &'a str) -> Vec<(Split, &'a str)> {
         match *self {
             Self::TrainOnly => vec![(Split::Train, text)],
@@ -62,8 +63,12 @@ impl TokenSplit {
     }
 }
 
-/// Where the held-out end starts: at the last white space before it, if the end's first half has one.
+/// Byte offset of the held-out end of a text.
+///
+/// The end begins at the last white space before its nominal start, so no word is cut. It grows by
+/// at most half of its length; a longer text without white space is cut between two characters.
 fn tail_start(text: &str, fraction: f64) -> usize {
+    // Rounded up: every document with text holds out at least one character.
     let tail = ((text.len() as f64 * fraction).ceil() as usize).min(text.len());
     let start = text.floor_char_boundary(text.len() - tail);
     let searched = text.floor_char_boundary(start.saturating_sub(tail / 2));
@@ -71,9 +76,11 @@ fn tail_start(text: &str, fraction: f64) -> usize {
 }
 
 fn threshold(fraction: f64) -> u64 {
+    // A power of two is exact, so all machines hold out the same documents.
     (fraction * 2f64.powi(64)) as u64
 }
 
+/// The hash of a document. Another seed holds out other documents of the same corpus.
 fn hash(seed: u64, text: &str) -> u64 {
     let mut hasher =
         blake3::Hasher::new_derive_key("covey 2026-11-22 choice of held-out documents");
@@ -98,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tails_lose_nothing(text in "\\PC{1,60}", fraction in 0.001f64..0.5) {
+        fn tails_keep_the_whole_text(text in "\\PC{1,60}", fraction in 0.001f64..0.5) {
             let parts = TokenSplit::Tails { fraction }.divide(0, &text);
             prop_assert_eq!(parts.iter().map(|(_, part)| *part).collect::<String>(), text);
         }
@@ -108,11 +115,11 @@ mod tests {
     fn both_splits_get_a_document() {
         for count in [20, 21, 50] {
             for texts in [texts(count), vec!["same".to_string(); count]] {
-                let division = plan(&texts, 0.001);
+                let rule = plan(&texts, 0.001);
                 let splits: Vec<_> = texts
                     .iter()
                     .zip(0..)
-                    .map(|(text, number)| division.divide(number, text)[0].0)
+                    .map(|(text, number)| rule.divide(number, text)[0].0)
                     .collect();
                 assert!(splits.contains(&Split::Train) && splits.contains(&Split::HeldOut));
             }
@@ -120,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_the_fraction() {
+    fn the_held_out_share_is_the_fraction() {
         let texts = texts(20_000);
-        let division = plan(&texts, 0.05);
+        let rule = plan(&texts, 0.05);
         let held_out =
-            |(number, text): (u64, &String)| division.divide(number, text)[0].0 == Split::HeldOut;
+            |(number, text): (u64, &String)| rule.divide(number, text)[0].0 == Split::HeldOut;
         let count = (0..).zip(&texts).filter(|document| held_out(*document)).count();
         assert!((900..1100).contains(&count), "{count}");
     }

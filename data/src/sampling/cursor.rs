@@ -1,4 +1,4 @@
-//! Where sampling stands, small enough for every checkpoint.
+//! The position of a sampler in its sources, small enough for every checkpoint.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,27 +7,29 @@ use crate::dataset::Windows;
 use crate::error::DataError;
 use crate::io::FileDigest;
 
-/// Version of the form below; another one is refused.
+/// Version of the serialised form; any other version is refused.
 const VERSION: u32 = 1;
 
-/// The state of a [`super::window_sampler::Sampler`]: whoever resumes from it draws exactly the samples that would have come next.
+/// The state of a [`WindowSampler`](super::WindowSampler). A sampler that resumes from it draws
+/// exactly the samples that would have come next.
 ///
-/// It names the data it counts in, so that it cannot be used with other data by mistake.
+/// It contains the digests of its datasets, so use with other data is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+// A field of a later version must not be ignored: the sampler would draw other samples.
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
     version: u32,
     /// Seed of the orders and of the mixture.
     pub seed: u64,
-    /// Tokens per window, without the one to predict last.
+    /// Tokens in a window, without the one that follows it.
     pub length: usize,
     /// Samples drawn so far from all sources.
     pub samples: u64,
-    /// One entry per source, in the order of the configuration.
+    /// One entry for each source, in the order of the configuration.
     pub sources: Vec<SourceCursor>,
 }
 
-/// The state of one source.
+/// The position in one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceCursor {
@@ -35,14 +37,14 @@ pub struct SourceCursor {
     pub dataset: FileDigest,
     /// Windows in one epoch.
     pub windows: u64,
-    /// How often the source has been used up.
+    /// Number of completed passes over the source.
     pub epoch: u64,
     /// Windows drawn in this epoch, below `windows`.
     pub position: u64,
 }
 
 impl Cursor {
-    /// The state after `samples` samples from the start, computed without drawing them.
+    /// The state after `samples` samples, computed without drawing them.
     pub(crate) fn at<'a>(
         windows: impl Iterator<Item = &'a Windows>,
         length: usize,
@@ -60,52 +62,49 @@ impl Cursor {
         Self { version: VERSION, seed, length, samples, sources: sources.collect() }
     }
 
-    /// Refuses to count in other data than the cursor was made for.
+    /// Returns an error if the cursor was made for other data.
     pub(crate) fn check<'a>(
         &self,
         windows: impl Iterator<Item = &'a Windows>,
     ) -> Result<(), DataError> {
-        let windows: Vec<_> = windows.collect();
-        let mismatch = |reason: String| Err(DataError::CursorMismatch { reason });
+        self.check_sources(&windows.collect::<Vec<_>>())
+            .map_err(|reason| DataError::CursorMismatch { reason })
+    }
+
+    fn check_sources(&self, windows: &[&Windows]) -> Result<(), String> {
         if self.version != VERSION {
-            return mismatch(format!(
-                "it has version {}, this program reads version {VERSION}",
-                self.version
-            ));
+            let got = self.version;
+            return Err(format!("it has version {got}, this program reads version {VERSION}"));
         }
         if self.sources.len() != windows.len() {
-            return mismatch(format!(
-                "it counts in {} sources, there are {}",
-                self.sources.len(),
-                windows.len()
-            ));
+            let (got, count) = (self.sources.len(), windows.len());
+            return Err(format!("it has {got} sources, there are {count}"));
         }
-        self.sources.iter().zip(windows).enumerate().try_for_each(|(index, (source, windows))| {
-            source.check(windows, self.length).map_err(|reason| DataError::CursorMismatch {
-                reason: format!("source {}: {reason}", index + 1),
-            })
-        })
+        for ((source, windows), number) in self.sources.iter().zip(windows).zip(1..) {
+            source
+                .check(windows, self.length)
+                .map_err(|reason| format!("source {number}: {reason}"))?;
+        }
+        Ok(())
     }
 }
 
 impl SourceCursor {
     fn check(&self, windows: &Windows, length: usize) -> Result<(), String> {
+        // The dataset comes first: if it differs, so do the counts below, and they explain nothing.
         if self.dataset != windows.dataset() {
-            return Err(format!(
-                "it counts in dataset {}, this is {}",
-                self.dataset,
-                windows.dataset()
-            ));
+            let (made_for, got) = (self.dataset, windows.dataset());
+            return Err(format!("it was made for dataset {made_for}, this is {got}"));
         }
         if length != windows.length() {
-            return Err(format!(
-                "it counts windows of {length} tokens, these have {}",
-                windows.length()
-            ));
+            let got = windows.length();
+            return Err(format!("it was made for windows of {length} tokens, these have {got}"));
         }
+        // A cursor can come from an edited checkpoint; a position past the end would index past the
+        // end of the permutation.
         if self.windows != windows.count() || self.position >= self.windows {
             let (position, windows, count) = (self.position, self.windows, windows.count());
-            return Err(format!("it stands at {position} of {windows} windows, there are {count}"));
+            return Err(format!("it is at window {position} of {windows}, there are {count}"));
         }
         Ok(())
     }

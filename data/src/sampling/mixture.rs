@@ -1,8 +1,9 @@
-//! Which source each sample comes from.
+//! The source of each sample in a mixture of several sources.
 //!
-//! Sample number i takes the point `offset + i * golden ratio` on a circle of circumference one, and each source owns
-//! an arc as long as its share. Such points spread more evenly than random ones: after n samples every source is
-//! within about `log n` samples of its exact share, and no list or random state is needed.
+//! Sample number i is the point `offset + i * golden ratio` on a circle of circumference one, and
+//! each source owns an arc as long as its share. Such points spread more evenly than random ones:
+//! after n samples every source is within about `log n` samples of its exact share. The method
+//! needs neither a list nor a random state.
 
 use crate::error::DataError;
 
@@ -12,25 +13,22 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Circumference of the circle.
 const CIRCLE: u128 = 1 << 64;
 
-/// Shares of several sources, and the order in which they take turns.
+/// The shares of several sources and the order in which they supply samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mixture {
     offset: u64,
-    /// Where the arc of each source ends; the last one ends at [`CIRCLE`].
+    /// The end of each source's arc; the last one is [`CIRCLE`].
     ends: Vec<u128>,
 }
 
 impl Mixture {
-    /// Shares in proportion to `weights`, which need not add up to one but must be finite and positive.
+    /// Shares in proportion to `weights`, which must be finite and positive; their sum may be any.
     pub fn new(weights: &[f64], seed: u64) -> Result<Self, DataError> {
         let wrong = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0));
         if weights.is_empty() || wrong.is_some() {
-            let got = wrong.map_or("nothing".to_string(), f64::to_string);
-            return Err(DataError::Setting {
-                name: "weight of a source",
-                got,
-                expected: "a positive number".into(),
-            });
+            let got = wrong.map_or("missing".to_string(), f64::to_string);
+            let expected = "a positive number".to_string();
+            return Err(DataError::Setting { name: "weight of a source", got, expected });
         }
         let total: f64 = weights.iter().sum();
         let mut sum = 0.0;
@@ -41,7 +39,7 @@ impl Mixture {
                 ((sum / total) * CIRCLE as f64) as u128
             })
             .collect();
-        // Rounding must not leave a gap that belongs to nobody.
+        // Rounding could leave a gap before the end of the circle, and a sample there no source.
         if let Some(end) = ends.last_mut() {
             *end = CIRCLE;
         }
@@ -55,11 +53,12 @@ impl Mixture {
 
     /// The source of sample number `sample`.
     pub fn source_of(&self, sample: u64) -> usize {
+        // Wrapping at 2^64 is one turn of the circle.
         let point = u128::from(self.offset.wrapping_add(sample.wrapping_mul(STEP)));
         self.ends.partition_point(|&end| end <= point)
     }
 
-    /// How many of the samples before number `sample` came from each source, without walking through them.
+    /// How many samples before number `sample` come from each source, in logarithmic time.
     ///
     /// `sample` must be below 2^62.
     pub fn drawn_before(&self, sample: u64) -> Vec<u64> {
@@ -68,7 +67,7 @@ impl Mixture {
         below.map(|count| count - std::mem::replace(&mut previous, count)).collect()
     }
 
-    /// Of the first `samples` points, those before `end`.
+    /// The number of the first `samples` points that are before `end`.
     ///
     /// A point x mod M lies below t exactly when floor(x / M) - floor((x - t) / M) is one.
     fn points_below(&self, end: u128, samples: u64) -> u64 {
@@ -79,12 +78,13 @@ impl Mixture {
     }
 }
 
-/// The sum of `floor((b + a * i) / m)` for i below n, in as many steps as Euclid's algorithm on a and m.
+/// The sum of `floor((b + a * i) / m)` for i below n, by the steps of Euclid's algorithm.
 fn floor_sum(mut n: u128, mut m: u128, mut a: u128, mut b: u128) -> u128 {
     let mut sum = 0;
     while n > 0 {
         sum += n * (n - 1) / 2 * (a / m) + n * (b / m);
         (a, b) = (a % m, b % m);
+        // No overflow: n is below 2^62 and a below 2^64.
         let highest = a * n + b;
         (n, b) = (highest / m, highest % m);
         std::mem::swap(&mut m, &mut a);
@@ -102,7 +102,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shares_are_exact(weights in prop::collection::vec(0.01f64..1.0, 1..6), seed: u64) {
+        fn shares_are_almost_exact(
+            weights in prop::collection::vec(0.01f64..1.0, 1..6),
+            seed: u64,
+        ) {
             let mixture = Mixture::new(&weights, seed).unwrap();
             let samples = 20_000;
             let drawn = mixture.drawn_before(samples);
@@ -113,7 +116,11 @@ mod tests {
         }
 
         #[test]
-        fn counting_is_walking(weights in prop::collection::vec(0.01f64..1.0, 1..6), seed: u64, samples in 0u64..3000) {
+        fn counts_equal_a_walk(
+            weights in prop::collection::vec(0.01f64..1.0, 1..6),
+            seed: u64,
+            samples in 0u64..3000,
+        ) {
             let mixture = Mixture::new(&weights, seed).unwrap();
             let mut walked = vec![0; weights.len()];
             (0..samples).for_each(|sample| walked[mixture.source_of(sample)] += 1);
@@ -121,14 +128,14 @@ mod tests {
         }
 
         #[test]
-        fn counts_add_up_far_out(seed: u64, samples in 0u64..(1 << 62)) {
+        fn counts_add_up_at_any_distance(seed: u64, samples in 0u64..(1 << 62)) {
             let mixture = Mixture::new(&[1.0, 2.0, 4.0], seed).unwrap();
             prop_assert_eq!(mixture.drawn_before(samples).iter().sum::<u64>(), samples);
         }
     }
 
     #[test]
-    fn order_never_changes() {
+    fn the_mixture_never_changes() {
         let mixture = Mixture::new(&[0.5, 0.3, 0.2], 42).unwrap();
         let sources: Vec<_> = (0..16).map(|sample| mixture.source_of(sample)).collect();
         assert_eq!(sources, [2, 1, 0, 2, 0, 0, 1, 0, 2, 1, 0, 1, 0, 2, 1, 0]);

@@ -6,19 +6,19 @@ use super::permutation::Permutation;
 use crate::dataset::Windows;
 use crate::error::DataError;
 
-/// Windows to draw from, and how often.
+/// Windows to draw from, and their weight in the mixture.
 #[derive(Debug, Clone)]
 pub struct WindowSource {
-    /// Its windows; all sources of a sampler have the same length.
+    /// The windows; all sources of a sampler have windows of the same length.
     pub windows: Windows,
-    /// Its share of the samples relative to the other sources.
+    /// The share of the samples, relative to the other sources.
     pub weight: f64,
 }
 
-/// Draws windows from several sources, each in a new seeded order every epoch.
+/// Draws windows from several sources, each in a new seeded order in every epoch.
 ///
 /// - Sample number i is a pure function of the sources, their weights, the seed and i.
-/// - Within an epoch every window of a source comes once.
+/// - Within an epoch every window of a source occurs once.
 #[derive(Debug, Clone)]
 pub struct WindowSampler {
     sources: Vec<WindowSource>,
@@ -34,7 +34,7 @@ impl WindowSampler {
         Self::at(sources, seed, 0)
     }
 
-    /// Starts at any sample, as if all before it had been drawn.
+    /// Starts at any sample; the state is computed, and the samples before it are not drawn.
     pub fn at(sources: Vec<WindowSource>, seed: u64, sample: u64) -> Result<Self, DataError> {
         let mixture = mixture(&sources, seed)?;
         let length = sources.first().map_or(0, |source| source.windows.length());
@@ -43,7 +43,7 @@ impl WindowSampler {
         Self::resume(sources, cursor)
     }
 
-    /// Continues where a cursor stands; refuses a cursor made for other data or another length.
+    /// Continues at a cursor; fails if it was made for other data or another length.
     pub fn resume(sources: Vec<WindowSource>, cursor: Cursor) -> Result<Self, DataError> {
         cursor.check(sources.iter().map(|source| &source.windows))?;
         let mixture = mixture(&sources, cursor.seed)?;
@@ -56,7 +56,7 @@ impl WindowSampler {
         &self.cursor
     }
 
-    /// Tokens per window, without the one that follows it.
+    /// Tokens in a window, without the one that follows it.
     pub fn length(&self) -> usize {
         self.cursor.length
     }
@@ -65,7 +65,8 @@ impl WindowSampler {
     pub fn draw(&mut self, tokens: &mut Vec<u32>) -> Result<(), DataError> {
         let source = self.mixture.source_of(self.cursor.samples);
         let position = self.cursor.sources[source].position;
-        let index = self.orders[source].at(position).expect("a cursor stands inside its epoch");
+        let index = self.orders[source].at(position).expect("the position is inside the epoch");
+        // Only a successful read advances, so a failed draw can be repeated.
         self.sources[source].windows.read(index, tokens)?;
         self.advance(source);
         Ok(())
@@ -78,6 +79,7 @@ impl WindowSampler {
         if state.position == state.windows {
             state.position = 0;
             state.epoch += 1;
+            // Costs one hash, not one step per window.
             self.orders[source] = order(&self.cursor, source);
         }
     }
@@ -88,7 +90,7 @@ fn mixture(sources: &[WindowSource], seed: u64) -> Result<Mixture, DataError> {
     Mixture::new(&weights, seed)
 }
 
-/// Sources have orders of their own, so that two of equal length do not run in step.
+/// The key contains the index of the source; two sources of equal length get different orders.
 fn order(cursor: &Cursor, source: usize) -> Permutation {
     let state = &cursor.sources[source];
     Permutation::keyed(state.windows, &[cursor.seed, state.epoch, source as u64])

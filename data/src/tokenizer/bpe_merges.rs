@@ -1,40 +1,42 @@
-//! Which pairs of tokens to merge: the learning half of byte-pair encoding (Sennrich et al. 2016).
+//! The merges of a vocabulary: the training step of byte-pair encoding (Sennrich et al. 2016).
 //!
-//! The trainer of the `tokenizers` library is not used: when two different merges spell the same token, the order in
-//! which it handles equal pairs depends on randomly seeded hash maps, and its counts overflow at 2^31. Here every
-//! choice is by (count, pair), so the same text gives the same vocabulary everywhere.
+//! The trainer of the `tokenizers` library is not used. If two different merges spell the same
+//! token, it processes equal pairs in the order of randomly seeded hash maps, and its counts
+//! overflow at 2^31. Here every choice is by (count, pair), so the same text gives the same
+//! vocabulary on every machine.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
-/// Two neighbouring tokens.
+/// Two adjacent tokens.
 pub(super) type Pair = (u32, u32);
 
-/// A pair must occur this often to earn a token.
+/// Least number of occurrences of a merged pair. A pair that occurs once would save one token.
 const LEAST_COUNT: u64 = 2;
 
-/// The tokens of a vocabulary in order of id, and the merges in order of use.
+/// The tokens of a vocabulary in the order of their ids, and the merges in the order of use.
 #[derive(Debug, Default)]
 pub(super) struct Merges {
     /// Text of each token in the byte alphabet, by id.
     pub(super) tokens: Vec<String>,
-    /// Pairs of ids to merge, first one first.
+    /// Pairs of ids, in the order in which they are merged.
     pub(super) pairs: Vec<Pair>,
 }
 
-/// Words as sequences of tokens, with everything that changes when two tokens become one.
+/// Words as sequences of tokens, with the counts and indices that a merge changes.
 pub(super) struct MergeLearner {
     words: Vec<Vec<u32>>,
     word_counts: Vec<u64>,
     pair_counts: HashMap<Pair, u64>,
-    /// Words in which a pair occurs or once did.
+    /// Words in which a pair occurs or occurred earlier.
     places: HashMap<Pair, Vec<u32>>,
-    /// Largest count first, then the smallest pair. Counts may be out of date and are checked when they come up.
+    /// The largest count first, then the smallest pair. Counts can be out of date; they are checked
+    /// on removal, because a heap cannot update an entry.
     queue: BinaryHeap<(u64, Reverse<Pair>)>,
 }
 
 impl MergeLearner {
-    /// Starts with words of single-byte tokens and their numbers of occurrences.
+    /// Starts from words as single-byte tokens, with their numbers of occurrences.
     pub(super) fn new(words: impl Iterator<Item = (Vec<u32>, u64)>) -> Self {
         let (words, word_counts) = words.unzip();
         let mut learner = Self {
@@ -57,7 +59,7 @@ impl MergeLearner {
             let Some(pair) = self.most_frequent() else { break };
             let token =
                 format!("{}{}", merges.tokens[pair.0 as usize], merges.tokens[pair.1 as usize]);
-            // `a` + `bc` may spell a token that `ab` + `c` made before: then they share it.
+            // `a` + `bc` can spell the same token as an earlier `ab` + `c`; both then share one id.
             let id = *ids.entry(token).or_insert_with_key(|token| {
                 merges.tokens.push(token.clone());
                 merges.tokens.len() as u32 - 1
@@ -85,7 +87,7 @@ impl MergeLearner {
             if count == current && count >= LEAST_COUNT {
                 return Some(pair);
             }
-            // Counts only fall behind the queue, growing pairs are queued again by `merge`.
+            // Only a count that fell can be out of date: `merge` queues every pair that grew.
             if current < count && current >= LEAST_COUNT {
                 self.queue.push((current, Reverse(pair)));
             }
@@ -95,6 +97,7 @@ impl MergeLearner {
 
     fn merge(&mut self, pair: Pair, id: u32) {
         let mut places = self.places.remove(&pair).unwrap_or_default();
+        // A word is listed once for each occurrence of the pair.
         places.sort_unstable();
         places.dedup();
         let mut grown = BTreeSet::new();
@@ -106,7 +109,7 @@ impl MergeLearner {
         }
     }
 
-    /// Replaces the pair in one word; words are short, so all their pairs are simply counted anew.
+    /// Replaces the pair in one word. Words are short, so all of their pairs are counted again.
     fn merge_in_word(&mut self, index: u32, pair: Pair, id: u32, grown: &mut BTreeSet<Pair>) {
         let count = self.word_counts[index as usize];
         let old = std::mem::take(&mut self.words[index as usize]);
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn one_spelling_is_one_token() {
+    fn each_spelling_is_one_token() {
         // "ab" then "abc" in the first word; "bc" then again "abc" in the second.
         let merges = learn(
             &[(&[0, 1, 3], 9), (&[0, 1, 2], 8), (&[3, 1, 2], 20), (&[3, 0, 3, 1, 2, 0], 2)],

@@ -1,31 +1,32 @@
-//! The printable characters that stand for bytes in byte-level BPE.
+//! The printable characters that represent bytes in byte-level BPE.
 //!
-//! GPT-2 gave every byte a visible character, so that a vocabulary can be JSON text: printable Latin-1 characters
-//! stand for themselves, the other 68 bytes for the characters from U+0100 on, in order.
+//! GPT-2 (Radford et al. 2019) gives every byte a visible character, which makes a vocabulary
+//! valid JSON text. Printable Latin-1 characters represent themselves. The other 68 bytes become
+//! the characters from U+0100 on, in order.
 
-/// The character that stands for a byte.
+/// The character of a byte.
 pub(super) fn character(byte: u8) -> char {
-    match stands_for_itself(byte) {
-        true => char::from(byte),
-        false => {
-            let rank = (0..byte).filter(|&other| !stands_for_itself(other)).count() as u32;
-            char::from_u32(0x100 + rank).expect("68 characters from U+0100 on are all valid")
-        }
+    if is_printable(byte) {
+        return char::from(byte);
     }
+    let rank = (0..byte).filter(|&other| !is_printable(other)).count() as u32;
+    char::from_u32(0x100 + rank).expect("68 characters from U+0100 on are all valid")
 }
 
-/// The byte that a character stands for, if it stands for one.
+/// The byte of a character, or `None` if the character represents no byte.
 pub(super) fn byte(character: char) -> Option<u8> {
     match u32::from(character) {
-        code @ 0..=0xff => u8::try_from(code).ok().filter(|&byte| stands_for_itself(byte)),
+        code @ 0..=0xff => u8::try_from(code).ok().filter(|&byte| is_printable(byte)),
         code @ 0x100..=0x143 => {
-            (0..=u8::MAX).filter(|&byte| !stands_for_itself(byte)).nth(code as usize - 0x100)
+            (0..=u8::MAX).filter(|&byte| !is_printable(byte)).nth(code as usize - 0x100)
         }
         _ => None,
     }
 }
 
-fn stands_for_itself(byte: u8) -> bool {
+/// Returns true for the bytes that represent themselves.
+fn is_printable(byte: u8) -> bool {
+    // 0xad is missing: it is the soft hyphen, which is normally invisible.
     matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff)
 }
 
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_comes_back() {
+    fn every_byte_round_trips() {
         assert!((0..=u8::MAX).all(|value| byte(character(value)) == Some(value)));
         assert_eq!(
             (character(b' '), character(b'\n'), byte('中'), byte(' ')),

@@ -1,4 +1,4 @@
-//! How many bytes of text every token stands for.
+//! The number of bytes of text in every token.
 
 use serde_json::Value;
 use tokenizers::Tokenizer;
@@ -7,8 +7,9 @@ use super::byte_alphabet;
 
 /// Bytes of text by token id: 0 for special tokens and for ids without a token.
 ///
-/// Exact for byte-level vocabularies and for SentencePiece ones with `▁` and `<0xNN>`; others count the bytes of the
-/// token as written. The space that SentencePiece puts before a text is counted although no text shows it.
+/// Exact for byte-level vocabularies and for SentencePiece vocabularies with `▁` and `<0xNN>`. For
+/// others the bytes of the token's spelling are counted. The space that SentencePiece puts before a
+/// text is counted although the text does not contain it.
 pub(super) fn byte_lengths(tokenizer: &Tokenizer, vocab_size: usize) -> Vec<u32> {
     let byte_level = is_byte_level(tokenizer);
     let mut lengths = vec![0; vocab_size];
@@ -17,7 +18,7 @@ pub(super) fn byte_lengths(tokenizer: &Tokenizer, vocab_size: usize) -> Vec<u32>
             if byte_level { byte_level_length(&token) } else { sentence_piece_length(&token) };
         set(&mut lengths, id, bytes);
     }
-    // Added tokens stand for their own text, whatever the vocabulary beneath.
+    // Last, because added tokens are plain text even in a byte-level vocabulary.
     for (id, token) in tokenizer.get_added_tokens_decoder() {
         set(&mut lengths, id, if token.special { 0 } else { token.content.len() });
     }
@@ -31,18 +32,22 @@ fn set(lengths: &mut [u32], id: u32, bytes: usize) {
 }
 
 fn byte_level_length(token: &str) -> usize {
-    match token.chars().all(|character| byte_alphabet::byte(character).is_some()) {
-        true => token.chars().count(),
-        false => token.len(),
+    // In the byte alphabet one character is one byte; any other token is plain text.
+    if token.chars().all(|character| byte_alphabet::byte(character).is_some()) {
+        token.chars().count()
+    } else {
+        token.len()
     }
 }
 
 fn sentence_piece_length(token: &str) -> usize {
+    // `<0x0A>` spells a byte of a character that is not in the vocabulary.
     let is_byte = token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
     if is_byte { 1 } else { token.replace('▁', " ").len() }
 }
 
 fn is_byte_level(tokenizer: &Tokenizer) -> bool {
+    // Through JSON, because decoders can be nested and the library keeps their parts private.
     let decoder = tokenizer.get_decoder().and_then(|decoder| serde_json::to_value(decoder).ok());
     decoder.is_some_and(|decoder| names_byte_level(&decoder))
 }

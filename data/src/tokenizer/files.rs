@@ -1,66 +1,45 @@
-//! Tokenizers on the disk: `tokenizer.json` and the two small files that `transformers` wants beside it.
+//! Loading and saving a tokenizer folder, in the form that `transformers` reads.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::companion_files::{CONFIG_FILE, Companions, SPECIAL_TOKENS_FILE, TOKENIZER_FILE};
 use super::tokenizer::Tokenizer;
 use crate::error::DataError;
 use crate::io::{FileSystem, WriteTarget, write_bytes_atomically};
 
-/// The file that describes a tokenizer completely.
-pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
-const CONFIG_FILE: &str = "tokenizer_config.json";
-const SPECIAL_TOKENS_FILE: &str = "special_tokens_map.json";
-
-/// The files beside a `tokenizer.json`, kept as they were found.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Companions {
-    config: Option<Vec<u8>>,
-    special_tokens: Option<Vec<u8>>,
-}
-
-impl Companions {
-    fn beside(path: &Path) -> Result<Self, DataError> {
-        Ok(Self {
-            config: read_if_there(&path.with_file_name(CONFIG_FILE))?,
-            special_tokens: read_if_there(&path.with_file_name(SPECIAL_TOKENS_FILE))?,
-        })
-    }
-
-    /// What `tokenizer_config.json` calls `eos_token`: a name, or an object with the name as `content`.
-    pub(super) fn end_of_text_name(&self) -> Option<String> {
-        let config: Value = serde_json::from_slice(self.config.as_deref()?).ok()?;
-        let token = config.get("eos_token")?;
-        token.as_str().or_else(|| token.get("content")?.as_str()).map(String::from)
-    }
-}
-
 impl Tokenizer {
-    /// Reads a `tokenizer.json`, or the one in a folder, with the configuration beside it.
+    /// Reads a `tokenizer.json`, or the one in a folder, with the configuration next to it.
     pub fn load(path: &Path) -> Result<Self, DataError> {
         let file = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_path_buf() };
         let json = fs::read(&file).map_err(|source| DataError::read(&file, source))?;
-        let companions = Companions::beside(&file)?;
+        let companions = Companions::next_to(&file)?;
         Self::from_parts(json, companions, &file)
     }
 
-    /// Writes the files from which `transformers.AutoTokenizer` loads this tokenizer; the folder is made if need be.
+    /// Writes the files from which `transformers.AutoTokenizer` loads this tokenizer.
     ///
-    /// Files that were loaded come out byte for byte; configuration that was not there is generated.
+    /// Creates the folder if necessary. Files that were loaded are written byte for byte; missing
+    /// configuration is generated.
     pub fn save(&self, folder: &Path) -> Result<(), DataError> {
         self.save_on(&FileSystem, folder)
     }
 
     pub(crate) fn save_on(&self, disk: &dyn WriteTarget, folder: &Path) -> Result<(), DataError> {
         fs::create_dir_all(folder).map_err(|source| DataError::write(folder, source))?;
-        self.files()
-            .iter()
-            .try_for_each(|(name, bytes)| write_bytes_atomically(disk, &folder.join(name), bytes))
+        for (name, bytes) in self.files() {
+            let path = folder.join(name);
+            write_bytes_atomically(disk, &path, &bytes)
+                .map_err(|source| DataError::write(&path, source))?;
+        }
+        Ok(())
     }
 
-    /// Names and contents of the files that [`Tokenizer::save`] writes, the `tokenizer.json` last.
+    /// Names and contents of the files that [`Tokenizer::save`] writes.
+    ///
+    /// `tokenizer.json` is last: a folder with this file is complete.
     pub fn files(&self) -> [(&'static str, Vec<u8>); 3] {
         let companions = self.companions();
         let config = companions.config.clone().unwrap_or_else(|| self.generated_config());
@@ -79,7 +58,7 @@ impl Tokenizer {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": end_of_text,
             "eos_token": end_of_text,
-            // Otherwise decoding would drop spaces before punctuation that the text really had.
+            // If true, decoding drops spaces before punctuation, even spaces of the text.
             "clean_up_tokenization_spaces": false,
         }))
     }
@@ -97,12 +76,4 @@ fn pretty(value: &Value) -> Vec<u8> {
         serde_json::to_vec_pretty(value).expect("a tree of strings and numbers is always JSON");
     bytes.push(b'\n');
     bytes
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(DataError::read(path, source)),
-    }
 }

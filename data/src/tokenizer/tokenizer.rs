@@ -1,4 +1,4 @@
-//! The tokenizer itself: encode, decode, and what a model needs to know of the vocabulary.
+//! The tokenizer: encode, decode, and the properties of the vocabulary that a model needs.
 
 use std::fmt;
 use std::path::Path;
@@ -6,22 +6,23 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::byte_lengths::byte_lengths;
-use super::decode_stream::DecodeStream;
-use super::files::Companions;
-use super::text_chunks::pieces;
-use super::training::END_OF_TEXT;
+use super::companion_files::{Companions, TOKENIZER_FILE};
+use super::text_chunks::chunks;
 use crate::error::DataError;
 use crate::io::FileDigest;
 
-/// Names under which vocabularies keep their end of text, most specific first.
+/// The token between documents. Trained vocabularies give it id 0; it starts and ends a text.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Common names of the end of text, in the order in which they are tried.
 const END_OF_TEXT_NAMES: [&str; 4] = [END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>"];
 
-/// Text to token ids and back, as a `tokenizer.json` describes it.
+/// The conversion between text and token ids that a `tokenizer.json` defines.
 ///
-/// - Text is always text: a document that spells a special token does not get that token.
-/// - No tokens are added around a text; whoever wants a beginning or an end of text puts it there.
-/// - The bytes of the `tokenizer.json` are kept, so that saving changes nothing and [`Tokenizer::digest`] is the digest
-///   of the file.
+/// - A text that spells a special token is encoded as ordinary text.
+/// - No tokens are added around a text; the caller adds a beginning or an end of text if needed.
+/// - The bytes of the `tokenizer.json` are kept: saving changes nothing, and [`Tokenizer::digest`]
+///   is the digest of the file.
 #[derive(Clone)]
 pub struct Tokenizer {
     library: tokenizers::Tokenizer,
@@ -33,55 +34,40 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads the contents of a `tokenizer.json`.
+    /// Parses the contents of a `tokenizer.json`.
     pub fn from_json(json: &[u8]) -> Result<Self, DataError> {
-        Self::from_parts(
-            json.to_vec(),
-            Companions::default(),
-            Path::new(super::files::TOKENIZER_FILE),
-        )
+        Self::from_parts(json.to_vec(), Companions::default(), Path::new(TOKENIZER_FILE))
     }
 
+    /// A tokenizer from its files; `path` names the `tokenizer.json` in errors.
     pub(super) fn from_parts(
         json: Vec<u8>,
         companions: Companions,
         path: &Path,
     ) -> Result<Self, DataError> {
-        let unusable = |reason: String| DataError::TokenizerFile { path: path.into(), reason };
-        let mut library = tokenizers::Tokenizer::from_bytes(&json)
-            .map_err(|error| unusable(error.to_string()))?;
-        library.set_encode_special_tokens(true);
-        library.with_padding(None);
-        library.with_truncation(None).map_err(|error| unusable(error.to_string()))?;
-        let highest = library.get_vocab(true).into_values().max();
-        let highest = highest.ok_or_else(|| unusable("its vocabulary is empty".to_string()))?;
+        let (library, vocab_size) = parsed(&json)
+            .map_err(|reason| DataError::TokenizerFile { path: path.into(), reason })?;
         let end_of_text = end_of_text(&library, &companions);
         let digest = FileDigest::of(&json);
-        Ok(Self {
-            library,
-            json,
-            companions,
-            digest,
-            vocab_size: highest as usize + 1,
-            end_of_text,
-        })
+        Ok(Self { library, json, companions, digest, vocab_size, end_of_text })
     }
 
-    /// The tokens of a text. Long texts are encoded by all cores.
+    /// The tokens of a text. Long texts are encoded on all cores.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
-        let pieces: Vec<&str> = pieces(text).collect();
-        match pieces.as_slice() {
+        let chunks: Vec<&str> = chunks(text).collect();
+        match chunks.as_slice() {
             [] => Ok(Vec::new()),
-            [piece] => self.encode_piece(piece),
+            // Most documents are one chunk; a parallel iterator would only add overhead.
+            [chunk] => self.encode_chunk(chunk),
             _ => {
                 let parts: Result<Vec<_>, _> =
-                    pieces.par_iter().map(|piece| self.encode_piece(piece)).collect();
+                    chunks.par_iter().map(|chunk| self.encode_chunk(chunk)).collect();
                 Ok(parts?.concat())
             }
         }
     }
 
-    /// The tokens of many texts, encoded by all cores; the order is kept.
+    /// The tokens of many texts in the same order, encoded on all cores.
     pub fn encode_batch(
         &self,
         texts: &[impl AsRef<str> + Sync],
@@ -89,45 +75,40 @@ impl Tokenizer {
         texts.par_iter().map(|text| self.encode(text.as_ref())).collect()
     }
 
-    /// The text of some tokens.
+    /// The text of a list of tokens.
     ///
-    /// Special tokens and ids without a token stand for nothing; bytes that are no UTF-8 become U+FFFD.
+    /// Special tokens and ids without a token give no text; invalid UTF-8 becomes U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, DataError> {
         self.library.decode(tokens, true).map_err(DataError::tokenizer)
     }
 
-    /// Decodes tokens as they are generated, whole characters only.
-    pub fn decode_stream(&self) -> DecodeStream<'_> {
-        DecodeStream::new(self)
-    }
-
-    /// The highest token id plus one: the rows an embedding needs.
+    /// The highest token id plus one, which is the number of rows of an embedding.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size
     }
 
     /// The token between documents, if the vocabulary has one.
     ///
-    /// It is what the `tokenizer_config.json` beside the file calls `eos_token`, or else the first of the usual names:
-    /// `<|endoftext|>`, `</s>`, `<|end_of_text|>`, `<eos>`.
+    /// This is the `eos_token` of the `tokenizer_config.json` next to the file, or otherwise the
+    /// first of these names in the vocabulary: `<|endoftext|>`, `</s>`, `<|end_of_text|>`, `<eos>`.
     pub fn end_of_text(&self) -> Option<u32> {
         self.end_of_text
     }
 
-    /// The id of a token as it is written in the vocabulary.
+    /// The id of a token, spelled as in the vocabulary.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.library.token_to_id(token)
     }
 
-    /// How many bytes of text each token stands for, by id: 0 for special tokens and for ids without a token.
+    /// Bytes of text of each token, by id: 0 for special tokens and for ids without a token.
     ///
-    /// Bits per byte are the summed loss in bits over the summed lengths of the predicted tokens. Exact for byte-level
-    /// and SentencePiece vocabularies.
+    /// Bits per byte are the summed loss in bits divided by the summed lengths of the predicted
+    /// tokens. Exact for byte-level and SentencePiece vocabularies.
     pub fn byte_lengths(&self) -> Vec<u32> {
         byte_lengths(&self.library, self.vocab_size)
     }
 
-    /// BLAKE3 of the `tokenizer.json`: equal digests encode equally.
+    /// BLAKE3 of the `tokenizer.json`; tokenizers with equal digests encode equally.
     pub fn digest(&self) -> FileDigest {
         self.digest
     }
@@ -145,8 +126,9 @@ impl Tokenizer {
         self.end_of_text.and_then(|id| self.library.id_to_token(id))
     }
 
-    fn encode_piece(&self, piece: &str) -> Result<Vec<u32>, DataError> {
-        let encoding = self.library.encode_fast(piece, false).map_err(DataError::tokenizer)?;
+    fn encode_chunk(&self, chunk: &str) -> Result<Vec<u32>, DataError> {
+        // `encode_fast` leaves out the offsets of the tokens in the text, which have no use here.
+        let encoding = self.library.encode_fast(chunk, false).map_err(DataError::tokenizer)?;
         Ok(encoding.get_ids().to_vec())
     }
 }
@@ -159,6 +141,20 @@ impl fmt::Debug for Tokenizer {
             .field("vocab_size", &self.vocab_size)
             .finish()
     }
+}
+
+/// The tokenizer of the library with its vocabulary size, or the reason why it cannot be used.
+fn parsed(json: &[u8]) -> Result<(tokenizers::Tokenizer, usize), String> {
+    let mut library = tokenizers::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+    // Despite the name, `true` makes special tokens in a text ordinary text.
+    library.set_encode_special_tokens(true);
+    // A file can ask for padding and truncation; both would change the tokens of documents.
+    library.with_padding(None);
+    library.with_truncation(None).map_err(|error| error.to_string())?;
+    // Ids can have gaps, so the number of tokens can be smaller than the highest id.
+    let highest = library.get_vocab(true).into_values().max();
+    let highest = highest.ok_or_else(|| "its vocabulary is empty".to_string())?;
+    Ok((library, highest as usize + 1))
 }
 
 fn end_of_text(library: &tokenizers::Tokenizer, companions: &Companions) -> Option<u32> {

@@ -1,4 +1,4 @@
-//! How often every word occurs, all that learning merges needs to know of a corpus.
+//! The number of occurrences of each word, from which merges are learned.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,15 @@ use rayon::prelude::*;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-use super::text_chunks::pieces;
+use super::text_chunks::chunks;
 use crate::error::DataError;
 
-/// Text that is counted in one parallel step.
+/// Bytes of text that are counted in one parallel step: 64 chunks, enough for many cores.
 const BATCH_BYTES: usize = 16 << 20;
 
 /// Words in the byte alphabet with their number of occurrences.
 ///
-/// Memory grows with the distinct words, not with the text.
+/// Memory grows with the number of distinct words, not with the length of the text.
 #[derive(Debug, Default)]
 pub(super) struct WordCounts {
     counts: HashMap<String, u64>,
@@ -50,21 +50,23 @@ impl WordCounts {
     fn add(&mut self, documents: &[String]) -> Result<(), DataError> {
         let batch = documents
             .par_iter()
-            .flat_map_iter(|document| pieces(document))
-            .try_fold(HashMap::new, count_piece)
+            .flat_map_iter(|document| chunks(document))
+            .try_fold(HashMap::new, count_words)
             .try_reduce(HashMap::new, |left, right| Ok(merged(left, right)))?;
         self.counts = merged(std::mem::take(&mut self.counts), batch);
         Ok(())
     }
 }
 
-fn count_piece(
+fn count_words(
     mut counts: HashMap<String, u64>,
-    piece: &str,
+    chunk: &str,
 ) -> Result<HashMap<String, u64>, DataError> {
-    let mut words = PreTokenizedString::from(piece);
+    let mut words = PreTokenizedString::from(chunk);
+    // No space before the text, and the pattern of GPT-2: the settings of the written file.
     ByteLevel::new(false, true, true).pre_tokenize(&mut words).map_err(DataError::tokenizer)?;
     for (word, _, _) in words.get_splits(OffsetReferential::Original, OffsetType::None) {
+        // Not `entry`, which needs a new `String` for every occurrence; most words are known.
         match counts.get_mut(word) {
             Some(count) => *count += 1,
             None => {
@@ -76,6 +78,7 @@ fn count_piece(
 }
 
 fn merged(left: HashMap<String, u64>, right: HashMap<String, u64>) -> HashMap<String, u64> {
+    // The smaller map goes into the larger one; a sum does not depend on the order.
     let (mut large, small) = if left.len() < right.len() { (right, left) } else { (left, right) };
     for (word, count) in small {
         *large.entry(word).or_default() += count;

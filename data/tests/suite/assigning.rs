@@ -1,4 +1,4 @@
-//! Who trains on what.
+//! The windows of each slot in each round.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ fn windows_of(assignment: &Assignment, round: u32, slot: u32) -> Vec<Vec<u32>> {
     (0..SAMPLES).map(draw).collect()
 }
 
-/// How often each window occurs: different windows may hold the same text.
+/// The number of occurrences of each window; different windows may contain the same text.
 fn counts(windows: impl Iterator<Item = Vec<u32>>) -> BTreeMap<Vec<u32>, usize> {
     let mut counts = BTreeMap::new();
     windows.for_each(|window| *counts.entry(window).or_default() += 1);
@@ -33,7 +33,7 @@ fn counts(windows: impl Iterator<Item = Vec<u32>>) -> BTreeMap<Vec<u32>, usize> 
 }
 
 #[test]
-fn seats_of_a_round_share_no_window() {
+fn slots_of_a_round_share_no_window() {
     let (_home, dataset) = opened_dataset();
     let windows = dataset.windows(Split::Train, LENGTH).unwrap();
     let all = counts((0..windows.count()).map(|index| {
@@ -43,18 +43,20 @@ fn seats_of_a_round_share_no_window() {
     }));
     let assignment = assignment(&dataset, 7);
     let slots = u32::try_from(assignment.disjoint_slots()).unwrap();
-    assert!(slots > 3, "the fixture is too small to say anything");
-    assert!(windows.count() - u64::from(slots) * SAMPLES < SAMPLES, "seats are given away");
+    assert!(slots > 3, "the fixture is too small for this test");
+    assert!(windows.count() - u64::from(slots) * SAMPLES < SAMPLES, "more slots would fit");
     for round in 0..4 {
         let drawn = counts((0..slots).flat_map(|slot| windows_of(&assignment, round, slot)));
         assert!(
-            drawn.iter().all(|(window, count)| all.get(window).is_some_and(|there| count <= there))
+            drawn
+                .iter()
+                .all(|(window, count)| all.get(window).is_some_and(|available| count <= available))
         );
     }
 }
 
 #[test]
-fn an_assignment_follows_from_seed_round_and_seat() {
+fn an_assignment_depends_on_seed_round_and_slot() {
     let (_home, dataset) = opened_dataset();
     let of = |seed, round, slot| windows_of(&assignment(&dataset, seed), round, slot);
     assert_eq!(of(1, 2, 3), of(1, 2, 3));
@@ -63,7 +65,7 @@ fn an_assignment_follows_from_seed_round_and_seat() {
 }
 
 #[test]
-fn seats_of_a_mixture_stay_within_one_pass_over_each_source() {
+fn slots_of_a_mixture_stay_within_one_epoch_of_each_source() {
     let (_home, dataset) = opened_dataset();
     let windows = |split| dataset.windows(split, 1).unwrap();
     let sources = vec![
@@ -72,7 +74,7 @@ fn seats_of_a_mixture_stay_within_one_pass_over_each_source() {
     ];
     let assignment = Assignment::new(sources, 1, 5);
     let slots = u32::try_from(assignment.disjoint_slots()).unwrap();
-    assert!(slots > 0, "the fixture is too small to say anything");
+    assert!(slots > 0, "the fixture is too small for this test");
     for round in 0..20 {
         let last = assignment.of(round, slots).unwrap();
         assert!(last.cursor().sources.iter().all(|source| source.epoch == 0));
@@ -80,7 +82,7 @@ fn seats_of_a_mixture_stay_within_one_pass_over_each_source() {
 }
 
 #[test]
-fn unassigned_samples_belong_to_no_seat_and_any_sample_can_be_read() {
+fn unassigned_samples_belong_to_no_slot_and_any_sample_can_be_read() {
     let (_home, dataset) = opened_dataset();
     let assignment = assignment(&dataset, 3);
     let read = |sample| {

@@ -29,7 +29,7 @@ fn an_untouched_folder_verifies() {
 }
 
 #[test]
-fn truncated_shards_are_found_on_opening() {
+fn truncated_shards_are_detected_on_opening() {
     let (home, folder) = dataset();
     change(&folder.join(SHARD), |bytes| bytes.truncate(bytes.len() - 3));
     let error = Dataset::open(&folder).unwrap_err();
@@ -40,7 +40,7 @@ fn truncated_shards_are_found_on_opening() {
 }
 
 #[test]
-fn missing_shards_are_found_on_opening() {
+fn missing_shards_are_detected_on_opening() {
     let (home, folder) = dataset();
     fs::remove_file(folder.join(SHARD)).unwrap();
     let error = Dataset::open(&folder).unwrap_err();
@@ -51,7 +51,7 @@ fn missing_shards_are_found_on_opening() {
 }
 
 #[test]
-fn damaged_headers_are_found_on_opening() {
+fn damaged_headers_are_detected_on_opening() {
     for edit in [
         |bytes: &mut Vec<u8>| bytes[3] = 0xff,
         |bytes: &mut Vec<u8>| bytes[8] = b'!',
@@ -67,15 +67,14 @@ fn damaged_headers_are_found_on_opening() {
 }
 
 #[test]
-fn every_flipped_bit_is_found_by_verifying() {
+fn every_flipped_bit_is_detected_by_verifying() {
     let (_home, folder) = dataset();
     let length = fs::metadata(folder.join(SHARD)).unwrap().len() as usize;
     for place in [length / 2, length - 1] {
         change(&folder.join(SHARD), |bytes| bytes[place] ^= 1);
         let dataset = Dataset::open(&folder).unwrap();
-        assert!(
-            matches!(dataset.verify(), Err(DataError::DigestMismatch { path, .. }) if path.ends_with(SHARD))
-        );
+        let error = dataset.verify().unwrap_err();
+        assert!(matches!(error, DataError::DigestMismatch { path, .. } if path.ends_with(SHARD)));
         change(&folder.join(SHARD), |bytes| bytes[place] ^= 1);
     }
     replace(&folder.join("tokenizer.json"), "\"version\"", "\"version\" ");
@@ -100,7 +99,7 @@ fn tokens_outside_the_vocabulary_are_never_returned() {
 }
 
 #[test]
-fn manifests_are_not_trusted() {
+fn manifests_that_contradict_themselves_are_refused() {
     let edits = [
         ("\"covey-dataset\"", "\"other\""),
         ("\"train-00001.safetensors\"", "\"../train-00001.safetensors\""),
@@ -119,14 +118,17 @@ fn manifests_are_not_trusted() {
 }
 
 #[test]
-fn other_versions_and_other_folders_are_named() {
+fn other_versions_and_other_folders_are_reported() {
     let (home, folder) = dataset();
     replace(&folder.join("manifest.json"), "\"version\": 1", "\"version\": 7");
     let error = Dataset::open(&folder).unwrap_err();
     let expected = "HOME/dataset/manifest.json has format version 7, this program reads version 1";
     assert_eq!(message(&error, home.path()), expected);
     let error = Dataset::open(home.path()).unwrap_err();
-    assert_eq!(message(&error, home.path()), "HOME holds no finished dataset: no manifest.json");
+    assert_eq!(
+        message(&error, home.path()),
+        "HOME is not a finished dataset: it has no manifest.json"
+    );
     let error = Dataset::open(&home.path().join("nowhere")).unwrap_err();
     assert_eq!(message(&error, home.path()), "HOME/nowhere does not exist");
 }

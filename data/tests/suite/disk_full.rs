@@ -1,4 +1,4 @@
-//! A disk that has no room left.
+//! A disk without free space.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,10 +13,10 @@ use covey_data::prepare::Pipeline;
 use covey_data::prepare::readers::InputFiles;
 
 use crate::fixture::{
-    GO_ON, TOKENIZER, contents, documents, message, small_shards, write_json_lines,
+    NO_STOP, TOKENIZER, contents, documents, message, small_shards, write_json_lines,
 };
 
-/// Takes so many bytes and no more.
+/// A disk with a limited number of free bytes.
 struct SmallDisk {
     left: Arc<AtomicI64>,
 }
@@ -52,7 +52,7 @@ impl DurableWrite for SmallFile {
 }
 
 #[test]
-fn a_full_disk_is_named_and_nothing_looks_finished() {
+fn a_full_disk_is_reported_and_no_folder_looks_finished() {
     let home = tempfile::tempdir().unwrap();
     let input = home.path().join("in.jsonl");
     write_json_lines(&input, &documents(100));
@@ -63,20 +63,20 @@ fn a_full_disk_is_named_and_nothing_looks_finished() {
             disk,
             ..Pipeline::new(&inputs, &TOKENIZER, folder)
         };
-        preparation.run(&mut (), &GO_ON)
+        preparation.run(&mut (), &NO_STOP)
     };
-    let straight = home.path().join("straight");
-    run(&straight, &FileSystem).unwrap();
+    let complete = home.path().join("complete");
+    run(&complete, &FileSystem).unwrap();
     let mut messages = Vec::new();
-    for room in (0..40_000).step_by(1500) {
-        let folder = home.path().join(format!("room-{room}"));
-        let disk = SmallDisk { left: Arc::new(AtomicI64::new(room)) };
+    for free in (0..40_000).step_by(1500) {
+        let folder = home.path().join(format!("free-{free}"));
+        let disk = SmallDisk { left: Arc::new(AtomicI64::new(free)) };
         let Err(error) = run(&folder, &disk) else { continue };
         assert!(matches!(error, DataError::DiskFull { .. }) && error.hint().is_some());
         messages.push(message(&error, &folder));
         assert!(matches!(Dataset::open(&folder), Err(DataError::ManifestMissing { .. })));
         run(&folder, &FileSystem).unwrap();
-        assert_eq!(contents(&folder), contents(&straight), "continuing with more room");
+        assert_eq!(contents(&folder), contents(&complete), "continued with more space");
     }
     assert!(
         messages.contains(&"disk full while writing HOME/tokenizer.json".to_string()),

@@ -18,10 +18,10 @@ pub(crate) static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
     Tokenizer::train(chapters, 400).unwrap()
 });
 
-/// Never set.
-pub(crate) static GO_ON: AtomicBool = AtomicBool::new(false);
+/// A stop flag that is never set.
+pub(crate) static NO_STOP: AtomicBool = AtomicBool::new(false);
 
-/// Short documents, all different, some of them not ASCII.
+/// Short documents, all different, with characters outside of ASCII.
 pub(crate) fn documents(count: usize) -> Vec<String> {
     (0..count)
         .map(|number| {
@@ -45,15 +45,15 @@ pub(crate) fn prepare(
     options: PrepareOptions,
 ) -> Result<Prepared, DataError> {
     let inputs = InputFiles::find(&[input.to_path_buf()], "text")?;
-    Pipeline { options, ..Pipeline::new(&inputs, &TOKENIZER, folder) }.run(&mut (), &GO_ON)
+    Pipeline { options, ..Pipeline::new(&inputs, &TOKENIZER, folder) }.run(&mut (), &NO_STOP)
 }
 
-/// Options with shards so small that there are several.
+/// Options for shards small enough to get several.
 pub(crate) fn small_shards() -> PrepareOptions {
     PrepareOptions { shard_tokens: 500, held_out_fraction: 0.2, seed: 1 }
 }
 
-/// A dataset of 100 documents in several shards, in a folder that vanishes with it.
+/// A dataset of 100 documents in several shards, in a temporary folder.
 pub(crate) fn dataset() -> (TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let input = home.path().join("input.jsonl");
@@ -63,7 +63,7 @@ pub(crate) fn dataset() -> (TempDir, PathBuf) {
     (home, folder)
 }
 
-/// The same, opened.
+/// The dataset of [`dataset`], opened.
 pub(crate) fn opened_dataset() -> (TempDir, Arc<Dataset>) {
     let (home, folder) = dataset();
     (home, Arc::new(Dataset::open(&folder).unwrap()))
@@ -80,7 +80,7 @@ pub(crate) fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Message and hint of an error, with the folder's name taken out.
+/// The message of an error, with `HOME` instead of the temporary folder.
 pub(crate) fn message(error: &DataError, home: &Path) -> String {
     error.to_string().replace(&home.display().to_string(), "HOME")
 }

@@ -1,4 +1,4 @@
-//! What can be read, and what is said about the rest.
+//! The formats that can be read, and the errors about other files.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl Corpus {
         InputFiles::find(&[self.path(name)], "text")?.documents().collect()
     }
 
-    fn refusal(&self, name: &str) -> String {
+    fn error(&self, name: &str) -> String {
         message(&self.read(name).unwrap_err(), self.home.path())
     }
 }
@@ -57,7 +57,7 @@ fn write_parquet(path: &Path, texts: &[Option<&str>]) {
         Default::default(),
     )
     .unwrap();
-    // Two row groups, so that crossing from one to the next is seen.
+    // Several row groups, to test the step from one to the next.
     for rows in texts.chunks(2) {
         let mut group = writer.next_row_group().unwrap();
         let mut ids = group.next_column().unwrap().unwrap();
@@ -102,7 +102,7 @@ fn parquet_columns_give_their_rows() {
 }
 
 #[test]
-fn folders_are_walked_in_order_and_strangers_counted() {
+fn folders_are_read_in_order_and_other_files_are_counted() {
     let corpus = Corpus::new()
         .with("in/b.txt", "third")
         .with("in/a/z.txt", "second")
@@ -116,7 +116,7 @@ fn folders_are_walked_in_order_and_strangers_counted() {
 }
 
 #[test]
-fn embedded_prose_is_an_input() {
+fn the_builtin_corpus_is_an_input() {
     assert_eq!(
         InputFiles::embedded()
             .documents()
@@ -138,7 +138,7 @@ fn bytes_read_grow_to_the_size_of_the_inputs() {
 }
 
 #[test]
-fn refusals_say_what_and_where() {
+fn errors_name_the_file_and_the_place() {
     let corpus = Corpus::new()
         .with("notes.md", "text")
         .with("latin.txt", b"caf\xe9 noir")
@@ -148,42 +148,40 @@ fn refusals_say_what_and_where() {
         .with("other.jsonl", "{\"title\": \"a\", \"body\": \"b\"}\n")
         .with("number.jsonl", "\n\n{\"text\": 12}\n")
         .with("bad.parquet", "no parquet at all");
-    assert_eq!(corpus.refusal("nowhere.txt"), "HOME/nowhere.txt does not exist");
-    assert_eq!(corpus.refusal("notes.md"), "unknown format of HOME/notes.md");
-    assert_eq!(corpus.refusal("latin.txt"), "HOME/latin.txt is not UTF-8 at byte 3");
-    assert_eq!(corpus.refusal("latin.jsonl"), "HOME/latin.jsonl is not UTF-8 at byte 24");
+    assert_eq!(corpus.error("nowhere.txt"), "HOME/nowhere.txt does not exist");
+    assert_eq!(corpus.error("notes.md"), "unknown format of HOME/notes.md");
+    assert_eq!(corpus.error("latin.txt"), "HOME/latin.txt is not UTF-8 at byte 3");
+    assert_eq!(corpus.error("latin.jsonl"), "HOME/latin.jsonl is not UTF-8 at byte 24");
     let broken =
         "HOME/broken.jsonl line 2 is not a JSON object: EOF while parsing a value at column 8";
-    assert_eq!(corpus.refusal("broken.jsonl"), broken);
+    assert_eq!(corpus.error("broken.jsonl"), broken);
     assert!(
-        corpus.refusal("list.jsonl").starts_with("HOME/list.jsonl line 1 is not a JSON object: ")
+        corpus.error("list.jsonl").starts_with("HOME/list.jsonl line 1 is not a JSON object: ")
     );
     assert_eq!(
-        corpus.refusal("other.jsonl"),
+        corpus.error("other.jsonl"),
         "HOME/other.jsonl line 1 has no field `text`, only `title`, `body`"
     );
     assert_eq!(
-        corpus.refusal("number.jsonl"),
+        corpus.error("number.jsonl"),
         "HOME/number.jsonl line 3: field `text` is a number, not text"
     );
-    assert!(
-        corpus.refusal("bad.parquet").starts_with("cannot read Parquet file HOME/bad.parquet: ")
-    );
+    assert!(corpus.error("bad.parquet").starts_with("cannot read Parquet file HOME/bad.parquet: "));
 }
 
 #[test]
-fn parquet_refusals_name_the_columns() {
+fn parquet_errors_name_the_columns() {
     let corpus = Corpus::new();
     let path = corpus.path("a.parquet");
     write_parquet(&path, &[Some("one")]);
-    let refusal = |column: &str| {
+    let error_for = |column: &str| {
         let inputs = InputFiles::find(std::slice::from_ref(&path), column).unwrap();
         let error = inputs.documents().next().unwrap().unwrap_err();
         assert!(error.hint().is_some());
         message(&error, corpus.home.path())
     };
-    assert_eq!(refusal("body"), "HOME/a.parquet has no column `body`, only `id`, `text`");
-    assert_eq!(refusal("id"), "column `id` of HOME/a.parquet is of type INT64, not text");
+    assert_eq!(error_for("body"), "HOME/a.parquet has no column `body`, only `id`, `text`");
+    assert_eq!(error_for("id"), "column `id` of HOME/a.parquet is of type INT64, not text");
 }
 
 #[test]

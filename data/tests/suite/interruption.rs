@@ -1,5 +1,6 @@
-//! Preparations that are stopped and go on.
+//! Preparations that are interrupted and continued.
 
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,9 +11,9 @@ use covey_data::prepare::{
 };
 use tempfile::TempDir;
 
-use crate::fixture::{GO_ON, TOKENIZER, contents, write_json_lines};
+use crate::fixture::{NO_STOP, TOKENIZER, contents, write_json_lines};
 
-/// Notes everything and sets the flag after some calls.
+/// The record of a run that stops after some progress reports.
 struct Interruption {
     after: usize,
     stop: AtomicBool,
@@ -20,7 +21,7 @@ struct Interruption {
     notes: Vec<Note>,
 }
 
-/// Lets the observer and the caller share the flag.
+/// The observer of that run, which sets the flag of the caller.
 struct Watched<'a> {
     after: usize,
     stop: &'a AtomicBool,
@@ -72,15 +73,15 @@ fn options() -> PrepareOptions {
 }
 
 #[test]
-fn interruptions_are_invisible() {
+fn an_interrupted_run_gives_the_bytes_of_a_complete_one() {
     let (home, inputs) = speeches();
-    let (straight, broken) = (home.path().join("straight"), home.path().join("broken"));
-    let (whole, result) = Interruption::run(usize::MAX, &inputs, &straight, options());
+    let (complete, interrupted) = (home.path().join("complete"), home.path().join("interrupted"));
+    let (whole, result) = Interruption::run(usize::MAX, &inputs, &complete, options());
     result.unwrap();
     assert!(whole.calls.len() >= 3, "several batches are needed for this test");
     let mut resumed = 0;
     for _ in 0..100 {
-        let (run, result) = Interruption::run(2, &inputs, &broken, options());
+        let (run, result) = Interruption::run(2, &inputs, &interrupted, options());
         resumed += run.notes.iter().filter(|note| matches!(note, Note::Resumed { .. })).count();
         match result {
             Ok(()) => break,
@@ -88,36 +89,67 @@ fn interruptions_are_invisible() {
                 matches!(error, DataError::Cancelled) && run.stop.into_inner() && run.after == 2
             ),
         }
-        assert!(!broken.join("manifest.json").exists());
+        assert!(!interrupted.join("manifest.json").exists());
     }
     assert!(resumed >= 1);
-    assert_eq!(contents(&straight), contents(&broken));
+    assert_eq!(contents(&complete), contents(&interrupted));
 }
 
 #[test]
 fn changed_inputs_start_again() {
     let (home, inputs) = speeches();
-    let (straight, broken) = (home.path().join("straight"), home.path().join("broken"));
+    let (complete, interrupted) = (home.path().join("complete"), home.path().join("interrupted"));
     let other = PrepareOptions { seed: 4, shard_tokens: 20_000, ..options() };
-    Interruption::run(2, &inputs, &broken, other).1.unwrap_err();
-    assert!(broken.join("prepare-state.json").exists());
-    let (run, result) = Interruption::run(usize::MAX, &inputs, &broken, options());
+    Interruption::run(2, &inputs, &interrupted, other).1.unwrap_err();
+    assert!(interrupted.join("prepare-state.json").exists());
+    let (run, result) = Interruption::run(usize::MAX, &inputs, &interrupted, options());
     result.unwrap();
     assert_eq!(run.notes, [Note::StartedAgain]);
-    Interruption::run(usize::MAX, &inputs, &straight, options()).1.unwrap();
-    assert_eq!(contents(&straight), contents(&broken));
+    Interruption::run(usize::MAX, &inputs, &complete, options()).1.unwrap();
+    assert_eq!(contents(&complete), contents(&interrupted));
 }
 
 #[test]
-fn damaged_leftovers_start_again() {
+fn a_damaged_shard_of_an_interrupted_run_starts_it_again() {
     let (home, inputs) = speeches();
     let folder = home.path().join("out");
     Interruption::run(2, &inputs, &folder, options()).1.unwrap_err();
-    std::fs::write(folder.join("train-00000.safetensors"), "other bytes").unwrap();
+    fs::write(folder.join("train-00000.safetensors"), "other bytes").unwrap();
     let (run, result) = Interruption::run(usize::MAX, &inputs, &folder, options());
     result.unwrap();
     assert_eq!(run.notes, [Note::StartedAgain]);
     covey_data::dataset::Dataset::open(&folder).unwrap().verify().unwrap();
+}
+
+/// Replaces a file by a folder, which cannot be read as a file even by root; returns its bytes.
+fn make_unreadable(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).unwrap();
+    fs::remove_file(path).unwrap();
+    fs::create_dir(path).unwrap();
+    bytes
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_an_error_and_keeps_the_shards() {
+    let (home, inputs) = speeches();
+    let folder = home.path().join("out");
+    Interruption::run(2, &inputs, &folder, options()).1.unwrap_err();
+    for name in ["prepare-state.json", "train-00000.safetensors"] {
+        let file = folder.join(name);
+        let bytes = make_unreadable(&file);
+        let (run, result) = Interruption::run(usize::MAX, &inputs, &folder, options());
+        let error = result.unwrap_err();
+        let names_file =
+            matches!(&error, DataError::ResumeStateUnreadable { path, .. } if *path == file);
+        assert!(names_file && error.hint().is_some(), "{error}");
+        assert!(run.notes.is_empty());
+        fs::remove_dir(&file).unwrap();
+        fs::write(&file, bytes).unwrap();
+    }
+    // No file was discarded: the run continues once all of them can be read again.
+    let (run, result) = Interruption::run(usize::MAX, &inputs, &folder, options());
+    result.unwrap();
+    assert!(matches!(run.notes[..], [Note::Resumed { .. }]), "{:?}", run.notes);
 }
 
 #[test]
@@ -131,13 +163,13 @@ fn progress_ends_at_the_total() {
 }
 
 #[test]
-fn threads_do_not_matter() {
+fn the_number_of_threads_does_not_change_the_bytes() {
     let (home, inputs) = speeches();
     let (many, one) = (home.path().join("many"), home.path().join("one"));
     let prepare = |folder: &Path| {
         let preparation =
             Pipeline { options: options(), ..Pipeline::new(&inputs, &TOKENIZER, folder) };
-        preparation.run(&mut (), &GO_ON).map(|_| ())
+        preparation.run(&mut (), &NO_STOP).map(|_| ())
     };
     prepare(&many).unwrap();
     rayon::ThreadPoolBuilder::new()

@@ -1,4 +1,4 @@
-//! Batches from the background.
+//! Batches from the background thread.
 
 use std::fs;
 
@@ -31,7 +31,7 @@ fn batches_are_the_samples_in_order() {
 }
 
 #[test]
-fn resume_from_any_batch_is_invisible() {
+fn a_loader_resumed_after_any_batch_gives_the_next_one() {
     let (_home, dataset) = opened_dataset();
     let mut loader = PrefetchLoader::start(sampler(&dataset), 4, 3).unwrap();
     let batches: Vec<_> = (0..30).map(|_| loader.next_batch().unwrap()).collect();
@@ -52,14 +52,14 @@ fn dropping_ends_the_thread() {
     for ahead in [0, 1, 8] {
         let mut loader = PrefetchLoader::start(sampler(&dataset), 2, ahead).unwrap();
         loader.next_batch().unwrap();
-        // Would wait for ever if the thread did not notice.
+        // This would block forever if the thread did not notice it.
         drop(loader);
         drop(PrefetchLoader::start(sampler(&dataset), 2, ahead).unwrap());
     }
 }
 
 #[test]
-fn errors_arrive_and_stay() {
+fn an_error_is_delivered_and_ends_the_loader() {
     let (_home, folder) = dataset();
     let dataset = Dataset::open(&folder).unwrap();
     let shards: Vec<_> =
@@ -74,7 +74,7 @@ fn errors_arrive_and_stay() {
 }
 
 #[test]
-fn a_batch_has_rows() {
+fn a_batch_without_rows_is_refused() {
     let (_home, dataset) = opened_dataset();
     assert!(matches!(
         PrefetchLoader::start(sampler(&dataset), 0, 1),

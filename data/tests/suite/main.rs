@@ -1,6 +1,6 @@
-//! What the crate promises, by subject. One program, because linking it is what takes time.
+//! The laws of the crate by subject, in one program because linking takes most of the time.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+#![expect(clippy::unwrap_used, reason = "a test without its fixtures has failed")]
 
 mod assigning;
 mod damage;

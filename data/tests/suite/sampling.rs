@@ -1,4 +1,4 @@
-//! Windows and the order in which they come.
+//! Windows and the order in which they are drawn.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ fn windows_tile_every_shard() {
 }
 
 #[test]
-fn every_window_comes_once_per_epoch() {
+fn every_window_occurs_once_per_epoch() {
     let (_home, dataset) = opened_dataset();
     let windows = dataset.windows(Split::Train, LENGTH).unwrap();
     let count = windows.count() as usize;
@@ -79,14 +79,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
-    fn resume_is_invisible(seed: u64, before in 0usize..300, after in 1usize..50) {
+    fn a_resumed_sampler_draws_the_same_samples(
+        seed: u64,
+        before in 0usize..300,
+        after in 1usize..50,
+    ) {
         let (_home, dataset) = opened_dataset();
         let mut whole = WindowSampler::new(sources(&dataset), seed).unwrap();
         draw(&mut whole, before);
         let saved = serde_json::to_string(whole.cursor()).unwrap();
         let cursor: Cursor = serde_json::from_str(&saved).unwrap();
         let expected = draw(&mut whole, after);
-        prop_assert_eq!(draw(&mut WindowSampler::resume(sources(&dataset), cursor).unwrap(), after), expected.clone());
+        let mut resumed = WindowSampler::resume(sources(&dataset), cursor).unwrap();
+        prop_assert_eq!(&draw(&mut resumed, after), &expected);
         let mut computed = WindowSampler::at(sources(&dataset), seed, before as u64).unwrap();
         prop_assert_eq!(draw(&mut computed, after), expected);
         prop_assert_eq!(computed.cursor(), whole.cursor());
@@ -115,7 +120,7 @@ fn cursors_of_other_data_are_refused() {
     let error = WindowSampler::resume(one, cursor.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the cursor does not fit the data: it counts in 2 sources, there are 1"
+        "the cursor does not match the data: it has 2 sources, there are 1"
     );
     let mut swapped = sources(&dataset);
     swapped.reverse();
@@ -143,7 +148,8 @@ fn too_long_sequences_are_refused() {
     assert_eq!(dataset.windows(Split::Train, longest as usize - 1).unwrap().count(), 1);
     let error = dataset.windows(Split::Train, longest as usize).unwrap_err();
     let expected = format!(
-        "sequences of {longest} tokens need {} in one shard, the longest train shard of HOME/dataset has {longest}",
+        "sequences of {longest} tokens need {} in one shard, \
+         the longest train shard of HOME/dataset has {longest}",
         longest + 1
     );
     assert_eq!(message(&error, home.path()), expected);
@@ -163,7 +169,7 @@ fn windows_past_the_end_are_errors() {
 }
 
 #[test]
-fn held_out_windows_spread_over_the_split() {
+fn held_out_windows_are_evenly_spaced() {
     let (_home, dataset) = opened_dataset();
     let all: Vec<_> = dataset.held_out_windows(4, u64::MAX).unwrap().map(Result::unwrap).collect();
     assert_eq!(all.len() as u64, dataset.windows(Split::HeldOut, 4).unwrap().count());

@@ -1,4 +1,4 @@
-//! What a finished folder holds.
+//! The contents of a finished folder.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ fn texts(dataset: &Dataset, split: Split) -> Vec<String> {
         let mut start = 0;
         for end in ends {
             let document = &tokens[start..end as usize];
-            assert_eq!(document.last(), Some(&0), "an end of text closes every document");
+            assert_eq!(document.last(), Some(&0), "every document has an end of text");
             texts.push(TOKENIZER.decode(document).unwrap());
             start = end as usize;
         }
@@ -81,7 +81,7 @@ fn a_single_document_gives_both_splits() {
 }
 
 #[test]
-fn nothing_is_held_out_at_zero() {
+fn no_document_is_held_out_at_fraction_zero() {
     let home = tempfile::tempdir().unwrap();
     let (input, folder) = (home.path().join("in.jsonl"), home.path().join("out"));
     write_json_lines(&input, &documents(30));
@@ -98,7 +98,7 @@ fn nothing_is_held_out_at_zero() {
 }
 
 #[test]
-fn the_folder_holds_nothing_else() {
+fn the_folder_contains_only_shards_manifest_and_tokenizer() {
     let (_home, folder) = dataset();
     let names: Vec<String> = contents(&folder).into_iter().map(|(name, _)| name).collect();
     let shards = Dataset::open(&folder).unwrap().manifest().shards.len();
@@ -109,7 +109,7 @@ fn the_folder_holds_nothing_else() {
 }
 
 #[test]
-fn the_same_again_is_no_work_and_others_are_refused() {
+fn a_finished_folder_is_not_written_again_and_other_inputs_are_refused() {
     let (home, folder) = dataset();
     let input = home.path().join("input.jsonl");
     assert!(!prepare(&input, &folder, small_shards()).unwrap().written);
@@ -125,7 +125,7 @@ fn the_same_again_is_no_work_and_others_are_refused() {
 }
 
 #[test]
-fn empty_inputs_are_refused_and_leave_nothing() {
+fn empty_inputs_are_refused_and_leave_no_folder() {
     let home = tempfile::tempdir().unwrap();
     let (input, folder) = (home.path().join("in"), home.path().join("out"));
     fs::create_dir(&input).unwrap();
@@ -151,7 +151,7 @@ fn impossible_settings_are_refused() {
 }
 
 #[test]
-fn a_file_in_the_way_is_named() {
+fn a_file_at_the_path_of_the_folder_is_named() {
     let home = tempfile::tempdir().unwrap();
     let input = home.path().join("a.txt");
     fs::write(&input, "text").unwrap();

@@ -19,13 +19,13 @@ fn train(documents: Vec<String>, vocab_size: usize) -> Tokenizer {
 
 proptest! {
     #[test]
-    fn any_text_comes_back(text in "\\PC*|[a-z \n\t]*") {
+    fn any_text_round_trips(text in "\\PC*|[a-z \n\t]*") {
         let tokens = TOKENIZER.encode(&text).unwrap();
         prop_assert_eq!(TOKENIZER.decode(&tokens).unwrap(), text);
     }
 
     #[test]
-    fn a_stream_is_a_decode(tokens in prop::collection::vec(0u32..400, 0..40)) {
+    fn a_stream_gives_the_decoded_text(tokens in prop::collection::vec(0u32..400, 0..40)) {
         let mut stream = TOKENIZER.decode_stream();
         let mut text = String::new();
         for token in &tokens {
@@ -36,7 +36,7 @@ proptest! {
     }
 
     #[test]
-    fn byte_lengths_add_up(text in "\\PC*") {
+    fn byte_lengths_add_up_to_the_text(text in "\\PC*") {
         let lengths = TOKENIZER.byte_lengths();
         let tokens = TOKENIZER.encode(&text).unwrap();
         let bytes: u32 = tokens.iter().map(|token| lengths[*token as usize]).sum();
@@ -45,7 +45,7 @@ proptest! {
 }
 
 #[test]
-fn vocabulary_depends_on_the_text_alone() {
+fn the_vocabulary_depends_on_the_text_alone() {
     let forward = train(chapters(), 2000);
     let backward = train(chapters().into_iter().rev().collect(), 2000);
     let single = rayon::ThreadPoolBuilder::new()
@@ -67,7 +67,7 @@ fn training_compresses() {
 }
 
 #[test]
-fn streams_emit_whole_characters_at_once() {
+fn streams_emit_whole_characters_as_soon_as_complete() {
     let mut stream = TOKENIZER.decode_stream();
     let parts: Vec<String> =
         "é🐋".bytes().map(|byte| stream.push(u32::from(byte) + 1).unwrap()).collect();
@@ -98,7 +98,7 @@ fn long_texts_have_the_tokens_of_their_words() {
 }
 
 #[test]
-fn a_batch_is_its_texts() {
+fn a_batch_has_the_tokens_of_its_texts() {
     let texts = ["one", "", "two words"];
     let batch = TOKENIZER.encode_batch(&texts).unwrap();
     assert_eq!(batch, texts.map(|text| TOKENIZER.encode(text).unwrap()));
@@ -127,13 +127,13 @@ fn the_configuration_names_the_end_of_text() {
 }
 
 #[test]
-fn a_poor_corpus_gives_a_small_vocabulary() {
+fn a_small_corpus_gives_a_small_vocabulary() {
     assert_eq!(train(vec!["aaaa".into(), "b".into()], 1000).vocab_size(), 258);
     assert_eq!(train(vec![], 257).vocab_size(), 257);
 }
 
 #[test]
-fn impossible_tokenizers_are_refused() {
+fn unusable_tokenizers_are_refused() {
     let small = Tokenizer::train(std::iter::empty(), 256).unwrap_err();
     assert_eq!(small.to_string(), "vocabulary size is 256, must be at least 257");
     let folder = tempfile::tempdir().unwrap();

@@ -1,19 +1,19 @@
-//! One value per parameter of the network, in the network's own shape.
+//! A structure with one value per parameter of the network.
 //!
-//! The same structure holds weights (`Parameters<Tensor<1>>`), gradients,
-//! names and shapes (`Parameters<ParameterSpec>`), or whatever else there is
-//! one of per parameter, so that nothing ever has to be looked up by string.
+//! The same structure holds weights (`Parameters<Tensor<1>>`), gradients, names and shapes
+//! (`Parameters<ParameterSpec>`), and any other value that exists once per parameter. Code
+//! therefore accesses parameters by field, and a misspelt name is an error of the compiler.
 
 use super::model_config::ModelConfig;
 
 /// Name and shape of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParameterSpec {
-    /// The Hub's name, `model.layers.0.self_attn.q_proj.weight` and the like.
+    /// Name in the Hub's layout, for example `model.layers.0.self_attn.q_proj.weight`.
     pub name: String,
     /// Row-major shape: `[out, in]` for matrices, `[width]` for norms.
     pub shape: Vec<usize>,
-    /// What the parameter does, for its initialisation.
+    /// Function in the network, from which the initial distribution follows.
     pub role: Role,
 }
 
@@ -24,25 +24,27 @@ impl ParameterSpec {
     }
 }
 
-/// What a parameter does; decides how it is initialised.
+/// Function of a parameter in the network; determines its initial distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Rows looked up by token id.
+    /// Table with one row per token id.
     Embedding,
     /// Scale of an RMSNorm.
     Norm,
-    /// Reads the residual stream: queries, keys, values, gate.
+    /// Projection from the residual stream: queries, keys, values, gate.
     Input,
-    /// Writes towards the residual stream in block `layer`: attention output, up and down projections.
+    /// Projection towards the residual stream in block `layer`: attention output, up and down.
+    ///
+    /// torchtitan puts the up projection into this group, not into that of the gate.
     Output {
         /// Index of the block, from 0.
         layer: usize,
     },
-    /// Maps the last hidden state to logits.
+    /// Projection from the last hidden state to logits.
     Head,
 }
 
-/// One value per parameter of a whole network, flat tensors in row-major order when they hold numbers.
+/// One value per parameter of a network. Tensors are flat, with elements in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters<T> {
     /// `model.embed_tokens.weight`, `[vocab, hidden]`.
@@ -51,7 +53,7 @@ pub struct Parameters<T> {
     pub blocks: Vec<BlockParameters<T>>,
     /// `model.norm.weight`, `[hidden]`.
     pub norm: T,
-    /// `lm_head.weight`, `[vocab, hidden]`; absent when tied to the embedding.
+    /// `lm_head.weight`, `[vocab, hidden]`; `None` if the head is tied to the embedding.
     pub head: Option<T>,
 }
 
@@ -93,7 +95,7 @@ pub struct MlpParameters<T> {
 }
 
 impl ModelConfig {
-    /// Names and shapes of every parameter.
+    /// Names and shapes of all parameters.
     pub fn parameters(&self) -> Parameters<ParameterSpec> {
         let table = vec![self.vocab_size, self.hidden_size];
         Parameters {
@@ -107,29 +109,27 @@ impl ModelConfig {
     fn block_parameters(&self, layer: usize) -> BlockParameters<ParameterSpec> {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
         let (query, kv) = (self.query_width(), self.kv_width());
-        let named = |name: &str, shape: &[usize], role| {
-            spec(&format!("model.layers.{layer}.{name}.weight"), shape.to_vec(), role)
-        };
         let output = Role::Output { layer };
         BlockParameters {
             attention: AttentionParameters {
-                norm: named("input_layernorm", &[hidden], Role::Norm),
-                query: named("self_attn.q_proj", &[query, hidden], Role::Input),
-                key: named("self_attn.k_proj", &[kv, hidden], Role::Input),
-                value: named("self_attn.v_proj", &[kv, hidden], Role::Input),
-                output: named("self_attn.o_proj", &[hidden, query], output),
+                norm: norm_spec(layer, "input_layernorm", hidden),
+                query: block_spec(layer, "self_attn.q_proj", [query, hidden], Role::Input),
+                key: block_spec(layer, "self_attn.k_proj", [kv, hidden], Role::Input),
+                value: block_spec(layer, "self_attn.v_proj", [kv, hidden], Role::Input),
+                output: block_spec(layer, "self_attn.o_proj", [hidden, query], output),
             },
             mlp: MlpParameters {
-                norm: named("post_attention_layernorm", &[hidden], Role::Norm),
-                gate: named("mlp.gate_proj", &[inner, hidden], Role::Input),
-                up: named("mlp.up_proj", &[inner, hidden], output),
-                down: named("mlp.down_proj", &[hidden, inner], output),
+                norm: norm_spec(layer, "post_attention_layernorm", hidden),
+                gate: block_spec(layer, "mlp.gate_proj", [inner, hidden], Role::Input),
+                up: block_spec(layer, "mlp.up_proj", [inner, hidden], output),
+                down: block_spec(layer, "mlp.down_proj", [hidden, inner], output),
             },
         }
     }
 
     /// Number of scalars in all parameters together.
     pub fn num_parameters(&self) -> u64 {
+        // All blocks are alike, so one is counted. A listing of 80 blocks would allocate 720 names.
         let block: usize = self.block_parameters(0).iter().map(ParameterSpec::num_elements).sum();
         let tables =
             if self.tied { 1 } else { 2 } * self.vocab_size as u64 * self.hidden_size as u64;
@@ -137,19 +137,28 @@ impl ModelConfig {
     }
 }
 
+fn block_spec(layer: usize, name: &str, shape: [usize; 2], role: Role) -> ParameterSpec {
+    spec(&format!("model.layers.{layer}.{name}.weight"), shape.to_vec(), role)
+}
+
+fn norm_spec(layer: usize, name: &str, width: usize) -> ParameterSpec {
+    spec(&format!("model.layers.{layer}.{name}.weight"), vec![width], Role::Norm)
+}
+
 fn spec(name: &str, shape: Vec<usize>, role: Role) -> ParameterSpec {
     ParameterSpec { name: name.to_owned(), shape, role }
 }
 
-/// Canonical order everywhere: embedding, blocks from first to last, final norm, head.
+// The canonical order of all methods: embedding, blocks from first to last, final norm, head. Model
+// files, checkpoints, and deltas depend on it, so it must never change.
 impl<T> Parameters<T> {
-    /// Every value, in canonical order.
+    /// All values in canonical order: embedding, blocks from first to last, final norm, head.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let blocks = self.blocks.iter().flat_map(BlockParameters::iter);
         std::iter::once(&self.embedding).chain(blocks).chain([&self.norm]).chain(&self.head)
     }
 
-    /// Every value for change, in canonical order.
+    /// All values, mutable, in canonical order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let blocks = self.blocks.iter_mut().flat_map(BlockParameters::iter_mut);
         std::iter::once(&mut self.embedding)
@@ -158,7 +167,7 @@ impl<T> Parameters<T> {
             .chain(&mut self.head)
     }
 
-    /// The same structure with `convert` applied to every value, in canonical order.
+    /// The same structure with `convert` applied to each value, in canonical order.
     pub fn map<U>(&self, mut convert: impl FnMut(&T) -> U) -> Parameters<U> {
         Parameters {
             embedding: convert(&self.embedding),
@@ -168,14 +177,15 @@ impl<T> Parameters<T> {
         }
     }
 
-    /// Like [`Parameters::map`], stopping at the first error.
+    /// Like [`Parameters::map`], with a function that can fail. Stops at the first error.
     ///
     /// # Errors
-    /// Whatever `convert` returns first.
+    /// The first error of `convert`.
     pub fn try_map<U, E>(
         &self,
         mut convert: impl FnMut(&T) -> Result<U, E>,
     ) -> Result<Parameters<U>, E> {
+        // `map` cannot stop early, so the values after an error become `None` without a call.
         let mut failure = None;
         let converted = self.map(|value| {
             if failure.is_some() {
@@ -189,7 +199,7 @@ impl<T> Parameters<T> {
         }
     }
 
-    /// The same structure with `convert` consuming every value, in canonical order.
+    /// Like [`Parameters::map`], but consumes the values.
     pub fn map_owned<U>(self, mut convert: impl FnMut(T) -> U) -> Parameters<U> {
         Parameters {
             embedding: convert(self.embedding),
@@ -201,7 +211,7 @@ impl<T> Parameters<T> {
 }
 
 impl<T> BlockParameters<T> {
-    /// Every value, in canonical order.
+    /// All nine values, in canonical order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.attention.iter().chain(self.mlp.iter())
     }
@@ -222,7 +232,7 @@ impl<T> BlockParameters<T> {
     }
 }
 
-/// From the values in canonical order.
+/// Takes the values in canonical order.
 impl<T> From<[T; 9]> for BlockParameters<T> {
     fn from(values: [T; 9]) -> Self {
         let [attention_norm, query, key, value, output, mlp_norm, gate, up, down] = values;
@@ -233,7 +243,7 @@ impl<T> From<[T; 9]> for BlockParameters<T> {
     }
 }
 
-/// The values in canonical order.
+/// Returns the values in canonical order.
 impl<T> From<BlockParameters<T>> for [T; 9] {
     fn from(block: BlockParameters<T>) -> Self {
         let AttentionParameters { norm: attention_norm, query, key, value, output } =
@@ -264,7 +274,7 @@ impl<T> AttentionParameters<T> {
         }
     }
 
-    /// The same structure with `convert` applied to every value, in canonical order.
+    /// The same structure with `convert` applied to each value, in canonical order.
     pub(crate) fn map<U>(&self, mut convert: impl FnMut(&T) -> U) -> AttentionParameters<U> {
         let Self { norm, query, key, value, output } = self;
         AttentionParameters { norm, query, key, value, output }
@@ -292,7 +302,7 @@ impl<T> MlpParameters<T> {
         }
     }
 
-    /// The same structure with `convert` applied to every value, in canonical order.
+    /// The same structure with `convert` applied to each value, in canonical order.
     pub(crate) fn map<U>(&self, mut convert: impl FnMut(&T) -> U) -> MlpParameters<U> {
         let Self { norm, gate, up, down } = self;
         MlpParameters { norm, gate, up, down }.map_owned(&mut |value| convert(value))

@@ -1,29 +1,30 @@
-//! Rotary position embedding: the angles by which queries and keys are turned.
+//! Rotary position embedding: the angles by which queries and keys are rotated.
 //!
-//! Su et al., "RoFormer" (arXiv 2104.09864), in the layout of the Hub's Llama:
-//! element `i` of a head is paired with element `i + head_dim / 2`.
+//! Su et al., "RoFormer" (arXiv 2104.09864), section 3.2.2. The layout is that of the Hub's Llama:
+//! element `i` of a head is paired with element `i + head_dim / 2`, where the paper pairs
+//! neighbours. The trained projections depend on this order.
 
 use std::f32::consts::TAU;
 
 use super::model_config::{Llama3Scaling, ModelConfig, Rope};
 
-/// Cosines and sines of every (position, pair), `[positions, head_dim / 2]` row-major.
+/// Cosines and sines of all (position, pair), `[positions, head_dim / 2]` row-major, in f32.
 ///
-/// Frequencies and angles are rounded to f32 where `transformers` rounds them:
-/// at position 2000 an angle is only known to 1e-4, so computing it "better"
-/// would turn vectors elsewhere than the models were trained to expect.
+/// Frequencies and angles are rounded to f32 where `transformers` rounds them. At position 2000
+/// this rounding moves an angle by up to 1e-4, so a more exact table would rotate vectors to other
+/// places than the published models were trained with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RopeTable {
     /// Cosines.
     pub cos: Vec<f32>,
     /// Sines.
     pub sin: Vec<f32>,
-    /// Pairs per head, the length of a row.
+    /// Pairs per head, which is the length of a row.
     pub num_pairs: usize,
 }
 
 impl RopeTable {
-    /// The table for every position of `config`.
+    /// The table for all positions of `config`.
     pub fn new(config: &ModelConfig) -> Self {
         Self::with_positions(config, config.max_positions)
     }
@@ -31,6 +32,8 @@ impl RopeTable {
     /// The table for the first `num_positions` positions.
     pub fn with_positions(config: &ModelConfig, num_positions: usize) -> Self {
         let frequencies = frequencies(&config.rope, config.head_dim);
+        // The product is an f32 as in `transformers`; its cosine is taken in f64 to be correctly
+        // rounded in nearly all cases, which f32 functions of the system do not guarantee.
         let angles = (0..num_positions).flat_map(|position| {
             frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency))
         });
@@ -39,8 +42,10 @@ impl RopeTable {
     }
 }
 
-/// Radians per position of every pair, `[head_dim / 2]`: `theta^(-2 i / head_dim)`, then stretched if asked.
+/// Radians per position of each pair, `[head_dim / 2]`: `theta^(-2 i / head_dim)`, stretched if
+/// `rope` has a scaling.
 fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f32> {
+    // The exponent and the result are f32 in `transformers`; only the power itself is in f64.
     let theta = f64::from(rope.theta as f32);
     let plain = (0..head_dim / 2).map(|pair| {
         let exponent = (2 * pair) as f32 / head_dim as f32;
@@ -53,12 +58,17 @@ fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f32> {
 }
 
 impl Llama3Scaling {
-    /// Long wavelengths are divided by `factor`, short ones are kept, those in between are blended.
+    /// The frequency after scaling: long wavelengths get `factor` times longer, short ones stay,
+    /// and those between are interpolated linearly.
+    ///
+    /// Llama 3.1 reference code, `apply_scaling`.
     fn stretch(&self, frequency: f32) -> f32 {
         let original = self.original_max_positions as f32;
         let (factor, low, high) =
             (self.factor as f32, self.low_freq_factor as f32, self.high_freq_factor as f32);
         let wavelength = TAU / frequency;
+        // High frequencies encode the order of close tokens, which a longer context does not
+        // change.
         if wavelength < original / high {
             frequency
         } else if wavelength > original / low {
@@ -85,6 +95,10 @@ mod tests {
         }
     }
 
+    fn frequency_of(wavelength: f64) -> f32 {
+        (std::f64::consts::TAU / wavelength) as f32
+    }
+
     #[test]
     fn frequencies_fall_geometrically() {
         let rope = Rope { theta: 10_000.0, scaling: None };
@@ -92,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_positions() {
+    fn each_row_holds_the_angles_of_one_position() {
         let config = ModelConfig { head_dim: 4, max_positions: 3, ..preset("tiny").unwrap() };
         let table = RopeTable::new(&config);
         assert_eq!(table.num_pairs, 2);
@@ -106,23 +120,24 @@ mod tests {
     }
 
     #[test]
-    fn llama_3_stretches_long_waves_only() {
+    fn llama_3_scaling_stretches_only_long_wavelengths() {
         let scaling = Llama3Scaling {
             factor: 8.0,
             low_freq_factor: 1.0,
             high_freq_factor: 4.0,
             original_max_positions: 8192,
         };
-        // Wavelengths 1000 (kept), 10,000 (stretched in full) and 4096: kept share (2 - 1) / (4 - 1).
-        let wave = |length: f64| (std::f64::consts::TAU / length) as f32;
-        assert_eq!(scaling.stretch(wave(1000.0)), wave(1000.0));
-        assert_eq!(scaling.stretch(wave(10_000.0)), wave(10_000.0) / 8.0);
+        // Wavelengths 1000 (kept), 10,000 (stretched in full) and 4096: kept share (2 - 1) / (4 -
+        // 1).
+        let [short, long, middle] = [1000.0, 10_000.0, 4096.0].map(frequency_of);
+        assert_eq!(scaling.stretch(short), short);
+        assert_eq!(scaling.stretch(long), long / 8.0);
         let third = std::f64::consts::TAU / 4096.0 * (2.0 / 3.0 / 8.0 + 1.0 / 3.0);
-        assert_close(&[scaling.stretch(wave(4096.0)) * 1e3], &[third * 1e3]);
+        assert_close(&[scaling.stretch(middle) * 1e3], &[third * 1e3]);
     }
 
     #[test]
-    fn llama_3_1_has_its_published_frequencies() {
+    fn llama_3_1_keeps_short_wavelengths_and_divides_long_ones_by_8() {
         let scaling = Llama3Scaling {
             factor: 8.0,
             low_freq_factor: 1.0,

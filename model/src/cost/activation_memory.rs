@@ -1,4 +1,5 @@
-//! What one member holds while a training step runs, besides weights, gradients and moments.
+//! Memory of one device for activations and buffers during a training step. Weights, gradients and
+//! optimizer moments are not included.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +8,16 @@ use crate::kernels::cpu::attention::TILE;
 use crate::kernels::cpu::rows_per_task;
 use crate::kernels::{BatchShape, MAX_DEVICE_LOGITS, MAX_LOGITS, logit_rows_at_once};
 
-/// What one member computes between the first gather of a step and the last reduction.
+/// Work of one device between the first all-gather of a step and the last reduce-scatter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepShape {
-    /// Sequences of a micro-batch.
+    /// Sequences per micro-batch.
     pub sequences: usize,
-    /// Tokens of a sequence.
+    /// Tokens per sequence.
     pub length: usize,
-    /// Micro-batches handled together: all of them keep their activations at the same time.
-    pub together: usize,
-    /// Which blocks are computed again.
+    /// Micro-batches that share a gather. Their activations are in memory at the same time.
+    pub micro_batches_per_gather: usize,
+    /// The blocks that recompute their activations.
     pub activation_checkpointing: ActivationCheckpointing,
 }
 
@@ -30,67 +31,73 @@ impl StepShape {
     }
 }
 
-/// Bytes of activations and buffers at the peak of a step, by what they are for.
+/// Bytes of activations and buffers at the peak of a step, by purpose.
 ///
-/// The fast kernels' buffers are counted by going through a step as the kernels do, taking and giving back what they
-/// take and give back: their pool keeps every buffer, so its size is, length by length, the most that were ever in use.
+/// For the fast kernels, a simulation takes and returns buffers in the order of a step. Their pool
+/// keeps all returned buffers, so its size is the largest number in use at a time, summed over all
+/// lengths. `tests/memory.rs` compares the estimates with a counting allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActivationMemory {
-    /// What is kept from the forward to the backward pass, and the residual stream itself.
+    /// Activations kept from the forward to the backward pass, and the residual stream.
     pub kept: u64,
-    /// Logits of the rows that are held at once; their gradient takes their place.
+    /// Logits of the rows that are processed at a time. Their gradient reuses the memory.
     pub logits: u64,
-    /// Everything else at its fullest: a block's projections while they are used or computed again, gradients of
-    /// activations, and every thread's scratch.
+    /// The rest at its peak: projections of the block at work, gradients of activations, and
+    /// scratch of all threads.
     pub working: u64,
 }
 
 impl ActivationMemory {
-    /// What the fast kernels of the CPU hold, in fp32, on so many threads.
+    /// Estimate for the fast kernels of the CPU, in fp32, on `threads` threads.
     pub fn fast(config: &ModelConfig, shape: &StepShape, threads: usize) -> Self {
-        let walk = Walk { config, shape: *shape, threads, pool: PoolCount::default() };
-        let total = bytes(walk.through_step());
-        let kept = bytes(shape.together * kept_numbers(config, shape));
+        let simulation =
+            StepSimulation { config, shape: *shape, threads, pool: PoolCount::default() };
+        let total = bytes(simulation.run());
+        let kept = bytes(shape.micro_batches_per_gather * kept_numbers(config, shape));
         let logits = bytes(
             shape.rows().min(logit_rows_at_once(MAX_LOGITS, config.vocab_size)) * config.vocab_size,
         );
         Self { kept, logits, working: total - kept - logits }
     }
 
-    /// What the composed kernels hold on a device of its own.
+    /// Estimate for the composed kernels on a GPU.
     ///
-    /// Counted from the operations as they are written, as if every one kept its inputs until it is done; a device's
-    /// allocator may round up and hold back more.
+    /// Counted from the tensor operations as written, as if each kept its inputs until it is done.
+    /// The allocator of the device may round sizes up and reserve more.
     pub fn composed(config: &ModelConfig, shape: &StepShape, precision: Precision) -> Self {
         let (rows, number) = (shape.rows(), precision.bytes());
         let logit_rows = rows.min(logit_rows_at_once(MAX_DEVICE_LOGITS, config.vocab_size));
-        // A log-sum-exp stays in fp32.
+        // The log-sum-exp is fp32 in every precision, so bf16 saves nothing there.
         let log_sum_exp = rows * config.num_heads * config.num_layers;
-        let kept = shape.together
+        let kept = shape.micro_batches_per_gather
             * (kept_numbers(config, shape) * number + log_sum_exp * (size_of::<f32>() - number));
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        // A weight's gradient as the product gives it, and in fp32 to be added.
-        let product = |outputs: usize| outputs * hidden * (number + size_of::<f32>());
-        // Two residual gradients in the compute dtype, five of RMSNorm's intermediates in fp32.
+        // Two residual gradients in the compute dtype, five intermediate values of RMSNorm in fp32.
         let norm = hidden * (2 * number + 5 * size_of::<f32>());
-        // Gate and up projections are among those kept, unless the last block computes them again.
+        // All activations still exist at the head and in the backward pass of the last block, so
+        // one of the two is the peak. Gate and up projections of this block are among the kept
+        // ones, unless it recomputes them.
         let widest =
             if shape.activation_checkpointing.includes(config.num_layers - 1) { 6 } else { 4 };
-        let block = rows * (widest * inner * number + norm) + product(inner);
-        // In fp32 before and after the target's entry is changed.
+        let block =
+            rows * (widest * inner * number + norm) + weight_gradient(inner * hidden, number);
+        // Twice in fp32: before and after the gradient subtracts 1 at the target.
         let logits = 2 * logit_rows * config.vocab_size * size_of::<f32>();
-        let head = logits + rows * hidden * number + logit_rows * norm + product(config.vocab_size);
+        let head = logits
+            + rows * hidden * number
+            + logit_rows * norm
+            + weight_gradient(config.vocab_size * hidden, number);
         let [kept, logits, peak] = [kept, logits, block.max(head)].map(|bytes| bytes as u64);
         Self { kept, logits, working: peak - logits.min(peak) }
     }
 
-    /// All parts together.
+    /// Sum of all parts.
     pub fn total(&self) -> u64 {
         self.kept + self.logits + self.working
     }
 }
 
-/// Numbers that one micro-batch keeps: of every block, and the last residual.
+/// Numbers that one micro-batch keeps: in each block, and the last residual.
 fn kept_numbers(config: &ModelConfig, shape: &StepShape) -> usize {
     let narrow = 2 * config.hidden_size + config.query_width() + config.num_heads;
     let wide = config.query_width() + 2 * config.kv_width() + 2 * config.intermediate_size;
@@ -98,15 +105,20 @@ fn kept_numbers(config: &ModelConfig, shape: &StepShape) -> usize {
     shape.rows() * (config.num_layers * narrow + num_wide * wide + config.hidden_size)
 }
 
+/// Bytes of the gradient of `elements` weights: as the matrix product returns it, and in fp32.
+fn weight_gradient(elements: usize, bytes_per_number: usize) -> usize {
+    elements * (bytes_per_number + size_of::<f32>())
+}
+
 fn bytes(numbers: usize) -> u64 {
     (numbers * size_of::<f32>()) as u64
 }
 
-/// How many buffers of each length are in use, and were at most.
+/// For each length, the number of buffers in use, and its peak.
 #[derive(Default)]
 struct PoolCount {
     in_use: BTreeMap<usize, usize>,
-    most: BTreeMap<usize, usize>,
+    peak: BTreeMap<usize, usize>,
 }
 
 impl PoolCount {
@@ -114,40 +126,44 @@ impl PoolCount {
         for length in lengths {
             let in_use = self.in_use.entry(*length).or_default();
             *in_use += 1;
-            let most = self.most.entry(*length).or_default();
-            *most = (*most).max(*in_use);
+            let peak = self.peak.entry(*length).or_default();
+            *peak = (*peak).max(*in_use);
         }
     }
 
     fn give(&mut self, lengths: &[usize]) {
         for length in lengths {
-            *self.in_use.get_mut(length).expect("what is given back was taken") -= 1;
+            *self.in_use.get_mut(length).expect("a returned buffer was taken before") -= 1;
         }
     }
 
-    /// Buffers that are given back at once.
-    fn pass(&mut self, lengths: &[usize]) {
+    /// Buffers that are returned within the same step of a kernel.
+    fn take_and_give(&mut self, lengths: &[usize]) {
         self.take(lengths);
         self.give(lengths);
     }
 
     fn numbers(&self) -> usize {
-        self.most.iter().map(|(length, count)| length * count).sum()
+        self.peak.iter().map(|(length, count)| length * count).sum()
     }
 }
 
-/// A step of the fast kernels, buffer by buffer.
-struct Walk<'a> {
+// A change of the kernels' buffers must be repeated here: the functions below mirror
+// `kernels/cpu/attention`, `kernels/cpu/mlp.rs` and `kernels/cpu/head.rs` call by call.
+/// Simulation of the pool during one step of the fast kernels.
+struct StepSimulation<'a> {
     config: &'a ModelConfig,
     shape: StepShape,
     threads: usize,
     pool: PoolCount,
 }
 
-impl Walk<'_> {
-    /// Numbers in the pool at the end.
-    fn through_step(mut self) -> usize {
-        let micro_batches = 0..self.shape.together;
+impl StepSimulation<'_> {
+    /// Numbers in the pool at the end of the step.
+    fn run(mut self) -> usize {
+        let micro_batches = 0..self.shape.micro_batches_per_gather;
+        // The order of `network::ForwardBackward`: all micro-batches pass one block before any of
+        // them enters the next, because they share its gathered weights.
         micro_batches.clone().for_each(|_| self.pool.take(&[self.hidden()]));
         for layer in 0..self.config.num_layers {
             micro_batches.clone().for_each(|_| self.forward(layer));
@@ -167,25 +183,25 @@ impl Walk<'_> {
         self.shape.rows() * self.config.intermediate_size
     }
 
-    /// Queries, keys, values.
+    /// Lengths of queries, keys and values.
     fn projections(&self) -> [usize; 3] {
         [self.config.query_width(), self.config.kv_width(), self.config.kv_width()]
             .map(|width| self.shape.rows() * width)
     }
 
-    /// Attention's output and log-sum-exp.
+    /// Lengths of attention's output and log-sum-exp.
     fn attended(&self) -> [usize; 2] {
         [self.projections()[0], self.shape.rows() * self.config.num_heads]
     }
 
-    /// Scratch of `per_row` numbers for a block of rows on every thread that has one.
+    /// Scratch with `per_row` numbers for each row of a block, on all threads that get a block.
     fn row_scratch(&self, rows: usize, per_row: &[usize]) -> Vec<usize> {
         let block = rows_per_task(rows).min(rows);
         let tasks = rows.div_ceil(block).min(self.threads);
         per_row.iter().map(|width| block * width).collect::<Vec<_>>().repeat(tasks)
     }
 
-    /// Tiles of scores on every thread that has one.
+    /// Tiles of scores on all threads that get a window.
     fn score_scratch(&self, tiles: usize) -> Vec<usize> {
         let tasks = (self.shape.sequences * self.config.num_kv_heads).min(self.threads);
         vec![TILE * self.shape.length; tiles * tasks]
@@ -196,13 +212,14 @@ impl Walk<'_> {
         let recomputed = self.shape.activation_checkpointing.includes(layer);
         self.project_inputs();
         self.pool.take(&self.attended());
-        self.pool.pass(&self.score_scratch(1));
+        self.pool.take_and_give(&self.score_scratch(1));
         self.pool.take(&[self.hidden()]);
+        // Also a recomputed block needs its projections once; they go back right after their use.
         if recomputed {
             self.pool.give(&self.projections());
         }
         self.pool.take(&[self.inner(), self.inner(), self.hidden()]);
-        self.pool.pass(&self.row_scratch(self.shape.rows(), &[hidden, inner]));
+        self.pool.take_and_give(&self.row_scratch(self.shape.rows(), &[hidden, inner]));
         if recomputed {
             self.pool.give(&[self.inner(), self.inner()]);
         }
@@ -210,14 +227,14 @@ impl Walk<'_> {
 
     fn project_inputs(&mut self) {
         self.pool.take(&self.projections());
-        self.pool.pass(&self.row_scratch(self.shape.rows(), &[self.config.hidden_size]));
+        self.pool.take_and_give(&self.row_scratch(self.shape.rows(), &[self.config.hidden_size]));
     }
 
     fn head(&mut self) {
         let (hidden, vocab) = (self.config.hidden_size, self.config.vocab_size);
         let rows = self.shape.rows().min(logit_rows_at_once(MAX_LOGITS, vocab));
         self.pool.take(&[self.hidden(), rows * vocab, rows * hidden]);
-        self.pool.pass(&self.row_scratch(rows, &[hidden]));
+        self.pool.take_and_give(&self.row_scratch(rows, &[hidden]));
         self.pool.give(&[self.hidden(), rows * vocab, rows * hidden]);
     }
 
@@ -226,24 +243,25 @@ impl Walk<'_> {
         let scratch = self.row_scratch(self.shape.rows(), &[self.config.hidden_size]);
         if recomputed {
             self.pool.take(&[self.inner(), self.inner()]);
-            self.pool.pass(&scratch);
+            self.pool.take_and_give(&scratch);
         }
         self.pool.take(&[self.inner(), self.hidden(), self.hidden()]);
-        self.pool.pass(&scratch);
+        self.pool.take_and_give(&scratch);
         self.pool.give(&[self.inner(), self.inner(), self.inner()]);
         self.pool.give(&[self.hidden(), self.hidden(), self.hidden()]);
 
+        // Only now, since `Decoder::block_backward` finishes the feed-forward half first.
         if recomputed {
             self.project_inputs();
         }
         self.pool.take(&[self.projections()[0]]);
         self.pool.take(&self.projections());
-        self.pool.pass(&self.score_scratch(2));
+        self.pool.take_and_give(&self.score_scratch(2));
         self.pool.give(&self.projections());
         self.pool.give(&self.attended());
         self.pool.give(&[self.projections()[0]]);
         self.pool.take(&[self.hidden()]);
-        self.pool.pass(&scratch);
+        self.pool.take_and_give(&scratch);
         self.pool.give(&self.projections());
         self.pool.give(&[self.hidden(), self.hidden()]);
     }
@@ -255,23 +273,29 @@ mod tests {
     use crate::config::preset;
 
     fn shape(activation_checkpointing: ActivationCheckpointing) -> StepShape {
-        StepShape { sequences: 3, length: 100, together: 1, activation_checkpointing }
+        StepShape {
+            sequences: 3,
+            length: 100,
+            micro_batches_per_gather: 1,
+            activation_checkpointing,
+        }
     }
 
     #[test]
-    fn what_is_kept_matches_a_count_by_hand() {
+    fn kept_activations_match_a_manual_count() {
         let config = preset("tiny").unwrap();
-        // Input 128, middle 128, attention's output 128, log-sum-exp 4; 128 + 64 + 64 projections, gate and up 352 each.
+        // Input 128, middle 128, output of attention 128, log-sum-exp 4; queries 128, keys and
+        // values 64 each, gate and up 352 each.
         let (narrow, wide) = (388, 256 + 704);
-        let kept = |activation_checkpointing| {
-            ActivationMemory::fast(&config, &shape(activation_checkpointing), 2).kept
-        };
-        assert_eq!(kept(ActivationCheckpointing::None), 4 * 300 * (4 * (narrow + wide) + 128));
-        assert_eq!(kept(ActivationCheckpointing::Every(1)), 4 * 300 * (4 * narrow + 128));
-        assert_eq!(
-            kept(ActivationCheckpointing::Every(2)),
-            4 * 300 * (4 * narrow + 2 * wide + 128)
-        );
+        let [none, all, half] = [
+            ActivationCheckpointing::None,
+            ActivationCheckpointing::Every(1),
+            ActivationCheckpointing::Every(2),
+        ]
+        .map(|checkpointing| ActivationMemory::fast(&config, &shape(checkpointing), 2).kept);
+        assert_eq!(none, 4 * 300 * (4 * (narrow + wide) + 128));
+        assert_eq!(all, 4 * 300 * (4 * narrow + 128));
+        assert_eq!(half, 4 * 300 * (4 * narrow + 2 * wide + 128));
         let bf16 = ActivationMemory::composed(
             &config,
             &shape(ActivationCheckpointing::None),
@@ -282,12 +306,12 @@ mod tests {
     }
 
     #[test]
-    fn micro_batches_handled_together_share_working_memory() {
+    fn micro_batches_of_one_gather_share_working_memory() {
         let config = preset("tiny").unwrap();
         let one = ActivationMemory::fast(&config, &shape(ActivationCheckpointing::None), 2);
         let three = ActivationMemory::fast(
             &config,
-            &StepShape { together: 3, ..shape(ActivationCheckpointing::None) },
+            &StepShape { micro_batches_per_gather: 3, ..shape(ActivationCheckpointing::None) },
             2,
         );
         assert_eq!(three.kept, 3 * one.kept);

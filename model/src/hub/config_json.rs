@@ -1,4 +1,4 @@
-//! `config.json`, the Hub's description of a network, and `generation_config.json` beside it.
+//! `config.json`, the Hub's description of a network, and `generation_config.json`.
 
 use std::path::Path;
 
@@ -10,58 +10,62 @@ use super::rope_json::{RopeFields, unsupported};
 use crate::config::{ModelConfig, Rope};
 use crate::error::HubError;
 
-/// Token ids that frame a text.
+/// Token ids at the beginning and the end of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenIds {
-    /// Begins a text.
+    /// Beginning of a text.
     pub bos: Option<u32>,
-    /// Any of these ends it.
+    /// Alternatives for its end.
     pub eos: Vec<u32>,
 }
 
-/// What `config.json` says: a network that this program computes, and what goes with it.
+/// Content of a `config.json`: a supported network, its special tokens, and the dtype of its
+/// weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HubConfig {
-    /// The network. If the file leaves `tie_word_embeddings` out, `tied` is false
-    /// until the weights tell (see [`HubFolder`](super::import::HubFolder)).
+    /// The network. If the file has no `tie_word_embeddings`, `tied` is false here, and
+    /// [`HubFolder`](super::import::HubFolder) sets it by the presence of a head.
     pub model: ModelConfig,
-    /// Begin and end of a text.
+    /// Beginning and end of a text.
     pub token_ids: TokenIds,
-    /// Number format of the weights, if stated and known.
+    /// Dtype of the weights; `None` if missing or not a float dtype of this crate.
     pub format: Option<FloatDtype>,
-    /// Whether the file itself says if the head is tied.
+    /// True if the file has `tie_word_embeddings`.
     pub tying_is_stated: bool,
 }
 
 impl HubConfig {
-    /// Understands the text of a `config.json`; `path` is for messages.
+    /// Parses the text of a `config.json`; `path` appears in errors.
     ///
     /// # Errors
-    /// [`HubError::Json`] for malformed text, missing fields and wrong types,
-    /// [`HubError::Unsupported`] for networks that this program does not compute,
-    /// [`HubError::Config`] for numbers that contradict each other.
+    /// [`HubError::Json`] for invalid JSON, missing fields and wrong types,
+    /// [`HubError::Unsupported`] for networks that this crate does not implement,
+    /// [`HubError::Config`] for sizes that violate the invariants of [`ModelConfig`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, HubError> {
-        let wire: Wire = serde_json::from_str(text).map_err(HubError::json(path))?;
-        wire.check_supported(path)?;
-        let rope = wire.rope.parse(path)?;
-        let model = wire.model(rope).checked();
+        let json: LlamaConfigJson = serde_json::from_str(text).map_err(HubError::json(path))?;
+        // First: the sizes of another family would be reported as invalid instead of unsupported.
+        json.check_supported(path)?;
+        let rope = json.rope.parse(path)?;
+        let model = json.model(rope).checked();
         Ok(Self {
             model: model.map_err(|source| HubError::Config { path: path.to_owned(), source })?,
-            format: wire
+            // Before 2025 the field was called `torch_dtype`.
+            format: json
                 .dtype
                 .as_deref()
-                .or(wire.torch_dtype.as_deref())
+                .or(json.torch_dtype.as_deref())
                 .and_then(FloatDtype::from_torch_name),
-            tying_is_stated: wire.tie_word_embeddings.is_some(),
+            tying_is_stated: json.tie_word_embeddings.is_some(),
             token_ids: TokenIds {
-                bos: wire.bos_token_id,
-                eos: wire.eos_token_id.map(Ids::into_vec).unwrap_or_default(),
+                bos: json.bos_token_id,
+                eos: json.eos_token_id.map(Ids::into_vec).unwrap_or_default(),
             },
         })
     }
 
-    /// The text of a `config.json` that `transformers` of any age reads.
+    /// The text of a `config.json` that old and new versions of `transformers` read.
     pub fn to_json(&self) -> String {
+        // Dtype and positions appear twice, under their names before and since 2025.
         let model = &self.model;
         let format = self.format.unwrap_or(FloatDtype::Fp32).torch_name();
         let mut fields = vec![
@@ -74,6 +78,7 @@ impl HubConfig {
             ("head_dim", json!(model.head_dim)),
             ("hidden_act", json!("silu")),
             ("hidden_size", json!(model.hidden_size)),
+            // Not used for trained weights, but `transformers` writes it.
             ("initializer_range", json!(0.02)),
             ("intermediate_size", json!(model.intermediate_size)),
             ("max_position_embeddings", json!(model.max_positions)),
@@ -97,7 +102,7 @@ impl HubConfig {
 }
 
 impl TokenIds {
-    /// The text of a `generation_config.json`.
+    /// The text of a `generation_config.json`, which text generation with `transformers` reads.
     pub fn to_json(&self) -> String {
         let mut fields = vec![("_from_model_config", json!(true))];
         fields.extend(self.bos.map(|bos| ("bos_token_id", json!(bos))));
@@ -120,9 +125,9 @@ fn to_text(fields: Vec<(&str, Value)>) -> String {
     format!("{:#}\n", Value::Object(fields))
 }
 
-/// `config.json` as written; what it leaves out has the default of the Hub's `LlamaConfig`.
+/// `config.json` as written. A missing field has the default of `LlamaConfig` in `transformers`.
 #[derive(Debug, Deserialize)]
-struct Wire {
+struct LlamaConfigJson {
     model_type: Option<String>,
     architectures: Option<Vec<String>>,
     vocab_size: usize,
@@ -147,7 +152,7 @@ struct Wire {
     rope: RopeFields,
 }
 
-/// One id or a list of them.
+/// One id, or a list of ids: Llama 3.1 Instruct has three ends of text.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Ids {
@@ -164,29 +169,30 @@ impl Ids {
     }
 }
 
-impl Wire {
+impl LlamaConfigJson {
+    /// Reports the first property that would make the network compute something else.
     fn check_supported(&self, path: &Path) -> Result<(), HubError> {
-        let family = self.model_type.as_deref().unwrap_or("nothing");
+        let family = self.model_type.as_deref().unwrap_or("null");
         let architectures = self.architectures.as_deref().unwrap_or_default();
         let activation = self.hidden_act.as_deref().unwrap_or("silu");
-        let llama = "only the Llama family (`model_type` llama, `LlamaForCausalLM`) is computed";
-        let bias = "only layers without bias are computed";
+        let llama = "use a Llama model (`model_type` `llama`, `LlamaForCausalLM`)";
+        let bias = "use a model without biases";
         let is_llama =
             architectures.is_empty() || architectures.iter().any(|name| name == "LlamaForCausalLM");
         let rules = [
             (family == "llama", "model_type", family.to_owned(), llama),
             (is_llama, "architectures", architectures.join(", "), llama),
-            (activation == "silu", "hidden_act", activation.to_owned(), "only `silu` is computed"),
+            (activation == "silu", "hidden_act", activation.to_owned(), "use a model with `silu`"),
             (self.attention_bias != Some(true), "attention_bias", "true".to_owned(), bias),
             (self.mlp_bias != Some(true), "mlp_bias", "true".to_owned(), bias),
             (
                 self.quantization_config.is_none(),
                 "quantization_config",
                 "set".to_owned(),
-                "fetch the model before quantisation, in fp32, bf16 or fp16",
+                "download the model before quantization, in fp32, bf16 or fp16",
             ),
         ];
-        match rules.into_iter().find(|(kept, ..)| !kept) {
+        match rules.into_iter().find(|(is_satisfied, ..)| !is_satisfied) {
             Some((_, field, value, hint)) => Err(unsupported(path, field, value, hint)),
             None => Ok(()),
         }
@@ -200,7 +206,7 @@ impl Wire {
             num_layers: self.num_hidden_layers,
             num_heads: self.num_attention_heads,
             num_kv_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            // No heads at all is for `ModelConfig::checked` to refuse.
+            // Zero heads are an error of `ModelConfig::checked`; here they must not divide.
             head_dim: self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1)),
             max_positions: self.max_position_embeddings.unwrap_or(2048),
             norm_epsilon: self.rms_norm_eps.unwrap_or(1e-6),

@@ -1,4 +1,4 @@
-//! Number formats of weights on disk, and their conversion from and to f32.
+//! Float dtypes of weights in files, and their conversion from and to f32.
 
 use std::io::{self, Read, Write};
 use std::str::FromStr;
@@ -7,22 +7,22 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-/// Elements converted at a time: 256 KiB of f32 stay in the second-level cache.
+/// Elements converted at a time. 256 KiB of f32 stay in the second-level cache.
 const CHUNK: usize = 65_536;
 
-/// How one number of a weight is stored.
+/// Dtype of a weight in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FloatDtype {
-    /// IEEE 754 single precision, what training itself uses.
+    /// IEEE 754 single precision, as for master weights.
     Fp32,
-    /// Upper half of an fp32: its range, 8 bits of precision.
+    /// The upper 16 bits of an fp32: the same range, 8 bits of precision.
     Bf16,
     /// IEEE 754 half precision: 11 bits of precision, infinity above 65,504.
     Fp16,
 }
 
 impl FloatDtype {
-    /// Every format.
+    /// All dtypes.
     pub const ALL: [Self; 3] = [Self::Fp32, Self::Bf16, Self::Fp16];
 
     /// Bytes per number.
@@ -42,7 +42,7 @@ impl FloatDtype {
         }
     }
 
-    /// The format of that name in a safetensors header, if weights may have it.
+    /// The float dtype for a dtype of a safetensors header; `None` for integers, fp8 and the like.
     pub fn from_dtype(dtype: Dtype) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.dtype() == dtype)
     }
@@ -56,15 +56,15 @@ impl FloatDtype {
         }
     }
 
-    /// The format of that name in `config.json`.
+    /// The dtype with this name in `config.json`.
     pub fn from_torch_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.torch_name() == name)
     }
 
-    /// Writes `numbers` in this format, little-endian, rounded to nearest even.
+    /// Writes `numbers` in this dtype, little-endian, rounded to nearest even.
     ///
     /// # Errors
-    /// Whatever `sink` returns.
+    /// Errors of `sink`.
     pub fn write(self, numbers: &[f32], sink: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Fp32 => write_chunks(numbers, sink, |from, to: &mut [u32]| {
@@ -79,13 +79,14 @@ impl FloatDtype {
         }
     }
 
-    /// Fills `numbers` from little-endian bytes of this format, exactly.
+    /// Fills `numbers` from little-endian bytes of this dtype. The conversion is exact.
     ///
     /// # Errors
-    /// Whatever `source` returns, in particular when it ends early.
+    /// Errors of `source`, in particular [`io::ErrorKind::UnexpectedEof`].
     pub fn read(self, source: &mut dyn Read, numbers: &mut [f32]) -> io::Result<()> {
         match self {
             Self::Fp32 => {
+                // Read in place: a file of 5 GB needs no second buffer.
                 source.read_exact(bytemuck::cast_slice_mut(numbers))?;
                 numbers
                     .iter_mut()
@@ -102,7 +103,7 @@ impl FloatDtype {
     }
 }
 
-/// The short names of the command line: `fp32`, `bf16`, `fp16`.
+/// Parses the names of the command line: `fp32`, `bf16`, `fp16`.
 impl FromStr for FloatDtype {
     type Err = String;
 
@@ -111,12 +112,12 @@ impl FromStr for FloatDtype {
             "fp32" => Ok(Self::Fp32),
             "bf16" => Ok(Self::Bf16),
             "fp16" => Ok(Self::Fp16),
-            _ => Err(format!("unknown number format `{name}`, expected fp32, bf16 or fp16")),
+            _ => Err(format!("unknown dtype `{name}`, expected fp32, bf16 or fp16")),
         }
     }
 }
 
-/// Unsigned integers that carry the bits of a number in memory order.
+/// An unsigned integer with the bits of a float.
 trait Bits: bytemuck::Pod {
     fn to_little_endian(self) -> Self;
 }
@@ -133,6 +134,8 @@ impl Bits for u32 {
     }
 }
 
+// Conversion runs on slices instead of single numbers: `half` uses F16C there if the CPU has it,
+// which converts eight numbers per instruction.
 fn write_chunks<B: Bits>(
     numbers: &[f32],
     sink: &mut dyn Write,
@@ -167,7 +170,7 @@ fn read_halves(
 mod tests {
     use super::*;
 
-    fn through(format: FloatDtype, numbers: &[f32]) -> Vec<f32> {
+    fn write_and_read(format: FloatDtype, numbers: &[f32]) -> Vec<f32> {
         let mut bytes = Vec::new();
         format.write(numbers, &mut bytes).unwrap();
         assert_eq!(bytes.len(), numbers.len() * format.width());
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_half_survives_the_way_through_f32() {
+    fn all_16_bit_floats_are_unchanged_by_a_conversion_to_f32_and_back() {
         let halves: Vec<u16> = (0..=u16::MAX).collect();
         for format in [FloatDtype::Bf16, FloatDtype::Fp16] {
             let mut numbers = vec![0.0f32; halves.len()];
@@ -195,24 +198,27 @@ mod tests {
     }
 
     #[test]
-    fn rounding_is_to_nearest_even() {
+    fn numbers_are_rounded_to_nearest_even() {
         let step = 2f32.powi(-7);
         let between = [1.0 + step / 2.0, 1.0 + 1.5 * step, 1.0 + 0.6 * step, -1.0 - step / 2.0];
-        assert_eq!(through(FloatDtype::Bf16, &between), [1.0, 1.0 + 2.0 * step, 1.0 + step, -1.0]);
+        assert_eq!(
+            write_and_read(FloatDtype::Bf16, &between),
+            [1.0, 1.0 + 2.0 * step, 1.0 + step, -1.0]
+        );
         let step = 2f32.powi(-10);
         let between = [1.0 + step / 2.0, 1.0 + 1.5 * step, 1.0 + 0.6 * step, 65_519.0, 65_520.0];
         assert_eq!(
-            through(FloatDtype::Fp16, &between),
+            write_and_read(FloatDtype::Fp16, &between),
             [1.0, 1.0 + 2.0 * step, 1.0 + step, 65_504.0, f32::INFINITY]
         );
     }
 
     #[test]
-    fn fp32_is_bit_exact_across_chunk_borders() {
+    fn fp32_is_exact_to_the_bit_across_chunk_borders() {
         let numbers: Vec<f32> = (0..CHUNK as u32 + 17)
             .map(|bits| f32::from_bits(bits.wrapping_mul(2_654_435_761)))
             .collect();
-        let same = through(FloatDtype::Fp32, &numbers)
+        let same = write_and_read(FloatDtype::Fp32, &numbers)
             .iter()
             .zip(&numbers)
             .all(|(a, b)| a.to_bits() == b.to_bits());

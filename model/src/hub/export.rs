@@ -1,4 +1,4 @@
-//! Writing a model folder, one tensor in memory at a time.
+//! Export of a model folder, with one tensor in memory at a time.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,19 +15,19 @@ use super::safetensors_file::{TensorHeader, write_safetensors};
 use crate::config::{ModelConfig, ParameterSpec};
 use crate::error::HubError;
 
-/// How weights are written.
+/// Options of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// Number format; halves are rounded to nearest even.
+    /// Dtype of the weights; 16-bit numbers are rounded to nearest even.
     pub format: FloatDtype,
-    /// Bytes of tensors per file, above which weights are split; a single larger tensor has a file to itself.
+    /// Most bytes of tensors per file. A single larger tensor gets its own file.
     pub max_shard_bytes: u64,
-    /// Begin and end of a text.
+    /// Beginning and end of a text.
     pub token_ids: TokenIds,
 }
 
 impl Default for ExportOptions {
-    /// fp32 in files of 5 GB, the Hub's own habit.
+    /// fp32 in files of at most 5 GB, the default of `transformers`.
     fn default() -> Self {
         Self {
             format: FloatDtype::Fp32,
@@ -37,14 +37,15 @@ impl Default for ExportOptions {
     }
 }
 
-/// Writes `config.json`, `generation_config.json` and the weights into `folder`, in place of any model there.
+/// Writes `config.json`, `generation_config.json` and the weights into `folder`, and replaces any
+/// model there.
 ///
-/// `numbers` gives the elements of one parameter at a time, in canonical order.
-/// Until everything is on the disk the folder keeps what it had; files of
-/// other names are left alone. Equal arguments give equal bytes.
+/// `numbers` returns the elements of one parameter at a time and is called in canonical order. The
+/// folder keeps its old content until all files are on the disk. Files with other names stay. Equal
+/// arguments give equal bytes.
 ///
 /// # Errors
-/// [`HubError::Io`] for whatever the file system or `numbers` return.
+/// [`HubError::Io`] for errors of the file system and of `numbers`.
 pub fn export<'a>(
     folder: &Path,
     config: &ModelConfig,
@@ -71,6 +72,7 @@ pub fn export<'a>(
         .write(GENERATION_CONFIG, |sink| sink.write_all(options.token_ids.to_json().as_bytes()))?;
     staging
         .write(CONFIG, |sink| sink.write_all(hub_config(config, options).to_json().as_bytes()))?;
+    // `commit` gives the config its name last, so only complete folders are models.
     staging.commit()
 }
 
@@ -83,40 +85,44 @@ fn hub_config(config: &ModelConfig, options: &ExportOptions) -> HubConfig {
     }
 }
 
-/// `transformers` refuses files that do not say which framework's layout they have.
+/// Metadata of each weight file. `transformers` rejects files without the name of a framework.
 fn metadata() -> BTreeMap<String, String> {
     BTreeMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
 fn headers(shard: &[&ParameterSpec], format: FloatDtype) -> Vec<TensorHeader> {
-    let header = |spec: &&ParameterSpec| TensorHeader {
-        name: spec.name.clone(),
-        dtype: format.dtype(),
-        shape: spec.shape.clone(),
-    };
-    shard.iter().map(header).collect()
+    shard
+        .iter()
+        .map(|spec| TensorHeader {
+            name: spec.name.clone(),
+            dtype: format.dtype(),
+            shape: spec.shape.clone(),
+        })
+        .collect()
 }
 
 fn num_bytes(spec: &ParameterSpec, format: FloatDtype) -> u64 {
     spec.num_elements() as u64 * format.width() as u64
 }
 
-/// Consecutive parameters, as many per file as the limit allows.
+/// Divides the parameters into files: consecutive ones, as many per file as the limit allows.
 fn shards<'s>(specs: &[&'s ParameterSpec], options: &ExportOptions) -> Vec<Vec<&'s ParameterSpec>> {
     let mut shards = vec![Vec::new()];
     let mut filled = 0;
     for spec in specs {
         let bytes = num_bytes(spec, options.format);
+        // A tensor above the limit still goes into a file, but an empty file is never written.
         if filled > 0 && filled + bytes > options.max_shard_bytes {
             shards.push(Vec::new());
             filled = 0;
         }
         filled += bytes;
-        shards.last_mut().expect("there is a shard from the start").push(*spec);
+        shards.last_mut().expect("the list starts with one shard").push(*spec);
     }
     shards
 }
 
+/// Name of a weight file; `transformers` counts shards from 1.
 fn shard_name(index: usize, count: usize) -> String {
     match count {
         1 => WEIGHTS.to_owned(),
@@ -124,6 +130,7 @@ fn shard_name(index: usize, count: usize) -> String {
     }
 }
 
+/// The index: total size of the data, and the file of each tensor.
 fn index_json(shards: &[Vec<&ParameterSpec>], format: FloatDtype) -> String {
     let total: u64 = shards.iter().flatten().map(|spec| num_bytes(spec, format)).sum();
     let named =

@@ -1,4 +1,4 @@
-//! Reading a model folder: everything is checked when it is opened, numbers are read when asked for.
+//! Import of a model folder: opening it checks all headers; numbers are read on request.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,49 +15,50 @@ use crate::error::HubError;
 
 const HEAD: &str = "lm_head.weight";
 
-/// A model folder whose config is supported and whose files hold every tensor it implies, in its shape.
+/// A model folder with a supported config, and with all tensors that the config implies.
 ///
-/// Weights lie in `model.safetensors`, or in the shards that
-/// `model.safetensors.index.json` names. Tensors beyond those implied are
-/// refused, except two that older exports carry along: frequencies of the
-/// rotary embedding (`*.rotary_emb.inv_freq`) and the head of a tied model.
+/// The weights are in `model.safetensors`, or in the shards of `model.safetensors.index.json`.
+/// Additional tensors are an error, with two exceptions that older exports contain: the frequencies
+/// of the rotary embedding (`*.rotary_emb.inv_freq`), and the head of a tied model.
 ///
-/// If `config.json` does not say whether the head is tied, its absence does.
+/// If `config.json` has no `tie_word_embeddings`, the model is tied exactly if it has no head.
 #[derive(Debug)]
 pub struct HubFolder {
     path: PathBuf,
     config: HubConfig,
     files: Vec<SafetensorsFile>,
-    /// Index into `files` of every tensor.
-    places: BTreeMap<String, usize>,
+    /// For each tensor, the index of its file in `files`.
+    file_indices: BTreeMap<String, usize>,
 }
 
 impl HubFolder {
     /// Reads the config and all headers.
     ///
     /// # Errors
-    /// [`HubError`] names the file, and the tensor or field, that is missing or wrong.
+    /// [`HubError`] with the file, and the tensor or field, that is missing or invalid.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, HubError> {
         let path = path.into();
         let config_path = path.join(CONFIG);
         let text = fs::read_to_string(&config_path).map_err(HubError::io(&config_path, "read"))?;
         let config = HubConfig::parse(&text, &config_path)?;
         let files = open_files(&path)?;
-        let places = places(&files)?;
-        let mut folder = Self { path, config, files, places };
+        let file_indices = file_indices(&files)?;
+        let mut folder = Self { path, config, files, file_indices };
         if !folder.config.tying_is_stated {
-            folder.config.model.tied = !folder.places.contains_key(HEAD);
+            // The default of `transformers` depends on the family and its version; the tensors do
+            // not.
+            folder.config.model.tied = !folder.file_indices.contains_key(HEAD);
         }
         folder.check_tensors()?;
         Ok(folder)
     }
 
-    /// Where the folder lies.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What `config.json` says.
+    /// The content of `config.json`.
     pub fn config(&self) -> &HubConfig {
         &self.config
     }
@@ -66,7 +67,7 @@ impl HubFolder {
     ///
     /// # Errors
     /// [`HubError::MissingTensor`] and [`HubError::Shape`] for a parameter of another network,
-    /// [`HubError::Io`] when the file has changed since it was opened.
+    /// [`HubError::Io`] if the file was truncated after it was opened.
     pub fn read(&self, spec: &ParameterSpec) -> Result<Vec<f32>, HubError> {
         self.checked_file(spec)?;
         let mut numbers = vec![0.0; spec.num_elements()];
@@ -74,7 +75,7 @@ impl HubFolder {
         Ok(numbers)
     }
 
-    /// Fills `numbers` with the parameter's elements from `first_index` on, in row-major order.
+    /// Fills `numbers` with the elements of a parameter from `first_index` on, in row-major order.
     ///
     /// # Errors
     /// As [`HubFolder::read`], and [`HubError::Range`].
@@ -89,36 +90,38 @@ impl HubFolder {
 
     fn check_tensors(&self) -> Result<(), HubError> {
         let parameters = self.config.model.parameters();
-        let mut extra = self.places.clone();
+        let mut extra = self.file_indices.clone();
         for spec in parameters.iter() {
             let file = self.checked_file(spec)?;
             check_dtype(file, &spec.name)?;
             extra.remove(&spec.name);
         }
-        match extra.iter().find(|(name, _)| !self.is_harmless(name)) {
-            Some((name, place)) => Err(HubError::UnexpectedTensor {
-                path: self.files[*place].path().to_owned(),
+        // A network that ignored, say, a bias would load and silently compute something else.
+        match extra.iter().find(|(name, _)| !self.is_redundant(name)) {
+            Some((name, index)) => Err(HubError::UnexpectedTensor {
+                path: self.files[*index].path().to_owned(),
                 tensor: name.clone(),
             }),
             None => Ok(()),
         }
     }
 
-    fn is_harmless(&self, name: &str) -> bool {
+    /// Returns true for a tensor that follows from the config or from another tensor.
+    fn is_redundant(&self, name: &str) -> bool {
         name.ends_with(".rotary_emb.inv_freq") || (name == HEAD && self.config.model.tied)
     }
 
-    /// The file that holds the parameter, in the shape expected.
+    /// The file with the parameter, if its shape is as expected.
     fn checked_file(&self, spec: &ParameterSpec) -> Result<&SafetensorsFile, HubError> {
-        let tensor = || spec.name.clone();
-        let Some(place) = self.places.get(&spec.name) else {
-            return Err(HubError::MissingTensor { path: self.path.clone(), tensor: tensor() });
+        let tensor = spec.name.clone();
+        let Some(index) = self.file_indices.get(&tensor) else {
+            return Err(HubError::MissingTensor { path: self.path.clone(), tensor });
         };
-        let file = &self.files[*place];
-        let got = &file.tensor(&spec.name)?.shape;
+        let file = &self.files[*index];
+        let got = &file.tensor(&tensor)?.shape;
         if *got != spec.shape {
             let (path, expected, got) = (file.path().to_owned(), spec.shape.clone(), got.clone());
-            return Err(HubError::Shape { path, tensor: tensor(), expected, got });
+            return Err(HubError::Shape { path, tensor, expected, got });
         }
         Ok(file)
     }
@@ -136,7 +139,7 @@ fn check_dtype(file: &SafetensorsFile, name: &str) -> Result<(), HubError> {
     }
 }
 
-/// `model.safetensors.index.json`: which shard holds which tensor.
+/// `model.safetensors.index.json`: the shard of each tensor.
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
@@ -144,6 +147,7 @@ struct Index {
 
 fn open_files(folder: &Path) -> Result<Vec<SafetensorsFile>, HubError> {
     let (single, index) = (folder.join(WEIGHTS), folder.join(INDEX));
+    // `transformers` prefers the single file as well if both exist.
     if single.exists() {
         return Ok(vec![SafetensorsFile::open(single)?]);
     }
@@ -162,30 +166,34 @@ fn open_shards(folder: &Path, index_path: &Path) -> Result<Vec<SafetensorsFile>,
             check_plain_name(index_path, name)?;
             shards.insert(name, SafetensorsFile::open(folder.join(name))?);
         }
+        // The index promises the tensor; a shard without it is an error even if another shard has
+        // it.
         shards[name].tensor(tensor)?;
     }
     Ok(shards.into_values().collect())
 }
 
-/// An index is somebody else's text: it must not lead out of the folder.
+/// Checks that `name` is a file in the folder itself. The index comes from a download, and a path
+/// in it could otherwise read files outside.
 fn check_plain_name(index_path: &Path, name: &str) -> Result<(), HubError> {
     let mut components = Path::new(name).components();
     match (components.next(), components.next()) {
         (Some(Component::Normal(_)), None) => Ok(()),
-        _ => Err(HubError::damaged(index_path, format!("`{name}` is no file name"))),
+        _ => Err(HubError::damaged(index_path, format!("`{name}` is not a plain file name"))),
     }
 }
 
-fn places(files: &[SafetensorsFile]) -> Result<BTreeMap<String, usize>, HubError> {
-    let mut places = BTreeMap::new();
-    for (place, file) in files.iter().enumerate() {
+/// The index of the file of each tensor.
+fn file_indices(files: &[SafetensorsFile]) -> Result<BTreeMap<String, usize>, HubError> {
+    let mut indices = BTreeMap::new();
+    for (index, file) in files.iter().enumerate() {
         for name in file.tensors().keys() {
-            if let Some(earlier) = places.insert(name.clone(), place) {
-                let problem =
-                    format!("`{name}` is in `{}` as well", files[earlier].path().display());
+            // Two values of one parameter: the result would depend on the order of the files.
+            if let Some(earlier) = indices.insert(name.clone(), index) {
+                let problem = format!("`{name}` is also in `{}`", files[earlier].path().display());
                 return Err(HubError::damaged(file.path(), problem));
             }
         }
     }
-    Ok(places)
+    Ok(indices)
 }

@@ -1,8 +1,8 @@
-//! The two ways in which `config.json` tells how positions are embedded.
+//! The two forms of the rotary embedding in `config.json`.
 //!
-//! Until 2025: `rope_theta` beside `rope_scaling`, which is null or names its
-//! `rope_type` (earlier still: `type`). Since: all in one `rope_parameters`.
-//! Files that hold both are read if both say the same.
+//! Before 2025, there are two fields: `rope_theta`, and `rope_scaling`, which is null or an object
+//! with a `rope_type` (in the oldest files `type`). Since then, all values are in
+//! `rope_parameters`. A file may have both forms if their values agree.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::config::{Llama3Scaling, Rope};
 use crate::error::HubError;
 
-/// What Llama means when it does not say.
+/// Theta of a file without one: the default of `LlamaConfig`.
 const DEFAULT_THETA: f64 = 10_000.0;
 
-/// `rope_parameters`, or `rope_scaling`: their fields differ by `rope_theta` only.
+/// `rope_parameters` or `rope_scaling`. Only the first has `rope_theta`.
 #[derive(Debug, Deserialize)]
 pub(super) struct RopeJson {
     rope_theta: Option<f64>,
@@ -32,7 +32,7 @@ pub(super) struct RopeJson {
     other: BTreeMap<String, Value>,
 }
 
-/// Every field of `config.json` that speaks of positions.
+/// All fields of `config.json` about the rotary embedding.
 #[derive(Debug, Deserialize)]
 pub(super) struct RopeFields {
     rope_theta: Option<f64>,
@@ -42,15 +42,18 @@ pub(super) struct RopeFields {
 }
 
 impl RopeFields {
-    /// The embedding meant.
+    /// The rotary embedding that the fields describe.
     pub(super) fn parse(&self, path: &Path) -> Result<Rope, HubError> {
         check_whole_heads(path, "partial_rotary_factor", self.partial_rotary_factor)?;
-        let forms =
-            [("rope_parameters", &self.rope_parameters), ("rope_scaling", &self.rope_scaling)];
-        let present = || forms.iter().filter_map(|(field, form)| Some((*field, form.as_ref()?)));
+        let forms: Vec<_> =
+            [("rope_parameters", &self.rope_parameters), ("rope_scaling", &self.rope_scaling)]
+                .into_iter()
+                .filter_map(|(field, form)| Some((field, form.as_ref()?)))
+                .collect();
         let thetas =
-            self.rope_theta.into_iter().chain(present().filter_map(|(_, form)| form.rope_theta));
-        let scalings = present()
+            self.rope_theta.into_iter().chain(forms.iter().filter_map(|(_, form)| form.rope_theta));
+        let scalings = forms
+            .iter()
             .map(|(field, form)| form.parse(path, field))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Rope {
@@ -59,7 +62,7 @@ impl RopeFields {
         })
     }
 
-    /// Both forms, for readers of either age: the fields to put into `config.json`.
+    /// The fields of `config.json` in both forms, for old and new readers.
     pub(super) fn write(rope: &Rope) -> [(&'static str, Value); 3] {
         let theta = rope.theta;
         let Some(scaling) = &rope.scaling else {
@@ -90,46 +93,56 @@ impl RopeJson {
             &format!("{field}.partial_rotary_factor"),
             self.partial_rotary_factor,
         )?;
+        // Families with several kinds of layers have one object for each kind.
         if let Some((name, value)) = self.other.iter().find(|(_, value)| value.is_object()) {
-            let hint = "one rope for all layers is supported, not one per kind of layer";
+            let hint = "use a model with one rotary embedding for all layers";
             return Err(unsupported(path, format!("{field}.{name}"), value, hint));
         }
         match self.rope_type.as_deref().or(self.old_rope_type.as_deref()).unwrap_or("default") {
             "default" => Ok(None),
             "llama3" => self.llama3(path, field).map(Some),
             other => {
-                let hint = "the rope types `default` and `llama3` are supported; for short texts the model may work without scaling";
+                // Scalings for long texts change short positions little, so removal may be enough.
+                let hint = "use rope type `default` or `llama3`, or remove the scaling if texts \
+                            are short";
                 Err(unsupported(path, format!("{field}.rope_type"), other, hint))
             }
         }
     }
 
     fn llama3(&self, path: &Path, field: &str) -> Result<Llama3Scaling, HubError> {
-        let missing = |name: &str| {
-            let hint = "rope type `llama3` needs it; fetch the original file again";
-            unsupported(path, format!("{field}.{name}"), "nothing", hint)
-        };
+        let positions = self.original_max_position_embeddings;
         Ok(Llama3Scaling {
-            factor: self.factor.ok_or_else(|| missing("factor"))?,
-            low_freq_factor: self.low_freq_factor.ok_or_else(|| missing("low_freq_factor"))?,
-            high_freq_factor: self.high_freq_factor.ok_or_else(|| missing("high_freq_factor"))?,
-            original_max_positions: self
-                .original_max_position_embeddings
-                .ok_or_else(|| missing("original_max_position_embeddings"))?,
+            factor: required(path, field, "factor", self.factor)?,
+            low_freq_factor: required(path, field, "low_freq_factor", self.low_freq_factor)?,
+            high_freq_factor: required(path, field, "high_freq_factor", self.high_freq_factor)?,
+            original_max_positions: required(
+                path,
+                field,
+                "original_max_position_embeddings",
+                positions,
+            )?,
         })
     }
 }
 
+/// The value of a field that rope type `llama3` requires.
+fn required<T>(path: &Path, field: &str, name: &str, value: Option<T>) -> Result<T, HubError> {
+    let hint = "download the original file again; rope type `llama3` requires this field";
+    value.ok_or_else(|| unsupported(path, format!("{field}.{name}"), "null", hint))
+}
+
+/// Checks that the whole width of each head is rotated, as the kernels do.
 fn check_whole_heads(path: &Path, field: &str, factor: Option<f64>) -> Result<(), HubError> {
     match factor.filter(|factor| *factor != 1.0) {
         Some(factor) => {
-            Err(unsupported(path, field.to_owned(), factor, "whole heads are turned, that is 1.0"))
+            Err(unsupported(path, field, factor, "use a model that rotates whole heads (1.0)"))
         }
         None => Ok(()),
     }
 }
 
-/// The value that all places which give one give; `None` if no place does.
+/// The value on which all `values` agree; `None` if there are no values.
 fn agreed<T: PartialEq + std::fmt::Debug>(
     path: &Path,
     field: &str,
@@ -139,8 +152,8 @@ fn agreed<T: PartialEq + std::fmt::Debug>(
     let Some(first) = values.next() else { return Ok(None) };
     match values.find(|value| *value != first) {
         Some(second) => {
-            let hint =
-                "the old and the new form disagree; keep the one that the model was trained with";
+            // Each value may be the right one, so the user has to decide.
+            let hint = "keep the value that the model was trained with, and remove the other";
             Err(unsupported(path, field, format!("{first:?} and {second:?}"), hint))
         }
         None => Ok(Some(first)),

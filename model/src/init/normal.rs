@@ -1,44 +1,48 @@
-//! Normally distributed numbers, the same bits on every machine.
+//! Normally distributed numbers with the same bits on every machine.
 //!
-//! `ln` and `cos` of the standard library differ between platforms in the last
-//! bit, so the usual transforms are out. Here the inverse distribution
-//! function is evaluated with `+ - * /` and `sqrt` in f64 only, which IEEE 754
-//! defines exactly, and the compiler never fuses: rational approximations
-//! after P. J. Acklam, relative error below 1.2e-9, fifty times finer than an f32.
+//! `ln` and `cos` of the standard library differ between platforms in the last bit, which excludes
+//! the Box-Muller transform. Instead, the inverse distribution function is evaluated with `+ - * /`
+//! and `sqrt` in f64 only. IEEE 754 defines these exactly, and the compiler does not fuse them.
+//!
+//! The rational approximations are those of P. J. Acklam (2003), with a relative error below
+//! 1.2e-9. That is fifty times finer than an f32.
 
 use multiversion::multiversion;
 
 use super::counter_rng::CounterRng;
 
-/// Numbers made per pass; their intermediate values stay in the first-level cache.
+/// Numbers computed at a time; their intermediate values stay in the first-level cache.
 const BLOCK: usize = 512;
 
-/// Distance from one half up to which the central approximation holds; 95 draws of 100 lie within.
+/// Distance from 0.5 up to which the central approximation holds. 95 of 100 numbers are within it.
 const CENTRE: f64 = 0.475_75;
 
-/// Where in the distribution probabilities are taken from, and what one standard deviation is.
+/// A normal distribution with mean 0, possibly truncated on both sides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Normal {
-    /// Standard deviation of the uncut distribution.
+    /// Standard deviation before truncation.
     pub(crate) sigma: f64,
-    /// Distance from 0, in sigmas, beyond which nothing lies; infinite for no cut.
-    pub(crate) cut: f64,
-    /// Probability mass beyond the cut on one side.
+    /// Largest distance from 0, in sigmas; infinite without truncation.
+    pub(crate) bound: f64,
+    /// Probability mass beyond the bound on one side.
     pub(crate) tail: f64,
 }
 
 impl Normal {
-    /// Mean 0, no cut. Draws are odd multiples of 2^-53, so none lies beyond 8.3 sigma.
-    pub(crate) fn uncut(sigma: f64) -> Self {
-        Self { sigma, cut: f64::INFINITY, tail: 0.0 }
+    /// The distribution without truncation. Probabilities are odd multiples of 2^-53, so no number
+    /// is beyond 8.3 sigma.
+    pub(crate) fn untruncated(sigma: f64) -> Self {
+        Self { sigma, bound: f64::INFINITY, tail: 0.0 }
     }
 
-    /// Mean 0, conditioned on lying within 3 sigma.
+    /// The distribution truncated to 3 sigma on both sides.
     pub(crate) fn within_three_sigma(sigma: f64) -> Self {
-        Self { sigma, cut: 3.0, tail: 0.001_349_898_031_630_094_6 }
+        // The tail is a literal: it is `erfc(3 / sqrt(2)) / 2`, and `erfc` is not in the standard
+        // library.
+        Self { sigma, bound: 3.0, tail: 0.001_349_898_031_630_094_6 }
     }
 
-    /// Fills `numbers` with the draws from `first_index` on.
+    /// Fills `numbers` with the numbers of a stream from `first_index` on.
     pub(crate) fn fill(self, rng: CounterRng, first_index: u64, numbers: &mut [f32]) {
         let mut first = first_index;
         for block in numbers.chunks_mut(BLOCK) {
@@ -48,7 +52,8 @@ impl Normal {
     }
 }
 
-// No `fma` among the features: not that the compiler would fuse, but so that it never could.
+// No `fma` among the features. The compiler does not fuse operations today; without the feature it
+// cannot.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
 fn fill_block(normal: Normal, rng: CounterRng, first: u64, numbers: &mut [f32]) {
     let mut offsets = [0.0f64; BLOCK];
@@ -59,6 +64,8 @@ fn fill_block(normal: Normal, rng: CounterRng, first: u64, numbers: &mut [f32]) 
     for (index, offset) in offsets.iter_mut().enumerate() {
         *offset = (rng.unit(first.wrapping_add(index as u64)) - 0.5) * width;
     }
+    // The central approximation is computed for all numbers, without a branch, because that
+    // vectorizes. The 5 % outside are overwritten in a second loop.
     for (sigma, offset) in sigmas.iter_mut().zip(&*offsets) {
         *sigma = central(*offset);
     }
@@ -67,8 +74,9 @@ fn fill_block(normal: Normal, rng: CounterRng, first: u64, numbers: &mut [f32]) 
             *sigma = outer(*offset);
         }
     }
+    // The error of the approximation may lead just beyond the bound.
     for (number, sigma) in numbers.iter_mut().zip(&*sigmas) {
-        *number = (sigma.clamp(-normal.cut, normal.cut) * normal.sigma) as f32;
+        *number = (sigma.clamp(-normal.bound, normal.bound) * normal.sigma) as f32;
     }
 }
 
@@ -125,25 +133,27 @@ fn outer(offset: f64) -> f64 {
             1.0,
         ],
     );
-    // The approximation is that of the lower side, hence negative.
+    // The approximation is that of the lower tail, hence the minus sign.
     -(above / below) * offset.signum()
 }
 
+/// Value of a polynomial, coefficients from the highest power to the constant.
 #[inline(always)]
 fn horner<const N: usize>(variable: f64, coefficients: [f64; N]) -> f64 {
     coefficients.into_iter().fold(0.0, |sum, coefficient| sum * variable + coefficient)
 }
 
-/// Natural logarithm of a positive normal number, within 2e-14 of it.
+/// Natural logarithm of a positive normal number, with an error below 2e-14.
 ///
-/// The exponent is read off the bits; for the mantissa `m` between √½ and √2
-/// the series of `2 artanh((m - 1) / (m + 1))` is cut after its eighth term.
+/// The exponent is read from the bits. For the mantissa `m` between √½ and √2, the series of
+/// `2 artanh((m - 1) / (m + 1))` is summed up to its eighth term.
 fn natural_logarithm(number: f64) -> f64 {
     const MANTISSA: u64 = 0x000F_FFFF_FFFF_FFFF;
     const ONE: u64 = 0x3FF0_0000_0000_0000;
     let bits = number.to_bits();
     let mantissa = f64::from_bits((bits & MANTISSA) | ONE);
     let exponent = (bits >> 52) as i32 - 1023;
+    // Centred around 1, the ratio below stays under 0.172, and eight terms are enough.
     let (mantissa, exponent) = if mantissa > std::f64::consts::SQRT_2 {
         (mantissa / 2.0, exponent + 1)
     } else {
@@ -168,12 +178,12 @@ mod tests {
     ];
 
     #[test]
-    fn quantiles_are_right_on_both_sides() {
+    fn quantiles_match_an_independent_implementation_on_both_sides() {
         for (probability, expected) in QUANTILES {
             let offset = probability - 0.5;
             for (offset, expected) in [(offset, expected), (-offset, -expected)] {
                 let sigmas = if offset.abs() > CENTRE { outer(offset) } else { central(offset) };
-                // An offset next to one half knows its distance from it to 2^-53 only.
+                // An offset close to 0.5 is known only to 2^-53.
                 let tolerance = if probability > 1e-6 { 1.3e-9 } else { 1e-7 };
                 assert!(
                     (sigmas / expected - 1.0).abs() < tolerance,
@@ -195,9 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn blocks_and_single_numbers_agree() {
+    fn numbers_do_not_depend_on_how_they_are_divided_into_calls() {
         let rng = CounterRng::new(3, "blocks");
-        for normal in [Normal::uncut(0.5), Normal::within_three_sigma(2.0)] {
+        for normal in [Normal::untruncated(0.5), Normal::within_three_sigma(2.0)] {
             let mut together = vec![0.0; 3 * BLOCK + 5];
             normal.fill(rng, 11, &mut together);
             for (index, expected) in together.iter().enumerate() {

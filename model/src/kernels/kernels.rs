@@ -1,12 +1,10 @@
-//! The hot half-blocks of the decoder, forward and backward, behind one small trait.
+//! The trait of the half-blocks, and the types of its arguments.
 //!
-//! A training step is mostly seven calls: embed, attention and feed-forward
-//! forward per block, the loss at the head, and the two halves backward. Each
-//! is one call here, so that an implementation may fuse across norms,
-//! projections and residuals, choose what to keep for the backward pass, and
-//! reuse its buffers. [`BurnKernels`] writes the same mathematics with
-//! Burn's tensor operations and runs on every device; [`CpuKernels`] works on
-//! slices and is several times faster. Tests hold the one against the other.
+//! A training step consists of a few calls: embedding; attention and feed-forward of each block;
+//! the loss at the head; the two halves backward. Each is one method, which lets an implementation
+//! fuse norms, projections and residuals, choose the activations to keep, and reuse its buffers.
+//!
+//! [`BurnKernels`] uses tensor operations and runs on every device. [`CpuKernels`] works on slices.
 
 use burn::tensor::{Device, Tensor};
 
@@ -16,34 +14,35 @@ use crate::kernels::burn::BurnKernels;
 use crate::kernels::cpu;
 use crate::kernels::cpu::CpuKernels;
 
-/// How the rows of an activation `[rows, width]` are made up: `sequences` windows of `length` tokens, one after another.
+/// Layout of the rows of an activation `[rows, width]`: `sequences` windows of `length` tokens
+/// each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchShape {
     /// Number of windows.
     pub sequences: usize,
-    /// Tokens per window; positions run from 0 in each.
+    /// Tokens per window; the positions of each start at 0.
     pub length: usize,
 }
 
 impl BatchShape {
-    /// Rows of every activation: tokens of all windows.
+    /// Number of rows, which is the number of tokens in all windows.
     pub fn rows(&self) -> usize {
         self.sequences * self.length
     }
 }
 
-/// What every half-block needs besides its weights and its input.
+/// Arguments that are the same for all half-blocks of a pass.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockContext<'a> {
     /// Widths, heads and epsilon.
     pub config: &'a ModelConfig,
     /// Angles of at least `batch.length` positions.
     pub rope: &'a RopeTable,
-    /// How the rows are made up.
+    /// Layout of the rows.
     pub batch: BatchShape,
 }
 
-/// What attention reads: the three projections of the normalised input.
+/// Input of softmax attention: the three projections of the normalized input.
 #[derive(Debug)]
 pub struct AttentionInputs {
     /// Queries after rotation, `[rows, heads * head_dim]`.
@@ -54,18 +53,19 @@ pub struct AttentionInputs {
     pub value: Tensor<2>,
 }
 
-/// What the attention half keeps for its backward pass.
+/// Activations of the attention half that its backward pass reads.
 #[derive(Debug)]
 pub struct SavedAttention {
     /// Rotated queries and keys, and values.
     pub inputs: AttentionInputs,
-    /// Heads' outputs before the output projection, `[rows, heads * head_dim]`.
+    /// Outputs of the heads before the output projection, `[rows, heads * head_dim]`.
     pub context: Tensor<2>,
-    /// Log-sum-exp of the scaled scores, `[sequences * heads, length]`.
+    /// Log-sum-exp of the scaled scores, `[sequences * heads, length]`. The backward pass
+    /// recomputes the probabilities from it.
     pub log_sum_exp: Tensor<2>,
 }
 
-/// What the feed-forward half keeps for its backward pass.
+/// Activations of the feed-forward half that its backward pass reads.
 #[derive(Debug)]
 pub struct SavedMlp {
     /// Gate projection before its SiLU, `[rows, intermediate]`.
@@ -80,41 +80,44 @@ pub type AttentionWeights = AttentionParameters<Tensor<1>>;
 /// Weights of the feed-forward half, or their gradients.
 pub type MlpWeights = MlpParameters<Tensor<1>>;
 
-/// What a half-block's backward pass starts from.
+/// Input of the backward pass of a half-block: weights `W`, saved activations `S`.
 #[derive(Debug)]
 pub struct Backward<'a, W, S> {
-    /// The weights of the forward pass.
+    /// Weights of the forward pass.
     pub weights: &'a W,
-    /// Its input, `[rows, hidden]`.
+    /// Input of the forward pass, `[rows, hidden]`.
     pub input: Tensor<2>,
-    /// What it saved.
+    /// Activations that the forward pass saved.
     pub saved: S,
-    /// Gradient of its output, `[rows, hidden]`.
+    /// Gradient of the output, `[rows, hidden]`.
     pub gradient: Tensor<2>,
 }
 
-/// Final norm and output projection: weights, or their gradients.
+/// Final norm and output projection: weights or gradients.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<T> {
     /// `[hidden]`.
     pub norm: T,
-    /// `[vocab, hidden]`; the embedding itself when tied.
+    /// `[vocab, hidden]`; the embedding of a tied network.
     pub projection: T,
 }
 
-/// Half-blocks of the decoder. Activations are `[rows, width]`, weights flat and row-major; both fp32, or both bf16 where
-/// the kernels can. Gradients of weights are sums in fp32.
+/// Half-blocks of the decoder, forward and backward.
 ///
-/// Backward calls take what forward saved, *add* into the gradients they are given, and return the gradient of the
-/// half-block's input, the residual path included.
+/// - Activations are `[rows, width]`; weights are flat and row-major. Both have the same dtype:
+///   fp32, or bf16 if the kernels support it.
+/// - Backward methods consume the saved activations, and return the gradient of the half-block's
+///   input, residual path included.
+/// - They add to the gradients of weights, which are fp32 sums.
+/// - On one device, equal inputs give equal bits, also for recomputed activations.
 pub trait Kernels: std::fmt::Debug + Send + Sync {
-    /// Rows of `table` `[vocab, width]` for `tokens`: `[tokens, width]`.
+    /// The rows of `table`, `[vocab, width]`, for `tokens`: `[tokens, width]`.
     fn embed(&self, table: &Tensor<1>, tokens: &[u32], width: usize) -> Tensor<2>;
 
-    /// Adds each row of `gradient` to its token's row of `table_gradient`.
+    /// Adds each row of `gradient` to the row of its token in `table_gradient`.
     fn embed_backward(&self, tokens: &[u32], gradient: Tensor<2>, table_gradient: &mut Tensor<1>);
 
-    /// `input + output(attention(rope(query, key), value))` of the normalised input.
+    /// `input + output(attention(rope(query, key), value))` of the normalized input.
     fn attention(
         &self,
         context: BlockContext<'_>,
@@ -122,7 +125,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         input: &Tensor<2>,
     ) -> (Tensor<2>, SavedAttention);
 
-    /// Queries, keys and values of [`Kernels::attention`] again, to the bit.
+    /// Recomputes the queries, keys and values of [`Kernels::attention`], to the bit.
     fn attention_inputs(
         &self,
         context: BlockContext<'_>,
@@ -130,7 +133,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         input: &Tensor<2>,
     ) -> AttentionInputs;
 
-    /// Backward of [`Kernels::attention`].
+    /// Backward pass of [`Kernels::attention`].
     fn attention_backward(
         &self,
         context: BlockContext<'_>,
@@ -138,7 +141,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         gradients: &mut AttentionWeights,
     ) -> Tensor<2>;
 
-    /// `input + down(silu(gate) * up)` of the normalised input.
+    /// `input + down(silu(gate) * up)` of the normalized input.
     fn mlp(
         &self,
         context: BlockContext<'_>,
@@ -146,7 +149,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         input: &Tensor<2>,
     ) -> (Tensor<2>, SavedMlp);
 
-    /// Gate and up projections of [`Kernels::mlp`] again, to the bit.
+    /// Recomputes the gate and up projections of [`Kernels::mlp`], to the bit.
     fn mlp_inputs(
         &self,
         context: BlockContext<'_>,
@@ -154,7 +157,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         input: &Tensor<2>,
     ) -> SavedMlp;
 
-    /// Backward of [`Kernels::mlp`].
+    /// Backward pass of [`Kernels::mlp`].
     fn mlp_backward(
         &self,
         context: BlockContext<'_>,
@@ -162,7 +165,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         gradients: &mut MlpWeights,
     ) -> Tensor<2>;
 
-    /// Logits `[rows, vocab]` of the normalised input.
+    /// Logits of the normalized input, `[rows, vocab]`.
     fn logits(
         &self,
         context: BlockContext<'_>,
@@ -170,7 +173,7 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         input: &Tensor<2>,
     ) -> Tensor<2>;
 
-    /// Cross-entropy of every row against its target. Logits exist for a few rows at a time only.
+    /// Cross-entropy of each row with its target. Logits are in memory for a few rows at a time.
     fn loss(
         &self,
         context: BlockContext<'_>,
@@ -189,22 +192,23 @@ pub trait Kernels: std::fmt::Debug + Send + Sync {
         gradients: HeadGradients<'_>,
     ) -> (Losses, Tensor<2>);
 
-    /// Takes back an activation that is needed no more, so that its memory can be used again.
+    /// Returns an activation to the kernels, which may reuse its memory.
     fn recycle(&self, activation: Tensor<2>) {
         drop(activation);
     }
 }
 
-/// Token ids to predict, one per row, and the weight of each row's loss in the gradient.
+/// Token ids to predict, one per row, and the weight of their losses in the gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a> {
-    /// The next token of every row.
+    /// The next token of each row.
     pub tokens: &'a [u32],
-    /// Usually 1 / number of tokens of the optimizer step.
+    /// Usually 1 / (number of targets in the optimizer step).
     pub scale: f32,
 }
 
-/// Where the head's gradients go. When tied, the projection's is that of the embedding.
+/// Gradients of the head, to which the backward pass adds. For a tied network, the projection is
+/// the embedding.
 #[derive(Debug)]
 pub struct HeadGradients<'a> {
     /// `[hidden]`.
@@ -213,19 +217,22 @@ pub struct HeadGradients<'a> {
     pub projection: &'a mut Tensor<1>,
 }
 
-/// Logits that may exist at once on the CPU: 32 MiB, enough for efficient products, far less than all.
+/// Most logits in memory at a time on the CPU: 32 MiB. That is enough for efficient matrix
+/// products, and far less than all logits of a batch.
 pub(crate) const MAX_LOGITS: usize = 8 << 20;
 
-/// Logits that may exist at once on a device other than the CPU: there each turn reads and writes the whole gradient of the
-/// output projection, so few large turns are better than many small ones.
+/// Most logits in memory at a time on a GPU: 512 MiB in fp32. Each part of the rows reads and
+/// writes the whole gradient of the output projection, so a few large parts are better than many
+/// small ones.
 pub(crate) const MAX_DEVICE_LOGITS: usize = 128 << 20;
 
-/// Rows whose logits exist together while the loss is taken.
+/// Number of rows with logits in memory at a time, at least 64.
 pub(crate) fn logit_rows_at_once(max_logits: usize, vocab_size: usize) -> usize {
+    // A multiple of 64, as matrix products work on tiles of rows.
     (max_logits / vocab_size / 64 * 64).max(64)
 }
 
-/// The fastest kernels there are for `device`.
+/// The fastest kernels for `device`.
 pub fn kernels_for(device: &Device) -> Box<dyn Kernels> {
     if cpu::is_cpu(device) {
         Box::new(CpuKernels::new(device.clone()))

@@ -1,25 +1,26 @@
-//! Losses that a device may still be computing.
+//! Losses that may still be in computation on a device.
 
 use burn::tensor::Tensor;
 
 /// The losses of a micro-batch in nats, one per target.
 ///
-/// Reading a number back makes the host wait for the device. So whoever runs several members, or a backward pass that needs
-/// no loss, first hands out all the work and reads afterwards.
+/// To read a number, the host waits until the device has computed it. The backward pass does not
+/// need the number, so callers first queue all work, on all devices, and then call [`Losses::sum`].
 #[derive(Debug)]
 pub enum Losses {
-    /// Their sum, computed on the host.
+    /// The sum, computed on the host.
     Sum(f64),
-    /// One fp32 number per target, in parts, on a device.
+    /// Parts of the losses on a device, one fp32 number per target.
     Pending(Vec<Tensor<1>>),
 }
 
 impl Losses {
-    /// The sum, in double precision and in the order of the targets; waits for the device if it must.
+    /// The sum in f64, in the order of the targets. Waits for the device.
     pub fn sum(self) -> f64 {
         match self {
             Self::Sum(sum) => sum,
             Self::Pending(parts) => {
+                // Joined on the device: one transfer instead of one per part.
                 let losses = Tensor::cat(parts, 0).into_data().convert::<f32>();
                 let losses = losses.try_into_vec::<f32>().expect("losses were converted to fp32");
                 losses.into_iter().map(f64::from).sum()

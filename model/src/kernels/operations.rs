@@ -1,4 +1,7 @@
-//! The pieces of a decoder block as plain tensor operations, and their derivatives.
+//! Parts of a decoder block as tensor operations, with their derivatives.
+//!
+//! The derivatives are written by hand instead of recorded by an autodiff backend: only then is it
+//! known which activations are in memory, and which are recomputed.
 //!
 //! Shape suffixes: r rows, d hidden, b sequences, s tokens, h heads, k kv heads, e head width.
 
@@ -6,12 +9,13 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::config::RopeTable;
 
-/// In fp32, for sums and functions that bf16 is too coarse for.
+/// Conversion to fp32, for sums and functions that need more than the 8 bits of bf16.
 pub(crate) fn fp32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.cast(FloatDType::F32)
 }
 
-/// `x / sqrt(mean(x^2) + epsilon) * weight` over the last axis, in fp32 inside and in the dtype of `x` outside.
+/// RMSNorm (arXiv 1910.07467): `x / sqrt(mean(x^2) + epsilon) * weight` over the last axis.
+/// Computed in fp32, returned in the dtype of `x`.
 pub(crate) fn rms_norm(x_rd: Tensor<2>, weight_d: &Tensor<1>, epsilon: f64) -> Tensor<2> {
     let dtype = x_rd.dtype();
     let x_rd = fp32(x_rd);
@@ -24,6 +28,9 @@ fn inverse_root_mean_square(x_rd: &Tensor<2>, epsilon: f64) -> Tensor<2> {
 }
 
 /// Gradients of [`rms_norm`] with respect to `x`, in its dtype, and to the weight, in fp32.
+///
+/// With `n = x * scale` and `s = gradient * weight`: the first is `(s - n * mean(s * n)) * scale`,
+/// the second the sum of `gradient * n` over rows.
 pub(crate) fn rms_norm_backward(
     x_rd: Tensor<2>,
     weight_d: &Tensor<1>,
@@ -46,35 +53,36 @@ pub(crate) fn weight_matrix(weight: &Tensor<1>, inputs: usize) -> Tensor<2> {
     weight.clone().reshape([outputs, inputs])
 }
 
-/// `x * weight^T` for a flat weight `[out, in]`.
+/// `x * weight^T` for a flat weight `[out, in]`; linear layers of Llama have no bias.
 pub(crate) fn linear(x: Tensor<2>, weight: &Tensor<1>) -> Tensor<2> {
     let inputs = x.dims()[1];
     x.matmul(weight_matrix(weight, inputs).transpose())
 }
 
-/// The input's gradient of [`linear`].
+/// Gradient of [`linear`] with respect to `x`.
 pub(crate) fn linear_backward(gradient: Tensor<2>, weight: &Tensor<1>, inputs: usize) -> Tensor<2> {
     gradient.matmul(weight_matrix(weight, inputs))
 }
 
-/// Adds the weight's gradient of [`linear`] to `sum`.
+/// Adds the gradient of [`linear`] with respect to the weight to `sum`.
 pub(crate) fn add_weight_gradient(sum: &mut Tensor<1>, gradient: Tensor<2>, x: Tensor<2>) {
     add(sum, gradient.transpose().matmul(x).reshape([-1]));
 }
 
-/// `*sum += value` in fp32, in place if nobody else holds the sum.
+/// `*sum += value` in fp32, in place if `sum` is the only handle of its tensor.
 pub(crate) fn add(sum: &mut Tensor<1>, value: Tensor<1>) {
     sum.inplace(|sum| sum + fp32(value));
 }
 
-/// Rotary angles of some positions on a device: cosines and sines `[1, s, 1, e / 2]`.
+/// Rotary angles of a range of positions on a device: cosines and sines, `[1, s, 1, e / 2]` each.
 pub(crate) struct Angles {
     cos: Tensor<4>,
     sin: Tensor<4>,
 }
 
 impl Angles {
-    /// `count` positions from `first` on, of a table with `half` angles per position.
+    /// The angles of `count` positions from `first` on. `half` is the number of angles per
+    /// position.
     pub(crate) fn new(
         table: &RopeTable,
         half: usize,
@@ -83,37 +91,38 @@ impl Angles {
         device: &Device,
     ) -> Self {
         let range = first * half..(first + count) * half;
-        let on_device = |values: &[f32]| {
-            Tensor::from_data(
-                TensorData::new(values[range.clone()].to_vec(), [1, count, 1, half]),
-                device,
-            )
-        };
-        Self { cos: on_device(&table.cos), sin: on_device(&table.sin) }
+        let [cos, sin] = [&table.cos, &table.sin].map(|values| {
+            let values = TensorData::new(values[range.clone()].to_vec(), [1, count, 1, half]);
+            Tensor::from_data(values, device)
+        });
+        Self { cos, sin }
     }
 
-    /// Turns the pairs (i, i + e / 2) of every head, in fp32 whatever the dtype.
+    /// Rotates the pairs (i, i + e / 2) of each head. Computed in fp32, returned in the dtype of
+    /// the input.
     pub(crate) fn rotate(&self, x_bshe: Tensor<4>) -> Tensor<4> {
-        self.turn(x_bshe, self.sin.clone())
+        self.rotate_by(x_bshe, self.sin.clone())
     }
 
-    /// Turns them back: also the gradient of [`Angles::rotate`].
+    /// The inverse of [`Angles::rotate`], which is also its derivative, as rotations are
+    /// orthogonal.
     pub(crate) fn rotate_back(&self, x_bshe: Tensor<4>) -> Tensor<4> {
-        self.turn(x_bshe, self.sin.clone().neg())
+        self.rotate_by(x_bshe, self.sin.clone().neg())
     }
 
-    fn turn(&self, x_bshe: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
+    fn rotate_by(&self, x_bshe: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
         let (half, dtype) = (x_bshe.dims()[3] / 2, x_bshe.dtype());
         let x_bshe = fp32(x_bshe);
         let low = x_bshe.clone().narrow(3, 0, half);
         let high = x_bshe.narrow(3, half, half);
-        let turned_low = low.clone() * self.cos.clone() - high.clone() * sin.clone();
-        let turned_high = high * self.cos.clone() + low * sin;
-        Tensor::cat(vec![turned_low, turned_high], 3).cast(dtype)
+        let rotated_low = low.clone() * self.cos.clone() - high.clone() * sin.clone();
+        let rotated_high = high * self.cos.clone() + low * sin;
+        Tensor::cat(vec![rotated_low, rotated_high], 3).cast(dtype)
     }
 }
 
-/// Every key or value head once per query head of its group: `[b, k, s, e]` to `[b, h, s, e]`.
+/// Repeats each key or value head for all query heads of its group: `[b, k, s, e]` to
+/// `[b, h, s, e]`.
 pub(crate) fn repeat_heads(x_bkse: Tensor<4>, group: usize) -> Tensor<4> {
     let [batch, heads, length, width] = x_bkse.dims();
     x_bkse
@@ -122,7 +131,7 @@ pub(crate) fn repeat_heads(x_bkse: Tensor<4>, group: usize) -> Tensor<4> {
         .reshape([batch, heads * group, length, width])
 }
 
-/// The gradient of [`repeat_heads`].
+/// Gradient of [`repeat_heads`]: the sum over the query heads of each group.
 pub(crate) fn sum_heads(x_bhse: Tensor<4>, group: usize) -> Tensor<4> {
     let [batch, heads, length, width] = x_bhse.dims();
     x_bhse.reshape([batch, heads / group, group, length, width]).sum_dim(2).reshape([

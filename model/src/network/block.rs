@@ -1,4 +1,4 @@
-//! One decoder block on one device: the step that every pass over the network repeats.
+//! Forward and backward pass of one decoder block on one device.
 
 use burn::tensor::Tensor;
 
@@ -9,27 +9,28 @@ use crate::kernels::{AttentionInputs, Backward, BatchShape, Kernels, SavedAttent
 /// Weights of one block, or their gradients.
 pub(crate) type BlockWeights = BlockParameters<Tensor<1>>;
 
-/// How much of a block's work is kept for its backward pass.
+/// The activations of a block that are kept for its backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// All that the backward pass reads.
+    /// All activations that the backward pass reads.
     All,
-    /// What is not cheap to compute again: see [`crate::config::Recompute`].
+    /// Only those that are expensive to recompute, see [`crate::config::ActivationCheckpointing`].
     Narrow,
 }
 
-/// What one block keeps for its backward pass.
+/// Activations of one block, kept for its backward pass.
 pub(crate) struct SavedBlock {
     input: Tensor<2>,
+    /// Residual between attention and feed-forward.
     middle: Tensor<2>,
-    /// Attention's output and log-sum-exp.
+    /// Output of attention before its projection, and log-sum-exp.
     attended: [Tensor<2>; 2],
-    /// Absent if it is computed again.
+    /// Projections; `None` if the backward pass recomputes them.
     wide: Option<(AttentionInputs, SavedMlp)>,
 }
 
 impl SavedBlock {
-    /// Hands every buffer back.
+    /// Returns all buffers to the kernels.
     pub(crate) fn recycle(self, kernels: &dyn Kernels) {
         let Self { input, middle, attended, wide } = self;
         for activation in [input, middle].into_iter().chain(attended) {
@@ -51,7 +52,7 @@ fn recycle_mlp(kernels: &dyn Kernels, SavedMlp { gate, up }: SavedMlp) {
 }
 
 impl Decoder {
-    /// The residual stream after a block, and what the backward pass will need.
+    /// Forward pass of a block: the residual stream after it, and the activations to keep.
     pub(crate) fn block(
         &self,
         batch: BatchShape,
@@ -62,6 +63,7 @@ impl Decoder {
         let (context, kernels) = (self.context(batch), self.kernels());
         let (middle, SavedAttention { inputs, context: mixed, log_sum_exp }) =
             kernels.attention(context, &weights.attention, &input);
+        // Dropped before the feed-forward half runs, which can then reuse their memory.
         let inputs = match keep {
             Keep::All => Some(inputs),
             Keep::Narrow => {
@@ -80,7 +82,8 @@ impl Decoder {
         (output, SavedBlock { input, middle, attended: [mixed, log_sum_exp], wide })
     }
 
-    /// Backward of [`Decoder::block`]: adds to `gradients`, returns the gradient of the block's input.
+    /// Backward pass of [`Decoder::block`]. Adds to `gradients`; returns the gradient of the
+    /// block's input.
     pub(crate) fn block_backward(
         &self,
         batch: BatchShape,
@@ -93,6 +96,8 @@ impl Decoder {
         let SavedBlock { input, middle, attended: [mixed, log_sum_exp], wide } = saved;
         let (inputs, mlp) = wide.unzip();
 
+        // Each half recomputes its projections just before it needs them, so only one half's are in
+        // memory at a time. `cost::ActivationMemory` counts on this order.
         let mlp = mlp.unwrap_or_else(|| kernels.mlp_inputs(context, &weights.mlp, &middle));
         let start = Backward { weights: &weights.mlp, input: middle, saved: mlp, gradient };
         let gradient = kernels.mlp_backward(context, start, &mut gradients.mlp);

@@ -1,4 +1,4 @@
-//! The whole network: loss, gradients and logits of token windows.
+//! The network on one device: loss, gradients and logits of token windows.
 
 use burn::tensor::{Device, Tensor};
 
@@ -10,11 +10,13 @@ use crate::kernels::{
     BatchShape, BlockContext, Head, HeadGradients, Kernels, Targets, kernels_for,
 };
 
-/// Weights of a network, or anything shaped like them: one flat fp32 tensor per parameter.
+/// One flat tensor per parameter: weights, or their gradients.
 pub type Weights = Parameters<Tensor<1>>;
 
-/// A network of one shape on one device; the weights are passed in, so that they may live sharded, gathered or averaged
-/// elsewhere.
+/// A Llama-family decoder of one shape on one device (RMSNorm, rotary positions, grouped-query
+/// attention, SwiGLU).
+///
+/// Weights are arguments. The caller decides if they are sharded, gathered or averaged.
 #[derive(Debug)]
 pub struct Decoder {
     config: ModelConfig,
@@ -23,8 +25,10 @@ pub struct Decoder {
     kernels: Box<dyn Kernels>,
 }
 
-/// Windows of tokens to train on or to measure, each one token longer than the network sees: inputs are all but the
-/// last token, targets all but the first.
+/// Windows of tokens to train on or to evaluate.
+///
+/// A window has one token more than the network sees: the inputs are all tokens but the last, the
+/// targets all but the first.
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
     inputs: Vec<u32>,
@@ -33,11 +37,11 @@ pub struct TokenBatch {
 }
 
 impl TokenBatch {
-    /// Cuts `tokens`, `[sequences, length + 1]` in row-major order, into inputs and targets.
+    /// Divides `tokens`, `[sequences, length + 1]` in row-major order, into inputs and targets.
     ///
     /// # Errors
-    /// [`BatchError`] if the tokens do not divide into windows of at least two, are more than `config` has positions
-    /// for, or name ids outside its vocabulary.
+    /// [`BatchError`] if the tokens do not divide into windows of at least two, if a window exceeds
+    /// the positions of `config`, or if an id is outside its vocabulary.
     pub fn new(tokens: &[u32], sequences: usize, config: &ModelConfig) -> Result<Self, BatchError> {
         if sequences == 0 || tokens.len() < 2 * sequences || !tokens.len().is_multiple_of(sequences)
         {
@@ -46,20 +50,21 @@ impl TokenBatch {
         let window = tokens.len() / sequences;
         let shape = BatchShape { sequences, length: window - 1 };
         check_tokens(tokens, shape.length, config)?;
-        let rows = || tokens.chunks_exact(window);
+        // `chunks_exact` drops no rest: the length is a multiple, as checked above.
+        let rows = tokens.chunks_exact(window);
         Ok(Self {
-            inputs: rows().flat_map(|row| &row[..window - 1]).copied().collect(),
-            targets: rows().flat_map(|row| &row[1..]).copied().collect(),
+            inputs: rows.clone().flat_map(|row| &row[..window - 1]).copied().collect(),
+            targets: rows.flat_map(|row| &row[1..]).copied().collect(),
             shape,
         })
     }
 
-    /// Number of tokens predicted.
+    /// Number of tokens to predict.
     pub fn num_targets(&self) -> usize {
         self.targets.len()
     }
 
-    /// The tokens predicted, window after window.
+    /// The tokens to predict, in the order of the windows.
     pub fn targets(&self) -> &[u32] {
         &self.targets
     }
@@ -73,6 +78,10 @@ impl TokenBatch {
     }
 }
 
+/// Checks the length of a window, and all ids.
+///
+/// Kernels rely on this check: they index the embedding and the rotary table directly, and a GPU
+/// does not report an index out of range.
 pub(crate) fn check_tokens(
     tokens: &[u32],
     length: usize,
@@ -90,37 +99,38 @@ pub(crate) fn check_tokens(
 }
 
 impl Decoder {
-    /// A network on `device`, with the fastest kernels there.
+    /// A network on `device` with the fastest kernels available there.
     pub fn new(config: ModelConfig, device: &Device) -> Self {
         Self::with_kernels(config, device, kernels_for(device))
     }
 
-    /// A network on `device` with the fastest kernels that compute in `precision`: in bf16 always the composed ones.
+    /// A network on `device` with the fastest kernels that compute in `precision`.
     ///
-    /// Weights are passed in [`Precision::dtype`]; gradients are fp32 sums either way.
+    /// Weights must have the dtype of [`Precision::dtype`]; gradients are fp32 sums in both cases.
     pub fn with_precision(config: ModelConfig, device: &Device, precision: Precision) -> Self {
         match precision {
             Precision::Fp32 => Self::new(config, device),
+            // The CPU kernels read fp32 slices only.
             Precision::Bf16 => Self::composed(config, device),
         }
     }
 
-    /// The same network in plain tensor operations, which compute in the dtype of the weights they get.
+    /// A network in plain tensor operations. They compute in the dtype of the weights.
     pub fn composed(config: ModelConfig, device: &Device) -> Self {
         Self::with_kernels(config, device, Box::new(BurnKernels::new(device.clone())))
     }
 
-    /// The same network with kernels of the caller's choice, made for `device`.
+    /// A network with the given kernels, which must have been created for `device`.
     pub fn with_kernels(config: ModelConfig, device: &Device, kernels: Box<dyn Kernels>) -> Self {
         Self { rope: RopeTable::new(&config), config, device: device.clone(), kernels }
     }
 
-    /// The network's shape.
+    /// The shape of the network.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// Where weights and activations live.
+    /// The device of weights and activations.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -137,12 +147,12 @@ impl Decoder {
         BlockContext { config: &self.config, rope: &self.rope, batch }
     }
 
-    /// A zero for every parameter: gradients before the first backward pass.
+    /// Zeros in the shape of all parameters: gradients before the first backward pass.
     pub fn zeros(&self) -> Weights {
         self.config.parameters().map(|spec| Tensor::zeros([spec.num_elements()], &self.device))
     }
 
-    /// Sum of the cross-entropies of all targets, in nats.
+    /// Sum of the cross-entropies of all targets, in nats. Forward only.
     pub fn loss(&self, weights: &Weights, batch: &TokenBatch) -> f64 {
         let context = self.context(batch.shape);
         let hidden = self.hidden(weights, &batch.inputs, batch.shape);
@@ -151,7 +161,7 @@ impl Decoder {
         loss.sum()
     }
 
-    /// Logits of every position of `sequences` equally long windows: `[tokens, vocab]`.
+    /// Logits at all positions of `sequences` windows of equal length: `[tokens, vocab]`.
     ///
     /// # Errors
     /// [`BatchError`] as for [`TokenBatch::new`].
@@ -170,9 +180,10 @@ impl Decoder {
         Ok(self.kernels.logits(self.context(shape), head(weights), &hidden))
     }
 
-    /// [`Decoder::loss`], adding the gradient of `scale` times it to `gradients`.
+    /// Returns [`Decoder::loss`], and adds the gradient of `scale` times this loss to `gradients`.
     ///
-    /// With `scale` = 1 / (targets of all micro-batches of a step), the gradients add up to that of the mean loss.
+    /// With `scale` = 1 / (targets of all micro-batches of a step), the gradients of the
+    /// micro-batches add up to that of the mean loss.
     pub fn loss_backward(
         &self,
         weights: &Weights,
@@ -189,6 +200,7 @@ impl Decoder {
             hidden = output;
         }
         let targets = Targets { tokens: &batch.targets, scale: scale as f32 };
+        // A tied projection adds to the gradient of the embedding, as both are one parameter.
         let into = HeadGradients {
             norm: &mut gradients.norm,
             projection: gradients.head.as_mut().unwrap_or(&mut gradients.embedding),
@@ -202,10 +214,11 @@ impl Decoder {
             gradient = self.block_backward(batch.shape, block, saved, gradient, into);
         }
         self.kernels.embed_backward(&batch.inputs, gradient, &mut gradients.embedding);
+        // Last, because it waits for the device: all kernels are queued before.
         losses.sum()
     }
 
-    /// The residual stream after the last block; keeps nothing for a backward pass.
+    /// The residual stream after the last block. All activations are recycled.
     fn hidden(&self, weights: &Weights, tokens: &[u32], shape: BatchShape) -> Tensor<2> {
         let mut hidden = self.kernels.embed(&weights.embedding, tokens, self.config.hidden_size);
         for block in &weights.blocks {
@@ -217,7 +230,7 @@ impl Decoder {
     }
 }
 
-/// Final norm and output projection; a tied network projects with its embedding.
+/// Final norm and output projection. A tied network projects with its embedding.
 pub(crate) fn head(weights: &Weights) -> Head<&Tensor<1>> {
     Head { norm: &weights.norm, projection: weights.head.as_ref().unwrap_or(&weights.embedding) }
 }

@@ -1,9 +1,9 @@
-//! Passes over a network whose weights are brought together unit by unit, on one device or on several.
+//! Forward and backward pass on gathered units, on one device or on several.
 //!
-//! Every member takes its own micro-batches through the same unit at the same time: gather, compute on all members,
-//! free. The next unit is announced before the present one computes, so that its transfer can run meanwhile.
-//! Micro-batches that are handled together share a unit's gather and its reduction, so accumulating gradients costs no
-//! extra transfers.
+//! All members of a group process the same unit at the same time: gather, compute on all members,
+//! free. The next unit is announced before the current one computes, so its transfer can overlap.
+//! The micro-batches of one call share the gather and the reduction of a unit, so gradient
+//! accumulation needs no additional transfers.
 
 use burn::tensor::Tensor;
 
@@ -13,38 +13,39 @@ use super::weight_source::{Unit, WeightSource};
 use crate::config::{ActivationCheckpointing, BlockParameters};
 use crate::kernels::{Head, HeadGradients, Losses, Targets};
 
-/// A network driven on several members at once; their weights come from a [`WeightSource`].
+/// A network that runs on the members of a group, with weights from a [`WeightSource`].
 ///
-/// Losses and gradients of one member are added in the order of its micro-batches. One member with one micro-batch at a
-/// time computes what [`Decoder::loss_backward`] computes, to the last bit, and so does recomputation on the CPU.
+/// Losses and gradients of one member are added in the order of its micro-batches. One member with
+/// one micro-batch per call computes the bits of [`Decoder::loss_backward`]. On the CPU, activation
+/// checkpointing does not change them.
 #[derive(Debug)]
 pub struct ForwardBackward {
     decoders: Vec<Decoder>,
     activation_checkpointing: ActivationCheckpointing,
 }
 
-/// One micro-batch on its way through the network and back.
-struct Stream<'a> {
+/// State of one micro-batch between two units.
+struct MicroBatch<'a> {
     batch: &'a TokenBatch,
-    /// The residual stream; on the way back, its gradient.
+    /// The residual stream; in the backward pass, its gradient.
     residual: Tensor<2>,
     saved: Vec<SavedBlock>,
     losses: Losses,
 }
 
-/// Of every member, its micro-batches.
-type Streams<'a> = Vec<Vec<Stream<'a>>>;
+/// The micro-batches of each member.
+type MicroBatches<'a> = Vec<Vec<MicroBatch<'a>>>;
 
-/// Of every member, the flat tensors of a unit.
-type MemberTensors = Vec<Vec<Tensor<1>>>;
+/// The flat tensors of a unit, one list per member.
+type UnitTensors = Vec<Vec<Tensor<1>>>;
 
 impl ForwardBackward {
-    /// One decoder per member, all of the same shape.
+    /// One decoder per member, all with the same shape.
     ///
     /// # Panics
-    /// If there is none, or if their shapes differ.
+    /// If `decoders` is empty, or if shapes differ.
     pub fn new(decoders: Vec<Decoder>, activation_checkpointing: ActivationCheckpointing) -> Self {
-        let first = decoders.first().expect("a network runs on at least one member");
+        let first = decoders.first().expect("a group has at least one member");
         assert!(
             decoders.iter().all(|decoder| decoder.config() == first.config()),
             "members run the same network"
@@ -52,62 +53,60 @@ impl ForwardBackward {
         Self { decoders, activation_checkpointing }
     }
 
-    /// The network on each member's device.
+    /// The decoder of each member.
     pub fn decoders(&self) -> &[Decoder] {
         &self.decoders
     }
 
-    /// Which blocks are computed again in the backward pass.
+    /// The blocks that recompute their activations in the backward pass.
     pub fn activation_checkpointing(&self) -> ActivationCheckpointing {
         self.activation_checkpointing
     }
 
-    /// Of every member, the sum of the cross-entropies of its targets, in nats.
+    /// For each member, the sum of the cross-entropies of its targets, in nats. Forward only.
     ///
     /// # Panics
-    /// Unless `batches` has one list, empty or not, for each member.
+    /// If `batches` does not have one list, possibly empty, per member.
     pub fn loss(
         &self,
         weight_source: &mut dyn WeightSource,
         batches: &[Vec<TokenBatch>],
     ) -> Vec<f64> {
-        let (streams, last) = self.forward(weight_source, batches, None);
+        let (micro_batches, last) = self.forward(weight_source, batches, None);
+        // Frees the last block before the head is gathered, which is often the largest unit.
         drop(last);
         let mut heads = self.gather_head(weight_source);
-        let streams = self.each(streams, &mut heads, |decoder, head, mut stream| {
-            let context = decoder.context(stream.batch.shape());
+        let micro_batches = self.map(micro_batches, &mut heads, |decoder, head, mut state| {
+            let context = decoder.context(state.batch.shape());
             let head = Head { norm: &head.norm, projection: &head.projection };
-            stream.losses =
-                decoder.kernels().loss(context, head, &stream.residual, stream.batch.targets());
-            stream
+            state.losses =
+                decoder.kernels().loss(context, head, &state.residual, state.batch.targets());
+            state
         });
-        let sums = |(streams, decoder): (Vec<Stream<'_>>, &Decoder)| {
-            let read = |stream: Stream<'_>| {
-                decoder.kernels().recycle(stream.residual);
-                stream.losses.sum()
-            };
-            streams.into_iter().map(read).sum()
-        };
-        streams.into_iter().zip(&self.decoders).map(sums).collect()
+        // Sums are read after the work of all members is queued: each read waits for its device.
+        let members = micro_batches.into_iter().zip(&self.decoders);
+        members.map(|(micro_batches, decoder)| sum_losses(micro_batches, decoder)).collect()
     }
 
-    /// The sum of all members' [`ForwardBackward::loss`], adding the gradient of `scale` times it to the residence's gradients.
+    /// The sum of [`ForwardBackward::loss`] over all members. Adds the gradient of `scale` times
+    /// this sum to the gradients of the weight source.
     ///
-    /// With `scale` = 1 / (targets of all members and micro-batches of a step), they add up to those of the mean loss.
+    /// With `scale` = 1 / (targets of all members and micro-batches of a step), the gradients of a
+    /// step add up to those of its mean loss.
     ///
     /// # Panics
-    /// Unless `batches` has one list, empty or not, for each member.
+    /// If `batches` does not have one list, possibly empty, per member.
     pub fn loss_backward(
         &self,
         weight_source: &mut dyn WeightSource,
         batches: &[Vec<TokenBatch>],
         scale: f64,
     ) -> f64 {
-        let (streams, last) =
+        let (micro_batches, last) =
             self.forward(weight_source, batches, Some(self.activation_checkpointing));
-        let streams = self.head_backward(weight_source, streams, scale as f32);
-        let streams = self.blocks_backward(weight_source, streams, last);
-        let losses = self.embedding_backward(weight_source, streams);
+        let micro_batches = self.head_backward(weight_source, micro_batches, scale as f32);
+        let micro_batches = self.blocks_backward(weight_source, micro_batches, last);
+        let losses = self.embedding_backward(weight_source, micro_batches);
         losses.into_iter().map(Losses::sum).sum()
     }
 
@@ -119,83 +118,72 @@ impl ForwardBackward {
         self.decoders[0].config().tied
     }
 
-    /// Runs `step` for every member's part and every one of its streams, in order.
-    fn each<'a, P>(
+    /// Applies `step` to each micro-batch of each member, in order, with the member's part.
+    fn map<'a, P>(
         &self,
-        streams: Streams<'a>,
+        micro_batches: MicroBatches<'a>,
         parts: &mut [P],
-        step: impl Fn(&Decoder, &mut P, Stream<'a>) -> Stream<'a>,
-    ) -> Streams<'a> {
-        assert_eq!(parts.len(), self.decoders.len(), "a residence has one list per member");
-        let members = streams.into_iter().zip(&self.decoders).zip(parts);
+        step: impl Fn(&Decoder, &mut P, MicroBatch<'a>) -> MicroBatch<'a>,
+    ) -> MicroBatches<'a> {
+        assert_eq!(parts.len(), self.decoders.len(), "a weight source has one list per member");
+        // Devices work asynchronously, so this loop on one thread keeps all of them busy.
+        let members = micro_batches.into_iter().zip(&self.decoders).zip(parts);
         members
-            .map(|((streams, decoder), part)| {
-                streams.into_iter().map(|s| step(decoder, part, s)).collect()
+            .map(|((micro_batches, decoder), part)| {
+                micro_batches.into_iter().map(|state| step(decoder, part, state)).collect()
             })
             .collect()
     }
 
-    /// All streams after the last block, whose weights come along: the way back begins with them.
+    /// All micro-batches after the last block, and the weights of this block, with which the
+    /// backward pass starts. Activations are kept if `training` is given.
     fn forward<'a>(
         &self,
         weight_source: &mut dyn WeightSource,
         batches: &'a [Vec<TokenBatch>],
         training: Option<ActivationCheckpointing>,
-    ) -> (Streams<'a>, Vec<BlockWeights>) {
-        let mut streams = self.embed(weight_source, batches);
+    ) -> (MicroBatches<'a>, Vec<BlockWeights>) {
+        let mut micro_batches = self.embed(weight_source, batches);
         let mut weights = Vec::new();
         for layer in 0..self.num_layers() {
+            // Before the gather, or two gathered blocks would be in memory at the same time.
             drop(weights);
             weights = blocks(weight_source.gather(Unit::Block(layer)));
             self.prefetch_after(weight_source, layer);
-            streams = self.each(streams, &mut weights, |decoder, weights, mut stream| {
-                let keep = if training.is_some_and(|activation_checkpointing| {
-                    !activation_checkpointing.includes(layer)
-                }) {
-                    Keep::All
-                } else {
-                    Keep::Narrow
-                };
-                let (output, saved) =
-                    decoder.block(stream.batch.shape(), weights, stream.residual, keep);
+            let keep = match training {
+                Some(checkpointing) if !checkpointing.includes(layer) => Keep::All,
+                _ => Keep::Narrow,
+            };
+            micro_batches = self.map(micro_batches, &mut weights, |decoder, weights, mut state| {
+                let (residual, saved) =
+                    decoder.block(state.batch.shape(), weights, state.residual, keep);
                 match training {
-                    Some(_) => stream.saved.push(saved),
+                    Some(_) => state.saved.push(saved),
                     None => saved.recycle(decoder.kernels()),
                 }
-                Stream { residual: output, ..stream }
+                MicroBatch { residual, ..state }
             });
         }
-        (streams, weights)
+        (micro_batches, weights)
     }
 
     fn embed<'a>(
         &self,
         weight_source: &mut dyn WeightSource,
         batches: &'a [Vec<TokenBatch>],
-    ) -> Streams<'a> {
-        assert_eq!(
-            batches.len(),
-            self.decoders.len(),
-            "every member has its list of micro-batches"
-        );
+    ) -> MicroBatches<'a> {
+        assert_eq!(batches.len(), self.decoders.len(), "one list of micro-batches per member");
         let tables = weight_source.gather(Unit::Embedding);
         weight_source.prefetch(Unit::Block(0));
         let members = batches.iter().zip(&self.decoders).zip(&tables);
-        let embed =
-            |((batches, decoder), table): ((&'a Vec<TokenBatch>, &Decoder), &Vec<Tensor<1>>)| {
-                let width = decoder.config().hidden_size;
-                let stream = |batch: &'a TokenBatch| Stream {
-                    batch,
-                    residual: decoder.kernels().embed(&table[0], batch.inputs(), width),
-                    saved: Vec::new(),
-                    losses: Losses::Sum(0.0),
-                };
-                batches.iter().map(stream).collect()
-            };
-        members.map(embed).collect()
+        members
+            .map(|((batches, decoder), table)| {
+                batches.iter().map(|batch| embed_batch(decoder, &table[0], batch)).collect()
+            })
+            .collect()
     }
 
-    /// Announces what follows block `layer` on the way forward.
+    /// Announces the unit after block `layer` in the forward pass.
     fn prefetch_after(&self, weight_source: &mut dyn WeightSource, layer: usize) {
         if layer + 1 < self.num_layers() {
             return weight_source.prefetch(Unit::Block(layer + 1));
@@ -216,23 +204,29 @@ impl ForwardBackward {
         head_parts(heads, tables)
     }
 
-    /// Losses, and the gradient of the residual stream after the last block.
-    fn head_backward<'a>(
-        &self,
-        weight_source: &mut dyn WeightSource,
-        streams: Streams<'a>,
-        scale: f32,
-    ) -> Streams<'a> {
-        let weights = self.gather_head(weight_source);
+    fn head_gradients(&self, weight_source: &mut dyn WeightSource) -> Vec<Head<Tensor<1>>> {
         let gradients = weight_source.gradients(Unit::Head);
         let tables = if self.is_tied() {
             weight_source.gradients(Unit::Embedding)
         } else {
             vec![Vec::new(); gradients.len()]
         };
-        let mut parts: Vec<_> = weights.into_iter().zip(head_parts(gradients, tables)).collect();
-        let streams = self.each(streams, &mut parts, |decoder, (weights, gradients), stream| {
-            let Stream { batch, residual, saved, .. } = stream;
+        head_parts(gradients, tables)
+    }
+
+    /// Computes the losses, and the gradient of the residual stream after the last block.
+    fn head_backward<'a>(
+        &self,
+        weight_source: &mut dyn WeightSource,
+        micro_batches: MicroBatches<'a>,
+        scale: f32,
+    ) -> MicroBatches<'a> {
+        let weights = self.gather_head(weight_source);
+        let gradients = self.head_gradients(weight_source);
+        let mut parts: Vec<_> = weights.into_iter().zip(gradients).collect();
+        let micro_batches = self.map(micro_batches, &mut parts, |decoder, part, state| {
+            let (weights, gradients) = part;
+            let MicroBatch { batch, residual, saved, .. } = state;
             let targets = Targets { tokens: batch.targets(), scale };
             let weights = Head { norm: &weights.norm, projection: &weights.projection };
             let into =
@@ -240,13 +234,11 @@ impl ForwardBackward {
             let context = decoder.context(batch.shape());
             let (losses, residual) =
                 decoder.kernels().loss_backward(context, weights, residual, targets, into);
-            Stream { batch, residual, saved, losses }
+            MicroBatch { batch, residual, saved, losses }
         });
-        self.reduce_head(
-            weight_source,
-            parts.into_iter().map(|(_, gradients)| gradients).collect(),
-        );
-        streams
+        let gradients = parts.into_iter().map(|(_, gradients)| gradients).collect();
+        self.reduce_head(weight_source, gradients);
+        micro_batches
     }
 
     fn reduce_head(&self, weight_source: &mut dyn WeightSource, gradients: Vec<Head<Tensor<1>>>) {
@@ -254,6 +246,8 @@ impl ForwardBackward {
             let (norms, tables) =
                 gradients.into_iter().map(|head| (vec![head.norm], vec![head.projection])).unzip();
             weight_source.reduce(Unit::Head, norms);
+            // The embedding is reduced again after the first block, where its lookup adds the
+            // second part. In between, its gradient need not stay whole on each device.
             weight_source.reduce(Unit::Embedding, tables);
         } else {
             weight_source.reduce(
@@ -266,66 +260,95 @@ impl ForwardBackward {
     fn blocks_backward<'a>(
         &self,
         weight_source: &mut dyn WeightSource,
-        mut streams: Streams<'a>,
+        mut micro_batches: MicroBatches<'a>,
         last: Vec<BlockWeights>,
-    ) -> Streams<'a> {
-        let mut at_hand = Some(last);
+    ) -> MicroBatches<'a> {
+        // The last block is still gathered from the forward pass, which saves one all-gather.
+        let mut gathered = Some(last);
         for layer in (0..self.num_layers()).rev() {
             let weights =
-                at_hand.take().unwrap_or_else(|| blocks(weight_source.gather(Unit::Block(layer))));
+                gathered.take().unwrap_or_else(|| blocks(weight_source.gather(Unit::Block(layer))));
             if layer > 0 {
                 weight_source.prefetch(Unit::Block(layer - 1));
             }
             let gradients = blocks(weight_source.gradients(Unit::Block(layer)));
             let mut parts: Vec<_> = weights.into_iter().zip(gradients).collect();
-            streams =
-                self.each(streams, &mut parts, |decoder, (weights, gradients), mut stream| {
-                    let saved = stream.saved.pop().expect("every block saved once");
-                    let shape = stream.batch.shape();
-                    let residual =
-                        decoder.block_backward(shape, weights, saved, stream.residual, gradients);
-                    Stream { residual, ..stream }
-                });
-            let gradients: MemberTensors =
+            micro_batches = self.map(micro_batches, &mut parts, |decoder, part, mut state| {
+                let (weights, gradients) = part;
+                let saved = state.saved.pop().expect("each block saved its activations once");
+                let shape = state.batch.shape();
+                let residual =
+                    decoder.block_backward(shape, weights, saved, state.residual, gradients);
+                MicroBatch { residual, ..state }
+            });
+            let gradients: UnitTensors =
                 parts.into_iter().map(|(_, gradients)| <[_; 9]>::from(gradients).into()).collect();
             weight_source.reduce(Unit::Block(layer), gradients);
         }
-        streams
+        micro_batches
     }
 
     fn embedding_backward(
         &self,
         weight_source: &mut dyn WeightSource,
-        streams: Streams<'_>,
+        micro_batches: MicroBatches<'_>,
     ) -> Vec<Losses> {
         let mut tables = weight_source.gradients(Unit::Embedding);
-        let members = streams.into_iter().zip(&self.decoders).zip(&mut tables);
-        let mut losses = Vec::new();
-        for ((streams, decoder), table) in members {
-            for Stream { batch, residual, losses: of_stream, .. } in streams {
+        let members = micro_batches.into_iter().zip(&self.decoders).zip(&mut tables);
+        let mut all_losses = Vec::new();
+        for ((micro_batches, decoder), table) in members {
+            for MicroBatch { batch, residual, losses, .. } in micro_batches {
                 decoder.kernels().embed_backward(batch.inputs(), residual, &mut table[0]);
-                losses.push(of_stream);
+                all_losses.push(losses);
             }
         }
         weight_source.reduce(Unit::Embedding, tables);
-        losses
+        all_losses
     }
 }
 
-/// A block's tensors by name.
-fn blocks(lists: MemberTensors) -> Vec<BlockWeights> {
-    let block = |list: Vec<Tensor<1>>| {
-        <[Tensor<1>; 9]>::try_from(list).expect("a block has nine parameters")
-    };
-    lists.into_iter().map(|list| BlockParameters::from(block(list))).collect()
+fn embed_batch<'a>(decoder: &Decoder, table: &Tensor<1>, batch: &'a TokenBatch) -> MicroBatch<'a> {
+    let width = decoder.config().hidden_size;
+    MicroBatch {
+        batch,
+        residual: decoder.kernels().embed(table, batch.inputs(), width),
+        saved: Vec::new(),
+        losses: Losses::Sum(0.0),
+    }
 }
 
-/// The head's tensors by name, of its own unit and, if it is tied, of the embedding's.
-fn head_parts(heads: MemberTensors, tables: MemberTensors) -> Vec<Head<Tensor<1>>> {
-    let head = |(mut head, table): (Vec<Tensor<1>>, Vec<Tensor<1>>)| {
-        head.extend(table);
-        let [norm, projection] = head.try_into().expect("a head has a norm and a projection");
-        Head { norm, projection }
-    };
-    heads.into_iter().zip(tables).map(head).collect()
+/// The loss of one member's micro-batches, which are recycled.
+fn sum_losses(micro_batches: Vec<MicroBatch<'_>>, decoder: &Decoder) -> f64 {
+    micro_batches
+        .into_iter()
+        .map(|state| {
+            decoder.kernels().recycle(state.residual);
+            state.losses.sum()
+        })
+        .sum()
+}
+
+/// The tensors of a block by name.
+fn blocks(lists: UnitTensors) -> Vec<BlockWeights> {
+    lists
+        .into_iter()
+        .map(|list| {
+            let list = <[Tensor<1>; 9]>::try_from(list).expect("a block has nine parameters");
+            BlockParameters::from(list)
+        })
+        .collect()
+}
+
+/// The tensors of the head by name. If the head is tied, `tables` has the embedding, otherwise
+/// empty lists.
+fn head_parts(heads: UnitTensors, tables: UnitTensors) -> Vec<Head<Tensor<1>>> {
+    heads
+        .into_iter()
+        .zip(tables)
+        .map(|(mut head, table)| {
+            head.extend(table);
+            let [norm, projection] = head.try_into().expect("a head has a norm and a projection");
+            Head { norm, projection }
+        })
+        .collect()
 }

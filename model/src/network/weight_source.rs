@@ -1,15 +1,15 @@
-//! Where the weights of a network live between the moments in which they are needed.
+//! The source of a network's weights, unit by unit.
 //!
-//! The passes over a network need a block's weights twice in a step, for milliseconds. Between those moments they may
-//! lie in pieces on several devices, which is the business of whoever implements [`WeightSource`]; the passes only say what
-//! they need now and what they will need next.
+//! A step needs the weights of a block twice, for milliseconds each time. In between they may be
+//! sharded over devices. That is the business of an implementation of [`WeightSource`];
+//! [`ForwardBackward`](super::ForwardBackward) only requests a unit and announces the next one.
 
 use burn::tensor::Tensor;
 
-/// A part of the network whose weights are needed at the same time.
+/// A part of the network that is gathered at once (FSDP unit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// The embedding table; a tied network needs it once more at the head.
+    /// The embedding. A tied network gathers it a second time at the head.
     Embedding,
     /// A decoder block, from 0.
     Block(usize),
@@ -18,7 +18,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// Place of the unit in canonical order: embedding, blocks from first to last, head.
+    /// Index of the unit in canonical order: embedding, blocks from first to last, head.
     pub fn index(self, num_layers: usize) -> usize {
         match self {
             Self::Embedding => 0,
@@ -28,25 +28,29 @@ impl Unit {
     }
 }
 
-/// Weights that live elsewhere, perhaps in pieces on several devices, and are brought together unit by unit.
+/// Weights and gradients for a group of devices, whole or sharded (FSDP, arXiv 2304.11277).
 ///
-/// - Lists have one entry per member, in the same order everywhere; each is one flat tensor per parameter of the unit,
-///   in canonical order, on the member's device.
-/// - A unit's weights stay the same from the first gather of a pass to its end.
+/// - Lists have one entry per member of the group, always in the same order. An entry has one flat
+///   tensor per parameter of the unit, in canonical order, on the device of the member.
+/// - The weights of a unit stay the same from the first gather of a pass to its end.
+/// - Each [`WeightSource::reduce`] returns the tensors of one call of [`WeightSource::gradients`].
+///   A tied embedding has two such pairs of calls in a pass: at the head and at the end.
 pub trait WeightSource {
-    /// Says that `unit` will be gathered next, so that its transfer can begin.
+    /// Announces that `unit` will be gathered next. Its transfer can overlap with computation.
     fn prefetch(&mut self, unit: Unit);
 
-    /// The whole weights of `unit` per member, in the dtype to compute in. They may be dropped when the unit is done.
+    /// All-gather: the whole weights of `unit` for each member, in the dtype to compute in.
+    ///
+    /// The caller drops them when the unit is done.
     fn gather(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>>;
 
-    /// fp32 sums of the same shapes, per member, which the backward pass adds to.
+    /// fp32 sums in the shapes of `unit` for each member, to which the backward pass adds.
     ///
-    /// They may hold what was reduced before, or zeros: only what [`WeightSource::reduce`] gets back counts. Handles that
-    /// nobody shares are added to in place.
+    /// They may hold the result of an earlier reduction, or zeros; the implementation accounts for
+    /// its choice in [`WeightSource::reduce`]. Tensors without another handle are changed in place.
     fn gradients(&mut self, unit: Unit) -> Vec<Vec<Tensor<1>>>;
 
-    /// Takes the sums of all members back: adds them up, keeps what each member owns.
+    /// Reduce-scatter: adds up the sums of all members, and keeps the shard of each.
     fn reduce(&mut self, unit: Unit, gradients: Vec<Vec<Tensor<1>>>);
 }
 

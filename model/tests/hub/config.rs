@@ -1,4 +1,4 @@
-//! Both forms of `config.json`, old and new, and everything that is refused.
+//! `config.json`: old and new form, and errors.
 
 use std::path::Path;
 
@@ -11,16 +11,17 @@ fn parse(config: &Value) -> Result<HubConfig, HubError> {
     HubConfig::parse(&config.to_string(), Path::new("folder/config.json"))
 }
 
-/// The least that a Llama must say.
-fn least() -> Value {
+/// The required fields of a Llama config.
+fn minimal() -> Value {
     json!({
-        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 320, "hidden_size": 64,
-        "intermediate_size": 176, "num_hidden_layers": 3, "num_attention_heads": 4
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 320,
+        "hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 3,
+        "num_attention_heads": 4
     })
 }
 
-fn with(changes: Value) -> Value {
-    let mut config = least();
+fn minimal_with(changes: Value) -> Value {
+    let mut config = minimal();
     for (field, value) in changes.as_object().unwrap() {
         config[field] = value.clone();
     }
@@ -28,10 +29,10 @@ fn with(changes: Value) -> Value {
 }
 
 fn rope(changes: Value) -> Rope {
-    parse(&with(changes)).unwrap().model.rope
+    parse(&minimal_with(changes)).unwrap().model.rope
 }
 
-const STRETCHED: Llama3Scaling = Llama3Scaling {
+const SCALING: Llama3Scaling = Llama3Scaling {
     factor: 8.0,
     low_freq_factor: 1.0,
     high_freq_factor: 4.0,
@@ -39,8 +40,8 @@ const STRETCHED: Llama3Scaling = Llama3Scaling {
 };
 
 #[test]
-fn what_is_left_out_has_the_hubs_defaults() {
-    let parsed = parse(&least()).unwrap();
+fn missing_fields_have_the_defaults_of_transformers() {
+    let parsed = parse(&minimal()).unwrap();
     let expected = ModelConfig {
         vocab_size: 320,
         hidden_size: 64,
@@ -60,10 +61,11 @@ fn what_is_left_out_has_the_hubs_defaults() {
 }
 
 #[test]
-fn what_is_stated_is_read() {
-    let parsed = parse(&with(json!({
-        "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,
-        "tie_word_embeddings": true, "dtype": "bfloat16", "bos_token_id": 1, "eos_token_id": [2, 7]
+fn optional_fields_are_read() {
+    let parsed = parse(&minimal_with(json!({
+        "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 128,
+        "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "dtype": "bfloat16",
+        "bos_token_id": 1, "eos_token_id": [2, 7]
     })))
     .unwrap();
     let ModelConfig { num_kv_heads, head_dim, max_positions, norm_epsilon, tied, .. } =
@@ -74,12 +76,12 @@ fn what_is_stated_is_read() {
     );
     assert_eq!((parsed.format, parsed.tying_is_stated), (Some(FloatDtype::Bf16), true));
     assert_eq!(parsed.token_ids, TokenIds { bos: Some(1), eos: vec![2, 7] });
-    let old = parse(&with(json!({ "torch_dtype": "float16" }))).unwrap();
+    let old = parse(&minimal_with(json!({ "torch_dtype": "float16" }))).unwrap();
     assert_eq!(old.format, Some(FloatDtype::Fp16));
 }
 
 #[test]
-fn old_and_new_forms_mean_the_same() {
+fn old_and_new_forms_of_rope_are_equivalent() {
     let plain = Rope { theta: 500_000.0, scaling: None };
     for form in [
         json!({ "rope_theta": 500000 }),
@@ -92,7 +94,7 @@ fn old_and_new_forms_mean_the_same() {
     }
     let numbers = json!({ "factor": 8.0, "low_freq_factor": 1, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 8192 });
-    let stretched = Rope { scaling: Some(STRETCHED), ..plain };
+    let stretched = Rope { scaling: Some(SCALING), ..plain };
     for names in [
         json!({ "rope_type": "llama3" }),
         json!({ "type": "llama3" }),
@@ -111,9 +113,9 @@ fn old_and_new_forms_mean_the_same() {
 }
 
 #[test]
-fn written_configs_read_back() {
+fn written_configs_are_read_without_loss() {
     let scaled = ModelConfig {
-        rope: Rope { theta: 5e5, scaling: Some(STRETCHED) },
+        rope: Rope { theta: 5e5, scaling: Some(SCALING) },
         head_dim: 32,
         tied: true,
         ..preset("tiny").unwrap()
@@ -138,27 +140,27 @@ fn written_configs_read_back() {
 }
 
 #[test]
-fn readers_of_either_age_find_what_they_know() {
+fn old_and_new_readers_find_all_fields_under_their_names() {
     let model = ModelConfig {
-        rope: Rope { theta: 5e5, scaling: Some(STRETCHED) },
+        rope: Rope { theta: 5e5, scaling: Some(SCALING) },
         ..preset("tiny").unwrap()
     };
-    let config = HubConfig { model, ..parse(&least()).unwrap() };
+    let config = HubConfig { model, ..parse(&minimal()).unwrap() };
     let whole: Value = serde_json::from_str(&config.to_json()).unwrap();
     for unknown in [["rope_parameters", "dtype"], ["rope_scaling", "rope_theta"]] {
-        let mut config_of_one_age = whole.clone();
+        let mut one_form = whole.clone();
         for field in unknown {
-            assert!(config_of_one_age.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+            assert!(one_form.as_object_mut().unwrap().remove(field).is_some(), "{field}");
         }
-        assert_eq!(parse(&config_of_one_age).unwrap().model, config.model, "without {unknown:?}");
+        assert_eq!(parse(&one_form).unwrap().model, config.model, "without {unknown:?}");
     }
 }
 
 #[test]
-fn refusals_name_the_field_and_what_to_do() {
+fn errors_of_unsupported_configs_have_the_field_and_a_hint() {
     let cases = [
         (json!({ "model_type": "mistral" }), "model_type = mistral"),
-        (json!({ "model_type": null }), "model_type = nothing"),
+        (json!({ "model_type": null }), "model_type = null"),
         (
             json!({ "architectures": ["LlamaForSequenceClassification"] }),
             "architectures = LlamaForSequenceClassification",
@@ -176,7 +178,7 @@ fn refusals_name_the_field_and_what_to_do() {
             json!({ "rope_parameters": { "rope_type": "dynamic", "factor": 2.0 } }),
             "rope_parameters.rope_type = dynamic",
         ),
-        (json!({ "rope_scaling": { "rope_type": "llama3" } }), "rope_scaling.factor = nothing"),
+        (json!({ "rope_scaling": { "rope_type": "llama3" } }), "rope_scaling.factor = null"),
         (
             json!({ "rope_parameters": { "full_attention": { "rope_theta": 1.0 } } }),
             "rope_parameters.full_attention",
@@ -187,7 +189,7 @@ fn refusals_name_the_field_and_what_to_do() {
         ),
     ];
     for (changes, expected) in cases {
-        let error = parse(&with(changes)).unwrap_err();
+        let error = parse(&minimal_with(changes)).unwrap_err();
         assert!(matches!(error, HubError::Unsupported { .. }), "{error:?}");
         let message = error.to_string();
         assert!(
@@ -198,14 +200,15 @@ fn refusals_name_the_field_and_what_to_do() {
     }
 }
 
+fn scaling_with(change: Value) -> Value {
+    let mut scaling = json!({ "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 8192 });
+    scaling.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    json!({ "rope_scaling": scaling })
+}
+
 #[test]
-fn impossible_numbers_are_named() {
-    let stretch = |change: Value| {
-        let mut scaling = json!({ "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192 });
-        scaling.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        json!({ "rope_scaling": scaling })
-    };
+fn invalid_sizes_are_reported_by_field() {
     let cases = [
         (json!({ "num_attention_heads": 0 }), "num_attention_heads"),
         (json!({ "num_key_value_heads": 3 }), "num_key_value_heads"),
@@ -213,16 +216,16 @@ fn impossible_numbers_are_named() {
         (json!({ "rms_norm_eps": -1.0 }), "rms_norm_eps"),
         (json!({ "vocab_size": 1u64 << 62 }), "vocab_size"),
         (json!({ "num_hidden_layers": 1_000_000 }), "num_hidden_layers"),
-        (stretch(json!({ "factor": 0.5 })), "rope_scaling.factor"),
-        (stretch(json!({ "high_freq_factor": 1.0 })), "rope_scaling.high_freq_factor"),
-        (stretch(json!({ "low_freq_factor": 0.0 })), "rope_scaling.low_freq_factor"),
+        (scaling_with(json!({ "factor": 0.5 })), "rope_scaling.factor"),
+        (scaling_with(json!({ "high_freq_factor": 1.0 })), "rope_scaling.high_freq_factor"),
+        (scaling_with(json!({ "low_freq_factor": 0.0 })), "rope_scaling.low_freq_factor"),
         (
-            stretch(json!({ "original_max_position_embeddings": 0 })),
+            scaling_with(json!({ "original_max_position_embeddings": 0 })),
             "rope_scaling.original_max_position_embeddings",
         ),
     ];
     for (changes, expected) in cases {
-        match parse(&with(changes)).unwrap_err() {
+        match parse(&minimal_with(changes)).unwrap_err() {
             HubError::Config { source, .. } => assert_eq!(source.field, expected),
             other => panic!("{expected}: {other:?}"),
         }
@@ -230,11 +233,11 @@ fn impossible_numbers_are_named() {
 }
 
 #[test]
-fn missing_fields_and_wrong_types_are_named() {
-    let mut without = least();
+fn missing_fields_and_wrong_types_are_reported() {
+    let mut without = minimal();
     without.as_object_mut().unwrap().remove("vocab_size");
     for (config, expected) in
-        [(without, "vocab_size"), (with(json!({ "hidden_size": "wide" })), "wide")]
+        [(without, "vocab_size"), (minimal_with(json!({ "hidden_size": "wide" })), "wide")]
     {
         match parse(&config).unwrap_err() {
             HubError::Json { source, .. } => {

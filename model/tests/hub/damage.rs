@@ -1,4 +1,4 @@
-//! Every kind of broken folder ends in one error that says where.
+//! Damaged and incomplete folders: each gives an error with the place of the damage.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ fn open(folder: &Path) -> HubError {
     HubFolder::open(folder).unwrap_err()
 }
 
-/// The error after the one weight file is replaced by zeros of other tensors.
+/// The error after the weight file is replaced by a file of zeros with changed headers.
 fn open_with(change: impl FnOnce(&mut Vec<TensorHeader>)) -> HubError {
     let folder = model_folder();
     let mut tensors = headers(&config(false));
@@ -29,10 +29,12 @@ fn open_with(change: impl FnOnce(&mut Vec<TensorHeader>)) -> HubError {
 }
 
 #[test]
-fn a_missing_tensor_is_named() {
+fn a_missing_tensor_is_reported_by_name() {
     let error = open_with(|tensors| drop(tensors.remove(5)));
+    let name = &headers(&config(false))[5].name;
     assert!(
-        matches!(&error, HubError::MissingTensor { tensor, .. } if *tensor == headers(&config(false))[5].name)
+        matches!(&error, HubError::MissingTensor { tensor, .. } if tensor == name),
+        "{error:?}"
     );
     assert!(error.hint().is_some());
     let error = open_with(|tensors| tensors.truncate(tensors.len() - 1));
@@ -44,18 +46,17 @@ fn a_missing_tensor_is_named() {
 }
 
 #[test]
-fn another_shape_is_named_with_both() {
+fn a_wrong_shape_is_reported_with_the_expected_one() {
     let error = open_with(|tensors| tensors[0].shape = vec![41, 16]);
-    assert!(
-        matches!(&error, HubError::Shape { expected, got, .. } if (&expected[..], &got[..]) == (&[40, 16], &[41, 16]))
-    );
+    let HubError::Shape { expected, got, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((&expected[..], &got[..]), (&[40, 16][..], &[41, 16][..]));
     assert!(error.to_string().contains("`model.embed_tokens.weight`"), "{error}");
-    // As many elements, but the other way round.
+    // The transposed shape has as many elements.
     assert!(matches!(open_with(|tensors| tensors[0].shape = vec![16, 40]), HubError::Shape { .. }));
 }
 
 #[test]
-fn numbers_of_another_kind_are_named() {
+fn an_unsupported_dtype_is_reported_by_name() {
     let error = open_with(|tensors| tensors[3].dtype = Dtype::I32);
     assert!(matches!(&error, HubError::UnknownDtype { dtype, .. } if dtype == "I32"), "{error:?}");
     let folder = model_folder();
@@ -64,37 +65,34 @@ fn numbers_of_another_kind_are_named() {
 }
 
 #[test]
-fn a_tensor_too_many_is_named() {
-    let surplus = |tensors: &mut Vec<TensorHeader>| {
-        tensors.push(TensorHeader {
-            name: "model.layers.2.mlp.up_proj.weight".into(),
-            ..tensors[1].clone()
-        });
-    };
-    let error = open_with(surplus);
+fn an_unexpected_tensor_is_reported_by_name() {
+    let name = "model.layers.2.mlp.up_proj.weight";
+    let error = open_with(|tensors| {
+        tensors.push(TensorHeader { name: name.into(), ..tensors[1].clone() });
+    });
     assert!(
-        matches!(&error, HubError::UnexpectedTensor { tensor, .. } if tensor == "model.layers.2.mlp.up_proj.weight")
+        matches!(&error, HubError::UnexpectedTensor { tensor, .. } if tensor == name),
+        "{error:?}"
     );
 }
 
 #[test]
-fn truncation_is_noticed_at_any_length() {
+fn truncation_is_detected_at_any_length() {
     let folder = model_folder();
     let path = folder.path().join(WEIGHTS);
     let whole = fs::read(&path).unwrap();
     for length in (0..whole.len()).step_by(97).chain([7, 8, whole.len() - 1]) {
         fs::write(&path, &whole[..length]).unwrap();
         let error = open(folder.path());
-        assert!(
-            matches!(error, HubError::Truncated { got, expected, .. } if got == length as u64 && expected > got)
-        );
+        let HubError::Truncated { got, expected, .. } = error else { panic!("{error:?}") };
+        assert!(got == length as u64 && expected > got, "{got} of {expected} at {length}");
     }
     fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
     assert!(matches!(open(folder.path()), HubError::Damaged { .. }));
 }
 
 #[test]
-fn a_file_that_shrinks_after_opening_is_an_error_not_a_crash() {
+fn a_file_truncated_after_opening_gives_an_error_on_reading() {
     let folder = model_folder();
     let opened = HubFolder::open(folder.path()).unwrap();
     fs::write(folder.path().join(WEIGHTS), b"short").unwrap();
@@ -103,7 +101,7 @@ fn a_file_that_shrinks_after_opening_is_an_error_not_a_crash() {
 }
 
 #[test]
-fn headers_that_contradict_themselves_are_refused() {
+fn inconsistent_headers_are_reported_as_damage() {
     for (from, to) in [
         ("\"data_offsets\":[0,2560]", "\"data_offsets\":[4,2560]"),
         ("\"data_offsets\":[0,2560]", "\"data_offsets\":[0,2550]"),
@@ -124,7 +122,7 @@ fn headers_that_contradict_themselves_are_refused() {
     assert!(matches!(open(folder.path()), HubError::Damaged { .. }));
 }
 
-/// Replaces the first occurrence, which must be there, by as many bytes.
+/// Replaces the first occurrence of `from` by `to`, which must have the same length.
 fn replace_in_header(folder: &Path, from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
     let path = folder.join(WEIGHTS);
@@ -135,7 +133,7 @@ fn replace_in_header(folder: &Path, from: &str, to: &str) {
 }
 
 #[test]
-fn shards_must_hold_what_the_index_promises() {
+fn shards_must_contain_the_tensors_of_the_index() {
     let sharded = || {
         let folder = tempfile::tempdir().unwrap();
         export_seeded(folder.path(), &config(false), &options(FloatDtype::Fp32, 3000));
@@ -155,8 +153,8 @@ fn shards_must_hold_what_the_index_promises() {
         shard_of(folder.path(), "lm_head.weight"),
         shard_of(folder.path(), "model.embed_tokens.weight"),
     );
-    let promise = |file: &str| format!("\"lm_head.weight\": \"{file}\"");
-    fs::write(&index, text.replace(&promise(&own), &promise(&other))).unwrap();
+    let [correct, wrong] = [&own, &other].map(|file| format!("\"lm_head.weight\": \"{file}\""));
+    fs::write(&index, text.replace(&correct, &wrong)).unwrap();
     let error = open(folder.path());
     assert!(
         matches!(&error, HubError::MissingTensor { path, .. } if path.ends_with(&other)),
@@ -179,7 +177,7 @@ fn shard_of(folder: &Path, tensor: &str) -> String {
 }
 
 #[test]
-fn a_tensor_in_two_shards_is_refused() {
+fn a_tensor_in_two_shards_is_reported_as_damage() {
     let folder = model_folder();
     fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
     let all = headers(&config(false));
@@ -190,13 +188,13 @@ fn a_tensor_in_two_shards_is_refused() {
         all[0].name, all[1].name
     );
     fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
-    assert!(
-        matches!(open(folder.path()), HubError::Damaged { problem, .. } if problem.contains("a.safetensors"))
-    );
+    let error = open(folder.path());
+    let HubError::Damaged { problem, .. } = &error else { panic!("{error:?}") };
+    assert!(problem.contains("a.safetensors"), "{problem}");
 }
 
 #[test]
-fn folders_without_config_or_weights_say_so() {
+fn a_folder_without_config_or_weights_gives_its_own_error() {
     let folder = model_folder();
     fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
     assert!(matches!(open(folder.path()), HubError::NoWeights { .. }));
@@ -210,7 +208,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn flipped_header_bits_never_panic(flips in prop::collection::vec((0usize..2500, 0u8..8), 1..4)) {
+    fn flipped_header_bits_never_cause_a_panic(
+        flips in prop::collection::vec((0usize..2500, 0u8..8), 1..4),
+    ) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.safetensors");
         write_zeros(&path, &headers(&config(false)));
@@ -226,7 +226,7 @@ proptest! {
     }
 }
 
-/// A disk with room for so many bytes.
+/// A disk with space for this number of bytes.
 struct SmallDisk(usize);
 
 impl Write for SmallDisk {
@@ -245,7 +245,7 @@ impl Write for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_is_an_error_at_every_byte() {
+fn a_full_disk_gives_an_error_at_any_byte() {
     let tensors = [TensorHeader { name: "a".into(), dtype: Dtype::F32, shape: vec![3, 5] }];
     let write = |room| {
         write_safetensors(&mut SmallDisk(room), &BTreeMap::new(), &tensors, |_, sink| {
@@ -261,7 +261,7 @@ fn a_full_disk_is_an_error_at_every_byte() {
 }
 
 #[test]
-fn broken_promises_of_the_caller_are_errors() {
+fn wrong_lengths_and_repeated_names_are_invalid_input() {
     let tensor = |name: &str, shape: &[usize]| TensorHeader {
         name: name.into(),
         dtype: Dtype::F32,
@@ -280,7 +280,7 @@ fn broken_promises_of_the_caller_are_errors() {
 }
 
 #[test]
-fn written_files_are_read_by_the_reference_implementation() {
+fn the_reference_implementation_reads_written_files() {
     let folder = model_folder();
     let bytes = fs::read(folder.path().join(WEIGHTS)).unwrap();
     let theirs = safetensors::SafeTensors::deserialize(&bytes).unwrap();

@@ -1,4 +1,4 @@
-//! A network small enough to be written a hundred times.
+//! A small network, and folders with its weights.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,13 +30,13 @@ pub(crate) fn options(format: FloatDtype, max_shard_bytes: u64) -> ExportOptions
     ExportOptions { format, max_shard_bytes, token_ids: TokenIds { bos: Some(1), eos: vec![2] } }
 }
 
-/// Exports the network that seed 3 gives.
+/// Exports the initial weights of seed 3.
 pub(crate) fn export_seeded(folder: &Path, config: &ModelConfig, options: &ExportOptions) {
     let initializer = Initializer::new(3, config);
     export(folder, config, options, |spec| Ok(Cow::from(initializer.tensor(spec)))).unwrap();
 }
 
-/// A whole fp32 model in one file.
+/// A folder with an fp32 model in one weight file.
 pub(crate) fn model_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     export_seeded(folder.path(), &config(false), &options(FloatDtype::Fp32, u64::MAX));
@@ -44,15 +44,14 @@ pub(crate) fn model_folder() -> tempfile::TempDir {
 }
 
 pub(crate) fn headers(config: &ModelConfig) -> Vec<TensorHeader> {
-    let header = |spec: &ParameterSpec| TensorHeader {
-        name: spec.name.clone(),
-        dtype: Dtype::F32,
-        shape: spec.shape.clone(),
-    };
     config.parameters().iter().map(header).collect()
 }
 
-/// A safetensors file of zeros.
+fn header(spec: &ParameterSpec) -> TensorHeader {
+    TensorHeader { name: spec.name.clone(), dtype: Dtype::F32, shape: spec.shape.clone() }
+}
+
+/// Writes a safetensors file of zeros.
 pub(crate) fn write_zeros(path: &Path, tensors: &[TensorHeader]) {
     let mut file = File::create(path).unwrap();
     write_safetensors(&mut file, &BTreeMap::new(), tensors, |index, sink| {
@@ -61,7 +60,7 @@ pub(crate) fn write_zeros(path: &Path, tensors: &[TensorHeader]) {
     .unwrap();
 }
 
-/// Names and contents of all files of a folder.
+/// Names and contents of all files in a folder.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries

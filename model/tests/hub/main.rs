@@ -1,4 +1,4 @@
-//! Model folders: what is written is read, what is wrong is named.
+//! Model folders: import of exports, forms of `config.json`, and errors of damaged folders.
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built is a failed test")]
 

@@ -1,4 +1,4 @@
-//! What is exported is imported, to the last bit.
+//! Import of exported folders, to the bit.
 
 use std::borrow::Cow;
 use std::{fs, io};
@@ -13,7 +13,7 @@ use crate::fixture::{
 };
 
 #[test]
-fn import_of_export_is_byte_equal() {
+fn a_second_export_after_import_is_byte_equal() {
     for format in FloatDtype::ALL {
         for (tied, max_shard_bytes) in
             [(false, u64::MAX), (true, u64::MAX), (false, 3000), (true, 1)]
@@ -37,14 +37,13 @@ fn import_of_export_is_byte_equal() {
 }
 
 #[test]
-fn fp32_keeps_every_bit() {
+fn fp32_weights_are_unchanged_to_the_bit() {
     let folder = HubFolder::open(model_folder().keep()).unwrap();
     let initializer = Initializer::new(3, &config(false));
     for spec in config(false).parameters().iter() {
-        let bits = |numbers: Vec<f32>| numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>();
         assert_eq!(
-            bits(folder.read(spec).unwrap()),
-            bits(initializer.tensor(spec)),
+            bits(&folder.read(spec).unwrap()),
+            bits(&initializer.tensor(spec)),
             "{}",
             spec.name
         );
@@ -52,8 +51,12 @@ fn fp32_keeps_every_bit() {
     fs::remove_dir_all(folder.path()).unwrap();
 }
 
+fn bits(numbers: &[f32]) -> Vec<u32> {
+    numbers.iter().map(|number| number.to_bits()).collect()
+}
+
 #[test]
-fn halves_are_rounded_once() {
+fn sixteen_bit_weights_have_the_precision_of_one_rounding() {
     for (format, precision) in [(FloatDtype::Bf16, 8), (FloatDtype::Fp16, 11)] {
         let temporary = tempfile::tempdir().unwrap();
         export_seeded(temporary.path(), &config(false), &options(format, u64::MAX));
@@ -73,7 +76,7 @@ fn halves_are_rounded_once() {
 }
 
 #[test]
-fn shards_respect_the_limit_and_the_index_names_them() {
+fn shards_stay_within_the_limit_and_the_index_lists_all_tensors() {
     let temporary = tempfile::tempdir().unwrap();
     export_seeded(temporary.path(), &config(false), &options(FloatDtype::Fp32, 3000));
     let files = contents(temporary.path());
@@ -95,7 +98,7 @@ fn shards_respect_the_limit_and_the_index_names_them() {
 }
 
 #[test]
-fn ranges_agree_with_the_whole() {
+fn a_range_equals_the_same_part_of_the_whole_tensor() {
     for format in FloatDtype::ALL {
         let temporary = tempfile::tempdir().unwrap();
         export_seeded(temporary.path(), &config(false), &options(format, u64::MAX));
@@ -113,7 +116,7 @@ fn ranges_agree_with_the_whole() {
 }
 
 #[test]
-fn a_new_export_leaves_nothing_of_the_old_one() {
+fn an_export_removes_the_weight_files_of_an_earlier_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
     export_seeded(folder.path(), &config(false), &options(FloatDtype::Fp32, 3000));
@@ -127,7 +130,7 @@ fn a_new_export_leaves_nothing_of_the_old_one() {
 }
 
 #[test]
-fn an_export_that_fails_changes_nothing() {
+fn a_failed_export_leaves_the_folder_unchanged() {
     let folder = model_folder();
     let before = contents(folder.path());
     for stop_at in 0..config(false).parameters().iter().count() {
@@ -135,9 +138,10 @@ fn an_export_that_fails_changes_nothing() {
         let error =
             export(folder.path(), &config(false), &options(FloatDtype::Bf16, 2000), |spec| {
                 tensors += 1;
-                match tensors > stop_at {
-                    true => Err(io::Error::from(io::ErrorKind::StorageFull)),
-                    false => Ok(Cow::from(vec![0.0; spec.num_elements()])),
+                if tensors > stop_at {
+                    Err(io::Error::from(io::ErrorKind::StorageFull))
+                } else {
+                    Ok(Cow::from(vec![0.0; spec.num_elements()]))
                 }
             })
             .unwrap_err();
@@ -147,7 +151,7 @@ fn an_export_that_fails_changes_nothing() {
 }
 
 #[test]
-fn numbers_of_the_wrong_length_are_not_written() {
+fn a_tensor_of_the_wrong_length_is_an_error_and_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(FloatDtype::Fp32, u64::MAX);
     let error = export(folder.path(), &config(false), &options, |_| Ok(Cow::from(vec![0.0; 3])))
@@ -157,7 +161,7 @@ fn numbers_of_the_wrong_length_are_not_written() {
 }
 
 #[test]
-fn an_absent_head_means_tied_when_the_config_is_silent() {
+fn without_the_config_field_a_model_is_tied_if_it_has_no_head() {
     for tied in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         export_seeded(folder.path(), &config(tied), &options(FloatDtype::Fp32, u64::MAX));
@@ -174,7 +178,7 @@ fn remove_config_field(folder: &std::path::Path, field: &str) {
 }
 
 #[test]
-fn harmless_extras_are_tolerated() {
+fn redundant_tensors_of_older_exports_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     export_seeded(folder.path(), &config(true), &options(FloatDtype::Fp32, u64::MAX));
     let mut tensors = headers(&ModelConfig { tied: false, ..config(true) });

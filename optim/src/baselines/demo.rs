@@ -1,4 +1,4 @@
-//! DeMo: peers share the fast part of their momentum and keep the rest to themselves.
+//! DeMo: peers share the fast components of their momentum and keep the others.
 
 use rayon::prelude::*;
 
@@ -7,36 +7,38 @@ use crate::sparseloco::chunks::Dct;
 use crate::sparseloco::top_k::Selector;
 use crate::sparseloco::{CodedValue, Profile, Schema, SparseLocoError, TensorSpec};
 
-/// Bits of a value on the wire: fp32, and a position of 12 bits.
+/// Bits per value: fp32, and a position of 12 bits.
 const VALUE_BITS: u64 = 32 + 12;
 
 /// The settings of [`DeMo`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeMoConfig {
-    /// Values sent of a chunk, which has 4096 at most.
+    /// Values sent per chunk of at most 4096.
     pub k: usize,
-    /// What remains of the momentum from one round to the next.
+    /// Decay of the momentum per round.
     pub decay: f32,
-    /// Whether only the signs of the mean step are followed, so that every weight that moves moves by the outer
-    /// learning rate.
+    /// If true, weights follow only the signs of the mean step: each moves by the outer learning
+    /// rate or not at all.
     pub sign: bool,
 }
 
 impl Default for DeMoConfig {
     fn default() -> Self {
+        // The defaults of the published program.
         Self { k: 32, decay: 0.999, sign: false }
     }
 }
 
 /// DeMo (arXiv 2411.19870): decoupled momentum.
 ///
-/// Per peer, `m = decay m + d`; the frequencies of `m` that are largest in their chunk are sent as they are and leave
-/// `m`; everybody takes the mean of each frequency over those who sent it, turns it into elements and, if so asked, into
-/// signs. Published for a step of every batch (`d` is then the gradient times the learning rate), it takes steps of any
-/// length here.
+/// Per peer with pseudo-gradient `d`: `m = decay m + d`. The largest frequencies of `m` in each
+/// chunk are sent uncompressed and removed from `m`. The step is the mean of each frequency over
+/// the peers that sent it, in elements, optionally reduced to its signs. The paper exchanges after
+/// every batch (`d` is then the gradient times the learning rate); here a round may have any number
+/// of inner steps.
 ///
-/// Chunks are those of the reference profile, and vectors are transformed, too. Momentum is kept in frequencies: the
-/// transform is linear and orthonormal, so only rounding differs.
+/// Chunks are those of the reference profile, and vectors are transformed as well. Momentum is
+/// stored in frequencies: the transform is linear and orthonormal, so only rounding differs.
 pub struct DeMo {
     name: String,
     schema: Schema,
@@ -46,7 +48,7 @@ pub struct DeMo {
 }
 
 impl DeMo {
-    /// Peers without momentum. Of the schema only names and shapes matter.
+    /// Creates the method with momenta of zero. Only names and shapes of the schema are used.
     ///
     /// # Errors
     ///
@@ -94,7 +96,8 @@ impl OuterMethod for DeMo {
     }
 }
 
-/// One tensor's step: moves frequencies out of every peer's momentum, in the order of the peers.
+/// The step of one tensor: moves the largest frequencies out of the momentum of every peer, in the
+/// order of peers.
 fn mean_of_largest<'a>(
     spec: &TensorSpec,
     config: DeMoConfig,
@@ -123,7 +126,7 @@ fn mean_of_largest<'a>(
     sums
 }
 
-/// Where the largest values of each chunk of a tensor lie.
+/// The indices of the largest values of each chunk of a tensor.
 fn largest(spec: &TensorSpec, tensor: &[f32]) -> Vec<usize> {
     let grid = spec.grid();
     let mut tile = vec![0.0; grid.chunk_len()];
@@ -140,7 +143,8 @@ fn largest(spec: &TensorSpec, tensor: &[f32]) -> Vec<usize> {
     indices
 }
 
-/// Unlike [`f32::signum`] 0 at 0, where nobody sent anything.
+/// The sign of a value, 0 for 0. [`f32::signum`] gives 1 for 0, which would move weights that no
+/// peer sent.
 fn sign(value: f32) -> f32 {
     if value == 0.0 { 0.0 } else { value.signum() }
 }

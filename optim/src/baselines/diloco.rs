@@ -1,4 +1,4 @@
-//! DiLoCo: every peer sends its whole step, everybody follows the mean.
+//! DiLoCo: every peer sends its whole pseudo-gradient, and the weights follow the mean.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use rayon::prelude::*;
 use super::method::{OuterMethod, check_round, descend};
 use crate::sparseloco::{Schema, SparseLocoError};
 
-/// DiLoCo (arXiv 2311.08105): the fp32 mean of pseudo-gradients, stepped along with Nesterov's momentum.
+/// DiLoCo (arXiv 2311.08105): the fp32 mean of pseudo-gradients with Nesterov momentum.
 ///
-/// With mean `g`, momentum `m` and the velocity `v` of the rounds before: `v = m v + g`, then
-/// `weights -= rate (g + m v)`, as `torch.optim.SGD(nesterov=True)` does it. Without momentum it is the plain mean, that
-/// is FedAvg at a rate of 1.
+/// With mean `g`, momentum `m` and velocity `v`: `v = m v + g`, then `weights -= rate (g + m v)`,
+/// as in `torch.optim.SGD(nesterov=True)`. Without momentum it is the plain mean: FedAvg at a rate
+/// of 1.
 pub struct DiLoCo {
     name: String,
     schema: Arc<Schema>,
@@ -20,7 +20,8 @@ pub struct DiLoCo {
 }
 
 impl DiLoCo {
-    /// At rest; the published momentum is 0.9, and 0 means none. Of the schema only names and lengths matter.
+    /// Creates the method with velocities of zero. The published momentum is 0.9; 0 disables
+    /// momentum. Only names and lengths of the schema are used.
     pub fn new(schema: Arc<Schema>, momentum: f32) -> Self {
         let velocities = schema.tensors().iter().map(|spec| vec![0.0; spec.grid().len()]).collect();
         let name = if momentum == 0.0 {
@@ -58,6 +59,7 @@ impl OuterMethod for DiLoCo {
         });
         let tensors = tensors.collect();
         descend(&self.schema, weights, tensors, outer_learning_rate)?;
+        // Four bytes per fp32 element; the published method does not compress.
         Ok(4 * self.schema.num_elements() as u64)
     }
 }

@@ -1,29 +1,30 @@
-//! A round of many peers, whatever they exchange.
+//! The interface of a method that combines the pseudo-gradients of many peers.
 
 use crate::sparseloco::chunks::INPUT_LIMIT;
 use crate::sparseloco::{Aggregate, Schema, SparseLocoError, outer_step};
 
-/// What peers exchange once a round, and what everybody makes of it.
+/// One round of a method: what peers exchange, and the update that follows from it.
 ///
-/// All peers of a round are in one place, so that methods can be compared on the very same steps; what a peer keeps for
-/// itself from round to round (error feedback, momentum) is inside.
+/// All peers of a round are in one place, so methods can be compared on the same pseudo-gradients.
+/// An implementation holds the state that each peer keeps between rounds, such as error feedback or
+/// momentum.
 ///
-/// - Same inputs, same bits, for any number of threads.
+/// - The same inputs give the same bits for any number of threads.
 /// - After an error about inputs nothing has changed.
 pub trait OuterMethod: Send {
-    /// What a table calls it.
+    /// The name in tables.
     fn name(&self) -> &str;
 
-    /// Moves the weights, shared by all at the start of a round, and returns the bytes that each peer sent: the mean,
-    /// rounded up.
+    /// Updates the weights, which all peers share at the start of a round. Returns the mean number
+    /// of bytes per peer that were sent, rounded up.
     ///
-    /// `pseudo_gradients` holds start minus end of the inner steps, per peer and tensor; tensors are in the order of a
-    /// [`Schema`] here and in `weights`.
+    /// `pseudo_gradients` contains weights at the start minus weights after the inner steps, per
+    /// peer and tensor. Tensors are in the order of a [`Schema`], as in `weights`.
     ///
     /// # Errors
     ///
-    /// Another number of peers or tensors of another form than before, numbers that are not finite or beyond 1e25, or
-    /// weights that would not be finite afterwards.
+    /// [`SparseLocoError`] if the number of peers or the form of a tensor differs, a value is not
+    /// finite or beyond 1e25, or weights would not be finite afterwards.
     fn round(
         &mut self,
         pseudo_gradients: &[Vec<Vec<f32>>],
@@ -32,7 +33,7 @@ pub trait OuterMethod: Send {
     ) -> Result<u64, SparseLocoError>;
 }
 
-/// Refuses what no method can average, before anything changes.
+/// Returns an error for inputs that no method can average, before anything changes.
 pub(super) fn check_round(
     schema: &Schema,
     pseudo_gradients: &[Vec<Vec<f32>>],
@@ -49,12 +50,12 @@ pub(super) fn check_round(
     })
 }
 
-/// Holds the peers of a round against those that a method keeps state for.
+/// Compares the number of peers with that for which a method keeps state.
 pub(super) fn check_peers(expected: usize, got: usize) -> Result<(), SparseLocoError> {
     if expected == got { Ok(()) } else { Err(SparseLocoError::PeerCount { expected, got }) }
 }
 
-/// The outer step; a tensor that it would have to skip is an error here.
+/// Applies the outer step. A tensor that would not be finite is an error here.
 pub(super) fn descend(
     schema: &Schema,
     weights: &mut [Vec<f32>],
@@ -62,6 +63,7 @@ pub(super) fn descend(
     rate: f64,
 ) -> Result<(), SparseLocoError> {
     let mut slices: Vec<&mut [f32]> = weights.iter_mut().map(Vec::as_mut_slice).collect();
+    // A skipped tensor would make a comparison meaningless, so it is not tolerated as in a run.
     match outer_step(schema, &mut slices, &Aggregate { tensors }, rate)?.first() {
         None => Ok(()),
         Some(name) => Err(SparseLocoError::NonFinite { what: "weight", name: (*name).to_owned() }),

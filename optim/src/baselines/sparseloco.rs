@@ -1,4 +1,4 @@
-//! SparseLoCo with all its peers in one place.
+//! SparseLoCo with all peers in one process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::sparseloco::{
     Clip, Compressor, Delta, MeanOver, Schema, SparseLocoConfig, SparseLocoError, aggregate,
 };
 
-/// SparseLoCo (arXiv 2508.15706) as a run does it: every peer's delta is compressed, encoded, decoded and averaged.
+/// SparseLoCo (arXiv 2508.15706) as in a run: the delta of every peer is compressed, encoded,
+/// decoded and averaged.
 pub struct SparseLoCo {
     name: String,
     codec: Codec,
@@ -21,9 +22,10 @@ pub struct SparseLoCo {
 }
 
 impl SparseLoCo {
-    /// Peers with nothing left unsaid.
+    /// Creates the method without error feedback.
     ///
-    /// Profile, `k` and transform are the schema's, see [`SparseLocoConfig::schema`]; decay and averaging the config's.
+    /// Profile, `k` and transform are those of the schema, see [`SparseLocoConfig::schema`]; decay,
+    /// mean and clipping those of the config.
     pub fn new(schema: Arc<Schema>, config: &SparseLocoConfig, num_peers: usize) -> Self {
         let transform = if schema.dct() { " on frequencies" } else { "" };
         Self {
@@ -48,10 +50,11 @@ impl SparseLoCo {
     }
 
     fn decode(&self, payloads: &[Vec<u8>]) -> BTreeMap<usize, Delta> {
-        let decode = |bytes: &Vec<u8>| {
-            self.codec.decode(bytes).expect("what this codec has encoded decodes")
-        };
-        payloads.iter().map(decode).enumerate().collect()
+        // Decoded although the deltas are known: the comparison then includes the codec.
+        let deltas = payloads
+            .iter()
+            .map(|bytes| self.codec.decode(bytes).expect("a payload of this codec is valid"));
+        deltas.enumerate().collect()
     }
 }
 

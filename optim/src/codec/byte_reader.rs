@@ -1,8 +1,8 @@
-//! Reading bytes from the front, never beyond their end.
+//! Reads a payload from the front, never beyond its end.
 
 use super::error::DecodeError;
 
-/// Bytes not yet read.
+/// The bytes that have not been read yet.
 pub(crate) struct ByteReader<'a> {
     bytes: &'a [u8],
 }
@@ -12,15 +12,16 @@ impl<'a> ByteReader<'a> {
         Self { bytes }
     }
 
-    /// Refuses bytes that are left.
+    /// Returns an error if bytes remain.
     pub(crate) fn check_end(&self) -> Result<(), DecodeError> {
+        // Trailing bytes would make a second encoding of the same delta.
         match self.bytes.len() {
             0 => Ok(()),
             count => Err(DecodeError::Trailing { count }),
         }
     }
 
-    /// The next `count` bytes; `what` names the place in the error.
+    /// Returns the next `count` bytes; `what` names the part of the payload in errors.
     pub(crate) fn take(
         &mut self,
         count: usize,
@@ -50,7 +51,7 @@ impl<'a> ByteReader<'a> {
         self.array("records").map(f32::from_le_bytes)
     }
 
-    /// A bfloat16 number.
+    /// Reads a bfloat16 number.
     pub(crate) fn short_float(&mut self) -> Result<f32, DecodeError> {
         self.array("records")
             .map(|bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))

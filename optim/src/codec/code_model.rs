@@ -1,24 +1,25 @@
-//! How likely each 2-bit code of a tensor is.
+//! The probabilities of the four 2-bit codes of a tensor.
 
 use super::rans;
-use super::rans::Range;
+use super::rans::SymbolRange;
 use crate::sparseloco::Profile;
 
-/// Bits of a code's probability.
+/// Binary places of the probability of a code.
 pub(crate) const CODE_SCALE: u32 = 9;
 
-/// Probabilities of a tensor's codes, in 1/512.
+/// Probabilities of the codes of a tensor, in 1/512.
 ///
-/// The two profiles differ in what they send: `covey` the share of the larger magnitude (one byte, 1 to 255, in 1/256;
-/// both signs are taken as equally likely), `reference` the shares of the first three codes (three bytes in 1/256, the
-/// fourth is the rest and not zero).
+/// The profiles transmit different parameters. `covey` sends the share of the larger magnitude in
+/// one byte (1 to 255, in 1/256) and takes both signs as equally likely. `reference` sends the
+/// shares of the first three codes in three bytes, in 1/256; the fourth share is the rest and must
+/// not be zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CodeModel {
     starts: [u32; 5],
 }
 
 impl CodeModel {
-    /// Bytes that describe a model.
+    /// The number of bytes of a model.
     pub(crate) fn num_bytes(profile: Profile) -> usize {
         match profile {
             Profile::Reference => 3,
@@ -31,31 +32,35 @@ impl CodeModel {
         match profile {
             Profile::Reference => {
                 let shares = rans::frequencies(&counts, 256);
-                Self::of_shares([shares[0], shares[1], shares[2]])
+                Self::from_shares([shares[0], shares[1], shares[2]])
             }
             Profile::Covey => {
                 let total = counts.iter().sum::<u64>().max(1);
+                // The nearest share in 1/256. The clamp leaves a slot to each level, because
+                // entries of either level must remain encodable.
                 let share = (256 * (counts[1] + counts[3]) + total / 2) / total;
-                Self::of_larger(share.clamp(1, 255) as u32)
+                Self::from_large_share(share.clamp(1, 255) as u32)
             }
         }
     }
 
-    /// Reads a model; `None` for shares that leave a code without.
+    /// Reads a model; returns `None` if a code has no slots.
     pub(crate) fn read(profile: Profile, bytes: &[u8]) -> Option<Self> {
         match (profile, bytes) {
-            (Profile::Covey, [share]) if *share > 0 => Some(Self::of_larger(u32::from(*share))),
+            (Profile::Covey, [share]) if *share > 0 => {
+                Some(Self::from_large_share(u32::from(*share)))
+            }
             (Profile::Reference, [first, second, third]) => {
                 let shares = [*first, *second, *third].map(u32::from);
-                let sound =
+                let is_valid =
                     shares.iter().all(|share| *share > 0) && shares.iter().sum::<u32>() < 256;
-                sound.then(|| Self::of_shares(shares))
+                is_valid.then(|| Self::from_shares(shares))
             }
             _ => None,
         }
     }
 
-    /// The bytes that [`CodeModel::read`] reads.
+    /// Appends the bytes that [`CodeModel::read`] reads.
     pub(crate) fn write(&self, profile: Profile, bytes: &mut Vec<u8>) {
         match profile {
             Profile::Covey => bytes.push((self.starts[2] - self.starts[1]) as u8),
@@ -63,11 +68,13 @@ impl CodeModel {
         }
     }
 
-    fn of_larger(share: u32) -> Self {
+    fn from_large_share(share: u32) -> Self {
+        // Codes are in the order small, large, minus small, minus large: each sign gets half of the
+        // 512 slots.
         Self { starts: [0, 256 - share, 256, 512 - share, 512] }
     }
 
-    fn of_shares([first, second, third]: [u32; 3]) -> Self {
+    fn from_shares([first, second, third]: [u32; 3]) -> Self {
         Self { starts: [0, 2 * first, 2 * (first + second), 2 * (first + second + third), 512] }
     }
 
@@ -77,16 +84,18 @@ impl CodeModel {
         (self.starts[code & 3], self.starts[(code & 3) + 1] - self.starts[code & 3])
     }
 
-    /// The range of every code, for writing.
-    pub(crate) fn ranges(&self) -> [Range; 4] {
+    /// The range of every code, for encoding.
+    pub(crate) fn ranges(&self) -> [SymbolRange; 4] {
         [0, 1, 2, 3].map(|code| {
             let (start, frequency) = self.range(code);
-            Range::new(start, frequency)
+            SymbolRange::new(start, frequency)
         })
     }
 
-    /// For each slot: place inside the code's range (9 bits), frequency less 1 (9 bits), code (2 bits).
+    /// The decoding table. For each slot: place inside the range of the code (9 bits), frequency
+    /// less 1 (9 bits), code (2 bits).
     pub(crate) fn slots(&self) -> [u32; 1 << CODE_SCALE] {
+        // One load per code replaces a search; 2 KiB stay in the first-level cache.
         let mut slots = [0; 1 << CODE_SCALE];
         let mut rest = slots.as_mut_slice();
         for code in 0..4 {
@@ -105,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_survive_their_bytes() {
+    fn models_are_read_as_written() {
         for profile in [Profile::Reference, Profile::Covey] {
             for counts in
                 [[0, 0, 0, 0], [1, 0, 0, 0], [10, 20, 30, 40], [0, 1 << 40, 0, 0], [5, 0, 0, 5]]
@@ -120,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_has_its_code() {
+    fn every_slot_decodes_to_its_code() {
         let model = CodeModel::choose(Profile::Reference, [3, 100, 7, 60]);
         for (slot, entry) in (0..).zip(model.slots()) {
             let (start, frequency) = model.range((entry >> 18) as usize);
@@ -129,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_shares_are_refused() {
+    fn impossible_shares_are_rejected() {
         for bytes in [[0, 1, 1], [100, 100, 56], [255, 255, 255]] {
             assert_eq!(CodeModel::read(Profile::Reference, &bytes), None);
         }

@@ -1,80 +1,80 @@
-//! Why a payload was refused.
+//! Reasons why a payload is not a delta of the run.
 
-/// Bytes that are no delta of the run.
+/// A payload that does not encode a delta of the run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// More bytes than any delta of the schema can have.
-    #[error("payload has {got} bytes, a delta of this run has at most {limit}")]
+    /// The payload is longer than any delta of the schema.
+    #[error("the payload has {got} bytes, a delta of this run at most {limit}")]
     TooLong {
-        /// Most bytes.
+        /// The largest possible length in bytes.
         limit: usize,
-        /// Bytes found.
+        /// Its length in bytes.
         got: usize,
     },
 
-    /// The bytes end too early.
-    #[error("payload ends inside {what}")]
+    /// The payload ends too early.
+    #[error("the payload ends inside {what}")]
     Truncated {
-        /// What was being read.
+        /// The part of the payload that was read.
         what: &'static str,
     },
 
-    /// Bytes after the end.
+    /// The payload continues after its last segment.
     #[error("{count} bytes after the end of the payload")]
     Trailing {
-        /// How many.
+        /// The number of bytes.
         count: usize,
     },
 
-    /// Something else than a delta.
-    #[error("payload does not begin with the mark of a delta")]
+    /// The payload is not a delta.
+    #[error("the payload does not start with the magic bytes of a delta")]
     Magic,
 
-    /// A later or damaged format.
-    #[error("payload has version {got}, this program reads version {expected}")]
+    /// The format is of another version, or damaged.
+    #[error("the payload has version {got}, this program reads version {expected}")]
     Version {
-        /// The version that is read.
+        /// The version of this program.
         expected: u8,
-        /// The version found.
+        /// The version of the payload.
         got: u8,
     },
 
-    /// Other rules than the run's.
-    #[error("payload has profile {got}, the run has profile {expected}")]
+    /// The profile is not that of the run.
+    #[error("the payload has profile {got}, the run has profile {expected}")]
     Profile {
-        /// The run's.
+        /// The profile of the run.
         expected: u8,
-        /// The one found.
+        /// The profile of the payload.
         got: u8,
     },
 
-    /// Other tensors or another `k` than the run's.
-    #[error("payload was made for schema {got}, the run has schema {expected}")]
+    /// The tensors, the transform or `k` are not those of the run.
+    #[error("the payload has schema {got}, the run has schema {expected}")]
     Schema {
-        /// Digest of the run's schema.
+        /// Digest of the schema of the run.
         expected: String,
-        /// Digest found.
+        /// Digest in the payload.
         got: String,
     },
 
-    /// Missing or additional tensors.
-    #[error("payload has {got} tensors, the run has {expected}")]
+    /// Tensors are missing or added.
+    #[error("the payload has {got} tensors, the run has {expected}")]
     TensorCount {
-        /// Tensors of the run.
+        /// Number of tensors of the run.
         expected: usize,
-        /// Tensors announced.
+        /// Number of tensors in the payload.
         got: u64,
     },
 
-    /// A table of levels that is not finite, out of range, or not of the profile's form.
+    /// The levels of a tensor are not finite, out of range, or not of the form of the profile.
     #[error("levels of tensor {tensor} are not finite, too large, or not in order")]
     Levels {
         /// The tensor.
         tensor: String,
     },
 
-    /// Impossible frequencies of codes or an unknown model of gaps.
+    /// The frequencies of codes are impossible, or the gap model is unknown.
     #[error("{what} of tensor {tensor} is out of range")]
     Model {
         /// `code model` or `gap model`.
@@ -83,8 +83,8 @@ pub enum DecodeError {
         tensor: String,
     },
 
-    /// Positions that run beyond the end of their chunk.
-    #[error("positions in chunk {chunk} of tensor {tensor} run out of the chunk")]
+    /// Positions exceed the end of their chunk.
+    #[error("positions in chunk {chunk} of tensor {tensor} exceed the chunk")]
     Position {
         /// The tensor.
         tensor: String,
@@ -92,16 +92,17 @@ pub enum DecodeError {
         chunk: usize,
     },
 
-    /// A segment whose coder does not end where it must: damaged bytes.
-    #[error("segment {segment} does not end as it must ({what})")]
+    /// The entropy coder of a segment does not start or end in a valid state.
+    #[error("segment {segment} is damaged: wrong {what}")]
     Segment {
         /// The segment.
         segment: usize,
-        /// Which end.
+        /// The wrong part: `first state`, `last state`, `number of words` or `number of bits`.
         what: &'static str,
     },
 
-    /// A model that the encoder would not have chosen for these entries.
+    /// The encoder would not choose this model for the decoded entries.
+    // Accepting it would allow many encodings of one delta, and so many digests.
     #[error("{what} of tensor {tensor} is not the one that the encoder chooses")]
     NotCanonical {
         /// `code model` or `gap model`.
@@ -112,16 +113,15 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// What the person at the keyboard can do, if anything.
+    /// Returns what the user can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Version { .. } => {
-                Some("peers of one run must use the same version of the program".into())
+                Some("use the same version of Covey on all peers of the run".into())
             }
-            Self::Profile { .. } | Self::Schema { .. } | Self::TensorCount { .. } => Some(
-                "the sender must use the model and the settings that the run was started with"
-                    .into(),
-            ),
+            Self::Profile { .. } | Self::Schema { .. } | Self::TensorCount { .. } => {
+                Some("use the model and the settings of the run on the sending peer".into())
+            }
             _ => None,
         }
     }

@@ -1,23 +1,26 @@
-//! A stretch of entries as words and bits: the unit that is coded, and decoded, in parallel.
+//! A segment: a run of entries that is encoded and decoded as one unit, in parallel with other
+//! segments.
 //!
-//! Gaps go through two lanes in turn, codes through two others, so that four symbols are under way at once; the bits
-//! that tell the gaps of a class apart stand in a row of their own.
+//! Gaps alternate between two lanes and codes between two others, so four symbols are in progress
+//! at once. The bits that select a gap inside its class are stored separately.
 
 use std::ops;
 
 use super::bits::{BitReader, BitWriter};
 use super::code_model::{CODE_SCALE, CodeModel};
 use super::gap_model::{ClassCounts, GAP_SCALE, GapModel, class, class_range};
-use super::rans::{LOWER, Range, WordWriter, Words};
+use super::rans::{LOWER, SymbolRange, WordReader, WordWriter};
 use crate::sparseloco::{CodedValue, Schema, TensorSpec, count_codes};
 
-/// Entries after which a segment ends with its chunk.
+/// Entries after which a segment ends with its chunk. Part of the wire format: large enough that 24
+/// bytes of states and lengths per segment are negligible (0.006 bits per entry), small enough to
+/// share a tensor among threads.
 const SEGMENT_ENTRIES: usize = 32 * 1024;
 
 /// Bytes of the four states.
 pub(crate) const STATE_BYTES: usize = 16;
 
-/// Chunks in a row of one tensor.
+/// Consecutive chunks of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkRun {
     /// Place of the tensor in the schema.
@@ -28,7 +31,7 @@ pub(crate) struct ChunkRun {
     entries: ops::Range<usize>,
 }
 
-/// Parts in a row.
+/// Consecutive runs of chunks, of one or several tensors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) parts: Vec<ChunkRun>,
@@ -41,31 +44,31 @@ pub(crate) struct SegmentModel<'a> {
     pub(crate) codes: CodeModel,
 }
 
-/// How often which symbol occurs in one part.
+/// The number of occurrences of each symbol in one part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {
     pub(crate) classes: ClassCounts,
     pub(crate) codes: [u64; 4],
 }
 
-/// A segment, coded.
+/// An encoded segment.
 #[derive(Debug)]
-pub(crate) struct Coded {
+pub(crate) struct EncodedSegment {
     pub(crate) states: [u32; 4],
     pub(crate) words: Vec<u16>,
     pub(crate) bits: Vec<u8>,
 }
 
-/// Why a segment cannot be decoded.
+/// The reason why a segment cannot be decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SegmentError {
-    /// Place of the tensor in the schema, and chunk inside it.
+    /// Positions exceed a chunk: place of the tensor in the schema, and chunk inside it.
     Position(usize, usize),
-    /// Which end is wrong.
+    /// The first or the last state, or the number of words or bits, is wrong.
     End(&'static str),
 }
 
-/// Cuts the entries of all deltas of a schema into segments.
+/// Divides the entries of all deltas of a schema into segments.
 pub(crate) fn segments(schema: &Schema) -> Vec<Segment> {
     let mut segments = Vec::new();
     let mut open = Segment::default();
@@ -75,6 +78,7 @@ pub(crate) fn segments(schema: &Schema) -> Vec<Segment> {
             let part = part(spec, tensor, chunk, SEGMENT_ENTRIES - open.num_entries());
             chunk += part.entries.len().div_ceil(spec.kept());
             open.parts.push(part);
+            // The cut depends on the schema only, so a payload needs no table of segments.
             if open.num_entries() >= SEGMENT_ENTRIES {
                 segments.push(std::mem::take(&mut open));
             }
@@ -86,20 +90,20 @@ pub(crate) fn segments(schema: &Schema) -> Vec<Segment> {
     segments
 }
 
-/// As many chunks as it takes to reach `room` entries, or the rest of the tensor.
-fn part(spec: &TensorSpec, tensor: usize, first_chunk: usize, room: usize) -> ChunkRun {
+/// As many chunks as contain `missing` entries, or the rest of the tensor.
+fn part(spec: &TensorSpec, tensor: usize, first_chunk: usize, missing: usize) -> ChunkRun {
     let start = spec.entries().start + first_chunk * spec.kept();
-    let end = spec.entries().end.min(start + room.div_ceil(spec.kept()) * spec.kept());
+    let end = spec.entries().end.min(start + missing.div_ceil(spec.kept()) * spec.kept());
     ChunkRun { tensor, first_chunk, kept: spec.kept(), entries: start..end }
 }
 
 impl ChunkRun {
-    /// Its entries out of those of its segment's delta.
+    /// The entries of this run, out of those of the whole delta.
     pub(crate) fn of<'a>(&self, entries: &'a [CodedValue]) -> &'a [CodedValue] {
         &entries[self.entries.clone()]
     }
 
-    /// Counts the symbols that code these entries.
+    /// Counts the symbols that encode these entries.
     pub(crate) fn count(&self, entries: &[CodedValue]) -> Counts {
         let mut classes = [0; 64];
         entries.chunks(self.kept).flat_map(gaps).for_each(|gap| classes[class(gap)] += 1);
@@ -112,8 +116,12 @@ impl Segment {
         self.parts.iter().map(|part| part.entries.len()).sum()
     }
 
-    /// Codes its part of all entries of a delta; one model per part.
-    pub(crate) fn encode(&self, entries: &[CodedValue], models: &[SegmentModel<'_>]) -> Coded {
+    /// Encodes the entries of this segment, given those of the whole delta; one model per part.
+    pub(crate) fn encode(
+        &self,
+        entries: &[CodedValue],
+        models: &[SegmentModel<'_>],
+    ) -> EncodedSegment {
         let mut bits = BitWriter::new(self.num_entries());
         let mut classes = vec![0; self.num_entries()];
         let mut places = classes.as_mut_slice();
@@ -130,10 +138,10 @@ impl Segment {
             }
         }
         let (states, words) = self.encode_symbols(entries, models, &classes);
-        Coded { states, words, bits: bits.finish() }
+        EncodedSegment { states, words, bits: bits.finish() }
     }
 
-    /// Walks backwards, so that the decoder can walk forwards.
+    /// Encodes classes and codes, from the last entry to the first.
     fn encode_symbols(
         &self,
         entries: &[CodedValue],
@@ -141,7 +149,8 @@ impl Segment {
         mut classes: &[u8],
     ) -> ([u32; 4], Vec<u16>) {
         let mut lanes =
-            EncodingLanes { states: [LOWER; 4], words: WordWriter::new(2 * self.num_entries()) };
+            LaneEncoder { states: [LOWER; 4], words: WordWriter::new(2 * self.num_entries()) };
+        // rANS is a stack: the symbol encoded last is decoded first.
         for (part, model) in self.parts.iter().zip(models).rev() {
             let (gaps, codes) = (model.gaps.ranges(), model.codes.ranges());
             for chunk in part.of(entries).chunks(part.kept).rev() {
@@ -153,6 +162,8 @@ impl Segment {
                     lanes.encode::<0>(*entry, *class, gaps, &codes);
                 }
                 for (pair, classes) in pairs.iter().zip(pairs_of_classes).rev() {
+                    // Entries alternate between lanes by their place in the chunk, starting with
+                    // lane 0. A constant lane keeps the states in registers.
                     lanes.encode::<1>(pair[1], classes[1], gaps, &codes);
                     lanes.encode::<0>(pair[0], classes[0], gaps, &codes);
                 }
@@ -169,15 +180,17 @@ impl Segment {
         (states, words, bits): ([u32; 4], &[u16], &[u8]),
         mut entries: &mut [CodedValue],
     ) -> Result<Vec<Counts>, SegmentError> {
+        // The encoder keeps states at `LOWER` or above; other states would decode to entries with a
+        // second encoding.
         if states.iter().any(|state| *state < LOWER) {
             return Err(SegmentError::End("first state"));
         }
-        let mut lanes = Lanes { states, words: Words::new(words), bits: BitReader::new(bits) };
+        let mut lanes =
+            LaneDecoder { states, words: WordReader::new(words), bits: BitReader::new(bits) };
         let mut counts = Vec::with_capacity(self.parts.len());
         for (part, model) in self.parts.iter().zip(models) {
             let (of_part, rest) = std::mem::take(&mut entries).split_at_mut(part.entries.len());
-            let spec =
-                schema.tensors().get(part.tensor).expect("segments are cut from this schema");
+            let spec = &schema.tensors()[part.tensor];
             let decoded = lanes.decode_part(part, spec, model, of_part);
             counts.push(decoded.map_err(|chunk| SegmentError::Position(part.tensor, chunk))?);
             entries = rest;
@@ -186,48 +199,54 @@ impl Segment {
     }
 }
 
-/// The gaps before the entries of one chunk: how many positions lie between one and the one before.
+/// The gap before each entry of a chunk: the number of positions since the entry before, or since
+/// the start of the chunk.
 fn gaps(chunk: &[CodedValue]) -> impl Iterator<Item = u32> + '_ {
-    let mut least = 0;
+    let mut next = 0;
     chunk.iter().map(move |entry| {
-        let gap = entry.position() as u32 - least;
-        least = entry.position() as u32 + 1;
+        let gap = entry.position() as u32 - next;
+        next = entry.position() as u32 + 1;
         gap
     })
 }
 
-/// An encoder on its way back through a segment.
-struct EncodingLanes {
-    /// As the decoder's.
+/// The states of an encoder.
+struct LaneEncoder {
+    /// In the order of the decoder.
     states: [u32; 4],
     words: WordWriter,
 }
 
-impl EncodingLanes {
+impl LaneEncoder {
     #[inline(always)]
     fn encode<const LANE: usize>(
         &mut self,
         entry: CodedValue,
         class: u8,
-        gaps: &[Range; 64],
-        codes: &[Range; 4],
+        gaps: &[SymbolRange; 64],
+        codes: &[SymbolRange; 4],
     ) {
+        // Code before gap: the decoder reads the gap first.
         self.words.push(&mut self.states[2 + LANE], &codes[entry.code()], CODE_SCALE);
         self.words.push(&mut self.states[LANE], &gaps[usize::from(class & 63)], GAP_SCALE);
     }
 }
 
-/// A decoder on its way through a segment.
+/// The states of a decoder.
 #[derive(Clone, Copy)]
-struct Lanes<'a> {
-    /// Two of gaps, two of codes; entries of a chunk take them in turn.
+struct LaneDecoder<'a> {
+    /// Two lanes of gaps, two of codes; the entries of a chunk use them in turn.
     states: [u32; 4],
-    words: Words<'a>,
+    words: WordReader<'a>,
     bits: BitReader<'a>,
 }
 
-impl Lanes<'_> {
-    /// Decodes the chunks of one part; the error is the chunk whose positions run out of it.
+impl LaneDecoder<'_> {
+    /// Decodes the chunks of one part.
+    ///
+    /// # Errors
+    ///
+    /// The first chunk that its positions exceed.
     fn decode_part(
         &mut self,
         part: &ChunkRun,
@@ -235,7 +254,7 @@ impl Lanes<'_> {
         model: &SegmentModel<'_>,
         all: &mut [CodedValue],
     ) -> Result<Counts, usize> {
-        // A copy that nobody else can see stays in registers.
+        // A local copy that no reference can observe stays in registers.
         let mut lanes = *self;
         let (slots, codes) = (model.gaps.slots(), model.codes.slots());
         let mut classes = [0; 64];
@@ -249,6 +268,8 @@ impl Lanes<'_> {
             if let [last] = pairs.into_remainder() {
                 *last = lanes.decode_entry::<0>(slots, &codes, &mut end, &mut classes);
             }
+            // Checked once per chunk: a position past the end is masked to 12 bits by `CodedValue`,
+            // so it cannot write out of bounds in between.
             if end as usize > spec.chunk_len(chunk) {
                 return Err(chunk);
             }
@@ -257,7 +278,7 @@ impl Lanes<'_> {
         Ok(Counts { classes, codes: count_codes(all) })
     }
 
-    /// The next entry of a chunk in which positions from `end` on are free.
+    /// Decodes the next entry of a chunk; positions from `end` on are free.
     #[inline(always)]
     fn decode_entry<const LANE: usize>(
         &mut self,
@@ -284,13 +305,18 @@ impl Lanes<'_> {
         CodedValue::new(position as usize, (code >> 18) as u8)
     }
 
-    /// Everything was taken, and the encoder began where the decoder ended.
+    /// Returns an error unless all words and bits were read and the states are those in which the
+    /// encoder starts.
     fn check_end(&self) -> Result<(), SegmentError> {
-        match self {
-            _ if !self.words.is_finished() => Err(SegmentError::End("number of words")),
-            _ if !self.bits.is_finished() => Err(SegmentError::End("number of bits")),
-            _ if self.states != [LOWER; 4] => Err(SegmentError::End("last state")),
-            _ => Ok(()),
+        // Together these make the encoding unique: see `rans` for the states and words.
+        if !self.words.is_finished() {
+            Err(SegmentError::End("number of words"))
+        } else if !self.bits.is_finished() {
+            Err(SegmentError::End("number of bits"))
+        } else if self.states != [LOWER; 4] {
+            Err(SegmentError::End("last state"))
+        } else {
+            Ok(())
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Pieces into whole weights, and sums of whole gradients into pieces: what members exchange.
+//! All-gather and reduce-scatter of one FSDP unit.
 //!
-//! Collectives want the same number of elements from every member, so each one's share of a unit is padded to the
-//! longest share; `padded` below is that length. NCCL carries them between distinct CUDA devices in ascending order;
-//! everything else is copied by Burn, and sums are taken in the order of members.
+//! Collectives need the same number of elements from every member. The share of each member is
+//! therefore padded to the longest share, `padded` below. NCCL transfers between distinct CUDA
+//! devices in ascending order. In all other cases Burn copies, and sums are in the order of
+//! members.
 
 use std::ops::Range;
 
@@ -11,7 +12,8 @@ use burn::tensor::{DType, Device, Tensor};
 
 use super::plan::Plan;
 
-/// The whole unit as one vector, on every member's device, from what each member owns of it.
+/// All-gathers a unit: returns the whole unit as one vector on the device of each member, given the
+/// padded share of each.
 pub(super) fn gather(plan: &Plan, unit: usize, shares: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     Tensor::all_gather(shares, 0)
         .into_iter()
@@ -19,12 +21,13 @@ pub(super) fn gather(plan: &Plan, unit: usize, shares: Vec<Tensor<1>>) -> Vec<Te
         .collect()
 }
 
-/// A member's share of the sum of what all members bring: vectors of the unit with every share padded.
+/// Reduce-scatters a unit: returns the share of each member of the sum, given one vector per member
+/// in which every share is padded.
 pub(super) fn reduce(vectors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     Tensor::reduce_scatter(vectors, 0, ReduceOperation::Sum)
 }
 
-/// Tensors of a device and a precision one after the other, and zeros up to `length`.
+/// Concatenates tensors of one device and precision, and pads with zeros to `length`.
 pub(super) fn join(
     mut parts: Vec<Tensor<1>>,
     length: usize,
@@ -38,13 +41,14 @@ pub(super) fn join(
     Tensor::cat(parts, 0)
 }
 
-/// Cuts the padding out. Where there is none between shares, the result is a view; else a copy, and what was gathered
-/// is freed.
+/// Removes the padding. The result is a view if there is no padding between shares, otherwise a
+/// copy.
 fn without_padding(plan: &Plan, unit: usize, padded: Tensor<1>) -> Tensor<1> {
     let stride = plan.padded(unit);
     let mut runs: Vec<Range<usize>> = Vec::new();
     for member in 0..plan.members() {
         let length = plan.share(unit, member).len();
+        // Shares without padding between them form one run, so an even unit is not copied.
         match runs.last_mut() {
             Some(last) if last.end == member * stride => last.end += length,
             _ if length == 0 => {}

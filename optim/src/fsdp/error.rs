@@ -1,37 +1,37 @@
-//! What can go wrong when a model is divided among members.
+//! Errors of a plan and of values that do not fit it.
 
-/// A division that cannot be made, or numbers that do not fit it.
+/// A plan that cannot be made, or values that do not fit it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FsdpError {
-    /// More members than there are parts that may be owned, or none.
-    #[error("{members} members given, but the network can be divided among 1 to {possible}")]
+    /// There are no members, or more than parts that can be owned.
+    #[error("cannot divide the network among {members} devices, only among 1 to {possible}")]
     Members {
-        /// Members asked for.
+        /// Members requested.
         members: usize,
-        /// Members that are possible.
+        /// The largest possible number of members.
         possible: usize,
     },
 
-    /// A parameter without elements, or one that may be cut into parts of none.
+    /// A parameter has no elements, or an alignment of 0.
     #[error("parameter {parameter} has {elements} elements in parts of {alignment}")]
     Empty {
         /// Place of the parameter in canonical order.
         parameter: usize,
-        /// Its elements.
+        /// Its number of elements.
         elements: usize,
-        /// Elements of a part that is never cut.
+        /// The alignment of its cuts.
         alignment: usize,
     },
 
-    /// A unit without parameters.
+    /// A unit has no parameters.
     #[error("unit {unit} has no parameters")]
     EmptyUnit {
         /// Place of the unit.
         unit: usize,
     },
 
-    /// Another number of devices than members.
+    /// The number of devices differs from the number of members.
     #[error("{got} devices given, the plan has {expected} members")]
     DeviceCount {
         /// Members of the plan.
@@ -40,8 +40,8 @@ pub enum FsdpError {
         got: usize,
     },
 
-    /// Another number of parameters than the plan has.
-    #[error("{what} of {got} parameters given, the plan has {expected}")]
+    /// The number of parameters differs from that of the plan.
+    #[error("{what} of {got} parameters given, the plan has {expected} parameters")]
     ParameterCount {
         /// `weights` or `moments`.
         what: &'static str,
@@ -51,9 +51,9 @@ pub enum FsdpError {
         got: usize,
     },
 
-    /// Values of another length than the parameter or the piece they are for.
+    /// The length of values differs from that of their parameter or piece.
     #[error(
-        "{got} elements of {what} given for parameter {parameter} or a piece of it, which has {expected}"
+        "{what} of parameter {parameter} or of a piece has {got} elements instead of {expected}"
     )]
     Length {
         /// `weights`, `first moment` or `second moment`.
@@ -66,25 +66,26 @@ pub enum FsdpError {
         got: usize,
     },
 
-    /// Chunks of the compression that lie on two members.
+    /// A chunk of the compression belongs to two members.
+    // Top-k needs all values of a chunk on one device.
     #[error("parameter {parameter} is cut at element {at}, inside a chunk of its compression")]
     ChunkCut {
         /// Place of the parameter in canonical order.
         parameter: usize,
-        /// The element that the second member begins with.
+        /// The first element of the second member.
         at: usize,
     },
 }
 
 impl FsdpError {
-    /// What the person at the keyboard can do, if anything.
+    /// Returns what the user can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Members { possible, .. } if *possible > 0 => {
                 Some(format!("use at most {possible} devices"))
             }
             Self::ParameterCount { .. } | Self::Length { .. } => {
-                Some("resume with the model the checkpoint was written for".into())
+                Some("resume with the model of the checkpoint".into())
             }
             _ => None,
         }

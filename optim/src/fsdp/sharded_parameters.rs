@@ -1,4 +1,4 @@
-//! The pieces of a model on its devices, and the way they take through a training step.
+//! The shards of a model on their devices, and the collectives of a training step.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,35 +11,41 @@ use super::plan::Plan;
 use crate::error::OptimError;
 use crate::inner::{AdamW, AdamWConfig, clear, global_norm};
 
-/// A model divided among members: fp32 masters, fp32 gradients and AdamW's moments, each piece on its owner's device.
+/// The parameters of a model, sharded over members: fp32 weights, fp32 gradients and the moments of
+/// AdamW, each piece on the device of its owner.
 ///
-/// Whole weights are made unit by unit ([`gather`](Self::gather)) and are gone when their holder drops them. Gradients
-/// of whole units come back as one sum per member ([`reduce`](Self::reduce)); what is kept of them is the pieces.
+/// A training step all-gathers each unit ([`gather`](Self::gather)), adds gradients to whole units
+/// ([`gradients`](Self::gradients)), reduce-scatters them ([`reduce`](Self::reduce)) and updates
+/// all pieces ([`step`](Self::step)). Whole units are freed when the caller drops them.
 ///
-/// - One member is the model itself: its weights and gradients are handed out as they are, and nothing is copied.
-/// - Pieces have no other holder between a unit's use and the next, so that a step on the CPU changes them in place.
-/// - What it holds of a parameter can be read and set piece by piece, on the host nothing is larger than a piece.
+/// - With one member nothing is copied: its weights and gradients are lent to the caller.
+/// - No tensor is shared between two uses of a unit, so a step on the CPU updates in place.
+/// - Weights and moments can be read and set piece by piece, so the host needs memory for one
+///   piece.
 #[derive(Debug)]
 pub struct ShardedParameters {
     pub(super) plan: Arc<Plan>,
     pub(super) devices: Vec<Device>,
     compute: DType,
-    /// In the order of [`Plan::all_pieces`], like the gradients and the parameters of the optimizer.
+    /// In the order of [`Plan::all_pieces`], as are the gradients and the parameters of the
+    /// optimizer.
     pub(super) weights: Vec<Tensor<1>>,
     pub(super) gradients: Vec<Tensor<1>>,
     pub(super) optimizer: AdamW,
-    /// Units that were gathered before they were asked for, whole, one vector per member.
-    ahead: Vec<Option<Vec<Tensor<1>>>>,
+    /// Prefetched units, whole, one vector per member.
+    prefetched: Vec<Option<Vec<Tensor<1>>>>,
 }
 
 impl ShardedParameters {
-    /// Fills every piece with the weights that `fill` gives for a range of a parameter, in the order of parameters.
+    /// Creates all pieces with the weights that `fill` returns for a range of a parameter, in the
+    /// order of parameters.
     ///
-    /// Members compute in the precision `compute`. Moments begin at zero.
+    /// Members compute in the precision `compute`. Moments are zero.
     ///
     /// # Errors
     ///
-    /// Those of `fill`, a wrong length of what it gives, and another number of devices than the plan has members.
+    /// Those of `fill`, [`FsdpError::Length`], and [`FsdpError::DeviceCount`] if the number of
+    /// devices is not that of the members.
     pub fn new<E: From<FsdpError>>(
         plan: Arc<Plan>,
         devices: Vec<Device>,
@@ -52,15 +58,22 @@ impl ShardedParameters {
                 FsdpError::DeviceCount { expected: plan.members(), got: devices.len() }.into()
             );
         }
-        let ahead = vec![None; plan.num_units()];
+        let prefetched = vec![None; plan.num_units()];
         let (weights, gradients, optimizer) = (Vec::new(), Vec::new(), AdamW::new(optimizer));
-        let mut shards =
-            Self { plan, devices, compute: compute.into(), weights, gradients, optimizer, ahead };
+        let mut shards = Self {
+            plan,
+            devices,
+            compute: compute.into(),
+            weights,
+            gradients,
+            optimizer,
+            prefetched,
+        };
         shards.fill(fill)?;
         Ok(shards)
     }
 
-    /// Who owns what.
+    /// The owner of each element.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
@@ -70,14 +83,15 @@ impl ShardedParameters {
         &self.devices
     }
 
-    /// Begins to bring the weights of `unit` together; they are kept until [`gather`](Self::gather) takes them.
+    /// Starts the all-gather of `unit`. The result is kept until [`gather`](Self::gather) takes it.
     pub fn prefetch(&mut self, unit: usize) {
-        if self.plan.members() > 1 && self.ahead[unit].is_none() {
-            self.ahead[unit] = Some(self.brought_together(unit));
+        if self.plan.members() > 1 && self.prefetched[unit].is_none() {
+            self.prefetched[unit] = Some(self.all_gather(unit));
         }
     }
 
-    /// The whole weights of `unit` in the compute precision: for each member its parameters, flat, on its device.
+    /// All-gathers the weights of `unit` in the compute precision: for each member the parameters,
+    /// flat, on its device.
     pub fn gather(&mut self, unit: usize) -> Vec<Vec<Tensor<1>>> {
         if self.plan.members() == 1 {
             let parameters = self.plan.parameters(unit);
@@ -88,33 +102,39 @@ impl ShardedParameters {
                     .collect(),
             ];
         }
-        let whole = self.ahead[unit].take().unwrap_or_else(|| self.brought_together(unit));
+        let whole = self.prefetched[unit].take().unwrap_or_else(|| self.all_gather(unit));
         whole.into_iter().map(|vector| self.cut_into_parameters(unit, vector)).collect()
     }
 
-    /// fp32 sums to add gradients of `unit` to: for each member its parameters, whole and flat, on its device.
+    /// fp32 sums to which gradients of `unit` are added: for each member the parameters, whole and
+    /// flat, on its device.
     ///
-    /// Those of a single member are its gradients so far, moved out; it has none until they are brought back.
+    /// With one member these are its gradients so far, moved out until [`reduce`](Self::reduce)
+    /// returns them.
     pub fn gradients(&mut self, unit: usize) -> Vec<Vec<Tensor<1>>> {
         let parameters = self.plan.parameters(unit);
         if self.plan.members() == 1 {
-            let take =
-                |own: &mut Tensor<1>| std::mem::replace(own, Tensor::empty([1], &self.devices[0]));
-            return vec![self.gradients[parameters].iter_mut().map(take).collect()];
+            // Moved, not cloned: the caller adds in place only to a tensor that is not shared.
+            let own = self.gradients[parameters].iter_mut();
+            let taken = own.map(|own| std::mem::replace(own, Tensor::empty([1], &self.devices[0])));
+            return vec![taken.collect()];
         }
-        let zeros = |device| {
-            let whole =
-                |parameter| Tensor::zeros([self.plan.elements(parameter)], (device, DType::F32));
-            parameters.clone().map(whole).collect()
-        };
-        self.devices.iter().map(zeros).collect()
+        self.devices.iter().map(|device| self.zeros(parameters.clone(), device)).collect()
     }
 
-    /// Takes back what [`gradients`](Self::gradients) gave: adds the sums of all members up, and each keeps its pieces.
+    /// Zeros of the length of each parameter.
+    fn zeros(&self, parameters: Range<usize>, device: &Device) -> Vec<Tensor<1>> {
+        parameters
+            .map(|parameter| Tensor::zeros([self.plan.elements(parameter)], (device, DType::F32)))
+            .collect()
+    }
+
+    /// Reduce-scatters the sums that [`gradients`](Self::gradients) returned: adds those of all
+    /// members, and each member adds its share to its gradients.
     ///
     /// # Panics
     ///
-    /// For other tensors than those of the unit.
+    /// If the tensors are not those of the unit.
     pub fn reduce(&mut self, unit: usize, sums: Vec<Vec<Tensor<1>>>) {
         if self.plan.members() == 1 {
             let own = &mut self.gradients[self.plan.parameters(unit)];
@@ -123,7 +143,7 @@ impl ShardedParameters {
                 .zip(sums.into_iter().flatten())
                 .for_each(|(own, sum)| *own = sum);
         }
-        // One member after the other, so that its sums are freed before the next vector is made.
+        // One member at a time, so its sums are freed before the next vector is allocated.
         let vectors = sums.into_iter().map(|sums| self.padded_by_member(unit, &sums)).collect();
         for (member, share) in collective::reduce(vectors).into_iter().enumerate() {
             let mut start = 0;
@@ -135,7 +155,7 @@ impl ShardedParameters {
         }
     }
 
-    /// Sets all gradients to zero, in their own memory where they have no other holder.
+    /// Sets all gradients to zero, in place if they are not shared.
     pub fn clear_gradients(&mut self) {
         clear(&mut self.gradients);
     }
@@ -149,37 +169,36 @@ impl ShardedParameters {
         global_norm(&self.gradients).map_err(|error| error.at(|place| self.parameter_at(place)))
     }
 
-    /// One AdamW update of every member's pieces by its gradients times `gradient_scale`.
+    /// Updates the pieces of every member with AdamW and the gradients times `gradient_scale`.
     ///
     /// # Errors
     ///
     /// As [`AdamW::step`]; places are those of parameters.
     pub fn step(&mut self, learning_rate: f64, gradient_scale: f32) -> Result<(), OptimError> {
-        self.forget_what_was_gathered();
+        self.drop_prefetched();
         let pairs = self.weights.iter_mut().zip(&self.gradients);
         let outcome = self.optimizer.step(pairs, learning_rate, gradient_scale);
         outcome.map_err(|error| error.at(|place| self.parameter_at(place)))
     }
 
-    /// Updates made.
+    /// The number of updates.
     pub fn steps(&self) -> u64 {
         self.optimizer.steps()
     }
 
-    /// Moves the moments to host memory for a phase that needs the devices' memory for something else; nothing where
-    /// that is the same memory.
+    /// Moves the moments to host memory to free memory of the devices. Has no effect on the CPU.
     pub fn offload_moments(&mut self) {
         self.optimizer.offload();
     }
 
-    /// Begins to move the moments back. Called early, the transfer goes on while other things are computed: the first
-    /// step needs them, and calls this itself if nobody did.
+    /// Starts to move the moments back. The transfer may overlap with other work.
+    /// [`step`](Self::step) calls it if necessary.
     pub fn reload_moments(&mut self) {
         self.optimizer.reload();
     }
 
-    /// A member's pieces of a unit, in order: their places among all, and their elements of the parameter.
-    fn pieces_of(&self, unit: usize, member: usize) -> Vec<Own> {
+    /// The pieces of a member in a unit, in order.
+    fn pieces_of(&self, unit: usize, member: usize) -> Vec<OwnedPiece> {
         let parameters = self.plan.parameters(unit);
         let pieces = parameters.flat_map(|parameter| {
             let places = self.plan.piece_places(parameter);
@@ -188,19 +207,24 @@ impl ShardedParameters {
                 .map(move |(place, piece)| (parameter, place, piece))
         });
         let own = pieces.filter(|(.., piece)| piece.member == member);
-        own.map(|(parameter, place, piece)| Own { parameter, place, range: piece.range.clone() })
-            .collect()
+        own.map(|(parameter, place, piece)| OwnedPiece {
+            parameter,
+            place,
+            range: piece.range.clone(),
+        })
+        .collect()
     }
 
-    /// The whole unit as one vector for every member.
-    fn brought_together(&self, unit: usize) -> Vec<Tensor<1>> {
-        let share = |(member, device): (usize, &Device)| {
+    /// All-gathers a unit: the whole unit as one vector for every member.
+    fn all_gather(&self, unit: usize) -> Vec<Tensor<1>> {
+        let shares = self.devices.iter().enumerate().map(|(member, device)| {
+            // Cast before the transfer: bf16 halves the bytes between devices.
             let pieces = self.pieces_of(unit, member).into_iter();
             let parts =
                 pieces.map(|own| self.in_compute_precision(&self.weights[own.place])).collect();
             collective::join(parts, self.plan.padded(unit), device, self.compute)
-        };
-        collective::gather(&self.plan, unit, self.devices.iter().enumerate().map(share).collect())
+        });
+        collective::gather(&self.plan, unit, shares.collect())
     }
 
     fn in_compute_precision(&self, weight: &Tensor<1>) -> Tensor<1> {
@@ -217,38 +241,40 @@ impl ShardedParameters {
         parameters.collect()
     }
 
-    /// The sums of a whole unit as one vector in which every member's share has the same length.
+    /// The sums of a whole unit as one vector in which every share is padded to the same length.
     fn padded_by_member(&self, unit: usize, sums: &[Tensor<1>]) -> Tensor<1> {
         let first = self.plan.parameters(unit).start;
-        let share = |member| {
+        let shares = (0..self.plan.members()).map(|member| {
             let pieces = self.pieces_of(unit, member).into_iter();
             let parts =
                 pieces.map(|own| sums[own.parameter - first].clone().slice(own.range)).collect();
             collective::join(parts, self.plan.padded(unit), &sums[0].device(), DType::F32)
-        };
-        Tensor::cat((0..self.plan.members()).map(share).collect(), 0)
+        });
+        Tensor::cat(shares.collect(), 0)
     }
 
-    /// The parameter that a piece belongs to.
+    /// The parameter of a piece, by the place of the piece among all.
     pub(super) fn parameter_at(&self, place: usize) -> usize {
         self.plan.all_pieces().nth(place).map_or(place, |(parameter, _)| parameter)
     }
 
-    /// Weights have changed, so what was gathered before is of no use.
-    pub(super) fn forget_what_was_gathered(&mut self) {
-        self.ahead.fill(None);
+    /// Drops prefetched units: the weights have changed.
+    pub(super) fn drop_prefetched(&mut self) {
+        self.prefetched.fill(None);
     }
 }
 
-/// One of a member's pieces.
-struct Own {
+/// A piece of a member: its parameter, its place among all pieces, and its elements of the
+/// parameter.
+struct OwnedPiece {
     parameter: usize,
     place: usize,
     range: Range<usize>,
 }
 
+/// Adds `part` to `sum`.
 fn add(sum: &mut Tensor<1>, part: Tensor<1>) {
-    // Taken out first: a tensor without another holder is added to in its own memory.
+    // Moved out first: Burn adds in place only to a tensor that is not shared.
     let own = std::mem::replace(sum, part.clone());
     *sum = own + part;
 }
@@ -256,7 +282,7 @@ fn add(sum: &mut Tensor<1>, part: Tensor<1>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fsdp::plan::ParameterSize;
+    use crate::fsdp::slab::ParameterSize;
     use crate::inner::cpu_tensor;
 
     fn shards(members: usize) -> ShardedParameters {
@@ -301,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_keep_their_memory() {
+    fn pieces_are_updated_in_place() {
         let mut shards = shards(3);
         let (weights, gradients) = (addresses(&shards.weights), addresses(&shards.gradients));
         for _ in 0..2 {

@@ -1,6 +1,6 @@
-//! AdamW: adaptive steps with decoupled weight decay (Loshchilov and Hutter, 2019).
+//! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv 1711.05101).
 //!
-//! At update t with learning rate lr and gradient g, for every element:
+//! Update t with learning rate lr and gradient g, for every element:
 //!
 //! ```text
 //! p <- p * (1 - lr * weight_decay)
@@ -9,92 +9,42 @@
 //! p <- p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
 //! ```
 //!
-//! The same formula as PyTorch's fused AdamW. Decay applies to every tensor, norms included, as in the 72B run.
+//! This is the formula of PyTorch's fused AdamW. Weight decay applies to every tensor, norms
+//! included, as in the run of Covenant-72B.
 
 use burn::tensor::{DType, Device, Tensor};
 use burn_flex::FlexTensor;
-use serde::{Deserialize, Serialize};
 
+use super::config::AdamWConfig;
 use super::cpu::{Coefficients, Slices, update_all};
 use super::cpu_tensor;
 use super::state::{MomentMemory, MomentTensors, Moments};
-use crate::error::{OptimError, SettingError, SettingErrors};
+use crate::error::OptimError;
 
-/// The constants of AdamW; the learning rate comes with every step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdamWConfig {
-    /// Decay of the running mean of gradients.
-    pub beta1: f64,
-    /// Decay of the running mean of squared gradients.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub epsilon: f64,
-    /// Share of a weight that decays per unit of learning rate.
-    pub weight_decay: f64,
-}
-
-impl Default for AdamWConfig {
-    fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 }
-    }
-}
-
-impl AdamWConfig {
-    /// Every constant that makes no sense; empty for a sound config.
-    pub fn check(&self) -> Vec<SettingError> {
-        let mut findings = SettingErrors::default();
-        for (key, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
-            findings.require(
-                (0.0..1.0).contains(&beta),
-                key,
-                beta,
-                "must be at least 0 and below 1",
-            );
-        }
-        let epsilon = self.epsilon;
-        findings.require(
-            epsilon.is_finite() && epsilon > 0.0,
-            "epsilon",
-            epsilon,
-            "must be above 0",
-        );
-        let decay = self.weight_decay;
-        findings.require(
-            decay.is_finite() && decay >= 0.0,
-            "weight_decay",
-            decay,
-            "must be 0 or more",
-        );
-        findings.0
-    }
-
-    /// The numbers of update `t`, counted from 1.
-    fn coefficients(&self, t: u64, learning_rate: f64, gradient_scale: f32) -> Coefficients {
-        let bias1 = 1.0 - self.beta1.powf(t as f64);
-        let bias2 = 1.0 - self.beta2.powf(t as f64);
-        Coefficients {
-            keep: (1.0 - learning_rate * self.weight_decay) as f32,
-            gradient_scale,
-            beta1: self.beta1 as f32,
-            beta1_rest: (1.0 - self.beta1) as f32,
-            beta2: self.beta2 as f32,
-            beta2_rest: (1.0 - self.beta2) as f32,
-            step_size: (learning_rate / bias1) as f32,
-            root_scale: (1.0 / bias2.sqrt()) as f32,
-            epsilon: self.epsilon as f32,
-        }
-    }
-}
-
-/// The optimizer of one model: constants, update count and two moments per parameter, in fp32.
+/// The optimizer of one model: constants, number of updates, and two moments per parameter, in
+/// fp32.
 ///
-/// Parameters are known by their place in the list, so every step must bring them in the same order. Moments start at
-/// zero with the first step and live on their parameter's device.
+/// Parameters are identified by their place in the list, so every step must pass them in the same
+/// order. Moments are zero before the first step. They are stored on the device of their parameter.
 ///
-/// On Burn's CPU backend parameters and moments are updated in place, in one pass over memory, on all threads of the
-/// current rayon pool; results do not depend on how many there are. A parameter whose tensor has another holder (a
-/// clone somewhere) is copied first. Other backends get the same formula in Burn's own operations.
+/// On Burn's CPU backend parameters and moments are updated in place, in one pass over memory, on
+/// all threads of the current rayon pool. The result does not depend on the number of threads. A
+/// parameter is copied first if its tensor is shared, for example with a clone. GPUs use one
+/// kernel, and any other backend Burn's operations.
+///
+/// ```rust
+/// use burn::tensor::{Device, Tensor};
+/// use covey_optim::inner::{AdamW, AdamWConfig};
+///
+/// let device = Device::flex();
+/// let mut weight = Tensor::<1>::from_data([1.0_f32, -1.0], &device);
+/// let gradient = Tensor::<1>::from_data([0.5_f32, 0.5], &device);
+///
+/// let mut optimizer = AdamW::new(AdamWConfig::default());
+/// optimizer.step([(&mut weight, &gradient)], 1e-3, 1.0)?;
+/// assert_eq!(optimizer.steps(), 1);
+/// # Ok::<(), covey_optim::error::OptimError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct AdamW {
     config: AdamWConfig,
@@ -102,44 +52,46 @@ pub struct AdamW {
     memory: MomentMemory,
 }
 
-/// All that an optimizer remembers, for checkpoints.
+/// The complete state of an optimizer, for checkpoints.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdamWState {
-    /// Updates made.
+    /// Number of updates.
     pub steps: u64,
-    /// One entry per parameter, in the order of the steps; empty before the first.
+    /// The moments of each parameter, in the order of the steps. Empty before the first step.
     pub moments: Vec<Moments>,
 }
 
 impl AdamW {
-    /// An optimizer that has made no step.
+    /// Creates an optimizer that has made no step.
     pub fn new(config: AdamWConfig) -> Self {
         Self { config, steps: 0, memory: MomentMemory::default() }
     }
 
-    /// The optimizer that [`state`](Self::state) was taken from: it goes on bit for bit. Moments go to `device`.
+    /// Restores the optimizer that returned this [`state`](Self::state). All later steps give the
+    /// same bits. Moments are moved to `device`.
     pub fn restore(config: AdamWConfig, state: AdamWState, device: &Device) -> Self {
-        let moments = state.moments.into_iter().map(|moments| MomentTensors::on(device, moments));
-        Self::continued(config, state.steps, moments.collect())
+        let moments =
+            state.moments.into_iter().map(|moments| MomentTensors::from_host(device, moments));
+        Self::resumed(config, state.steps, moments.collect())
     }
 
-    /// An optimizer that has made `steps` steps and remembers these moments.
-    pub(crate) fn continued(config: AdamWConfig, steps: u64, moments: Vec<MomentTensors>) -> Self {
+    /// Creates an optimizer that has made `steps` steps and has these moments.
+    pub(crate) fn resumed(config: AdamWConfig, steps: u64, moments: Vec<MomentTensors>) -> Self {
         Self { config, steps, memory: MomentMemory::on_devices(moments) }
     }
 
-    /// A copy of everything that this optimizer remembers.
+    /// Copies the complete state.
     pub fn state(&self) -> AdamWState {
         let moments = (0..self.memory.len()).filter_map(|index| self.moments(index));
         AdamWState { steps: self.steps, moments: moments.collect() }
     }
 
-    /// A copy of what it remembers of one parameter; nothing before the first step.
+    /// Copies the moments of one parameter. Returns `None` before the first step.
     pub fn moments(&self, index: usize) -> Option<Moments> {
         self.memory.get(index)
     }
 
-    /// Updates made.
+    /// The number of updates.
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -149,31 +101,32 @@ impl AdamW {
         self.config
     }
 
-    /// Moves moments to host memory, so that devices have room for something else; nothing on the CPU.
+    /// Moves the moments to host memory to free memory of the devices. Has no effect on the CPU.
     pub fn offload(&mut self) {
         if !self.memory.is_on_cpu() {
             self.memory.offload();
         }
     }
 
-    /// Begins to move moments back to the devices that they came from. The next step does so if nobody did.
+    /// Starts to move the moments back to their devices. [`AdamW::step`] calls it if necessary.
     pub fn reload(&mut self) {
         self.memory.reload();
     }
 
-    /// What is on the devices now.
+    /// The moments that are on devices now.
     pub(crate) fn moment_tensors(&self) -> &[MomentTensors] {
         self.memory.tensors()
     }
 
-    /// Moves every parameter along its gradient, which is multiplied by `gradient_scale` on the way.
+    /// Updates every parameter with its gradient times `gradient_scale`.
     ///
-    /// The scale takes [`clip_scale`](super::clip::clip_scale) and the averaging over micro-batches, so neither needs a pass
-    /// of its own. Tensors must be free of autodiff.
+    /// The scale combines [`clip_scale`](super::clip::clip_scale) and the mean over micro-batches,
+    /// so neither needs another pass over memory. Tensors must not be tracked by autodiff.
     ///
     /// # Errors
     ///
-    /// A number, length or precision of tensors that does not fit; nothing is changed then.
+    /// [`OptimError`] if the number, a length or a precision of tensors does not fit. Nothing is
+    /// changed in that case.
     pub fn step<'a>(
         &mut self,
         parameters: impl IntoIterator<Item = (&'a mut Tensor<1>, &'a Tensor<1>)>,
@@ -182,10 +135,12 @@ impl AdamW {
     ) -> Result<(), OptimError> {
         let mut pairs: Vec<_> = parameters.into_iter().collect();
         self.reload();
+        // All checks precede the first write: a partial step would leave the peer with weights of
+        // no step.
         self.check(&pairs)?;
         if self.memory.len() == 0 {
             self.memory = MomentMemory::on_devices(
-                pairs.iter().map(|(own, _)| MomentTensors::zeros(own)).collect(),
+                pairs.iter().map(|(parameter, _)| MomentTensors::zeros(parameter)).collect(),
             );
         }
         self.steps += 1;
@@ -201,6 +156,7 @@ impl AdamW {
         Ok(())
     }
 
+    /// Returns an error if a tensor does not fit.
     fn check(&self, pairs: &[(&mut Tensor<1>, &Tensor<1>)]) -> Result<(), OptimError> {
         let moments = self.memory.tensors();
         if !moments.is_empty() && moments.len() != pairs.len() {
@@ -219,15 +175,15 @@ impl AdamW {
     }
 }
 
-/// One parameter with its moments and gradient, moved out of their tensors.
-struct Taken {
+/// The storage of one parameter, its moments and its gradient, moved out of their tensors.
+struct CpuTensors {
     parameter: FlexTensor,
     first: FlexTensor,
     second: FlexTensor,
     gradient: FlexTensor,
 }
 
-impl Taken {
+impl CpuTensors {
     fn slices(&mut self) -> Slices<'_> {
         Slices {
             parameter: self.parameter.storage_mut(),
@@ -238,17 +194,18 @@ impl Taken {
     }
 }
 
-/// The update in one kernel; `false`, and nothing done, if the tensors are on no GPU that this build knows.
+/// Updates in one kernel. Returns false, and changes nothing, if the tensors are not on a GPU that
+/// this build supports.
 #[cfg(feature = "cube")]
 fn update_on_gpu(
     parameter: &mut Tensor<1>,
     gradient: &Tensor<1>,
-    own: &mut MomentTensors,
-    c: Coefficients,
+    moments: &mut MomentTensors,
+    coefficients: Coefficients,
 ) -> bool {
     let mut tensors =
-        super::cube::Tensors { parameter, first: &mut own.first, second: &mut own.second };
-    super::cube::update(&mut tensors, gradient, c)
+        super::cube::Tensors { parameter, first: &mut moments.first, second: &mut moments.second };
+    super::cube::update(&mut tensors, gradient, coefficients)
 }
 
 #[cfg(not(feature = "cube"))]
@@ -256,17 +213,18 @@ fn update_on_gpu(_: &mut Tensor<1>, _: &Tensor<1>, _: &mut MomentTensors, _: Coe
     false
 }
 
-/// The update on slices; `false`, and nothing done, unless all tensors are on the CPU backend.
+/// Updates slices in place. Returns false, and changes nothing, unless all tensors are on the CPU
+/// backend.
 fn update_in_place(
     pairs: &mut [(&mut Tensor<1>, &Tensor<1>)],
     moments: &mut [MomentTensors],
     coefficients: Coefficients,
 ) -> bool {
-    let mut taken = Vec::with_capacity(pairs.len());
+    let mut storages = Vec::with_capacity(pairs.len());
     let mut complete = true;
-    for ((parameter, gradient), own) in pairs.iter_mut().zip(moments.iter_mut()) {
-        match take(parameter, gradient, own) {
-            Some(tensors) => taken.push(tensors),
+    for ((parameter, gradient), moments) in pairs.iter_mut().zip(moments.iter_mut()) {
+        match take_storage(parameter, gradient, moments) {
+            Some(tensors) => storages.push(tensors),
             None => {
                 complete = false;
                 break;
@@ -274,28 +232,28 @@ fn update_in_place(
         }
     }
     if complete {
-        update_all(taken.iter_mut().map(Taken::slices).collect(), coefficients);
+        update_all(storages.iter_mut().map(CpuTensors::slices).collect(), coefficients);
     }
-    for (((parameter, _), own), tensors) in pairs.iter_mut().zip(moments).zip(taken) {
+    // Also after an incomplete attempt: storage that was moved out must return to its tensor.
+    for (((parameter, _), moments), tensors) in pairs.iter_mut().zip(moments).zip(storages) {
         cpu_tensor::put_back(parameter, tensors.parameter);
-        cpu_tensor::put_back(&mut own.first, tensors.first);
-        cpu_tensor::put_back(&mut own.second, tensors.second);
+        cpu_tensor::put_back(&mut moments.first, tensors.first);
+        cpu_tensor::put_back(&mut moments.second, tensors.second);
     }
     complete
 }
 
-/// Moves all four out, or none.
-fn take(
+/// Moves the storage of all four tensors out, or of none: `None` unless all are on the CPU backend.
+fn take_storage(
     parameter: &mut Tensor<1>,
     gradient: &Tensor<1>,
     moments: &mut MomentTensors,
-) -> Option<Taken> {
+) -> Option<CpuTensors> {
     let gradient = cpu_tensor::storage(gradient)?;
-    let on_cpu = |tensor: &Tensor<1>| cpu_tensor::storage(tensor).is_some();
-    if !(on_cpu(parameter) && on_cpu(&moments.first) && on_cpu(&moments.second)) {
-        return None;
+    for tensor in [&*parameter, &moments.first, &moments.second] {
+        cpu_tensor::storage(tensor)?;
     }
-    Some(Taken {
+    Some(CpuTensors {
         parameter: cpu_tensor::take(parameter)?,
         first: cpu_tensor::take(&mut moments.first)?,
         second: cpu_tensor::take(&mut moments.second)?,
@@ -303,7 +261,8 @@ fn take(
     })
 }
 
-/// The update in Burn's operations, for any backend.
+/// Updates with Burn's operations, on any backend. Same formula and order as in
+/// [`cpu`](super::cpu).
 fn update_tensors(
     parameter: &mut Tensor<1>,
     gradient: &Tensor<1>,
@@ -340,13 +299,13 @@ mod tests {
     use super::*;
     use crate::inner::state::{tensor, values};
 
-    /// Values without a pattern that a formula could hide behind.
+    /// A signal without a short period.
     fn wave(length: usize, seed: f32) -> Vec<f32> {
         (0..length).map(|index| (index as f32 * 0.37 + seed).sin() * (1.0 + seed)).collect()
     }
 
     #[test]
-    fn slices_and_burn_operations_agree() {
+    fn slices_and_burn_operations_give_equal_updates() {
         let device = Device::flex();
         let length = 1000;
         let mut fast = AdamW::new(AdamWConfig::default());
@@ -366,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn unshared_parameters_keep_their_memory() {
+    fn unshared_parameters_are_updated_in_place() {
         let device = Device::flex();
         let mut parameter = tensor(wave(100, 0.1), &device);
         let gradient = tensor(wave(100, 0.2), &device);

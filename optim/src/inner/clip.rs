@@ -1,4 +1,4 @@
-//! How large a gradient is, and how much of it may count.
+//! The global norm of gradients, and the factor that clips it.
 
 use burn::tensor::{Device, Tensor};
 use multiversion::multiversion;
@@ -8,14 +8,15 @@ use super::cpu::CHUNK;
 use super::cpu_tensor;
 use crate::error::OptimError;
 
-/// Independent sums per chunk; enough for the widest vector registers and their latency.
+/// Independent sums per chunk: enough for the widest vector registers and the latency of their
+/// additions.
 const LANES: usize = 32;
 
 /// The L2 norm of all gradients taken as one vector.
 ///
-/// On the CPU squares are summed in f64, in a fixed order over fixed chunks: the same bits whatever the number of
-/// threads, and no overflow. Elsewhere each tensor is summed on its device in fp32, and the sums of a device are read
-/// at once.
+/// On the CPU squares are summed in f64, in a fixed order over fixed chunks: the result has the
+/// same bits for any number of threads, and squares cannot overflow. On other backends each tensor
+/// is summed on its device in fp32, and the sums of a device are read in one transfer.
 ///
 /// # Errors
 ///
@@ -33,13 +34,14 @@ pub fn global_norm<'a>(
     Ok(total.sqrt())
 }
 
-/// The factor that brings a gradient of norm `norm` down to norm `max`: `max / (norm + 1e-6)`, at most 1.
+/// The factor that limits a gradient of norm `norm` to norm `max`: `max / (norm + 1e-6)`, at most
+/// 1, as in `torch.nn.utils.clip_grad_norm_`.
 pub fn clip_scale(norm: f64, max: f64) -> f32 {
-    // An infinite `max` means no clipping; its quotient is infinite and the minimum is 1.
+    // An infinite `max` disables clipping: the quotient is infinite and the minimum 1.
     (max / (norm + 1e-6)).min(1.0) as f32
 }
 
-/// Sets gradients to zero in their own memory, ready to be added to.
+/// Sets gradients to zero, in place where the backend allows it.
 pub fn clear<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor<1>>) {
     for gradient in gradients {
         match cpu_tensor::take(gradient) {
@@ -55,44 +57,48 @@ pub fn clear<'a>(gradients: impl IntoIterator<Item = &'a mut Tensor<1>>) {
     }
 }
 
-/// Sums of squares that a device was asked for, and the places of their tensors.
-struct Asked {
+/// Sums of squares that one device computes, and the places of their tensors.
+struct DeviceSums {
     device: Device,
     places: Vec<usize>,
     sums: Vec<Tensor<1>>,
 }
 
-/// The sum of squares of each tensor. All devices are asked before one is waited for.
+/// The sum of squares of each tensor.
 fn sums_of_squares<'a>(gradients: impl IntoIterator<Item = &'a Tensor<1>>) -> Vec<f64> {
-    let (mut sums, mut asked) = (Vec::new(), Vec::new());
+    // Sums are queued on all devices before the first one is read, so devices compute at the same
+    // time.
+    let (mut sums, mut queued) = (Vec::new(), Vec::new());
     for (place, gradient) in gradients.into_iter().enumerate() {
         let sum = cpu_tensor::storage(gradient)
             .map(|storage| slice_sum_of_squares(cpu_tensor::slice(&storage)));
         if sum.is_none() {
-            ask(&mut asked, place, gradient);
+            queue_sum(&mut queued, place, gradient);
         }
         sums.push(sum.unwrap_or_default());
     }
-    for Asked { places, sums: own, .. } in asked {
+    for DeviceSums { places, sums: of_device, .. } in queued {
         let read: Vec<f32> =
-            Tensor::cat(own, 0).into_data().try_into_vec().expect("sums of fp32 are fp32");
+            Tensor::cat(of_device, 0).into_data().try_into_vec().expect("sums of fp32 are fp32");
         places.into_iter().zip(read).for_each(|(place, sum)| sums[place] = f64::from(sum));
     }
     sums
 }
 
-fn ask(asked: &mut Vec<Asked>, place: usize, gradient: &Tensor<1>) {
+fn queue_sum(queued: &mut Vec<DeviceSums>, place: usize, gradient: &Tensor<1>) {
     let (device, sum) = (gradient.device(), (gradient.clone() * gradient.clone()).sum());
-    match asked.iter_mut().find(|known| known.device == device) {
-        Some(known) => {
-            known.places.push(place);
-            known.sums.push(sum);
+    match queued.iter_mut().find(|sums| sums.device == device) {
+        Some(sums) => {
+            sums.places.push(place);
+            sums.sums.push(sum);
         }
-        None => asked.push(Asked { device, places: vec![place], sums: vec![sum] }),
+        None => queued.push(DeviceSums { device, places: vec![place], sums: vec![sum] }),
     }
 }
 
 fn slice_sum_of_squares(values: &[f32]) -> f64 {
+    // Partial sums are added in the order of chunks. A parallel sum would add them in the order in
+    // which threads finish.
     let partial: Vec<f64> = values.par_chunks(CHUNK).map(chunk_sum_of_squares).collect();
     partial.into_iter().sum()
 }

@@ -1,18 +1,19 @@
-//! AdamW on slices: the arithmetic of one update, in place.
+//! One AdamW update on slices, in place.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Elements that one thread updates at a time. Fixed, so that no result depends on the number of threads; four
-/// arrays of it fit a second-level cache.
+/// Elements that one thread updates at a time. Four arrays of this length fit into a second-level
+/// cache. The constant also fixes the order of the sums in [`clip`](super::clip), so results do not
+/// depend on the number of threads.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
-/// The numbers of one update, the same for every element.
+/// The coefficients of one update, the same for every element.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coefficients {
     /// `1 - learning_rate * weight_decay`.
     pub(crate) keep: f32,
-    /// Factor on the gradient; clipping and averaging over micro-batches are folded into it.
+    /// Factor on the gradient: clipping, and the mean over micro-batches.
     pub(crate) gradient_scale: f32,
     /// Decay of the first moment.
     pub(crate) beta1: f32,
@@ -26,7 +27,7 @@ pub(crate) struct Coefficients {
     pub(crate) step_size: f32,
     /// `1 / sqrt(1 - beta2^t)`.
     pub(crate) root_scale: f32,
-    /// Keeps the division finite.
+    /// Keeps the quotient finite.
     pub(crate) epsilon: f32,
 }
 
@@ -38,8 +39,10 @@ pub(crate) struct Slices<'a> {
     pub(crate) gradient: &'a [f32],
 }
 
-/// Updates all parameters as one parallel pass over equal chunks, so that many small ones cost no more than one large.
+/// Updates all parameters in one parallel pass over equal chunks.
 pub(crate) fn update_all(slices: Vec<Slices<'_>>, coefficients: Coefficients) {
+    // A decoder has many norms of a few KiB. One pass over all chunks costs them no separate launch
+    // and balances the threads.
     let chunks: Vec<Slices<'_>> = slices.into_iter().flat_map(Slices::into_chunks).collect();
     chunks.into_par_iter().for_each(|chunk| {
         update(chunk.parameter, chunk.first, chunk.second, chunk.gradient, coefficients);
@@ -59,8 +62,8 @@ impl<'a> Slices<'a> {
     }
 }
 
-// Plain products and sums instead of `mul_add`: memory is the limit anyway, and so every instruction set gives the same
-// bits.
+// Products and sums instead of `mul_add`: memory limits the speed anyway, and every instruction set
+// gives the same bits.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 fn update(
     parameter: &mut [f32],

@@ -1,26 +1,28 @@
-//! Tensors of Burn's CPU backend as slices, in place.
+//! Access to tensors of Burn's CPU backend as slices, in place.
 
 use burn::backend::Flex;
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-/// The tensor's storage on the CPU backend, or nothing if it lives elsewhere.
+/// The storage of a tensor on the CPU backend; `None` on other backends.
 ///
-/// The result shares memory with `tensor`; drop one of the two before writing to the other, or the write copies first.
+/// The result shares memory with `tensor`. Drop one of the two before writing to the other,
+/// otherwise the write copies first.
 pub(crate) fn storage(tensor: &Tensor<1>) -> Option<FlexTensor> {
     let primitive = tensor.clone().try_into_primitive::<Flex>().ok()?;
     Some(primitive.to_contiguous())
 }
 
-/// Moves a CPU tensor's storage out, so that nobody else holds it; `None`, and the tensor untouched, if it is elsewhere.
+/// Moves the storage of a CPU tensor out, which makes it unique. Returns `None`, and leaves the
+/// tensor as it is, on other backends.
 pub(crate) fn take(tensor: &mut Tensor<1>) -> Option<FlexTensor> {
     let storage = storage(tensor)?;
-    // Letting go of the handle is what makes the storage unique and the coming write happen in place.
+    // Dropping the old handle makes the storage unique, so the following write happens in place.
     *tensor = Tensor::empty([1], &tensor.device());
     Some(storage)
 }
 
-/// Puts storage that [`take`] moved out back in its place.
+/// Returns storage from [`take`] to its tensor.
 pub(crate) fn put_back(tensor: &mut Tensor<1>, storage: FlexTensor) {
     *tensor = Tensor::from_primitive::<Flex>(storage);
 }
@@ -30,7 +32,7 @@ pub(crate) fn slice(storage: &FlexTensor) -> &[f32] {
     storage.as_slice::<f32>().expect("storage is contiguous, and precision was checked before")
 }
 
-/// Bytes of a tensor's elements.
+/// The size of a tensor in bytes.
 pub(crate) fn bytes(tensor: &Tensor<1>) -> usize {
     tensor.shape().num_elements() * tensor.dtype().size()
 }

@@ -1,4 +1,4 @@
-//! AdamW in one kernel: each element is read once and written once, in place.
+//! One AdamW update in one GPU kernel: each element is read once and written once, in place.
 
 use burn::backend::TensorMetadata;
 use burn::tensor::Tensor;
@@ -17,15 +17,17 @@ pub(crate) struct Tensors<'a> {
     pub(crate) second: &'a mut Tensor<1>,
 }
 
-/// The update of one parameter on its GPU; `false`, and nothing done, if it is not on one.
+/// Updates one parameter on its GPU. Returns false, and changes nothing, if it is not on a GPU.
 ///
-/// Same formula as on the CPU, with the same numbers. The device may round a product and a sum together, so the last
-/// bit may differ. A tensor with another holder is copied first.
+/// Formula and coefficients are those of the CPU. The device may round a product and a sum
+/// together, so the last bit may differ. A shared tensor is copied first.
 pub(crate) fn update(
     tensors: &mut Tensors<'_>,
     gradient: &Tensor<1>,
     coefficients: Coefficients,
 ) -> bool {
+    // The gradient is tested first because converting a tensor consumes its handle; moments are on
+    // the same device.
     let Ok(gradient) = gradient.clone().try_into_primitive::<Cube>() else { return false };
     let placeholder = Tensor::empty([1], &tensors.parameter.device());
     let parameter = take(tensors.parameter, &placeholder);
@@ -37,10 +39,11 @@ pub(crate) fn update(
     true
 }
 
-/// Moves a tensor's buffer out, so that nobody else holds it; a copy if somebody does.
+/// Moves the buffer of a tensor out, or a copy if it is shared.
 fn take(tensor: &mut Tensor<1>, placeholder: &Tensor<1>) -> CubeTensor {
     let moved = std::mem::replace(tensor, placeholder.clone()).try_into_primitive::<Cube>();
-    let buffer = moved.expect("a parameter and its moments live where its gradient does");
+    let buffer = moved.expect("a parameter and its moments are on the device of its gradient");
+    // Writing to a shared buffer would change the clone of another holder, such as a snapshot.
     if buffer.can_mut() { into_contiguous(buffer) } else { buffer.copy() }
 }
 

@@ -1,14 +1,14 @@
 //! The learning rate as a pure function of the step.
 //!
-//! Two counters matter. The *step* counts every update and never stops. The *clock* is what the shape of the schedule
-//! sees: it stands still in flat windows and is set back by rewinds. [`Schedule::learning_rate`] composes
+//! There are two counters. The *step* counts every update. The *clock* is the argument of the
+//! shape: it stops in flat windows and is set back by rewinds. [`Schedule::learning_rate`] composes
 //!
 //! ```text
 //! step -> clock(step) -> warm-up, then shape
 //!      \-> from anneal.start on: the anneal instead
 //! ```
 //!
-//! All of it is stateless, so a resumed run needs nothing but its step.
+//! A schedule is stateless, so a resumed run needs only its step.
 
 use std::f64::consts::PI;
 
@@ -16,62 +16,65 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{SettingError, SettingErrors};
 
-/// How the learning rate moves over a run.
+/// The learning rate over a run.
 ///
-/// With clock c, warm-up of w steps and start ratio s, the rate is `peak * s + peak * (1 - s) * c / w` while c < w, and
-/// `peak * shape(c - w)` after it. [`check`](Self::check) names every setting that makes no sense; a schedule that
-/// passes it stays within `0..=peak` at every step.
+/// With clock c, warm-up of w steps and start ratio s, the rate is
+/// `peak * s + peak * (1 - s) * c / w` while c < w, and `peak * shape(c - w)` after that. A
+/// schedule without findings in [`check`](Self::check) stays within `0..=peak` at every step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// Highest learning rate, reached at the end of the warm-up.
+    /// The highest learning rate, reached at the end of the warm-up.
     pub peak: f64,
-    /// What follows the warm-up.
+    /// The shape after the warm-up.
     #[serde(default)]
     pub shape: ScheduleShape,
     /// Clock steps of the linear warm-up; 0 for none.
     #[serde(default)]
     pub warmup_steps: u64,
-    /// Ratio of the peak at step 0 of the warm-up.
+    /// Ratio of the peak at step 0.
     #[serde(default)]
     pub warmup_start_ratio: f64,
-    /// Windows of steps in which the clock stands still; in order, none overlapping another.
+    /// Windows of steps in which the clock stops; ascending, without overlap.
     #[serde(default)]
     pub flat_windows: Vec<FlatWindow>,
     /// Steps at which the clock is set back.
     #[serde(default)]
     pub rewinds: Vec<Rewind>,
-    /// A last rise and fall that takes the place of everything above.
+    /// A final rise and fall that replaces all of the above.
     #[serde(default)]
     pub anneal: Option<Anneal>,
 }
 
-/// The learning rate after the warm-up, as a ratio of the peak; t counts clock steps since the end of the warm-up.
+/// The learning rate after the warm-up, as a ratio of the peak; t counts clock steps since the end
+/// of the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum ScheduleShape {
-    /// 1 for ever.
+    /// Always 1.
     #[default]
     Constant,
-    /// `f + (1 - f) * (1 + cos(pi * t / d)) / 2` with final ratio f and d decay steps; f from t = d on.
+    /// `f + (1 - f) * (1 + cos(pi * t / d)) / 2` with final ratio f and d decay steps; f from t = d
+    /// on.
     Cosine {
         /// Clock steps from the peak to the final ratio (`T_max` elsewhere).
         decay_steps: u64,
-        /// Ratio of the peak at the end, and ever after.
+        /// Ratio of the peak from the end of the decay on.
         final_ratio: f64,
     },
-    /// Warm-up, stable, decay: 1 for s steps, then `1 - (1 - f) * (t - s) / d`; f from t = s + d on.
+    /// Warm-up, stable, decay: 1 for s steps, then `1 - (1 - f) * (t - s) / d`; f from t = s + d
+    /// on.
     Wsd {
         /// Clock steps at the peak.
         stable_steps: u64,
         /// Clock steps of the linear decay.
         decay_steps: u64,
-        /// Ratio of the peak at the end, and ever after.
+        /// Ratio of the peak from the end of the decay on.
         final_ratio: f64,
     },
 }
 
-/// A window of steps during which the clock stands still, and with it the learning rate.
+/// A window of steps in which the clock, and therefore the learning rate, stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlatWindow {
@@ -81,35 +84,35 @@ pub struct FlatWindow {
     pub length: u64,
 }
 
-/// A setting back of the clock: from step `at` on it reads `steps` less.
+/// A rewind of the clock: from step `at` on it is `steps` lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rewind {
-    /// First step with the earlier clock.
+    /// The first step with the lower clock.
     pub at: u64,
-    /// By how many steps the clock is set back.
+    /// The number of clock steps.
     pub steps: u64,
 }
 
-/// A last rise from 0 and fall back to 0, counted in steps u since `start`.
+/// A final rise from 0 and fall back to 0; u counts steps since `start`.
 ///
-/// `peak * r * u / w` while u < w, then `peak * r * (1 - (u - w) / d)`, then 0: with peak ratio r, w warm-up steps and
-/// d decay steps.
+/// The rate is `peak * r * u / w` while u < w, then `peak * r * (1 - (u - w) / d)`, then 0, with
+/// peak ratio r, w warm-up steps and d decay steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anneal {
-    /// First step of the anneal; its rate is 0 if there is a warm-up.
+    /// The first step of the anneal. Its rate is 0 if there is a warm-up.
     pub start: u64,
     /// Steps of the linear rise.
     pub warmup_steps: u64,
-    /// Height of the anneal as a ratio of the schedule's peak.
+    /// The highest rate of the anneal as a ratio of the peak of the schedule.
     pub peak_ratio: f64,
     /// Steps of the linear fall.
     pub decay_steps: u64,
 }
 
 impl Schedule {
-    /// The same learning rate at every step.
+    /// A schedule with the same learning rate at every step.
     pub fn constant(peak: f64) -> Self {
         Self {
             peak,
@@ -122,7 +125,7 @@ impl Schedule {
         }
     }
 
-    /// The learning rate of the update that follows `step` updates.
+    /// The learning rate of the update after `step` updates.
     pub fn learning_rate(&self, step: u64) -> f64 {
         match &self.anneal {
             Some(anneal) if step >= anneal.start => self.peak * anneal.ratio(step - anneal.start),
@@ -130,7 +133,8 @@ impl Schedule {
         }
     }
 
-    /// What the clock reads after `step` updates: all of them but those in flat windows, less the rewinds until then.
+    /// The clock after `step` updates: their number without those in flat windows, less the rewinds
+    /// so far.
     pub fn clock(&self, step: u64) -> u64 {
         let stopped = self
             .flat_windows
@@ -138,10 +142,12 @@ impl Schedule {
             .map(|window| step.saturating_sub(window.start).min(window.length));
         let rewound =
             self.rewinds.iter().filter(|rewind| step >= rewind.at).map(|rewind| rewind.steps);
+        // Saturates: a schedule from a file may not have been checked, and a wrapped clock would be
+        // past every decay.
         step.saturating_sub(stopped.chain(rewound).fold(0, u64::saturating_add))
     }
 
-    /// Every setting that makes no sense, in the order of the fields; empty for a sound schedule.
+    /// Returns every setting that breaks its rule, in the order of the fields.
     pub fn check(&self) -> Vec<SettingError> {
         let mut findings = SettingErrors::default();
         findings.require(
@@ -160,7 +166,7 @@ impl Schedule {
         findings.0
     }
 
-    /// Ratio of the peak when the clock reads `clock`.
+    /// Ratio of the peak at a clock.
     fn ratio(&self, clock: u64) -> f64 {
         if clock < self.warmup_steps {
             line(self.warmup_start_ratio, 1.0, clock, self.warmup_steps)
@@ -183,9 +189,10 @@ impl Schedule {
         }
     }
 
-    /// The clock has no time before 0 to be set back to.
+    /// Records rewinds that would set the clock to before 0.
     fn check_rewinds(&self, findings: &mut SettingErrors) {
         for (index, rewind) in self.rewinds.iter().enumerate() {
+            // The clock at a rewind depends on all other rewinds up to that step.
             let others = self.rewinds.iter().enumerate().filter(|(other, _)| *other != index);
             let others =
                 others.map(|(_, other)| *other).filter(|other| other.at <= rewind.at).collect();
@@ -207,6 +214,8 @@ impl ScheduleShape {
         match *self {
             Self::Constant => 1.0,
             Self::Cosine { decay_steps, final_ratio } if time < decay_steps => {
+                // `cos` may differ between machines in the last bit. Only the weights of this peer
+                // depend on it.
                 let angle = PI * time as f64 / decay_steps as f64;
                 final_ratio + (1.0 - final_ratio) * (1.0 + angle.cos()) / 2.0
             }
@@ -241,7 +250,9 @@ impl Anneal {
     }
 }
 
-/// The straight line from `from` at 0 to `to` at `length`, and `to` beyond it.
+/// The line from `from` at 0 to `to` at `length`; `to` from there on.
 fn line(from: f64, to: f64, at: u64, length: u64) -> f64 {
+    // Exactly `to` at the end: `from + (to - from)` may differ by rounding. Also covers a length of
+    // 0.
     if at >= length { to } else { from + (to - from) * (at as f64 / length as f64) }
 }

@@ -1,19 +1,19 @@
-//! What AdamW remembers of each parameter, on its device or in host memory.
+//! The moments of AdamW, on their devices or in host memory.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::cpu_tensor;
 
-/// Running means for one parameter, flat and row-major.
+/// The moments of one parameter, flat and row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moments {
-    /// Mean of gradients (`m`).
+    /// Running mean of gradients (`m`).
     pub first: Vec<f32>,
-    /// Mean of squared gradients (`v`).
+    /// Running mean of squared gradients (`v`).
     pub second: Vec<f32>,
 }
 
-/// Running means for one parameter as flat tensors on its device.
+/// The moments of one parameter as flat tensors on its device.
 #[derive(Clone, Debug)]
 pub(crate) struct MomentTensors {
     pub(crate) first: Tensor<1>,
@@ -25,11 +25,11 @@ impl MomentTensors {
         Self { first: parameter.zeros_like(), second: parameter.zeros_like() }
     }
 
-    pub(crate) fn on(device: &Device, moments: Moments) -> Self {
+    pub(crate) fn from_host(device: &Device, moments: Moments) -> Self {
         Self { first: tensor(moments.first, device), second: tensor(moments.second, device) }
     }
 
-    /// A copy.
+    /// Copies the moments to host memory.
     pub(crate) fn to_host(&self) -> Moments {
         Moments { first: values(&self.first), second: values(&self.second) }
     }
@@ -37,7 +37,8 @@ impl MomentTensors {
 
 /// The moments of all parameters, in the order of the parameters.
 ///
-/// They are on the devices or in host memory, so one of the two lists is empty. Both are before the first step.
+/// They are either on the devices or in host memory, so one of the two lists is empty. Both are
+/// empty before the first step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MomentMemory {
     tensors: Vec<MomentTensors>,
@@ -45,58 +46,64 @@ pub(crate) struct MomentMemory {
 }
 
 impl MomentMemory {
-    /// Moments on the devices they are for.
+    /// Wraps moments that are on their devices.
     pub(crate) fn on_devices(tensors: Vec<MomentTensors>) -> Self {
         Self { tensors, host: Vec::new() }
     }
 
-    /// Parameters with moments.
+    /// The number of parameters with moments.
     pub(crate) fn len(&self) -> usize {
         self.tensors.len() + self.host.len()
     }
 
-    /// A copy of one parameter's moments.
+    /// Copies the moments of one parameter.
     pub(crate) fn get(&self, index: usize) -> Option<Moments> {
-        let host = || self.host.get(index).map(|(moments, _)| moments.clone());
-        self.tensors.get(index).map(MomentTensors::to_host).or_else(host)
+        match self.tensors.get(index) {
+            Some(moments) => Some(moments.to_host()),
+            None => self.host.get(index).map(|(moments, _)| moments.clone()),
+        }
     }
 
-    /// What is on the devices now.
+    /// The moments that are on devices now.
     pub(crate) fn tensors(&self) -> &[MomentTensors] {
         &self.tensors
     }
 
-    /// As [`MomentMemory::tensors`].
+    /// Like [`MomentMemory::tensors`], mutable.
     pub(crate) fn tensors_mut(&mut self) -> &mut [MomentTensors] {
         &mut self.tensors
     }
 
-    /// Moves everything to host memory, parameter by parameter, so that the devices have room for something else.
+    /// Moves all moments to host memory, one parameter at a time.
     pub(crate) fn offload(&mut self) {
-        let moved = self.tensors.drain(..).map(|own| (own.to_host(), own.first.device()));
+        // `drain` frees the tensors of a parameter before the next is copied, and the device comes
+        // from the tensor: parameters of one model may be on several devices.
+        let moved =
+            self.tensors.drain(..).map(|moments| (moments.to_host(), moments.first.device()));
         self.host.extend(moved);
     }
 
-    /// Moves everything back to its device. Where a backend queues transfers, they are queued and not waited for.
+    /// Moves all moments back to their devices. A backend that queues transfers returns before they
+    /// are complete.
     pub(crate) fn reload(&mut self) {
         let moved =
-            self.host.drain(..).map(|(moments, device)| MomentTensors::on(&device, moments));
+            self.host.drain(..).map(|(moments, device)| MomentTensors::from_host(&device, moments));
         self.tensors.extend(moved);
     }
 
-    /// Whether moving to host memory would free nothing.
+    /// Returns true if all moments are in host memory already, on the CPU backend.
     pub(crate) fn is_on_cpu(&self) -> bool {
-        self.tensors.iter().all(|own| cpu_tensor::storage(&own.first).is_some())
+        self.tensors.iter().all(|moments| cpu_tensor::storage(&moments.first).is_some())
     }
 }
 
-/// Numbers as a flat tensor.
+/// Creates a flat tensor.
 pub(crate) fn tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let length = values.len();
     Tensor::from_data(TensorData::new(values, [length]), device)
 }
 
-/// A copy of a flat fp32 tensor.
+/// Copies the elements of a flat fp32 tensor.
 pub(crate) fn values(tensor: &Tensor<1>) -> Vec<f32> {
     tensor.clone().into_data().try_into_vec().expect("weights and moments are fp32")
 }
@@ -106,13 +113,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_to_host_memory_and_back_changes_nothing() {
+    fn offloading_and_reloading_keeps_every_bit() {
         let device = Device::flex();
         let moments =
             |seed: f32| Moments { first: vec![seed, -1.5, 0.0], second: vec![2.0, seed, 1e-30] };
         let all = [moments(0.1), moments(0.2)];
         let mut memory = MomentMemory::on_devices(
-            all.iter().map(|own| MomentTensors::on(&device, own.clone())).collect(),
+            all.iter().map(|moments| MomentTensors::from_host(&device, moments.clone())).collect(),
         );
         let kept = |memory: &MomentMemory| [memory.get(0), memory.get(1), memory.get(2)];
         let expected = [Some(all[0].clone()), Some(all[1].clone()), None];

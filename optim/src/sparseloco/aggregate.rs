@@ -1,4 +1,4 @@
-//! What many deltas amount to: every sender held to the median norm, then the mean.
+//! The mean of many deltas, each clipped to the median norm.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -6,31 +6,34 @@ use std::collections::BTreeMap;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::chunks::ChunkGrid;
 use super::config::{CHUNK_LIMIT, Clip, MeanOver, Profile};
 use super::delta::{CodedValue, Delta, TensorDelta};
 use super::error::SparseLocoError;
 use super::schema::TensorSpec;
-use crate::sparseloco::chunks::ChunkGrid;
 
-/// Keeps the published clipping factor finite for a delta of zeros.
+/// Added to norms by the published rule, to keep the factor of a delta of zeros finite.
 const NORM_FLOOR: f64 = 1e-8;
 
-/// The mean step of a round, dense, one vector per tensor in the order of the schema.
+/// The mean of the deltas of a round: one dense vector per tensor, in the order of the schema.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
-    /// Elements of each tensor, row by row.
+    /// The elements of each tensor, row by row.
     pub tensors: Vec<Vec<f32>>,
 }
 
-/// Clips each delta to the median norm (or not), tensor by tensor, and averages.
+/// Clips each tensor of each delta to the median norm, if `clip` is set, and averages.
 ///
-/// One loud peer can therefore move the result no further than a typical one. Each coordinate is a plain `f32` sum in
-/// the order of the peers' ids, so every honest node gets the same bits. Frequencies, if those are sent, are averaged
-/// first and turned into elements once, at the end.
+/// Clipping bounds the influence of a single peer to that of a typical peer. Each coordinate is a
+/// plain `f32` sum in the order of the peer IDs, so every peer gets the same bits. With a
+/// transform, frequencies are averaged and transformed into elements once, at the end.
+///
+/// Cost: one pass over the entries of all deltas and one over all elements, in parallel over
+/// tensors and slabs.
 ///
 /// # Errors
 ///
-/// No deltas, or deltas of different schemas.
+/// [`SparseLocoError`] if there are no deltas, or if their schemas differ.
 pub fn aggregate<P: Ord>(
     deltas: &BTreeMap<P, impl Borrow<Delta>>,
     mean_over: MeanOver,
@@ -49,9 +52,10 @@ pub fn aggregate<P: Ord>(
     Ok(Aggregate { tensors: tensors.collect() })
 }
 
-/// As [`aggregate`], for one tensor alone: for models whose dense step does not fit in memory. Empty without deltas.
+/// As [`aggregate`], for one tensor, if the aggregate of a model does not fit into memory. Returns
+/// an empty vector for no deltas.
 ///
-/// All must be deltas of the same tensor of one schema, in the order of the peers' ids.
+/// All deltas must be of the same tensor of one schema, in the order of the peer IDs.
 pub fn aggregate_tensor(deltas: &[TensorDelta<'_>], mean_over: MeanOver, clip: Clip) -> Vec<f32> {
     let Some(spec) = deltas.first().map(|delta| delta.spec) else { return Vec::new() };
     let parts: Vec<PeerPart<'_>> = match clip {
@@ -65,45 +69,58 @@ pub fn aggregate_tensor(deltas: &[TensorDelta<'_>], mean_over: MeanOver, clip: C
     let slabs = mean.par_chunks_mut(spec.grid().slab_len()).enumerate();
     slabs.for_each_init(ChunkSums::new, |tile, (slab, mean)| {
         for column in 0..spec.grid().chunks_per_slab() {
+            // Sums stay in a tile of 32 KiB while all peers add to it; the dense vector is written
+            // once.
             tile.sum(spec, slab * spec.grid().chunks_per_slab() + column, &parts);
             match mean_over {
-                MeanOver::Senders => write_senders(spec.grid(), column, tile, mean),
-                MeanOver::Peers => write_peers(spec.grid(), column, tile, parts.len() as f32, mean),
+                MeanOver::Senders => mean_over_senders(spec.grid(), column, tile, mean),
+                MeanOver::Peers => {
+                    mean_over_peers(spec.grid(), column, tile, parts.len() as f32, mean);
+                }
             }
         }
     });
+    // The transform is linear, so the mean of frequencies is the frequency of the mean: one inverse
+    // instead of one per peer.
     if let Some(transform) = spec.transform() {
         transform.inverse(&mut mean);
     }
     mean
 }
 
-/// One peer's part in a tensor: entries, and levels after clipping.
+/// The part of one peer in a tensor: its entries, and its levels after clipping.
 struct PeerPart<'a> {
     entries: &'a [CodedValue],
     levels: [f32; 4],
 }
 
-/// What brings each of several deltas of one tensor down to the lower median of their norms.
+/// The factor of each delta that clips its norm to the lower median of all norms.
 pub fn clip_scales(deltas: &[TensorDelta<'_>]) -> Vec<f32> {
     let norms: Vec<f64> = deltas.par_iter().map(TensorDelta::norm).collect();
     let mut sorted = norms.clone();
     sorted.sort_by(f64::total_cmp);
+    // The lower median: half of the peers, rounded down, cannot raise it above all norms of the
+    // others.
     let median = sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default();
-    let scale =
-        |(delta, norm): (&TensorDelta<'_>, f64)| clip_scale(delta.profile, norm, median) as f32;
-    deltas.iter().zip(norms).map(scale).collect()
+    deltas
+        .iter()
+        .zip(norms)
+        .map(|(delta, norm)| clip_scale(delta.profile, norm, median) as f32)
+        .collect()
 }
 
+/// The part of each peer, clipped.
 fn clipped<'a>(deltas: &[TensorDelta<'a>]) -> Vec<PeerPart<'a>> {
-    let part = |(delta, scale): (&TensorDelta<'a>, f32)| PeerPart {
+    // Scaling the four levels scales all values.
+    let parts = deltas.iter().zip(clip_scales(deltas)).map(|(delta, scale)| PeerPart {
         entries: delta.entries,
         levels: delta.levels.map(|level| level * scale),
-    };
-    deltas.iter().zip(clip_scales(deltas)).map(part).collect()
+    });
+    parts.collect()
 }
 
-/// The published rule shrinks typical deltas a little, too, and small ones by more than a little; ours leaves them be.
+/// The factor of one delta. The published rule also shrinks typical deltas a little, and small ones
+/// more, because of [`NORM_FLOOR`]. The rule of `covey` leaves deltas up to the median unchanged.
 fn clip_scale(profile: Profile, norm: f64, median: f64) -> f64 {
     match profile {
         Profile::Reference => (median / (norm + NORM_FLOOR)).min(1.0),
@@ -112,7 +129,7 @@ fn clip_scale(profile: Profile, norm: f64, median: f64) -> f64 {
     }
 }
 
-/// Sums of one chunk and how many peers sent each coordinate.
+/// The sums of one chunk, and the number of peers that sent each coordinate.
 struct ChunkSums {
     sums: [f32; CHUNK_LIMIT],
     senders: [u32; CHUNK_LIMIT],
@@ -137,20 +154,29 @@ impl ChunkSums {
     }
 }
 
+/// Writes the means of one chunk, each over the peers that sent it, into its slab.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn write_senders(grid: &ChunkGrid, column: usize, tile: &ChunkSums, mean: &mut [f32]) {
+fn mean_over_senders(grid: &ChunkGrid, column: usize, tile: &ChunkSums, mean: &mut [f32]) {
     let columns = grid.block_columns().min(mean.len());
     let tiles = tile.sums.chunks(columns).zip(tile.senders.chunks(columns));
     for (row, (sums, senders)) in mean.chunks_mut(grid.row_stride()).zip(tiles) {
         let row = &mut row[column * columns..][..columns];
         for (mean, (sum, senders)) in row.iter_mut().zip(sums.iter().zip(senders)) {
+            // A coordinate without senders has a sum of 0, so it stays 0.
             *mean = *sum / (*senders).max(1) as f32;
         }
     }
 }
 
+/// Writes the means of one chunk over all peers into its slab.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
-fn write_peers(grid: &ChunkGrid, column: usize, tile: &ChunkSums, peers: f32, mean: &mut [f32]) {
+fn mean_over_peers(
+    grid: &ChunkGrid,
+    column: usize,
+    tile: &ChunkSums,
+    peers: f32,
+    mean: &mut [f32],
+) {
     let columns = grid.block_columns().min(mean.len());
     for (row, sums) in mean.chunks_mut(grid.row_stride()).zip(tile.sums.chunks(columns)) {
         let row = &mut row[column * columns..][..columns];

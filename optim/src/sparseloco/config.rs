@@ -1,75 +1,82 @@
-//! The settings of SparseLoCo, as written in a run's configuration.
+//! The settings of SparseLoCo, as in the configuration of a run.
 
 use serde::{Deserialize, Serialize};
 
-use super::error::SparseLocoError;
-use super::outer_step::OuterSchedule;
-use super::schema::Schema;
+use super::outer_schedule::OuterSchedule;
 use crate::error::{SettingError, SettingErrors};
 
-/// Elements of a chunk at most, in both profiles: a 64 x 64 block.
+/// The largest number of elements of a chunk in both profiles: a block of 64 x 64.
 pub const CHUNK_LIMIT: usize = 4096;
 
-/// Which rules chunks, counts and levels follow.
+/// Elements per task of the thread pool. Results do not depend on it.
+// 64 KiB of fp32: enough work to make the cost of a task negligible, and it fits into a
+// second-level cache.
+pub(crate) const TASK_LEN: usize = 16 * 1024;
+
+/// The rules for chunks, numbers of entries, and levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// The published arithmetic: `k` values of every chunk whatever its size, vectors in chunks of at most 64 (so that
-    /// norms are sent whole), levels from four bins around the mean.
+    /// The published arithmetic: `k` values of every chunk of any size, vectors in chunks of at
+    /// most 64 (so norms are sent whole), levels from four bins around the mean.
     Reference,
-    /// Ours: the same share of every chunk, vectors in chunks of 4096, two magnitudes per tensor with the least
-    /// squared error.
+    /// The same share of every chunk, vectors in chunks of 4096, two magnitudes per tensor with the
+    /// least squared error.
     #[default]
     Covey,
 }
 
-/// What a coordinate is divided by when deltas are averaged.
+/// The number by which the sum of a coordinate is divided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MeanOver {
-    /// The peers that sent this coordinate: the rule of all published training.
+    /// The number of peers that sent this coordinate, as in all published training.
     #[default]
     Senders,
-    /// All peers of the round: the rule of the paper's Equation 2.
+    /// The number of peers of the round, as in Equation 2 of the paper.
     Peers,
 }
 
-/// What happens to a delta that is larger than others, before deltas are averaged.
+/// The treatment of deltas with a large norm, before deltas are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Clip {
-    /// Nothing.
+    /// No clipping.
     Off,
-    /// Tensor by tensor, it is scaled down to the lower median of the norms of all.
+    /// Each tensor of a delta is scaled down to the lower median of the norms of all deltas.
     #[default]
     MedianNorm,
 }
 
-/// Everything that decides what a delta holds and what it does to the weights.
+/// The settings that determine the content of a delta and its effect on the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SparseLocoConfig {
-    /// Rules of chunks and levels.
+    /// The rules for chunks and levels.
     pub profile: Profile,
-    /// Values sent of a chunk of 4096.
+    /// Number of values sent per chunk of 4096.
     pub k: usize,
-    /// Whether the largest frequencies of every block of a matrix are sent instead of its largest elements.
+    /// If true, the largest frequencies of every block of a matrix are sent instead of its largest
+    /// elements.
     pub dct: bool,
-    /// What remains of the error feedback from one round to the next.
+    /// The factor on the error feedback in each round.
     pub decay: f32,
-    /// How deltas are averaged.
+    /// The divisor of the mean.
     pub mean_over: MeanOver,
-    /// How loud deltas are held down.
+    /// The treatment of large deltas.
     pub clip: Clip,
-    /// Whether a delta that was not accepted goes back into the error feedback; off is faithful to the publication.
+    /// If true, a delta that was not included returns to the error feedback. The paper does not do
+    /// this.
     pub mass_return: bool,
-    /// The outer learning rate, round by round.
+    /// The outer learning rate of each round.
     pub outer_learning_rate: OuterSchedule,
 }
 
 impl Default for SparseLocoConfig {
     fn default() -> Self {
         Self {
+            // 64 of 4096 values, a decay of 0.95, and the mean over senders are the published
+            // values.
             profile: Profile::Covey,
             k: 64,
             dct: false,
@@ -83,13 +90,15 @@ impl Default for SparseLocoConfig {
 }
 
 impl SparseLocoConfig {
-    /// Every setting that breaks its rule.
+    /// Returns every setting that breaks its rule.
     pub fn check(&self) -> Vec<SettingError> {
         let mut findings = SettingErrors::default();
+        // The reference makes `k` even, so 1 would send nothing.
         let least = if self.profile == Profile::Reference { 2 } else { 1 };
         let rule = "must be between 1 (reference profile: 2) and 4096";
         findings.require((least..=CHUNK_LIMIT).contains(&self.k), "k", self.k, rule);
-        // Below 1 the feedback of bounded steps is bounded; 0.999 keeps it under a thousand steps.
+        // A decay below 1 bounds the error feedback of bounded pseudo-gradients: 0.999 bounds it by
+        // a thousand of them.
         findings.require(
             (0.0..=0.999).contains(&self.decay),
             "decay",
@@ -101,35 +110,22 @@ impl SparseLocoConfig {
     }
 }
 
-impl SparseLocoConfig {
-    /// The form of every delta of these tensors, by name and shape.
-    ///
-    /// # Errors
-    ///
-    /// As [`Schema::new`].
-    pub fn schema<'a>(
-        &self,
-        tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
-    ) -> Result<Schema, SparseLocoError> {
-        let schema = if self.dct { Schema::with_dct } else { Schema::new };
-        schema(self.profile, self.k, tensors)
-    }
-}
-
 impl Profile {
-    /// Values sent of a chunk of `length` elements.
+    /// The number of values sent per chunk of `length` elements.
     ///
-    /// The reference clamps `k` to the chunk and makes it even; a chunk of one element, of which it says nothing, is
-    /// sent whole.
+    /// The reference limits `k` to the chunk and makes it even. A chunk of one element, for which
+    /// it gives no rule, is sent whole.
     pub fn kept(self, k: usize, length: usize) -> usize {
         match self {
             Self::Reference if length < 2 => length,
             Self::Reference => k.clamp(2, length) / 2 * 2,
+            // Rounded to the nearest integer, and at least one: otherwise small chunks would never
+            // be sent.
             Self::Covey => ((k * length + CHUNK_LIMIT / 2) / CHUNK_LIMIT).clamp(1, length),
         }
     }
 
-    /// The name in configurations.
+    /// The name in configurations, and in the digest of a schema.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reference => "reference",
@@ -143,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_are_sound() {
+    fn defaults_break_no_rule() {
         assert_eq!(SparseLocoConfig::default().check(), []);
         let text = serde_json::to_string(&SparseLocoConfig::default()).unwrap();
         assert_eq!(
@@ -153,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_settings_are_all_named() {
+    fn every_broken_setting_is_reported() {
         let config = SparseLocoConfig { k: 0, decay: 1.0, ..SparseLocoConfig::default() };
         let keys: Vec<String> = config.check().into_iter().map(|finding| finding.key).collect();
         assert_eq!(keys, ["k", "decay"]);

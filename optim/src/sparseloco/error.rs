@@ -1,10 +1,10 @@
-//! What can go wrong between a pseudo-gradient and the next weights.
+//! Errors between a pseudo-gradient and the next weights.
 
-/// A delta that cannot be made or used.
+/// A delta that cannot be made or applied.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SparseLocoError {
-    /// Only vectors and matrices can be cut into chunks.
+    /// A tensor is neither a vector nor a matrix.
     #[error("tensor {name} has {got} dimensions, but only 1 and 2 can be compressed")]
     Dimensions {
         /// The tensor.
@@ -13,7 +13,7 @@ pub enum SparseLocoError {
         got: usize,
     },
 
-    /// A tensor without elements, or with more than can be addressed.
+    /// A tensor has no elements, or more than can be addressed.
     #[error("tensor {name} of shape {shape:?} has no elements or too many")]
     Size {
         /// The tensor.
@@ -22,14 +22,14 @@ pub enum SparseLocoError {
         shape: Vec<usize>,
     },
 
-    /// Two tensors of one name.
+    /// Two tensors have the same name.
     #[error("tensor {name} is listed twice")]
     Duplicate {
         /// The name.
         name: String,
     },
 
-    /// Too few or too many tensors.
+    /// The number of tensors differs from that of the schema.
     #[error("{got} tensors given, the schema has {expected}")]
     TensorCount {
         /// Tensors of the schema.
@@ -38,7 +38,7 @@ pub enum SparseLocoError {
         got: usize,
     },
 
-    /// A tensor of another length than the schema's.
+    /// The length of a tensor differs from that of the schema.
     #[error("{what} of tensor {name} has {got} elements instead of {expected}")]
     Length {
         /// `pseudo-gradient`, `error feedback`, `weight` or `step`.
@@ -51,7 +51,7 @@ pub enum SparseLocoError {
         got: usize,
     },
 
-    /// A NaN, an infinity, or a number so large that sums of it would be infinite.
+    /// A value is NaN, infinite, or so large that sums may become infinite.
     #[error("{what} of tensor {name} is not finite or too large")]
     NonFinite {
         /// `pseudo-gradient`, `error feedback`, `weight` or `level`.
@@ -60,13 +60,13 @@ pub enum SparseLocoError {
         name: String,
     },
 
-    /// A delta that was made for other tensors or other settings.
-    #[error("delta was made for another schema")]
+    /// A delta has another schema.
+    #[error("the delta has another schema")]
     OtherSchema,
 
-    /// Entries that no compressor would make.
+    /// An entry is outside its chunk or not above the entry before.
     #[error(
-        "entry {entry} of chunk {chunk} of tensor {name} is out of the chunk or not above the entry before"
+        "entry {entry} of chunk {chunk} of tensor {name} is outside the chunk or not ascending"
     )]
     Entry {
         /// The tensor.
@@ -77,7 +77,8 @@ pub enum SparseLocoError {
         entry: usize,
     },
 
-    /// Levels that are not two magnitudes in bfloat16 with either sign, the smaller first.
+    /// Levels are not two bfloat16 magnitudes with either sign, the smaller first.
+    // The encoding of `covey` cannot express other levels, so such a delta could not be sent.
     #[error("levels {got:?} of tensor {name} are not two bfloat16 magnitudes with either sign")]
     Levels {
         /// The tensor.
@@ -86,7 +87,7 @@ pub enum SparseLocoError {
         got: [f32; 4],
     },
 
-    /// Another number of entries than the schema asks for.
+    /// The number of entries differs from that of the schema.
     #[error("{got} entries given, the schema has {expected}")]
     EntryCount {
         /// Entries of the schema.
@@ -95,8 +96,8 @@ pub enum SparseLocoError {
         got: usize,
     },
 
-    /// A round of more or fewer peers than the method keeps state for.
-    #[error("pseudo-gradients of {got} peers given, the method was made for {expected}")]
+    /// The number of peers differs from those for which a method keeps state.
+    #[error("{got} pseudo-gradients given, the method keeps state for {expected} peers")]
     PeerCount {
         /// Peers with state.
         expected: usize,
@@ -104,36 +105,33 @@ pub enum SparseLocoError {
         got: usize,
     },
 
-    /// Shares of the work that do not make up the whole.
-    #[error("shares of tensor {name} are not its slabs, each once and in order")]
+    /// Shares of the work do not cover the slabs of a tensor.
+    #[error("the shares of tensor {name} do not cover its slabs once and in order")]
     Shares {
         /// The tensor.
         name: String,
     },
 
-    /// Nothing to average.
+    /// A round has no deltas.
     #[error("no deltas to aggregate")]
     NoDeltas,
 }
 
 impl SparseLocoError {
-    /// What the person at the keyboard can do, if anything.
+    /// Returns what the user can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NonFinite { what: "pseudo-gradient", .. } => Some(
-                "the inner steps diverged: lower the learning rate or leave this round out".into(),
-            ),
+            Self::NonFinite { what: "pseudo-gradient", .. } => {
+                Some("lower the learning rate, or skip this round".into())
+            }
             Self::TensorCount { .. }
             | Self::Length { .. }
             | Self::OtherSchema
-            | Self::EntryCount { .. } => Some(
-                "every peer must use the model and the settings that the run was started with"
-                    .into(),
-            ),
-            Self::NonFinite { what: "weight", .. } => Some("lower the outer learning rate".into()),
-            Self::NoDeltas => {
-                Some("a round without deltas is void: keep the weights as they are".into())
+            | Self::EntryCount { .. } => {
+                Some("use the model and the settings of the run on every peer".into())
             }
+            Self::NonFinite { what: "weight", .. } => Some("lower the outer learning rate".into()),
+            Self::NoDeltas => Some("keep the weights of the round before".into()),
             _ => None,
         }
     }

@@ -1,8 +1,8 @@
-//! What every peer of a run knows of every delta before it arrives.
+//! The form of every delta of a run: names, shapes, chunks and numbers of entries.
 
 use std::ops::Range;
 
-use super::config::Profile;
+use super::config::{Profile, SparseLocoConfig};
 use super::error::SparseLocoError;
 use crate::sparseloco::chunks::{ChunkGrid, Dct};
 
@@ -19,12 +19,12 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Name on disk and in the order of tensors.
+    /// Its name in files; tensors are in the order of names.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// One or two sides.
+    /// Its shape: one or two sides.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -34,49 +34,48 @@ impl TensorSpec {
         &self.grid
     }
 
-    /// Values sent of every chunk but a shorter last one.
+    /// Number of values sent per chunk, except for a shorter last one.
     pub fn kept(&self) -> usize {
         self.kept
     }
 
-    /// Values sent of the last chunk.
+    /// Number of values sent of the last chunk.
     pub fn kept_last(&self) -> usize {
         self.kept_last
     }
 
-    /// Place of its entries among all entries of a delta.
+    /// The places of its entries among all entries of a delta.
     pub fn entries(&self) -> Range<usize> {
         self.entries.clone()
     }
 
-    /// What turns elements into the frequencies that are sent, if the schema asks for it and this is a matrix.
+    /// The transform from elements to the frequencies that are sent; `None` if elements are sent.
     pub fn transform(&self) -> Option<Dct<'_>> {
         Dct::new(&self.grid).filter(|_| self.dct && self.shape.len() == 2)
     }
 
-    /// Its slabs.
+    /// The number of its slabs.
     pub fn num_slabs(&self) -> usize {
         self.grid.len().div_ceil(self.grid.slab_len())
     }
 
-    /// Entries of a slab; the last slab of a vector may have fewer.
+    /// The number of entries per slab; the last slab of a vector may have fewer.
     pub fn entries_per_slab(&self) -> usize {
         self.kept * self.grid.chunks_per_slab()
     }
 
-    /// The elements that these slabs consist of.
+    /// The elements of these slabs.
     pub fn elements_of(&self, slabs: &Range<usize>) -> Range<usize> {
-        let end = |slabs: usize| (slabs * self.grid.slab_len()).min(self.grid.len());
-        end(slabs.start)..end(slabs.end)
+        limited(slabs, self.grid.slab_len(), self.grid.len())
     }
 
-    /// Places of these slabs' entries among those of the tensor.
+    /// The places of the entries of these slabs among those of the tensor.
     pub fn entries_of(&self, slabs: &Range<usize>) -> Range<usize> {
-        let end = |slabs: usize| (slabs * self.entries_per_slab()).min(self.entries.len());
-        end(slabs.start)..end(slabs.end)
+        limited(slabs, self.entries_per_slab(), self.entries.len())
     }
 
-    /// Elements of a chunk that sends `kept` values: only the last one is shorter, and it alone sends fewer.
+    /// The number of elements of a chunk. Only the last chunk may be shorter and have fewer
+    /// entries.
     pub(crate) fn chunk_len(&self, chunk: usize) -> usize {
         if chunk + 1 == self.grid.num_chunks() {
             self.grid.last_chunk_len()
@@ -86,11 +85,12 @@ impl TensorSpec {
     }
 }
 
-/// The tensors of a run, cut into chunks: the form of every delta.
+/// The tensors of a run with their chunks: the form of every delta.
 ///
-/// - Tensors are sorted by name (bytes), whatever the order they were given in: sums over tensors and bytes on the wire
-///   follow this order.
-/// - It depends on names, shapes, [`Profile`], `k` and the transform alone, all of which a run fixes at its start.
+/// - Tensors are sorted by the bytes of their names, independent of the order of the caller. Sums
+///   over tensors and bytes on the wire are in this order.
+/// - A schema depends only on names, shapes, [`Profile`], `k` and the transform. The run
+///   description fixes all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
     profile: Profile,
@@ -101,11 +101,11 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// The schema of tensors by name and shape.
+    /// Creates the schema of tensors by name and shape.
     ///
     /// # Errors
     ///
-    /// Names that occur twice and shapes that cannot be cut into chunks.
+    /// [`SparseLocoError`] if a name occurs twice or a shape cannot be cut into chunks.
     pub fn new<'a>(
         profile: Profile,
         k: usize,
@@ -114,7 +114,7 @@ impl Schema {
         Self::cut(profile, k, false, tensors)
     }
 
-    /// As [`Schema::new`], but of every block of a matrix the frequencies are sent, not the elements.
+    /// As [`Schema::new`], but frequencies of the blocks of matrices are sent instead of elements.
     ///
     /// # Errors
     ///
@@ -145,21 +145,23 @@ impl Schema {
             start = spec.entries.end;
             specs.push(spec);
         }
+        // The digest is in the header of each payload: a peer with other settings is rejected
+        // before its entries are decoded.
         let digest = digest(profile, k, dct, &specs);
         Ok(Self { profile, k, dct, tensors: specs, digest })
     }
 
-    /// Rules of chunks and levels.
+    /// The rules for chunks and levels.
     pub fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// Values sent of a chunk of 4096.
+    /// Number of values sent per chunk of 4096.
     pub fn k(&self) -> usize {
         self.k
     }
 
-    /// Whether frequencies of matrices are sent instead of elements.
+    /// Returns true if frequencies of matrices are sent instead of elements.
     pub fn dct(&self) -> bool {
         self.dct
     }
@@ -169,27 +171,28 @@ impl Schema {
         &self.tensors
     }
 
-    /// Place of a tensor in the order by name.
+    /// The place of a tensor in the order by name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.tensors.binary_search_by(|spec| spec.name.as_str().cmp(name)).ok()
     }
 
-    /// Values that a delta sends, over all tensors.
+    /// The number of entries of a delta.
     pub fn num_entries(&self) -> usize {
         self.tensors.last().map_or(0, |spec| spec.entries.end)
     }
 
-    /// Elements of all tensors.
+    /// The number of elements of all tensors.
     pub fn num_elements(&self) -> usize {
         self.tensors.iter().map(|spec| spec.grid.len()).sum()
     }
 
-    /// First 8 bytes of the BLAKE3 hash of all that a schema depends on.
+    /// The first 8 bytes of the BLAKE3 hash of names, shapes and settings.
     pub fn digest(&self) -> [u8; 8] {
         self.digest
     }
 
-    /// Holds the length of each tensor against the schema's; `what` names them in the error.
+    /// Compares the number of elements of each tensor with the schema; `what` names the tensors in
+    /// the error.
     pub(crate) fn check_lengths(
         &self,
         what: &'static str,
@@ -211,6 +214,28 @@ impl Schema {
     }
 }
 
+impl SparseLocoConfig {
+    // Here and not in `config`: the schema imports the settings, so they cannot import the schema.
+    /// Creates the schema of tensors by name and shape.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::new`].
+    pub fn schema<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<Schema, SparseLocoError> {
+        Schema::cut(self.profile, self.k, self.dct, tensors)
+    }
+}
+
+/// The parts of `len` items that belong to `slabs` of `slab_len` items each; the last slab may be
+/// shorter.
+fn limited(slabs: &Range<usize>, slab_len: usize, len: usize) -> Range<usize> {
+    (slabs.start * slab_len).min(len)..(slabs.end * slab_len).min(len)
+}
+
+/// The specification of one tensor; `start` is the place of its first entry.
 fn spec(
     profile: Profile,
     k: usize,
@@ -237,18 +262,18 @@ fn spec(
     })
 }
 
-/// Lengths go before contents, so that no two schemas are the same text.
+/// Hashes a schema. Lengths precede contents, so different schemas never give the same input.
 fn digest(profile: Profile, k: usize, dct: bool, tensors: &[TensorSpec]) -> [u8; 8] {
     let mut text = Vec::from(profile.name());
-    let number = |text: &mut Vec<u8>, number: usize| text.extend((number as u64).to_le_bytes());
-    number(&mut text, k);
-    number(&mut text, tensors.len());
+    text.extend(number(k));
+    text.extend(number(tensors.len()));
     for spec in tensors {
-        number(&mut text, spec.name.len());
+        text.extend(number(spec.name.len()));
         text.extend(spec.name.as_bytes());
-        number(&mut text, spec.shape.len());
-        spec.shape.iter().for_each(|side| number(&mut text, *side));
+        text.extend(number(spec.shape.len()));
+        text.extend(spec.shape.iter().flat_map(|side| number(*side)));
     }
+    // Appended only if set (`docs/protocol.md`): a digest without these bytes means elements.
     if dct {
         text.extend(b"dct");
     }
@@ -257,12 +282,17 @@ fn digest(profile: Profile, k: usize, dct: bool, tensors: &[TensorSpec]) -> [u8;
     first.try_into().expect("eight bytes were split off")
 }
 
+/// A number in the input of the digest.
+fn number(number: usize) -> [u8; 8] {
+    (number as u64).to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn order_of_tensors_given_does_not_matter() {
+    fn a_schema_does_not_depend_on_the_order_of_the_caller() {
         let (a, b) = (("a", &[64, 64][..]), ("b", &[100][..]));
         let schema = Schema::new(Profile::Covey, 64, [a, b]).unwrap();
         assert_eq!(schema, Schema::new(Profile::Covey, 64, [b, a]).unwrap());
@@ -273,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn digest_tells_schemas_apart() {
+    fn different_schemas_have_different_digests() {
         let digest = |profile, k, name, shape: &[usize]| {
             Schema::new(profile, k, [(name, shape)]).unwrap().digest()
         };
@@ -289,16 +319,19 @@ mod tests {
     }
 
     #[test]
-    fn odd_tensors_are_refused() {
-        let refused = |tensors: &[(&'static str, &'static [usize])]| {
+    fn tensors_without_chunks_are_rejected() {
+        let rejection = |tensors: &[(&'static str, &'static [usize])]| {
             Schema::new(Profile::Covey, 64, tensors.iter().copied()).unwrap_err()
         };
-        assert!(matches!(refused(&[("a", &[2]), ("a", &[3])]), SparseLocoError::Duplicate { .. }));
         assert!(matches!(
-            refused(&[("a", &[2, 2, 2])]),
+            rejection(&[("a", &[2]), ("a", &[3])]),
+            SparseLocoError::Duplicate { .. }
+        ));
+        assert!(matches!(
+            rejection(&[("a", &[2, 2, 2])]),
             SparseLocoError::Dimensions { got: 3, .. }
         ));
-        assert!(matches!(refused(&[("a", &[0, 4])]), SparseLocoError::Size { .. }));
-        assert!(matches!(refused(&[("a", &[usize::MAX, 4])]), SparseLocoError::Size { .. }));
+        assert!(matches!(rejection(&[("a", &[0, 4])]), SparseLocoError::Size { .. }));
+        assert!(matches!(rejection(&[("a", &[usize::MAX, 4])]), SparseLocoError::Size { .. }));
     }
 }

@@ -1,4 +1,4 @@
-//! Laws of deltas that send frequencies instead of elements.
+//! Laws of deltas that contain frequencies instead of elements.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn assert_close(got: &[f32], expected: &[f32]) {
     assert!(got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() <= 1e-5 * size));
 }
 
-/// One cosine along the rows of every block: a single frequency each.
+/// One cosine along the rows of every block: a single frequency per block.
 fn wave() -> Vec<f32> {
     let place = |index: usize| (index % 64) as f32 + 0.5;
     (0..128 * 192)
@@ -50,21 +50,21 @@ fn wave() -> Vec<f32> {
 }
 
 #[test]
-fn a_wave_takes_one_value_to_say() {
+fn a_wave_is_sent_as_one_frequency() {
     let shapes = [("a", &[128, 192][..])];
-    let miss = |schema: Schema| {
+    let error = |schema: Schema| {
         let delta = compress(&mut Compressor::new(Arc::new(schema), 0.95), &[wave()]);
         let pairs = delta.tensor(0).dense().into_iter().zip(wave());
         pairs.map(|(got, expected)| (got - expected).powi(2)).sum::<f32>()
             / wave().iter().map(|x| x * x).sum::<f32>()
     };
-    let elements = miss(Schema::new(Profile::Covey, 1, shapes).unwrap());
-    let frequencies = miss(Schema::with_dct(Profile::Covey, 1, shapes).unwrap());
+    let elements = error(Schema::new(Profile::Covey, 1, shapes).unwrap());
+    let frequencies = error(Schema::with_dct(Profile::Covey, 1, shapes).unwrap());
     assert!(elements > 0.9 && frequencies < 1e-4, "{elements} {frequencies}");
 }
 
 #[test]
-fn what_is_not_said_is_kept() {
+fn delta_and_error_feedback_sum_to_the_pseudo_gradient() {
     for profile in PROFILES {
         let schema = schema(profile);
         let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
@@ -77,14 +77,14 @@ fn what_is_not_said_is_kept() {
                 transform.inverse(&mut kept);
             }
             let whole: Vec<f32> =
-                tensor.dense().iter().zip(kept).map(|(said, kept)| said + kept).collect();
+                tensor.dense().iter().zip(kept).map(|(sent, kept)| sent + kept).collect();
             assert_close(&whole, gradient);
         }
     }
 }
 
 #[test]
-fn vectors_are_sent_as_they_are() {
+fn vectors_are_not_transformed() {
     for profile in PROFILES {
         let with = schema(profile);
         let without = Arc::new(Schema::new(profile, 64, SHAPES).unwrap());
@@ -123,8 +123,8 @@ fn the_mean_of_frequencies_is_the_mean_of_deltas() {
 }
 
 #[test]
-fn threads_do_not_change_a_bit() {
-    let play = |profile| {
+fn results_do_not_depend_on_the_number_of_threads() {
+    let run_rounds = |profile| {
         let schema = schema(profile);
         let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
         let mut weights = gradients(&schema, 9);
@@ -138,18 +138,18 @@ fn threads_do_not_change_a_bit() {
         numbers.map(|value| value.to_bits()).collect::<Vec<u32>>()
     };
     for profile in PROFILES {
-        let on = |threads| {
+        let with_threads = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| play(profile))
+            pool.install(|| run_rounds(profile))
         };
-        let alone = on(1);
-        assert_eq!(alone, on(3));
-        assert_eq!(alone, on(8));
+        let alone = with_threads(1);
+        assert_eq!(alone, with_threads(3));
+        assert_eq!(alone, with_threads(8));
     }
 }
 
 #[test]
-fn payloads_of_frequencies_are_not_taken_for_elements() {
+fn payloads_of_frequencies_are_rejected_as_elements() {
     for profile in PROFILES {
         let codec = Codec::new(schema(profile));
         let delta = compress(

@@ -40,8 +40,8 @@ fn bits(tensors: &[Vec<f32>]) -> Vec<u32> {
     tensors.iter().flatten().map(|value| value.to_bits()).collect()
 }
 
-/// Three rounds of four peers: all that peers and everybody end with.
-fn play(profile: Profile) -> (Vec<u32>, Vec<u32>) {
+/// Runs three rounds of four peers: returns the weights, and the error feedback of all peers.
+fn run_rounds(profile: Profile) -> (Vec<u32>, Vec<u32>) {
     let schema = schema(profile);
     let mut compressors: Vec<Compressor> =
         (0..4).map(|_| Compressor::new(Arc::clone(&schema), 0.95)).collect();
@@ -62,20 +62,20 @@ fn play(profile: Profile) -> (Vec<u32>, Vec<u32>) {
 }
 
 #[test]
-fn threads_do_not_change_a_bit() {
+fn results_do_not_depend_on_the_number_of_threads() {
     for profile in [Profile::Reference, Profile::Covey] {
-        let on = |threads| {
+        let with_threads = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| play(profile))
+            pool.install(|| run_rounds(profile))
         };
-        let alone = on(1);
-        assert_eq!(alone, on(3));
-        assert_eq!(alone, on(8));
+        let alone = with_threads(1);
+        assert_eq!(alone, with_threads(3));
+        assert_eq!(alone, with_threads(8));
     }
 }
 
 #[test]
-fn what_is_not_said_is_kept() {
+fn delta_and_error_feedback_sum_to_the_pseudo_gradient() {
     for profile in [Profile::Reference, Profile::Covey] {
         let schema = schema(profile);
         let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
@@ -83,22 +83,22 @@ fn what_is_not_said_is_kept() {
         let delta = compress(&mut compressor, &gradients).unwrap();
         for ((tensor, error), gradient) in delta.tensors().zip(compressor.errors()).zip(&gradients)
         {
-            let said = tensor.dense();
-            for ((said, error), gradient) in said.iter().zip(error).zip(gradient) {
-                assert!((said + error - gradient).abs() <= 1e-6 * (gradient.abs() + said.abs()));
+            let sent = tensor.dense();
+            for ((sent, error), gradient) in sent.iter().zip(error).zip(gradient) {
+                assert!((sent + error - gradient).abs() <= 1e-6 * (gradient.abs() + sent.abs()));
             }
         }
     }
 }
 
 #[test]
-fn returned_mass_is_said_again() {
+fn a_returned_delta_is_in_the_error_feedback() {
     let schema = schema(Profile::Covey);
     let gradients = gradients(&schema, 2);
-    let mut refused = Compressor::new(Arc::clone(&schema), 0.95);
-    let delta = compress(&mut refused, &gradients).unwrap();
-    refused.return_mass(&delta).unwrap();
-    for (error, gradient) in refused.errors().iter().zip(&gradients) {
+    let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
+    let delta = compress(&mut compressor, &gradients).unwrap();
+    compressor.return_mass(&delta).unwrap();
+    for (error, gradient) in compressor.errors().iter().zip(&gradients) {
         let far = error
             .iter()
             .zip(gradient)
@@ -108,11 +108,11 @@ fn returned_mass_is_said_again() {
     }
     let other = Schema::new(Profile::Reference, 64, SHAPES).unwrap();
     let foreign = deltas(&Arc::new(other), 1).remove(&0).unwrap();
-    assert_eq!(refused.return_mass(&foreign), Err(SparseLocoError::OtherSchema));
+    assert_eq!(compressor.return_mass(&foreign), Err(SparseLocoError::OtherSchema));
 }
 
 #[test]
-fn replacing_leaves_what_the_published_delta_left_unsaid() {
+fn replacing_leaves_the_error_feedback_of_the_published_delta() {
     for profile in [Profile::Reference, Profile::Covey] {
         let schema = schema(profile);
         let (first, second) = (gradients(&schema, 11), gradients(&schema, 12));
@@ -126,10 +126,10 @@ fn replacing_leaves_what_the_published_delta_left_unsaid() {
         restarted.replace(&made, &published).unwrap();
         for ((tensor, error), gradient) in published.tensors().zip(restarted.errors()).zip(&second)
         {
-            for ((said, error), gradient) in tensor.dense().iter().zip(error).zip(gradient) {
+            for ((sent, error), gradient) in tensor.dense().iter().zip(error).zip(gradient) {
                 assert!(
-                    (said + error - gradient).abs()
-                        <= 1e-6 * (gradient.abs() + 2.0 * said.abs()) + 1e-9
+                    (sent + error - gradient).abs()
+                        <= 1e-6 * (gradient.abs() + 2.0 * sent.abs()) + 1e-9
                 );
             }
         }
@@ -142,7 +142,7 @@ fn replacing_leaves_what_the_published_delta_left_unsaid() {
 }
 
 #[test]
-fn restored_compressors_go_on_as_if_nothing_had_happened() {
+fn a_restored_compressor_makes_the_same_deltas() {
     let schema = schema(Profile::Covey);
     let mut first = Compressor::new(Arc::clone(&schema), 0.95);
     compress(&mut first, &gradients(&schema, 3)).unwrap();
@@ -156,7 +156,7 @@ fn restored_compressors_go_on_as_if_nothing_had_happened() {
 }
 
 #[test]
-fn a_bad_pseudo_gradient_changes_nothing() {
+fn a_rejected_pseudo_gradient_changes_nothing() {
     let schema = schema(Profile::Covey);
     let mut compressor = Compressor::new(Arc::clone(&schema), 0.95);
     compress(&mut compressor, &gradients(&schema, 5)).unwrap();
@@ -185,8 +185,8 @@ fn a_bad_pseudo_gradient_changes_nothing() {
     assert_eq!(bits(compressor.errors()), before);
 }
 
-/// One vector of four elements, all sent: entry by entry what a peer says.
-fn says(codes: [u8; 4], small: f32, large: f32) -> Delta {
+/// The delta of a vector of four elements that are all sent.
+fn delta_of(codes: [u8; 4], small: f32, large: f32) -> Delta {
     let schema = Arc::new(Schema::new(Profile::Covey, 4096, [("a", &[4][..])]).unwrap());
     let entries = codes
         .into_iter()
@@ -197,19 +197,20 @@ fn says(codes: [u8; 4], small: f32, large: f32) -> Delta {
 }
 
 #[test]
-fn a_loud_peer_is_held_to_the_lower_median() {
-    let round = BTreeMap::from([(1, says([0; 4], 1.0, 1.0)), (2, says([0; 4], 1024.0, 1024.0))]);
+fn a_large_delta_is_clipped_to_the_lower_median() {
+    let round =
+        BTreeMap::from([(1, delta_of([0; 4], 1.0, 1.0)), (2, delta_of([0; 4], 1024.0, 1024.0))]);
     let step = aggregate(&round, MeanOver::Senders, Clip::MedianNorm).unwrap();
     assert_eq!(step.tensors, [vec![1.0; 4]]);
     assert_eq!(aggregate(&round, MeanOver::Senders, Clip::Off).unwrap().tensors, [vec![512.5; 4]]);
 }
 
 #[test]
-fn a_peer_of_zeros_is_harmless() {
+fn a_delta_of_zeros_can_be_clipped() {
     let round = BTreeMap::from([
-        (1, says([0; 4], 0.0, 0.0)),
-        (2, says([0; 4], 0.0, 0.0)),
-        (3, says([0; 4], 1.0, 1.0)),
+        (1, delta_of([0; 4], 0.0, 0.0)),
+        (2, delta_of([0; 4], 0.0, 0.0)),
+        (3, delta_of([0; 4], 1.0, 1.0)),
     ]);
     assert_eq!(
         aggregate(&round, MeanOver::Peers, Clip::MedianNorm).unwrap().tensors,
@@ -218,7 +219,7 @@ fn a_peer_of_zeros_is_harmless() {
 }
 
 #[test]
-fn means_over_senders_and_peers_differ_by_who_was_silent() {
+fn means_over_senders_and_peers_differ_in_the_divisor() {
     let schema = Arc::new(Schema::new(Profile::Covey, 2048, [("a", &[4][..])]).unwrap());
     let delta = |positions: [usize; 2]| {
         let entries = positions.map(|position| CodedValue::new(position, 1)).to_vec();
@@ -236,7 +237,7 @@ fn means_over_senders_and_peers_differ_by_who_was_silent() {
 }
 
 #[test]
-fn aggregation_is_a_mean_of_clipped_deltas() {
+fn the_aggregate_is_the_mean_of_clipped_deltas() {
     let schema = schema(Profile::Covey);
     let deltas = deltas(&schema, 5);
     let step = aggregate(&deltas, MeanOver::Peers, Clip::MedianNorm).unwrap();
@@ -262,7 +263,7 @@ fn aggregation_is_a_mean_of_clipped_deltas() {
 }
 
 #[test]
-fn nothing_and_strangers_are_not_averaged() {
+fn no_deltas_and_deltas_of_other_schemas_are_rejected() {
     assert_eq!(
         aggregate(&BTreeMap::<u64, Delta>::new(), MeanOver::Peers, Clip::MedianNorm),
         Err(SparseLocoError::NoDeltas)
@@ -276,36 +277,36 @@ fn nothing_and_strangers_are_not_averaged() {
 }
 
 #[test]
-fn impossible_deltas_cannot_be_made() {
+fn invalid_deltas_are_rejected() {
     let schema = Arc::new(Schema::new(Profile::Covey, 2048, [("a", &[4][..])]).unwrap());
     let make = |positions: &[usize], levels: [f32; 4]| {
         let entries = positions.iter().map(|position| CodedValue::new(*position, 0)).collect();
         Delta::new(Arc::clone(&schema), entries, vec![levels]).map(|_| ())
     };
-    let sound = [0.5, 1.0, -0.5, -1.0];
+    let valid = [0.5, 1.0, -0.5, -1.0];
     let entry = |entry| Err(SparseLocoError::Entry { name: "a".into(), chunk: 0, entry });
-    assert_eq!(make(&[0, 3], sound), Ok(()));
-    assert_eq!(make(&[1, 1], sound), entry(1));
-    assert_eq!(make(&[3, 0], sound), entry(1));
-    assert_eq!(make(&[0, 4], sound), entry(1));
-    assert_eq!(make(&[0], sound), Err(SparseLocoError::EntryCount { expected: 2, got: 1 }));
+    assert_eq!(make(&[0, 3], valid), Ok(()));
+    assert_eq!(make(&[1, 1], valid), entry(1));
+    assert_eq!(make(&[3, 0], valid), entry(1));
+    assert_eq!(make(&[0, 4], valid), entry(1));
+    assert_eq!(make(&[0], valid), Err(SparseLocoError::EntryCount { expected: 2, got: 1 }));
     assert!(matches!(make(&[0, 1], [f32::NAN; 4]), Err(SparseLocoError::NonFinite { .. })));
     assert!(matches!(make(&[0, 1], [1.0, 0.5, -1.0, -0.5]), Err(SparseLocoError::Levels { .. })));
 }
 
 #[test]
-fn feedback_says_everything_in_the_end() {
-    // One and the same small gradient, many rounds, no decay of what is unsaid: the sum of deltas follows the sum of
-    // gradients, although a round says one value in 64.
+fn error_feedback_is_sent_in_the_end() {
+    // The same small pseudo-gradient in many rounds with almost no decay: the sum of deltas follows
+    // the sum of pseudo-gradients, although a round sends one value in 64.
     let schema = Arc::new(Schema::new(Profile::Covey, 64, [("a", &[64, 64][..])]).unwrap());
     let mut noise = Noise::new(1);
     let gradient: Vec<f32> = (0..4096).map(|_| (noise.uniform() + 0.5) as f32).collect();
     let mut compressor = Compressor::new(schema, 0.999);
-    let mut said = vec![0.0; 4096];
+    let mut sent = vec![0.0; 4096];
     for _ in 0..400 {
         let delta = compress(&mut compressor, std::slice::from_ref(&gradient)).unwrap();
-        delta.tensor(0).add_to(&mut said);
+        delta.tensor(0).add_to(&mut sent);
     }
-    let (given, said): (f32, f32) = (400.0 * gradient.iter().sum::<f32>(), said.iter().sum());
-    assert!(said > 0.8 * given && said < given, "{said} of {given}");
+    let (given, sent): (f32, f32) = (400.0 * gradient.iter().sum::<f32>(), sent.iter().sum());
+    assert!(sent > 0.8 * given && sent < given, "{sent} of {given}");
 }

@@ -1,6 +1,6 @@
-//! Numbers that look like pseudo-gradients: heavy tails, and rows that move more than others.
+//! Synthetic pseudo-gradients: heavy tails, and rows of different magnitude.
 
-/// A small generator (splitmix64), so that tests draw the same numbers everywhere.
+/// A small generator (splitmix64), so tests draw the same numbers on every machine.
 pub(crate) struct Noise(u64);
 
 impl Noise {
@@ -15,13 +15,13 @@ impl Noise {
         mixed ^ mixed >> 31
     }
 
-    /// A number between 0 and 1, neither of them.
+    /// A number between 0 and 1, both excluded.
     pub(crate) fn uniform(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 }
 
-/// `len` numbers in rows of `columns`: Laplace noise times a heavy-tailed factor of each row.
+/// `len` numbers in rows of `columns`: Laplace noise times a heavy-tailed factor per row.
 pub(crate) fn heavy_tailed(seed: u64, len: usize, columns: usize) -> Vec<f32> {
     let mut noise = Noise::new(seed);
     let mut row = 1.0;

@@ -1,4 +1,4 @@
-//! What `scripts/gpu_check.py` measures of Covey on a GPU, one part per call. Each prints one line of JSON.
+//! The measurements on a GPU for `scripts/gpu_check.py`. Each call prints one line of JSON.
 //!
 //! ```text
 //! gpu_check parity DEVICE PRECISION FOLDER
@@ -6,7 +6,7 @@
 //! gpu_check speed DEVICES PRECISION PRESET SEQUENCES WARMUP STEPS
 //! ```
 //!
-//! Works on every device that this program was built for; on a CPU it compares the CPU with itself.
+//! Works on all devices that the program was built for. On a CPU it compares the CPU with itself.
 
 mod compression;
 mod parity;
@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let report = match words.as_slice() {
         ["parity", device, precision, folder] => {
-            parity::report(&one_device(device)?, numbers(precision)?, folder.as_ref())?
+            parity::report(&one_device(device)?, precision_of(precision)?, folder.as_ref())?
         }
         ["compression", device] => compression::report(&one_device(device)?)?,
         ["speed", devices, precision, preset, sequences, warmup, steps] => {
@@ -35,10 +35,11 @@ fn main() -> anyhow::Result<()> {
                 warmup: number(warmup)?,
                 steps: number(steps)?,
             };
-            speed::report(&list(devices)?, numbers(precision)?, preset, amount)?
+            speed::report(&list(devices)?, precision_of(precision)?, preset, amount)?
         }
         _ => bail!(
-            "one of: parity DEVICE PRECISION FOLDER; compression DEVICE; speed DEVICES PRECISION PRESET SEQUENCES WARMUP STEPS"
+            "usage: gpu_check parity DEVICE PRECISION FOLDER | compression DEVICE \
+             | speed DEVICES PRECISION PRESET SEQUENCES WARMUP STEPS"
         ),
     };
     print_line(&report)
@@ -56,7 +57,7 @@ fn one_device(name: &str) -> anyhow::Result<Device> {
     list(name)?.open()?.into_iter().next().context("a list of devices is never empty")
 }
 
-fn numbers(precision: &str) -> anyhow::Result<Precision> {
+fn precision_of(precision: &str) -> anyhow::Result<Precision> {
     match precision {
         "fp32" => Ok(Precision::Fp32),
         "bf16" => Ok(Precision::Bf16),
@@ -65,5 +66,5 @@ fn numbers(precision: &str) -> anyhow::Result<Precision> {
 }
 
 fn number(text: &str) -> anyhow::Result<usize> {
-    text.parse().with_context(|| format!("`{text}` is no number"))
+    text.parse().with_context(|| format!("`{text}` is not a number"))
 }

@@ -1,4 +1,4 @@
-//! The network on a device against numbers that `transformers` and PyTorch computed in fp32.
+//! Logits, loss and gradients on a device, compared with `transformers` and PyTorch in fp32.
 
 use std::path::{Path, PathBuf};
 
@@ -9,18 +9,18 @@ use covey_model::hub::{HubFolder, SafetensorsFile};
 use covey_model::network::{Decoder, TokenBatch, Weights};
 use serde_json::{Value, json};
 
-/// How far results may be from the reference.
+/// Tolerated differences from the reference.
 struct Tolerances {
-    /// Largest difference of a logit. The folders' logits go up to about 2.
+    /// Largest difference of a logit. The logits of the reference are at most about 2.
     logits: f64,
     /// Relative difference of the mean loss.
     loss: f64,
-    /// Of each gradient: the length of the difference, relative to the length of the reference.
+    /// L2 norm of the difference of each gradient, relative to the norm of the reference.
     gradient: f64,
 }
 
-/// In fp32 what the tests hold the CPU to. In bf16 a number keeps 8 bits, a relative error of up to 2^-9 at every
-/// rounding: differences of some such steps are the format's, not ours.
+/// The tolerances of the CPU tests for fp32. bf16 has 8 significant bits, a relative error of up to
+/// 2^-9 per rounding, so its tolerances are a few such errors wide.
 fn tolerances(precision: Precision) -> Tolerances {
     match precision {
         Precision::Bf16 => Tolerances { logits: 5e-2, loss: 1e-2, gradient: 1e-1 },
@@ -31,7 +31,7 @@ fn tolerances(precision: Precision) -> Tolerances {
 /// Compares logits, loss and gradients of every folder inside `data`.
 pub(crate) fn report(device: &Device, precision: Precision, data: &Path) -> anyhow::Result<Value> {
     let entries =
-        std::fs::read_dir(data).with_context(|| format!("{} cannot be read", data.display()))?;
+        std::fs::read_dir(data).with_context(|| format!("cannot read {}", data.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path()));
     let mut folders: Vec<PathBuf> = paths.collect::<anyhow::Result<_>>()?;
     folders.retain(|path| path.join("expected.safetensors").is_file());
@@ -40,7 +40,7 @@ pub(crate) fn report(device: &Device, precision: Precision, data: &Path) -> anyh
     for folder in &folders {
         checks.extend(Reference::open(folder)?.checks(device, precision)?);
     }
-    anyhow::ensure!(!checks.is_empty(), "{} holds no folder of reference numbers", data.display());
+    anyhow::ensure!(!checks.is_empty(), "{} does not contain reference data", data.display());
     Ok(json!({ "checks": checks }))
 }
 
@@ -63,23 +63,29 @@ impl Reference {
         let decoder = Decoder::with_precision(model, device, precision);
         let weights = self.weights(device, precision.dtype())?;
         let (tokens, sequences) = self.batch()?;
-        let bars = tolerances(precision);
+        let tolerances = tolerances(precision);
 
         let logits = values(decoder.logits(&weights, &tokens, sequences)?);
         let logits = largest_difference(&logits, &self.numbers("logits")?);
         let (loss, gradient) = self.loss_and_gradient(&decoder, &weights, &tokens, sequences)?;
-        let check = |what: &str, difference: f64, tolerance: f64| {
-            let holds = difference <= tolerance;
-            json!({ "folder": self.name, "what": what, "difference": difference, "tolerance": tolerance, "holds": holds })
-        };
         Ok(vec![
-            check("logits", logits, bars.logits),
-            check("loss", loss, bars.loss),
-            check("worst gradient", gradient, bars.gradient),
+            self.check("logits", logits, tolerances.logits),
+            self.check("loss", loss, tolerances.loss),
+            self.check("worst gradient", gradient, tolerances.gradient),
         ])
     }
 
-    /// Differences of the mean loss and of the worst gradient.
+    fn check(&self, what: &str, difference: f64, tolerance: f64) -> Value {
+        json!({
+            "folder": self.name,
+            "what": what,
+            "difference": difference,
+            "tolerance": tolerance,
+            "holds": difference <= tolerance,
+        })
+    }
+
+    /// Relative differences of the mean loss and of the worst gradient.
     fn loss_and_gradient(
         &self,
         decoder: &Decoder,
@@ -107,7 +113,7 @@ impl Reference {
             let length = values.len();
             Tensor::<1>::from_data(TensorData::new(values, [length]), device).cast(numbers)
         });
-        Ok(parameters.map(|_| tensors.next().expect("one was read for each parameter")))
+        Ok(parameters.map(|_| tensors.next().expect("one tensor for each parameter")))
     }
 
     fn numbers(&self, name: &str) -> anyhow::Result<Vec<f32>> {
@@ -117,35 +123,39 @@ impl Reference {
         Ok(numbers)
     }
 
-    /// Windows, one behind the other, and how many.
+    /// The tokens of all windows, and the number of windows.
     fn batch(&self) -> anyhow::Result<(Vec<u32>, usize)> {
         let shape = &self.expected.tensor("input_ids")?.shape;
         let bytes = self.expected.read_bytes("input_ids")?;
         let width = bytes.len() / shape.iter().product::<usize>().max(1);
-        let low = |id: &[u8]| {
-            id.iter().take(4).rev().fold(0_u32, |number, byte| number << 8 | u32::from(*byte))
-        };
         let sequences = *shape.first().context("input_ids must be a matrix")?;
-        Ok((bytes.chunks(width.max(1)).map(low).collect(), sequences))
+        Ok((bytes.chunks(width.max(1)).map(token).collect(), sequences))
     }
+}
+
+/// The low 4 bytes of a little-endian number: `input_ids` may have 4 or 8 bytes per token.
+fn token(id: &[u8]) -> u32 {
+    id.iter().take(4).rev().fold(0_u32, |number, byte| number << 8 | u32::from(*byte))
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.cast(FloatDType::F32).into_data().try_into_vec().expect("it was cast to fp32")
 }
 
-/// Infinite if there is a NaN, which no maximum would show.
+/// The largest absolute difference; infinite if there is a NaN, which `max` would ignore.
 fn largest_difference(got: &[f32], expected: &[f32]) -> f64 {
     let differences =
         got.iter().zip(expected).map(|(got, expected)| f64::from((got - expected).abs()));
     differences.fold(0.0, |most, next| if next.is_nan() { f64::INFINITY } else { most.max(next) })
 }
 
+/// The L2 norm of the difference, relative to the norm of `expected`; infinite if there is a NaN.
 fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
-    let length = |values: &mut dyn Iterator<Item = f32>| {
-        values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
-    };
-    let difference = length(&mut got.iter().zip(expected).map(|(got, expected)| got - expected));
-    let relative = difference / length(&mut expected.iter().copied());
+    let difference = norm(got.iter().zip(expected).map(|(got, expected)| got - expected));
+    let relative = difference / norm(expected.iter().copied());
     if relative.is_nan() { f64::INFINITY } else { relative }
+}
+
+fn norm(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
 }

@@ -4,34 +4,33 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What to measure.
+/// Subcommands of `covey bench`. All of them print JSON lines, which the scripts read.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// Time training steps of the benchmark model; one JSON line.
+    /// Time training steps of the benchmark model; prints one JSON line.
     #[command(after_help = "Example:\n  covey bench train --steps 20 --threads 2")]
     Train(BenchTrainArgs),
-    /// Logits of every position of one window; one JSON line.
+    /// Compute the logits of every position of a window; prints one JSON line.
     #[command(after_help = "Example:\n  covey bench logits runs/demo/export --tokens 1,2,3")]
     Logits {
-        /// Run folder (its newest checkpoint), checkpoint or Hugging Face folder.
+        /// Run folder (its latest checkpoint), checkpoint or Hugging Face folder.
         #[arg(value_name = "MODEL")]
         model: PathBuf,
-        /// Token ids of the window.
+        /// Token IDs of the window.
         #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
         tokens: Vec<u32>,
     },
-    /// Train with many peers in this process; a JSON line per measurement.
+    /// Train with many peers in this process; prints a JSON line per measurement.
     #[command(
         after_help = "Example:\n  covey bench outer --data runs/demo/data --method covey --seed 1"
     )]
     Outer(BenchOuterArgs),
-    /// Time what a validator does with the deltas of so many peers.
+    /// Time the work of a validator for one round.
     #[command(after_help = "Example:\n  covey bench validate --data runs/demo/data --peers 4")]
     Validate(BenchOuterArgs),
-    /// Write the pseudo-gradients of consecutive rounds of one peer into a safetensors file.
-    #[command(
-        after_help = "Example:\n  covey bench pseudo-gradients --data runs/demo/data --output rounds.safetensors"
-    )]
+    /// Write the pseudo-gradients of consecutive rounds of one peer to a safetensors file.
+    #[command(after_help = "Example:\n  covey bench pseudo-gradients --data runs/demo/data \
+                            --output rounds.safetensors")]
     PseudoGradients {
         /// File to write.
         #[arg(long, value_name = "FILE")]
@@ -42,20 +41,20 @@ pub enum BenchCommand {
     },
 }
 
-/// A way of exchanging what peers learned.
+/// A method to exchange the updates of peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OuterMethodName {
     /// AdamW on the gradients of all peers, averaged in every step.
     Adamw,
-    /// fp32 mean with Nesterov momentum 0.9.
+    /// DiLoCo: fp32 mean with Nesterov momentum 0.9.
     Diloco,
-    /// fp32 mean without momentum.
+    /// DiLoCo without momentum.
     DilocoPlain,
-    /// Largest frequencies of a local momentum.
+    /// DeMo: largest DCT coefficients of a local momentum.
     Demo,
     /// SparseLoCo with the published arithmetic.
     Reference,
-    /// SparseLoCo as Covey does it.
+    /// SparseLoCo with the arithmetic of Covey.
     Covey,
 }
 
@@ -65,31 +64,33 @@ pub struct BenchOuterArgs {
     /// Prepared folder.
     #[arg(long, value_name = "FOLDER")]
     pub data: PathBuf,
-    /// How peers exchange what they learned.
+    /// Method of the exchange.
     #[arg(long, default_value = "covey")]
     pub method: OuterMethodName,
     /// Outer learning rate.
     #[arg(long, default_value_t = 1.0)]
     pub outer_learning_rate: f64,
-    /// Peak of the inner learning rate.
+    // From here on the defaults are those of the preset `tiny`, but with smaller batches and
+    // shorter windows: a comparison trains many peers in one process.
+    /// Peak inner learning rate.
     #[arg(long, default_value_t = 4e-3)]
     pub learning_rate: f64,
-    /// Values sent of a chunk of 4096.
+    /// Values sent per chunk of 4096.
     #[arg(long, default_value_t = 64)]
     pub k: usize,
-    /// What remains of the error feedback.
+    /// Decay of the error feedback per round.
     #[arg(long, default_value_t = 0.95)]
     pub decay: f32,
-    /// Send frequencies.
+    /// Send DCT coefficients.
     #[arg(long)]
     pub dct: bool,
-    /// Peers.
+    /// Number of peers.
     #[arg(long, default_value_t = 4)]
     pub peers: u32,
-    /// Rounds.
+    /// Number of rounds.
     #[arg(long, default_value_t = 64)]
     pub rounds: u64,
-    /// Steps of a peer between two exchanges.
+    /// Inner steps per round.
     #[arg(long, default_value_t = 15)]
     pub inner_steps: u64,
     /// Sequences per step and peer.
@@ -101,7 +102,7 @@ pub struct BenchOuterArgs {
     /// Seed of weights and data order.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Threads of the CPU; every core without it.
+    /// CPU threads [default: all cores].
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<usize>,
 }
@@ -112,16 +113,16 @@ pub struct BenchTrainArgs {
     /// Steps to time.
     #[arg(long, default_value_t = 20)]
     pub steps: usize,
-    /// Steps before them.
+    /// Steps before the timed ones.
     #[arg(long, default_value_t = 3)]
     pub warmup: usize,
-    /// Threads of the CPU; every core without it.
+    /// CPU threads [default: all cores].
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<usize>,
-    /// Use the plain loop over whole weights instead of what everybody trains with.
+    /// Use a plain loop over whole weights instead of the sharded learner of `covey train`.
     #[arg(long, conflicts_with = "set")]
     pub unsharded: bool,
-    /// Any key of the configuration, as often as needed.
+    /// Override a configuration key (can be repeated).
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }

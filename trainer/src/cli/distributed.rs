@@ -1,4 +1,4 @@
-//! Commands around a run that many train together: founding, taking part, closing rounds, keeping the bucket.
+//! Commands of distributed runs: create, join, validate, verify, and serve a bucket.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,47 +6,51 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use covey_comms::primitives::{PeerId, RunId};
 
-use super::cli::{ConfigArgs, OwnArgs, byte_size};
+use super::config::{ConfigArgs, OwnArgs};
 use super::ledger::LedgerFlags;
+use super::parsers::{byte_size, peer_id};
 
 /// Flags of `covey init`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  covey init s3://our-bucket/first-run --preset tiny --data prepared/books --steps 3000"
-)]
+#[command(after_help = "Example:\n  covey init s3://our-bucket/first-run --preset tiny \
+                        --data prepared/books --steps 3000")]
 pub struct InitArgs {
-    /// URL of the bucket, such as s3://bucket/prefix, or a folder; keys come from the usual AWS_* variables.
+    /// Folder, or URL of the bucket such as s3://bucket/prefix; access keys come from the AWS_*
+    /// variables.
     #[arg(value_name = "BUCKET")]
     pub bucket: String,
     /// The configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// File of the secret key of the founder, who is the first validator, made if it is not there; runs/NAME/validator.key
-    /// without it.
+    /// Key file of the creator, the first validator; created if missing
+    /// [default: runs/NAME/validator.key].
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// Id of another validator, as `covey id` prints it; as often as needed.
+    /// ID of another validator, as `covey id` prints it; can be repeated.
     #[arg(long = "validator", value_name = "ID", value_parser = peer_id)]
     pub validators: Vec<PeerId>,
-    /// How many validators must agree, more than half of them; the least such number without it.
+    // More than half, or two halves of the validators could decide a round differently.
+    /// Number of validators that must agree, more than half of them [default: the smallest such].
     #[arg(long, value_name = "COUNT")]
     pub threshold: Option<u32>,
-    /// Leave the data out of the bucket; every peer then brings its own copy along with `covey join --data`.
+    /// Do not upload the dataset; each peer must supply its own copy with `covey join --data`.
     #[arg(long)]
     pub without_data: bool,
 }
 
-/// Where a run is, and what this machine says of itself.
+/// A run, and the settings of this machine.
 #[derive(Debug, Args)]
-#[command(
-    mut_arg("output", |output| output.help("Folder of this machine's checkpoints and metrics; runs/NAME without it")),
-    mut_arg("set", |set| set.help("Any key of the configuration that the run does not fix, as often as needed")),
-)]
+// The same flags as in `OwnArgs`, but a run fixes some of the keys.
+#[command(mut_arg(
+    "set",
+    |set| set.help("Override a configuration key that the run does not fix (can be repeated)")
+))]
 pub struct RunArgs {
-    /// URL or folder of the run's bucket.
+    /// Folder or URL of the run's bucket.
     #[arg(value_name = "BUCKET")]
     pub bucket: String,
-    /// The run that must be there, as `covey init` printed it.
+    // The owner of a bucket can replace the run in it; only the ID identifies a run.
+    /// Expected ID of the run, as `covey init` prints it.
     #[arg(long, value_name = "ID")]
     pub run: Option<RunId>,
     /// This machine.
@@ -61,14 +65,15 @@ pub struct JoinArgs {
     /// The run.
     #[command(flatten)]
     pub place: RunArgs,
-    /// URL of a bucket of your own for what this peer sends, with keys from OWN_AWS_* variables or else AWS_*; others must
-    /// be able to read it without keys.
+    // Other variables for the keys, since the run's bucket needs AWS_* at the same time.
+    /// URL of a separate bucket for the deltas of this peer. Access keys come from OWN_AWS_*
+    /// variables, or from AWS_*; other peers must be able to read the bucket without keys.
     #[arg(long, value_name = "BUCKET")]
     pub own_bucket: Option<String>,
-    /// Prepared folder to learn from, if the data is not in the bucket.
+    /// Prepared folder of training data, if the data is not in the bucket.
     #[arg(long, value_name = "FOLDER")]
     pub data: Vec<PathBuf>,
-    /// The ledger that this peer registers in, if the run's validators ask for that.
+    /// The ledger in which this peer registers, if the run requires it.
     #[command(flatten)]
     pub ledger: LedgerFlags,
 }
@@ -77,7 +82,7 @@ pub struct JoinArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  covey id validator.key")]
 pub struct IdArgs {
-    /// File of the secret key, made if it is not there.
+    /// Key file; created if missing.
     #[arg(value_name = "FILE")]
     pub key: PathBuf,
 }
@@ -89,13 +94,14 @@ pub struct ValidateArgs {
     /// The run.
     #[command(flatten)]
     pub place: RunArgs,
-    /// File of the validator's secret key, as `covey init` or `covey id` made it; runs/NAME/validator.key without it.
+    /// Key file of the validator, from `covey init` or `covey id`
+    /// [default: runs/NAME/validator.key].
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// Prepared folder to measure on, if the data is not in the bucket.
+    /// Prepared folder for evaluations, if the data is not in the bucket.
     #[arg(long, value_name = "FOLDER")]
     pub data: Vec<PathBuf>,
-    /// The ledger: only those who are registered in it get seats, and it is told of every verdict.
+    /// The ledger: only registered peers get a slot, and every verdict is recorded in it.
     #[command(flatten)]
     pub ledger: LedgerFlags,
 }
@@ -107,22 +113,18 @@ pub struct VerifyArgs {
     /// The run.
     #[command(flatten)]
     pub place: RunArgs,
-    /// Only this round; every round that was decided without it.
+    /// Verify this round only [default: all decided rounds].
     #[arg(long, value_name = "ROUND")]
     pub round: Option<u32>,
-    /// Prepared folder to measure on, if the data is not in the bucket.
+    /// Prepared folder for evaluations, if the data is not in the bucket.
     #[arg(long, value_name = "FOLDER")]
     pub data: Vec<PathBuf>,
-    /// Leave out what takes the network: losses and weights.
+    /// Skip the checks that run the network: losses and weights.
     #[arg(long)]
     pub quick: bool,
-    /// One JSON object a round.
+    /// Print one JSON object per round.
     #[arg(long)]
     pub json: bool,
-}
-
-fn peer_id(text: &str) -> Result<PeerId, String> {
-    text.parse().map_err(|_| "must be 64 hexadecimal digits, as `covey id` prints them".to_owned())
 }
 
 /// Flags of `covey status`.
@@ -132,20 +134,20 @@ pub struct StatusArgs {
     /// The run.
     #[command(flatten)]
     pub place: RunArgs,
-    /// Newest rounds to list.
+    /// Number of rounds to list, the latest first.
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub rounds: usize,
-    /// Everything, as JSON.
+    /// Print everything as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What to do about buckets.
+/// Subcommands of `covey bucket`.
 #[derive(Debug, Subcommand)]
 pub enum BucketCommand {
-    /// Serve a folder as an S3 bucket, with a key for every peer that may write that peer's objects only.
+    /// Serve a folder as an S3 bucket. Each peer has a key that can write only its own objects.
     Serve(ServeArgs),
-    /// Print the pair of keys of one peer.
+    /// Print the access key of a peer.
     Key(KeyArgs),
 }
 
@@ -155,25 +157,30 @@ pub enum BucketCommand {
     after_help = "Example:\n  covey bucket serve shared/ --bucket lan --address 0.0.0.0:9000"
 )]
 pub struct ServeArgs {
-    /// Folder that holds the objects; made if it is not there.
+    /// Folder of the objects; created if missing.
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
     /// Name of the bucket.
     #[arg(long, value_name = "NAME", default_value = "covey")]
     pub bucket: String,
     /// Address to listen on.
+    // The loopback address: a server is reachable from other machines only if the user says so.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub address: SocketAddr,
-    /// File of the secret from which all keys follow, made if it is not there; FOLDER.secret without it.
+    /// Master secret from which all access keys are derived; created if missing
+    /// [default: FOLDER.secret].
     #[arg(long, value_name = "FILE")]
     pub secret: Option<PathBuf>,
-    /// Id of a validator, whose key may also write manifests and checkpoints; as often as needed.
+    /// ID of a validator, with a key that can also write manifests and checkpoints; can be
+    /// repeated.
     #[arg(long, value_name = "ID")]
     pub validator: Vec<PeerId>,
-    /// Let everybody read.
+    // Off by default, as in S3.
+    /// Allow reading without a key.
     #[arg(long)]
     pub public_read: bool,
-    /// Largest object, such as 500MB or 5GB.
+    /// Maximum size of an object, such as 500MB or 5GB.
+    // 5 GB is the limit of S3 for one upload.
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = byte_size)]
     pub max_object_size: u64,
 }
@@ -182,10 +189,10 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  covey bucket key shared.secret --peer runs/first-run/peer.key")]
 pub struct KeyArgs {
-    /// File of the server's secret.
+    /// File of the server's master secret.
     #[arg(value_name = "SECRET")]
     pub secret: PathBuf,
-    /// Id of the peer, or its key file; the administrator's pair without it.
+    /// ID or key file of the peer [default: the administrator].
     #[arg(long, value_name = "PEER")]
     pub peer: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Commands around the ledger of a run: who takes part, and whether it holds.
+//! Commands of the ledger of a run: registration, keys, scores, verification.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,19 @@ use clap::{Args, Subcommand};
 use covey_comms::primitives::Digest;
 
 use super::distributed::RunArgs;
+use super::parsers::digest;
 
-/// Where the ledger of a run is, and who pays for what is written to it.
+/// The ledger backend, and the account that pays for its entries.
 #[derive(Clone, Debug, Args)]
 pub struct LedgerFlags {
-    /// Keeper of the ledger: `bucket` for the run's own, or evm:http://HOST:PORT/?contract=0x… for a contract.
+    /// Ledger backend: `bucket` for the run's bucket, or evm:http://HOST:PORT/?contract=0x… for a
+    /// contract.
     #[arg(long, value_name = "URL")]
     pub ledger: Option<String>,
-    /// File with the secret key of the account that pays for entries in a contract; the variable COVEY_WALLET_KEY without it.
+    // A file or a variable, never a flag: other users of the machine can list the arguments of a
+    // process.
+    /// Key file of the account that pays for entries in a contract
+    /// [default: the variable COVEY_WALLET_KEY].
     #[arg(long, value_name = "FILE")]
     pub wallet: Option<PathBuf>,
 }
@@ -29,50 +34,50 @@ pub struct LedgerArgs {
     pub ledger: LedgerFlags,
 }
 
-/// What a peer has to do with the ledger.
+/// Subcommands of `covey peer`.
 #[derive(Debug, Subcommand)]
 pub enum PeerCommand {
-    /// Take part from now on, or say where deltas are from now on; nobody has to approve.
+    /// Register this peer, or update the URL of its bucket. No approval is needed.
     Register(RegisterArgs),
-    /// Go on under another key; the old one can never be used again.
+    /// Replace the key of this peer. The old key cannot be used again.
     Rotate(RotateArgs),
-    /// Take part no longer.
+    /// Remove this peer from the ledger.
     Leave(LeaveArgs),
-    /// Show who takes part, who validates, and what was found.
+    /// List peers, validators, scores and recorded faults.
     Scores(ScoresArgs),
 }
 
 /// Flags of `covey peer register`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  covey peer register s3://our-bucket/first-run --output runs/first-run\n  \
-                  covey peer register s3://our-bucket/first-run --key peer.key --own-bucket s3://mine/deltas"
-)]
+#[command(after_help = "Examples:\n  covey peer register s3://our-bucket/first-run \
+                  --output runs/first-run\n  \
+                  covey peer register s3://our-bucket/first-run --key peer.key \
+                  --own-bucket s3://mine/deltas")]
 pub struct RegisterArgs {
     /// The ledger.
     #[command(flatten)]
     pub ledger: LedgerArgs,
-    /// File of the peer's secret key, made if it is not there; OUTPUT/peer.key without it.
+    /// Key file of the peer; created if missing [default: OUTPUT/peer.key].
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// URL of the bucket that holds this peer's deltas; the run's bucket without it.
+    /// URL of the bucket with the deltas of this peer [default: the run's bucket].
     #[arg(long, value_name = "BUCKET")]
     pub own_bucket: Option<String>,
 }
 
 /// Flags of `covey peer rotate`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  covey peer rotate s3://our-bucket/first-run --key peer.key --new-key next.key"
-)]
+#[command(after_help = "Example:\n  covey peer rotate s3://our-bucket/first-run --key peer.key \
+                        --new-key next.key")]
 pub struct RotateArgs {
     /// The ledger.
     #[command(flatten)]
     pub ledger: LedgerArgs,
-    /// File of the peer's secret key; OUTPUT/peer.key without it.
+    /// Key file of the peer [default: OUTPUT/peer.key].
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// File of the key to go on with, made if it is not there.
+    // No default: a key that is replaced by mistake cannot be restored.
+    /// File of the new key; created if missing.
     #[arg(long, value_name = "FILE")]
     pub new_key: PathBuf,
 }
@@ -84,10 +89,10 @@ pub struct LeaveArgs {
     /// The ledger.
     #[command(flatten)]
     pub ledger: LedgerArgs,
-    /// File of the peer's secret key; OUTPUT/peer.key without it.
+    /// Key file of the peer [default: OUTPUT/peer.key].
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// Get the stake back out of a contract, after having left.
+    /// Withdraw the stake from the contract, some time after leaving.
     #[arg(long)]
     pub withdraw: bool,
 }
@@ -99,20 +104,20 @@ pub struct ScoresArgs {
     /// The ledger.
     #[command(flatten)]
     pub ledger: LedgerArgs,
-    /// Newest rounds to list.
+    /// Number of rounds to list, the latest first.
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub rounds: usize,
-    /// Everything, as JSON.
+    /// Print everything as JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What to do about ledgers.
+/// Subcommands of `covey ledger`.
 #[derive(Debug, Subcommand)]
 pub enum LedgerCommand {
-    /// Read a ledger from its beginning, check every entry, and name what is wrong.
+    /// Read a ledger from its start, check every entry, and report faults.
     Verify(VerifyLedgerArgs),
-    /// Put the contract of a run onto a chain, and print its address.
+    /// Deploy the contract of a run on a chain, and print its address.
     #[cfg(feature = "evm")]
     Deploy(DeployArgs),
 }
@@ -124,44 +129,38 @@ pub struct VerifyLedgerArgs {
     /// The ledger.
     #[command(flatten)]
     pub ledger: LedgerArgs,
-    /// Head that an earlier verification printed; it must still be there.
+    // A bucket can be replaced by an older state of itself, which is consistent.
+    /// Head printed by an earlier verification; the ledger must still contain it.
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub seen: Option<Digest>,
-    /// Everything, as JSON.
+    /// Print everything as JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-fn digest(text: &str) -> Result<Digest, String> {
-    text.parse().map_err(|_| {
-        "must be 64 hexadecimal digits, as `covey ledger verify` prints them".to_owned()
-    })
 }
 
 /// Flags of `covey ledger deploy`.
 #[cfg(feature = "evm")]
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  covey ledger deploy s3://our-bucket/first-run --node http://127.0.0.1:8545 \\\n    \
-                  --validator ID=0x… --stake 1000000000000000 --delay 86400"
-)]
+#[command(after_help = "Example:\n  covey ledger deploy s3://our-bucket/first-run \
+                  --node http://127.0.0.1:8545 \\\n    \
+                  --validator ID=0x… --stake 1000000000000000 --delay 86400")]
 pub struct DeployArgs {
     /// The run.
     #[command(flatten)]
     pub place: RunArgs,
-    /// Node of the chain.
+    /// URL of a node of the chain.
     #[arg(long, value_name = "URL")]
     pub node: String,
-    /// File with the secret key of the account that pays; the variable COVEY_WALLET_KEY without it.
+    /// Key file of the account that pays [default: the variable COVEY_WALLET_KEY].
     #[arg(long, value_name = "FILE")]
     pub wallet: Option<PathBuf>,
-    /// Id and account of a validator of the run; once for each.
+    /// ID and account of a validator of the run; once for each validator.
     #[arg(long = "validator", value_name = "ID=ACCOUNT", required = true)]
     pub validators: Vec<String>,
-    /// What registering costs until one leaves, in wei.
+    /// Stake of a registered peer, in wei, until it leaves.
     #[arg(long, value_name = "WEI", default_value_t = 0)]
     pub stake: u128,
-    /// Seconds after leaving when the stake comes back.
+    /// Seconds from leaving until the stake can be withdrawn.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
     pub delay: u64,
 }

@@ -1,6 +1,5 @@
 //! The commands, one file each.
 
-
 use crate::cli::{Cli, Command, TokenizerCommand};
 use crate::commands::bench::bench;
 use crate::commands::bucket;

@@ -1,47 +1,54 @@
-//! The settings of the optimizer in the words of `covey-optim`.
+//! The settings of the optimizers, as types of `covey-optim`.
 
-use covey_optim::inner::{AdamWConfig, Anneal, FlatWindow, Rewind, Schedule, ScheduleShape};
+use covey_optim::inner::{AdamWConfig, Schedule, ScheduleShape};
 use covey_optim::sparseloco::{OuterSchedule, SparseLocoConfig};
 
-use crate::config::schema::{AnnealConfig, Config, ExchangeConfig, ScheduleConfig, ScheduleKind};
+use crate::config::schema::{Config, ExchangeConfig, ScheduleConfig, ScheduleKind};
 
 impl Config {
     /// The learning rate over the run.
     pub fn schedule(&self) -> Schedule {
-        let ScheduleConfig { warmup_steps, warmup_start_ratio, .. } = self.schedule;
+        let ScheduleConfig { warmup_steps, warmup_start_ratio, anneal, .. } = self.schedule;
+        let mut flat_windows = self.schedule.flat_windows.clone();
+        // The schedule requires them in order; users may write them in any order.
+        flat_windows.sort_by_key(|window| window.start);
         Schedule {
             peak: self.optim.learning_rate,
             shape: self.schedule.shape(),
             warmup_steps,
             warmup_start_ratio,
-            flat_windows: self.schedule.sorted_windows(),
-            rewinds: self
-                .schedule
-                .rewind
-                .iter()
-                .map(|rewind| Rewind { at: rewind.at, steps: rewind.steps })
-                .collect(),
-            anneal: self.schedule.anneal.map(Anneal::from),
+            flat_windows,
+            rewinds: self.schedule.rewind.clone(),
+            anneal,
         }
     }
 
-    /// What peers send, in the words of the compressor.
+    /// The settings of the compressor and of the outer step.
     pub fn sparseloco(&self) -> SparseLocoConfig {
-        let ExchangeConfig { profile, k, dct, decay, mean_over, clip, mass_return, .. } =
-            self.sparseloco;
-        let outer_learning_rate = OuterSchedule(self.sparseloco.outer_learning_rate.clone());
+        let ExchangeConfig {
+            profile,
+            k,
+            dct,
+            feedback_decay,
+            mean_over,
+            clip,
+            return_excluded,
+            ref outer_learning_rate,
+        } = self.sparseloco;
         SparseLocoConfig {
             profile,
             k,
             dct,
-            decay: decay as f32,
+            // The compressor computes in fp32, so every machine rounds it in this one place.
+            decay: feedback_decay as f32,
             mean_over,
             clip,
-            mass_return,
-            outer_learning_rate,
+            mass_return: return_excluded,
+            outer_learning_rate: OuterSchedule(outer_learning_rate.clone()),
         }
     }
 
+    // `clip_norm` is not among them: the gradient is clipped before AdamW sees it.
     /// The constants of AdamW.
     pub fn adamw(&self) -> AdamWConfig {
         AdamWConfig {
@@ -61,23 +68,5 @@ impl ScheduleConfig {
             ScheduleKind::Cosine => ScheduleShape::Cosine { decay_steps, final_ratio },
             ScheduleKind::Wsd => ScheduleShape::Wsd { stable_steps, decay_steps, final_ratio },
         }
-    }
-
-    /// The flat windows by their start, in whatever order they were written.
-    fn sorted_windows(&self) -> Vec<FlatWindow> {
-        let window = |window: &crate::config::schema::FlatWindowConfig| FlatWindow {
-            start: window.start,
-            length: window.length,
-        };
-        let mut windows: Vec<_> = self.flat_windows.iter().map(window).collect();
-        windows.sort_by_key(|window| window.start);
-        windows
-    }
-}
-
-impl From<AnnealConfig> for Anneal {
-    fn from(anneal: AnnealConfig) -> Self {
-        let AnnealConfig { start, warmup_steps, peak_ratio, decay_steps } = anneal;
-        Self { start, warmup_steps, peak_ratio, decay_steps }
     }
 }

@@ -1,4 +1,4 @@
-//! How well a network predicts text that it has not learned from.
+//! Cross-entropy of a model on held-out windows.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +8,14 @@ use covey_data::error::DataError;
 use covey_model::error::BatchError;
 use covey_model::network::{Decoder, TokenBatch, Weights};
 
-/// Losses over some held-out windows.
+/// Sum of losses over held-out windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
-    /// Tokens predicted.
+    /// Predicted tokens.
     pub tokens: u64,
-    /// Bytes of text those tokens stand for.
+    /// Bytes of text that these tokens represent.
     pub bytes: u64,
-    /// Sum of their cross-entropies, in nats.
+    /// Sum of the cross-entropies of these tokens, in nats.
     pub total: f64,
 }
 
@@ -30,61 +30,64 @@ impl Score {
         self.loss().exp()
     }
 
-    /// Bits per byte of text: comparable between tokenizers.
+    /// Bits per byte of text. Unlike the loss, it is comparable between tokenizers.
     pub fn bits_per_byte(&self) -> f64 {
         self.total / std::f64::consts::LN_2 / self.bytes as f64
     }
 }
 
-/// Text that could not be scored.
+/// An evaluation that could not be completed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluationError {
-    /// It could not be read.
+    /// A dataset could not be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// It does not fit the network.
+    /// The windows do not fit the model.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// All of it is for training.
+    /// The dataset has no held-out split.
     #[error("{} has no held-out text", folder.display())]
     NothingHeldOut {
         /// The dataset.
         folder: PathBuf,
     },
-    /// Ctrl-C.
-    #[error("interrupted before everything was scored")]
+    /// The user interrupted the evaluation.
+    #[error("interrupted before all windows were scored")]
     Interrupted,
 }
 
 impl EvaluationError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice to the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Data(error) => error.hint(),
             Self::Batch(error) => error.hint(),
-            Self::NothingHeldOut { .. } => {
-                Some("prepare the text into another folder with a `--held-out` above 0, or prepare more of it".into())
-            }
+            Self::NothingHeldOut { .. } => Some(
+                "prepare the text into another folder with `--held-out` above 0, or prepare more \
+                 text"
+                    .into(),
+            ),
             Self::Interrupted => None,
         }
     }
 }
 
-/// A network that can be told what comes next.
+/// A model that can score windows of tokens.
 pub trait LanguageModel {
-    /// How many parts of the windows it reads side by side.
+    /// Number of devices that score windows in parallel.
     fn members(&self) -> usize;
 
-    /// Sum of the cross-entropies of `windows` equally long windows, in nats; all tokens but the first of each are
-    /// predicted.
+    /// Sum of the cross-entropies of all tokens except the first of each window, in nats.
+    ///
+    /// `tokens` contains `windows` windows of equal length.
     ///
     /// # Errors
-    /// [`BatchError`] for windows that the network cannot read.
+    /// [`BatchError`] for windows that do not fit the model.
     fn loss(&mut self, tokens: &[u32], windows: usize) -> Result<f64, BatchError>;
 }
 
-/// A whole network on one device.
+/// A model with its weights on one device.
 impl LanguageModel for (&Decoder, &Weights) {
     fn members(&self) -> usize {
         1
@@ -96,28 +99,31 @@ impl LanguageModel for (&Decoder, &Weights) {
     }
 }
 
-/// Held-out windows of one or several data sets with all that is needed to score them.
+/// Held-out windows of one or more datasets.
 #[derive(Clone, Debug)]
 pub struct HeldOut {
     parts: Vec<HeldOutWindows>,
+    /// Bytes of text for each token ID.
     byte_lengths: Vec<u32>,
+    /// Windows per device and forward pass.
     sequences: usize,
 }
 
 impl HeldOut {
-    /// At most `most` windows of `length` tokens, as many of each of the `datasets`, scored `sequences` at a time. The
-    /// data sets share one tokenizer.
+    /// At most `most` windows of `length` tokens, in equal parts from all `datasets`, for scoring
+    /// in batches of `sequences`. The datasets must have the same tokenizer.
     ///
-    /// Windows are shorter where the held-out part is shorter than one.
+    /// Windows are shorter if the held-out split of a dataset is shorter than one window.
     ///
     /// # Errors
-    /// [`EvaluationError`] if nothing is held out, or the tokenizer is damaged.
+    /// [`EvaluationError`] if a dataset has no held-out split, or the tokenizer is damaged.
     pub fn new(
         datasets: &[Dataset],
         length: usize,
         most: u64,
         sequences: usize,
     ) -> Result<Self, EvaluationError> {
+        // Rounded up, so each dataset has at least one window.
         let share = most.div_ceil(datasets.len().max(1) as u64);
         let parts = datasets.iter().map(|dataset| held_out_of(dataset, length, share));
         let parts = parts.collect::<Result<_, _>>()?;
@@ -126,6 +132,7 @@ impl HeldOut {
             .map(Dataset::tokenizer)
             .transpose()?
             .map_or_else(Vec::new, |tokenizer| tokenizer.byte_lengths());
+        // A batch of 0 windows would look like the end of the data.
         Ok(Self { parts, byte_lengths, sequences: sequences.max(1) })
     }
 
@@ -134,10 +141,10 @@ impl HeldOut {
         self.parts.iter().map(HeldOutWindows::count).sum()
     }
 
-    /// Scores every window, telling `progress` how many are done.
+    /// Scores all windows, and calls `progress` with the number of completed windows.
     ///
     /// # Errors
-    /// [`EvaluationError`] if one cannot be read, or `interrupt` is raised.
+    /// [`EvaluationError`] if a window cannot be read or `interrupt` is set.
     pub fn score(
         &self,
         reader: &mut impl LanguageModel,
@@ -146,6 +153,7 @@ impl HeldOut {
     ) -> Result<Score, EvaluationError> {
         let mut score = Score::default();
         let mut done = 0;
+        // One dataset after the other: a batch needs windows of one length.
         for part in &self.parts {
             let mut windows = part.clone();
             loop {
@@ -182,10 +190,12 @@ impl HeldOut {
     }
 
     fn bytes_of(&self, token: u32) -> u64 {
+        // Token IDs beyond the tokenizer, which pad the vocabulary, have no text.
         self.byte_lengths.get(token as usize).copied().map_or(0, u64::from)
     }
 }
 
+/// The held-out windows of one dataset, shortened if the split is shorter than one window.
 fn held_out_of(
     dataset: &Dataset,
     length: usize,
@@ -193,6 +203,7 @@ fn held_out_of(
 ) -> Result<HeldOutWindows, EvaluationError> {
     match dataset.held_out_windows(length, most) {
         Err(DataError::SequenceTooLong { longest, .. }) if longest > 1 => {
+            // A window of n tokens needs one more, the last target.
             Ok(dataset.held_out_windows(longest as usize - 1, most)?)
         }
         Err(DataError::SequenceTooLong { .. }) => {

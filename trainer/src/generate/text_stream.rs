@@ -1,4 +1,4 @@
-//! Text out of a model, as it comes.
+//! Text generation, with output as soon as it is complete.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,41 +9,43 @@ use covey_model::network::{Decoder, Weights};
 
 use crate::system::error::UsageError;
 
-/// A model that writes.
+/// A model with tokenizer and sampler, ready to continue a prompt.
 #[derive(Debug)]
 pub struct TextStream<'a> {
-    /// The network.
+    /// The decoder.
     pub decoder: &'a Decoder,
-    /// Its weights.
+    /// The weights of the decoder.
     pub weights: &'a Weights,
-    /// Its tokenizer.
+    /// The tokenizer of the model.
     pub tokenizer: &'a Tokenizer,
-    /// How the next token is chosen.
+    /// Chooses the next token.
     pub sampler: TokenSampler,
-    /// Tokens that end a text, besides the tokenizer's own.
+    /// Tokens that end a text, in addition to the end-of-text token of the tokenizer.
     pub ends: &'a [u32],
 }
 
-/// Why a text ended.
+/// The reason for the end of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// The model ended it.
+    /// The model generated an end token.
     EndOfText,
-    /// It has as many tokens as were asked for.
+    /// The requested number of tokens was reached.
     Length,
-    /// The model has no more positions.
+    /// The last position of the model was reached.
     Positions,
-    /// Ctrl-C.
+    /// The user interrupted the generation.
     Interrupted,
 }
 
 impl TextStream<'_> {
-    /// Continues `prompt` by at most `max_tokens` tokens, handing each piece of text to `emit` as soon as it is whole.
+    /// Continues `prompt` by at most `max_tokens` tokens.
     ///
-    /// An empty prompt stands for the beginning of a text.
+    /// Calls `emit` with each piece of text as soon as its UTF-8 is complete. An empty prompt is
+    /// the beginning of a text.
     ///
     /// # Errors
-    /// A prompt that is longer than the model's positions or of a foreign vocabulary, or a failing `emit`.
+    /// A prompt that is longer than the positions of the model or outside its vocabulary, and
+    /// errors of `emit`.
     pub fn write(
         &self,
         prompt: &str,
@@ -52,33 +54,35 @@ impl TextStream<'_> {
         mut emit: impl FnMut(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<StopReason> {
         let mut tokens = self.prompt_tokens(prompt)?;
-        let mut generation = Generator::new(self.decoder, self.weights);
+        let mut generator = Generator::new(self.decoder, self.weights);
         let mut stream = self.tokenizer.decode_stream();
-        let mut ending = StopReason::Length;
+        let mut reason = StopReason::Length;
         for _ in 0..max_tokens {
             if interrupt.load(Ordering::SeqCst) {
-                ending = StopReason::Interrupted;
+                reason = StopReason::Interrupted;
                 break;
             }
-            if generation.position() > 0
-                && generation.position() == self.decoder.config().max_positions
-            {
-                ending = StopReason::Positions;
+            let position = generator.position();
+            if position > 0 && position == self.decoder.config().max_positions {
+                reason = StopReason::Positions;
                 break;
             }
-            let logits = generation.read(&tokens).context("the model cannot read the text")?;
-            let next = self.sampler.choose(&logits, generation.position() as u64)?;
+            let logits = generator.read(&tokens).context("the model cannot read the text")?;
+            let next = self.sampler.choose(&logits, generator.position() as u64)?;
             if self.ends.contains(&next) || self.tokenizer.end_of_text() == Some(next) {
-                ending = StopReason::EndOfText;
+                reason = StopReason::EndOfText;
                 break;
             }
             emit(&stream.push(next)?)?;
+            // The generator caches keys and values, so only the new token is read.
             tokens = vec![next];
         }
+        // A text may end in the middle of a character.
         emit(&stream.finish()?)?;
-        Ok(ending)
+        Ok(reason)
     }
 
+    /// The tokens of `prompt`, at least one.
     fn prompt_tokens(&self, prompt: &str) -> anyhow::Result<Vec<u32>> {
         let tokens = self.tokenizer.encode(prompt)?;
         let (length, positions) = (tokens.len(), self.decoder.config().max_positions);
@@ -91,9 +95,11 @@ impl TextStream<'_> {
         if !tokens.is_empty() {
             return Ok(tokens);
         }
-        let start = self.tokenizer.end_of_text();
-        let start = start
-            .ok_or_else(|| UsageError::new("this tokenizer has no token to start a text with"))?;
+        // The end-of-text token separates documents in the training data.
+        let start = self.tokenizer.end_of_text().ok_or_else(|| {
+            UsageError::new("the prompt is empty, and the tokenizer has no end-of-text token")
+                .with_hint("pass a prompt")
+        })?;
         Ok(vec![start])
     }
 }

@@ -1,4 +1,4 @@
-//! The way to a bucket, as this machine is configured.
+//! Opening buckets with the limits and keys of this machine.
 
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -16,20 +16,20 @@ use covey_comms::run::{Opener, check_clock_skew};
 
 use crate::config::schema::CommsConfig;
 
-/// A bucket and the clock that everything about it goes by.
+/// A bucket, and the clock for its timeouts and deadlines.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// The bucket behind all limits.
+    /// The bucket with all limits applied.
     pub bucket: Arc<dyn Bucket>,
-    /// The time of this machine.
+    /// The clock of this machine.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Connection {
-    /// The bucket at `url`, with the keys of the usual `AWS_*` variables; nothing is asked of it yet.
+    /// Opens the bucket at `url` with the keys in the `AWS_*` variables. No request is sent yet.
     ///
     /// # Errors
-    /// A URL that is none, a folder that is not there, half a pair of keys.
+    /// An invalid URL, a missing folder, or only one half of a key pair.
     pub fn open(url: &str, comms: &CommsConfig) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let location: Location = url.parse()?;
@@ -38,10 +38,11 @@ impl Connection {
         Ok(Self { bucket: Limits::new(comms, &clock).around(store, jitter_seed()?), clock })
     }
 
-    /// Finds out what the bucket makes of a second write, and whether its clock and ours agree.
+    /// Probes whether the bucket refuses to overwrite, and compares its clock with the one of this
+    /// machine.
     ///
     /// # Errors
-    /// A clock that is off, or what the store says.
+    /// A clock that is off, or errors of the store.
     pub async fn check(&self) -> anyhow::Result<Creation> {
         let probe = probe(self.bucket.as_ref(), nonce()?).await?;
         if let Some(theirs) = probe.store_time {
@@ -51,18 +52,19 @@ impl Connection {
     }
 }
 
-/// A bucket that a peer brings for what it sends.
+/// A separate bucket for the deltas of one peer.
 #[derive(Clone, Debug)]
 pub struct OwnBucket {
-    /// Where others read it, without keys.
+    /// URL at which other peers read it, without keys.
     pub url: String,
-    /// The same, to write to.
+    /// The same bucket, opened for writing.
     pub bucket: Arc<dyn Bucket>,
 }
 
-/// The bucket that this peer brings, with the keys of `OWN_AWS_*` variables, or else of the usual ones.
+/// Opens the separate bucket of this peer with the keys in the `OWN_AWS_*` variables, or in the
+/// `AWS_*` variables if none of those is set.
 ///
-/// A folder is announced by its absolute path, because others start from other folders.
+/// A folder is announced by its absolute path, because other peers start in other folders.
 ///
 /// # Errors
 /// As for [`Connection::open`].
@@ -95,10 +97,12 @@ fn absolute(folder: &Path) -> anyhow::Result<String> {
     Ok(path.to_str().with_context(|| format!("{} is not UTF-8 text", path.display()))?.to_owned())
 }
 
-/// Opens the buckets that other peers bring, as a reader without keys.
+/// Returns a function that opens the buckets of other peers for reading, without keys.
 ///
-/// Their addresses come from strangers: folders are refused, and so are addresses of this machine and of its own network,
-/// unless the run itself lies in one (`home`). However many buckets they bring, all together stay within the limits of one.
+/// The URLs come from peers that may be dishonest. Folders and addresses of this machine and its
+/// network are refused, unless the bucket of the run (`home`) is in this network too. All these
+/// buckets together stay within the limits of one, so a peer cannot raise the traffic with more
+/// buckets.
 pub fn peer_buckets_opener(
     home: &str,
     comms: &CommsConfig,
@@ -117,7 +121,7 @@ pub fn peer_buckets_opener(
     }))
 }
 
-/// What the traffic with a bucket may cost this machine, or with several together.
+/// Limits on the traffic with one bucket, or with several together.
 #[derive(Clone, Debug)]
 pub struct Limits {
     clock: Arc<dyn Clock>,
@@ -127,7 +131,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits that this machine is configured with, nothing spent.
+    /// The configured limits of this machine, with the full byte budget.
     pub fn new(comms: &CommsConfig, clock: &Arc<dyn Clock>) -> Self {
         let cap = RateLimit {
             up: comms.upload_limit.and_then(NonZeroU64::new),
@@ -136,7 +140,7 @@ impl Limits {
         Self {
             clock: Arc::clone(clock),
             retry: RetryPolicy {
-                deadline: Duration::from_secs_f64(comms.retry),
+                deadline: Duration::from_secs_f64(comms.retry_timeout),
                 ..RetryPolicy::default()
             },
             line: RateLimiter::new(cap),
@@ -144,7 +148,8 @@ impl Limits {
         }
     }
 
-    /// A bucket that tries again, and stays within these limits together with all others that were put within them.
+    /// Wraps `store` so that it retries and stays within these limits, shared with all other
+    /// wrapped stores. `jitter_seed` seeds the random pauses between retries.
     pub fn around(&self, store: Arc<dyn Bucket>, jitter_seed: u64) -> Arc<dyn Bucket> {
         let budgeted = Budgeted::sharing(store, self.shared_budget.clone());
         let patient = Retry::new(budgeted, Arc::clone(&self.clock), self.retry, jitter_seed);
@@ -152,10 +157,10 @@ impl Limits {
     }
 }
 
-/// The identity in the file at `path`, a new one if there is none.
+/// Loads the key pair in the file at `path`, or creates one if the file does not exist.
 ///
 /// # Errors
-/// A file that is no key, that others may read, or that cannot be written.
+/// A file that is not a key, that other users may read, or that cannot be written.
 pub fn identity(path: &Path) -> anyhow::Result<Keypair> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
@@ -164,15 +169,16 @@ pub fn identity(path: &Path) -> anyhow::Result<Keypair> {
     Ok(Keypair::load_or_create(path, &random_bytes()?)?)
 }
 
-/// A name that nobody has used before.
+/// Returns a random name that no other process uses.
 ///
 /// # Errors
-/// If the system has no randomness to give.
+/// If the system has no random numbers.
 pub fn nonce() -> anyhow::Result<Digest> {
     Ok(Digest::from_bytes(random_bytes()?))
 }
 
-/// A seed of pauses, so that machines that failed together do not come back together.
+/// Returns a random seed for the pauses between retries, so machines that failed at the same moment
+/// do not retry at the same moment.
 pub(super) fn jitter_seed() -> anyhow::Result<u64> {
     let [a, b, c, d, e, f, g, h, ..] = random_bytes()?;
     Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))

@@ -1,4 +1,4 @@
-//! How a run comes into being: everything that its peers agree on, content-addressed, in a bucket.
+//! Creating a run: its description, and all parts that peers share, stored in a bucket by digest.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use super::bucket::Connection;
 use super::replica::Replica;
 use super::spec::{DATA, MODEL_CONFIG, SharedSource, TOKENIZER, files_of};
 use super::weight_files::to_parts;
-use crate::config::SHARED_CONFIG;
+use crate::config::{SHARED_CONFIG, current_path};
 use crate::config::schema::{Config, ModelChoice, NetworkShape, RoundsConfig};
 use crate::system::error::UsageError;
 use crate::training::{Start, check_fit, common_tokenizer, hub_config, open_datasets};
 
-/// A run that could be founded: its description, the files that it names, its first weights.
+/// A run that is ready to be published: its description, its parts, and its first weights.
 #[derive(Debug)]
 pub struct NewRun {
     description: Description,
@@ -31,10 +31,10 @@ pub struct NewRun {
 }
 
 impl NewRun {
-    /// Works out the run that `config` describes; `with_data` puts the data into the bucket, too.
+    /// Prepares the run that `config` describes. `with_data` adds the datasets to the parts.
     ///
     /// # Errors
-    /// Whatever would stop `covey train` as well, and settings that do not suit a common run.
+    /// The errors of `covey train`, and settings that a distributed run does not allow.
     pub fn new(
         config: &Config,
         validator_set: ValidatorSet,
@@ -62,16 +62,18 @@ impl NewRun {
         Ok(Self { description, parts, genesis: to_parts(&replica.weights().collect::<Vec<_>>())? })
     }
 
-    /// Writes the run into the bucket: the files that its description names, the description, the first checkpoint.
+    /// Writes the run into the bucket: parts, description, and the first checkpoint, in this order.
     ///
-    /// Cut short between the last two, it leaves a run that nobody can enter yet; the same call again completes it.
+    /// If this is interrupted before the checkpoint, no peer can join yet; the same call again
+    /// completes the run.
     ///
     /// # Errors
-    /// Another run that is there, a founder who is none of its validators, or a bucket that does not take it.
+    /// Another run in the bucket, a creator that is not one of the validators, or errors of the
+    /// bucket.
     pub async fn publish(self, connection: &Connection, creator: &Keypair) -> anyhow::Result<Run> {
         let Connection { bucket, clock } = connection.clone();
         let weights = self.description.genesis_weights;
-        let run = Run::found(bucket, clock, &self.description, &self.parts).await?;
+        let run = Run::create(bucket, clock, &self.description, &self.parts).await?;
         let lineage = Lineage::genesis(run.id());
         run.publish_checkpoint(creator, Round::FIRST, lineage, weights, 0, self.genesis).await?;
         Ok(run)
@@ -91,12 +93,14 @@ fn check_rounds(config: &Config) -> Result<(), UsageError> {
 }
 
 fn check_gauntlet(config: &Config) -> Result<(), UsageError> {
-    let refuse =
-        |(field, got, reason)| UsageError::new(format!("gauntlet.{field} = {got}, but {reason}"));
-    config.gauntlet.check().map_err(refuse)
+    config.gauntlet.check().map_err(|(field, got, reason)| {
+        // The Gauntlet names its fields as on the wire.
+        let key = current_path(&format!("gauntlet.{field}"));
+        UsageError::new(format!("{key} = {got}, but {reason}"))
+    })
 }
 
-/// Peers of a round must not have to train on the same text.
+/// Checks that the data has enough windows for all peers of a round to train on different text.
 fn check_slots(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
     let assignment = assignment(config, datasets)?;
     let (slots, peers) = (assignment.disjoint_slots(), u64::from(config.rounds.max_included));
@@ -114,10 +118,10 @@ fn check_slots(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
     Err(problem.with_hint(hint).into())
 }
 
-/// Who trains on what in the run that `config` describes.
+/// Returns the assignment of windows to slots in the run that `config` describes.
 ///
 /// # Errors
-/// Data without a window of the wanted length.
+/// Data without a window of the configured length.
 pub fn assignment(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Assignment> {
     let sources = datasets.iter().zip(&config.data.sources).map(|(dataset, source)| {
         let windows = dataset.windows(Split::Train, config.data.sequence_length)?;
@@ -133,10 +137,10 @@ fn rules(rounds: &RoundsConfig, max_delta: u64) -> RoundParams {
         max_delta,
         min_peers: rounds.min_peers,
         max_included: rounds.max_included,
-        deadline: milliseconds(rounds.deadline),
+        deadline: milliseconds(rounds.commit_deadline),
         reveal: milliseconds(rounds.reveal_deadline),
-        takeover: milliseconds(rounds.takeover),
-        patience: rounds.patience,
+        takeover: milliseconds(rounds.judging_timeout),
+        patience: rounds.max_missed_rounds,
         checkpoint_every: rounds.checkpoint_every,
         keep_checkpoints: rounds.keep_checkpoints,
     }
@@ -175,7 +179,8 @@ fn parts(
     Ok(parts)
 }
 
-/// The network by its numbers, which peers can check, rather than by a folder or the data.
+/// Returns the network by its dimensions, which peers can check, instead of by a folder or from the
+/// data.
 fn explicit(config: &Config, model: &ModelConfig) -> ModelChoice {
     ModelChoice {
         preset: config.model.preset.clone(),

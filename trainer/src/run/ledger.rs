@@ -1,4 +1,4 @@
-//! The ledger of a run, as this machine reaches it.
+//! Access to the ledger of a run from this machine.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,13 +18,13 @@ use super::bucket::jitter_seed;
 use crate::cli::LedgerFlags;
 use crate::system::error::UsageError;
 
-/// What holds the secret key of the account that pays for entries in a contract.
+/// Environment variable with the secret key of the account that pays for entries in a contract.
 pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
 
-/// What the ledger of a run begins with, as the run's description says.
+/// Returns the genesis config of a run's ledger, taken from the run description.
 ///
 /// # Errors
-/// Validators that cannot be, which a description is never accepted with.
+/// An invalid validator set. Run descriptions with such a set are never accepted.
 pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
     let validator_set = &run.description().validator_set;
     let threshold =
@@ -32,10 +32,10 @@ pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
     Ok(Genesis::new(run.id(), validator_set.validators().clone(), threshold)?)
 }
 
-/// The ledger of `run` that `flags` name.
+/// Opens the ledger of `run` that `choice` names.
 ///
 /// # Errors
-/// An address that is none, a wallet that is none, a contract of another run, or what its keeper says.
+/// An invalid URL or wallet, a contract of another run, or errors of the ledger backend.
 pub async fn open(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Arc<dyn Ledger>> {
     let genesis = genesis(run)?;
     match flags.ledger.as_deref().unwrap_or("bucket") {
@@ -46,7 +46,7 @@ pub async fn open(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Arc<dyn Ledg
             jitter_seed()?,
         ))),
         url if url.starts_with("evm:") => evm::open(url, genesis, flags.wallet.as_deref()).await,
-        // Not repeated: it may be an address with a key in it.
+        // The text is not repeated: it may be an address with a key in it.
         _ => {
             let problem = UsageError::new("`--ledger` names no keeper of a ledger");
             Err(problem.with_hint("write `bucket`, or evm:http://HOST:PORT/?contract=0x…").into())
@@ -54,7 +54,7 @@ pub async fn open(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Arc<dyn Ledg
     }
 }
 
-/// The secret key of the account that pays, if there is one.
+/// Returns the secret key of the paying account, from `file` or from [`WALLET_VARIABLE`].
 ///
 /// # Errors
 /// A file that cannot be read.
@@ -79,10 +79,10 @@ pub mod evm {
     use covey_comms::ledger::backends::evm::{EvmLedger, Wallet};
     use covey_comms::ledger::state::Genesis;
 
-    /// The wallet that pays, if there is one.
+    /// Returns the wallet that pays, if one is configured.
     ///
     /// # Errors
-    /// A file that cannot be read, or a key that is none.
+    /// A file that cannot be read, or an invalid key.
     pub fn wallet(file: Option<&Path>) -> anyhow::Result<Option<Wallet>> {
         Ok(wallet_key(file)?.map(|text| text.parse()).transpose()?)
     }
@@ -95,10 +95,10 @@ pub mod evm {
         Ok(Arc::new(contract(url, genesis, file).await?))
     }
 
-    /// The ledger in the contract at `url`, with all that only contracts can.
+    /// Opens the ledger in the contract at `url`, with the operations that only contracts have.
     ///
     /// # Errors
-    /// As for opening any ledger.
+    /// As for [`super::open`].
     pub async fn contract(
         url: &str,
         genesis: Genesis,
@@ -127,10 +127,11 @@ mod evm {
     }
 }
 
-/// Has a peer take part with deltas in the run's bucket or in the one at `bucket`; gives the entry's number if one was needed.
+/// Registers a peer, or updates the URL of its bucket; `None` for `bucket` means the bucket of the
+/// run. Returns the number of the new entry, or `None` if the ledger is up to date already.
 ///
 /// # Errors
-/// A key that was given up, an address that holds keys, or what the ledger's keeper says.
+/// A key that was replaced, a URL that contains credentials, or errors of the ledger backend.
 pub async fn enter(
     registry: &mut LedgerClient,
     peer: &Keypair,
@@ -138,18 +139,19 @@ pub async fn enter(
 ) -> Result<Option<u64>, LedgerError> {
     registry.refresh().await?;
     let announced = registry.state().peers().get(&peer.peer()).map(|record| record.bucket.clone());
-    match announced.filter(|_| registry.state().is_member(peer.peer())) {
+    match announced.filter(|_| registry.state().is_registered(peer.peer())) {
         None => registry.register(peer, bucket).await.map(Some),
         Some(announced) if announced == bucket => Ok(None),
         Some(_) => registry.announce(peer, bucket).await.map(Some),
     }
 }
 
-/// How often a validator looks for new entries while it closes a round: whoever registers before it says hello is known
-/// to all validators by the time they judge the round.
+/// Time between two refreshes while a validator closes a round. Two seconds are short against any
+/// commit deadline, so all validators know a peer that registers before it publishes its join
+/// request.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Who takes part, kept up to date while rounds are closed.
+/// The registered peers, refreshed while rounds are closed.
 #[derive(Debug)]
 pub struct RegisteredPeers {
     registry: LedgerClient,
@@ -157,10 +159,10 @@ pub struct RegisteredPeers {
 }
 
 impl RegisteredPeers {
-    /// The members by now.
+    /// Reads the registered peers from `ledger`.
     ///
     /// # Errors
-    /// What the ledger's keeper says.
+    /// Errors of the ledger backend.
     pub async fn open(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
         let mut membership = Self { registry: LedgerClient::new(ledger), members: Arc::default() };
         membership.refresh().await?;
@@ -169,21 +171,21 @@ impl RegisteredPeers {
 
     async fn refresh(&mut self) -> Result<(), LedgerError> {
         self.registry.refresh().await?;
-        let members = self.registry.state().members().map(|(peer, _)| peer).collect();
+        let members = self.registry.state().registered().map(|(peer, _)| peer).collect();
         *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
         Ok(())
     }
 
-    /// Tells of any peer whether it takes part, as of the last look.
+    /// Returns a function that is true for peers that were registered at the last refresh.
     pub fn lookup(&self) -> Arc<dyn Fn(PeerId) -> bool + Send + Sync> {
         let members = Arc::clone(&self.members);
         Arc::new(move |peer| members.read().unwrap_or_else(PoisonError::into_inner).contains(&peer))
     }
 
-    /// Plays `work` to its end and looks for new entries meanwhile.
+    /// Runs `work` to its end, and refreshes the registered peers meanwhile.
     ///
     /// # Errors
-    /// Those of `work`, or a ledger that is lost for good.
+    /// Errors of `work`, and permanent errors of the ledger.
     pub async fn during<T>(
         &mut self,
         clock: &dyn Clock,
@@ -196,7 +198,7 @@ impl RegisteredPeers {
         }
     }
 
-    /// Ends only with an error that does not pass.
+    /// Refreshes until a permanent error occurs, and returns it.
     async fn keep_fresh(&mut self, clock: &dyn Clock) -> LedgerError {
         loop {
             clock.sleep_until(clock.now() + LOOK_EVERY).await;
@@ -207,11 +209,11 @@ impl RegisteredPeers {
         }
     }
 
-    /// Names the verdict on a round, and the weights after it if they are kept, unless this validator has before it was
-    /// killed.
+    /// Posts the digests of a verdict and, if it is kept, of the checkpoint after it. Entries that
+    /// this validator posted before a restart are not repeated.
     ///
     /// # Errors
-    /// What the ledger's keeper says.
+    /// Errors of the ledger backend.
     pub async fn post(
         &mut self,
         validator: &Keypair,
@@ -219,10 +221,10 @@ impl RegisteredPeers {
         checkpoint: Option<CheckpointDigest>,
     ) -> Result<(), LedgerError> {
         self.refresh().await?;
-        if self.registry.state().scores().said(scores.round, validator.peer()) != Some(scores) {
+        if self.registry.state().scores().posted(scores.round, validator.peer()) != Some(scores) {
             self.registry.post_scores(validator, scores).await?;
         }
-        let said = |round| self.registry.state().checkpoints().said(round, validator.peer());
+        let said = |round| self.registry.state().checkpoints().posted(round, validator.peer());
         match checkpoint {
             Some(checkpoint) if said(checkpoint.round) != Some(checkpoint) => {
                 self.registry.post_checkpoint(validator, checkpoint).await.map(drop)

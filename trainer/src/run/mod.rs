@@ -1,4 +1,13 @@
-//! A distributed run, seen from one machine.
+//! A distributed run as one machine sees it: creating it, joining it, validating it, and verifying
+//! it.
+//!
+//! - [`NewRun`] creates a run in a bucket; [`RunSpec`] reads back the settings that its peers
+//!   share.
+//! - [`peer`] and [`validator`] contain the two long-running roles.
+//! - [`Verification`] recomputes the history of a run, for any reader.
+//!
+//! The protocol itself is in `covey_comms`, and this folder adds models, data and devices to it. It
+//! never parses a command line and never prints results. Start with [`peer::RoundLoop`].
 
 mod bucket;
 mod create;

@@ -1,4 +1,4 @@
-//! The shared weights of a run, on this machine: what manifests say moves them, and nothing else does.
+//! The copy of the shared weights that a peer or validator keeps. Only manifests change it.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -14,49 +14,49 @@ use covey_optim::sparseloco::{
 
 use crate::training::checkpoint::{NamedTensor, weights_digest};
 
-/// The weights at the start of a round, with all that turns deltas into the next ones.
+/// The weights at the start of a round, with the schema and codec of the deltas that update them.
 ///
-/// Decoding, clipping, averaging and the outer step run in a fixed order on plain numbers, so that all replicas that
-/// applied the same manifests hold the same bits, whatever machine they are on.
+/// Decoding, clipping, averaging and the outer step run in a fixed order on plain numbers. All
+/// replicas that applied the same manifests therefore have the same bits on every machine.
 #[derive(Debug)]
 pub struct Replica {
-    /// Sorted by name, as the schema is.
+    /// Sorted by name, like the schema.
     tensors: Vec<NamedTensor>,
-    /// Where each tensor of the canonical order lies among the sorted ones.
+    /// For each tensor in canonical order, its index in `tensors`.
     canonical: Vec<usize>,
     schema: Arc<Schema>,
     codec: Codec,
 }
 
-/// A round that could not be applied.
+/// A round that cannot be applied.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplicaError {
-    /// The manifest includes a delta that cannot be decoded; the validators should have refused it.
+    /// The manifest includes a delta that cannot be decoded; validators exclude such deltas.
     #[error("the manifest includes a delta of {} that cannot be decoded", peer.short())]
     Delta {
-        /// Its peer.
+        /// The peer that published it.
         peer: PeerId,
-        /// What is wrong with it.
+        /// The reason.
         source: DecodeError,
     },
-    /// The same deltas led elsewhere here than where the validators say they lead.
+    /// The included deltas lead to other weights here than in the manifest.
     #[error("the weights after {round} are {got}, the validators agreed on {expected}")]
     OtherWeights {
         /// The round.
         round: Round,
-        /// What the manifest says.
+        /// The digest in the manifest.
         expected: Digest,
-        /// What they are here.
+        /// The digest here.
         got: Digest,
     },
-    /// Tensors that do not fit together.
+    /// Tensors with incompatible shapes.
     #[error(transparent)]
     Form(#[from] SparseLocoError),
 }
 
 impl ReplicaError {
-    /// What the person at the keyboard can do, if anything.
+    /// Returns what the user can do, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::OtherWeights { .. } => Some(
@@ -71,31 +71,33 @@ impl ReplicaError {
 }
 
 impl Replica {
-    /// A replica that starts from `weights`, in canonical order.
+    /// Creates a replica from `weights` in canonical order.
     ///
     /// # Errors
-    /// Weights that cannot be cut into chunks.
+    /// Weights that cannot be divided into chunks.
     pub fn new(
         weights: Vec<NamedTensor>,
         settings: &SparseLocoConfig,
     ) -> Result<Self, SparseLocoError> {
         let shapes = weights.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
         let schema = Arc::new(settings.schema(shapes)?);
-        let place = |tensor: &NamedTensor| {
-            schema.position(&tensor.name).expect("the schema was made of these")
-        };
-        let canonical = weights.iter().map(place).collect();
+        let canonical = weights
+            .iter()
+            .map(|tensor: &NamedTensor| {
+                schema.position(&tensor.name).expect("the schema was made of these")
+            })
+            .collect();
         let mut tensors = weights;
         tensors.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Self { tensors, canonical, codec: Codec::new(Arc::clone(&schema)), schema })
     }
 
-    /// The form of every delta.
+    /// The names and shapes of all tensors of a delta.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
 
-    /// Writes and reads deltas.
+    /// The codec of the run's deltas.
     pub fn codec(&self) -> &Codec {
         &self.codec
     }
@@ -105,26 +107,26 @@ impl Replica {
         self.canonical.iter().map(|place| &self.tensors[*place])
     }
 
-    /// Names the exact weights: equal digests mean equal bits.
+    /// The digest of the weights: equal digests mean equal bits.
     pub fn digest(&self) -> Digest {
         Digest::from_bytes(weights_digest(self.weights()).into())
     }
 
-    /// Puts the weights of a checkpoint in the place of these; the same tensors in canonical order.
+    /// Replaces the weights by those of a checkpoint: the same tensors, in canonical order.
     pub fn replace(&mut self, weights: Vec<NamedTensor>) {
         for (place, tensor) in self.canonical.iter().zip(weights) {
             self.tensors[*place] = tensor;
         }
     }
 
-    /// The pseudo-gradient of weights that were trained from these: start minus end, in the order of the schema.
-    ///
-    /// `trained` holds the tensors in canonical order.
+    /// Returns the pseudo-gradient of weights that were trained from these: start minus end, in the
+    /// order of the schema. `trained` is in canonical order.
     pub fn minus(&self, trained: &[NamedTensor]) -> Vec<Vec<f32>> {
         self.difference(self.weights(), trained)
     }
 
-    /// The same for weights that were trained from `start`, in canonical order.
+    /// Returns the pseudo-gradient of weights that were trained from `start`; both are in canonical
+    /// order.
     pub fn difference<'a>(
         &self,
         start: impl Iterator<Item = &'a NamedTensor>,
@@ -138,27 +140,29 @@ impl Replica {
         difference
     }
 
-    /// The weights as they would be if `delta` were all that a round brought, in canonical order.
+    /// Returns the weights after an outer step with `delta` alone, in canonical order.
     pub fn moved_by(&self, delta: &Delta, rate: f64) -> Vec<NamedTensor> {
-        let moved = |place: &usize| {
-            let mut tensor = self.tensors[*place].clone();
-            let step = delta.tensor(*place).dense();
-            tensor
-                .values
-                .iter_mut()
-                .zip(step)
-                .for_each(|(weight, step)| *weight -= rate as f32 * step);
-            tensor
-        };
-        self.canonical.iter().map(moved).collect()
+        self.canonical
+            .iter()
+            .map(|place: &usize| {
+                let mut tensor = self.tensors[*place].clone();
+                let step = delta.tensor(*place).dense();
+                tensor
+                    .values
+                    .iter_mut()
+                    .zip(step)
+                    .for_each(|(weight, step)| *weight -= rate as f32 * step);
+                tensor
+            })
+            .collect()
     }
 
-    /// Values by the order of the schema, brought into canonical order.
+    /// Converts values from the order of the schema to canonical order.
     pub fn to_canonical<T: Clone>(&self, by_schema: &[T]) -> Vec<T> {
         self.canonical.iter().map(|place| by_schema[*place].clone()).collect()
     }
 
-    /// Values in canonical order, brought into the order of the schema.
+    /// Converts values from canonical order to the order of the schema.
     pub fn to_schema<T: Clone + Default>(&self, canonical: Vec<T>) -> Vec<T> {
         let mut by_schema = vec![T::default(); self.tensors.len()];
         self.canonical.iter().zip(canonical).for_each(|(place, value)| by_schema[*place] = value);
@@ -168,24 +172,27 @@ impl Replica {
     /// Decodes the deltas that a manifest includes.
     ///
     /// # Errors
-    /// The first that cannot be decoded.
+    /// The first delta that cannot be decoded.
     pub fn decode(
         &self,
         payloads: &BTreeMap<PeerId, Bytes>,
     ) -> Result<BTreeMap<PeerId, Delta>, ReplicaError> {
-        let decode = |(peer, payload): (&PeerId, &Bytes)| match self.codec.decode(payload) {
-            Ok(delta) => Ok((*peer, delta)),
-            Err(source) => Err(ReplicaError::Delta { peer: *peer, source }),
-        };
-        payloads.iter().map(decode).collect()
+        payloads
+            .iter()
+            .map(|(peer, payload): (&PeerId, &Bytes)| match self.codec.decode(payload) {
+                Ok(delta) => Ok((*peer, delta)),
+                Err(source) => Err(ReplicaError::Delta { peer: *peer, source }),
+            })
+            .collect()
     }
 
-    /// The outer step of a round: clip, average, descend. A void round leaves everything as it is.
+    /// The outer step of a round: clip, average, descend. A void round changes nothing.
     ///
-    /// Gives the names of tensors that were skipped because they would no longer be finite.
+    /// Returns the names of tensors that were skipped because the step would have made them
+    /// infinite or NaN.
     ///
     /// # Errors
-    /// Deltas of another form.
+    /// Deltas with another schema.
     pub fn apply(
         &mut self,
         manifest: &Manifest,
@@ -194,10 +201,10 @@ impl Replica {
         self.step(manifest.outer(), deltas)
     }
 
-    /// The outer step with these deltas and settings; without deltas nothing moves.
+    /// The outer step with these deltas and settings. Without deltas, nothing changes.
     ///
     /// # Errors
-    /// Deltas of another form.
+    /// Deltas with another schema.
     pub fn step<D: Borrow<Delta>>(
         &mut self,
         outer: &OuterSettings,
@@ -213,10 +220,11 @@ impl Replica {
         Ok(skipped.into_iter().map(str::to_owned).collect())
     }
 
-    /// These weights as they are after such a step, beside the ones from before it.
+    /// Returns a replica with the weights after such a step; `self` does not change. Needs memory
+    /// for a second copy of the weights.
     ///
     /// # Errors
-    /// Deltas of another form.
+    /// Deltas with another schema.
     pub fn after<D: Borrow<Delta>>(
         &self,
         outer: &OuterSettings,
@@ -232,14 +240,15 @@ impl Replica {
         Ok(after)
     }
 
-    /// One tensor in canonical order with its place in the order of the schema.
+    /// Returns one tensor by its index in canonical order, with its index in the order of the
+    /// schema.
     pub(crate) fn tensor(&self, canonical: usize) -> Option<(usize, &NamedTensor)> {
         let place = *self.canonical.get(canonical)?;
         self.tensors.get(place).map(|tensor| (place, tensor))
     }
 }
 
-/// Holds weights to those that the validators agreed on.
+/// Compares weights with the digest in the manifest.
 ///
 /// # Errors
 /// [`ReplicaError::OtherWeights`].
@@ -251,7 +260,7 @@ pub fn check_weights(manifest: &Manifest, got: Digest) -> Result<(), ReplicaErro
     }
 }
 
-/// Why a payload is left out that cannot be decoded.
+/// Returns the reason for the exclusion of a payload that cannot be decoded.
 pub fn exclusion(error: &DecodeError) -> Exclusion {
     match error {
         DecodeError::TooLong { .. } => Exclusion::TooLarge,

@@ -1,4 +1,4 @@
-//! What all peers of a run have agreed on, read from the files that its description names.
+//! The run spec: the settings that all peers of a run share, read from the parts of the run.
 
 use std::path::{Path, PathBuf};
 
@@ -11,63 +11,61 @@ use covey_model::hub::HubConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::config::SHARED_CONFIG;
-use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::{Config, Source};
 use crate::system::error::UsageError;
 use crate::training::checkpoint::ExtraFile;
 
-/// What the run's description calls the Hub's `config.json`.
+/// Name of the part that contains the Hub's `config.json`.
 pub(super) const MODEL_CONFIG: &str = "model/config.json";
-/// What the names of the tokenizer's files begin with.
+/// Prefix of the parts that contain the tokenizer.
 pub(super) const TOKENIZER: &str = "tokenizer/";
-/// What the run's description calls the list of its data sets.
+/// Name of the part that lists the datasets.
 pub(super) const DATA: &str = "data.json";
 
-/// One data set of a run.
+/// One dataset of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedSource {
-    /// Digest of its manifest, and so of everything in it.
+    /// Digest of its manifest, which fixes all of its contents.
     pub digest: String,
-    /// Its share of the windows, relative to the others.
+    /// Its share of the windows, relative to the other datasets.
     pub weight: f64,
-    /// Its files, if they are in the bucket; otherwise every peer brings the data along.
+    /// Its files in the bucket; empty if each peer supplies its own copy.
     pub files: Vec<String>,
 }
 
 impl SharedSource {
-    /// What the run's description calls the file `name` of data set number `index`.
+    /// Name of the part that contains file `name` of dataset number `index`.
     pub(super) fn part(index: usize, name: &str) -> String {
         format!("data/{index}/{name}")
     }
 }
 
-/// Everything that peers agree on, checked.
+/// The shared settings of a run, checked.
 #[derive(Clone, Debug)]
 pub struct RunSpec {
-    /// The keys of the configuration that the run fixes, as TOML.
+    /// The configuration keys that the run fixes, as TOML.
     pub shared: String,
-    /// The same with defaults for all other keys.
+    /// The same, with defaults for all other keys.
     pub config: Config,
     /// The network.
     pub model: ModelConfig,
     /// Text of the Hub's `config.json`.
     pub model_config: String,
-    /// The tokenizer's files.
+    /// The files of the tokenizer.
     pub tokenizer_files: Vec<ExtraFile>,
-    /// What is learned from.
+    /// The datasets.
     pub sources: Vec<SharedSource>,
 }
 
 impl RunSpec {
-    /// Reads them from the bucket.
+    /// Reads the run spec from the bucket.
     ///
     /// # Errors
-    /// A file that cannot be fetched, or that is not what it should be.
+    /// A part that cannot be downloaded or parsed.
     pub async fn read(run: &Run) -> anyhow::Result<Self> {
         let shared = text(run, SHARED_CONFIG).await?;
-        let config =
-            Layers::new().text(&shared, Path::new(SHARED_CONFIG)).resolve(Purpose::Show)?.config;
+        let config = Config::from_shared_toml(&shared)?;
         let model_config = text(run, MODEL_CONFIG).await?;
         let model = HubConfig::parse(&model_config, Path::new(MODEL_CONFIG))?.model;
         let sources = serde_json::from_str(&text(run, DATA).await?)
@@ -81,16 +79,17 @@ impl RunSpec {
         Ok(Self { shared, config, model, model_config, tokenizer_files, sources })
     }
 
-    /// Rounds that move the weights, over the whole run.
+    /// Number of outer steps of the whole run; void rounds do not count.
     pub fn outer_steps(&self) -> u64 {
         self.config.train.steps / self.config.rounds.inner_steps
     }
 
-    /// The folders of the run's data sets in its own order, from those that the user named, or fetched into `cache`;
-    /// every file has been held to its digest.
+    /// Returns the folders of the run's datasets, in the order of the run: those in `named`, or, if
+    /// there are none, copies that are downloaded into `cache`. Every file is checked against its
+    /// digest.
     ///
     /// # Errors
-    /// Folders that hold other data than the run's, or data that is neither here nor in the bucket.
+    /// Folders with other data, or data that is neither here nor in the bucket.
     pub async fn data(
         &self,
         run: &Run,
@@ -114,7 +113,7 @@ async fn text(run: &Run, name: &str) -> anyhow::Result<String> {
     String::from_utf8(bytes.to_vec()).with_context(|| format!("{name} of the run is no text"))
 }
 
-/// The folder that holds exactly the data of `shared`.
+/// Returns the folder with exactly the data of `shared`.
 fn matching(named: &[Source], shared: &SharedSource) -> anyhow::Result<PathBuf> {
     for source in named {
         let dataset = Dataset::open(&source.path)?;
@@ -141,18 +140,17 @@ fn data_hint(shared: &SharedSource) -> &'static str {
     }
 }
 
-/// Fetches a data set from the bucket, once.
+/// Downloads a dataset from the bucket, unless it is complete in `folder`.
 async fn fetched(
     run: &Run,
     index: usize,
     shared: &SharedSource,
     folder: &Path,
 ) -> anyhow::Result<PathBuf> {
-    // Fetching may have been cut short, in any file.
-    let is_whole = |dataset: Dataset| {
+    // An earlier download may have been interrupted in any file, so all digests are checked.
+    if Dataset::open(folder).is_ok_and(|dataset: Dataset| {
         dataset.digest().to_string() == shared.digest && dataset.verify().is_ok()
-    };
-    if Dataset::open(folder).is_ok_and(is_whole) {
+    }) {
         return Ok(folder.to_owned());
     }
     if shared.files.is_empty() {
@@ -184,7 +182,8 @@ async fn fetched(
     Ok(folder.to_owned())
 }
 
-/// Whether `name` can only mean a file in the folder itself.
+/// Returns true if `name` can only denote a file directly in its folder. The names come from the
+/// bucket: `../` must not lead out of the folder.
 fn is_plain(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':'])
 }
@@ -193,7 +192,7 @@ fn short(digest: &str) -> &str {
     digest.get(..8).unwrap_or(digest)
 }
 
-/// All files of a prepared folder, with their contents.
+/// Returns all files of a prepared folder with their contents, sorted by name.
 ///
 /// # Errors
 /// A file that cannot be read.

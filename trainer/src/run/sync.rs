@@ -1,37 +1,40 @@
-//! Where a machine stands in a run: a verified history, and the weights that follow from it.
+//! Sync: the verified history of a run, and the weights that follow from it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use covey_comms::history::LightClient;
 use covey_comms::objects::CheckpointDescription;
 use covey_comms::primitives::Round;
-use covey_comms::run::{CommsError, Run};
+use covey_comms::run::{Fetched, Run};
 
 use super::replica::Replica;
 use super::spec::RunSpec;
 use super::weight_files::from_parts;
 use crate::training::checkpoint::{NamedTensor, weights_digest};
 
-/// How often, and how far apart, the newest checkpoint is looked for: listings of some stores are late.
+/// Number of attempts to find the newest checkpoint, and the time between two. The listings of some
+/// stores lag behind their objects by a few seconds.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
-/// A replica together with the history that it has followed.
+/// A replica and the history that leads to its weights.
 #[derive(Debug)]
 pub struct SyncedState {
     /// The verified history.
     pub light_client: LightClient,
-    /// The weights that it led to.
+    /// The weights after it.
     pub replica: Replica,
 }
 
 impl SyncedState {
-    /// Joins a run: the newest checkpoint of the bucket, held to the history from genesis on.
+    /// Downloads the newest checkpoint of the bucket, and verifies it against the history from
+    /// genesis.
     ///
     /// # Errors
-    /// A history that breaks, a checkpoint that does not belong to it, or a bucket that fails.
+    /// A broken history, a checkpoint that does not match it, or errors of the bucket.
     pub async fn enter(run: &Run, spec: &RunSpec) -> anyhow::Result<Self> {
         let mut light_client = LightClient::genesis(run.clone());
         let weights = newest_checkpoint(&mut light_client, spec).await?;
@@ -41,11 +44,12 @@ impl SyncedState {
     }
 }
 
-/// The weights of the newest checkpoint that is not behind `light_client`, which is taken there, manifest by manifest;
-/// nothing if all checkpoints are behind it.
+/// Returns the weights of the newest checkpoint that is not older than the position of
+/// `light_client`, and moves `light_client` there, manifest by manifest. `None` if all checkpoints
+/// are older.
 ///
 /// # Errors
-/// A history that breaks, or a checkpoint that does not belong to it.
+/// A broken history, or a checkpoint that does not match it.
 pub async fn newest_checkpoint(
     light_client: &mut LightClient,
     spec: &RunSpec,
@@ -55,7 +59,6 @@ pub async fn newest_checkpoint(
         match look(light_client, spec).await {
             Ok(Some(weights)) => return Ok(Some(weights)),
             Ok(None) => {}
-            Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
         }
         clock.sleep_until(clock.now() + BETWEEN_LOOKS).await;
@@ -63,9 +66,12 @@ pub async fn newest_checkpoint(
     Ok(None)
 }
 
-/// Takes `light_client` to the newest checkpoint in the listing that belongs to its history, if it is not behind it.
+/// Moves `light_client` to the latest listed checkpoint that matches its history and is not older
+/// than its position, and returns the weights.
 ///
-/// One validator alone writes a checkpoint, and it may lie: others before it may still be good.
+/// A single validator writes a checkpoint, and it may be dishonest or damaged. An invalid
+/// checkpoint is skipped in favour of an earlier one, and is an error only if no checkpoint is
+/// valid. `None` if every checkpoint is older than the position, or was removed since the listing.
 async fn look(
     light_client: &mut LightClient,
     spec: &RunSpec,
@@ -74,58 +80,79 @@ async fn look(
     let mut first_rejection = None;
     for round in rounds.into_iter().rev().filter(|round| *round >= light_client.next()) {
         let mut scout = light_client.clone();
-        let description = scout.run().checkpoint(round).await?;
-        walk(&mut scout, round).await?;
-        match check_history(&description, &scout) {
-            Ok(()) => {
-                *light_client = scout;
-                return weights(light_client.run(), &description, spec).await.map(Some);
+        let rejection = match Fetched::from(scout.run().checkpoint(round).await) {
+            Fetched::Valid(description) => {
+                walk(&mut scout, round).await?;
+                match read_weights(&scout, &description, spec).await? {
+                    Ok(Some(weights)) => {
+                        *light_client = scout;
+                        return Ok(Some(weights));
+                    }
+                    Ok(None) => return Ok(None),
+                    Err(rejection) => rejection,
+                }
             }
-            Err(rejection) => first_rejection = first_rejection.or(Some(rejection)),
-        }
+            Fetched::Absent => return Ok(None),
+            Fetched::Invalid(error) => error.into(),
+            Fetched::Unreachable(error) => return Err(error.into()),
+        };
+        tracing::warn!(%round, %rejection, "passing over an invalid checkpoint");
+        first_rejection.get_or_insert(rejection);
     }
     first_rejection.map_or(Ok(None), Err)
 }
 
-/// The weights where `light_client` stands, from the checkpoint of that very round; nothing if it is gone, or is none that
-/// belongs there.
+/// Returns the weights at the position of `light_client`, from the checkpoint of that round. `None`
+/// if the checkpoint is missing or invalid.
 ///
 /// # Errors
-/// What the bucket says.
+/// Errors of the bucket.
 pub(super) async fn weights_at(
     light_client: &LightClient,
     spec: &RunSpec,
 ) -> anyhow::Result<Option<Vec<NamedTensor>>> {
-    let description = match light_client.run().checkpoint(light_client.next()).await {
-        Ok(description) => description,
-        Err(
-            CommsError::CheckpointGone { .. } | CommsError::Envelope(_) | CommsError::Checkpoint(_),
-        ) => {
-            return Ok(None);
+    let fetched = light_client.run().checkpoint(light_client.next()).await;
+    match Fetched::from(fetched).into_option()? {
+        Some(description) => {
+            Ok(read_weights(light_client, &description, spec).await?.unwrap_or_default())
         }
-        Err(error) => return Err(error.into()),
-    };
-    match check_history(&description, light_client) {
-        Ok(()) => weights(light_client.run(), &description, spec).await.map(Some),
-        Err(_) => Ok(None),
+        None => Ok(None),
     }
 }
 
-/// Whether newer checkpoints have taken the place of the one that was listed.
-fn is_gone(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(CommsError::CheckpointGone { .. }))
-}
+/// The outcome of reading a checkpoint: its weights, `None` if a part was removed since the
+/// listing, or the reason of the rejection.
+type Read = Result<Option<Vec<NamedTensor>>, anyhow::Error>;
 
-async fn weights(
-    run: &Run,
+/// Downloads the weights that `description` names and checks them against the history of
+/// `light_client`.
+async fn read_weights(
+    light_client: &LightClient,
     description: &CheckpointDescription,
     spec: &RunSpec,
-) -> anyhow::Result<Vec<NamedTensor>> {
+) -> anyhow::Result<Read> {
+    if let Err(rejection) = check_history(description, light_client) {
+        return Ok(Err(rejection));
+    }
     let mut parts = Vec::new();
     for part in &description.parts {
-        parts.push(run.checkpoint_part(description.round, part).await?);
+        let fetched = light_client.run().checkpoint_part(description.round, part).await;
+        match Fetched::from(fetched) {
+            Fetched::Valid(bytes) => parts.push(bytes),
+            Fetched::Absent => return Ok(Ok(None)),
+            Fetched::Invalid(error) => return Ok(Err(error.into())),
+            Fetched::Unreachable(error) => return Err(error.into()),
+        }
     }
-    let weights = from_parts(&spec.model, &parts)?;
+    Ok(check_weights(description, &parts, spec).map(Some))
+}
+
+fn check_weights(
+    description: &CheckpointDescription,
+    parts: &[Bytes],
+    spec: &RunSpec,
+) -> anyhow::Result<Vec<NamedTensor>> {
+    let weights = from_parts(&spec.model, parts)?;
     let got = weights_digest(&weights).to_string();
     anyhow::ensure!(
         got == description.weights.to_string(),
@@ -136,7 +163,7 @@ async fn weights(
     Ok(weights)
 }
 
-/// Follows the manifests up to the start of `round`, without applying them.
+/// Follows the manifests up to the start of `round` without applying them.
 async fn walk(light_client: &mut LightClient, round: Round) -> anyhow::Result<()> {
     while light_client.next() < round {
         let next = light_client.next();

@@ -1,5 +1,5 @@
-//! A run's verdicts, held by anybody to everything that they follow from: what was signed, what was pledged, what deltas
-//! do.
+//! Verification of a run by any reader: signatures, commitments, the Gauntlet's outcome, and, if
+//! the deltas are still in the bucket, losses and weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,61 +22,63 @@ use super::sync::weights_at;
 use crate::run::validator::{DeltaEvaluator, settings};
 use crate::training::learner::Learner;
 
-/// What it takes to measure deltas.
+/// Network and data that evaluate deltas.
 #[derive(Debug)]
 pub struct Instruments {
-    /// A network to read with.
+    /// Network for forward passes. Its weights are replaced before each use.
     pub reader: Learner,
-    /// Who was to train on what.
+    /// Assignment of windows to slots.
     pub assignment: Assignment,
 }
 
-/// How far a round could be looked into.
+/// How much of a round was recomputed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// Signatures, rolls, commitments, secret, and all that follows from what was observed.
+    /// Signatures, commitment lists, commitments, the round secret, and the outcome that follows
+    /// from the observations.
     Documents,
     /// Losses and weights as well.
     Deltas,
 }
 
-/// What came of looking into one round.
+/// Result of the verification of one round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoundVerification {
     /// The round.
     pub round: Round,
-    /// Whose verdict it is, if that can be told.
+    /// The validator that wrote the verdict, unless the manifest is unreadable.
     pub proposer: Option<PeerId>,
-    /// Who signed it.
+    /// The validators that signed the manifest.
     pub signers: Vec<PeerId>,
-    /// How far it was looked into.
+    /// How much was recomputed.
     pub depth: Depth,
-    /// The first thing that is not as it should be.
+    /// The first difference between recorded and recomputed values.
     pub difference: Option<Difference>,
 }
 
-/// Goes through a run from its beginning, round by round.
+/// Verifies a run from its first round, one round at a time.
 #[derive(Debug)]
 pub struct Verification {
     spec: RunSpec,
     light_client: LightClient,
     gauntlet: Gauntlet,
-    /// Standings before the next round; nothing if the verdict that says them cannot be read.
+    /// Peer records before the next round; `None` if the verdict that contains them is unreadable.
     peer_table: Option<PeerTable>,
-    /// The digest of the verdict before.
+    /// Digest of the previous verdict.
     previous: Option<Digest>,
     checkpoints: BTreeSet<Round>,
     instruments: Option<Instruments>,
-    /// On the weights that the next round starts from, as long as they can be had.
+    /// The evaluator with the weights at the start of the next round, while they are known.
     evaluation: Option<DeltaEvaluator>,
     is_broken: bool,
 }
 
 impl Verification {
-    /// Looks into `run` from its first round on; without instruments, not into losses and weights.
+    /// Starts the verification of `run` at its first round. Without `instruments`, losses and
+    /// weights are not recomputed.
     ///
     /// # Errors
-    /// What the bucket says.
+    /// Errors of the bucket.
     pub async fn begin(
         run: Run,
         spec: RunSpec,
@@ -99,15 +101,15 @@ impl Verification {
         })
     }
 
-    /// The round that comes next.
+    /// The round that is verified next.
     pub fn next_round(&self) -> Round {
         self.light_client.next()
     }
 
-    /// Goes past a round without looking into it; nothing if it has not been decided.
+    /// Skips a round without verifying it. `None` if it has not been decided yet.
     ///
     /// # Errors
-    /// What the bucket says, or a history that breaks.
+    /// Errors of the bucket, or a broken history.
     pub async fn skip(&mut self) -> anyhow::Result<Option<Round>> {
         self.take_weights().await?;
         let Some(manifest) = self.light_client.poll().await? else { return Ok(None) };
@@ -116,10 +118,10 @@ impl Verification {
         Ok(Some(manifest.round()))
     }
 
-    /// Looks into the next round; nothing if it has not been decided.
+    /// Verifies the next round. `None` if it has not been decided yet.
     ///
     /// # Errors
-    /// What the bucket says, or what keeps this machine from measuring; a round that is wrong is a finding.
+    /// Errors of the bucket and of this machine. A wrong round is a result and not an error.
     pub async fn look(&mut self) -> anyhow::Result<Option<RoundVerification>> {
         if self.is_broken {
             return Ok(None);
@@ -169,7 +171,8 @@ impl Verification {
         Ok(Some(RoundVerification { round, proposer, signers, depth, difference }))
     }
 
-    /// Puts an examination on the weights of the next round, if a checkpoint has them and none is there yet.
+    /// Opens an evaluator on the weights of the next round if none is open and a checkpoint has
+    /// them.
     async fn take_weights(&mut self) -> anyhow::Result<()> {
         let round = self.light_client.next();
         if self.evaluation.is_some()
@@ -188,7 +191,7 @@ impl Verification {
         Ok(())
     }
 
-    /// Takes standings and weights to the next round.
+    /// Advances peer records and weights past a round.
     async fn move_on(
         &mut self,
         manifest: &Manifest,
@@ -204,7 +207,7 @@ impl Verification {
         };
         match deltas.is_some_and(|deltas| apply(&mut evaluation, manifest, &deltas)) {
             true => self.evaluation = Some(evaluation),
-            // Another checkpoint may follow.
+            // A later checkpoint may provide weights again.
             false => {
                 let (reader, assignment) = evaluation.into_instruments();
                 self.instruments = Some(Instruments { reader, assignment });
@@ -225,14 +228,15 @@ fn refused(difference: Difference) -> VerifiedRound {
     VerifiedRound { difference: Some(difference), is_complete: false }
 }
 
-/// What follows from standings that nobody can read is anybody's guess.
+/// Without the previous peer records, the outcome of a round cannot be recomputed.
 fn without_previous() -> Difference {
     let (expected, got) =
         ("the verdict of the round before".into(), "none that can be read".into());
     Difference { path: "previous".into(), expected, got }
 }
 
-/// Whether the deltas that a manifest includes are gone, out of reach, or others than it names.
+/// Returns true if an included delta is missing, unreachable, or differs from its reference: the
+/// weights of the round cannot be recomputed then, but no validator is wrong because of it.
 fn is_without_deltas(error: &CommsError) -> bool {
     matches!(
         error,
@@ -246,7 +250,7 @@ fn is_without_deltas(error: &CommsError) -> bool {
     )
 }
 
-/// Whether the weights after the round are those that its manifest names.
+/// Applies a round, and returns true if the weights match the manifest.
 fn apply(
     evaluation: &mut DeltaEvaluator,
     manifest: &Manifest,
@@ -255,7 +259,7 @@ fn apply(
     evaluation.apply(manifest, deltas).is_ok_and(|weights| check_weights(manifest, weights).is_ok())
 }
 
-/// Holds a manifest to the verdict that it names.
+/// Compares a manifest with the verdict that it names.
 fn follows(manifest: &Manifest, verdict: &Verdict) -> Option<Difference> {
     let outcome = &verdict.outcome;
     let differ = |path: &str, expected: String, got: String| {
@@ -289,7 +293,7 @@ fn follows(manifest: &Manifest, verdict: &Verdict) -> Option<Difference> {
     None
 }
 
-/// What is wrong with a document, unless it is the bucket that fails.
+/// Returns the difference that an invalid document causes, or the error if the bucket failed.
 fn complaint(path: &str, error: CommsError) -> anyhow::Result<Difference> {
     let is_documents_fault = matches!(
         error,

@@ -1,4 +1,5 @@
-//! The shared weights as objects of the bucket: safetensors files of bounded size, named as on the Hub.
+//! The shared weights as objects of the bucket: safetensors files of limited size, with the names
+//! that the Hugging Face Hub uses.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +11,16 @@ use safetensors::SafeTensors;
 
 use crate::training::checkpoint::NamedTensor;
 
-/// Bytes of one part, unless a single tensor is larger: small enough for one request of every store.
+/// Largest size of a part in bytes, unless a single tensor is larger. Every store accepts 256 MiB
+/// in one request.
 const PART_BYTES: usize = 256 << 20;
 
 const FORMAT: FloatDtype = FloatDtype::Fp32;
 
-/// The weights as files with their names.
+/// Returns the weights as files, each with its name.
 ///
 /// # Errors
-/// None but those of the format.
+/// Errors of the safetensors format.
 pub(super) fn to_parts(weights: &[&NamedTensor]) -> anyhow::Result<Vec<(String, Bytes)>> {
     let groups = grouped(weights);
     let total = groups.len();
@@ -29,7 +31,7 @@ pub(super) fn to_parts(weights: &[&NamedTensor]) -> anyhow::Result<Vec<(String, 
     groups.iter().enumerate().map(|(index, group)| Ok((name(index), file(group)?))).collect()
 }
 
-/// Runs of tensors that fit into one part together.
+/// Groups consecutive tensors into parts of at most [`PART_BYTES`].
 fn grouped<'a>(weights: &[&'a NamedTensor]) -> Vec<Vec<&'a NamedTensor>> {
     let mut groups: Vec<Vec<&NamedTensor>> = Vec::new();
     let mut bytes = usize::MAX;
@@ -47,12 +49,14 @@ fn grouped<'a>(weights: &[&'a NamedTensor]) -> Vec<Vec<&'a NamedTensor>> {
 
 fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
     let notes = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    let header = |tensor: &&NamedTensor| TensorHeader {
-        name: tensor.name.clone(),
-        dtype: FORMAT.dtype(),
-        shape: tensor.shape.clone(),
-    };
-    let headers: Vec<_> = tensors.iter().map(header).collect();
+    let headers: Vec<_> = tensors
+        .iter()
+        .map(|tensor: &&NamedTensor| TensorHeader {
+            name: tensor.name.clone(),
+            dtype: FORMAT.dtype(),
+            shape: tensor.shape.clone(),
+        })
+        .collect();
     let mut file = Vec::new();
     write_safetensors(&mut file, &notes, &headers, |index, sink| {
         FORMAT.write(&tensors[index].values, sink)
@@ -60,10 +64,10 @@ fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
     Ok(file.into())
 }
 
-/// The weights of `model` out of such files, in canonical order.
+/// Reads the weights of `model` from such files, in canonical order.
 ///
 /// # Errors
-/// Files that are none, and tensors that are missing or of another form.
+/// Bytes that are not safetensors, and tensors that are missing or have another type or shape.
 pub(super) fn from_parts(model: &ModelConfig, parts: &[Bytes]) -> anyhow::Result<Vec<NamedTensor>> {
     let files =
         parts.iter().map(|bytes| SafeTensors::deserialize(bytes)).collect::<Result<Vec<_>, _>>()?;
@@ -92,12 +96,15 @@ mod tests {
     fn weights_come_back_from_their_parts() {
         let model = covey_model::config::preset("tiny").unwrap();
         let initializer = covey_model::init::Initializer::new(1, &model);
-        let tensor = |spec: &covey_model::config::ParameterSpec| NamedTensor {
-            name: spec.name.clone(),
-            shape: spec.shape.clone(),
-            values: initializer.tensor(spec),
-        };
-        let weights: Vec<_> = model.parameters().iter().map(tensor).collect();
+        let weights: Vec<_> = model
+            .parameters()
+            .iter()
+            .map(|spec: &covey_model::config::ParameterSpec| NamedTensor {
+                name: spec.name.clone(),
+                shape: spec.shape.clone(),
+                values: initializer.tensor(spec),
+            })
+            .collect();
         let parts = to_parts(&weights.iter().collect::<Vec<_>>()).unwrap();
         let bytes: Vec<_> = parts.into_iter().map(|(_, bytes)| bytes).collect();
         assert_eq!(from_parts(&model, &bytes).unwrap(), weights);

@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod error;
+pub mod logging;
 pub(crate) mod runtime;
 pub mod signal;
 pub mod terminal;

@@ -1,4 +1,6 @@
-//! What a run learns from: data sets, their tokenizer, and the order of their windows.
+//! The training data of a run: datasets, their common tokenizer, and the order of windows.
+
+use std::path::Path;
 
 use anyhow::Context;
 use covey_data::dataset::{Dataset, Split};
@@ -10,18 +12,20 @@ use crate::config::schema::Config;
 use crate::system::error::UsageError;
 use crate::training::checkpoint::Checkpoint;
 
-/// Every source, compared with its manifest.
+/// Opens and verifies all sources of the configuration.
 pub(crate) fn open_datasets(config: &Config) -> anyhow::Result<Vec<Dataset>> {
-    let open = |source: &crate::config::schema::Source| {
-        let dataset = Dataset::open(&source.path)?;
-        // Wrong tokens would be learned without a word; reading them all once is little beside learning them.
-        dataset.verify()?;
-        Ok(dataset)
-    };
-    config.data.sources.iter().map(open).collect()
+    config.data.sources.iter().map(|source| open_dataset(&source.path)).collect()
 }
 
-/// The tokenizer of all sources.
+fn open_dataset(path: &Path) -> anyhow::Result<Dataset> {
+    let dataset = Dataset::open(path)?;
+    // Damaged tokens would be learned silently. Reading all of them once is cheap compared with
+    // training on them.
+    dataset.verify()?;
+    Ok(dataset)
+}
+
+/// The tokenizer that all datasets share.
 pub(crate) fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer> {
     let first = datasets.first().ok_or_else(|| UsageError::new("there is no data to train on"))?;
     if let Some(other) =
@@ -35,19 +39,21 @@ pub(crate) fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer
     Ok(first.tokenizer()?)
 }
 
-/// The data's ids and windows must fit the network.
+/// Checks that token IDs and windows of the data fit the model.
 pub(crate) fn check_fit(
     model: &ModelConfig,
     tokenizer: &Tokenizer,
     config: &Config,
 ) -> anyhow::Result<()> {
-    let (vocab, known) = (tokenizer.vocab_size(), model.vocab_size);
-    if vocab > known {
+    // A larger vocabulary of the model is fine: sizes are often rounded up for speed.
+    let (vocab, rows) = (tokenizer.vocab_size(), model.vocab_size);
+    if vocab > rows {
         let problem = UsageError::new(format!(
-            "the data has token ids up to {}, the model knows {known}",
+            "the data has token IDs up to {}, but the vocabulary of the model has {rows} tokens",
             vocab.saturating_sub(1)
         ));
-        let hint = "leave `model.vocab_size` out to take it from the data, or prepare the data with the model's tokenizer";
+        let hint = "leave out `model.vocab_size` to take it from the data, or prepare the data \
+                    with the tokenizer of the model";
         return Err(problem.with_hint(hint).into());
     }
     let (length, positions) = (config.data.sequence_length, model.max_positions);
@@ -62,7 +68,7 @@ pub(crate) fn check_fit(
     Ok(())
 }
 
-/// The windows in the run's order, from the beginning or from where a checkpoint stands.
+/// The windows in the order of the run, from the beginning or from the position of a checkpoint.
 pub(crate) fn sampler(
     config: &Config,
     datasets: &[Dataset],
@@ -78,12 +84,14 @@ pub(crate) fn sampler(
         serde_json::from_value(checkpoint.state().cursor.clone()).with_context(|| {
             format!("the data cursor of {} cannot be read", checkpoint.path().display())
         })?;
+    // Another seed is another order: some windows would come twice and others never.
     if cursor.seed != config.run.seed {
         let problem = UsageError::new(format!(
-            "run.seed = {}, but the run began with {}",
+            "run.seed = {}, but the run started with {}",
             config.run.seed, cursor.seed
         ));
-        return Err(problem.with_hint("leave the seed out to go on with the run's own").into());
+        let hint = "leave out `run.seed` to continue with the seed of the run";
+        return Err(problem.with_hint(hint).into());
     }
     Ok(WindowSampler::resume(sources, cursor)?)
 }

@@ -1,4 +1,4 @@
-//! Where a run begins: fresh weights, a trained model, or a checkpoint of its own.
+//! The weights with which a run starts: new ones, a trained model, or a checkpoint of the run.
 
 use std::ops::Range;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::system::terminal::output::say;
 use crate::training::checkpoint::{Checkpoint, NamedTensor};
 use crate::training::learner::Learner;
 
-/// Where weights, moments and counters of a run come from.
+/// The source of the weights, moments and counters at the start of a run.
 pub(crate) struct Start<'a> {
     pub(crate) model: ModelConfig,
     trained: Option<ModelFolder>,
@@ -24,18 +24,21 @@ pub(crate) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Finds it and checks that it fits what is configured.
+    /// Opens the source, and checks it against the configuration.
     pub(crate) fn find(
         config: &Config,
         tokenizer: &Tokenizer,
         checkpoint: Option<&'a Checkpoint>,
     ) -> anyhow::Result<Self> {
+        // A checkpoint has priority over `model.from`: a resumed run continues with its own
+        // weights.
         if let Some(checkpoint) = checkpoint {
             let path = checkpoint.path().join("config.json");
             let model = HubConfig::parse(checkpoint.model_config(), &path)?.model;
             check_same_shape(config, tokenizer, &model, checkpoint.path())?;
             return Ok(Self { model, trained: None, checkpoint: Some(checkpoint) });
         }
+        // Weights of a trained model start a new run: step 0, no moments.
         if let Some(folder) = &config.model.from {
             let trained = ModelFolder::open(folder, |warning| say(&warning))?;
             check_same_tokenizer(&trained, tokenizer)?;
@@ -53,7 +56,7 @@ impl<'a> Start<'a> {
         })
     }
 
-    /// A learner that stands there.
+    /// Creates a learner in this state.
     pub(crate) fn learner(self, config: &Config) -> anyhow::Result<Learner> {
         let initializer = Initializer::new(config.run.seed, &self.model);
         let learner = Learner::open(&self.model, config, |spec, range| {
@@ -61,25 +64,29 @@ impl<'a> Start<'a> {
         })?;
         let Some(checkpoint) = self.checkpoint else { return Ok(learner) };
         let state = checkpoint.state();
-        learner.at(state.step, state.tokens, state.optimizer_steps, |spec, range| {
+        let (step, tokens, updates) = (state.step, state.tokens, state.optimizer_steps);
+        learner.resume_sharded(step, tokens, updates, |spec, range| {
             Ok(checkpoint.moments_range(&spec.name, range)?)
         })
     }
 
-    /// The whole weights, in canonical order.
+    /// Copies of all weights in canonical order.
     pub(crate) fn named_weights(&self, config: &Config) -> anyhow::Result<Vec<NamedTensor>> {
         let initializer = Initializer::new(config.run.seed, &self.model);
-        let named = |spec: &ParameterSpec| {
-            let values = self.weights(&initializer, spec, 0..spec.num_elements())?;
-            Ok(NamedTensor { name: spec.name.clone(), shape: spec.shape.clone(), values })
-        };
-        self.model.parameters().iter().map(named).collect()
+        let parameters = self.model.parameters();
+        parameters
+            .iter()
+            .map(|spec| {
+                let values = self.weights(&initializer, spec, 0..spec.num_elements())?;
+                Ok(NamedTensor { name: spec.name.clone(), shape: spec.shape.clone(), values })
+            })
+            .collect()
     }
 
-    /// Some numbers of one weight, counted row by row.
+    /// The values in `range`, in row-major order, of one weight.
     fn weights(
         &self,
-        first: &Initializer,
+        initializer: &Initializer,
         spec: &ParameterSpec,
         range: Range<usize>,
     ) -> anyhow::Result<Vec<f32>> {
@@ -89,13 +96,16 @@ impl<'a> Start<'a> {
         let mut numbers = vec![0.0; range.len()];
         match &self.trained {
             Some(trained) => trained.hub().read_range(spec, range.start, &mut numbers)?,
-            None => first.fill(spec, range.start as u64, &mut numbers),
+            // Each value depends on the seed and its index alone, so any range can be drawn.
+            None => initializer.fill(spec, range.start as u64, &mut numbers),
         }
         Ok(numbers)
     }
 }
 
-/// A run that goes on keeps its network, so a configuration of another one would say what is not so.
+/// Checks that the configured model is the model of the checkpoint.
+///
+/// A resumed run keeps its model, so a different configuration would be ignored silently.
 fn check_same_shape(
     config: &Config,
     tokenizer: &Tokenizer,
@@ -107,20 +117,22 @@ fn check_same_shape(
         return Ok(());
     }
     let path = checkpoint.display();
-    let problem = UsageError::new(format!(
-        "the configuration describes another network than the one in {path}"
-    ));
+    let problem =
+        UsageError::new(format!("the model in the configuration differs from the model in {path}"));
     Err(problem
-        .with_hint("leave the keys of `model` as they were, or begin a new run in another folder")
+        .with_hint("restore the keys of `model`, or start a new run in another folder")
         .into())
 }
 
+/// Checks that the data uses the tokenizer of a trained model, if the model has one.
+///
+/// Other token IDs would make the trained embedding useless, and only the loss would show it.
 fn check_same_tokenizer(trained: &ModelFolder, tokenizer: &Tokenizer) -> anyhow::Result<()> {
     if !trained.has_tokenizer() || trained.tokenizer()?.digest() == tokenizer.digest() {
         return Ok(());
     }
     let folder = trained.path().display();
     let problem =
-        UsageError::new(format!("the data was prepared with another tokenizer than {folder}"));
-    Err(problem.with_hint("prepare it with the tokenizer.json of that folder").into())
+        UsageError::new(format!("the tokenizer of the data differs from the one in {folder}"));
+    Err(problem.with_hint("prepare the data with the tokenizer.json in that folder").into())
 }

@@ -1,37 +1,39 @@
-//! `metrics.jsonl`: what happened in a run, one JSON object a line.
+//! `metrics.jsonl`: the measurements of a run, one JSON object per line.
 //!
-//! Every line has a `kind` (`step`, `eval`, `round`) and a `step`. Resuming
-//! drops what lies after the checkpoint, so that a run that was killed has in
-//! the end the same lines as one that was not; only `tokens_per_second`,
-//! `mfu`, `elapsed`, `memory` and the seconds of rounds depend on the day.
+//! Each line has a `kind` (`step`, `eval`, `round`) and a `step`. A resumed run first removes the
+//! lines after its checkpoint, so an interrupted run ends with the same lines as an uninterrupted
+//! one. Only `tokens_per_second`, `mfu`, `elapsed`, `memory` and the seconds of rounds differ.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// Limit on the length of a line in bytes; the longest entries have about 600.
+const MAX_LINE: u64 = 1 << 16;
+
 /// One line of the metrics.
 ///
-/// A number that is not finite becomes `null`, as JSON has no word for it.
+/// JSON has no NaN and no infinity, so they become `null`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MetricsEntry {
-    /// A training step was made.
+    /// A training step.
     Step(StepReport),
-    /// The model was measured on held-out text.
+    /// An evaluation on held-out text.
     Eval(EvalReport),
-    /// A round with others was decided and applied.
+    /// A round of a distributed run.
     Round(RoundReport),
 }
 
 /// One training step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
-    /// Steps done, this one included.
+    /// Completed steps, including this one.
     pub step: u64,
-    /// Tokens trained on since the run began.
+    /// Tokens seen since the start of the run.
     pub tokens: u64,
     /// Mean cross-entropy over the step's tokens, in nats.
     pub loss: f64,
@@ -39,74 +41,74 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Learning rate of the step.
     pub learning_rate: f64,
-    /// Speed since the report before.
+    /// Speed since the previous report.
     pub tokens_per_second: f64,
-    /// Part of the device's peak that the model's own arithmetic reached, if the peak is known.
+    /// Model FLOPs utilization: share of the peak of the devices, if the peak is known.
     pub mfu: Option<f64>,
-    /// Seconds spent training since the run began, over all starts.
+    /// Seconds spent in training, summed over all restarts.
     pub elapsed: f64,
-    /// Bytes of memory that the process holds, if the system tells.
+    /// Resident memory of the process in bytes, if the system reports it.
     pub memory: Option<u64>,
 }
 
-/// One measurement on held-out text.
+/// One evaluation on held-out text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EvalReport {
-    /// Steps done when it was made.
+    /// Completed steps at the time of the evaluation.
     pub step: u64,
     /// Mean cross-entropy per token, in nats.
     pub loss: f64,
-    /// The same per byte of text, in bits: comparable between tokenizers.
+    /// Cross-entropy per byte of text, in bits. Comparable between tokenizers.
     pub bits_per_byte: f64,
     /// Exponential of `loss`.
     pub perplexity: f64,
 }
 
-/// One round with others, as one peer saw it.
+/// One round of a distributed run, as observed by one peer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoundReport {
-    /// Inner steps that this peer has made.
+    /// Completed inner steps of this peer.
     pub step: u64,
-    /// The round.
+    /// Number of the round.
     pub round: u32,
-    /// Rounds so far that moved the weights, this one included.
+    /// Outer steps so far, including this round. Rounds without included deltas are not counted.
     pub outer_steps: u64,
     /// Lineage after the round.
     pub lineage: String,
     /// Digest of the shared weights after the round.
     pub weights: String,
-    /// Deltas that entered the model.
+    /// Number of included deltas.
     pub included: usize,
-    /// Peers that were left out.
+    /// Number of excluded peers.
     pub excluded: usize,
-    /// What became of this peer's own delta: `included`, the reason it was left out for, or `none`.
+    /// Outcome of this peer's delta: `included`, the reason for its exclusion, or `none`.
     pub own: String,
-    /// Bytes of this peer's delta.
+    /// Size of this peer's delta in bytes.
     pub bytes_sent: u64,
-    /// Bytes of the deltas that were fetched.
+    /// Size of all downloaded deltas in bytes.
     pub bytes_received: u64,
-    /// Seconds of inner steps; 0 in a round that was only caught up with.
+    /// Seconds of inner steps; 0 in a round that the peer only replayed to catch up.
     pub train_seconds: f64,
-    /// Seconds to compress, encode, publish, fetch, decode and apply.
+    /// Seconds to compress, encode, publish, download, decode and apply deltas.
     pub exchange_seconds: f64,
-    /// Seconds of waiting for others.
+    /// Seconds of waiting for other peers and validators.
     pub wait_seconds: f64,
 }
 
-/// The metrics file could not be read or written.
+/// A metrics file that could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {source}", path.display())]
 pub struct MetricsError {
-    /// What was tried.
+    /// The failed operation.
     pub action: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// The file system's own words.
+    /// The error of the file system.
     pub source: io::Error,
 }
 
 impl MetricsError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice to the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         match self.source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -122,7 +124,7 @@ impl MetricsError {
 
 /// The open `metrics.jsonl` of a run.
 ///
-/// Every line is handed to the system whole as soon as it is recorded.
+/// Each line is written with one call as soon as it is recorded, so other programs can follow it.
 #[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,
@@ -130,41 +132,38 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Where the metrics of the run in folder `run` are.
+    /// Path of the metrics of the run in folder `run`.
     pub fn path_in(run: &Path) -> PathBuf {
         run.join("metrics.jsonl")
     }
 
-    /// An empty log for a run that begins, replacing an older one; makes the folder if need be.
+    /// Creates an empty log for a new run, and the folder if necessary. Replaces an existing log.
     ///
     /// # Errors
-    /// If the file cannot be made.
+    /// [`MetricsError`] if the file cannot be created.
     pub fn create(run: &Path) -> Result<Self, MetricsError> {
         let path = Self::path_in(run);
         let created = fs::create_dir_all(run).and_then(|()| File::create(&path));
-        let file = created.map_err(|source| MetricsError {
-            action: "create",
-            path: path.clone(),
-            source,
-        })?;
+        let file = created.map_err(|source| metrics_error("create", &path, source))?;
         Ok(Self { path, file })
     }
 
-    /// The log of a run that goes on after `step` steps.
+    /// Opens the log of a run that continues after `step` steps.
     ///
-    /// Keeps the lines up to that step, and drops from the first one that is
-    /// later, or cut short by a crash. A log that is not there begins empty.
+    /// Keeps the lines up to that step. Removes the first later or incomplete line and all lines
+    /// after it. Creates an empty log if there is none.
     ///
     /// # Errors
-    /// If the file cannot be read or cut.
+    /// [`MetricsError`] if the file cannot be read or truncated.
     pub fn resume(run: &Path, step: u64) -> Result<Self, MetricsError> {
         Self::resume_where(run, |line| line.step <= step)
     }
 
-    /// The same for a peer that awaits the decision on `round`, having made `step` steps.
+    /// [`MetricsLog::resume`] for a peer that has made `step` steps and waits for the manifest of
+    /// `round`.
     ///
     /// # Errors
-    /// If the file cannot be read or cut.
+    /// As for [`MetricsLog::resume`].
     pub fn resume_in_round(run: &Path, step: u64, round: u32) -> Result<Self, MetricsError> {
         Self::resume_where(run, |line| {
             line.step <= step && line.round.is_none_or(|decided| decided < round)
@@ -176,42 +175,51 @@ impl MetricsLog {
         stays: impl Fn(&LinePosition) -> bool,
     ) -> Result<Self, MetricsError> {
         let path = Self::path_in(run);
-        let failed = |action| {
-            let path = path.clone();
-            move |source| MetricsError { action, path, source }
-        };
-        fs::create_dir_all(run).map_err(failed("create"))?;
-        let open = OpenOptions::new().create(true).read(true).append(true).open(&path);
-        let file = open.map_err(failed("open"))?;
-        let length = length_while(&file, stays).map_err(failed("read"))?;
-        file.set_len(length).map_err(failed("cut"))?;
+        fs::create_dir_all(run).map_err(|source| metrics_error("create", &path, source))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(|source| metrics_error("open", &path, source))?;
+        // A rewrite of the kept lines could lose them in a crash; truncation cannot.
+        let length =
+            length_while(&file, stays).map_err(|source| metrics_error("read", &path, source))?;
+        file.set_len(length).map_err(|source| metrics_error("truncate", &path, source))?;
         Ok(Self { path, file })
     }
 
-    /// Adds a line.
+    /// Appends a line.
     ///
     /// # Errors
-    /// If it could not be written.
+    /// [`MetricsError`] if the line cannot be written.
     pub fn record(&mut self, entry: &MetricsEntry) -> Result<(), MetricsError> {
         let mut line = serde_json::to_string(entry).expect("plain data always has a JSON form");
+        // One call with the newline: a crash then leaves at most one incomplete line, at the end.
         line.push('\n');
         let written = self.file.write_all(line.as_bytes());
-        written.map_err(|source| MetricsError { action: "write", path: self.path.clone(), source })
+        written.map_err(|source| metrics_error("write", &self.path, source))
     }
 }
 
-/// The part of a line that decides whether it stays when a run goes on.
+fn metrics_error(action: &'static str, path: &Path, source: io::Error) -> MetricsError {
+    MetricsError { action, path: path.to_owned(), source }
+}
+
+/// The part of a line that decides if it is kept by a resumed run.
 #[derive(Deserialize)]
 struct LinePosition {
     step: u64,
     round: Option<u32>,
 }
 
-/// Bytes of the longest run of whole lines from the start that stay.
+/// Length in bytes of the longest prefix of complete lines for which `stays` is true.
 fn length_while(file: &File, stays: impl Fn(&LinePosition) -> bool) -> io::Result<u64> {
     let mut reader = BufReader::new(file);
     let (mut line, mut length) = (Vec::new(), 0);
-    while reader.read_until(b'\n', &mut line)? > 0 {
+    // Without the limit, a file without newlines would be read into memory as one line.
+    while reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? > 0 {
+        // The last write may lack only its newline; the next line would then be appended to it.
         if !line.ends_with(b"\n") || !serde_json::from_slice(&line).is_ok_and(|place| stays(&place))
         {
             break;
@@ -222,8 +230,9 @@ fn length_while(file: &File, stays: impl Fn(&LinePosition) -> bool) -> io::Resul
     Ok(length)
 }
 
-/// Bytes of memory that this process holds right now; `None` where the system does not tell.
+/// Resident memory of this process in bytes; `None` if the system does not report it.
 pub fn resident_memory() -> Option<u64> {
+    // Linux only. Other systems need an unsafe call, and the figure is for information.
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     kibibytes.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
@@ -251,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_and_resumed_log_equals_an_uninterrupted_one() {
+    fn a_resumed_log_equals_an_uninterrupted_one() {
         let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         record(&mut MetricsLog::create(whole.path()).unwrap(), 1..=40);
         let mut log = MetricsLog::create(killed.path()).unwrap();
@@ -263,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_written_last_line_is_dropped_even_if_its_step_stays() {
+    fn an_incomplete_last_line_is_removed() {
         let run = tempfile::tempdir().unwrap();
         let mut log = MetricsLog::create(run.path()).unwrap();
         record(&mut log, 1..=2);
@@ -275,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_read_back_bit_for_bit() {
+    fn entries_are_read_back_bit_for_bit() {
         let run = tempfile::tempdir().unwrap();
         let eval = EvalReport { step: 3, loss: 2.0 / 3.0, bits_per_byte: 1.1, perplexity: 1e300 };
         let entries = [step(3), MetricsEntry::Eval(eval)];
@@ -287,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_finite_is_null() {
+    fn numbers_that_are_not_finite_become_null() {
         let run = tempfile::tempdir().unwrap();
         let diverged = StepReport { step: 1, loss: f64::NAN, ..StepReport::default() };
         MetricsLog::create(run.path()).unwrap().record(&MetricsEntry::Step(diverged)).unwrap();
@@ -297,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_grows_when_more_is_held() {
+    fn resident_memory_grows_with_an_allocation() {
         if let Some(before) = resident_memory() {
             let held = std::hint::black_box(vec![1_u8; 64 << 20]);
             let after = resident_memory().unwrap();

@@ -1,4 +1,4 @@
-//! A trained model in a folder: a run's newest checkpoint, a checkpoint, or a Hugging Face folder.
+//! A trained model in a folder: a run, a checkpoint, or a Hugging Face model.
 
 use std::path::{Path, PathBuf};
 
@@ -10,23 +10,23 @@ use covey_model::network::{Decoder, Weights};
 
 use crate::training::checkpoint::{Checkpoint, newest_intact};
 
-/// A folder without a model, or without a part of one.
+/// A folder without a model or without a part of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelFolderError {
-    /// There is no such folder.
+    /// The folder does not exist.
     #[error("{} does not exist", path.display())]
     NotFound {
-        /// As asked for.
+        /// The requested folder.
         path: PathBuf,
     },
     /// Neither a run with checkpoints, nor a checkpoint, nor a Hugging Face folder.
-    #[error("{} holds no model", path.display())]
+    #[error("{} does not contain a model", path.display())]
     NoModel {
         /// The folder.
         path: PathBuf,
     },
-    /// A model that cannot be given text.
+    /// The model has no tokenizer, so it cannot read or write text.
     #[error("{} has no tokenizer.json", path.display())]
     NoTokenizer {
         /// The folder.
@@ -35,53 +35,56 @@ pub enum ModelFolderError {
 }
 
 impl ModelFolderError {
-    /// What the person at the keyboard can do.
+    /// Advice to the user.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotFound { .. } | Self::NoModel { .. } => {
                 "name a run folder, a checkpoint, or a Hugging Face folder with a config.json"
             }
-            Self::NoTokenizer { .. } => "put the tokenizer of this model into its folder",
+            Self::NoTokenizer { .. } => "copy the tokenizer.json of this model into the folder",
         };
         Some(hint.to_owned())
     }
 }
 
-/// An opened model folder; weights are read when asked for.
+/// An open model folder. Weights are read on request.
 #[derive(Debug)]
 pub struct ModelFolder {
     hub: HubFolder,
 }
 
 impl ModelFolder {
-    /// Opens the model that `path` stands for. Checkpoints are compared with their manifest; damaged ones of a run are
-    /// passed over, and `warn` is told.
+    /// Opens the model in `path`, or the newest intact checkpoint if `path` is the folder of a run.
+    ///
+    /// Checkpoints are verified. `warn` is called for each damaged checkpoint that is skipped.
     ///
     /// # Errors
-    /// A folder without a model, or one that is damaged or not supported.
+    /// A folder without a model, a damaged checkpoint, or a model that is not supported.
     pub fn open(path: &Path, mut warn: impl FnMut(String)) -> anyhow::Result<Self> {
         let folder = if path.join("config.json").is_file() {
+            // Only checkpoints have this file; a Hugging Face folder has no manifest to verify.
             if path.join("state.json").is_file() {
                 Checkpoint::open(path)?;
             }
             path.to_owned()
         } else {
+            // Run folders have no config.json; their checkpoints do.
             newest_of_run(path, &mut warn)?
         };
         Ok(Self { hub: HubFolder::open(folder)? })
     }
 
-    /// Where the weights lie.
+    /// The folder that contains the weights.
     pub fn path(&self) -> &Path {
         self.hub.path()
     }
 
-    /// What `config.json` says.
+    /// The contents of `config.json`.
     pub fn config(&self) -> &HubConfig {
         self.hub.config()
     }
 
-    /// The weights on `device`.
+    /// Reads the weights to `device`.
     ///
     /// # Errors
     /// [`HubError`] if a file has changed since it was opened.
@@ -92,7 +95,7 @@ impl ModelFolder {
             .try_map(|spec| Ok(flat_tensor(self.hub.read(spec)?, device)))
     }
 
-    /// The network and its weights on `device`.
+    /// The decoder with its weights on `device`.
     ///
     /// # Errors
     /// As for [`ModelFolder::weights`].
@@ -100,15 +103,15 @@ impl ModelFolder {
         Ok((Decoder::new(self.config().model.clone(), device), self.weights(device)?))
     }
 
-    /// The files as they are.
+    /// The folder as a Hugging Face model.
     pub fn hub(&self) -> &HubFolder {
         &self.hub
     }
 
-    /// The tokenizer beside the weights.
+    /// The tokenizer in the folder.
     ///
     /// # Errors
-    /// If there is none, or it is no tokenizer.
+    /// [`ModelFolderError::NoTokenizer`] if there is none, and errors of parsing it.
     pub fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
         if !self.has_tokenizer() {
             return Err(ModelFolderError::NoTokenizer { path: self.path().to_owned() }.into());
@@ -116,7 +119,7 @@ impl ModelFolder {
         Ok(Tokenizer::load(self.path())?)
     }
 
-    /// Whether there is a tokenizer beside the weights.
+    /// Returns true if the folder contains a tokenizer.
     pub fn has_tokenizer(&self) -> bool {
         self.path().join("tokenizer.json").is_file()
     }
@@ -131,13 +134,14 @@ fn newest_of_run(path: &Path, warn: &mut impl FnMut(String)) -> anyhow::Result<P
             ModelFolderError::NotFound { path }
         }
     })?;
+    // A warning and not an error: an older checkpoint is a valid model, but not the expected one.
     for skipped in found.skipped {
         warn(format!("warning: passed over {}: {}", skipped.path.display(), skipped.reason));
     }
     Ok(found.checkpoint.path().to_owned())
 }
 
-/// A flat tensor with these values.
+/// A one-dimensional tensor with these values.
 pub fn flat_tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let length = values.len();
     Tensor::from_data(TensorData::new(values, [length]), device)

@@ -1,8 +1,8 @@
-//! How far a command has come: a bar on a terminal, plain lines anywhere else.
+//! Progress of long commands: a bar on a terminal, lines of text otherwise.
 //!
-//! All of it goes to stderr; stdout is for data. Without a terminal there is
-//! one line per [`INTERVAL`], plus the first and the last, so that a log of
-//! hours stays short. Bars are coloured unless `NO_COLOR` says otherwise.
+//! Progress goes to stderr, because stdout is for data. Without a terminal there is one line per
+//! [`INTERVAL`](crate::system::terminal::INTERVAL), and always the first and the last, so a log of
+//! hours stays short. `NO_COLOR` turns colours off.
 
 use std::time::{Duration, Instant};
 
@@ -20,16 +20,17 @@ pub struct TrainProgress {
 }
 
 impl TrainProgress {
-    /// Progress of a run of `total_steps` steps, `first_step` of which were done before this start.
+    /// Progress of a run of `total_steps` steps that starts or continues after `first_step` steps.
     pub fn new(total_steps: u64, first_step: u64) -> Self {
         let surface = Surface::stderr(total_steps, "{pos:>6}/{len} [{bar:20.cyan}] {wide_msg}");
         Self { surface, pace: Pace::from(first_step), total_steps }
     }
 
-    /// Shows a step that was just made.
+    /// Shows a completed step.
     pub fn step(&self, report: &StepReport) {
         let eta = self.pace.time_left(report.step, self.total_steps);
         self.surface.show(report.step, |with_position| {
+            // A bar has the position already.
             let step = if with_position {
                 format!("step {}/{}  ", report.step, self.total_steps)
             } else {
@@ -72,16 +73,18 @@ pub struct ByteProgress {
 }
 
 impl ByteProgress {
-    /// Progress of `what` ("preparing", …) through `total_bytes` bytes.
+    /// Progress of the activity `what`, for example "preparing", through `total_bytes` bytes.
     pub fn new(what: impl Into<String>, total_bytes: u64) -> Self {
         let surface = Surface::stderr(total_bytes, "{percent:>3} % [{bar:20.cyan}] {wide_msg}");
         Self { surface, pace: Pace::from(0), what: what.into(), total_bytes }
     }
 
-    /// Shows that `done` bytes have been read and made into `tokens` tokens; callable from any thread.
+    /// Shows that `done` bytes have been read and converted to `tokens` tokens. Any thread may call
+    /// it.
     pub fn show(&self, done: u64, tokens: u64) {
         self.surface.show(done, |with_position| {
             let share = if with_position {
+                // An empty input has 0 bytes; the maximum avoids 0 / 0.
                 format!("  {}", percent(done as f64 / self.total_bytes.max(1) as f64))
             } else {
                 String::new()
@@ -112,7 +115,7 @@ impl ByteProgress {
     }
 }
 
-/// Something that takes a while and has no end in sight.
+/// An activity of unknown length.
 #[derive(Debug)]
 pub struct Activity {
     surface: Surface,
@@ -121,7 +124,7 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// Shows `what` ("training the tokenizer", …) as going on.
+    /// Shows the activity `what`, for example "training the tokenizer", as in progress.
     pub fn new(what: impl Into<String>) -> Self {
         let activity =
             Self { surface: Surface::spinner(), what: what.into(), start: Instant::now() };
@@ -129,18 +132,18 @@ impl Activity {
         activity
     }
 
-    /// Shows where it stands.
+    /// Shows a detail of the current state.
     pub fn show(&self, detail: &str) {
         self.surface.show(0, |_| [self.what.as_str(), detail].join("  ").trim_end().to_owned());
     }
 
-    /// Replaces it with the line `outcome` and the time it took.
+    /// Replaces the activity by the line `outcome` with the elapsed time.
     pub fn finish(&self, outcome: &str) {
         self.surface.replace(&format!("{outcome} ({})", duration(self.start.elapsed())));
     }
 }
 
-/// Speed since the start, for the time that is left.
+/// The average speed since the start, from which the remaining time follows.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     start: Instant,
@@ -153,12 +156,14 @@ impl Pace {
     }
 
     fn per_second(&self, position: u64) -> f64 {
+        // The first call can come within the resolution of the clock.
         position.saturating_sub(self.first) as f64 / self.start.elapsed().as_secs_f64().max(1e-9)
     }
 
-    /// `None` before anything is known.
+    /// `None` before the first progress.
     fn time_left(&self, position: u64, total: u64) -> Option<Duration> {
         let seconds = total.saturating_sub(position) as f64 / self.per_second(position);
+        // Fails for infinity and NaN, which a speed of 0 gives.
         Duration::try_from_secs_f64(seconds).ok()
     }
 }
@@ -185,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_one_line_that_a_person_can_read() {
+    fn a_step_is_one_line_of_text() {
         let (progress, recorded) = train(Duration::ZERO);
         progress.step(&report(40));
         let expected =
@@ -194,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_gets_the_first_line_the_last_line_and_every_note() {
+    fn a_log_contains_the_first_line_the_last_line_and_all_notes() {
         let (progress, recorded) = train(Duration::from_secs(3600));
         (1..=3).for_each(|step| progress.step(&report(step)));
         progress.note("saved step 3");
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_promised_before_anything_is_done() {
+    fn there_is_no_remaining_time_before_the_first_step() {
         assert_eq!(Pace::from(17).time_left(17, 40), None);
         assert_eq!(
             step_line(&StepReport { mfu: None, ..report(1) }, None).matches("eta").count(),
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_input_is_no_division_by_zero() {
+    fn an_empty_input_shows_0_percent() {
         let (surface, recorded) = Surface::recorded(Duration::ZERO);
         ByteProgress { surface, pace: Pace::from(0), what: "preparing".into(), total_bytes: 0 }
             .show(0, 0);
@@ -224,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_activity_says_what_came_of_it() {
+    fn an_activity_ends_with_its_outcome() {
         let (surface, recorded) = Surface::recorded(Duration::from_secs(3600));
         let activity =
             Activity { surface, what: "training the tokenizer".into(), start: Instant::now() };

@@ -1,12 +1,12 @@
-//! How long training has taken, and how fast it is.
+//! Elapsed time and speed of a run.
 
 use std::time::{Duration, Instant};
 
-/// Time and tokens behind the run's figures.
+/// A clock for the elapsed time of a run, over all restarts, and its tokens per second.
 pub(super) struct RunClock {
     before: Duration,
     start: Instant,
-    /// Time and tokens at the last report.
+    /// Time and number of tokens at the last report.
     last: (Instant, u64),
 }
 
@@ -16,23 +16,25 @@ impl RunClock {
         Self { before, start, last: (start, tokens) }
     }
 
-    /// Time spent training, over all starts.
+    /// Time spent in training, summed over all restarts.
     pub(super) fn elapsed(&self) -> Duration {
         self.before + self.start.elapsed()
     }
 
+    /// Average speed since the last report.
     pub(super) fn tokens_per_second(&self, tokens: u64) -> f64 {
         let (time, before) = self.last;
+        // The first call can come within the resolution of the clock.
         (tokens - before) as f64 / time.elapsed().as_secs_f64().max(1e-9)
     }
 
-    /// Begins the next interval.
+    /// Starts the next interval for the speed.
     pub(super) fn report(&mut self, tokens: u64) {
         self.last = (Instant::now(), tokens);
     }
 
-    /// Leaves `pause` out of the interval: measuring is not training and must not make training look slow.
-    pub(super) fn leave_out(&mut self, pause: Duration) {
+    /// Excludes `pause`, the time of an evaluation, from the speed.
+    pub(super) fn exclude(&mut self, pause: Duration) {
         self.last.0 += pause;
     }
 }

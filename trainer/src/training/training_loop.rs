@@ -1,4 +1,4 @@
-//! A training run on one machine: opened from its configuration, or from where it stopped, and carried to its end.
+//! The training loop of a run on one machine: steps, evaluations, metrics and checkpoints.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use covey_data::dataset::Dataset;
 use covey_data::sampling::{Cursor, PrefetchLoader};
 use covey_data::tokenizer::Tokenizer;
 use covey_model::config::ModelConfig;
 use covey_model::cost::FlopsPerToken;
-use covey_model::hub::{FloatDtype, HubConfig, TokenIds};
 
 use super::datasets::{check_fit, common_tokenizer, open_datasets, sampler};
+use super::hub_config::{hub_config, tokenizer_files};
 use super::initial_weights::Start;
 use super::metrics::{EvalReport, MetricsEntry, MetricsLog, StepReport, resident_memory};
 use super::progress::TrainProgress;
@@ -20,35 +21,40 @@ use super::throughput::RunClock;
 use crate::config::layers::Resolved;
 use crate::config::schema::Config;
 use crate::eval::HeldOut;
+use crate::system::terminal::output::say;
 use crate::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
-use crate::training::checkpoint::{Checkpoint, ExtraFile, Snapshot, TrainingState};
+use crate::training::checkpoint::{Checkpoint, CheckpointError, Snapshot, TrainingState};
 use crate::training::learner::{Learner, StepOutcome};
 
-/// How a run ended.
+/// The end of a training loop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingOutcome {
-    /// Steps done.
+    /// Completed steps.
     pub step: u64,
-    /// Whether these are all; if not, it was interrupted.
+    /// True after the last step, false if the loop was interrupted.
     pub finished: bool,
-    /// First measurement of this start.
+    /// First evaluation since the start or resume.
     pub first: Option<EvalReport>,
-    /// Last measurement of this start.
+    /// Last evaluation since the start or resume.
     pub last: Option<EvalReport>,
-    /// The newest checkpoint.
+    /// The newest checkpoint that this loop has written.
     pub checkpoint: Option<PathBuf>,
 }
 
-/// A run that is ready to go on.
+/// A training run on one machine, ready to start or continue.
+///
+/// The losses are a function of configuration and data: a run that is interrupted and resumed has
+/// the same losses and weights as one that is not.
 pub struct TrainingLoop {
     config: Config,
     run_toml: String,
     learner: Learner,
-    /// Whether this start is the first, so that the untrained model is still to be measured.
-    begins: bool,
+    /// True if the run starts from the beginning; the untrained model is then evaluated first.
+    is_new: bool,
     loader: PrefetchLoader,
+    /// Position of the next batch. The loader itself is ahead by the prefetched batches.
     cursor: Cursor,
-    /// What it is measured on; nothing if it never is.
+    /// `None` if `train.eval_every` is off.
     held_out: Option<HeldOut>,
     tokenizer: Tokenizer,
     checkpoints: CheckpointWriter,
@@ -59,45 +65,32 @@ pub struct TrainingLoop {
 }
 
 impl TrainingLoop {
-    /// Opens the run that `resolved` describes; from its beginning, or from a checkpoint of it.
+    /// Opens the run of the configuration `resolved`, from the beginning or from a checkpoint.
     ///
-    /// Everything that can be wrong with data, model or folder is found here, before any work is done.
+    /// Errors in data, model and output folder are found here, before the first step.
     ///
     /// # Errors
-    /// Data that cannot be read or does not fit the model, a folder that cannot be written or is taken.
+    /// Data that cannot be read or does not fit the model, too little memory, an output folder that
+    /// cannot be written or is in use.
     pub fn open(resolved: &Resolved, from: Option<&Checkpoint>) -> anyhow::Result<Self> {
         let config = resolved.config.clone();
         let datasets = open_datasets(&config)?;
         let tokenizer = common_tokenizer(&datasets)?;
+        // The checks come before the output folder is touched: a wrong configuration leaves no
+        // trace.
         let start = Start::find(&config, &tokenizer, from)?;
         check_fit(&start.model, &tokenizer, &config)?;
         Learner::check(&start.model, &config)?;
         let sampler = sampler(&config, &datasets, from)?;
         let length = config.data.sequence_length;
-        let most = config.data.held_out_windows as u64;
-        let is_measured = config.train.eval_every.is_some();
-        let held_out = is_measured
-            .then(|| HeldOut::new(&datasets, length, most, config.train.micro_batch_size))
-            .transpose()?;
+        let held_out = held_out(&config, &datasets)?;
 
-        let folder = config.run.output.clone();
-        let options = CheckpointOptions {
-            keep: NonZeroUsize::new(config.checkpoint.keep)
-                .context("checkpoint.keep is at least 1")?,
-            ..CheckpointOptions::default()
-        };
-        let mut checkpoints = CheckpointWriter::open(&folder, options)?;
+        let mut checkpoints = CheckpointWriter::open(&config.run.output, options(&config)?)?;
         let learner = start.learner(&config)?;
-        let (metrics, before) = match from {
-            Some(checkpoint) => {
-                checkpoints.discard_after(checkpoint.state().step)?;
-                (MetricsLog::resume(&folder, checkpoint.state().step)?, checkpoint.state().elapsed)
-            }
-            None => (MetricsLog::create(&folder)?, Duration::ZERO),
-        };
+        let (metrics, before) = open_metrics(&config, &mut checkpoints, from)?;
         Ok(Self {
             run_toml: config.to_toml(),
-            begins: from.is_none(),
+            is_new: from.is_none(),
             cursor: sampler.cursor().clone(),
             loader: PrefetchLoader::start(sampler, config.train.batch_size, config.data.prefetch)?,
             flops_per_token: FlopsPerToken::new(learner.model(), length).total(),
@@ -112,30 +105,32 @@ impl TrainingLoop {
         })
     }
 
-    /// Bytes that each device holds at its peak, roughly.
+    /// Planned peak of each device in bytes.
     pub fn memory(&self) -> u64 {
         self.learner.memory()
     }
 
-    /// The network's shape.
+    /// The model configuration.
     pub fn model(&self) -> &ModelConfig {
         self.learner.model()
     }
 
-    /// Trains until all steps are done or `interrupt` is raised, and saves before it returns.
+    /// Trains until the last step or until `interrupt` is set, and saves a checkpoint at the end.
     ///
     /// # Errors
-    /// A batch that cannot be read, numbers that are no longer finite, or a disk that cannot be written.
+    /// A batch that cannot be read, a gradient that is not finite, or a disk that cannot be
+    /// written.
     pub fn train(mut self, interrupt: &AtomicBool) -> anyhow::Result<TrainingOutcome> {
         let total = self.config.train.steps;
         let progress = TrainProgress::new(total, self.learner.steps());
         let mut outcome =
             TrainingOutcome { step: 0, finished: false, first: None, last: None, checkpoint: None };
-        if self.begins {
+        if self.is_new {
             self.evaluate(&progress, &mut outcome)?;
         }
         self.clock.report(self.learner.tokens());
-        let mut saved = (!self.begins).then(|| self.learner.steps());
+        // A resumed run is saved already, so an immediate interrupt writes nothing.
+        let mut saved = (!self.is_new).then(|| self.learner.steps());
         while self.learner.steps() < total && !interrupt.load(Ordering::SeqCst) {
             self.step(&progress)?;
             let step = self.learner.steps();
@@ -157,7 +152,7 @@ impl TrainingLoop {
         Ok(outcome)
     }
 
-    /// Whether something that happens every so many steps, and at the end, happens after this one.
+    /// Returns true if an action is due: at multiples of `every` and at the last step.
     fn is_due(&self, every: Option<u64>, step: u64) -> bool {
         every.is_some_and(|every| step.is_multiple_of(every) || step == self.config.train.steps)
     }
@@ -166,10 +161,11 @@ impl TrainingLoop {
         let batch = self.loader.next_batch()?;
         let outcome = self.learner.step(&batch.tokens, batch.length)?;
         self.cursor = batch.cursor;
+        // A failed save stops training now and not at the next save, hours later.
         self.checkpoints.poll()?;
         let report = self.report(outcome);
         progress.step(&report);
-        // The first step too: it is what the others are to be compared with.
+        // The first step is always recorded: it is the baseline for all others.
         if report.step == 1 || self.is_due(Some(self.config.train.log_every), report.step) {
             self.metrics.record(&MetricsEntry::Step(report))?;
             self.clock.report(self.learner.tokens());
@@ -200,6 +196,7 @@ impl TrainingLoop {
     ) -> anyhow::Result<()> {
         let Some(held_out) = &self.held_out else { return Ok(()) };
         let start = Instant::now();
+        // Not interruptible: the metrics of a resumed run must equal those of an uninterrupted one.
         let score = held_out.score(&mut self.learner, &AtomicBool::new(false), |_| {})?;
         let report = EvalReport {
             step: self.learner.steps(),
@@ -214,7 +211,7 @@ impl TrainingLoop {
         ));
         outcome.first.get_or_insert_with(|| report.clone());
         outcome.last = Some(report);
-        self.clock.leave_out(start.elapsed());
+        self.clock.exclude(start.elapsed());
         Ok(())
     }
 
@@ -232,7 +229,7 @@ impl TrainingLoop {
             seed: self.config.run.seed,
             elapsed: self.clock.elapsed(),
             cursor: serde_json::to_value(&self.cursor)?,
-            // The learning rate is a pure function of the step and the config.
+            // The learning rate is a function of the step and the configuration.
             schedule: serde_json::Value::Null,
         };
         Ok(Snapshot {
@@ -247,22 +244,44 @@ impl TrainingLoop {
     }
 }
 
-/// The Hub's description of a network trained with `tokenizer`.
-pub fn hub_config(model: &ModelConfig, tokenizer: &Tokenizer) -> HubConfig {
-    let end = tokenizer.end_of_text();
-    HubConfig {
-        model: model.clone(),
-        token_ids: TokenIds { bos: end, eos: end.into_iter().collect() },
-        format: Some(FloatDtype::Fp32),
-        tying_is_stated: true,
-    }
+/// Opens the metrics of a run, and returns the training time before this start.
+///
+/// On a resume, later metrics are removed, and later checkpoints are set aside.
+fn open_metrics(
+    config: &Config,
+    checkpoints: &mut CheckpointWriter,
+    from: Option<&Checkpoint>,
+) -> anyhow::Result<(MetricsLog, Duration)> {
+    let folder = &config.run.output;
+    let Some(checkpoint) = from else { return Ok((MetricsLog::create(folder)?, Duration::ZERO)) };
+    let state = checkpoint.state();
+    set_aside_later(checkpoints, state.step)?;
+    Ok((MetricsLog::resume(folder, state.step)?, state.elapsed))
 }
 
-/// The files of a tokenizer, as `transformers` expects them.
-pub(crate) fn tokenizer_files(tokenizer: &Tokenizer) -> Vec<ExtraFile> {
-    tokenizer
-        .files()
-        .into_iter()
-        .map(|(name, bytes)| ExtraFile { name: name.to_owned(), bytes })
-        .collect()
+/// Sets all checkpoints of later steps than `step` aside, and reports their new paths to the user.
+pub(crate) fn set_aside_later(
+    checkpoints: &mut CheckpointWriter,
+    step: u64,
+) -> Result<(), CheckpointError> {
+    // The run will write checkpoints of these steps again.
+    for path in checkpoints.set_aside_after(step)? {
+        say(&format!("kept a later checkpoint as {}", path.display()));
+    }
+    Ok(())
+}
+
+fn options(config: &Config) -> anyhow::Result<CheckpointOptions> {
+    let keep =
+        NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?;
+    Ok(CheckpointOptions { keep, ..CheckpointOptions::default() })
+}
+
+/// The held-out windows; `None` if `train.eval_every` is off.
+fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {
+    if config.train.eval_every.is_none() {
+        return Ok(None);
+    }
+    let (length, most) = (config.data.sequence_length, config.data.held_out_windows as u64);
+    Ok(Some(HeldOut::new(datasets, length, most, config.train.micro_batch_size)?))
 }

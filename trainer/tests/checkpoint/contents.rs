@@ -1,4 +1,4 @@
-//! What is saved is what is read, and what other programs read.
+//! Contents of checkpoints, as read by this program and by others.
 
 use std::fs;
 
@@ -10,7 +10,8 @@ use covey::training::checkpoint::{
 
 use crate::samples::{folder, keeping, save_all, snapshot};
 
-pub(crate) fn assert_holds(checkpoint: &Checkpoint, snapshot: &Snapshot) {
+/// Asserts that a checkpoint has the contents of `snapshot`.
+pub(crate) fn assert_contents(checkpoint: &Checkpoint, snapshot: &Snapshot) {
     assert_eq!(checkpoint.state(), &snapshot.state);
     assert_eq!(checkpoint.model_config(), snapshot.model_config);
     assert_eq!(checkpoint.run_config(), snapshot.run_config);
@@ -36,47 +37,45 @@ pub(crate) fn assert_holds(checkpoint: &Checkpoint, snapshot: &Snapshot) {
 }
 
 #[test]
-fn what_was_saved_is_read_back() {
+fn a_saved_snapshot_is_read_back() {
     let run = tempfile::tempdir().unwrap();
     let mut writer = CheckpointWriter::open(run.path(), keeping(1)).unwrap();
     writer.save(snapshot(40)).unwrap();
     assert_eq!(writer.wait().unwrap(), Some(folder(run.path(), 40)));
-    assert_holds(&Checkpoint::open(&folder(run.path(), 40)).unwrap(), &snapshot(40));
+    assert_contents(&Checkpoint::open(&folder(run.path(), 40)).unwrap(), &snapshot(40));
 }
 
-/// The same numbers in two pieces each.
-fn cut_in_two(whole: &ShardedTensor) -> ShardedTensor {
+/// The same values in two pieces.
+fn in_two_pieces(whole: &ShardedTensor) -> ShardedTensor {
     let numbers: Vec<f32> = whole.iter().flatten().copied().collect();
     let (left, right) = numbers.split_at(numbers.len() / 3);
     [left.to_vec(), right.to_vec()].into_iter().collect()
 }
 
 #[test]
-fn a_checkpoint_does_not_tell_how_many_devices_wrote_it() {
-    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    save_all(one.path(), [40], keeping(1));
-    let mut cut = snapshot(40);
-    cut.weights.iter_mut().for_each(|weight| weight.values = cut_in_two(&weight.values));
-    for moments in &mut cut.moments {
-        *moments =
-            SavedMoments { first: cut_in_two(&moments.first), second: cut_in_two(&moments.second) };
+fn the_bytes_of_a_checkpoint_do_not_depend_on_the_pieces() {
+    let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    save_all(whole.path(), [40], keeping(1));
+    let mut snapshot = snapshot(40);
+    for weight in &mut snapshot.weights {
+        weight.values = in_two_pieces(&weight.values);
     }
-    let mut writer = CheckpointWriter::open(two.path(), keeping(1)).unwrap();
-    writer.save(cut).unwrap();
+    for moments in &mut snapshot.moments {
+        moments.first = in_two_pieces(&moments.first);
+        moments.second = in_two_pieces(&moments.second);
+    }
+    let mut writer = CheckpointWriter::open(cut.path(), keeping(1)).unwrap();
+    writer.save(snapshot).unwrap();
     writer.wait().unwrap();
-    for file in fs::read_dir(folder(one.path(), 40)).unwrap().map(Result::unwrap) {
-        let twin = folder(two.path(), 40).join(file.file_name());
-        assert_eq!(
-            fs::read(file.path()).unwrap(),
-            fs::read(twin).unwrap(),
-            "{:?}",
-            file.file_name()
-        );
+    for file in fs::read_dir(folder(whole.path(), 40)).unwrap().map(Result::unwrap) {
+        let name = file.file_name();
+        let other = fs::read(folder(cut.path(), 40).join(&name)).unwrap();
+        assert_eq!(fs::read(file.path()).unwrap(), other, "{name:?}");
     }
 }
 
 #[test]
-fn any_part_of_a_tensor_can_be_read() {
+fn any_range_of_a_tensor_can_be_read() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [40], keeping(1));
     let checkpoint = Checkpoint::open(&folder(run.path(), 40)).unwrap();
@@ -95,11 +94,11 @@ fn any_part_of_a_tensor_can_be_read() {
 }
 
 #[test]
-fn sharding_changes_files_and_nothing_else() {
+fn several_files_have_the_same_contents_as_one() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [40], CheckpointOptions { max_file_bytes: 150, ..keeping(1) });
     let path = folder(run.path(), 40);
-    assert_holds(&Checkpoint::open(&path).unwrap(), &snapshot(40));
+    assert_contents(&Checkpoint::open(&path).unwrap(), &snapshot(40));
 
     let index = fs::read(path.join("model.safetensors.index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
@@ -110,7 +109,7 @@ fn sharding_changes_files_and_nothing_else() {
 }
 
 #[test]
-fn weights_are_where_the_hub_has_them() {
+fn the_weights_are_a_hugging_face_model() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [40], keeping(1));
     let path = folder(run.path(), 40);
@@ -128,18 +127,18 @@ fn weights_are_where_the_hub_has_them() {
 }
 
 #[test]
-fn a_run_that_has_optimised_nothing_has_no_moments() {
+fn a_checkpoint_before_the_first_step_has_no_moments() {
     let run = tempfile::tempdir().unwrap();
     let start = Snapshot { moments: Vec::new(), error_feedback: Vec::new(), ..snapshot(0) };
     let mut writer = CheckpointWriter::open(run.path(), keeping(1)).unwrap();
     writer.save(start.clone()).unwrap();
     writer.wait().unwrap();
     let found = newest_intact(run.path()).unwrap().unwrap();
-    assert_holds(&found.checkpoint, &start);
+    assert_contents(&found.checkpoint, &start);
 }
 
 #[test]
-fn a_tensor_of_another_network_is_named() {
+fn the_error_names_a_missing_tensor() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [40], keeping(1));
     let checkpoint = Checkpoint::open(&folder(run.path(), 40)).unwrap();
@@ -152,7 +151,7 @@ fn a_tensor_of_another_network_is_named() {
 }
 
 #[test]
-fn a_snapshot_that_contradicts_itself_is_not_saved() {
+fn an_invalid_snapshot_is_not_saved() {
     let broken: [fn(&mut Snapshot); 6] = [
         |snapshot| snapshot.weights[0].shape = vec![8, 5],
         |snapshot| snapshot.weights[1].name = "lm_head.weight".into(),
@@ -173,5 +172,5 @@ fn a_snapshot_that_contradicts_itself_is_not_saved() {
             "{index}: {result:?}"
         );
     }
-    assert!(crate::samples::store(run.path()).is_empty());
+    assert!(crate::samples::names(run.path()).is_empty());
 }

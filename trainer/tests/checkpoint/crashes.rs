@@ -1,4 +1,4 @@
-//! Whatever happens while saving, the checkpoint before it survives.
+//! Failures while saving: the previous checkpoint survives all of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use covey::training::checkpoint::CheckpointError;
 use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 
 use crate::faulty_disk::{Fault, FaultyDisk};
-use crate::samples::{assert_all_whole, keeping, newest_step, save_all, snapshot, store};
+use crate::samples::{assert_all_complete, keeping, names, newest_step, save_all, snapshot};
 
-/// Opens the run and saves step 30 over 10 and 20, on a disk that fails at operation `fails_at`.
+/// Saves step 30 after steps 10 and 20, on a disk that fails at operation `fails_at`.
 ///
-/// `None` if saving was over before that.
+/// Returns `None` if the save needs fewer operations.
 fn save_with_fault(
     run: &Path,
     fault: Fault,
@@ -29,8 +29,9 @@ fn save_with_fault(
     result.err()
 }
 
-/// Tries every operation in turn until saving gets through, and returns how many there were.
-fn at_every_operation(mut check: impl FnMut(usize, &Path) -> bool) -> usize {
+/// Calls `check` for each operation of a save until it returns false, and returns the number of
+/// operations.
+fn for_each_operation(mut check: impl FnMut(usize, &Path) -> bool) -> usize {
     (0..)
         .take_while(|fails_at| {
             let run = tempfile::tempdir().unwrap();
@@ -40,24 +41,24 @@ fn at_every_operation(mut check: impl FnMut(usize, &Path) -> bool) -> usize {
 }
 
 #[test]
-fn a_crash_at_any_write_leaves_the_previous_checkpoint_intact() {
+fn a_crash_at_any_operation_leaves_the_previous_checkpoint_intact() {
     for (keep, kept) in
         [(1, ["step-00000030"].as_slice()), (2, &["step-00000020", "step-00000030"])]
     {
         let mut newest = Vec::new();
-        let crashes = at_every_operation(|fails_at, run| {
+        let crashes = for_each_operation(|fails_at, run| {
             let failed = save_with_fault(run, Fault::Crash, fails_at, keeping(keep)).is_some();
-            newest.push(newest_step(run).expect("a checkpoint is intact at every moment"));
-            assert_all_whole(run);
+            newest.push(newest_step(run).expect("one checkpoint is always intact"));
+            assert_all_complete(run);
 
-            // The next start sweeps, and saves as if nothing had been.
+            // The next process removes leftovers and saves normally.
             save_all(run, [30], keeping(keep));
-            assert_eq!(store(run), kept, "crash at operation {fails_at}");
+            assert_eq!(names(run), kept, "crash at operation {fails_at}");
             assert_eq!(newest_step(run), Some(30));
             failed
         });
-        assert!(crashes > 50, "only {crashes} moments to crash at");
-        // It is step 20 until the one rename that makes it step 30, and never 20 again.
+        assert!(crashes > 50, "only {crashes} operations");
+        // The newest step changes once, at the rename.
         assert!(
             newest.is_sorted() && newest.first() == Some(&20) && newest.last() == Some(&30),
             "{newest:?}"
@@ -66,45 +67,49 @@ fn a_crash_at_any_write_leaves_the_previous_checkpoint_intact() {
 }
 
 #[test]
-fn a_crash_while_a_damaged_checkpoint_is_replaced_costs_no_other() {
-    at_every_operation(|fails_at, run| {
+fn a_crash_while_a_damaged_checkpoint_is_replaced_keeps_the_others() {
+    for_each_operation(|fails_at, run| {
         save_all(run, [30], keeping(2));
         std::fs::remove_file(run.join("checkpoints/step-00000030/run.toml")).unwrap();
         let failed = save_with_fault(run, Fault::Crash, fails_at, keeping(2)).is_some();
         assert!(newest_step(run) >= Some(20), "crash at operation {fails_at}");
+        let folder = run.join("checkpoints/step-00000030");
+        let set_aside = folder.with_extension("set-aside-1");
+        let damaged = if set_aside.exists() { set_aside } else { folder };
+        assert!(damaged.is_dir() && !damaged.join("run.toml").exists(), "{fails_at}");
         failed
     });
 }
 
 #[test]
-fn full_disk_is_reported_and_leaves_nothing_behind() {
-    let failures = at_every_operation(|fails_at, run| {
+fn a_full_disk_is_reported_and_leaves_no_files() {
+    let failures = for_each_operation(|fails_at, run| {
         let Some(error) = save_with_fault(run, Fault::Full, fails_at, keeping(1)) else {
             return false;
         };
         assert!(matches!(error, CheckpointError::NoSpace { .. }), "{error}");
         assert!(error.to_string().starts_with("no space left on device while writing "), "{error}");
         assert!(error.hint().unwrap().contains("free some space"));
-        assert_eq!(store(run), ["step-00000020"], "full at operation {fails_at}");
+        assert_eq!(names(run), ["step-00000020"], "full at operation {fails_at}");
         true
     });
-    assert!(failures > 50, "only {failures} moments to fill up at");
+    assert!(failures > 50, "only {failures} operations");
 }
 
 #[test]
-fn one_failed_operation_never_costs_the_previous_checkpoint() {
-    at_every_operation(|fails_at, run| {
-        let failed = save_with_fault(run, Fault::Glitch, fails_at, keeping(1)).is_some();
-        assert_all_whole(run);
-        assert!(newest_step(run) >= Some(20), "glitch at operation {fails_at}");
+fn a_single_failed_operation_keeps_the_previous_checkpoint() {
+    for_each_operation(|fails_at, run| {
+        let failed = save_with_fault(run, Fault::Once, fails_at, keeping(1)).is_some();
+        assert_all_complete(run);
+        assert!(newest_step(run) >= Some(20), "failure of operation {fails_at}");
         failed
     });
 }
 
 #[test]
-fn an_error_in_the_background_surfaces_at_the_next_call_once() {
+fn a_background_error_is_returned_once_by_the_next_call() {
     let run = tempfile::tempdir().unwrap();
-    let disk = FaultyDisk::new(Fault::Glitch, 5);
+    let disk = FaultyDisk::new(Fault::Once, 5);
     let mut writer = CheckpointWriter::open_on(Arc::new(disk), run.path(), keeping(1)).unwrap();
     writer.save(snapshot(10)).unwrap();
     assert!(writer.save(snapshot(20)).is_err());
@@ -115,7 +120,7 @@ fn an_error_in_the_background_surfaces_at_the_next_call_once() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn the_error_names_a_folder_that_cannot_be_written() {
     let parent = tempfile::tempdir().unwrap();
     let run = parent.path().join("a-file");
     std::fs::write(&run, "in the way").unwrap();

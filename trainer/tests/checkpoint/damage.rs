@@ -1,4 +1,4 @@
-//! Damage is noticed, named, and passed over.
+//! Damage to a checkpoint: it is detected, reported, and the checkpoint is skipped.
 
 use std::fs;
 use std::io::Write;
@@ -12,13 +12,14 @@ fn files(checkpoint: &Path) -> Vec<PathBuf> {
     fs::read_dir(checkpoint).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Replaces all bytes of a file in place; some file systems wait for the disk when a file is cut and written anew.
+/// Replaces all bytes of a file in place. Truncating it first makes some file systems wait for the
+/// disk.
 fn overwrite(file: &Path, bytes: &[u8]) {
     fs::OpenOptions::new().write(true).open(file).unwrap().write_all(bytes).unwrap();
 }
 
 #[test]
-fn a_flipped_bit_anywhere_is_noticed() {
+fn a_flipped_bit_in_any_file_is_detected() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [40], keeping(1));
     let path = folder(run.path(), 40);
@@ -39,7 +40,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
 }
 
 #[test]
-fn every_bit_of_the_manifest_counts() {
+fn a_flipped_bit_in_the_manifest_is_detected() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [40], keeping(1));
     let (path, file) = (folder(run.path(), 40), folder(run.path(), 40).join("manifest.json"));
@@ -53,7 +54,7 @@ fn every_bit_of_the_manifest_counts() {
 }
 
 #[test]
-fn a_file_that_is_missing_or_of_another_length_is_named() {
+fn the_error_names_a_file_that_is_missing_or_has_another_length() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [40], keeping(1));
     let path = folder(run.path(), 40);
@@ -63,7 +64,7 @@ fn a_file_that_is_missing_or_of_another_length_is_named() {
         for other in [&whole[..whole.len() - 1], &[], &[whole.as_slice(), b" "].concat()] {
             fs::write(&file, other).unwrap();
             let error = Checkpoint::open(&path).err();
-            // A manifest is not its own witness: a space at its end is no damage.
+            // White space at the end of the manifest changes no field, so it is not damage.
             let harmless = name == "manifest.json" && other.len() > whole.len();
             assert_eq!(error.is_none(), harmless, "{name}");
             assert!(error.is_none_or(|error| error.to_string().contains(name)), "{name}");
@@ -76,7 +77,7 @@ fn a_file_that_is_missing_or_of_another_length_is_named() {
 }
 
 #[test]
-fn damaged_checkpoints_are_passed_over_and_reported_newest_first() {
+fn damaged_checkpoints_are_skipped_and_reported_newest_first() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [10, 20, 30, 40], keeping(4));
     let weights = folder(run.path(), 40).join("model.safetensors");
@@ -88,16 +89,16 @@ fn damaged_checkpoints_are_passed_over_and_reported_newest_first() {
     assert_eq!(found.checkpoint.path(), folder(run.path(), 20));
     let [first, second] = found.skipped.as_slice() else { panic!("{:?}", found.skipped) };
     assert_eq!((&first.path, &second.path), (&folder(run.path(), 40), &folder(run.path(), 30)));
-    let cut =
+    let truncated =
         Damage::Length { file: "model.safetensors".into(), expected: whole.len() as u64, got: 100 };
     assert!(
-        matches!(&first.reason, CheckpointError::Damaged { damage, .. } if *damage == cut),
+        matches!(&first.reason, CheckpointError::Damaged { damage, .. } if *damage == truncated),
         "{}",
         first.reason
     );
-    let gone = Damage::Missing { file: "state.json".into() };
+    let missing = Damage::Missing { file: "state.json".into() };
     assert!(
-        matches!(&second.reason, CheckpointError::Damaged { damage, .. } if *damage == gone),
+        matches!(&second.reason, CheckpointError::Damaged { damage, .. } if *damage == missing),
         "{}",
         second.reason
     );
@@ -105,7 +106,7 @@ fn damaged_checkpoints_are_passed_over_and_reported_newest_first() {
 }
 
 #[test]
-fn a_run_without_any_intact_checkpoint_does_not_silently_start_over() {
+fn a_run_without_intact_checkpoints_is_an_error() {
     let run = tempfile::tempdir().unwrap();
     assert!(newest_intact(run.path()).unwrap().is_none());
     save_all(run.path(), [10, 20], keeping(2));
@@ -122,7 +123,7 @@ fn a_run_without_any_intact_checkpoint_does_not_silently_start_over() {
 }
 
 #[test]
-fn a_format_of_the_future_is_refused_by_its_version() {
+fn a_later_format_version_is_rejected_by_its_number() {
     let run = tempfile::tempdir().unwrap();
     save_all(run.path(), [10, 20], keeping(2));
     let manifest = folder(run.path(), 20).join("manifest.json");
@@ -136,7 +137,7 @@ fn a_format_of_the_future_is_refused_by_its_version() {
 }
 
 #[test]
-fn a_folder_of_something_else_is_no_checkpoint() {
+fn a_folder_without_a_manifest_is_not_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let error = Checkpoint::open(folder.path()).unwrap_err();
     assert!(matches!(error, CheckpointError::NotACheckpoint { .. }), "{error}");

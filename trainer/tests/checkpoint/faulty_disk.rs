@@ -1,4 +1,4 @@
-//! A disk that fails at a chosen moment.
+//! A disk that fails at a chosen operation.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -8,22 +8,22 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use covey::training::checkpoint::{Disk, DiskFile, LocalDisk};
 
-/// How a disk fails.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Power is lost: nothing works any more, and what was not synced is half gone.
+    /// Power failure: all later operations fail, and half of each unsynced file is lost.
     Crash,
-    /// No more bytes fit; names can still be changed and removed.
+    /// The disk is full: writes fail, renames and removals succeed.
     Full,
-    /// This very operation fails, later ones work.
-    Glitch,
+    /// One operation fails, later ones succeed.
+    Once,
 }
 
-/// Bytes that one write takes at most, so that there are many moments to fail at.
-const PIECE: usize = 60;
+/// Most bytes per write. A small number gives many operations that can fail.
+const MAX_WRITE: usize = 60;
 
-/// The local disk until operation number `fails_at`; writing a piece, creating,
-/// syncing, renaming and removing are one operation each.
+/// The local disk up to operation number `fails_at`. Each write, creation, sync, rename and removal
+/// is one operation.
 #[derive(Clone)]
 pub(crate) struct FaultyDisk(Arc<Mutex<Inner>>);
 
@@ -42,12 +42,12 @@ impl FaultyDisk {
         Self(Arc::new(Mutex::new(inner)))
     }
 
-    /// A disk that never fails, and is quick because nothing has to survive a power failure.
-    pub(crate) fn sound() -> Self {
-        Self::new(Fault::Glitch, usize::MAX)
+    /// A disk that never fails. It is fast because it does not sync.
+    pub(crate) fn reliable() -> Self {
+        Self::new(Fault::Once, usize::MAX)
     }
 
-    /// Whether the moment to fail has come.
+    /// Returns true once an operation has failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.inner().failed
     }
@@ -58,7 +58,7 @@ impl FaultyDisk {
 }
 
 impl Inner {
-    /// Counts an operation, and fails it if its time has come.
+    /// Counts an operation, and returns the error if it fails.
     fn operate(&mut self, adds_bytes: bool) -> io::Result<()> {
         let number = self.operations;
         self.operations += 1;
@@ -77,7 +77,7 @@ impl Inner {
                     "No space left on device (os error 28)",
                 ))
             }
-            Fault::Glitch if number == self.fails_at => {
+            Fault::Once if number == self.fails_at => {
                 self.failed = true;
                 Err(io::Error::other("input/output error"))
             }
@@ -110,7 +110,7 @@ impl Disk for FaultyDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        // Names reach the disk in their own time: what was not synced is lost under the new name too.
+        // A rename does not sync: an unsynced file stays unsynced under its new name.
         let mut inner = self.inner();
         inner.operate(false)?;
         let moved: Vec<_> = inner
@@ -122,11 +122,11 @@ impl Disk for FaultyDisk {
         LocalDisk.rename(from, to)
     }
 
-    /// Stops half-way when it fails.
+    /// Removes one file before it fails, as an interrupted removal does.
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        let was_alive = !self.has_failed();
+        let is_first = !self.has_failed();
         if let Err(error) = self.inner().operate(false) {
-            if was_alive {
+            if is_first {
                 let _ = fs::remove_file(path.join("config.json"));
             }
             return Err(error);
@@ -147,9 +147,9 @@ struct FaultyFile {
 
 impl Write for FaultyFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = &bytes[..bytes.len().min(PIECE)];
+        let accepted = &bytes[..bytes.len().min(MAX_WRITE)];
         self.disk.inner().operate(true)?;
-        self.file.write(piece)
+        self.file.write(accepted)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,6 +1,7 @@
-//! Laws of checkpoints: whole or not there, damage is noticed, the newest are kept.
+//! Checkpoints: a folder is complete or missing, damage is detected, the newest are kept, and an
+//! unreadable one is never removed.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod contents;
 mod crashes;

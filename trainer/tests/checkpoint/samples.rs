@@ -1,4 +1,4 @@
-//! Small runs to save, and ways to look at what is on disk.
+//! Small snapshots, and functions that inspect checkpoint folders.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::faulty_disk::FaultyDisk;
 
-/// The state of a run of a very small network after `step` steps; every step has its own numbers.
+/// A snapshot of a very small model after `step` steps. The values differ between steps.
 pub(crate) fn snapshot(step: u64) -> Snapshot {
     let shapes = [
         ("model.embed_tokens.weight", vec![8, 4]),
@@ -72,14 +72,14 @@ pub(crate) fn keeping(keep: usize) -> CheckpointOptions {
     CheckpointOptions { keep: NonZeroUsize::new(keep).unwrap(), ..CheckpointOptions::default() }
 }
 
-/// Saves a checkpoint of every step in turn, without waiting for the disk.
+/// Saves a checkpoint of each step in order, on a disk without syncs.
 pub(crate) fn save_all(
     run: &Path,
     steps: impl IntoIterator<Item = u64>,
     options: CheckpointOptions,
 ) {
     let mut writer =
-        CheckpointWriter::open_on(Arc::new(FaultyDisk::sound()), run, options).unwrap();
+        CheckpointWriter::open_on(Arc::new(FaultyDisk::reliable()), run, options).unwrap();
     for step in steps {
         writer.save(snapshot(step)).unwrap();
     }
@@ -90,8 +90,8 @@ pub(crate) fn folder(run: &Path, step: u64) -> PathBuf {
     run.join(format!("checkpoints/step-{step:08}"))
 }
 
-/// Names of everything visible in the run's folder of checkpoints, sorted.
-pub(crate) fn store(run: &Path) -> Vec<String> {
+/// Names of all visible entries in the run's folder of checkpoints, sorted.
+pub(crate) fn names(run: &Path) -> Vec<String> {
     let entries = fs::read_dir(run.join("checkpoints")).unwrap();
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -100,18 +100,19 @@ pub(crate) fn store(run: &Path) -> Vec<String> {
     names
 }
 
-/// Whatever bears the name of a checkpoint must be one.
-pub(crate) fn assert_all_whole(run: &Path) {
-    for name in store(run).iter().filter(|name| !name.contains('.')) {
+/// Asserts that each folder with the name of a checkpoint is complete.
+pub(crate) fn assert_all_complete(run: &Path) {
+    for name in names(run).iter().filter(|name| !name.contains('.')) {
         let opened = Checkpoint::open(&run.join("checkpoints").join(name));
         assert!(opened.is_ok(), "{name}: {opened:?}");
     }
 }
 
-/// The step of the newest intact checkpoint, whose contents must be those of the sample.
+/// The step of the newest intact checkpoint, after a check that it has the contents of its
+/// snapshot.
 pub(crate) fn newest_step(run: &Path) -> Option<u64> {
     let found = newest_intact(run).unwrap()?;
     let step = found.checkpoint.state().step;
-    super::contents::assert_holds(&found.checkpoint, &snapshot(step));
+    super::contents::assert_contents(&found.checkpoint, &snapshot(step));
     Some(step)
 }

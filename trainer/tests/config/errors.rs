@@ -1,4 +1,4 @@
-//! What a person reads when something is wrong.
+//! The messages about configurations with problems.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use covey::config::checks::ConfigError;
 use covey::config::layers::{Layers, Purpose};
 use insta::assert_snapshot;
 
-use crate::{complaint, file, message, variables};
+use crate::{complaint, file, message, variables, wrapped};
 
 #[test]
 fn all_problems_of_a_file_are_reported_at_once() {
@@ -31,7 +31,7 @@ fn all_problems_of_a_file_are_reported_at_once() {
 }
 
 #[test]
-fn problems_from_everywhere_carry_their_place() {
+fn problems_are_reported_with_their_origin() {
     let layers = file("train.steps = 1.5")
         .environment(variables(&[
             ("COVEY_TRAIN__STEP", "3"),
@@ -45,9 +45,11 @@ fn problems_from_everywhere_carry_their_place() {
     error: 7 problems in the configuration
       run.toml:1          train.steps = 1.5           must be a whole number, at least 1
       COVEY_OPTIM__BETA1  optim.beta1 = 1             must be at least 0 and below 1
-      COVEY_STEPS         steps = 4                   unknown key, did you mean `COVEY_TRAIN__STEPS`?
-      COVEY_TRAIN__STEP   train.step = 3              unknown key, did you mean `COVEY_TRAIN__STEPS`?
-      --threads           run.threads = 0             must be at least 1, or "all"
+      COVEY_STEPS         steps = 4                   unknown key, did you mean
+            `COVEY_TRAIN__STEPS`?
+      COVEY_TRAIN__STEP   train.step = 3              unknown key, did you mean
+            `COVEY_TRAIN__STEPS`?
+      --threads           run.threads = 0             must be at least 1, or "auto"
       --set               schedule                    must be KEY=VALUE
       --set               schedule.final_ratio = nan  must be finite
     hint: `covey config keys` lists every key with its meaning, unit and default
@@ -55,7 +57,7 @@ fn problems_from_everywhere_carry_their_place() {
 }
 
 #[test]
-fn wrong_types_say_what_is_right() {
+fn a_wrong_type_is_reported_with_the_right_one() {
     let text = r#"
         run = { name = 5, seed = -1, device = "gpu", threads = "some" }
         model = { tie_word_embeddings = "yes", rope_scaling = 8.0 }
@@ -65,16 +67,19 @@ fn wrong_types_say_what_is_right() {
     "#;
     assert_snapshot!(complaint(file(text)), @r#"
     error: 10 problems in run.toml
-      line 2  run.device = "gpu"                  must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
+      line 2  run.device = "gpu"                  must be `cpu`, `cpu:4` for four members on it,
+            or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
       line 2  run.name = 5                        must be a name, in quotes
       line 2  run.seed = -1                       must be at least 0
-      line 2  run.threads = "some"                must be a whole number, at least 1, or "all"
-      line 3  model.rope_scaling = 8.0            must be { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings }, or "none"
+      line 2  run.threads = "some"                must be a whole number, at least 1, or "auto"
+      line 3  model.rope_scaling = 8.0            must be { factor, low_freq_factor,
+            high_freq_factor, original_max_position_embeddings }, or "none"
       line 3  model.tie_word_embeddings = "yes"   must be `true` or `false`
       line 4  data.sources = "prepared"           must be a list of { path, weight }
       line 5  train.eval_every = 2026-01-01       must not be a date
       line 5  train.steps = 99999999999999999999  must fit into 63 bits
-      line 6  schedule.kind = "cosin"             must be "constant", "cosine" or "wsd", did you mean `cosine`?
+      line 6  schedule.kind = "cosin"             must be "constant", "cosine" or "wsd", did you
+            mean `cosine`?
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
@@ -83,13 +88,14 @@ fn wrong_types_say_what_is_right() {
 fn names_cannot_leave_the_folder_of_runs() {
     assert_snapshot!(complaint(Layers::new().set("run.name=../other")), @r#"
     error: 1 problem in the configuration
-      --set  run.name = "../other"  must be letters, digits, `-`, `_` and `.`, not starting with `.`
+      --set  run.name = "../other"  must be letters, digits, `-`, `_` and `.`, not starting with
+            `.`
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
 
 #[test]
-fn numbers_out_of_range_say_the_range() {
+fn a_number_out_of_range_is_reported_with_the_range() {
     let text = r#"
         [optim]
         learning_rate = 0
@@ -116,7 +122,7 @@ fn numbers_out_of_range_say_the_range() {
 }
 
 #[test]
-fn unknown_keys_and_groups_are_met_with_suggestions() {
+fn unknown_keys_and_groups_are_reported_with_the_closest_name() {
     let text = r#"
         steps = 5
 
@@ -134,23 +140,34 @@ fn unknown_keys_and_groups_are_met_with_suggestions() {
     "#;
     assert_snapshot!(complaint(file(text)), @r#"
     error: 11 problems in run.toml
-      line 2   steps = 5                                            unknown key, did you mean `train.steps`?
-      line 4   [trian]                                              unknown group, did you mean `[train]`?
-      line 7   [zebra]                                              unknown group, there are run, model, data, train, memory, optim, schedule, checkpoint, rounds, gauntlet, sparseloco, comms
-      line 11  model.hiden_size = 5                                 unknown key, did you mean `model.hidden_size`?
-      line 12  model.learning_rate = 1.0                            unknown key, did you mean `optim.learning_rate`?
+      line 2   steps = 5                                            unknown key, did you mean
+            `train.steps`?
+      line 4   [trian]                                              unknown group, did you mean
+            `[train]`?
+      line 7   [zebra]                                              unknown group, there are
+            run, model, data, train, memory, optim, schedule, checkpoint, rounds, gauntlet,
+            sparseloco, comms
+      line 11  model.hiden_size = 5                                 unknown key, did you mean
+            `model.hidden_size`?
+      line 12  model.learning_rate = 1.0                            unknown key, did you mean
+            `optim.learning_rate`?
       line 13  model.colour = "red"                                 unknown key
-      line 14  model.rope_scaling.factor                            is missing, must be a number above 0
-      line 14  model.rope_scaling.factr = 2.0                       unknown field, did you mean `factor`?
-      line 14  model.rope_scaling.high_freq_factor                  is missing, must be a number above 0
-      line 14  model.rope_scaling.low_freq_factor                   is missing, must be a number above 0
-      line 14  model.rope_scaling.original_max_position_embeddings  is missing, must be a whole number, at least 1
+      line 14  model.rope_scaling.factor                            is missing, must be a number
+            above 0
+      line 14  model.rope_scaling.factr = 2.0                       unknown field, did you mean
+            `factor`?
+      line 14  model.rope_scaling.high_freq_factor                  is missing, must be a number
+            above 0
+      line 14  model.rope_scaling.low_freq_factor                   is missing, must be a number
+            above 0
+      line 14  model.rope_scaling.original_max_position_embeddings  is missing, must be a whole
+            number, at least 1
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
 
 #[test]
-fn a_group_is_no_value() {
+fn a_group_is_not_a_value() {
     assert_snapshot!(complaint(file("train = 5")), @r#"
     error: 1 problem in run.toml
       line 1  train = 5  is a group, set its keys under `[train]`
@@ -159,19 +176,22 @@ fn a_group_is_no_value() {
 }
 
 #[test]
-fn parts_of_records_cannot_be_set_alone() {
+fn fields_of_records_cannot_be_set_alone() {
     assert_snapshot!(complaint(Layers::new().set("model.rope_scaling.factor=8")), @r#"
     error: 1 problem in the configuration
-      --set  model.rope_scaling.factor = 8  is part of `model.rope_scaling`, which is set as a whole
+      --set  model.rope_scaling.factor = 8  is part of `model.rope_scaling`, which is set as a
+            whole
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
 
 #[test]
 fn an_unknown_preset_lists_those_that_exist() {
-    assert_snapshot!(complaint(Layers::new().flag("--preset", "model.preset", "covenant72b")), @r#"
+    let layers = Layers::new().flag("--preset", "model.preset", "covenant72b");
+    assert_snapshot!(complaint(layers), @r#"
     error: 1 problem in the configuration
-      --preset  model.preset = "covenant72b"  must be "tiny", "150m", "500m", "1b", "8b" or "covenant-72b", did you mean `covenant-72b`?
+      --preset  model.preset = "covenant72b"  must be "tiny", "150m", "500m", "1b", "8b" or
+            "covenant-72b", did you mean `covenant-72b`?
     hint: `covey config presets` lists the presets with their sizes
     "#);
 }
@@ -181,8 +201,10 @@ fn heads_must_divide() {
     let text = "[model]\nhidden_size = 256\nnum_attention_heads = 6\nnum_key_value_heads = 4\n";
     assert_snapshot!(complaint(file(text)), @r#"
     error: 2 problems in run.toml
-      line 3  model.num_attention_heads = 6  must divide `model.hidden_size` = 256 (run.toml:2), unless `model.head_dim` is set
-      line 4  model.num_key_value_heads = 4  must divide `model.num_attention_heads` = 6 (run.toml:3)
+      line 3  model.num_attention_heads = 6  must divide `model.hidden_size` = 256 (run.toml:2),
+            unless `model.head_dim` is set
+      line 4  model.num_key_value_heads = 4  must divide `model.num_attention_heads` = 6
+            (run.toml:3)
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
@@ -191,7 +213,7 @@ fn heads_must_divide() {
 fn heads_must_be_even() {
     assert_snapshot!(complaint(Layers::new().set("model.head_dim=33")), @r#"
     error: 1 problem in the configuration
-      --set  model.head_dim = 33  must be even, rotary positions turn pairs
+      --set  model.head_dim = 33  must be even, since rotary positions rotate pairs
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
@@ -207,7 +229,8 @@ fn a_batch_must_be_whole_micro_batches() {
 
 #[test]
 fn warmup_must_end_within_the_run() {
-    assert_snapshot!(complaint(file("schedule.warmup_steps = 50").flag("--steps", "train.steps", 40)), @r#"
+    let layers = file("schedule.warmup_steps = 50").flag("--steps", "train.steps", 40);
+    assert_snapshot!(complaint(layers), @r#"
     error: 1 problem in run.toml
       line 1  schedule.warmup_steps = 50  must be at most `train.steps` = 40 (--steps)
     hint: `covey config keys` lists every key with its meaning, unit and default
@@ -216,15 +239,17 @@ fn warmup_must_end_within_the_run() {
 
 #[test]
 fn sequences_must_have_positions() {
-    assert_snapshot!(complaint(Layers::new().set("model.preset=150m").set("data.sequence_length=4096")), @r#"
+    let layers = Layers::new().set("model.preset=150m").set("data.sequence_length=4096");
+    assert_snapshot!(complaint(layers), @r#"
     error: 1 problem in the configuration
-      --set  data.sequence_length = 4096  must be at most `model.max_position_embeddings` = 2048 (preset 150m)
+      --set  data.sequence_length = 4096  must be at most `model.max_position_embeddings` = 2048
+            (preset 150m)
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
 
 #[test]
-fn the_schedule_must_be_possible() {
+fn windows_must_not_overlap_and_rewinds_must_stay_in_the_run() {
     let text = r#"
         [schedule]
         flat_windows = [{ start = 150, length = 10 }, { start = 100, length = 51 }]
@@ -232,8 +257,10 @@ fn the_schedule_must_be_possible() {
     "#;
     assert_snapshot!(complaint(file(text)), @r#"
     error: 2 problems in run.toml
-      line 3  schedule.flat_windows = [{ start = 150, length = 10 }, { start …  must not overlap, 51 steps from 100 reach past 150
-      line 4  schedule.rewind = [{ at = 10, steps = 11 }]                       must not set the clock back to before its start, as 11 steps do
+      line 3  schedule.flat_windows = [{ start = 150, length = 10 }, { start …  must not
+            overlap, 51 steps from 100 reach past 150
+      line 4  schedule.rewind = [{ at = 10, steps = 11 }]                       must not set the
+            clock back to before its start, as 11 steps do
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
@@ -251,48 +278,60 @@ fn fields_of_records_are_checked_one_by_one() {
         [schedule]
         anneal = { start = 5, warmup_steps = 1, peak_ratio = 2.0 }
 
-        [model]
-        rope_scaling = { factor = 8.0, low_freq_factor = 4.0, high_freq_factor = 1.0, original_max_position_embeddings = 0 }
+        [model.rope_scaling]
+        factor = 8.0
+        low_freq_factor = 4.0
+        high_freq_factor = 1.0
+        original_max_position_embeddings = 0
     "#;
     assert_snapshot!(complaint(file(text)), @r#"
     error: 6 problems in run.toml
       line 4   data.sources[0].weight = 0.0                             must be above 0
-      line 6   data.sources[1].path                                     is missing, must be a path
-      line 7   data.sources[1].wieght = 1.0                             unknown field, did you mean `weight`?
-      line 10  schedule.anneal.decay_steps                              is missing, must be a whole number, at least 1
-      line 10  schedule.anneal.peak_ratio = 2.0                         must be at least 0 and at most 1
-      line 13  model.rope_scaling.original_max_position_embeddings = 0  must be at least 1
+      line 6   data.sources[1].path                                     is missing, must be a
+            path
+      line 7   data.sources[1].wieght = 1.0                             unknown field, did you
+            mean `weight`?
+      line 10  schedule.anneal.decay_steps                              is missing, must be a
+            whole number, at least 1
+      line 10  schedule.anneal.peak_ratio = 2.0                         must be at least 0 and
+            at most 1
+      line 16  model.rope_scaling.original_max_position_embeddings = 0  must be at least 1
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
 
 #[test]
-fn stretching_needs_low_below_high() {
-    let scaling = "{factor=8.0, low_freq_factor=4.0, high_freq_factor=1.0, original_max_position_embeddings=64}";
-    assert_snapshot!(complaint(Layers::new().set(&format!("model.rope_scaling={scaling}"))), @r#"
+fn rope_scaling_needs_the_low_factor_below_the_high_one() {
+    let scaling = "model.rope_scaling={factor=8.0, low_freq_factor=4.0, high_freq_factor=1.0, \
+                   original_max_position_embeddings=64}";
+    assert_snapshot!(complaint(Layers::new().set(scaling)), @r#"
     error: 1 problem in the configuration
-      --set  model.rope_scaling = { factor = 8.0, low_freq_factor = 4.0, …  must have low_freq_factor below high_freq_factor
+      --set  model.rope_scaling = { factor = 8.0, low_freq_factor = 4.0, …  must have
+            low_freq_factor below high_freq_factor
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
 
 #[test]
-fn a_shape_cannot_be_given_beside_a_folder() {
+fn a_shape_cannot_be_set_together_with_a_model_folder() {
     let layers = file("[model]\nfrom = \"trained\"\nhidden_size = 256\nrope_scaling = \"none\"\n");
     assert_snapshot!(complaint(layers), @r#"
     error: 2 problems in run.toml
-      line 3  model.hidden_size = 256      must be left out, the folder of `model.from` fixes it
-      line 4  model.rope_scaling = "none"  must be left out, the folder of `model.from` fixes it
+      line 3  model.hidden_size = 256      must be left out, the folder of `model.from`
+            determines it
+      line 4  model.rope_scaling = "none"  must be left out, the folder of `model.from`
+            determines it
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
 }
 
 #[test]
 fn training_needs_data() {
-    let error = Layers::new().resolve(Purpose::Train).expect_err("there is no data");
-    assert_snapshot!(message(&error), @r#"
+    let error = Layers::new().resolve(Purpose::Train).expect_err("data is missing");
+    assert_snapshot!(wrapped(&message(&error)), @r#"
     error: 1 problem in the configuration
-      default  data.sources = []  must name a folder made by `covey prepare`, as `--data FOLDER` or in the file
+      default  data.sources = []  must name a folder made by `covey prepare`, as `--data FOLDER`
+            or in the file
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
     assert!(Layers::new().resolve(Purpose::Show).is_ok());
@@ -302,12 +341,12 @@ fn training_needs_data() {
 fn a_missing_file_is_named() {
     assert_snapshot!(complaint(Layers::new().file(Path::new("no/such/run.toml"))), @r#"
     error: config file no/such/run.toml does not exist
-    hint: check the path, or write a file to start from with `covey config show > run.toml`
+    hint: check the path, or create a file with `covey config show > run.toml`
     "#);
 }
 
 #[test]
-fn a_folder_is_no_file() {
+fn a_folder_is_not_a_file() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let error =
         Layers::new().file(folder.path()).resolve(Purpose::Show).expect_err("it is a folder");
@@ -320,7 +359,7 @@ fn a_folder_is_no_file() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_placed() {
+fn bytes_that_are_not_text_are_reported_with_their_line() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = folder.path().join("run.toml");
     fs::write(&path, b"[train]\nsteps = 5\nname = \"\xff\"\n").expect("the folder is writable");
@@ -332,17 +371,17 @@ fn bytes_that_are_no_text_are_placed() {
 }
 
 #[test]
-fn mistakes_in_syntax_are_placed() {
+fn syntax_errors_are_reported_with_line_and_column() {
     assert_snapshot!(complaint(file("[train]\nsteps = = 5\n")), @r#"
     error: config file run.toml is not TOML: line 2, column 9: extra `=`, expected nothing
-    hint: text goes in double quotes; `covey config show` prints a whole config to compare with
+    hint: put text in double quotes; compare with the output of `covey config show`
     "#);
     assert_snapshot!(complaint(file("[train]\nsteps = 5\nsteps = 6\n")), @r#"
     error: config file run.toml is not TOML: line 3, column 1: duplicate key
-    hint: text goes in double quotes; `covey config show` prints a whole config to compare with
+    hint: put text in double quotes; compare with the output of `covey config show`
     "#);
     assert_snapshot!(complaint(file("[train\nsteps = 5\n")), @r#"
     error: config file run.toml is not TOML: line 1, column 7: unclosed table, expected `]`
-    hint: text goes in double quotes; `covey config show` prints a whole config to compare with
+    hint: put text in double quotes; compare with the output of `covey config show`
     "#);
 }

@@ -3,6 +3,8 @@
 mod errors;
 mod precedence;
 mod reference;
+mod renamed;
+mod run_scope;
 mod show;
 mod values;
 
@@ -13,12 +15,15 @@ use covey::config::checks::ConfigError;
 use covey::config::layers::{Layers, Purpose};
 use covey::config::schema::Config;
 
+/// Width of a line in snapshots.
+const WIDTH: usize = 92;
+
 /// A file `run.toml` with this text.
 fn file(text: &str) -> Layers {
     Layers::new().text(text, Path::new("run.toml"))
 }
 
-/// Variables as the environment hands them over.
+/// Environment variables.
 fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
@@ -27,17 +32,32 @@ fn meaning(layers: Layers) -> Config {
     layers.resolve(Purpose::Show).unwrap_or_else(|error| panic!("{error}")).config
 }
 
-/// What a person would read.
+/// The message about layers with problems, wrapped.
 fn complaint(layers: Layers) -> String {
-    message(
-        &layers
-            .resolve(Purpose::Show)
-            .map(|resolved| resolved.show())
-            .expect_err("should be refused"),
-    )
+    let shown = layers.resolve(Purpose::Show).map(|resolved| resolved.show());
+    wrapped(&message(&shown.expect_err("there should be problems")))
 }
 
 fn message(error: &ConfigError) -> String {
     let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     format!("error: {error}{hint}")
+}
+
+/// The text with long lines broken at spaces, for snapshots.
+fn wrapped(text: &str) -> String {
+    text.lines().map(wrapped_line).collect::<Vec<_>>().join("\n")
+}
+
+fn wrapped_line(line: &str) -> String {
+    let (mut lines, mut rest) = (String::new(), line.to_owned());
+    while rest.chars().count() > WIDTH {
+        let start: String = rest.chars().take(WIDTH + 1).collect();
+        let space = start.rfind(' ').unwrap_or(0);
+        if start[..space].trim().is_empty() {
+            break;
+        }
+        lines = lines + rest[..space].trim_end() + "\n";
+        rest = format!("        {}", rest[space..].trim());
+    }
+    lines + &rest
 }

@@ -1,4 +1,4 @@
-//! Who wins when several places set the same key.
+//! Precedence if several layers set the same key.
 
 use covey::config::layers::{Layers, Origin, Purpose};
 
@@ -10,7 +10,7 @@ fn origin(layers: Layers, key: &str) -> String {
 }
 
 #[test]
-fn every_layer_wins_over_those_below() {
+fn every_layer_takes_precedence_over_those_below() {
     let text = "[optim]\nweight_decay = 0.2\nlearning_rate = 1e-5\n";
     let environment = [("COVEY_OPTIM__LEARNING_RATE", "2e-5")];
     let bottom = Layers::new();
@@ -51,7 +51,7 @@ fn the_order_of_calls_does_not_matter() {
 }
 
 #[test]
-fn the_last_setting_of_a_key_wins() {
+fn the_last_setting_of_a_key_counts() {
     assert_eq!(meaning(Layers::new().set("train.steps=5").set("train.steps=6")).train.steps, 6);
 }
 
@@ -67,7 +67,7 @@ fn the_preset_can_be_chosen_in_every_layer() {
 }
 
 #[test]
-fn a_preset_brings_shape_and_training_defaults() {
+fn a_preset_sets_shape_and_training_defaults() {
     let layers = Layers::new().set("model.preset=150m");
     assert_eq!(origin(layers.clone(), "model.hidden_size"), "preset 150m");
     assert_eq!(origin(layers.clone(), "train.batch_size"), "preset 150m");
@@ -78,7 +78,7 @@ fn a_preset_brings_shape_and_training_defaults() {
 }
 
 #[test]
-fn a_field_overrides_the_preset_whatever_comes_first() {
+fn a_field_overrides_the_preset_in_any_order() {
     let shape = meaning(file("[model]\nnum_hidden_layers = 3\npreset = \"150m\"\n"))
         .model
         .shape
@@ -98,14 +98,14 @@ fn lists_are_replaced_as_a_whole() {
 }
 
 #[test]
-fn a_preset_can_be_set_back_to_nothing() {
+fn a_value_of_a_preset_can_be_removed() {
     let layers = Layers::new().flag("--preset", "model.preset", "covenant-72b");
     assert!(meaning(layers.clone()).schedule.anneal.is_some());
     assert_eq!(meaning(layers.set("schedule.anneal=none")).schedule.anneal, None);
 }
 
 #[test]
-fn derived_values_follow_the_last_word() {
+fn derived_values_follow_the_last_layer() {
     let config =
         meaning(file("train = { batch_size = 32, steps = 300 }").set("train.batch_size=12"));
     assert_eq!(config.train.micro_batch_size, 12);
@@ -118,6 +118,8 @@ fn foreign_and_reserved_variables_are_ignored() {
         ("PATH", "x"),
         ("COVEY_REFERENCE", "x"),
         ("COVEY_UPDATE_DOCS", "1"),
+        ("COVEY_LOG", "debug"),
+        ("COVEY_WALLET_KEY", "x"),
         ("RECOVEY_X", ""),
     ]);
     assert_eq!(meaning(Layers::new().environment(foreign)), meaning(Layers::new()));
@@ -129,7 +131,7 @@ fn a_value_that_is_replaced_is_not_checked() {
 }
 
 #[test]
-fn places_are_listed_from_the_file_outwards() {
+fn origins_are_ordered_from_the_file_outwards() {
     let file = |line| Origin::File { path: "run.toml".into(), line };
     let order = [
         file(2),

@@ -1,4 +1,4 @@
-//! The generated reference.
+//! The generated reference of all keys.
 
 use std::{env, fs};
 
@@ -13,7 +13,8 @@ fn the_reference_is_up_to_date() {
     let stored = fs::read_to_string(path).unwrap_or_default();
     assert!(
         stored == markdown(),
-        "docs/config.md is stale; write it anew with `COVEY_UPDATE_DOCS=1 cargo test -p covey --test config`"
+        "docs/config.md is stale; update it with `COVEY_UPDATE_DOCS=1 cargo test -p covey --test \
+         config`"
     );
 }
 
@@ -31,9 +32,19 @@ fn every_key_is_in_reference_and_list() {
 }
 
 #[test]
-fn every_key_has_a_group_and_its_own_name() {
+fn every_key_has_a_known_group_and_a_unique_name() {
     for (index, key) in KEYS.iter().enumerate() {
         assert!(GROUPS.iter().any(|(group, _)| *group == key.parts().0), "{}", key.path);
         assert!(KEYS.iter().skip(index + 1).all(|other| other.path != key.path), "{}", key.path);
     }
+}
+
+#[test]
+fn the_reference_names_scope_and_former_name() {
+    let page = markdown();
+    let row = page.lines().find(|line| line.starts_with("| `max_missed_rounds` |"));
+    let row = row.expect("has a row");
+    assert!(row.contains("| run |") && row.ends_with("Formerly `patience`. |"), "{row}");
+    let row = page.lines().find(|line| line.starts_with("| `key_file` |")).expect("has a row");
+    assert!(row.contains("| machine |"), "{row}");
 }

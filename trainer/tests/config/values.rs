@@ -1,9 +1,10 @@
-//! What the meant form holds.
+//! The values of a resolved config.
 
 use std::path::Path;
 
 use covey::config::layers::{Layers, Purpose};
-use covey::config::schema::{FlatWindowConfig, KEYS, RewindConfig, ScheduleKind};
+use covey::config::schema::{KEYS, ScheduleKind};
+use covey_optim::inner::{FlatWindow, Rewind};
 
 use crate::{file, meaning, variables};
 
@@ -24,8 +25,8 @@ fn the_covenant_recipe_is_the_published_one() {
         (ScheduleKind::Cosine, 1500, 140_000)
     );
     assert_eq!((schedule.warmup_start_ratio, schedule.final_ratio), (1e-6, 0.1));
-    assert_eq!(schedule.flat_windows, [FlatWindowConfig { start: 82_200, length: 13_500 }]);
-    assert_eq!(schedule.rewind, [RewindConfig { at: 121_200, steps: 20_000 }]);
+    assert_eq!(schedule.flat_windows, [FlatWindow { start: 82_200, length: 13_500 }]);
+    assert_eq!(schedule.rewind, [Rewind { at: 121_200, steps: 20_000 }]);
     let anneal = schedule.anneal.expect("anneals");
     assert_eq!((anneal.start, anneal.warmup_steps, anneal.decay_steps), (183_000, 100, 4500));
     assert_eq!(anneal.peak_ratio, 0.25);
@@ -44,7 +45,7 @@ fn the_covenant_schedule_passes_through_the_published_rates() {
 }
 
 #[test]
-fn every_kind_of_schedule_means_what_it_says() {
+fn every_kind_of_schedule_has_its_shape() {
     let peak_and_end = |kind: &str| {
         let run = "train.steps = 1000\noptim.learning_rate = 1.0";
         let text = format!("{run}\nschedule = {{ kind = \"{kind}\", final_ratio = 0.5 }}");
@@ -58,7 +59,7 @@ fn every_kind_of_schedule_means_what_it_says() {
 }
 
 #[test]
-fn the_constants_of_adamw_arrive() {
+fn the_constants_of_adamw_are_those_of_the_config() {
     let adamw =
         meaning(file("optim = { beta1 = 0.5, beta2 = 0.6, epsilon = 0.7, weight_decay = 0.8 }"))
             .adamw();
@@ -78,7 +79,7 @@ fn every_key_can_be_set_by_its_variable() {
 }
 
 #[test]
-fn a_folder_to_start_from_fixes_the_shape() {
+fn a_model_folder_determines_the_shape() {
     let config = meaning(Layers::new().path_flag("--from", "model.from", Path::new("trained")));
     assert_eq!(
         (config.model.shape, config.model.from.as_deref()),
@@ -109,14 +110,14 @@ fn the_width_of_a_head_follows_width_and_heads() {
 }
 
 #[test]
-fn words_stand_for_having_no_value() {
+fn a_word_sets_no_value() {
     let config =
-        meaning(file("optim.clip_norm = \"none\"\ntrain.eval_every = \"never\"\nrun.threads = 3"));
+        meaning(file("optim.clip_norm = \"none\"\ntrain.eval_every = \"none\"\nrun.threads = 3"));
     assert_eq!(
         (config.optim.clip_norm, config.train.eval_every, config.run.threads),
         (None, None, Some(3))
     );
-    assert_eq!(meaning(Layers::new().set("run.threads=all")).run.threads, None);
+    assert_eq!(meaning(Layers::new().set("run.threads=auto")).run.threads, None);
 }
 
 #[test]
@@ -137,14 +138,14 @@ fn text_needs_no_quotes_on_the_command_line() {
 }
 
 #[test]
-fn folders_given_as_flags_weigh_the_same() {
+fn folders_given_as_flags_have_equal_weights() {
     let sources =
         meaning(Layers::new().sources_flag("--data", &["a".into(), "b".into()])).data.sources;
     assert_eq!(sources.iter().map(|source| source.weight).collect::<Vec<_>>(), [1.0, 1.0]);
 }
 
 #[test]
-fn a_decay_fills_what_warmup_and_stable_part_leave() {
+fn the_decay_fills_the_steps_after_warmup_and_stable_phase() {
     let schedule = |text| {
         let schedule = meaning(file(text)).schedule;
         (schedule.warmup_steps, schedule.stable_steps, schedule.decay_steps)

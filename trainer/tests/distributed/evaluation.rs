@@ -65,12 +65,11 @@ impl Class {
 
     fn replica(&self) -> Replica {
         let initializer = Initializer::new(1, &self.model);
-        let tensor = |spec: &ParameterSpec| NamedTensor {
+        let weights = self.model.parameters().iter().map(|spec: &ParameterSpec| NamedTensor {
             name: spec.name.clone(),
             shape: spec.shape.clone(),
             values: initializer.tensor(spec),
-        };
-        let weights = self.model.parameters().iter().map(tensor).collect();
+        }).collect();
         Replica::new(weights, &self.world.config().sparseloco()).unwrap()
     }
 
@@ -109,8 +108,9 @@ impl Class {
         evaluation: &mut DeltaEvaluator,
         windows: u32,
     ) -> BTreeMap<PeerId, Measurement> {
-        let of = self.payloads.len() as u32;
-        let slots = self.payloads.keys().zip(0..).map(|(peer, index)| (*peer, Slot { index, of }));
+        let num_slots = self.payloads.len() as u32;
+        let slots = self.payloads.keys().zip(0..);
+        let slots = slots.map(|(peer, index)| (*peer, Slot { index, num_slots }));
         let (admitted, evaluated) = (self.payloads.keys().copied().collect(), slots.collect());
         let trial = EvaluationRequest {
             round: ROUND,

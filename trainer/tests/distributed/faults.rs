@@ -30,12 +30,11 @@ fn twenty_rounds_on_a_bad_day_end_with_the_same_bits() {
                 seed,
             ))
         };
-        let peer = |number| {
-            world.peer(view(number), Choice { number, threads: 1, micro_batch: 4, device: "cpu" })
-        };
         let all = async {
             world.found(view(0)).await;
-            join(world.validate(view(99)), join_all((1..=PEERS).map(peer))).await.1
+            join(world.validate(view(99)), join_all((1..=PEERS).map(|number| {
+            world.peer(view(number), Choice { number, threads: 1, micro_batch: 4, device: "cpu" })
+        }))).await.1
         };
         let endings = clock.run(all).expect("somebody waits for what nobody will do");
         assert_eq!(endings, [RunEnd::Finished; PEERS as usize]);

@@ -72,7 +72,7 @@ impl Evaluator for Liar {
 fn world(clock: &VirtualClock) -> (World, Arc<dyn Bucket>) {
     let world = World::with_deadline(Arc::new(clock.clone()), ROUNDS, 2, Duration::from_secs(60))
         .with_validators(3, 2);
-    let world = world.adjusted(|config| config.rounds.takeover = 5.0);
+    let world = world.adjusted(|config| config.rounds.judging_timeout = 5.0);
     (world, Arc::new(MemoryBucket::new(Arc::new(clock.clone()))))
 }
 

@@ -36,14 +36,13 @@ impl Past {
         let world = World::new(Arc::new(clock.clone()), ROUNDS, 2);
         let world = world.adjusted(|config| config.rounds.keep_checkpoints = 100);
         let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
-        let play = || {
+        let ((), one, two) = on_threads(1, || {
             clock.run(async {
                 world.found(Arc::clone(&bucket)).await;
                 let [one, two] = [ONE, TWO].map(|choice| world.peer(Arc::clone(&bucket), choice));
                 join3(world.validate(Arc::clone(&bucket)), one, two).await
             })
-        };
-        let ((), one, two) = on_threads(1, play).expect("somebody waits for what nobody will do");
+        }).expect("somebody waits for what nobody will do");
         assert_eq!([one, two], [RunEnd::Finished; 2]);
         Self { clock, world, bucket }
     }

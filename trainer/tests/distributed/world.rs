@@ -80,16 +80,16 @@ impl World {
             ("data.sequence_length", "16".to_owned()),
             ("train.batch_size", "4".to_owned()),
             ("train.steps", (rounds * INNER_STEPS).to_string()),
-            ("train.eval_every", "never".to_owned()),
+            ("train.eval_every", "none".to_owned()),
             ("rounds.inner_steps", INNER_STEPS.to_string()),
             ("rounds.min_peers", peers.to_string()),
             ("rounds.max_included", "8".to_owned()),
-            ("rounds.deadline", deadline.as_secs().to_string()),
+            ("rounds.commit_deadline", deadline.as_secs().to_string()),
             ("rounds.checkpoint_every", "2".to_owned()),
             // Soon over: who joins late has short steps at first, and is to count before the run ends.
             ("rounds.join_warmup_steps", "6".to_owned()),
             // What so few steps on so little text bring is no more than chance.
-            ("gauntlet.useful_share", "0".to_owned()),
+            ("gauntlet.min_gain_ratio", "0".to_owned()),
             ("gauntlet.norm_ratio", "1000".to_owned()),
         ];
         let layers = settings
@@ -207,8 +207,8 @@ impl World {
         let own = Layers::new()
             .path_flag("test", "run.output", &folder)
             .flag("test", "train.micro_batch_size", micro_batch)
-            .flag("test", "train.eval_every", "never")
-            .flag("test", "comms.poll", "0.02");
+            .flag("test", "train.eval_every", "none")
+            .flag("test", "comms.poll_interval", "0.02");
         let mut config = own.resolve_within(&spec.shared, Purpose::Show).unwrap().config;
         config.data.sources = spec.data(run, &[], &folder.join("data")).await.unwrap();
         let datasets =

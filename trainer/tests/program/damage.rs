@@ -9,7 +9,7 @@ use crate::support::sandbox::{FAILURE, Sandbox};
 fn truncated_weights_of_a_hub_folder() {
     let sandbox = Sandbox::with(&["hub", "data"]);
     sandbox.truncate("hub/model.safetensors");
-    let message = "error: `hub/model.safetensors` is truncated: 102504 bytes expected, got 51252\n\
+    let message = "error: `hub/model.safetensors` is truncated: expected 102504 bytes, got 51252\n\
                    hint: copy or download the file again\n";
     for arguments in [
         ["generate", "hub", "--greedy"],
@@ -28,13 +28,13 @@ fn flipped_bits_in_the_header_of_a_hub_folder() {
     let sandbox = Sandbox::with(&["hub"]);
     sandbox.flip("hub/model.safetensors", 4);
     assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
-    error: `hub/model.safetensors` is damaged: a header of 4294969312 bytes is no safetensors header
+    error: `hub/model.safetensors` is damaged: header of 4294969312 bytes, limit is 100000000
     hint: copy or download the file again
     ");
     sandbox.flip("hub/model.safetensors", 4);
     sandbox.flip("hub/model.safetensors", 8);
     assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
-    error: `hub/model.safetensors` is damaged: its header is no JSON: expected value at line 1 column 1
+    error: `hub/model.safetensors` is damaged: header is not JSON: expected value at line 1 column 1
     hint: copy or download the file again
     ");
 }
@@ -48,15 +48,15 @@ fn a_config_of_a_hub_folder_that_is_broken() {
         config.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 3"),
     );
     assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
-    error: `hub/config.json` is inconsistent
+    error: `hub/config.json` has an invalid field
       caused by: num_key_value_heads = 2 must divide num_attention_heads = 3
-    hint: correct the field, or fetch the original file again
+    hint: correct the field, or download the original file again
     ");
     sandbox.write("hub/config.json", "{");
     assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
-    error: `hub/config.json` cannot be understood
+    error: cannot parse `hub/config.json`
       caused by: EOF while parsing an object at line 1 column 1
-    hint: compare the file with its original
+    hint: compare the file with the original
     ");
 }
 
@@ -65,7 +65,7 @@ fn a_truncated_shard() {
     let sandbox = Sandbox::with(&["data", "trained"]);
     sandbox.truncate("data/train-00000.safetensors");
     assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
-    error: shard data/train-00000.safetensors has 3548 bytes, the manifest says 7096
+    error: shard data/train-00000.safetensors has 3548 bytes, the manifest lists 7096
     hint: copy the file again from its origin, or delete the folder and prepare it again
     ");
     assert!(!sandbox.has("run"));
@@ -83,13 +83,13 @@ fn a_flipped_bit_in_a_shard() {
     sandbox.flip("data/train-00000.safetensors", 8);
     sandbox.flip("data/train-00000.safetensors", 5000);
     assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
-    error: data/train-00000.safetensors has changed: digest HASH, the manifest says HASH
+    error: data/train-00000.safetensors has changed: its digest is HASH, the manifest lists HASH
     hint: copy the file again from its origin, or delete the folder and prepare it again
     ");
     assert!(!sandbox.has("run"));
     sandbox.flip("data/held-out-00000.safetensors", 1500);
     assert_snapshot!(sandbox.covey(&["eval", "trained", "--data=data"]).complaint(FAILURE), @r"
-    error: data/held-out-00000.safetensors has changed: digest HASH, the manifest says HASH
+    error: data/held-out-00000.safetensors has changed: its digest is HASH, the manifest lists HASH
     hint: copy the file again from its origin, or delete the folder and prepare it again
     ");
 }
@@ -111,18 +111,18 @@ fn a_flipped_bit_in_a_checkpoint() {
     sandbox.flip(&format!("{newest}/model.safetensors"), 9000);
     // Named itself it is an error; as the newest of its run it is passed over.
     assert_snapshot!(sandbox.covey(&["generate", newest]).complaint(FAILURE), @r"
-    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
-    hint: remove this folder and use an older checkpoint; `--resume` finds the newest intact one
+    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    hint: use an older checkpoint; `--resume` continues from the newest intact one
     ");
     let from =
         ["train", "--data=data", "--output=run", "--set=data.sequence_length=32", "--from", newest];
     assert_snapshot!(sandbox.covey(&from).complaint(FAILURE), @r"
-    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
-    hint: remove this folder and use an older checkpoint; `--resume` finds the newest intact one
+    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    hint: use an older checkpoint; `--resume` continues from the newest intact one
     ");
     assert!(!sandbox.has("run"));
     assert_snapshot!(sandbox.covey(&["export", "trained", "--output=hub"]).complaint(0), @r"
-    warning: passed over trained/checkpoints/step-00000040: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
+    warning: passed over trained/checkpoints/step-00000040: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
     exported trained/checkpoints/step-00000030 to hub
     ");
 }
@@ -133,7 +133,7 @@ fn a_truncated_checkpoint() {
     sandbox.truncate("trained/checkpoints/step-00000040/model.safetensors");
     assert_snapshot!(sandbox.covey(&["generate", "trained/checkpoints/step-00000040"]).complaint(FAILURE), @r"
     error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has 51252 bytes, expected 102504
-    hint: remove this folder and use an older checkpoint; `--resume` finds the newest intact one
+    hint: use an older checkpoint; `--resume` continues from the newest intact one
     ");
 }
 
@@ -153,7 +153,7 @@ fn a_run_that_diverges() {
     going on from trained/checkpoints/step-00000040
     25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     error: at step 42 the gradient of model.embed_tokens.weight is not finite (loss LOSS)
-    hint: choose a lower learning rate: begin again, or go on from the last checkpoint with `--resume --set optim.learning_rate=…`
+    hint: lower the learning rate: start again, or continue from the last checkpoint with `--resume --set optim.learning_rate=…`
     ");
     assert!(files_below(&sandbox.path("trained/checkpoints/step-00000040")) == before);
     sandbox.succeed(&["train", "--resume", "--output=trained", "--steps=45"]);

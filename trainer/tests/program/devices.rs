@@ -49,8 +49,8 @@ fn a_damaged_part_of_a_checkpoint_is_named() {
     sandbox.flip("run/checkpoints/step-00000004/optimizer.safetensors", 4000);
     let go_on = ["train", "--resume", "--output=run", "--device=cpu:2"];
     assert_snapshot!(sandbox.covey(&go_on).complaint(FAILURE), @r"
-    error: none of the 1 checkpoints in run is intact; step-00000004 is the newest: checkpoint run/checkpoints/step-00000004 is damaged: optimizer.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
-    hint: restore the folder from a copy, or begin a new run in another folder
+    error: none of the 1 checkpoints in run is intact; step-00000004 is the newest: checkpoint run/checkpoints/step-00000004 is damaged: optimizer.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    hint: restore the folder from a backup, or start a new run in another folder
     ");
 }
 
@@ -59,7 +59,7 @@ fn more_members_than_parts() {
     let sandbox = Sandbox::with(&["data"]);
     let crowd = [RUN, &["--device=cpu:1000"]].concat();
     assert_snapshot!(sandbox.covey(&training(&crowd)).complaint(USAGE), @r"
-    error: 1000 members given, but the network can be divided among 1 to 24
+    error: cannot divide the network among 1000 devices, only among 1 to 24
     hint: use at most 24 devices
     ");
     assert!(!sandbox.has("run"));
@@ -70,8 +70,8 @@ fn a_network_that_does_not_fit() {
     let sandbox = Sandbox::with(&["data"]);
     let small = [RUN, &["--device=cpu:2", "--set=memory.limit=1000000"]].concat();
     assert_snapshot!(sandbox.covey(&training(&small)).complaint(USAGE), @r"
-    error: training needs 1.54 MB on each device, 1.00 MB are there: per member 52.7 kB of weights, 52.7 kB of gradients, 105 kB of moments, 127 kB gathered, 283 kB of activations and 151 kB to work with
-    hint: with `memory.gather_for=1` and `memory.recompute=blocks` and `train.micro_batch_size=1` it fits; `covey plan` shows the whole calculation
+    error: training needs 1.54 MB on each device, but 1.00 MB are available (per shard: weights 52.7 kB, gradients 52.7 kB, moments 105 kB, gathered 127 kB, activations 283 kB, workspace 151 kB)
+    hint: use `memory.micro_batches_per_gather=1` and `memory.activation_checkpointing=blocks` and `train.micro_batch_size=1` to make it fit; `covey plan` shows the calculation
     ");
 }
 
@@ -93,8 +93,8 @@ fn the_plan_of_the_published_run() {
         "--device-memory=192GB",
         "--rate=400T",
         "--between=450G",
-        "--set=memory.recompute=blocks",
-        "--set=memory.gather_for=1",
+        "--set=memory.activation_checkpointing=blocks",
+        "--set=memory.micro_batches_per_gather=1",
     ];
     assert_snapshot!(Sandbox::empty().succeed(&arguments).stdout, @r"
     72,747,327,488 parameters on cuda:0-7, bf16, micro-batches of 1 x 2048 tokens, 1 at a time, every block recomputed

@@ -26,7 +26,7 @@ fn a_dataset_that_does_not_fit() {
     let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=data"];
     assert_snapshot!(sandbox.cramped(2, &prepare).complaint(FAILURE), @r"
     error: disk full while writing data/tokenizer.json
-    hint: free some space and run the same command again; `prepare` goes on after the last shard
+    hint: free some space and run the same command again; `covey prepare` continues after the last shard
     ");
     assert!(!sandbox.has("data/tokenizer.json") && !sandbox.has("data/manifest.json"));
     sandbox.succeed(&prepare);
@@ -39,7 +39,7 @@ fn a_tokenizer_that_does_not_fit() {
     training the tokenizer
     trained a tokenizer of 305 tokens on 30 documents (TIME)
     error: disk full while writing ./tokenizer.json
-    hint: free some space and run the same command again; `prepare` goes on after the last shard
+    hint: free some space and run the same command again; `covey prepare` continues after the last shard
     ");
     assert!(!sandbox.has("tokenizer.json"));
 }
@@ -50,7 +50,7 @@ fn an_export_that_does_not_fit() {
     assert_snapshot!(sandbox.cramped(64, &["export", "trained", "--output=hub"]).complaint(FAILURE), @r"
     error: cannot write `hub/model.safetensors`
       caused by: File too large (os error 27)
-    hint: check free space and permissions, then try again; nothing was left that looks whole
+    hint: check free space and permissions, then try again
     ");
     assert!(files_below(&sandbox.path("hub")).is_empty());
 }

@@ -60,8 +60,8 @@ fn a_data_folder_that_was_never_finished() {
     let sandbox = Sandbox::with(&["data"]);
     std::fs::remove_file(sandbox.path("data/manifest.json")).unwrap();
     assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
-    error: data holds no finished dataset: no manifest.json
-    hint: run `prepare` into this folder; an interrupted one continues where it stopped
+    error: data is not a finished dataset: it has no manifest.json
+    hint: run `covey prepare` with this output folder; an interrupted preparation continues where it stopped
     ");
     assert!(!sandbox.has("run"));
 }
@@ -87,7 +87,7 @@ hint: name a run folder, a checkpoint, or a Hugging Face folder with a config.js
 fn a_folder_that_holds_something_else() {
     let sandbox = Sandbox::with(&["data"]);
     assert_snapshot!(sandbox.covey(&["generate", "data"]).complaint(FAILURE), @r"
-    error: data holds no model
+    error: data does not contain a model
     hint: name a run folder, a checkpoint, or a Hugging Face folder with a config.json
     ");
 }
@@ -97,8 +97,8 @@ fn a_model_without_weights() {
     let sandbox = Sandbox::with(&["hub"]);
     std::fs::remove_file(sandbox.path("hub/model.safetensors")).unwrap();
     assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
-    error: no weights in `hub`
-    hint: weights are read from `model.safetensors`, or from shards with an index; `.bin` files must be converted first
+    error: no weights found in `hub`
+    hint: convert the weights to `model.safetensors`, or to shards with an index; `.bin` files are not supported
     ");
 }
 
@@ -108,7 +108,7 @@ fn a_model_without_a_tokenizer() {
     std::fs::remove_file(sandbox.path("hub/tokenizer.json")).unwrap();
     assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
     error: hub has no tokenizer.json
-    hint: put the tokenizer of this model into its folder
+    hint: copy the tokenizer.json of this model into the folder
     ");
 }
 
@@ -162,7 +162,7 @@ fn a_corpus_without_held_out_text() {
     ]);
     assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
     error: data has no held-out text
-    hint: prepare the text into another folder with a `--held-out` above 0, or prepare more of it
+    hint: prepare the text into another folder with `--held-out` above 0, or prepare more text
     ");
     assert!(!sandbox.has("run"));
 }
@@ -174,18 +174,18 @@ fn a_folder_that_cannot_be_written() {
     sandbox.write("file", "");
     assert_snapshot!(sandbox.train(&["--output=file/run"]).complaint(FAILURE), @r"
     error: cannot read file/run/checkpoints: Not a directory (os error 20)
-    hint: a file stands where a folder is needed; choose another folder with `--output`
+    hint: choose another folder with `--output`; a file has the name of a needed folder
     ");
     let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=file/data"];
     assert_snapshot!(sandbox.covey(&prepare).complaint(FAILURE), @r"
     error: cannot write file/data
       caused by: Not a directory (os error 20)
-    hint: a file stands where a folder is needed: choose another folder
+    hint: choose another folder: a part of this path is a file
     ");
     assert_snapshot!(sandbox.covey(&["export", "trained", "--output=file/hub"]).complaint(FAILURE), @r"
     error: cannot write `file/hub`
       caused by: Not a directory (os error 20)
-    hint: check free space and permissions, then try again; nothing was left that looks whole
+    hint: check free space and permissions, then try again
     ");
     let tokenizer = ["tokenizer", "train", "texts", "--output=file/tokenizer.json"];
     assert_snapshot!(sandbox.covey(&tokenizer).complaint(FAILURE), @r"
@@ -193,7 +193,7 @@ fn a_folder_that_cannot_be_written() {
     trained a tokenizer of 305 tokens on 30 documents (TIME)
     error: cannot write file
       caused by: File exists (os error 17)
-    hint: a file stands where a folder is needed: choose another folder
+    hint: choose another folder: a part of this path is a file
     ");
     assert!(sandbox.read("file").is_empty());
 }

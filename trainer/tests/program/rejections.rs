@@ -11,7 +11,7 @@ fn a_file_of_an_unknown_format() {
     let arguments = ["prepare", "book.pdf", "--tokenizer=tokenizer", "--output=data"];
     assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
     error: unknown format of book.pdf
-    hint: readable are .txt, .txt.zst, .jsonl, .jsonl.zst, .json.zst, .parquet
+    hint: use a file with one of the extensions .txt, .txt.zst, .jsonl, .jsonl.zst, .json.zst, .parquet
     ");
     assert!(!sandbox.has("data"));
 }
@@ -92,16 +92,16 @@ fn data_with_the_ids_of_another_tokenizer_is_not_learned_from() {
         "--set=data.sequence_length=32",
     ];
     assert_snapshot!(sandbox.covey(&from_hub).complaint(USAGE), @r"
-    error: the data was prepared with another tokenizer than hub
-    hint: prepare it with the tokenizer.json of that folder
+    error: the tokenizer of the data differs from the one in hub
+    hint: prepare the data with the tokenizer.json in that folder
     ");
     assert_snapshot!(sandbox.train(&["--data=other-data", "--output=run"]).complaint(USAGE), @r"
     error: data and other-data were prepared with different tokenizers
     hint: prepare all sources with one `tokenizer.json`
     ");
     assert_snapshot!(sandbox.train(&["--set=model.vocab_size=100", "--output=run"]).complaint(USAGE), @r"
-    error: the data has token ids up to 299, the model knows 100
-    hint: leave `model.vocab_size` out to take it from the data, or prepare the data with the model's tokenizer
+    error: the data has token IDs up to 299, but the vocabulary of the model has 100 tokens
+    hint: leave out `model.vocab_size` to take it from the data, or prepare the data with the tokenizer of the model
     ");
     assert!(!sandbox.has("run"));
 }

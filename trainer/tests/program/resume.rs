@@ -153,9 +153,11 @@ fn a_damaged_checkpoint_is_passed_over_and_nobody_can_tell_afterwards() {
     sandbox.truncate("run/checkpoints/step-00000030/model.safetensors");
     let resumed = sandbox.succeed(GO_ON);
     assert_snapshot!(resumed.complaint(0), @r"
-    warning: passed over run/checkpoints/step-00000040: checkpoint run/checkpoints/step-00000040 is damaged: optimizer.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
+    warning: passed over run/checkpoints/step-00000040: checkpoint run/checkpoints/step-00000040 is damaged: optimizer.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
     warning: passed over run/checkpoints/step-00000030: checkpoint run/checkpoints/step-00000030 is damaged: model.safetensors has 51252 bytes, expected 102504
     going on from run/checkpoints/step-00000020
+    kept a later checkpoint as run/checkpoints/step-00000030.set-aside-1
+    kept a later checkpoint as run/checkpoints/step-00000040.set-aside-1
     25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     finished after step 40; saved run/checkpoints/step-00000040
     ");
@@ -187,8 +189,8 @@ fn with_every_checkpoint_damaged_somebody_has_to_decide() {
         sandbox.flip(&format!("trained/checkpoints/step-000000{step}/model.safetensors"), 9000);
     }
     assert_snapshot!(sandbox.covey(&["train", "--resume", "--output=trained"]).complaint(FAILURE), @r"
-    error: none of the 3 checkpoints in trained is intact; step-00000040 is the newest: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
-    hint: restore the folder from a copy, or begin a new run in another folder
+    error: none of the 3 checkpoints in trained is intact; step-00000040 is the newest: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    hint: restore the folder from a backup, or start a new run in another folder
     ");
 }
 
@@ -226,8 +228,8 @@ fn a_run_keeps_its_network() {
         ["train", "--resume", "--output=trained", "--steps=45", "--set=model.hidden_size=64"];
     assert_snapshot!(sandbox.covey(&arguments).complaint(USAGE), @r"
     going on from trained/checkpoints/step-00000040
-    error: the configuration describes another network than the one in trained/checkpoints/step-00000040
-    hint: leave the keys of `model` as they were, or begin a new run in another folder
+    error: the model in the configuration differs from the model in trained/checkpoints/step-00000040
+    hint: restore the keys of `model`, or start a new run in another folder
     ");
 }
 
@@ -237,8 +239,8 @@ fn a_run_keeps_its_seed() {
     let arguments = ["train", "--resume", "--output=trained", "--steps=45", "--seed=7"];
     assert_snapshot!(sandbox.covey(&arguments).complaint(USAGE), @r"
     going on from trained/checkpoints/step-00000040
-    error: run.seed = 7, but the run began with 42
-    hint: leave the seed out to go on with the run's own
+    error: run.seed = 7, but the run started with 42
+    hint: leave out `run.seed` to continue with the seed of the run
     ");
 }
 
@@ -255,7 +257,7 @@ fn a_run_keeps_its_data() {
     let arguments = ["train", "--resume", "--output=trained", "--steps=45", "--data=less"];
     assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
     going on from trained/checkpoints/step-00000040
-    error: the cursor does not fit the data: source 1: it counts in dataset HASH, this is HASH
+    error: the cursor does not match the data: source 1: it was made for dataset HASH, this is HASH
     hint: resume with the same data, or start a new run
     ");
 }

@@ -1,4 +1,4 @@
-//! What is learned, and by whom.
+//! Model, learner and batches of these tests.
 
 use covey::config::layers::{Layers, Purpose};
 use covey::config::schema::Config;
@@ -6,7 +6,7 @@ use covey::training::learner::Learner;
 use covey_model::config::{ModelConfig, preset};
 use covey_model::init::Initializer;
 
-/// Tokens of a window, and windows of a batch; eight members have one each.
+/// Tokens per window, and windows per batch: one for each of eight devices.
 pub(crate) const LENGTH: usize = 32;
 pub(crate) const WINDOWS: usize = 8;
 
@@ -33,7 +33,7 @@ pub(crate) fn learner(model: &ModelConfig, config: &Config) -> anyhow::Result<Le
     })
 }
 
-/// The windows of a step: text-like, in that some tokens are far more common than others.
+/// The windows of a step. As in text, some tokens are far more frequent than others.
 pub(crate) fn tokens(step: u64, vocabulary: usize) -> Vec<u32> {
     let mut state = (step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut token = || {

@@ -1,9 +1,9 @@
-//! Gradients of shared networks are those of the whole one.
+//! Gradients of a sharded model equal those of the whole model.
 
 use std::sync::Arc;
 
 use burn::tensor::{Device, FloatDType};
-use covey::training::learner::LearnerWeights;
+use covey::training::learner::ShardedWeights;
 use covey::training::plan::plan;
 use covey_model::config::{ActivationCheckpointing, ModelConfig};
 use covey_model::init::Initializer;
@@ -13,7 +13,7 @@ use covey_optim::inner::AdamWConfig;
 
 use crate::fixtures::{LENGTH, WINDOWS, tiny, tokens};
 
-/// Gradients of the mean loss, per parameter, from one backward pass over whole weights.
+/// Gradients of the mean loss for each parameter, from one backward pass with whole weights.
 fn whole(model: &ModelConfig, batch: &TokenBatch) -> Vec<Vec<f32>> {
     let device = Device::flex();
     let initializer = Initializer::new(7, model);
@@ -27,11 +27,12 @@ fn whole(model: &ModelConfig, batch: &TokenBatch) -> Vec<Vec<f32>> {
     gradients.iter().map(|gradient| gradient.clone().into_data().try_into_vec().unwrap()).collect()
 }
 
-fn shared(
+/// The same gradients from a model that is sharded over `members` devices.
+fn sharded(
     model: &ModelConfig,
     tokens: &[u32],
     members: usize,
-    recompute: ActivationCheckpointing,
+    checkpointing: ActivationCheckpointing,
 ) -> Vec<Vec<f32>> {
     let initializer = Initializer::new(7, model);
     let specs: Vec<_> = model.parameters().iter().cloned().collect();
@@ -53,9 +54,9 @@ fn shared(
         .map(|own| vec![TokenBatch::new(&own.concat(), own.len(), model).unwrap()])
         .collect();
     batches.resize_with(members, Vec::new);
-    let forward_backward = ForwardBackward::new(decoders, recompute);
+    let forward_backward = ForwardBackward::new(decoders, checkpointing);
     forward_backward.loss_backward(
-        &mut LearnerWeights::of(&mut shards, model),
+        &mut ShardedWeights::new(&mut shards, model),
         &batches,
         1.0 / (windows.len() * LENGTH) as f64,
     );
@@ -63,22 +64,23 @@ fn shared(
 }
 
 #[test]
-fn gradients_are_those_of_the_whole_network() {
+fn sharded_gradients_equal_those_of_the_whole_model() {
     let tied = tiny();
     let untied = ModelConfig { tied: false, vocab_size: 700, ..tiny() };
     for model in [tied, untied] {
         let tokens = tokens(3, model.vocab_size);
         let whole = whole(&model, &TokenBatch::new(&tokens, WINDOWS, &model).unwrap());
         for members in [1, 2, 3, 4, 8] {
-            for recompute in [ActivationCheckpointing::None, ActivationCheckpointing::Every(1)] {
-                let shared = shared(&model, &tokens, members, recompute);
-                for (parameter, (own, whole)) in shared.iter().zip(&whole).enumerate() {
+            for checkpointing in [ActivationCheckpointing::None, ActivationCheckpointing::Every(1)]
+            {
+                let sharded = sharded(&model, &tokens, members, checkpointing);
+                for (parameter, (own, whole)) in sharded.iter().zip(&whole).enumerate() {
                     let largest = whole.iter().fold(0f32, |most, value| most.max(value.abs()));
                     let error =
                         own.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
                     assert!(
                         error <= 1e-5 * largest,
-                        "{members} members, parameter {parameter}: {error} of {largest}"
+                        "{members} devices, parameter {parameter}: {error} of {largest}"
                     );
                 }
             }

@@ -1,4 +1,4 @@
-//! One network on one device or on several, with or without recomputation: the same training.
+//! Training on several devices: same losses, gradients and deltas as on one device.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod deltas;

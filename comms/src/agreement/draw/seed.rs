@@ -1,33 +1,36 @@
-//! The chance of a round: nobody can know it before all deltas are committed, everybody can check it afterwards.
+//! The seed of a round. No peer can know it before all deltas are committed, and every reader can
+//! recompute it from the verdict.
 
 use std::collections::BTreeMap;
 
 use crate::objects::Lineage;
 use crate::primitives::{Digest, Keypair, NotHex, PeerId, Round, RunId, hex};
 
-/// What a validator keeps to itself until a round is judged.
+/// The secret of a validator for one round, published with its verdict.
 ///
-/// It follows from the validator's key, so that one that is killed and started again keeps its pledge.
+/// It is derived from the validator's key, so a validator that restarts still has the secret that
+/// it pledged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RoundSecret([u8; 32]);
 
 impl RoundSecret {
     /// The secret of `validator` for a round that starts from `base`.
     pub fn of(validator: &Keypair, run: RunId, round: Round, base: Lineage) -> Self {
+        // The base is included: a second history of the run must not reuse a revealed secret.
         let message =
             [run.digest().as_bytes(), base.digest().as_bytes(), round.0.to_le_bytes().as_slice()]
                 .concat();
         Self(validator.derive("covey round secret 1", &message))
     }
 
-    /// What binds its owner to it: a digest that tells nothing of it.
+    /// The digest that commits a validator to this secret without revealing it.
     pub fn pledge(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("covey pledge 1");
         hasher.update(&self.0);
         Digest::from_bytes(hasher.finalize().into())
     }
 
-    /// The chance of a round of which these rolls were called, each by the digest of its payload.
+    /// The seed of a round with these commitment lists: validator and digest of the payload.
     pub fn seed(
         &self,
         round: Round,
@@ -35,6 +38,8 @@ impl RoundSecret {
         commitment_lists: &BTreeMap<PeerId, Digest>,
     ) -> Seed {
         let mut hasher = blake3::Hasher::new_derive_key("covey gauntlet seed 1");
+        // The lists are part of the seed, so even the proposer does not know it before all of them
+        // are published.
         hasher.update(&self.0).update(&round.0.to_le_bytes()).update(base.digest().as_bytes());
         for (validator, digest) in commitment_lists {
             hasher.update(validator.as_bytes()).update(digest.as_bytes());
@@ -43,6 +48,7 @@ impl RoundSecret {
     }
 }
 
+// Not derived: the secret must not appear in a log before it is published.
 impl std::fmt::Debug for RoundSecret {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("RoundSecret")
@@ -65,24 +71,26 @@ impl std::str::FromStr for RoundSecret {
 
 hex::written_as_text!(RoundSecret);
 
-/// What all choices of a round are drawn from: whom to measure, on which windows, which chunks to compare.
+/// The seed of all draws of a round: evaluated peers, evaluation windows, compared chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed([u8; 32]);
 
 impl Seed {
-    /// A seed that was computed elsewhere.
+    /// A seed from its bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// An endless stream of bytes for one `purpose`, independent of those for others.
+    /// An endless stream of random bytes for one `purpose`, independent of those for other
+    /// purposes.
     pub fn stream(&self, purpose: &str) -> blake3::OutputReader {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(purpose.as_bytes());
         hasher.finalize_xof()
     }
 
-    /// `count` different numbers below `bound`, ascending; all of them if there are no more.
+    /// Draws `count` distinct numbers below `bound`, in ascending order; all numbers if there are
+    /// not more.
     pub fn draw(&self, purpose: &str, count: usize, bound: u64) -> Vec<u64> {
         if count as u64 >= bound {
             return (0..bound).collect();
@@ -92,7 +100,7 @@ impl Seed {
         while drawn.len() < count {
             let mut bytes = [0; 8];
             stream.fill(&mut bytes);
-            // 64 bits against the small bounds in use: the bias is below any measure.
+            // The bias of the remainder is below `bound` / 2^64, which is negligible here.
             drawn.insert(u64::from_le_bytes(bytes) % bound);
         }
         drawn.into_iter().collect()
@@ -104,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_come_back_and_differ_by_validator_round_and_base() {
+    fn secrets_are_reproducible_and_differ_by_validator_and_round() {
         let run = RunId::of(b"a run");
         let base = Lineage::genesis(run);
         let secret = |key: u8, round| {
@@ -118,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_are_different_ascending_and_within_bounds() {
+    fn drawn_numbers_are_distinct_ascending_and_below_the_bound() {
         let seed = Seed::from_bytes([3; 32]);
         let drawn = seed.draw("windows", 8, 100);
         assert!(drawn.len() == 8 && drawn.is_sorted_by(|one, other| one < other) && drawn[7] < 100);

@@ -1,4 +1,4 @@
-//! A bucket that stops before the bill gets too long.
+//! A bucket with a limit on the bytes that are transferred in total.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use crate::bucket::bucket::{Bucket, Listed, Put};
 use crate::bucket::error::BucketError;
 use crate::objects::{Key, Prefix};
 
-/// Bytes that may still pass to and from one bucket or several: clones of it spend the same.
+/// A number of bytes that may be transferred, in both directions together. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ByteBudget {
     budget: u64,
@@ -17,28 +17,31 @@ pub struct ByteBudget {
 }
 
 impl ByteBudget {
-    /// A purse with `budget` bytes in it.
+    /// Creates a budget of `budget` bytes.
     pub fn new(budget: u64) -> Self {
         Self { budget, left: Arc::new(Mutex::new(budget)) }
     }
 
     fn left(&self) -> MutexGuard<'_, u64> {
+        // The number stays valid if a task panics while it holds the lock.
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets up to `most` bytes aside until they are spent or given back.
-    fn set_aside(&self, most: u64) -> Reserve<'_> {
+    /// Reserves up to `most` bytes until they are spent or returned.
+    fn reserve(&self, most: u64) -> Reservation<'_> {
         let mut left = self.left();
         let bytes = most.min(*left);
         *left -= bytes;
-        Reserve { shared_budget: self, bytes }
+        Reservation { shared_budget: self, bytes }
     }
 }
 
-/// Lets a number of bytes pass, up and down together, and then nothing more.
+/// Limits the bytes that are transferred to and from a bucket; exceeds the budget in no order of
+/// events.
 ///
-/// Bodies count, also those of failed writes; headers and listings do not. A write that does not fit is not begun, and
-/// what concurrent reads may bring is set aside first, so the budget is never exceeded.
+/// Bodies count, also those of failed writes; headers and listings do not. A write that does not
+/// fit is not begun. A read reserves its limit first, so concurrent reads cannot spend the same
+/// bytes.
 #[derive(Debug)]
 pub struct Budgeted<B> {
     inner: B,
@@ -46,17 +49,17 @@ pub struct Budgeted<B> {
 }
 
 impl<B: Bucket> Budgeted<B> {
-    /// Lets `budget` bytes pass to and from `inner`.
+    /// Limits the transfers of `inner` to `budget` bytes.
     pub fn new(inner: B, budget: u64) -> Self {
         Self::sharing(inner, ByteBudget::new(budget))
     }
 
-    /// Lets pass to and from `inner` what it and all other buckets with the same purse leave in it.
+    /// Limits the transfers of `inner` and of all other buckets with `shared_budget` together.
     pub fn sharing(inner: B, shared_budget: ByteBudget) -> Self {
         Self { inner, shared_budget }
     }
 
-    /// Bytes that are left.
+    /// The number of bytes that are left.
     pub fn left(&self) -> u64 {
         *self.shared_budget.left()
     }
@@ -66,14 +69,16 @@ impl<B: Bucket> Budgeted<B> {
     }
 }
 
-/// Bytes set aside for a read; what it does not spend goes back when it ends, however it ends.
-struct Reserve<'shared_budget> {
+/// Bytes that a read may spend.
+struct Reservation<'shared_budget> {
     shared_budget: &'shared_budget ByteBudget,
     bytes: u64,
 }
 
-impl Drop for Reserve<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
+        // Also runs if the read fails or its future is dropped, so no end of a read loses unspent
+        // bytes.
         *self.shared_budget.left() += self.bytes;
     }
 }
@@ -81,15 +86,15 @@ impl Drop for Reserve<'_> {
 #[async_trait]
 impl<B: Bucket> Bucket for Budgeted<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
-        let mut reserve = self.shared_budget.set_aside(limit);
-        match self.inner.get(key, reserve.bytes).await {
+        let mut reservation = self.shared_budget.reserve(limit);
+        match self.inner.get(key, reservation.bytes).await {
             Ok(body) => {
-                reserve.bytes = reserve.bytes.saturating_sub(body.len() as u64);
+                reservation.bytes = reservation.bytes.saturating_sub(body.len() as u64);
                 Ok(body)
             }
-            // Larger than what is left, but not larger than what was asked for.
+            // The object fits the caller's limit, but not the reservation.
             Err(BucketError::TooLarge { what, announced, .. }) if announced <= limit => {
-                Err(self.spent(what, announced, reserve.bytes))
+                Err(self.spent(what, announced, reservation.bytes))
             }
             Err(BucketError::TooLarge { what, announced, .. }) => {
                 Err(BucketError::TooLarge { what, announced, limit })
@@ -100,6 +105,7 @@ impl<B: Bucket> Bucket for Budgeted<B> {
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
         let needed = body.len() as u64;
+        // In a block: the lock must not be held while the write waits for the network.
         {
             let mut left = self.shared_budget.left();
             *left = left

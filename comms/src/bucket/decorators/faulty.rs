@@ -1,4 +1,4 @@
-//! A bucket as bad as real ones are on a bad day, the same bad day for the same seed.
+//! A bucket with faults from a seed, for tests and simulations.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,26 +13,26 @@ use crate::bucket::error::BucketError;
 use crate::objects::{Key, Prefix};
 use crate::primitives::{Clock, SeededRng};
 
-/// How often requests go wrong, each from 0 (never) to 1 (always).
+/// The probabilities of faults, each from 0 (never) to 1 (always).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FaultRates {
-    /// Requests that the store refuses with an error of its own; nothing happens.
+    /// Requests that fail with an error of the store and have no effect.
     pub errors: f64,
     /// Requests that take [`stall`](Self::stall) longer.
     pub stalls: f64,
-    /// How long a stall lasts.
+    /// The length of a stall.
     pub stall: Duration,
-    /// Writes and removals that happen and are reported as failed.
+    /// Writes and removals that take effect and are reported as failed.
     pub lost_acknowledgements: f64,
-    /// Listings that show what the previous one of the same part showed.
+    /// Listings that return the result of the previous listing of the same prefix.
     pub stale_listings: f64,
-    /// Reads that bring the first part of a body as if it were all.
+    /// Reads that return the first part of a body as if it were the whole.
     pub truncated_bodies: f64,
 }
 
 impl FaultRates {
-    /// A bad day: 5 % errors, 2 % stalls of ten seconds, 2 % lost acknowledgements, 10 % stale listings, 1 % truncated
-    /// bodies.
+    /// A bad day of a store: 5 % errors, 2 % stalls of ten seconds, 2 % lost acknowledgements, 10 %
+    /// stale listings, 1 % truncated bodies.
     pub const BAD_DAY: Self = Self {
         errors: 0.05,
         stalls: 0.02,
@@ -43,20 +43,21 @@ impl FaultRates {
     };
 }
 
-/// Spoils requests to a bucket.
+/// Injects faults into the requests to a bucket.
 ///
-/// What befalls the n-th request of a kind to a key depends on the seed, the kind, the key and n alone, so the same
-/// requests meet the same faults in whatever order different keys are asked for.
+/// The faults of the n-th request of a kind to a key depend only on the seed, the kind, the key and
+/// n. The order of requests to different keys has no influence, so concurrent tasks meet the same
+/// faults in every run.
 #[derive(Debug)]
 pub struct Faulty<B> {
     inner: B,
     clock: Arc<dyn Clock>,
     rates: FaultRates,
     seed: u64,
-    memory: Mutex<FaultHistory>,
+    history: Mutex<FaultHistory>,
 }
 
-/// What the layer knows of the past.
+/// The number of requests by kind and key, and the last listing of each prefix.
 #[derive(Debug, Default)]
 struct FaultHistory {
     num_requests: BTreeMap<String, u64>,
@@ -64,69 +65,67 @@ struct FaultHistory {
 }
 
 impl<B: Bucket> Faulty<B> {
-    /// Spoils requests to `inner` at some rates.
+    /// Injects faults into the requests to `inner` at the given rates.
     pub fn new(inner: B, clock: Arc<dyn Clock>, rates: FaultRates, seed: u64) -> Self {
-        Self { inner, clock, rates, seed, memory: Mutex::default() }
+        Self { inner, clock, rates, seed, history: Mutex::default() }
     }
 
-    /// The bucket behind the faults.
+    /// The bucket without faults.
     pub fn inner(&self) -> &B {
         &self.inner
     }
 
-    /// Begins a request: stalls and fails as its fate wants it.
+    /// Begins a request: draws its faults, stalls, and fails if an error is drawn.
     async fn begin(
         &self,
         verb: &str,
         what: &(dyn Display + Sync),
     ) -> Result<InjectedFault, BucketError> {
+        // Long simulations without faults would otherwise count millions of keys.
         if self.is_harmless() {
             return Ok(InjectedFault::default());
         }
-        let fate = self.fate(verb, what);
-        if fate.stalls {
+        let fault = self.draw(verb, what);
+        if fault.stalls {
             self.clock.sleep_until(self.clock.now() + self.rates.stall).await;
         }
-        match fate.fails {
-            true => Err(spoilt(what, "injected error")),
-            false => Ok(fate),
-        }
+        if fault.fails { Err(unavailable(what, "injected error")) } else { Ok(fault) }
     }
 
-    /// Whether nothing ever goes wrong, so that there is nothing to keep count of.
+    /// Returns true if no fault can occur.
     fn is_harmless(&self) -> bool {
         self.rates == FaultRates { stall: self.rates.stall, ..FaultRates::default() }
     }
 
-    fn fate(&self, verb: &str, what: &dyn Display) -> InjectedFault {
+    fn draw(&self, verb: &str, what: &dyn Display) -> InjectedFault {
         let name = format!("{verb} {what}");
         let count = {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = memory.num_requests.entry(name.clone()).or_default();
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = history.num_requests.entry(name.clone()).or_default();
             *count += 1;
             *count
         };
-        let mut dice = SeededRng::named(self.seed, &name, count);
-        // One draw for each, always in this order, so that one rate does not move the others' faults.
-        let mut strikes = |rate: f64| dice.fraction() < rate;
+        let mut rng = SeededRng::named(self.seed, &name, count);
+        // One draw for each kind of fault, always in this order: a change of one rate then leaves
+        // the other faults where they are.
         InjectedFault {
-            stalls: strikes(self.rates.stalls),
-            fails: strikes(self.rates.errors),
-            loses_acknowledgement: strikes(self.rates.lost_acknowledgements),
-            is_stale: strikes(self.rates.stale_listings),
-            truncates: strikes(self.rates.truncated_bodies),
-            cut: dice.fraction(),
+            stalls: rng.fraction() < self.rates.stalls,
+            fails: rng.fraction() < self.rates.errors,
+            loses_acknowledgement: rng.fraction() < self.rates.lost_acknowledgements,
+            is_stale: rng.fraction() < self.rates.stale_listings,
+            truncates: rng.fraction() < self.rates.truncated_bodies,
+            cut: rng.fraction(),
         }
     }
 
-    /// Remembers a listing and gives the one before it.
+    /// Stores a listing and returns the previous one, empty for the first.
     fn remember(&self, prefix: &Prefix, listing: Vec<Listed>) -> Vec<Listed> {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.listings.insert(prefix.to_string(), listing).unwrap_or_default()
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.listings.insert(prefix.to_string(), listing).unwrap_or_default()
     }
 }
 
-/// What befalls one request.
+/// The faults of one request.
 #[derive(Default)]
 struct InjectedFault {
     stalls: bool,
@@ -134,60 +133,59 @@ struct InjectedFault {
     loses_acknowledgement: bool,
     is_stale: bool,
     truncates: bool,
-    /// Where a truncated body ends, as a fraction of it.
+    /// The fraction of the body that a truncated read returns.
     cut: f64,
 }
 
 impl InjectedFault {
     fn acknowledge<T>(&self, what: &dyn Display, outcome: T) -> Result<T, BucketError> {
-        match self.loses_acknowledgement {
-            true => Err(spoilt(what, "injected loss of the acknowledgement")),
-            false => Ok(outcome),
+        if self.loses_acknowledgement {
+            Err(unavailable(what, "injected loss of the acknowledgement"))
+        } else {
+            Ok(outcome)
         }
     }
 }
 
-fn spoilt(what: &dyn Display, reason: &'static str) -> BucketError {
+fn unavailable(what: &dyn Display, reason: &'static str) -> BucketError {
     BucketError::Unavailable { what: what.to_string(), source: reason.into() }
 }
 
 #[async_trait]
 impl<B: Bucket> Bucket for Faulty<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
-        let fate = self.begin("get", key).await?;
+        let fault = self.begin("get", key).await?;
         let body = self.inner.get(key, limit).await?;
-        match fate.truncates {
-            true => Ok(body.slice(..(body.len() as f64 * fate.cut) as usize)),
-            false => Ok(body),
+        if fault.truncates {
+            // The fraction is below 1, so the cut is within the body.
+            Ok(body.slice(..(body.len() as f64 * fault.cut) as usize))
+        } else {
+            Ok(body)
         }
     }
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
-        let fate = self.begin("put", key).await?;
+        let fault = self.begin("put", key).await?;
         let outcome = self.inner.put_new(key, body).await?;
-        fate.acknowledge(key, outcome)
+        fault.acknowledge(key, outcome)
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
-        let fate = self.begin("list", prefix).await?;
+        let fault = self.begin("list", prefix).await?;
         if self.is_harmless() {
             return self.inner.list(prefix, after).await;
         }
+        // Without `after`, because later listings with another `after` may return this one.
         let fresh = self.inner.list(prefix, None).await?;
-        let mut listing = match fate.is_stale {
-            true => self.remember(prefix, fresh),
-            false => {
-                self.remember(prefix, fresh.clone());
-                fresh
-            }
-        };
+        let previous = self.remember(prefix, fresh.clone());
+        let mut listing = if fault.is_stale { previous } else { fresh };
         listing.retain(|listed| after.is_none_or(|after| listed.key > *after));
         Ok(listing)
     }
 
     async fn delete(&self, key: &Key) -> Result<(), BucketError> {
-        let fate = self.begin("delete", key).await?;
+        let fault = self.begin("delete", key).await?;
         self.inner.delete(key).await?;
-        fate.acknowledge(key, ())
+        fault.acknowledge(key, ())
     }
 }

@@ -1,4 +1,4 @@
-//! A bucket that leaves some of the line to others.
+//! A bucket with a limit on the bytes that are transferred per second.
 
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,77 +12,80 @@ use crate::bucket::error::BucketError;
 use crate::objects::{Key, Prefix};
 use crate::primitives::{Clock, Timestamp};
 
-/// The most that may be transferred, in bytes per second; nothing means as much as there is.
+/// The highest average rate in bytes per second; `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimit {
-    /// To the bucket.
+    /// The rate of writes.
     pub up: Option<NonZeroU64>,
-    /// From the bucket.
+    /// The rate of reads.
     pub down: Option<NonZeroU64>,
 }
 
-/// The line to one bucket or to several: clones of it queue behind each other.
+/// The state of a rate limit. Clones share it, so the buckets with one limiter stay below one
+/// limit.
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
-    up: Arc<Lane>,
-    down: Arc<Lane>,
+    up: Arc<Direction>,
+    down: Arc<Direction>,
 }
 
 impl RateLimiter {
-    /// A line with nothing on it.
-    pub fn new(cap: RateLimit) -> Self {
-        Self { up: Arc::new(Lane::new(cap.up)), down: Arc::new(Lane::new(cap.down)) }
+    /// Creates a limiter without any transfers.
+    pub fn new(limit: RateLimit) -> Self {
+        Self { up: Arc::new(Direction::new(limit.up)), down: Arc::new(Direction::new(limit.down)) }
     }
 }
 
-/// Keeps the average of all bodies, up and down each, below a cap.
+/// Limits the average rate of the bodies to and from a bucket, each direction separately.
 ///
-/// An object travels at the speed of the line; then the line rests as long as the object is worth. Objects that come in
-/// together queue. Headers and listings are not counted.
+/// An object is transferred at full speed; then the request waits until its bytes fit the rate.
+/// Concurrent requests queue. Headers and listings do not count.
 #[derive(Debug)]
 pub struct RateLimited<B> {
     inner: B,
     clock: Arc<dyn Clock>,
-    line: RateLimiter,
+    limiter: RateLimiter,
 }
 
 impl<B: Bucket> RateLimited<B> {
-    /// Caps transfers with `inner`.
-    pub fn new(inner: B, clock: Arc<dyn Clock>, cap: RateLimit) -> Self {
-        Self::on(inner, clock, RateLimiter::new(cap))
+    /// Limits the transfers of `inner`.
+    pub fn new(inner: B, clock: Arc<dyn Clock>, limit: RateLimit) -> Self {
+        Self::on(inner, clock, RateLimiter::new(limit))
     }
 
-    /// Caps transfers with `inner` and with all other buckets on the same line together.
-    pub fn on(inner: B, clock: Arc<dyn Clock>, line: RateLimiter) -> Self {
-        Self { inner, clock, line }
+    /// Limits the transfers of `inner` and of all other buckets with `limiter` together.
+    pub fn on(inner: B, clock: Arc<dyn Clock>, limiter: RateLimiter) -> Self {
+        Self { inner, clock, limiter }
     }
 
-    /// Waits until `bytes` more have been paid for with time.
-    async fn pay(&self, lane: &Lane, bytes: u64) {
-        let paid = lane.reserve(self.clock.now(), bytes);
-        self.clock.sleep_until(paid).await;
+    /// Waits until the rate allows `bytes` more.
+    async fn wait(&self, direction: &Direction, bytes: u64) {
+        let end = direction.reserve(self.clock.now(), bytes);
+        self.clock.sleep_until(end).await;
     }
 }
 
-/// One direction.
+/// Writes or reads: the rate, and the time until which it is used up.
 #[derive(Debug)]
-struct Lane {
+struct Direction {
     bytes_per_second: Option<NonZeroU64>,
     free_at: Mutex<Timestamp>,
 }
 
-impl Lane {
+impl Direction {
     fn new(bytes_per_second: Option<NonZeroU64>) -> Self {
         Self { bytes_per_second, free_at: Mutex::default() }
     }
 
-    /// Takes the next free time that `bytes` need; they may have passed at its end.
+    /// Reserves the next free interval in which the rate allows `bytes`, and returns its end.
     fn reserve(&self, now: Timestamp, bytes: u64) -> Timestamp {
         let Some(rate) = self.bytes_per_second else { return now };
+        // In 128 bits: the product overflows 64 bits from 18 TB on.
         let micros = u128::from(bytes) * 1_000_000 / u128::from(rate.get());
-        let worth = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+        let interval = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
-        *free_at = now.max(*free_at) + worth;
+        // An idle limiter saves up no time, so a burst after a pause stays below the rate as well.
+        *free_at = now.max(*free_at) + interval;
         *free_at
     }
 }
@@ -91,15 +94,16 @@ impl Lane {
 impl<B: Bucket> Bucket for RateLimited<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         let body = self.inner.get(key, limit).await?;
-        self.pay(&self.line.down, body.len() as u64).await;
+        // After the transfer, because a reader does not know the length before.
+        self.wait(&self.limiter.down, body.len() as u64).await;
         Ok(body)
     }
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
         let length = body.len() as u64;
         let outcome = self.inner.put_new(key, body).await;
-        // A failed try may have sent everything.
-        self.pay(&self.line.up, length).await;
+        // Counts failed writes: they may have sent the whole body.
+        self.wait(&self.limiter.up, length).await;
         outcome
     }
 

@@ -1,5 +1,6 @@
-//! Who we are to a store: keys, region, endpoint.
+//! The credentials for a store: keys, region, endpoint.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::bucket::error::BucketError;
@@ -9,12 +10,12 @@ use crate::bucket::error::BucketError;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text out of sight.
+    /// Hides a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for whoever has to send it.
+    /// The text, for the code that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -32,53 +33,66 @@ impl fmt::Display for Secret {
     }
 }
 
-/// How to reach an S3 store; what is not given has its usual default.
+/// The options to reach an S3 store. Absent ones have the default of Amazon S3.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// The store's address, if it is not Amazon's.
+    /// The address of the store; `None` for Amazon S3.
     pub endpoint: Option<String>,
-    /// The region, `us-east-1` if not given; most other stores ignore it.
+    /// The region [default: `us-east-1`]. Most stores other than Amazon's ignore it.
     pub region: Option<String>,
-    /// The pair that signs requests; without it the bucket is read as the public may.
+    /// The key pair that signs requests: an access key ID and its secret. `None` reads a public
+    /// bucket.
     pub keys: Option<(String, Secret)>,
-    /// The token that comes with temporary keys.
+    /// The session token of a temporary key pair.
     pub session_token: Option<Secret>,
 }
 
 impl Access {
-    /// Reads the usual `AWS_*` variables out of `variables`, the program's environment or what stands in for it.
+    /// Reads the usual `AWS_*` variables from `variables`, such as the environment of the program.
     ///
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` or else `AWS_DEFAULT_REGION`,
-    /// `AWS_ENDPOINT_URL_S3` or else `AWS_ENDPOINT_URL` or else `AWS_ENDPOINT`. Empty ones count as absent.
+    /// These are `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`; `AWS_REGION`,
+    /// otherwise `AWS_DEFAULT_REGION`; `AWS_ENDPOINT_URL_S3`, otherwise `AWS_ENDPOINT_URL`,
+    /// otherwise `AWS_ENDPOINT`. An empty variable counts as absent.
     ///
     /// # Errors
-    /// [`BucketError::Misconfigured`] if one half of the key pair is missing.
+    /// [`BucketError::Misconfigured`] if half of the key pair is missing.
     pub fn from_variables(
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, BucketError> {
-        let variables: std::collections::BTreeMap<_, _> = variables
+        let variables: BTreeMap<_, _> = variables
             .into_iter()
             .filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
             .collect();
-        let first = |names: &[&str]| names.iter().find_map(|name| variables.get(*name)).cloned();
-        let keys = match (first(&["AWS_ACCESS_KEY_ID"]), first(&["AWS_SECRET_ACCESS_KEY"])) {
+        let id = first(&variables, &["AWS_ACCESS_KEY_ID"]);
+        let keys = match (id, first(&variables, &["AWS_SECRET_ACCESS_KEY"])) {
             (Some(id), Some(secret)) => Some((id, Secret::new(secret))),
             (None, None) => None,
+            // An error, not a read without keys: the user meant to sign.
             (id, _) => return Err(half_a_pair(id.is_some())),
         };
         Ok(Self {
-            endpoint: first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]),
-            region: first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
+            // The order of the AWS command line: the variable of the service takes precedence.
+            endpoint: first(
+                &variables,
+                &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"],
+            ),
+            region: first(&variables, &["AWS_REGION", "AWS_DEFAULT_REGION"]),
             keys,
-            session_token: first(&["AWS_SESSION_TOKEN"]).map(Secret::new),
+            session_token: first(&variables, &["AWS_SESSION_TOKEN"]).map(Secret::new),
         })
     }
 }
 
+/// The value of the first variable of `names` that is set.
+fn first(variables: &BTreeMap<String, String>, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| variables.get(*name)).cloned()
+}
+
 fn half_a_pair(has_id: bool) -> BucketError {
-    let (present, absent) = match has_id {
-        true => ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-        false => ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+    let (present, absent) = if has_id {
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    } else {
+        ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
     };
     BucketError::Misconfigured { reason: format!("{present} is set, but {absent} is not") }
 }
@@ -94,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_more_specific_variable_wins() {
+    fn the_more_specific_variable_takes_precedence() {
         let access = access(&[
             ("AWS_ENDPOINT_URL", "http://general"),
             ("AWS_ENDPOINT_URL_S3", "http://special"),
@@ -110,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_key_pair_is_refused_by_name() {
+    fn an_error_names_the_missing_half_of_a_key_pair() {
         let error =
             access(&[("AWS_ACCESS_KEY_ID", "us"), ("AWS_SECRET_ACCESS_KEY", "")]).unwrap_err();
         assert!(error.to_string().contains("AWS_SECRET_ACCESS_KEY is not"), "{error}");

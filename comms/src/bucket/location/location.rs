@@ -1,34 +1,24 @@
-//! Where a bucket is, as a URL, and the bucket there.
+//! The URL of a bucket, parsed and checked.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
-use object_store::{ClientOptions, RetryConfig};
 use url::Url;
 
 use super::address_policy;
-use super::credentials::Access;
-use crate::bucket::bucket::Bucket;
+use super::s3_address::{check_bucket, check_endpoint, check_prefix, check_region};
 use crate::bucket::error::BucketError;
-use crate::bucket::stores::{MemoryBucket, ObjectStoreBucket};
-use crate::primitives::Clock;
 
-/// How long a store may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest URL in bytes. S3 keys have at most 1,024 bytes; the rest is room for the endpoint
+/// and the region.
+const MAX_URL: usize = 2048;
 
-/// How long a store may send nothing within an answer. Whole requests are limited by whoever makes them, because a
-/// large object on a slow line takes long and is still well.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The checked form of a bucket's URL; it holds no secrets.
+/// The place of a bucket: the checked form of its URL, without secrets.
 ///
-/// - `s3://bucket/prefix?endpoint=http://host:port&region=name`; the options go before those of [`Access`], the endpoint is
-///   an HTTP address without keys and the region a plain word, because both become part of other addresses
+/// - `s3://bucket/prefix?endpoint=http://host:port&region=name`. The options take precedence over
+///   those of [`Access`](super::Access). The endpoint is an HTTP address without keys, the region a
+///   word of letters, digits and hyphens, because both become part of other addresses.
 /// - `file:///folder`, or a plain path
 /// - `memory://`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,27 +27,28 @@ pub enum Location {
     S3 {
         /// The bucket.
         bucket: String,
-        /// What all keys begin with; may be empty.
+        /// The common beginning of all keys; may be empty.
         prefix: String,
-        /// The store's address, if it is not Amazon's.
+        /// The address of the store; `None` for Amazon S3.
         endpoint: Option<String>,
-        /// The region.
+        /// The region; `None` for the one of [`Access`](super::Access).
         region: Option<String>,
     },
     /// A folder.
     Folder(PathBuf),
-    /// The memory of this process, gone with it.
+    /// The memory of this process; its objects are lost when the process ends.
     Memory,
 }
 
 impl Location {
-    /// Whether it is on this machine or in its own network, where a stranger may not send us.
+    /// Returns true if the location is on this machine or in its network. Other peers may not send
+    /// us there.
     ///
-    /// Names are not looked up; a bucket of Amazon's is far.
+    /// Does not resolve names. A bucket of Amazon S3 is not near.
     pub fn is_near(&self) -> bool {
         let Self::S3 { endpoint, .. } = self else { return true };
         let Some(endpoint) = endpoint else { return false };
-        // What is no address may lead anywhere.
+        // An endpoint without a host may lead anywhere, so it counts as near.
         Url::parse(endpoint)
             .ok()
             .and_then(|url| url.host().map(|host| address_policy::is_near(&host)))
@@ -69,9 +60,13 @@ impl FromStr for Location {
     type Err = BucketError;
 
     fn from_str(text: &str) -> Result<Self, BucketError> {
+        if text.len() > MAX_URL {
+            return Err(invalid("…", &format!("it has more than {MAX_URL} bytes")));
+        }
         if !text.contains("://") {
             return match text {
                 "" => Err(invalid(text, "it is empty")),
+                // Not through `Url`, which would change a relative path.
                 path => Ok(Self::Folder(path.into())),
             };
         }
@@ -81,17 +76,16 @@ impl FromStr for Location {
             "file" => url
                 .to_file_path()
                 .map(Self::Folder)
-                .map_err(|()| invalid(text, "it names no folder here")),
+                .map_err(|()| invalid(text, "it names no folder of this machine")),
             "memory" => Ok(Self::Memory),
-            _ => Err(invalid(text, "its scheme is none of s3, file, memory")),
+            _ => Err(invalid(text, "the scheme must be s3, file or memory")),
         }
     }
 }
 
 fn parse_s3(text: &str, url: &Url) -> Result<Location, BucketError> {
     if !url.username().is_empty() || url.password().is_some() {
-        // Not repeated in the message, which may be logged.
-        return Err(invalid("s3://…", "keys belong into the environment, not into the URL"));
+        return Err(invalid(HIDDEN, "pass keys in the environment, not in the URL"));
     }
     let bucket = url.host_str().ok_or_else(|| invalid(text, "it names no bucket"))?.to_owned();
     let prefix = url.path().trim_matches('/').to_owned();
@@ -99,51 +93,24 @@ fn parse_s3(text: &str, url: &Url) -> Result<Location, BucketError> {
     for (name, value) in url.query_pairs() {
         match name.as_ref() {
             "endpoint" => {
-                check_endpoint(&value)?;
-                endpoint = Some(value.into_owned());
+                endpoint = Some(check_endpoint(&value).map_err(|reason| invalid(HIDDEN, reason))?);
             }
-            "region" => {
-                check_region(&value)?;
-                region = Some(value.into_owned());
-            }
-            // Its value might be a secret.
+            "region" => region = Some(value.into_owned()),
             name => {
-                return Err(invalid(
-                    "s3://…",
-                    &format!("option `{name}` is none of endpoint, region"),
-                ));
+                let reason = format!("option `{name}` is unknown, expected endpoint or region");
+                return Err(invalid(HIDDEN, &reason));
             }
         }
     }
+    check_bucket(&bucket)
+        .and_then(|()| check_prefix(&prefix))
+        .and_then(|()| check_region(region.as_deref().unwrap_or_default()))
+        .map_err(|reason| invalid(HIDDEN, reason))?;
     Ok(Location::S3 { bucket, prefix, endpoint, region })
 }
 
-fn check_endpoint(endpoint: &str) -> Result<(), BucketError> {
-    let reason = match Url::parse(endpoint) {
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "keys belong into the environment, not into the URL"
-        }
-        Ok(url) if is_plain_address(&url) => return Ok(()),
-        _ => "its endpoint is no address such as https://host:port",
-    };
-    // Not repeated in the message, which may be logged.
-    Err(invalid("s3://…", reason))
-}
-
-fn is_plain_address(url: &Url) -> bool {
-    matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.query().is_none()
-        && url.fragment().is_none()
-}
-
-/// A region stands in the middle of Amazon's host names, so that other letters could lead elsewhere.
-fn check_region(region: &str) -> Result<(), BucketError> {
-    match region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        true => Ok(()),
-        false => Err(invalid("s3://…", "its region is no word of letters, digits and hyphens")),
-    }
-}
+/// Replaces a URL that may hold a secret in a message. Messages may be logged.
+const HIDDEN: &str = "s3://…";
 
 fn invalid(url: &str, reason: &str) -> BucketError {
     BucketError::InvalidUrl { url: url.into(), reason: reason.into() }
@@ -160,94 +127,6 @@ impl fmt::Display for Location {
             Self::Memory => formatter.write_str("memory"),
         }
     }
-}
-
-/// The bucket at `location`, which must exist; nothing is asked of an S3 store yet.
-///
-/// S3 needs a Tokio runtime to be used in. `clock` dates what is written to memory; other stores have their own.
-///
-/// # Errors
-/// [`BucketError::Missing`] for a folder that is not there, [`BucketError::Misconfigured`] for options that do not fit.
-pub fn open(
-    location: &Location,
-    access: &Access,
-    clock: Arc<dyn Clock>,
-) -> Result<Arc<dyn Bucket>, BucketError> {
-    match location {
-        Location::Memory => Ok(Arc::new(MemoryBucket::new(clock))),
-        Location::Folder(path) => open_folder(path).map(|bucket| Arc::new(bucket) as _),
-        Location::S3 { bucket, prefix, endpoint, region } => {
-            let access = Access {
-                endpoint: endpoint.clone().or(access.endpoint.clone()),
-                region: region.clone().or(access.region.clone()),
-                ..access.clone()
-            };
-            open_s3(bucket, prefix, &access).map(|bucket| Arc::new(bucket) as _)
-        }
-    }
-}
-
-impl ObjectStoreBucket {
-    /// The bucket in a folder that exists.
-    ///
-    /// # Errors
-    /// [`BucketError::Missing`] if it does not.
-    pub fn folder(path: &Path) -> Result<Self, BucketError> {
-        open_folder(path)
-    }
-
-    /// A part of a bucket behind S3.
-    ///
-    /// # Errors
-    /// [`BucketError::Misconfigured`] for options that do not fit.
-    pub fn s3(bucket: &str, prefix: &str, access: &Access) -> Result<Self, BucketError> {
-        open_s3(bucket, prefix, access)
-    }
-}
-
-fn open_folder(path: &Path) -> Result<ObjectStoreBucket, BucketError> {
-    if !path.is_dir() {
-        return Err(BucketError::Missing { location: path.display().to_string() });
-    }
-    // Synchronised, because an object that is written once must not be half there after a power cut.
-    let store = LocalFileSystem::new_with_prefix(path).map_err(misconfigured)?.with_fsync(true);
-    Ok(ObjectStoreBucket::new(Arc::new(store), object_store::path::Path::default()))
-}
-
-fn open_s3(bucket: &str, prefix: &str, access: &Access) -> Result<ObjectStoreBucket, BucketError> {
-    // Once per process; whoever came first chose the same or knows better.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = ClientOptions::new()
-        .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_read_timeout(READ_TIMEOUT)
-        .with_timeout_disabled()
-        .with_allow_http(
-            access.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")),
-        );
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_region(access.region.as_deref().unwrap_or("us-east-1"))
-        .with_client_options(client)
-        // Tries are repeated in one place, and that is not here.
-        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
-    if let Some(endpoint) = &access.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    builder = match &access.keys {
-        Some((id, secret)) => {
-            builder.with_access_key_id(id).with_secret_access_key(secret.reveal())
-        }
-        None => builder.with_skip_signature(true),
-    };
-    if let Some(token) = &access.session_token {
-        builder = builder.with_token(token.reveal());
-    }
-    let store = builder.build().map_err(misconfigured)?;
-    Ok(ObjectStoreBucket::new(Arc::new(store), prefix.into()))
-}
-
-fn misconfigured(error: object_store::Error) -> BucketError {
-    BucketError::Misconfigured { reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -273,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bucket_is_refused_with_a_hint() {
+    fn other_texts_are_refused_with_a_hint() {
         for text in [
             "",
             "ftp://host/x",
@@ -284,6 +163,13 @@ mod tests {
             "s3://bkt?endpoint=host:9000",
             "s3://bkt?endpoint=https://host?x=",
             "s3://bkt?region=@127.0.0.1/",
+            // Not valid in an HTTP request, although valid in a URL: the client would panic.
+            "s3://a`b/x",
+            "s3://a\"b",
+            "s3://bkt?region=xn--a",
+            "s3://bkt?endpoint=http://a\"b",
+            &format!("s3://bkt/{}", "a".repeat(1025)),
+            &format!("s3://bkt?endpoint=https://host/{}", "a".repeat(2048)),
         ] {
             let error = text.parse::<Location>().unwrap_err();
             assert!(error.hint().is_some(), "{text}: {error}");
@@ -302,9 +188,8 @@ mod tests {
         }
     }
 
-    /// Every way to write an address means the address.
     #[test]
-    fn neighbours_are_known_however_they_are_written() {
+    fn every_spelling_of_a_near_address_is_near() {
         for near in [
             "127.0.0.1:9000",
             "0x7f.1",
@@ -355,19 +240,18 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_not_created() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("absent");
-        assert!(matches!(ObjectStoreBucket::folder(&path), Err(BucketError::Missing { .. })));
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_bucket_behind_s3_opens_with_keys_and_without() {
-        let keys = Some(("us".into(), crate::bucket::location::credentials::Secret::new("hush")));
-        for access in [Access::default(), Access { keys, ..Access::default() }] {
-            let bucket = ObjectStoreBucket::s3("bkt", "prefix", &access).unwrap();
-            assert!(!format!("{bucket:?}").contains("hush"), "{bucket:?}");
+    fn an_endpoint_is_kept_as_the_client_uses_it() {
+        for (spelling, address) in [
+            ("https://ⓔxample.org", "https://example.org"),
+            ("https://Example.org/", "https://example.org"),
+            ("https://ex\tample.org/a/", "https://example.org/a"),
+            ("http://2130706433:80", "http://127.0.0.1"),
+        ] {
+            let mut url = Url::parse("s3://bkt").unwrap();
+            url.query_pairs_mut().append_pair("endpoint", spelling);
+            let location = url.as_str().parse::<Location>().unwrap();
+            let Location::S3 { endpoint, .. } = location else { panic!("{spelling}") };
+            assert_eq!(endpoint.as_deref(), Some(address));
         }
     }
 }

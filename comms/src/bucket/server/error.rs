@@ -1,31 +1,32 @@
-//! Everything that keeps a server from starting.
+//! The errors of a server at its start.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why a server does not start; once it runs, requests fail one by one and the server stays.
+/// The reason why a server does not start. A running server has no errors: only single requests
+/// fail.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message names its fields")]
 pub enum ServerError {
-    /// Options that no bucket can have.
+    /// An option has an invalid value.
     #[error("{option} {reason}")]
     Option { option: &'static str, reason: String },
 
-    /// The folder is not there or cannot be written.
-    #[error("folder {} cannot be served", path.display())]
+    /// The folder does not exist or is not writable.
+    #[error("cannot serve folder {}", path.display())]
     Folder {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
 
-    /// Another server has the folder.
+    /// Another server holds the lock of the folder.
     #[error("folder {} is already served by another process", path.display())]
     InUse { path: PathBuf },
 
-    /// The address is taken or not ours.
-    #[error("no connections can be accepted at {address}")]
+    /// The address is taken, or is not an address of this machine.
+    #[error("cannot listen on {address}")]
     Bind {
         address: SocketAddr,
         #[source]
@@ -34,11 +35,12 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// What the person at the keyboard can do, if anything.
+    /// Returns the action that resolves the error, if the user can do something.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            // The message states the rule that the value breaks.
             Self::Option { .. } => return None,
-            Self::Folder { .. } => "create the folder and let this user write it",
+            Self::Folder { .. } => "create the folder, or give this user write permission",
             Self::InUse { .. } => "stop the other server, or serve another folder",
             Self::Bind { .. } => "choose another port, or an address of this machine",
         };

@@ -1,4 +1,4 @@
-//! A connection that is closed when nothing moves on it for long.
+//! A connection that ends after a time without any transfer.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -8,32 +8,35 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Ends every wait for the other side after `limit` in which not a byte came or went.
+/// A stream that fails with [`ErrorKind::TimedOut`] if no byte is sent or received for `limit`.
 ///
-/// Covers clients that stop within a header or a body, those that stop reading an answer, and those that went away
-/// without a word; each would hold a connection, and perhaps a half-written body, for ever.
+/// Covers clients that stop within a header or a body, clients that stop reading an answer, and
+/// clients that disappear without closing the connection. Each of them would otherwise hold a
+/// connection, and perhaps an unfinished body, forever.
 pub(super) struct IdleTimeout<S> {
     stream: S,
     limit: Duration,
-    alarm: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<S: Unpin> IdleTimeout<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, alarm: Box::pin(tokio::time::sleep(limit)) }
+        Self { stream, limit, timer: Box::pin(tokio::time::sleep(limit)) }
     }
 
-    /// Passes on what `poll` says, and gives up if it has said nothing for long.
+    /// Returns the result of `poll`, or an error if it has been pending for the limit.
     fn wait<T>(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         poll: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let Self { stream, limit, alarm } = self.get_mut();
+        let Self { stream, limit, timer } = self.get_mut();
         match poll(Pin::new(stream), context) {
-            Poll::Pending => alarm.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into())),
+            // One timer for both directions: an answer that is read slowly keeps the connection
+            // open, although its client sends nothing.
+            Poll::Pending => timer.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into())),
             ready => {
-                alarm.as_mut().reset(Instant::now() + *limit);
+                timer.as_mut().reset(Instant::now() + *limit);
                 ready
             }
         }
@@ -89,14 +92,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_ends_a_connection_and_bytes_prolong_it() {
+    fn an_idle_connection_ends_and_each_byte_restarts_the_timer() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let limit = Duration::from_millis(200);
             let mut server = IdleTimeout::new(listener.accept().await.unwrap().0, limit);
-            let (mut bytes, begun) = ([0; 8], Instant::now());
+            let (mut bytes, start) = ([0; 8], Instant::now());
             for _ in 0..3 {
                 tokio::time::sleep(limit * 3 / 4).await;
                 client.try_write(b"x").unwrap();
@@ -107,10 +110,10 @@ mod tests {
                 assert_eq!(buffer.filled(), b"x");
             }
             let mut buffer = ReadBuf::new(&mut bytes);
-            let silence =
+            let outcome =
                 poll_fn(|context| Pin::new(&mut server).poll_read(context, &mut buffer)).await;
-            assert_eq!(silence.unwrap_err().kind(), ErrorKind::TimedOut);
-            assert!(begun.elapsed() > limit * 3);
+            assert_eq!(outcome.unwrap_err().kind(), ErrorKind::TimedOut);
+            assert!(start.elapsed() > limit * 3);
         });
     }
 }

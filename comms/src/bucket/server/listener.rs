@@ -1,4 +1,4 @@
-//! The server and its connections.
+//! The server, its address and its connections.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -25,67 +25,74 @@ use super::idle_timeout::IdleTimeout;
 use super::options::ServerOptions;
 use crate::bucket::server::auth::{Authorizer, Keyring};
 use crate::bucket::server::files::{ObjectFiles, staging};
-use crate::bucket::server::http::exchange;
+use crate::bucket::server::http::handle;
 use crate::bucket::server::routes::{Operations, Uploads};
 use crate::primitives::{Clock, SystemClock};
 
-/// More clients wait to be accepted; each may hold a block in memory.
+/// The most connections at a time, because each may hold a block of a body in memory. Further
+/// clients wait.
 const MAX_CONNECTIONS: usize = 512;
 
-/// How long nothing may move on a connection. Longer than clients keep idle connections for reuse, so that it is they
-/// who close them, and not in the middle of the next request.
-const SILENCE: Duration = Duration::from_secs(120);
+/// The time after which an idle connection ends. HTTP clients keep idle connections for up to 90
+/// seconds. With a longer time here, the client closes first, and a connection never ends in the
+/// middle of the next request.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long requests may take to finish when the server stops.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// The time for requests to finish when the server stops.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
-/// The pause after a connection could not be accepted, usually for want of file descriptors.
-const RESPITE: Duration = Duration::from_millis(100);
+/// The pause after a connection could not be accepted, usually for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The largest body that is read as XML: the names of 10,000 parts fit.
+/// The largest XML body in bytes: the names of 10,000 parts fit.
 const MAX_XML: usize = 2 * 1024 * 1024;
 
-/// A bucket that can be served.
+/// A bucket that is ready to be served.
 pub struct Server {
     service: S3Service,
-    claim: Option<File>,
+    lock: Option<File>,
 }
 
 impl Server {
-    /// A bucket whose objects are the files below `path`, a folder that exists; each is durable when its writer is told.
+    /// Creates a server for the existing folder `path`. Its files are the objects, each durable
+    /// before its writer gets an answer.
     ///
-    /// The folder is for this server alone to write as long as it lives. Peers on the same machine may read it.
+    /// No other program may write to the folder while the server exists. Programs on the same
+    /// machine may read it.
     ///
     /// # Errors
     /// [`ServerError::Option`], [`ServerError::Folder`] or [`ServerError::InUse`].
     pub fn folder(path: &Path, options: ServerOptions) -> Result<Self, ServerError> {
         options.check()?;
-        let claim = staging::claim(path)?;
+        let lock = staging::lock(path)?;
         let store = LocalFileSystem::new_with_prefix(path).map_err(|error| {
             ServerError::Folder { path: path.into(), source: std::io::Error::other(error) }
         })?;
         let store = store.with_fsync(true).with_automatic_cleanup(true);
-        Ok(Self { service: service(Arc::new(store), options), claim: Some(claim) })
+        Ok(Self { service: service(Arc::new(store), options), lock: Some(lock) })
     }
 
-    /// A bucket in the memory of this process, gone with it; for tests and rehearsals.
+    /// Creates a server for an empty bucket in memory, for tests. The objects are lost when the
+    /// server ends.
     ///
     /// # Errors
     /// [`ServerError::Option`].
     pub fn memory(options: ServerOptions) -> Result<Self, ServerError> {
         options.check()?;
-        Ok(Self { service: service(Arc::new(InMemory::new()), options), claim: None })
+        Ok(Self { service: service(Arc::new(InMemory::new()), options), lock: None })
     }
 
-    /// Takes `address`; port 0 stands for any that is free. Needs a Tokio runtime with timers and network.
+    /// Listens on `address`; port 0 selects a free port. Needs a Tokio runtime with timers and
+    /// network.
     ///
     /// # Errors
     /// [`ServerError::Bind`].
     pub async fn bind(self, address: SocketAddr) -> Result<BoundServer, ServerError> {
-        let broken = |source| ServerError::Bind { address, source };
-        let listener = TcpListener::bind(address).await.map_err(broken)?;
-        let address = listener.local_addr().map_err(broken)?;
-        Ok(BoundServer { server: self, listener, address })
+        match TcpListener::bind(address).await.and_then(|socket| Ok((socket.local_addr()?, socket)))
+        {
+            Ok((address, listener)) => Ok(BoundServer { server: self, listener, address }),
+            Err(source) => Err(ServerError::Bind { address, source }),
+        }
     }
 }
 
@@ -103,11 +110,11 @@ fn service(store: Arc<dyn ObjectStore>, options: ServerOptions) -> S3Service {
     builder.build()
 }
 
-/// What strangers may make the protocol's side keep in memory. Uploads by HTML forms are not ours, but would be read
-/// before they are refused.
+/// Limits the memory that a client can make `s3s` use.
 fn limits() -> S3Config {
     let mut limits = S3Config::default();
     limits.xml_max_body_size = MAX_XML;
+    // The server has no uploads by HTML forms, but `s3s` reads a form before it refuses one.
     limits.post_object_max_file_size = 0;
     limits.form_max_field_size = 1024;
     limits.form_max_fields_size = 8 * 1024;
@@ -115,7 +122,7 @@ fn limits() -> S3Config {
     limits
 }
 
-/// A server at its address, which lets clients connect from now on and answers them once it [serves](Self::serve).
+/// A server with an address. Clients can connect to it; it answers once it [serves](Self::serve).
 pub struct BoundServer {
     server: Server,
     listener: TcpListener,
@@ -123,36 +130,40 @@ pub struct BoundServer {
 }
 
 impl BoundServer {
-    /// Where it listens, with the port that was found.
+    /// The address, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers requests until `until` completes, then ends what has begun and releases the folder.
+    /// Answers requests until `until` completes, then finishes the requests in progress and unlocks
+    /// the folder.
     pub async fn serve(self, until: impl Future<Output = ()>) {
         let mut until = pin!(until);
-        let leave_notice = GracefulShutdown::new();
+        let shutdown = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         loop {
             let stream = match select(until.as_mut(), pin!(self.accept(&mut connections))).await {
                 Either::Left(_) => break,
                 Either::Right((stream, _)) => stream,
             };
-            connections.spawn(converse(
+            connections.spawn(serve_connection(
                 stream,
                 self.server.service.clone(),
-                leave_notice.watcher(),
+                shutdown.watcher(),
             ));
         }
+        // Before the wait: new clients fail at once instead of waiting for an answer.
         drop(self.listener);
-        // Whoever takes longer is cut off when the connections are dropped.
-        let _ = tokio::time::timeout(FAREWELL, leave_notice.shutdown()).await;
+        // Cuts off the requests that take longer.
+        let _ = tokio::time::timeout(SHUTDOWN_LIMIT, shutdown.shutdown()).await;
         connections.shutdown().await;
-        drop(self.server.claim);
+        // Last: no request may write after another server has the folder.
+        drop(self.server.lock);
     }
 
     async fn accept(&self, connections: &mut JoinSet<()>) -> TcpStream {
         loop {
+            // A `JoinSet` keeps the results of finished tasks until they are taken.
             while connections.try_join_next().is_some() {}
             if connections.len() >= MAX_CONNECTIONS {
                 connections.join_next().await;
@@ -160,20 +171,22 @@ impl BoundServer {
             }
             match self.listener.accept().await {
                 Ok((stream, _)) => return stream,
-                Err(_) => tokio::time::sleep(RESPITE).await,
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
     }
 }
 
-/// Answers one client until either side has had enough.
-async fn converse(stream: TcpStream, service: S3Service, watcher: Watcher) {
-    // Answers are short, and somebody waits for them.
+/// Answers the requests of one client until one side closes the connection.
+async fn serve_connection(stream: TcpStream, service: S3Service, watcher: Watcher) {
+    // Answers are short and the client waits for them, so they must not wait for further bytes to
+    // send.
     let _ = stream.set_nodelay(true);
-    let stream = TokioIo::new(IdleTimeout::new(stream, SILENCE));
-    let answer = service_fn(move |request| exchange(service.clone(), request));
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(stream, answer);
-    // However it ended, there is nobody left to tell.
+    let stream = TokioIo::new(IdleTimeout::new(stream, IDLE_LIMIT));
+    let connection = http1::Builder::new()
+        // Without a timer, hyper does not limit the time to read a header.
+        .timer(TokioTimer::new())
+        .serve_connection(stream, service_fn(move |request| handle(service.clone(), request)));
+    // An error means that the client has left; it gets no answer.
     let _ = watcher.watch(connection).await;
 }

@@ -1,68 +1,74 @@
-//! What a server is told before it starts.
+//! The options of a server.
 
 use std::collections::BTreeSet;
 
 use super::error::ServerError;
 use crate::bucket::location::Secret;
-use crate::bucket::server::auth::peer_named;
+use crate::bucket::server::auth::peer_of;
 use crate::primitives::PeerId;
 
-/// Shorter secrets can be guessed from one signed request that somebody overheard.
-const SHORTEST_SECRET: usize = 16;
+/// The fewest characters of a secret. A shorter one can be guessed offline from one intercepted
+/// request: its signature confirms each guess.
+const MIN_SECRET: usize = 16;
 
-/// One bucket, and who may do what with it.
+/// A bucket and the permissions of its users.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The bucket's name: 3 to 63 lower-case letters, digits and hyphens.
+    /// The name of the bucket: 3 to 63 lowercase letters, digits and hyphens.
     pub bucket: String,
-    /// The key pair that reads, writes and removes everything: an access key id and its secret.
+    /// The key pair with all permissions: an access key ID and its secret.
     pub admin: (String, Secret),
-    /// What the secrets of peers are derived from, see [`peer_credentials`](crate::bucket::server::auth::peer_credentials).
+    /// The master secret from which the key pairs of peers are derived, see
+    /// [`peer_credentials`](crate::bucket::server::auth::peer_credentials).
     pub master: Secret,
-    /// The peers who are let in; without a list, whoever was given a key pair.
+    /// The peers with access; `None` gives access to every peer with a derived key pair.
     pub peers: Option<BTreeSet<PeerId>>,
-    /// The peers who may also create manifests and checkpoints: the run's validators.
+    /// The validators of the run, which may create manifests and checkpoints as well.
     pub validators: BTreeSet<PeerId>,
-    /// Whether everything can be read without a key.
+    /// True if every object can be read without a key pair.
     pub public_read: bool,
-    /// The most bytes that one object may have.
+    /// The largest object in bytes.
     pub max_object: u64,
 }
 
 impl ServerOptions {
     pub(super) fn check(&self) -> Result<(), ServerError> {
         check_bucket(&self.bucket)?;
-        check_secret("the admin's secret", &self.admin.1)?;
+        check_secret("the admin secret", &self.admin.1)?;
         check_secret("the master secret", &self.master)?;
+        // A slash separates the parts of a credential in a signed request.
         if self.admin.0.is_empty() || self.admin.0.contains('/') {
-            return Err(invalid("the admin's access key id", "must not be empty or hold a slash"));
+            return Err(invalid("the admin access key ID", "must not be empty or contain a slash"));
         }
-        if peer_named(&self.admin.0).is_some() {
-            return Err(invalid("the admin's access key id", "must not be that of a peer"));
+        // The key pair of that peer would stop working.
+        if peer_of(&self.admin.0).is_some() {
+            return Err(invalid("the admin access key ID", "must not be the one of a peer"));
         }
         Ok(())
     }
 }
 
 fn check_bucket(name: &str) -> Result<(), ServerError> {
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_right = (3..=63).contains(&name.len())
-        && name.bytes().all(is_inner)
+    // The rules of S3 without dots, which clients may take for a host name.
+    let is_valid = (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
         && !name.starts_with('-')
         && !name.ends_with('-');
-    match is_right {
-        true => Ok(()),
-        false => Err(invalid(
-            "the bucket's name",
-            "must be 3 to 63 lower-case letters, digits and inner hyphens",
-        )),
+    if is_valid {
+        Ok(())
+    } else {
+        Err(invalid(
+            "the bucket name",
+            "must be 3 to 63 lowercase letters, digits and inner hyphens",
+        ))
     }
 }
 
 fn check_secret(option: &'static str, secret: &Secret) -> Result<(), ServerError> {
-    match secret.reveal().len() >= SHORTEST_SECRET {
-        true => Ok(()),
-        false => Err(invalid(option, &format!("must have at least {SHORTEST_SECRET} characters"))),
+    if secret.reveal().len() >= MIN_SECRET {
+        Ok(())
+    } else {
+        Err(invalid(option, &format!("must have at least {MIN_SECRET} characters")))
     }
 }
 
@@ -87,12 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn good_options_pass() {
+    fn valid_options_pass() {
         options().check().unwrap();
     }
 
     #[test]
-    fn what_no_bucket_can_be_called_is_refused() {
+    fn invalid_bucket_names_are_refused() {
         for bucket in ["", "ab", "Covey", "-run", "run-", "a/b", "a.b", &"a".repeat(64)] {
             assert!(
                 ServerOptions { bucket: bucket.into(), ..options() }.check().is_err(),
@@ -113,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_is_no_peer() {
+    fn the_admin_cannot_have_the_id_of_a_peer() {
         let id = format!("covey-{}", PeerId::from_bytes([1; 32]));
         assert!(
             ServerOptions { admin: (id, Secret::new("admin secret 1234")), ..options() }

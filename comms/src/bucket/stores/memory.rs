@@ -1,4 +1,4 @@
-//! A bucket in memory: for tests and simulations, on whatever clock they run.
+//! A bucket in memory, on any clock, for tests and simulations.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,7 +13,7 @@ use crate::bucket::error::BucketError;
 use crate::objects::{Key, Prefix};
 use crate::primitives::{Clock, Timestamp};
 
-/// Objects in a map; clones share it.
+/// Objects in a map. Clones share it.
 #[derive(Clone, Debug)]
 pub struct MemoryBucket {
     clock: Arc<dyn Clock>,
@@ -27,12 +27,14 @@ struct StoredObject {
 }
 
 impl MemoryBucket {
-    /// An empty bucket that dates its objects by `clock`.
+    /// Creates an empty bucket that dates its objects by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, objects: Arc::default() }
     }
 
     fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, StoredObject>> {
+        // The map is consistent between any two statements, so a panic under the lock breaks
+        // nothing.
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -52,6 +54,7 @@ impl Bucket for MemoryBucket {
     }
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
+        // Before the lock: a clock is foreign code.
         let modified = self.clock.now();
         match self.objects().entry(*key) {
             Entry::Occupied(entry) if entry.get().body == body => Ok(Put::Unchanged),
@@ -69,6 +72,7 @@ impl Bucket for MemoryBucket {
             Some(after) if *after >= first => Bound::Excluded(*after),
             _ => Bound::Included(first),
         };
+        // Keys sort as their texts do, so the keys of a prefix are adjacent.
         let objects = self.objects();
         let listing = objects
             .range((start, Bound::Unbounded))

@@ -1,4 +1,4 @@
-//! A bucket behind `object_store`: S3 or a folder.
+//! A bucket behind the `object_store` crate: S3 or a folder.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -20,66 +20,91 @@ use crate::bucket::error::BucketError;
 use crate::objects::{Key, Prefix};
 use crate::primitives::Timestamp;
 
-/// The most objects that one listing brings; a bucket that strangers fill must not fill our memory.
+/// The most objects that one listing reads, with or without the name of a key. Other programs may
+/// fill the store, but they must not fill our memory or keep a listing busy forever.
 const MAX_LISTING: usize = 1_000_000;
 
-/// The part of an object store below a path.
+/// The part of an object store below a path, as a bucket.
 #[derive(Clone, Debug)]
 pub struct ObjectStoreBucket {
     store: Arc<dyn ObjectStore>,
     root: Path,
-    looks_first: bool,
+    checks_first: bool,
 }
 
 impl ObjectStoreBucket {
-    /// The part of `store` below `root`, for stores that no URL reaches.
+    /// Creates a bucket of the objects of `store` below `root`, for stores that have no URL.
     pub fn new(store: Arc<dyn ObjectStore>, root: Path) -> Self {
-        Self { store, root, looks_first: false }
+        Self { store, root, checks_first: false }
     }
 
-    /// The same bucket, but every write first looks whether its key is taken.
+    /// The same bucket, but every write first checks if its key is taken.
     ///
-    /// For stores that [overwrite](crate::bucket::probe::Creation::Overwrites). It keeps one writer from overwriting itself and costs a
-    /// request per write; two writers at the same instant still overwrite each other.
+    /// For stores that [overwrite](crate::bucket::Creation::Overwrites). It protects a single
+    /// writer and costs one request for each write. Two writers at the same instant still overwrite
+    /// each other.
     pub fn looking_first(self) -> Self {
-        Self { looks_first: true, ..self }
+        Self { checks_first: true, ..self }
     }
 
     fn path(&self, name: &impl Display) -> Path {
         Path::from(format!("{}/{name}", self.root))
     }
 
-    /// The key of a path in the store, if it is one of ours.
+    /// The key of a path in the store; `None` if the path is not a key below the root.
     fn key(&self, path: &Path) -> Option<Key> {
         let name = path.as_ref().strip_prefix(self.root.as_ref())?;
         name.strip_prefix('/').unwrap_or(name).parse().ok()
     }
 
     fn listed(&self, object: &ObjectMeta) -> Option<Listed> {
+        // Times before 1970 count as 1970: they are wrong in any case.
         let micros = u64::try_from(object.last_modified.timestamp_micros()).unwrap_or_default();
         let key = self.key(&object.location)?;
         Some(Listed { key, length: object.size, modified: Timestamp::from_micros(micros) })
     }
 
-    /// What a key that is taken holds, seen from someone who wants to write `body` there.
+    /// Compares the object of a taken key with `body`, which was to be written there.
     async fn compare(&self, key: &Key, body: &Bytes) -> Result<Put, BucketError> {
         match self.get(key, body.len() as u64).await {
             Ok(stored) if stored == body => Ok(Put::Unchanged),
             Ok(_) | Err(BucketError::TooLarge { .. }) => Ok(Put::Occupied),
-            // It was there a moment ago: the store has not settled yet.
+            // The write found an object a moment ago. The store is not consistent yet, or the
+            // object was removed; a later attempt finds out.
             Err(BucketError::NotFound { what }) => Err(BucketError::Unavailable {
                 what,
-                source: "key is taken, but its object is not there".into(),
+                source: "the key is taken, but its object is missing".into(),
             }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Collects the keys of a listing; fails after [`MAX_LISTING`] objects.
+    async fn collect_listing(
+        &self,
+        prefix: &Prefix,
+        mut objects: BoxStream<'_, Result<ObjectMeta, StoreError>>,
+    ) -> Result<Vec<Listed>, BucketError> {
+        let mut listing = Vec::new();
+        let mut num_read = 0;
+        while let Some(object) =
+            objects.try_next().await.map_err(|error| classify(prefix, error))?
+        {
+            num_read += 1;
+            if num_read > MAX_LISTING {
+                let what = prefix.to_string();
+                return Err(BucketError::ListingTooLong { what, limit: MAX_LISTING });
+            }
+            listing.extend(self.listed(&object));
+        }
+        Ok(listing)
     }
 
     async fn is_taken(&self, key: &Key) -> Result<bool, BucketError> {
         match self.store.head(&self.path(key)).await {
             Ok(_) => Ok(true),
             Err(StoreError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(meaning(key, error)),
+            Err(error) => Err(classify(key, error)),
         }
     }
 }
@@ -87,7 +112,7 @@ impl ObjectStoreBucket {
 #[async_trait]
 impl Bucket for ObjectStoreBucket {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
-        let answer = self.store.get(&self.path(key)).await.map_err(|error| meaning(key, error))?;
+        let answer = self.store.get(&self.path(key)).await.map_err(|error| classify(key, error))?;
         let announced = answer.meta.size;
         if announced > limit {
             return Err(BucketError::TooLarge { what: key.to_string(), announced, limit });
@@ -96,7 +121,7 @@ impl Bucket for ObjectStoreBucket {
     }
 
     async fn put_new(&self, key: &Key, body: Bytes) -> Result<Put, BucketError> {
-        if self.looks_first && self.is_taken(key).await? {
+        if self.checks_first && self.is_taken(key).await? {
             return self.compare(key, &body).await;
         }
         match self
@@ -105,30 +130,22 @@ impl Bucket for ObjectStoreBucket {
             .await
         {
             Ok(_) => Ok(Put::Created),
+            // Stores report a taken key in either way.
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
                 self.compare(key, &body).await
             }
-            Err(error) => Err(meaning(key, error)),
+            Err(error) => Err(classify(key, error)),
         }
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&Key>) -> Result<Vec<Listed>, BucketError> {
         let folder = self.path(prefix);
-        let mut objects = match after {
+        let objects = match after {
             Some(after) => self.store.list_with_offset(Some(&folder), &self.path(after)),
             None => self.store.list(Some(&folder)),
         };
-        let mut listing = Vec::new();
-        while let Some(object) = objects.try_next().await.map_err(|error| meaning(prefix, error))? {
-            if listing.len() == MAX_LISTING {
-                return Err(BucketError::ListingTooLong {
-                    what: prefix.to_string(),
-                    limit: MAX_LISTING,
-                });
-            }
-            listing.extend(self.listed(&object));
-        }
-        // Folders are read in whatever order the file system keeps.
+        let mut listing = self.collect_listing(prefix, objects).await?;
+        // A file system lists a folder in any order.
         listing.sort_by_cached_key(|listed| listed.key.to_string());
         Ok(listing)
     }
@@ -136,17 +153,19 @@ impl Bucket for ObjectStoreBucket {
     async fn delete(&self, key: &Key) -> Result<(), BucketError> {
         match self.store.delete(&self.path(key)).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(meaning(key, error)),
+            Err(error) => Err(classify(key, error)),
         }
     }
 }
 
-/// Reads a body whose announced length is within limits, and not a byte more than that.
+/// Reads a body with an announced length that the caller accepts. Fails if the body has another
+/// length.
 async fn read_body(key: &Key, answer: GetResult) -> Result<Bytes, BucketError> {
     let expected = answer.meta.size;
     let body = match answer.payload {
-        // In one go: as a stream, files come in pieces of a few kilobytes, each with a hop between threads.
-        GetResultPayload::File(..) => answer.bytes().await.map_err(|error| meaning(key, error))?,
+        // In one read: the stream of a file has pieces of 8 KiB, each with a switch between
+        // threads. Reads no more than the announced length, even if the file grows.
+        GetResultPayload::File(..) => answer.bytes().await.map_err(|error| classify(key, error))?,
         GetResultPayload::Stream(pieces) => collect(key, pieces, expected).await?,
     };
     match body.len() as u64 {
@@ -155,16 +174,16 @@ async fn read_body(key: &Key, answer: GetResult) -> Result<Bytes, BucketError> {
     }
 }
 
-/// Collects what a server sends, until there is more than it announced.
+/// Collects the pieces of a body until they exceed the announced length.
 async fn collect(
     key: &Key,
     mut pieces: BoxStream<'static, Result<Bytes, StoreError>>,
     announced: u64,
 ) -> Result<Bytes, BucketError> {
-    // Grown as bytes arrive, not as they are announced.
+    // Grows as bytes arrive: a server may announce a large body and send a small one.
     let mut body = BytesMut::new();
     while let Some(piece) = pieces.next().await {
-        body.extend_from_slice(&piece.map_err(|error| meaning(key, error))?);
+        body.extend_from_slice(&piece.map_err(|error| classify(key, error))?);
         if body.len() as u64 > announced {
             break;
         }
@@ -172,10 +191,12 @@ async fn collect(
     Ok(body.freeze())
 }
 
-/// What an error of the store means to us.
-fn meaning(what: &impl Display, error: StoreError) -> BucketError {
+/// Classifies an error of the store by its kind.
+fn classify(what: &impl Display, error: StoreError) -> BucketError {
     let what = what.to_string();
     match error {
+        // S3 answers 404 to a missing object and to a missing bucket; only the code in the body
+        // differs.
         StoreError::NotFound { source, .. } if source.to_string().contains("NoSuchBucket") => {
             BucketError::Missing { location: what }
         }
@@ -189,12 +210,13 @@ fn meaning(what: &impl Display, error: StoreError) -> BucketError {
         | StoreError::UnknownConfigurationKey { .. } => {
             BucketError::Refused { what, source: error.into() }
         }
-        error => meaning_of_cause(what, error),
+        error => classify_by_cause(what, error),
     }
 }
 
-/// Looks for what the store did not name: what the system said, or a code in the answer of an S3 server.
-fn meaning_of_cause(what: String, error: StoreError) -> BucketError {
+/// Classifies an error without a kind: by the error of the system, or by the code in the answer of
+/// an S3 server.
+fn classify_by_cause(what: String, error: StoreError) -> BucketError {
     match system_error(&error) {
         Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) => {
             return BucketError::Full { what, source: error.into() };
@@ -205,36 +227,29 @@ fn meaning_of_cause(what: String, error: StoreError) -> BucketError {
         _ => {}
     }
     let text = error.to_string();
-    let says = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
     let source = error.into();
-    match () {
-        () if says(&["NoSuchBucket"]) => BucketError::Missing { location: what },
-        () if says(&[
-            "AccessDenied",
-            "InvalidAccessKeyId",
-            "SignatureDoesNotMatch",
-            "403 Forbidden",
-        ]) =>
-        {
-            BucketError::Denied { what, source }
-        }
-        () if says(&["QuotaExceeded", "StorageFull", "507 Insufficient Storage"]) => {
-            BucketError::Full { what, source }
-        }
-        () if says(&[
-            "EntityTooLarge",
-            "InvalidBucketName",
-            "InvalidArgument",
-            "501 Not Implemented",
-        ]) =>
-        {
-            BucketError::Refused { what, source }
-        }
-        () => BucketError::Unavailable { what, source },
+    if text.contains("NoSuchBucket") {
+        BucketError::Missing { location: what }
+    } else if DENIED.iter().any(|code| text.contains(code)) {
+        BucketError::Denied { what, source }
+    } else if FULL.iter().any(|code| text.contains(code)) {
+        BucketError::Full { what, source }
+    } else if REFUSED.iter().any(|code| text.contains(code)) {
+        BucketError::Refused { what, source }
+    } else {
+        BucketError::Unavailable { what, source }
     }
 }
 
-/// The kind of the system's error at the root of `error`, if there is one.
+// Parts of the texts of errors. `object_store` keeps the status and the body of an answer only as
+// text.
+const DENIED: [&str; 4] =
+    ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403 Forbidden"];
+const FULL: [&str; 3] = ["QuotaExceeded", "StorageFull", "507 Insufficient Storage"];
+const REFUSED: [&str; 4] =
+    ["EntityTooLarge", "InvalidBucketName", "InvalidArgument", "501 Not Implemented"];
+
+/// The kind of the I/O error in the chain of causes, if there is one.
 fn system_error(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
     match error.downcast_ref::<std::io::Error>() {
         Some(error) => Some(error.kind()),
@@ -244,14 +259,16 @@ fn system_error(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn generic(source: impl Into<Box<dyn Error + Send + Sync>>) -> BucketError {
-        meaning(&Key::RunDescription, StoreError::Generic { store: "test", source: source.into() })
+        classify(&Key::RunDescription, StoreError::Generic { store: "test", source: source.into() })
     }
 
     #[test]
-    fn what_the_system_says_is_understood() {
+    fn errors_of_the_system_are_classified() {
         let full = generic(std::io::Error::from(ErrorKind::StorageFull));
         assert!(matches!(full, BucketError::Full { .. }), "{full:?}");
         let read_only = generic(std::io::Error::from(ErrorKind::ReadOnlyFilesystem));
@@ -261,22 +278,38 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_understood() {
+    fn error_codes_of_a_server_are_classified() {
         let answer =
             |code: &str| generic(format!("status 400: <Error><Code>{code}</Code></Error>"));
         assert!(matches!(answer("NoSuchBucket"), BucketError::Missing { .. }));
         assert!(matches!(answer("AccessDenied"), BucketError::Denied { .. }));
         assert!(matches!(answer("QuotaExceeded"), BucketError::Full { .. }));
         assert!(matches!(answer("EntityTooLarge"), BucketError::Refused { .. }));
-        for passing in ["SlowDown", "InternalError"] {
-            assert!(answer(passing).is_transient(), "{passing}");
+        for code in ["SlowDown", "InternalError"] {
+            assert!(answer(code).is_transient(), "{code}");
         }
     }
 
     #[test]
-    fn what_cannot_pass_says_what_to_do() {
+    fn permanent_errors_have_a_hint() {
         for code in ["NoSuchBucket", "AccessDenied", "QuotaExceeded"] {
             assert!(generic(code).hint().is_some(), "{code}");
         }
+    }
+
+    #[test]
+    fn an_endless_listing_of_other_objects_ends_at_the_limit() {
+        let store = object_store::memory::InMemory::new();
+        let bucket = ObjectStoreBucket::new(Arc::new(store), Path::default());
+        let object = ObjectMeta {
+            location: Path::from("rounds/notes"),
+            last_modified: Default::default(),
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        let objects = futures_util::stream::repeat_with(|| Ok(object.clone())).boxed();
+        let listing = bucket.collect_listing(&Prefix::Rounds, objects).now_or_never().unwrap();
+        assert!(matches!(listing, Err(BucketError::ListingTooLong { .. })), "{listing:?}");
     }
 }

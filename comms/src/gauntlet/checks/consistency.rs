@@ -1,127 +1,136 @@
-//! Whether the inputs of a verdict fit each other: nobody left out, nobody twice, nothing from nowhere.
+//! The consistency of a verdict's inputs with each other, before any of them is recomputed.
+//!
+//! A proposer could otherwise shift an outcome by naming a peer twice, leaving out a measurement,
+//! or adding a pair of deltas that no validator fetched.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use super::similarity::SimilarPair;
-use crate::gauntlet::conduct::PeerTable;
-use crate::gauntlet::judge::Gauntlet;
+use super::similar_pair::SimilarPair;
+use crate::gauntlet::config::GauntletConfig;
 use crate::gauntlet::observations::{Observations, Participation};
 use crate::gauntlet::scoring::Age;
 use crate::gauntlet::shortlist::Shortlist;
 use crate::gauntlet::verdict::Difference;
 use crate::primitives::{PeerId, Round};
 
-impl Gauntlet {
-    /// Finds the first input that cannot be.
-    pub(crate) fn check_inputs(
-        &self,
-        before: &PeerTable,
-        inputs: &Observations,
-    ) -> Result<(), Difference> {
-        inputs.check_chance()?;
-        inputs.check_peers()?;
-        let shortlist = self.shortlist_of(before, inputs);
-        inputs.check_evidence(&shortlist)?;
-        let admitted: BTreeSet<PeerId> = shortlist
-            .peers()
-            .into_iter()
-            .filter(|peer| !inputs.refused.contains_key(peer))
-            .collect();
-        let mut last = None;
-        for (at, overlap) in inputs.overlaps.iter().enumerate() {
-            let is_next = last < Some(overlap.place());
-            if !is_next
-                || !is_possible(overlap, &admitted, &inputs.earlier)
-                || overlap.share() < self.config.overlap.high
-            {
-                let expected = "an overlap of two deltas that were admitted, after the one before";
-                return Err(strange(&format!("overlaps.{at}"), expected, overlap));
-            }
-            last = Some(overlap.place());
+/// Finds the first input that contradicts another one, or the shortlist that follows from them.
+///
+/// # Errors
+/// The path of the input in the verdict, with the expected and the stated value.
+pub(crate) fn check_inputs(
+    config: &GauntletConfig,
+    shortlist: &Shortlist,
+    inputs: &Observations,
+) -> Result<(), Difference> {
+    check_round(inputs)?;
+    check_peers(inputs)?;
+    check_measurements(inputs, shortlist)?;
+    check_similar_pairs(config.overlap.high, inputs, shortlist)
+}
+
+/// Checks the outer settings and the secret. Round 0 has no secret, since it measures nothing.
+fn check_round(inputs: &Observations) -> Result<(), Difference> {
+    if !inputs.outer.are_valid() {
+        let expected = "a finite number that is not negative";
+        return Err(mismatch("outer.alpha", expected, &inputs.outer.alpha));
+    }
+    if inputs.round != Round::FIRST {
+        let has_secret = inputs.secret.is_some();
+        return if has_secret {
+            Ok(())
+        } else {
+            Err(mismatch("secret", "a secret", &inputs.secret))
+        };
+    }
+    // The secret itself is not shown.
+    if inputs.secret.is_some() {
+        return Err(mismatch("secret", "none in round 0", &"a secret"));
+    }
+    if !inputs.commitment_lists.is_empty() {
+        return Err(mismatch("rolls", "none in round 0", &inputs.commitment_lists));
+    }
+    if !inputs.active.is_empty() {
+        return Err(mismatch("seated", "no active peer in round 0", &inputs.active.keys()));
+    }
+    Ok(())
+}
+
+/// Checks that each peer is active, joining or unknown, and that absent peers have a fitting
+/// reason.
+fn check_peers(inputs: &Observations) -> Result<(), Difference> {
+    if let Some(peer) = inputs.joining.iter().find(|peer| inputs.active.contains_key(peer)) {
+        return Err(mismatch("newcomers", "no active peer", peer));
+    }
+    let named_twice = inputs
+        .unknown
+        .iter()
+        .find(|peer| inputs.active.contains_key(peer) || inputs.joining.contains(peer));
+    if let Some(peer) = named_twice {
+        return Err(mismatch("strangers", "no active or joining peer", peer));
+    }
+    for (peer, active) in &inputs.active {
+        if let Participation::Silent(reason) = active.presence
+            && !reason.is_silence()
+        {
+            let path = format!("seated.{peer}.presence.silent");
+            return Err(mismatch(&path, "missing, late or withheld", &reason));
         }
-        Ok(())
+    }
+    Ok(())
+}
+
+/// Checks that exactly the evaluated peers that were not refused have a measurement.
+fn check_measurements(inputs: &Observations, shortlist: &Shortlist) -> Result<(), Difference> {
+    let all = shortlist.peers();
+    if let Some((peer, reason)) = inputs.refused.iter().find(|(peer, _)| !all.contains(peer)) {
+        return Err(mismatch(&format!("refused.{peer}"), "nothing", reason));
+    }
+    for peer in shortlist.evaluated.iter().filter(|peer| !inputs.refused.contains_key(peer)) {
+        match inputs.measurements.get(peer) {
+            Some(measurement) if measurement.is_usable() => {}
+            got => return Err(mismatch(&format!("measurements.{peer}"), "a measurement", &got)),
+        }
+    }
+    let unexpected = inputs
+        .measurements
+        .keys()
+        .find(|peer| !shortlist.evaluated.contains(peer) || inputs.refused.contains_key(peer));
+    match unexpected {
+        Some(peer) => Err(mismatch(&format!("measurements.{peer}"), "nothing", &"a measurement")),
+        None => Ok(()),
     }
 }
 
-impl Observations {
-    /// Round 0 enlists and knows no chance; all others have a secret.
-    fn check_chance(&self) -> Result<(), Difference> {
-        if !self.outer.are_valid() {
-            return Err(strange(
-                "outer.alpha",
-                "a finite number that is not negative",
-                &self.outer.alpha,
-            ));
+/// Checks that pairs ascend, are possible, and reach the lowest level.
+fn check_similar_pairs(
+    lowest: f64,
+    inputs: &Observations,
+    shortlist: &Shortlist,
+) -> Result<(), Difference> {
+    let mut admitted = shortlist.peers();
+    admitted.retain(|peer| !inputs.refused.contains_key(peer));
+    let mut last = None;
+    for (at, pair) in inputs.overlaps.iter().enumerate() {
+        // Strictly ascending, so no pair can be listed twice.
+        let is_next = last < Some(pair.place());
+        if !is_next || !is_possible(pair, &admitted, &inputs.earlier) || pair.share() < lowest {
+            let expected = "an overlap of two admitted deltas, in ascending order";
+            return Err(mismatch(&format!("overlaps.{at}"), expected, pair));
         }
-        match (self.round == Round::FIRST, self.secret.is_some()) {
-            (true, true) => Err(strange("secret", "none in round 0", &"a secret")),
-            (false, false) => Err(strange("secret", "a secret", &self.secret)),
-            (true, false) if !self.commitment_lists.is_empty() => {
-                Err(strange("rolls", "none in round 0", &self.commitment_lists))
-            }
-            (true, false) if !self.active.is_empty() => {
-                Err(strange("seated", "nobody in round 0", &self.active.keys()))
-            }
-            _ => Ok(()),
-        }
+        last = Some(pair.place());
     }
-
-    /// Nobody is two things at once, and silence has a name.
-    fn check_peers(&self) -> Result<(), Difference> {
-        if let Some(peer) = self.joining.iter().find(|peer| self.active.contains_key(peer)) {
-            return Err(strange("newcomers", "nobody who has a seat", peer));
-        }
-        let is_known =
-            |peer: &&PeerId| self.active.contains_key(peer) || self.joining.contains(peer);
-        if let Some(peer) = self.unknown.iter().find(is_known) {
-            return Err(strange("strangers", "nobody who has a seat or asks for one", peer));
-        }
-        for (peer, active) in &self.active {
-            if let Participation::Silent(reason) = active.presence
-                && !reason.is_silence()
-            {
-                return Err(strange(
-                    &format!("seated.{peer}.presence.silent"),
-                    "a silence",
-                    &reason,
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Everybody who is to be evaluated was measured or refused, and nobody else was.
-    fn check_evidence(&self, shortlist: &Shortlist) -> Result<(), Difference> {
-        let all = shortlist.peers();
-        if let Some((peer, reason)) = self.refused.iter().find(|(peer, _)| !all.contains(peer)) {
-            return Err(strange(&format!("refused.{peer}"), "nothing", reason));
-        }
-        for peer in shortlist.evaluated.iter().filter(|peer| !self.refused.contains_key(peer)) {
-            match self.measurements.get(peer) {
-                Some(measurement) if measurement.is_usable() => {}
-                got => return Err(strange(&format!("measurements.{peer}"), "a measurement", &got)),
-            }
-        }
-        let is_idle =
-            |peer: &&PeerId| !shortlist.evaluated.contains(peer) || self.refused.contains_key(peer);
-        match self.measurements.keys().find(is_idle) {
-            Some(peer) => {
-                Err(strange(&format!("measurements.{peer}"), "nothing", &"a measurement"))
-            }
-            None => Ok(()),
-        }
-    }
+    Ok(())
 }
 
-/// Whether two deltas can overlap so.
+/// Returns true if the pair names two deltas that can be compared, and possible counts.
 fn is_possible(
-    overlap: &SimilarPair,
+    pair: &SimilarPair,
     admitted: &BTreeSet<PeerId>,
     earlier: &BTreeSet<PeerId>,
 ) -> bool {
-    let SimilarPair { one, other, age, shared, total, first } = *overlap;
-    let are_there = match age {
+    let SimilarPair { one, other, age, shared, total, first } = *pair;
+    let is_comparable = match age {
         Age::Current => {
             one < other
                 && admitted.contains(&other)
@@ -129,9 +138,9 @@ fn is_possible(
         }
         Age::Previous => earlier.contains(&other) && first == Some(other),
     };
-    are_there && admitted.contains(&one) && total > 0 && shared <= total
+    is_comparable && admitted.contains(&one) && total > 0 && shared <= total
 }
 
-fn strange(path: &str, expected: &str, got: &dyn Debug) -> Difference {
+fn mismatch(path: &str, expected: &str, got: &dyn Debug) -> Difference {
     Difference::new(format!("inputs.{path}"), expected, format!("{got:?}"))
 }

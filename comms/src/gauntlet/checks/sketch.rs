@@ -1,18 +1,19 @@
-//! What a delta looks like from afar: which places it moves, in a few chunks that nobody could foresee.
+//! The sketch of a delta: its positions in a few chunks that no peer can predict.
 
-/// The places that a delta moves, chunk by chunk: ascending positions within each of the chunks that were drawn.
+/// The positions of a delta in each drawn chunk, in ascending order.
 ///
-/// Sketches of one round are drawn from one seed, so they hold the same chunks in the same order.
+/// All sketches of a round are drawn from one seed, so they contain the same chunks in the same
+/// order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sketch {
     chunks: Vec<Vec<u32>>,
 }
 
 impl Sketch {
-    /// Chunks that are compared at most.
+    /// Largest number of chunks in a sketch.
     pub const CHUNKS: usize = 1024;
 
-    /// A sketch of these chunks.
+    /// Creates a sketch from the positions of each chunk.
     pub fn new(chunks: Vec<Vec<u32>>) -> Self {
         Self { chunks }
     }

@@ -1,39 +1,40 @@
-//! What became of the last few of a peer's tries.
+//! The most recent outcomes of a peer.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::primitives::hex;
 
-/// Up to eight outcomes, written oldest first: `+` for what went well, `-` for what did not.
+/// Up to eight outcomes. As text the oldest comes first: `+` is a success, `-` a failure.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutcomeWindow {
-    /// One bit for each outcome, the newest lowest; set if it did not go well.
+    /// One bit per outcome, set for a failure; the lowest bit is the most recent one.
     failures: u8,
     length: u8,
 }
 
-/// A text that is not up to eight of `+` and `-`.
+/// The error for a text with other characters than `+` and `-`, or with more than eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not up to eight of + and -")]
+#[error("expected at most eight of `+` and `-`")]
 pub struct NotOutcomes;
 
 impl OutcomeWindow {
-    /// Outcomes that are remembered at most.
+    /// Largest number of outcomes.
     pub const LENGTH: u32 = u8::BITS;
 
-    /// Adds an outcome and forgets the oldest, if need be.
-    pub fn push(&mut self, went_well: bool) {
-        self.failures = self.failures << 1 | u8::from(!went_well);
+    /// Adds an outcome, and drops the oldest one if there are eight already.
+    pub fn push(&mut self, is_success: bool) {
+        // The shift drops the ninth outcome.
+        self.failures = self.failures << 1 | u8::from(!is_success);
         self.length = (self.length + 1).min(Self::LENGTH as u8);
     }
 
-    /// How many did not go well.
+    /// The number of failures.
     pub fn failures(&self) -> u32 {
         self.failures.count_ones()
     }
 
-    /// How many of the newest did not go well, one after the other.
+    /// The number of consecutive failures, counted back from the most recent outcome.
     pub fn failures_in_a_row(&self) -> u32 {
         self.failures.trailing_ones()
     }
@@ -56,14 +57,15 @@ impl FromStr for OutcomeWindow {
     type Err = NotOutcomes;
 
     fn from_str(text: &str) -> Result<Self, NotOutcomes> {
+        // A longer text would lose its first characters, and so have a second spelling.
         if text.len() > Self::LENGTH as usize
             || !text.bytes().all(|outcome| matches!(outcome, b'+' | b'-'))
         {
             return Err(NotOutcomes);
         }
-        let mut recent = Self::default();
-        text.bytes().for_each(|outcome| recent.push(outcome == b'+'));
-        Ok(recent)
+        let mut window = Self::default();
+        text.bytes().for_each(|outcome| window.push(outcome == b'+'));
+        Ok(window)
     }
 }
 
@@ -74,17 +76,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_eight_are_remembered_and_come_back_from_text() {
-        let mut recent = OutcomeWindow::default();
+    fn the_window_keeps_the_last_eight_outcomes_and_survives_its_text() {
+        let mut window = OutcomeWindow::default();
         for outcome in [false, true, true, true, false, true, true, false, false] {
-            recent.push(outcome);
-            assert_eq!(recent.to_string().parse(), Ok(recent));
+            window.push(outcome);
+            assert_eq!(window.to_string().parse(), Ok(window));
         }
-        assert_eq!(recent.to_string(), "+++-++--");
-        assert_eq!((recent.failures(), recent.failures_in_a_row()), (3, 2));
-        assert!(
-            "+".repeat(9).parse::<OutcomeWindow>().is_err()
-                && "x".parse::<OutcomeWindow>().is_err()
-        );
+        assert_eq!(window.to_string(), "+++-++--");
+        assert_eq!((window.failures(), window.failures_in_a_row()), (3, 2));
+        assert!("+".repeat(9).parse::<OutcomeWindow>().is_err());
+        assert!("x".parse::<OutcomeWindow>().is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! What a run remembers of its peers from round to round.
+//! The peer records that a run carries from round to round.
 
 use std::collections::BTreeMap;
 
@@ -9,41 +9,43 @@ use crate::gauntlet::config::GauntletConfig;
 use crate::gauntlet::scoring::Rating;
 use crate::primitives::{PeerId, Round};
 
-/// One peer's record.
+/// The record of one peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerRecord {
-    /// How its deltas compare with those of others.
+    /// Estimated skill, from matches against other peers.
     pub rating: Rating,
-    /// Moving average, from -1 to 1, of whether its deltas help more on the windows that it was assigned than on others.
+    /// Moving average of the indicator, from -1 to 1: positive if the peer's deltas help, and help
+    /// more on its assigned windows than on others.
     pub bma: f64,
-    /// What penalties left of 1, and what it made up for since.
+    /// Factor from 0 to 1 that penalties reduce and credited evaluations restore.
     pub trust: f64,
-    /// What it is ranked and paid by; never negative.
+    /// The value by which peers are ranked and paid; never negative.
     pub score: f64,
-    /// How often it was evaluated since it was new or was reset.
+    /// Evaluations since the record was created or reset.
     pub evaluations: u32,
-    /// When it was evaluated last, or else when it came.
+    /// Round of the last evaluation; without one, the round in which the record was created.
     pub last_evaluated: Round,
-    /// When it had a seat or asked for one last.
+    /// Last round in which the peer was active or joining.
     pub last_seen: Round,
-    /// Its last evaluations: whether its deltas helped.
+    /// Recent evaluations; success means that the delta helped.
     pub evaluated: OutcomeWindow,
-    /// Its last tries to deliver: whether a delta that can be read was there in time.
+    /// Recent deliveries; success means that a valid delta arrived in time.
     pub delivered: OutcomeWindow,
-    /// Rounds in a row in which nothing came.
-    pub silences: u32,
-    /// How often it was banned.
+    /// Consecutive rounds without a commitment.
+    #[serde(rename = "silences")]
+    pub missed_rounds: u32,
+    /// Number of bans so far.
     pub bans: u32,
-    /// The first round in which it may be in again.
+    /// First round after the last ban.
     pub banned_until: Option<Round>,
 }
 
 impl PeerRecord {
-    /// The record of somebody who is first heard of in `round`.
+    /// The record of a peer that is first seen in `round`.
     pub fn joining_peer(config: &GauntletConfig, round: Round) -> Self {
         Self {
-            rating: config.rating.joining_peer(),
+            rating: Rating::initial(&config.rating),
             bma: 0.0,
             trust: 1.0,
             score: 0.0,
@@ -52,56 +54,60 @@ impl PeerRecord {
             last_seen: round,
             evaluated: OutcomeWindow::default(),
             delivered: OutcomeWindow::default(),
-            silences: 0,
+            missed_rounds: 0,
             bans: 0,
             banned_until: None,
         }
     }
 
-    /// Takes all back that the peer has earned, and nothing of what it has done wrong.
+    /// Resets the record to that of a new peer, except for its bans.
     pub(crate) fn reset(&mut self, config: &GauntletConfig) {
         let fresh = Self::joining_peer(config, self.last_seen);
+        // `last_evaluated` stays as well: a reset must not move the peer ahead in the draw.
         let (last_evaluated, bans, banned_until) =
             (self.last_evaluated, self.bans, self.banned_until);
         *self = Self { last_evaluated, bans, banned_until, ..fresh };
     }
 
-    /// Whether the peer's deltas do not count in `round`.
+    /// Returns true if the peer is banned in `round`.
     pub fn is_banned(&self, round: Round) -> bool {
         self.banned_until.is_some_and(|until| round < until)
     }
 
-    /// Whether too little is known of the peer to count its deltas without measuring them.
+    /// Returns true if the peer has too few evaluations to be included without one.
     pub fn is_on_probation(&self, config: &GauntletConfig) -> bool {
         self.evaluations < config.probation
     }
 
-    /// Whether the peer's deltas are made from the data that it was assigned, as far as that is known by now.
+    /// Returns true during probation, and then as long as the moving average shows that the peer
+    /// trains on its assigned data.
     pub fn is_credible(&self, config: &GauntletConfig) -> bool {
-        // A moving average that began at zero is not yet what it averages.
-        let reached = 1.0 - libm::pow(config.bma_decay, f64::from(self.evaluations));
-        self.is_on_probation(config) || self.bma >= config.bma_bar * reached
+        // The average starts at 0 and has this maximum after n evaluations. A fixed threshold would
+        // be strict after 10 of them and lenient after 100.
+        let maximum = 1.0 - libm::pow(config.bma_decay, f64::from(self.evaluations));
+        self.is_on_probation(config) || self.bma >= config.bma_threshold * maximum
     }
 
-    /// Whether the peer's last deltas all did harm.
+    /// Returns true if the last few evaluated deltas were all harmful.
     pub(crate) fn is_harmful(&self, config: &GauntletConfig) -> bool {
         self.evaluated.failures_in_a_row() >= config.penalties.negative_streak
     }
 
-    /// Whether a delta of the peer may count without being measured.
+    /// Returns true if a delta of the peer can be included without evaluation.
     pub(crate) fn is_established(&self, config: &GauntletConfig) -> bool {
         self.score > 0.0 && !self.is_on_probation(config) && !self.is_harmful(config)
     }
 
-    /// Computes the score anew: the skill that is certain, times the moving average, times what penalties left.
+    /// Recomputes the score: max(0, mu - 3 sigma) x max(0, BMA) x trust.
     pub(crate) fn rescore(&mut self, config: &GauntletConfig) {
         let score = self.rating.ordinal().max(0.0) * self.bma.max(0.0) * self.trust;
+        // A tiny score would earn nothing, but would still make the peer established.
         let counts = self.is_credible(config) && score >= config.penalties.floor;
         self.score = if counts { score } else { 0.0 };
     }
 }
 
-/// The records of everybody who is known.
+/// The records of all known peers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PeerTable(BTreeMap<PeerId, PeerRecord>);
 
@@ -116,17 +122,23 @@ impl PeerTable {
         self.0.iter().map(|(peer, record)| (*peer, record))
     }
 
-    /// The number of peers that are known.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nobody is known.
+    /// Returns true if there is no record.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The record of a peer that was seen in `round`, a new one if need be.
+    /// Returns true if a peer has a record and is established.
+    pub(crate) fn is_established(&self, config: &GauntletConfig, peer: PeerId) -> bool {
+        self.get(peer).is_some_and(|record| record.is_established(config))
+    }
+
+    /// Returns the record of a peer that is active or joining in `round`, and creates it if it is
+    /// missing.
     pub(crate) fn seen(
         &mut self,
         config: &GauntletConfig,
@@ -138,11 +150,13 @@ impl PeerTable {
         record
     }
 
-    /// Forgets those who have been away for long and have done their time.
+    /// Deletes the records of peers that were absent for a long time and are not banned.
     pub(crate) fn forget(&mut self, config: &GauntletConfig, round: Round) {
-        let is_recent =
-            |record: &PeerRecord| round.0.saturating_sub(record.last_seen.0) <= config.memory;
-        self.0.retain(|_, record| is_recent(record) || record.is_banned(round));
+        // A banned peer is kept: otherwise its ban would end with its record.
+        self.0.retain(|_, record| {
+            let absent = round.0.saturating_sub(record.last_seen.0);
+            absent <= config.forget_after_rounds || record.is_banned(round)
+        });
     }
 }
 

@@ -35,7 +35,8 @@ pub struct GauntletConfig {
     /// The paper uses 8.
     #[serde(rename = "windows")]
     pub eval_windows: u32,
-    /// Share of the outer learning rate with which a delta is tried (Gauntlet: `beta_t = c alpha_t`).
+    /// Share of the outer learning rate with which a delta is tried (Gauntlet: `beta_t = c
+    /// alpha_t`).
     #[serde(rename = "eval_rate")]
     pub eval_rate_ratio: f64,
     /// Factor on the old moving average at each evaluation.
@@ -82,13 +83,11 @@ impl Default for GauntletConfig {
             unproven_weight_factor: 0.1,
             rating_bins: 5,
             num_reserves: 10,
-            // Twice the published number: with 8 windows of the `tiny` preset, chance decided the
-            // own-data test of an honest peer too often.
             eval_windows: 16,
             eval_rate_ratio: 0.2,
             bma_decay: 0.95,
-            // Measured: a peer that trains on other data is above 0.3 in 3 % of all rounds, and above
-            // the published 0.1 in a quarter.
+            // Measured: a peer that trains on other data is above 0.3 in 3 % of all rounds, and
+            // above the published 0.1 in a quarter.
             bma_threshold: 0.3,
             probation: 10,
             invalid_score: -99.0,

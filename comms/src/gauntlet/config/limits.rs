@@ -35,7 +35,7 @@ impl GauntletConfig {
             ("penalties.trouble_rank", self.penalties.min_helpful_peers),
             ("penalties.ban_rounds", self.penalties.ban_rounds),
         ];
-        // 65536 is the most peers of a round; a larger count would have no further effect.
+        // 65536 is the most peers of a round, and far above any sensible number of rounds.
         match counts.into_iter().find(|(_, value)| !(1..=65_536).contains(value)) {
             Some((key, value)) => Err((key, value.to_string(), "it must be from 1 to 65536")),
             None => Ok(()),

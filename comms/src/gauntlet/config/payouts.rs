@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum PayoutRule {
     /// By rank: linear over as many peers as a round can include, geometric over the reserves.
     Ramp,
-    /// A power of the score. Above exponent 1, a peer with two keys gets less than with one.
+    /// By a power of the score. With an exponent above 1, a peer that splits its score over two
+    /// keys gets less.
     Power,
 }
 
@@ -34,6 +35,7 @@ pub struct PayoutConfig {
 
 impl Default for PayoutConfig {
     fn default() -> Self {
+        // The published ramp: of 20 peers the first gets 3.23 % of the reward, the last 1.61 %.
         Self {
             rule: PayoutRule::Ramp,
             burn: 0.5,

@@ -19,8 +19,9 @@ pub struct PenaltyConfig {
     pub negative: f64,
     /// Consecutive harmful deltas after which a peer must be evaluated to be included.
     pub negative_streak: u32,
-    /// Helpful deltas that a round must have before harm is penalised; with fewer than twice as
-    /// many evaluated peers, half of these. The published run always takes the fifth.
+    /// Helpful deltas that a round must have before harm is penalised. With fewer than twice as
+    /// many evaluated peers, half of the evaluated peers suffice. The published run always requires
+    /// 5.
     #[serde(rename = "trouble_rank")]
     pub min_helpful_peers: u32,
     /// Factor after a delta with a suspicious similarity to another one.

@@ -1,5 +1,4 @@
-//! What the Gauntlet has to ask whoever knows what a delta is: may it be read, what does it resemble, what does it do to
-//! the model.
+//! The interface between the Gauntlet and the code that decodes deltas and runs the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,141 +11,147 @@ use crate::membership::Slot;
 use crate::objects::{Exclusion, OuterSettings};
 use crate::primitives::{Digest, PeerId, Round};
 
-/// Why an examination could not be made; nobody is to blame for it but the machine.
+/// The reason why this machine could not evaluate. It is never a property of a delta.
 pub type EvaluatorError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Mean losses on the same windows without a delta, with it, and with what is common to all, in nats per token.
+/// Mean losses over the same windows with three versions of the weights, in nats per token.
 ///
-/// Windows differ in how much any step helps with them. What the delta does beyond the typical one does not depend on
-/// that, so it tells of far fewer windows whether a peer has learned from them.
+/// The gain of any step differs much between windows. The difference from the typical delta does
+/// not contain this variation, so far fewer windows show whether a peer trained on them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeLosses {
-    /// With the weights as the round found them.
+    /// With the weights at the start of the round.
     pub before: f64,
-    /// With the weights as the delta would move them.
+    /// With the weights after the delta.
     pub after: f64,
-    /// With the weights as the mean of all admitted deltas would move them; as before if there are fewer than two.
+    /// With the weights after the mean of all admitted deltas; equal to `before` if there are fewer
+    /// than two.
     pub typical: f64,
 }
 
 impl ProbeLosses {
-    /// By how much the loss falls, relative to what it was; negative if it rises.
-    ///
-    /// A loss that was zero already can only rise: by how much, then, is all that there is to say.
+    /// Returns the relative drop of the loss: (before - after) / before. Negative if the loss
+    /// rises.
     pub fn relative_gain(&self) -> f64 {
         let gain = self.before - self.after;
+        // A loss of 0 can only rise. The absolute value then distinguishes two deltas.
         if self.before > 0.0 { gain / self.before } else { gain }
     }
 
-    /// By how much more the loss falls than it does with the mean of all deltas, relative to what it was.
+    /// Returns the advantage over the typical delta: (typical - after) / before.
     pub fn relative_advantage(&self) -> f64 {
         let advantage = self.typical - self.after;
         if self.before > 0.0 { advantage / self.before } else { advantage }
     }
 
-    /// Whether all losses are numbers that a mean of surprises can be.
+    /// Returns true if all losses are finite and not negative, and the gain is finite.
     fn are_usable(&self) -> bool {
+        // The quotient overflows if `before` is tiny, even though both losses are finite.
         [self.before, self.after, self.typical].iter().all(|loss| loss.is_finite() && *loss >= 0.0)
             && self.relative_gain().is_finite()
     }
 }
 
-/// What one delta does to the model.
+/// The measured effect of one delta on the model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measurement {
-    /// On windows that its peer was assigned.
+    /// On windows assigned to the peer.
     pub own: ProbeLosses,
-    /// On windows that nobody was assigned, the same for all peers of the round.
+    /// On windows assigned to no peer, the same for all peers of the round.
     pub random: ProbeLosses,
 }
 
 impl Measurement {
-    /// The gradient score: the relative gain on windows that nobody was assigned.
+    /// The gradient score: the relative gain on unassigned windows.
     pub fn score(&self) -> f64 {
         self.random.relative_gain()
     }
 
-    /// Whether the delta beats the typical one by more on the windows of its peer than on those of nobody, as it does if it
-    /// was made from them.
+    /// The own-data test: returns true if the advantage over the typical delta is larger on
+    /// assigned windows than on unassigned ones, as it is for a delta that was trained on them.
     pub fn favours_own(&self) -> bool {
         self.own.relative_advantage() > self.random.relative_advantage()
     }
 
-    /// Whether all losses are finite and not negative; a delta that makes them anything else is out of bounds.
+    /// Returns true if all losses are finite and not negative. Otherwise the delta is refused.
     pub fn is_usable(&self) -> bool {
         self.own.are_usable() && self.random.are_usable()
     }
 }
 
-/// Deltas whose effect is to be measured.
+/// The deltas to measure in a round, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationRequest<'round> {
     /// The round.
     pub round: Round,
-    /// What windows are drawn from.
+    /// The seed from which windows are drawn.
     pub seed: &'round Seed,
-    /// How the round is applied; the trial moves the weights by `eval_rate` times as much.
+    /// The outer settings of the round. A delta is tried with `eval_rate` times the outer rate.
     pub outer: &'round OuterSettings,
     /// Share of the outer learning rate (Gauntlet: `beta_t = c alpha_t`, c < 1).
     pub eval_rate: f64,
-    /// Windows of each kind per peer.
+    /// Windows per peer, both assigned and unassigned.
     pub windows: u32,
-    /// Everybody whose delta may be read; norms are clipped to their median.
+    /// Peers with an admitted delta. Norms are clipped to the median over them.
     pub admitted: &'round BTreeSet<PeerId>,
-    /// Whose deltas to measure, all of them admitted, and where they sit: that decides what they were assigned.
+    /// The peers to evaluate, all of them admitted, with the slots that determine their windows.
     pub evaluated: &'round BTreeMap<PeerId, Slot>,
 }
 
-/// Which round a delta is of.
+/// The round of a delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Age {
     /// The round that is judged.
     Current,
-    /// The one before.
+    /// The round before it.
     Previous,
 }
 
-/// Reads deltas and tries them on the weights that the round starts from, which it holds.
+/// Decodes deltas and tries them on the weights at the start of a round.
+///
+/// The implementation holds these weights. All results except losses must have the same bits on all
+/// machines, since validators compare them exactly.
 pub trait Evaluator {
-    /// Reads a delta and keeps it for the calls below.
+    /// Decodes a delta and keeps it for the calls below.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// The reason why the delta is refused.
     fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion>;
 
-    /// Which places a delta that was admitted moves, within the chunks that `seed` draws.
+    /// Returns the positions that an admitted delta contains, within the chunks drawn from `seed`.
     fn sketch(&self, age: Age, peer: PeerId, seed: &Seed) -> Option<Sketch>;
 
-    /// How long a delta that was admitted is: the norm of what it moves the weights by, before any clipping.
+    /// Returns the norm of an admitted delta before clipping.
     ///
-    /// Computed in a fixed order, so that all machines get the same bits. An examiner that gives none lets deltas of any
-    /// length pass [`Gauntlet::outsized`](crate::gauntlet::judge::Gauntlet::outsized); clipping still holds them back.
+    /// The sum must run in a fixed order. Without a norm, a delta passes
+    /// [`Gauntlet::outsized`](crate::gauntlet::Gauntlet::outsized); clipping still limits its
+    /// effect.
     fn norm(&self, _age: Age, _peer: PeerId) -> Option<f64> {
         None
     }
 
-    /// Losses with and without each of the evaluated deltas: finite numbers, however bad a delta is.
+    /// Measures the losses of each evaluated delta. They must be numbers, however bad a delta is.
     ///
     /// # Errors
-    /// Whatever keeps this machine from measuring.
+    /// The reason why this machine could not measure.
     fn measure(
         &mut self,
         trial: &EvaluationRequest<'_>,
     ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError>;
 
-    /// The digest of the weights as they are after the round, if it is applied with the deltas of `included`.
+    /// Returns the digest of the weights after the round, applied with the deltas of `included`.
     ///
     /// # Errors
-    /// Whatever keeps this machine from computing it.
+    /// The reason why this machine could not compute it.
     fn weights_after(
         &mut self,
         included: &BTreeSet<PeerId>,
         outer: &OuterSettings,
     ) -> Result<Digest, EvaluatorError>;
 
-    /// Forgets all deltas.
+    /// Drops all admitted deltas.
     fn clear(&mut self);
 }

@@ -1,34 +1,15 @@
-//! Skill of peers from who did better than whom: Plackett-Luce ratings (Weng and Lin, 2011, Algorithm 4), with the
-//! constants of the Gauntlet.
+//! Plackett-Luce ratings of peers (Weng and Lin, 2011, Algorithm 4).
 //!
-//! Each round the evaluated peers play one match, ranked by score. A rating is a belief about a peer's skill, a mean and
-//! how uncertain it is; a match moves the mean by how surprising the outcome was and makes the belief more certain.
+//! In each round the evaluated peers play one match, ranked by gradient score. A rating is a normal
+//! distribution over the peer's skill. A match moves the mean by the surprise of the result, and
+//! reduces the variance. Results agree with `openskill` for Python to 5e-10, see
+//! `comms/tests/openskill.rs`.
 
 use serde::{Deserialize, Serialize};
 
-/// Constants of the ratings; the published run's by default.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RatingConfig {
-    /// Mean of a peer that has played no match.
-    pub mu: f64,
-    /// Its uncertainty, a standard deviation.
-    pub sigma: f64,
-    /// Spread of performances around a skill: what one match says less the larger it is.
-    pub beta: f64,
-    /// Uncertainty that every match adds first, so that beliefs never freeze.
-    pub tau: f64,
-    /// Smallest factor on the squared uncertainty of one match.
-    pub kappa: f64,
-}
+use crate::gauntlet::config::RatingConfig;
 
-impl Default for RatingConfig {
-    fn default() -> Self {
-        Self { mu: 25.0, sigma: 25.0 / 3.0, beta: 7.0, tau: 0.1, kappa: 1e-4 }
-    }
-}
-
-/// What is believed of a peer's skill.
+/// The estimated skill of a peer: a normal distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rating {
@@ -38,95 +19,97 @@ pub struct Rating {
     pub sigma: f64,
 }
 
-/// A match that cannot be played.
+/// The reason why a match cannot be played.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RatingError {
-    /// A score that has no place in an order.
-    #[error("the score of player {player} is {score}")]
+    /// A score that cannot be ordered.
+    #[error("the score of player {player} is {score}, not a finite number")]
     Score {
-        /// The player, counted from 0.
+        /// Index of the player, from 0.
         player: usize,
-        /// What it scored.
+        /// The score.
         score: f64,
     },
-    /// Not one score for every player.
-    #[error("{players} players, but {scores} scores")]
+    /// A number of scores that differs from the number of players.
+    #[error("a match of {players} players has {scores} scores")]
     Count {
-        /// Players of the match.
+        /// Number of players.
         players: usize,
-        /// Scores given.
+        /// Number of scores.
         scores: usize,
     },
 }
 
 impl Rating {
-    /// What the peer's skill is at least, most likely: `mu - 3 sigma`.
+    /// The rating of a peer that played no match.
+    pub fn initial(config: &RatingConfig) -> Self {
+        Self { mu: config.mu, sigma: config.sigma }
+    }
+
+    /// A lower bound of the skill: `mu - 3 sigma`.
     pub fn ordinal(&self) -> f64 {
         self.mu - 3.0 * self.sigma
     }
-}
 
-impl RatingConfig {
-    /// The belief about somebody who has played no match.
-    pub fn joining_peer(&self) -> Rating {
-        Rating { mu: self.mu, sigma: self.sigma }
+    /// Variance of the performance in one match.
+    fn variance(&self, config: &RatingConfig) -> f64 {
+        self.sigma * self.sigma + config.beta * config.beta
     }
 
-    /// The ratings of all players after one match, in their order; higher scores are better, equal ones a draw.
-    ///
-    /// # Errors
-    /// [`RatingError`] for another number of scores than players, or scores that are not finite.
-    pub fn play(&self, players: &[Rating], scores: &[f64]) -> Result<Vec<Rating>, RatingError> {
-        if players.len() != scores.len() {
-            return Err(RatingError::Count { players: players.len(), scores: scores.len() });
-        }
-        if let Some((player, score)) =
-            scores.iter().enumerate().find(|(_, score)| !score.is_finite())
-        {
-            return Err(RatingError::Score { player, score: *score });
-        }
-        let sigma = |rating: &Rating| (rating.sigma * rating.sigma + self.tau * self.tau).sqrt();
-        let players = players.iter().map(|rating| Rating { sigma: sigma(rating), ..*rating });
-        let game = Match::new(self, players.collect(), scores);
-        Ok((0..scores.len()).map(|player| game.rating_after(player)).collect())
+    /// The rating before a match, widened by `tau`.
+    fn widened(&self, config: &RatingConfig) -> Self {
+        Self { sigma: (self.sigma * self.sigma + config.tau * config.tau).sqrt(), ..*self }
     }
 }
 
-/// One match, with the sums that every player's update needs.
+/// Returns the ratings after one match, in the order of `players`.
+///
+/// Higher scores are better, and equal scores tie. The cost is quadratic in the number of players.
+///
+/// # Errors
+/// [`RatingError`] if there is not one finite score for each player.
+pub fn play_match(
+    config: &RatingConfig,
+    players: &[Rating],
+    scores: &[f64],
+) -> Result<Vec<Rating>, RatingError> {
+    if players.len() != scores.len() {
+        return Err(RatingError::Count { players: players.len(), scores: scores.len() });
+    }
+    if let Some((player, score)) = scores.iter().enumerate().find(|(_, score)| !score.is_finite()) {
+        return Err(RatingError::Score { player, score: *score });
+    }
+    let players = players.iter().map(|rating| rating.widened(config)).collect();
+    let played = Match::new(config, players, scores);
+    Ok((0..scores.len()).map(|player| played.rating_after(player)).collect())
+}
+
+/// One match, with the sums that the update of every player needs.
 struct Match<'a> {
     config: &'a RatingConfig,
     players: Vec<Rating>,
-    /// How many did better.
+    /// For each player, the number of players with a higher score.
     ranks: Vec<usize>,
     /// `c`: the spread of the difference of performances.
     spread: f64,
-    /// `exp(mu / c)` of every player.
+    /// `exp(mu / c)` of each player.
     strengths: Vec<f64>,
-    /// Of every player, the strengths of all who did no better.
+    /// For each player, the sum of strengths of all players with no higher score.
     rest: Vec<f64>,
-    /// Of every player, how many have its rank.
+    /// For each player, the number of players with the same rank, itself included.
     ties: Vec<f64>,
 }
 
 impl<'a> Match<'a> {
     fn new(config: &'a RatingConfig, players: Vec<Rating>, scores: &[f64]) -> Self {
-        let rank = |own: &f64| scores.iter().filter(|score| *score > own).count();
-        let ranks: Vec<usize> = scores.iter().map(rank).collect();
-        let variance = |rating: &Rating| rating.sigma * rating.sigma + config.beta * config.beta;
-        let spread = players.iter().map(variance).sum::<f64>().sqrt();
-        // Not the platform's: the last bit of an exponential differs between them.
+        let ranks: Vec<usize> =
+            scores.iter().map(|own| scores.iter().filter(|score| *score > own).count()).collect();
+        let spread = players.iter().map(|rating| rating.variance(config)).sum::<f64>().sqrt();
+        // `libm`, since the last bit of the platform's `exp` differs between machines.
         let strengths: Vec<f64> =
             players.iter().map(|rating| libm::exp(rating.mu / spread)).collect();
-        let no_better = |own: &usize| -> f64 {
-            ranks
-                .iter()
-                .zip(&strengths)
-                .filter(|(rank, _)| *rank >= own)
-                .map(|(_, strength)| strength)
-                .sum()
-        };
-        let rest = ranks.iter().map(no_better).collect();
+        let rest = ranks.iter().map(|rank| sum_from_rank(*rank, &ranks, &strengths)).collect();
         let ties = ranks
             .iter()
             .map(|own| ranks.iter().filter(|rank| *rank == own).count() as f64)
@@ -134,13 +117,13 @@ impl<'a> Match<'a> {
         Self { config, players, spread, strengths, rest, ties, ranks }
     }
 
-    /// Equations of Algorithm 4: the mean moves by `omega`, the uncertainty shrinks by `delta`.
+    /// Algorithm 4: the mean moves by `omega`, the variance shrinks by `delta`.
     fn rating_after(&self, player: usize) -> Rating {
         let Rating { mu, sigma } = self.players[player];
         let (mut omega, mut delta) = (0.0, 0.0);
         for other in (0..self.ranks.len()).filter(|other| self.ranks[*other] <= self.ranks[player])
         {
-            // Chance that this player is the best of all who did no better than the other.
+            // The probability that this player wins among all players from the other's rank on.
             let chance = self.strengths[player] / self.rest[other];
             let surprise = if other == player { 1.0 - chance } else { -chance };
             omega += surprise / self.ties[other];
@@ -148,6 +131,7 @@ impl<'a> Match<'a> {
         }
         let share = sigma / self.spread;
         let shrunk = 1.0 - delta * share * share * share;
+        // `kappa` keeps the variance positive after a very surprising match.
         Rating {
             mu: mu + omega * sigma * share,
             sigma: sigma * shrunk.max(self.config.kappa).sqrt(),
@@ -155,36 +139,47 @@ impl<'a> Match<'a> {
     }
 }
 
+/// The sum of the strengths of all players from `lowest` on, in the order of players.
+fn sum_from_rank(lowest: usize, ranks: &[usize], strengths: &[f64]) -> f64 {
+    ranks
+        .iter()
+        .zip(strengths)
+        .filter(|(rank, _)| **rank >= lowest)
+        .map(|(_, strength)| strength)
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn winners_rise_losers_fall_and_all_are_better_known() {
+    fn winners_rise_losers_fall_and_uncertainty_shrinks() {
         let config = RatingConfig::default();
-        let after = config.play(&[config.joining_peer(); 3], &[0.1, 0.3, 0.2]).unwrap();
+        let initial = Rating::initial(&config);
+        let after = play_match(&config, &[initial; 3], &[0.1, 0.3, 0.2]).unwrap();
         assert!(after[1].mu > after[2].mu && after[2].mu > after[0].mu);
         assert!(after.iter().all(|rating| rating.sigma < config.sigma));
-        assert!(after[1].ordinal() > config.joining_peer().ordinal());
+        assert!(after[1].ordinal() > initial.ordinal());
     }
 
     #[test]
-    fn a_draw_among_equals_moves_nobody() {
+    fn a_tie_among_equals_moves_no_mean() {
         let config = RatingConfig::default();
-        let after = config.play(&[config.joining_peer(); 4], &[0.5; 4]).unwrap();
+        let after = play_match(&config, &[Rating::initial(&config); 4], &[0.5; 4]).unwrap();
         assert!(after.iter().all(|rating| (rating.mu - config.mu).abs() < 1e-9), "{after:?}");
     }
 
     #[test]
-    fn scores_must_be_numbers_and_one_for_each() {
+    fn each_player_needs_one_finite_score() {
         let config = RatingConfig::default();
-        let players = [config.joining_peer(); 2];
+        let players = [Rating::initial(&config); 2];
         assert_eq!(
-            config.play(&players, &[1.0]),
+            play_match(&config, &players, &[1.0]),
             Err(RatingError::Count { players: 2, scores: 1 })
         );
-        let error = config.play(&players, &[1.0, f64::INFINITY]).unwrap_err();
+        let error = play_match(&config, &players, &[1.0, f64::INFINITY]).unwrap_err();
         assert_eq!(error, RatingError::Score { player: 1, score: f64::INFINITY });
-        assert_eq!(config.play(&[], &[]), Ok(vec![]));
+        assert_eq!(play_match(&config, &[], &[]), Ok(vec![]));
     }
 }

@@ -1,26 +1,26 @@
-//! The first place where a document says something else than it should.
+//! The first difference between two documents.
 
 use std::fmt::Display;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// A value that does not follow: where it stands, what it should be, and what it is.
+/// A value in a verdict that differs from the recomputed one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{path}` is {got}, but {expected} follows")]
+#[error("`{path}` is {got}, expected {expected}")]
 pub struct Difference {
-    /// The value's place in the document, steps joined by dots.
+    /// The place of the value in the document, with dots between the steps.
     pub path: String,
-    /// What follows, as JSON, or what it must be in words.
+    /// The expected value as JSON, or a description of it.
     pub expected: String,
-    /// What stands there, as JSON.
+    /// The value in the document, as JSON.
     pub got: String,
 }
 
 impl Difference {
-    /// What the person at the keyboard can do, if anything.
+    /// The next step for the user.
     pub fn hint(&self) -> Option<String> {
-        Some("the validator that proposed it has to answer for it; see who else signed".into())
+        Some("report the validators that signed this verdict".into())
     }
 
     /// A difference at `path`.
@@ -28,14 +28,17 @@ impl Difference {
         Self { path: path.into(), expected: expected.to_string(), got: got.to_string() }
     }
 
-    /// Finds the first difference between two documents, in the order of the expected one.
+    /// Compares two documents by their JSON, in the order of the expected one.
     ///
     /// # Errors
-    /// The difference.
+    /// The first difference.
     pub(crate) fn between<T: Serialize>(path: &str, expected: &T, got: &T) -> Result<(), Self> {
-        let value = |document: &T| serde_json::to_value(document).unwrap_or(Value::Null);
-        compare(path, &value(expected), &value(got))
+        compare(path, &to_value(expected), &to_value(got))
     }
+}
+
+fn to_value<T: Serialize>(document: &T) -> Value {
+    serde_json::to_value(document).unwrap_or(Value::Null)
 }
 
 fn compare(path: &str, expected: &Value, got: &Value) -> Result<(), Difference> {
@@ -44,6 +47,7 @@ fn compare(path: &str, expected: &Value, got: &Value) -> Result<(), Difference> 
             for (name, value) in expected {
                 compare(&format!("{path}.{name}"), value, got.get(name).unwrap_or(&Value::Null))?;
             }
+            // Entries that are only in the second document.
             match got.iter().find(|(name, _)| !expected.contains_key(*name)) {
                 Some((name, value)) => {
                     Err(Difference::new(format!("{path}.{name}"), "nothing", value))
@@ -52,9 +56,11 @@ fn compare(path: &str, expected: &Value, got: &Value) -> Result<(), Difference> 
             }
         }
         (Value::Array(expected), Value::Array(got)) => {
+            // Up to the longer length: a missing entry differs from every value as `null`.
             for at in 0..expected.len().max(got.len()) {
-                let value = |list: &[Value]| list.get(at).cloned().unwrap_or(Value::Null);
-                compare(&format!("{path}.{at}"), &value(expected), &value(got))?;
+                let (one, other) = (expected.get(at), got.get(at));
+                let path = format!("{path}.{at}");
+                compare(&path, one.unwrap_or(&Value::Null), other.unwrap_or(&Value::Null))?;
             }
             Ok(())
         }
@@ -69,7 +75,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_first_difference_is_named_by_its_path() {
+    fn the_path_names_the_first_difference() {
         let expected = json!({"a": {"b": [1, 2]}, "c": 0.5});
         let differ = |got: Value| Difference::between("root", &expected, &got).unwrap_err();
         assert_eq!(Difference::between("root", &expected, &expected), Ok(()));

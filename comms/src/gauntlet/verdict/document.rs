@@ -1,4 +1,4 @@
-//! The document of a judgement, which anybody can repeat.
+//! The verdict as a document.
 
 use std::collections::BTreeMap;
 
@@ -13,37 +13,38 @@ use crate::primitives::{Digest, PeerId};
 
 const VERSION: u16 = 1;
 
-/// What a validator says of a round: all that it saw, and all that follows.
+/// The judgement of a round: all observations of the proposer, and the outcome that follows.
 ///
-/// - The records before a round are those of the verdict before, which it names.
-/// - Its encoding has at most [`Verdict::MAX_LENGTH`] bytes: JSON without white space, keys in the order of the fields.
+/// - The records before the round are in the verdict of the previous round.
+/// - The encoding has at most [`Verdict::MAX_LENGTH`] bytes: JSON without white space, with keys in
+///   the order of the fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
-    /// The digest of the verdict that the round before ended with; nothing in round 0.
+    /// Digest of the verdict of the previous round; `None` in round 0.
     pub previous: Option<Digest>,
-    /// What was observed.
+    /// The observations.
     pub inputs: Observations,
-    /// What follows from it.
+    /// The outcome that follows from them.
     pub outcome: RoundOutcome,
-    /// The digest of the weights after the round.
+    /// Digest of the weights after the round.
     pub weights: Digest,
 }
 
-/// Why a verdict is refused.
+/// The reason why bytes are not a verdict.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerdictError {
-    /// Larger than any verdict.
+    /// More bytes than a verdict can have.
     #[error("verdict has {got} bytes, limit is {limit}")]
     TooLong {
         /// The limit in bytes.
         limit: u64,
-        /// Its length in bytes.
+        /// The length in bytes.
         got: u64,
     },
 
-    /// Not JSON, or not of the right form.
+    /// Not JSON, or with other fields than a verdict has.
     #[error("verdict cannot be read")]
     NotReadable(#[source] serde_json::Error),
 
@@ -52,21 +53,21 @@ pub enum VerdictError {
     UnknownVersion {
         /// The version of this build.
         expected: u16,
-        /// The verdict's.
+        /// The version of the verdict.
         got: u16,
     },
 
-    /// The right content in other bytes than the one encoding.
+    /// A correct document in an encoding that differs from the canonical one.
     #[error("verdict is not in its canonical form")]
     NotCanonical,
 }
 
 impl VerdictError {
-    /// What the person at the keyboard can do, if anything.
+    /// The next step for the user, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownVersion { .. } => {
-                Some("all validators of a run need the same release".into())
+                Some("run the same release on all validators of a run".into())
             }
             _ => None,
         }
@@ -81,31 +82,33 @@ struct VerdictDocument<V> {
     verdict: V,
 }
 
-/// The only field that is read of a document of an unknown version.
+/// The only field that is read from a document of an unknown version.
 #[derive(Deserialize)]
 struct VerdictVersion {
     version: u16,
 }
 
 impl Verdict {
-    /// The longest encoding in bytes: that of as many peers as a run may have.
+    /// The longest encoding in bytes: that of a round with as many peers as a run can have.
+    // 65,536 peers with up to 2 KiB each.
     pub const MAX_LENGTH: u64 = 128 << 20;
 
-    /// The one encoding of this verdict.
+    /// The canonical encoding.
     pub fn to_bytes(&self) -> Vec<u8> {
         let document = VerdictDocument { version: VERSION, verdict: self };
         serde_json::to_vec(&document).expect("names, numbers and maps by text are JSON")
     }
 
-    /// Reads the encoding back; what it says is not held to anything.
+    /// Parses the canonical encoding. The content is not verified.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first reason why these bytes are not a verdict.
     pub fn parse(bytes: &[u8]) -> Result<Self, VerdictError> {
         let got = bytes.len() as u64;
         if got > Self::MAX_LENGTH {
             return Err(VerdictError::TooLong { limit: Self::MAX_LENGTH, got });
         }
+        // The version first: the fields of another version are not those of this one.
         let VerdictVersion { version: got } =
             serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
         if got != VERSION {
@@ -113,15 +116,17 @@ impl Verdict {
         }
         let document: VerdictDocument<Self> =
             serde_json::from_slice(bytes).map_err(VerdictError::NotReadable)?;
-        match document.verdict.to_bytes() == bytes {
-            true => Ok(document.verdict),
-            false => Err(VerdictError::NotCanonical),
+        // One encoding per verdict, so its digest identifies its content.
+        if document.verdict.to_bytes() == bytes {
+            Ok(document.verdict)
+        } else {
+            Err(VerdictError::NotCanonical)
         }
     }
 
-    /// Holds what follows to what was observed and to the records of the round before.
+    /// Recomputes the outcome from the observations and the records before the round.
     ///
-    /// That the inputs are the true ones, and that the weights are those that follow, is for [`hold_to`](Self::hold_to).
+    /// [`compare_with`](Self::compare_with) checks the observations and the weights.
     ///
     /// # Errors
     /// The first difference.
@@ -130,26 +135,21 @@ impl Verdict {
         Difference::between("outcome", &gauntlet.judge(before, &self.inputs), &self.outcome)
     }
 
-    /// Holds everything but the outcome to what another machine found: losses within `tolerance`, all else exactly.
+    /// Compares everything except the outcome with the verdict of another machine: losses within
+    /// `tolerance`, the rest exactly.
     ///
     /// # Errors
     /// The first difference.
-    pub fn hold_to(&self, ours: &Self, tolerance: f64) -> Result<(), Difference> {
+    pub fn compare_with(&self, ours: &Self, tolerance: f64) -> Result<(), Difference> {
         Difference::between("previous", &ours.previous, &self.previous)?;
-        let without_losses = |inputs: &Observations| Observations {
-            measurements: BTreeMap::new(),
-            ..inputs.clone()
-        };
-        Difference::between(
-            "inputs",
-            &without_losses(&ours.inputs),
-            &without_losses(&self.inputs),
-        )?;
+        let (expected, got) = (without_losses(&ours.inputs), without_losses(&self.inputs));
+        Difference::between("inputs", &expected, &got)?;
         self.compare_measurements(&ours.inputs.measurements, tolerance)?;
         Difference::between("weights", &ours.weights, &self.weights)
     }
 
-    /// Holds losses to those that another machine measured, each within `tolerance` relative to the larger of the two.
+    /// Compares losses with those of another machine. Each pair must agree within `tolerance`,
+    /// relative to the larger of the two.
     ///
     /// # Errors
     /// The first difference.
@@ -168,14 +168,17 @@ impl Verdict {
             compare_losses(&format!("{path}.random"), &measurement.random, &got.random, tolerance)?;
         }
         match theirs.keys().find(|peer| !ours.contains_key(peer)) {
-            Some(peer) => Err(Difference::new(
-                format!("inputs.measurements.{peer}"),
-                "nothing",
-                "a measurement",
-            )),
+            Some(peer) => {
+                let path = format!("inputs.measurements.{peer}");
+                Err(Difference::new(path, "nothing", "a measurement"))
+            }
             None => Ok(()),
         }
     }
+}
+
+fn without_losses(inputs: &Observations) -> Observations {
+    Observations { measurements: BTreeMap::new(), ..inputs.clone() }
 }
 
 fn compare_losses(
@@ -189,10 +192,7 @@ fn compare_losses(
         ("after", expected.after, got.after),
         ("typical", expected.typical, got.typical),
     ];
-    // Written so that a loss that is no number is a difference.
-    let is_close =
-        |one: f64, other: f64| (one - other).abs() <= tolerance * one.abs().max(other.abs());
-    match pairs.into_iter().find(|(_, expected, got)| !is_close(*expected, *got)) {
+    match pairs.into_iter().find(|(_, expected, got)| !is_close(*expected, *got, tolerance)) {
         Some((name, expected, got)) => Err(Difference::new(
             format!("{path}.{name}"),
             format!("{expected} +- {tolerance} of it"),
@@ -200,4 +200,9 @@ fn compare_losses(
         )),
         None => Ok(()),
     }
+}
+
+/// False if one of the losses is NaN, since every comparison with NaN is false.
+fn is_close(one: f64, other: f64, tolerance: f64) -> bool {
+    (one - other).abs() <= tolerance * one.abs().max(other.abs())
 }

@@ -1,9 +1,10 @@
-//! The ledger in the run's bucket: one object an entry, each signed for its number and for the entry before it.
+//! The ledger in the run's bucket: one object per entry.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::bucket::{Bucket, BucketError};
@@ -11,32 +12,36 @@ use crate::ledger::entry::{Entry, EntryPosition};
 use crate::ledger::error::LedgerError;
 use crate::ledger::ledger::{Ledger, NumberedEntry};
 use crate::ledger::operation::Operation;
-use crate::ledger::rejection::Rejection;
+use crate::ledger::rejection::{Rejection, Verified};
 use crate::ledger::state::Genesis;
 use crate::objects::{Key, Prefix};
 use crate::primitives::{Clock, Keypair, SeededRng};
 
-/// How often others may be faster before a writer gives up.
-const MOST_ATTEMPTS: u32 = 40;
-/// The longest pause before the second attempt; it doubles from there, and the pause is drawn from zero up ("full jitter").
+/// Attempts to write an entry before the writer gives up.
+///
+/// Each lost race means that another entry was written, so the log itself makes progress. With
+/// pauses of 1 s on average, 40 attempts outlast a burst of writers by half a minute.
+const MAX_ATTEMPTS: u32 = 40;
+/// The upper bound of the pause before the second attempt. It doubles with each attempt; the pause
+/// is drawn evenly from zero to the bound ("full jitter").
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Entries that are downloaded at the same time.
 const READ_AHEAD: usize = 16;
 
-/// What lies under a number.
-type LogObject = Result<bytes::Bytes, Rejection>;
-
-/// A chain of entries under [`Key::LedgerEntry`], from the run's id on.
+/// A chain of entries under [`Key::LedgerEntry`], starting at the run ID.
 ///
-/// - An entry names the digest of the last one before it that verifies, so that none can be changed, moved, repeated or
-///   put in between afterwards without the signatures of all after it.
-/// - What does not verify is skipped: the chain goes on over it, from the last entry that does. Anybody who may write to
-///   the bucket can waste numbers so, at the price of a request each for every reader; he cannot stop the log.
-/// - Two writers of the same number: the bucket lets one win, the other signs again for the next.
-/// - Whoever owns the bucket can take entries off its end. [`gap`](Ledger::gap) tells if he took any other.
+/// - Each entry names the digest of the last valid entry before it. An entry therefore cannot be
+///   changed, moved, repeated or inserted later without invalidating the signatures after it.
+/// - Readers skip an invalid object and continue the chain from the last valid entry. An outsider
+///   with write access can waste numbers, at the cost of one small request for each reader, but
+///   cannot stop the log.
+/// - If two writers choose the same number, the bucket accepts one. The other signs again for the
+///   next number.
+/// - The owner of the bucket can remove entries from the end unnoticed. [`gap`](Ledger::gap) shows
+///   the removal of any other entry.
 ///
-/// What was read is kept, so every entry is downloaded and verified once.
+/// Entries stay in memory, so each is downloaded and verified once.
 #[derive(Debug)]
 pub struct BucketLog {
     bucket: Arc<dyn Bucket>,
@@ -46,36 +51,36 @@ pub struct BucketLog {
     known: Mutex<LogState>,
 }
 
-/// Everything that was read.
+/// The entries that were read, and the position of the next one.
 #[derive(Clone, Debug)]
 struct LogState {
-    lines: Vec<NumberedEntry>,
+    entries: Vec<NumberedEntry>,
     next: EntryPosition,
 }
 
 impl LogState {
-    /// Verifies the next object.
-    fn push(&mut self, object: LogObject) {
+    /// Verifies and adds the next object.
+    fn push(&mut self, object: Verified<Bytes>) {
         let entry = object.and_then(|bytes| Entry::open(&bytes, &self.next));
         let number = self.next.number;
         if let Ok(entry) = &entry {
             self.next.after = entry.digest();
         }
-        // The last number of all is never written: a list of so many is not there.
+        // Saturation is never reached: a list with 2^64 entries does not fit into memory.
         self.next.number = number.saturating_add(1);
-        self.lines.push(NumberedEntry { number, entry });
+        self.entries.push(NumberedEntry { number, entry });
     }
 }
 
 impl BucketLog {
-    /// The log in `bucket`; writers should bring different seeds for the pauses after lost races.
+    /// The log in `bucket`. Writers should use different seeds for their pauses.
     pub fn new(
         bucket: Arc<dyn Bucket>,
         genesis: Genesis,
         clock: Arc<dyn Clock>,
         jitter_seed: u64,
     ) -> Self {
-        let known = LogState { lines: Vec::new(), next: EntryPosition::genesis(genesis.run) };
+        let known = LogState { entries: Vec::new(), next: EntryPosition::genesis(genesis.run) };
         Self {
             bucket,
             genesis,
@@ -85,7 +90,7 @@ impl BucketLog {
         }
     }
 
-    /// Never held while something is awaited.
+    /// The guard must be dropped before every `.await`: other tasks need the lock meanwhile.
     fn known(&self) -> MutexGuard<'_, LogState> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,7 +99,7 @@ impl BucketLog {
         self.known().next
     }
 
-    /// Reads on until a number is missing.
+    /// Reads all new entries up to the first missing number.
     async fn refresh(&self) -> Result<(), LedgerError> {
         let first = self.next().number;
         let numbers = self.listed(first).await?;
@@ -102,43 +107,34 @@ impl BucketLog {
             .zip(numbers)
             .take_while(|(expected, got)| expected == got)
             .map(|(number, _)| number);
-        let objects: Vec<Option<LogObject>> = stream::iter(unbroken)
+        // Verified in order only after the download: each entry depends on the one before it.
+        let objects: Vec<Option<Verified<Bytes>>> = stream::iter(unbroken)
             .map(|number| self.download(number))
             .buffered(READ_AHEAD)
             .try_collect()
             .await?;
-        self.take_in(first, objects.into_iter().map_while(|object| object));
+        // An object that was removed after the listing ends the log here, as a gap does.
+        self.add(first, objects.into_iter().map_while(|object| object));
         Ok(())
     }
 
-    /// The numbers from `first` on that are there, wherever they are.
+    /// All existing numbers from `first` on, in ascending order, with gaps.
     async fn listed(&self, first: u64) -> Result<Vec<u64>, LedgerError> {
         let before = first.checked_sub(1).map(Key::LedgerEntry);
         let listing = self.bucket.list(&Prefix::Ledger, before.as_ref()).await?;
-        Ok(listing
-            .iter()
-            .filter_map(
-                |listed| {
-                    if let Key::LedgerEntry(number) = listed.key { Some(number) } else { None }
-                },
-            )
-            .collect())
+        let numbers = listing.iter().filter_map(|listed| match listed.key {
+            Key::LedgerEntry(number) => Some(number),
+            _ => None,
+        });
+        Ok(numbers.collect())
     }
 
-    /// What lies under a number; nothing if it is gone again.
-    async fn download(&self, number: u64) -> Result<Option<LogObject>, LedgerError> {
-        match self.bucket.get(&Key::LedgerEntry(number), Entry::MAX_LENGTH as u64).await {
-            Ok(bytes) => Ok(Some(Ok(bytes))),
-            Err(BucketError::TooLarge { announced: got, limit, .. }) => {
-                Ok(Some(Err(Rejection::TooLarge { got, limit })))
-            }
-            Err(BucketError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    async fn download(&self, number: u64) -> Result<Option<Verified<Bytes>>, LedgerError> {
+        checked(self.bucket.get(&Key::LedgerEntry(number), Entry::MAX_LENGTH as u64).await)
     }
 
-    /// Adds objects from number `first` on; those that another task took in meanwhile are passed over.
-    fn take_in(&self, first: u64, objects: impl Iterator<Item = LogObject>) {
+    /// Adds objects from number `first` on, except those that another task added meanwhile.
+    fn add(&self, first: u64, objects: impl Iterator<Item = Verified<Bytes>>) {
         let mut known = self.known();
         for (number, object) in (first..).zip(objects) {
             if number == known.next.number {
@@ -147,11 +143,14 @@ impl BucketLog {
         }
     }
 
-    /// Reads what took the number from under a writer, whether listings show it yet or not.
+    /// Reads the object under the next number.
+    ///
+    /// Not by a listing: listings of some stores lag behind writes, and a writer that lost a race
+    /// would try the same number again.
     async fn read_next(&self) -> Result<(), LedgerError> {
         let number = self.next().number;
         let object = self.download(number).await?;
-        self.take_in(number, object.into_iter());
+        self.add(number, object.into_iter());
         Ok(())
     }
 
@@ -171,7 +170,7 @@ impl Ledger for BucketLog {
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
         self.refresh().await?;
         let start = usize::try_from(since).unwrap_or(usize::MAX);
-        Ok(self.known().lines.get(start..).unwrap_or_default().to_vec())
+        Ok(self.known().entries.get(start..).unwrap_or_default().to_vec())
     }
 
     async fn append(
@@ -180,22 +179,22 @@ impl Ledger for BucketLog {
         operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
-        for attempt in 0..MOST_ATTEMPTS {
+        for attempt in 0..MAX_ATTEMPTS {
             self.refresh().await?;
-            let place = self.next();
-            let entry = Entry::seal(author, place, operation.clone(), successor)?;
+            let position = self.next();
+            let entry = Entry::seal(author, position, operation.clone(), successor)?;
             let put = self
                 .bucket
-                .put_new(&Key::LedgerEntry(place.number), entry.to_bytes().into())
+                .put_new(&Key::LedgerEntry(position.number), entry.to_bytes().into())
                 .await?;
-            // Read back in both cases: who won is what all others read.
+            // Read back after a success too: other readers see the object in the bucket, not ours.
             self.read_next().await?;
             if put.is_stored() {
-                return Ok(place.number);
+                return Ok(position.number);
             }
             self.pause(attempt).await;
         }
-        Err(LedgerError::Crowded { attempts: MOST_ATTEMPTS })
+        Err(LedgerError::Contended { attempts: MAX_ATTEMPTS })
     }
 
     async fn gap(&self) -> Result<Option<(u64, u64)>, LedgerError> {
@@ -207,5 +206,19 @@ impl Ledger for BucketLog {
             .into_iter()
             .find(|number| *number > missing)
             .map(|next| (missing, next)))
+    }
+}
+
+/// Sorts the answer of a bucket: a missing object is `None`, an object that no reader accepts is a
+/// [`Rejection`], and only a failure of the bucket is an error.
+fn checked(answer: Result<Bytes, BucketError>) -> Result<Option<Verified<Bytes>>, LedgerError> {
+    match answer {
+        Ok(bytes) => Ok(Some(Ok(bytes))),
+        // Depends on the object alone, so all readers skip it.
+        Err(BucketError::TooLarge { announced: got, limit, .. }) => {
+            Ok(Some(Err(Rejection::TooLarge { got, limit })))
+        }
+        Err(BucketError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

@@ -11,7 +11,7 @@ use crate::ledger::operation::Operation;
 use crate::ledger::state::Genesis;
 use crate::primitives::Keypair;
 
-/// Entries that are gone with the process; all clones share them.
+/// A ledger in memory. All clones share its entries.
 #[derive(Clone, Debug)]
 pub struct MemoryLedger {
     genesis: Genesis,
@@ -25,6 +25,7 @@ impl MemoryLedger {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        // A poisoned lock still holds whole entries: each is pushed in one step.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -37,10 +38,11 @@ impl Ledger for MemoryLedger {
 
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
         let entries = self.entries();
-        let lines = (0_u64..)
+        // Always valid: `append` is the only writer, and it signs what it stores.
+        let numbered = (0_u64..)
             .zip(entries.iter())
             .map(|(number, entry)| NumberedEntry { number, entry: Ok(entry.clone()) });
-        Ok(lines.skip_while(|line| line.number < since).collect())
+        Ok(numbered.skip_while(|entry| entry.number < since).collect())
     }
 
     async fn append(
@@ -49,11 +51,12 @@ impl Ledger for MemoryLedger {
         operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
+        // The lock is held from the number to the push, so writers cannot take the same number.
         let mut entries = self.entries();
         let number = entries.len() as u64;
         let after = entries.last().map_or(*self.genesis.run.digest(), Entry::digest);
-        let place = EntryPosition { run: self.genesis.run, number, after };
-        entries.push(Entry::seal(author, place, operation, successor)?);
+        let position = EntryPosition { run: self.genesis.run, number, after };
+        entries.push(Entry::seal(author, position, operation, successor)?);
         Ok(number)
     }
 }

@@ -1,4 +1,4 @@
-//! What all entries of a ledger amount to: a pure fold, the same for everybody who reads the same entries.
+//! The state of a ledger: a pure fold over its entries, equal for all readers.
 
 use std::collections::BTreeMap;
 
@@ -10,39 +10,39 @@ use crate::ledger::operation::{CheckpointDigest, Operation, Scores};
 use crate::ledger::rejection::Rejection;
 use crate::primitives::PeerId;
 
-/// Whether a key takes part.
+/// The registration of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
-    /// It does.
+    /// Registered.
     Active,
-    /// It left, and may register again.
+    /// The peer left. The key may register again.
     Left {
         /// The number of the entry.
         at: u64,
     },
-    /// Its peer goes on under another key; this one never comes back.
+    /// The peer uses another key now. This one can never register again.
     Rotated {
         /// The number of the entry.
         at: u64,
-        /// The key that took its place.
+        /// The new key.
         to: PeerId,
     },
 }
 
-/// What a ledger knows of one key.
+/// The record of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// The number of the entry by which the key came in, for the last time.
+    /// The number of the entry that registered the key last.
     pub since: u64,
-    /// The key before it, if it came in by a rotation.
-    pub formerly: Option<PeerId>,
-    /// Where its peer keeps deltas, if not in the run's bucket.
+    /// The key that this one replaced, if it came from a rotation.
+    pub rotated_from: Option<PeerId>,
+    /// The bucket of its deltas; the run's bucket if absent.
     pub bucket: Option<String>,
-    /// Whether it takes part.
+    /// The registration.
     pub membership: Membership,
 }
 
-/// The ledger at one moment.
+/// The state after a prefix of the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerState {
     next: u64,
@@ -54,7 +54,7 @@ pub struct LedgerState {
 }
 
 impl LedgerState {
-    /// A ledger without an entry.
+    /// The state before the first entry.
     pub fn genesis(genesis: &Genesis) -> Self {
         Self {
             next: 0,
@@ -66,27 +66,28 @@ impl LedgerState {
         }
     }
 
-    /// Takes in the next line; one that has no effect leaves everything but [`next`](Self::next) as it was.
+    /// Applies the next entry. An entry without effect changes only [`next`](Self::next).
     ///
     /// # Errors
-    /// Why it has no effect.
-    pub fn apply(&mut self, line: &NumberedEntry) -> Result<(), Rejection> {
-        self.next = line.number.saturating_add(1);
-        let entry = line.entry.as_ref().map_err(Clone::clone)?;
+    /// The reason why the entry has no effect.
+    pub fn apply(&mut self, numbered: &NumberedEntry) -> Result<(), Rejection> {
+        // Before any check: an invalid entry also takes its number.
+        self.next = numbered.number.saturating_add(1);
+        let entry = numbered.entry.as_ref().map_err(Clone::clone)?;
         self.permits(entry.author(), entry.operation())?;
-        self.take_in(line.number, entry);
+        self.perform(numbered.number, entry);
         Ok(())
     }
 
-    /// Whether `author` could say `operation` now.
+    /// Checks that `operation` of `author` would take effect now.
     ///
     /// # Errors
-    /// Why it would have no effect.
+    /// The reason why it would have no effect.
     pub fn permits(&self, author: PeerId, operation: &Operation) -> Result<(), Rejection> {
         operation.check()?;
         match operation {
             Operation::Register { .. } => self.permits_register(author),
-            Operation::Announce { .. } | Operation::Leave {} => self.permits_member(author),
+            Operation::Announce { .. } | Operation::Leave {} => self.permits_registered(author),
             Operation::Rotate { to } => self.permits_rotate(author, *to),
             Operation::Scores(scores) => {
                 self.permits_validator(author)?;
@@ -103,35 +104,36 @@ impl LedgerState {
     fn permits_register(&self, peer: PeerId) -> Result<(), Rejection> {
         match self.peers.get(&peer).map(|record| record.membership) {
             None | Some(Membership::Left { .. }) => Ok(()),
-            Some(Membership::Active) => Err(Rejection::AlreadyMember { peer }),
-            Some(Membership::Rotated { .. }) => Err(Rejection::GivenUp { peer }),
+            Some(Membership::Active) => Err(Rejection::AlreadyRegistered { peer }),
+            // The owner may have rotated because the secret leaked, so the old key stays invalid.
+            Some(Membership::Rotated { .. }) => Err(Rejection::RotatedAway { peer }),
         }
     }
 
-    fn permits_member(&self, peer: PeerId) -> Result<(), Rejection> {
-        match self.is_member(peer) {
-            true => Ok(()),
-            false => Err(Rejection::NotMember { peer }),
-        }
+    fn permits_registered(&self, peer: PeerId) -> Result<(), Rejection> {
+        if self.is_registered(peer) { Ok(()) } else { Err(Rejection::NotRegistered { peer }) }
     }
 
     fn permits_rotate(&self, from: PeerId, to: PeerId) -> Result<(), Rejection> {
-        self.permits_member(from)?;
+        self.permits_registered(from)?;
+        // A validator set is counted by keys; a rotation would move a vote without a vote.
         if let Some(peer) =
             [from, to].into_iter().find(|peer| self.validator_set.members.contains(peer))
         {
             return Err(Rejection::ValidatorKey { peer });
         }
-        match self.peers.contains_key(&to) {
-            true => Err(Rejection::KeyInUse { peer: to }),
-            false => Ok(()),
+        // Only a fresh key: chains of rotations then have no cycles and no merges.
+        if self.peers.contains_key(&to) {
+            return Err(Rejection::KeyInUse { peer: to });
         }
+        Ok(())
     }
 
     fn permits_validator(&self, peer: PeerId) -> Result<(), Rejection> {
-        match self.validator_set.members.contains(&peer) {
-            true => Ok(()),
-            false => Err(Rejection::NotValidator { peer }),
+        if self.validator_set.members.contains(&peer) {
+            Ok(())
+        } else {
+            Err(Rejection::NotValidator { peer })
         }
     }
 
@@ -141,19 +143,18 @@ impl LedgerState {
         validator_set: &ValidatorSetChange,
     ) -> Result<(), Rejection> {
         self.permits_validator(peer)?;
-        let expected = self.validator_set.generation.saturating_add(1);
-        match validator_set.generation == expected {
-            true => Ok(()),
-            false => Err(Rejection::WrongGeneration { expected, got: validator_set.generation }),
-        }
+        // A late vote for a set that was already replaced must not count towards the next one.
+        let (expected, got) =
+            (self.validator_set.generation.saturating_add(1), validator_set.generation);
+        if got == expected { Ok(()) } else { Err(Rejection::WrongGeneration { expected, got }) }
     }
 
-    /// The effect of what is permitted.
-    fn take_in(&mut self, number: u64, entry: &Entry) {
+    /// Performs a permitted operation.
+    fn perform(&mut self, number: u64, entry: &Entry) {
         let author = entry.author();
         match entry.operation() {
             Operation::Register { bucket } => {
-                self.enter(author, number, None, bucket.clone());
+                self.register(author, number, None, bucket.clone());
             }
             Operation::Announce { bucket } => {
                 if let Some(record) = self.peers.get_mut(&author) {
@@ -161,11 +162,11 @@ impl LedgerState {
                 }
             }
             Operation::Rotate { to } => {
-                let bucket = self.retire(author, Membership::Rotated { at: number, to: *to });
-                self.enter(*to, number, Some(author), bucket);
+                let bucket = self.end(author, Membership::Rotated { at: number, to: *to });
+                self.register(*to, number, Some(author), bucket);
             }
             Operation::Leave {} => {
-                self.retire(author, Membership::Left { at: number });
+                self.end(author, Membership::Left { at: number });
             }
             Operation::Scores(scores) => {
                 self.scores.add(scores.round, author, *scores, &self.validator_set)
@@ -177,30 +178,32 @@ impl LedgerState {
         }
     }
 
-    fn enter(
+    fn register(
         &mut self,
         peer: PeerId,
         since: u64,
-        formerly: Option<PeerId>,
+        rotated_from: Option<PeerId>,
         bucket: Option<String>,
     ) {
-        self.peers
-            .insert(peer, KeyRecord { since, formerly, bucket, membership: Membership::Active });
+        let record = KeyRecord { since, rotated_from, bucket, membership: Membership::Active };
+        self.peers.insert(peer, record);
     }
 
-    /// Ends a membership and gives the bucket that was announced.
-    fn retire(&mut self, peer: PeerId, membership: Membership) -> Option<String> {
+    /// Ends a registration; returns the bucket that was announced.
+    fn end(&mut self, peer: PeerId, membership: Membership) -> Option<String> {
         let record = self.peers.get_mut(&peer)?;
         record.membership = membership;
         record.bucket.clone()
     }
 
-    /// A validator's last vote counts; enough equal ones make new validators.
+    /// Records a vote. The last vote of a validator counts; a threshold of equal votes replaces the
+    /// validator set.
     fn vote(&mut self, validator: PeerId, validator_set: &ValidatorSetChange) {
         self.votes.insert(validator, validator_set.clone());
-        let agreeing = self.votes.values().filter(|vote| *vote == validator_set).count();
-        if agreeing >= self.validator_set.threshold as usize {
+        let num_equal = self.votes.values().filter(|vote| *vote == validator_set).count();
+        if num_equal >= self.validator_set.threshold as usize {
             self.validator_set = validator_set.clone();
+            // Former validators must not have a vote in the new set.
             self.votes.clear();
         }
     }
@@ -210,29 +213,28 @@ impl LedgerState {
         self.next
     }
 
-    /// Whether this key takes part.
-    pub fn is_member(&self, peer: PeerId) -> bool {
+    /// Returns true if the key is registered.
+    pub fn is_registered(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|record| record.membership == Membership::Active)
     }
 
-    /// Every key that ever took part.
+    /// All keys that were ever registered.
     pub fn peers(&self) -> &BTreeMap<PeerId, KeyRecord> {
         &self.peers
     }
 
-    /// The keys that take part.
-    pub fn members(&self) -> impl Iterator<Item = (PeerId, &KeyRecord)> {
-        let active = |record: &KeyRecord| record.membership == Membership::Active;
+    /// The registered keys.
+    pub fn registered(&self) -> impl Iterator<Item = (PeerId, &KeyRecord)> {
         self.peers
             .iter()
-            .filter(move |(_, record)| active(record))
+            .filter(|(_, record)| record.membership == Membership::Active)
             .map(|(peer, record)| (*peer, record))
     }
 
-    /// The key under which the peer of this key goes on now: itself, unless it rotated.
+    /// The current key of the peer that once used `peer`; the same key if it did not rotate.
     pub fn current_key(&self, peer: PeerId) -> PeerId {
         let mut key = peer;
-        // Every step leads to a key that came in later, so this ends.
+        // Terminates: each rotation leads to a key that was registered later.
         while let Some(Membership::Rotated { to, .. }) =
             self.peers.get(&key).map(|record| record.membership)
         {
@@ -241,22 +243,22 @@ impl LedgerState {
         key
     }
 
-    /// Who validates.
+    /// The current validator set.
     pub fn validator_set(&self) -> &ValidatorSetChange {
         &self.validator_set
     }
 
-    /// Which other validators the validators want.
+    /// The votes for the next validator set, by validator.
     pub fn votes(&self) -> &BTreeMap<PeerId, ValidatorSetChange> {
         &self.votes
     }
 
-    /// Verdicts by round.
+    /// The digests of verdicts by round.
     pub fn scores(&self) -> &Tally<Scores> {
         &self.scores
     }
 
-    /// Digests of weights by round.
+    /// The digests of weights by round.
     pub fn checkpoints(&self) -> &Tally<CheckpointDigest> {
         &self.checkpoints
     }

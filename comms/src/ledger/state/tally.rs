@@ -1,4 +1,4 @@
-//! What validators said round by round, and what enough of them agree on.
+//! The statements of validators by round, and the agreement among them.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,20 @@ use super::validator_set_change::ValidatorSetChange;
 use crate::ledger::rejection::Rejection;
 use crate::primitives::{PeerId, Round};
 
-/// What was said about one round.
+/// The statements on one round.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct RoundClaims<T> {
+struct RoundTally<T> {
     by: BTreeMap<PeerId, T>,
     agreed: Option<T>,
 }
 
 /// Statements of validators by round.
 ///
-/// - Each validator speaks once on a round.
-/// - What as many as the threshold said at the time stays agreed, whoever validates later.
+/// - Each validator posts once per round.
+/// - A statement is agreed once as many current validators as the threshold posted it. The first
+///   agreement is final: a later validator set cannot change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tally<T>(BTreeMap<Round, RoundClaims<T>>);
+pub struct Tally<T>(BTreeMap<Round, RoundTally<T>>);
 
 impl<T> Default for Tally<T> {
     fn default() -> Self {
@@ -27,10 +28,10 @@ impl<T> Default for Tally<T> {
 }
 
 impl<T: Copy + PartialEq> Tally<T> {
-    /// Whether `validator` may speak on `round`.
+    /// Checks that `validator` has not posted on `round` yet.
     pub(super) fn permits(&self, round: Round, validator: PeerId) -> Result<(), Rejection> {
-        match self.said(round, validator) {
-            Some(_) => Err(Rejection::AlreadySaid { validator, round }),
+        match self.posted(round, validator) {
+            Some(_) => Err(Rejection::AlreadyPosted { validator, round }),
             None => Ok(()),
         }
     }
@@ -39,41 +40,40 @@ impl<T: Copy + PartialEq> Tally<T> {
         &mut self,
         round: Round,
         validator: PeerId,
-        what: T,
+        statement: T,
         validator_set: &ValidatorSetChange,
     ) {
-        let said = self
-            .0
-            .entry(round)
-            .or_insert_with(|| RoundClaims { by: BTreeMap::new(), agreed: None });
-        said.by.insert(validator, what);
-        let agreeing = said
+        let tally =
+            self.0.entry(round).or_insert_with(|| RoundTally { by: BTreeMap::new(), agreed: None });
+        tally.by.insert(validator, statement);
+        // Statements of former validators stay visible, but only the current set can agree.
+        let num_equal = tally
             .by
             .iter()
-            .filter(|(peer, said)| validator_set.members.contains(peer) && **said == what)
+            .filter(|(peer, other)| validator_set.members.contains(peer) && **other == statement)
             .count();
-        if said.agreed.is_none() && agreeing >= validator_set.threshold as usize {
-            said.agreed = Some(what);
+        if tally.agreed.is_none() && num_equal >= validator_set.threshold as usize {
+            tally.agreed = Some(statement);
         }
     }
 
-    /// What `validator` said about `round`.
-    pub fn said(&self, round: Round, validator: PeerId) -> Option<T> {
+    /// The statement of `validator` on `round`.
+    pub fn posted(&self, round: Round, validator: PeerId) -> Option<T> {
         self.0.get(&round)?.by.get(&validator).copied()
     }
 
-    /// What enough validators said about `round`.
+    /// The agreed statement on `round`.
     pub fn agreed(&self, round: Round) -> Option<T> {
         self.0.get(&round)?.agreed
     }
 
-    /// Every round that somebody spoke on, with what each said and what is agreed.
+    /// All rounds in ascending order, each with the statements by validator and the agreed one.
     pub fn rounds(&self) -> impl Iterator<Item = (Round, &BTreeMap<PeerId, T>, Option<T>)> {
-        self.0.iter().map(|(round, said)| (*round, &said.by, said.agreed))
+        self.0.iter().map(|(round, tally)| (*round, &tally.by, tally.agreed))
     }
 
-    /// The newest round that is agreed on.
+    /// The newest agreed round.
     pub fn newest(&self) -> Option<(Round, T)> {
-        self.0.iter().rev().find_map(|(round, said)| Some((*round, said.agreed?)))
+        self.0.iter().rev().find_map(|(round, tally)| Some((*round, tally.agreed?)))
     }
 }

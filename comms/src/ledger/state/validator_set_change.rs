@@ -1,4 +1,4 @@
-//! The validators of a run, and how many of them must agree.
+//! The validator set of a run, and the genesis config of its ledger.
 
 use std::collections::BTreeSet;
 
@@ -7,71 +7,76 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::rejection::Rejection;
 use crate::primitives::{Digest, PeerId, RunId};
 
-/// The most validators that a run can have: every entry that names them must stay small.
+/// The most validators of a run.
+///
+/// An entry that names them has to fit into
+/// [`Entry::MAX_LENGTH`](crate::ledger::Entry::MAX_LENGTH). The contract has the same limit.
 pub const MAX_VALIDATORS: usize = 64;
 
-/// Who validates.
+/// A validator set with its generation.
 ///
-/// - There are 1 to [`MAX_VALIDATORS`] of them.
-/// - The threshold is more than half of them, so that two halves cannot agree on different things, and not more than all.
+/// - It has 1 to [`MAX_VALIDATORS`] members.
+/// - The threshold is more than half of the members, so two disjoint groups cannot agree on
+///   different statements, and at most all of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidatorSetChange {
-    /// How often it changed before; the run's first has zero.
+    /// The number of changes before this one; the first set of a run has zero.
     pub generation: u64,
-    /// Whose word counts.
+    /// The keys of the validators.
     pub members: BTreeSet<PeerId>,
-    /// How many must say the same.
+    /// The number of members that must agree.
     pub threshold: u32,
-    /// The digest of what the keeper of the ledger knows the members by, such as accounts of a chain; none in a bucket.
+    /// The digest of the wallets of the members, in a contract; absent in a bucket.
     ///
-    /// Two votes are the same only if this is, too: else a contract and its readers could count differently.
+    /// It is part of the comparison of two votes. Otherwise a contract, which counts wallets, and
+    /// its readers, which count keys, could disagree on the next set.
     pub accounts: Option<Digest>,
 }
 
 impl ValidatorSetChange {
-    /// Holds the council to its invariants.
+    /// Checks the invariants above.
     ///
     /// # Errors
-    /// [`Rejection::ValidatorSetChange`].
+    /// [`Rejection::InvalidValidatorSet`].
     pub fn check(&self) -> Result<(), Rejection> {
         let count = self.members.len();
         let threshold = usize::try_from(self.threshold).unwrap_or(usize::MAX);
         if !(1..=MAX_VALIDATORS).contains(&count) {
-            return Err(Rejection::Council {
-                reason: format!("{count} validators are not 1 to {MAX_VALIDATORS}"),
-            });
+            let reason = format!("{count} validators, allowed are 1 to {MAX_VALIDATORS}");
+            return Err(Rejection::InvalidValidatorSet { reason });
         }
         if threshold > count || threshold <= count / 2 {
+            let least = count / 2 + 1;
             let reason = format!(
-                "threshold {threshold} is not more than half of {count} validators and at most all"
+                "threshold {threshold} for {count} validators, allowed are {least} to {count}"
             );
-            return Err(Rejection::Council { reason });
+            return Err(Rejection::InvalidValidatorSet { reason });
         }
         Ok(())
     }
 }
 
-/// What a ledger begins with: the run that it belongs to and the run's first validators, as the run's description names
-/// both.
+/// The genesis config of a ledger: the run and its first validator set, as in the run description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Genesis {
     /// The run.
     pub run: RunId,
-    /// Its first validators; their generation is zero.
+    /// The first validator set, of generation zero.
     pub validator_set: ValidatorSetChange,
 }
 
 impl Genesis {
-    /// The charter of a run whose description names these validators and this threshold.
+    /// The genesis config of a run with these validators and this threshold.
     ///
     /// # Errors
-    /// [`Rejection::ValidatorSetChange`] if they make no council.
+    /// [`Rejection::InvalidValidatorSet`] for an impossible size or threshold.
     pub fn new(
         run: RunId,
         validators: BTreeSet<PeerId>,
         threshold: u32,
     ) -> Result<Self, Rejection> {
+        // The description names keys, not wallets, so the first set never has accounts.
         let validator_set =
             ValidatorSetChange { generation: 0, members: validators, threshold, accounts: None };
         validator_set.check()?;

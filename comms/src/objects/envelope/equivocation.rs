@@ -1,41 +1,42 @@
-//! The memory that notices when a peer says two things under one name.
+//! Detection of equivocation: one peer, two payloads for the same round and kind.
 
 use std::collections::BTreeMap;
 
-use super::envelope::{Header, Kind};
 use super::error::EnvelopeError;
+use super::header::{Header, Kind};
 use crate::primitives::{Digest, PeerId, Round};
 
-/// Whether an envelope was news.
+/// The result of admitting an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// The first of its name.
+    /// The first envelope for its round and kind.
     First,
-    /// The same again, which is harmless: a retry whose first try had arrived.
+    /// The same envelope again: a retry after a first try that had succeeded.
     Again,
 }
 
-/// What each peer has said of each round so far: one digest per (round, peer, kind).
+/// The first payload digest of each peer, round and kind.
 ///
-/// Runs and rounds keep envelopes apart by themselves; this keeps a peer from showing different payloads to different
-/// readers, or to the same reader at different times.
+/// Runs and rounds are separated by the envelope itself. This memory detects a peer that shows
+/// different payloads to different readers, or at different times.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     payloads: BTreeMap<(Round, PeerId, Kind), Digest>,
 }
 
 impl Seen {
-    /// Remembers an opened envelope.
+    /// Records an opened envelope.
     ///
     /// # Errors
-    /// [`EnvelopeError::Replayed`] if its peer sent another payload for the same round and kind before.
+    /// [`EnvelopeError::Replayed`] if its author sent another payload for the same round and kind
+    /// before.
     pub fn admit(&mut self, header: &Header) -> Result<Admission, EnvelopeError> {
         let Header { subject, peer, payload_digest: second, .. } = *header;
         match self.payloads.insert((subject.round, peer, subject.kind), second) {
             None => Ok(Admission::First),
             Some(first) if first == second => Ok(Admission::Again),
             Some(first) => {
-                // The first word stays: later ones are held to it.
+                // The first payload stays: later ones are compared with it.
                 self.payloads.insert((subject.round, peer, subject.kind), first);
                 Err(EnvelopeError::Replayed {
                     peer,
@@ -48,7 +49,7 @@ impl Seen {
         }
     }
 
-    /// Forgets the rounds before `round`, which can no longer be contributed to.
+    /// Forgets the rounds before `round`, for which no objects are accepted any more.
     pub fn forget_before(&mut self, round: Round) {
         self.payloads.retain(|(seen, ..), _| *seen >= round);
     }

@@ -1,19 +1,19 @@
-//! The reasons for which an envelope is refused.
+//! The reasons for which an envelope is rejected.
 
-use super::envelope::Kind;
+use super::header::Kind;
 use crate::objects::lineage::Lineage;
 use crate::primitives::{Digest, PeerId, Round, RunId};
 
-/// The one thing that is wrong with an envelope. Sizes are in bytes.
+/// The first problem found in an envelope. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message names its fields")]
 pub enum EnvelopeError {
-    /// Something else lies under the key.
-    #[error("object is no envelope")]
+    /// The object is not an envelope.
+    #[error("object is not an envelope")]
     NotAnEnvelope,
 
-    /// Shorter than any envelope.
+    /// The object is shorter than a header.
     #[error("object ends within the header, at {got} of {expected} bytes")]
     HeaderCut { expected: usize, got: usize },
 
@@ -25,35 +25,35 @@ pub enum EnvelopeError {
     #[error("envelope has unknown kind {code}")]
     UnknownKind { code: u16 },
 
-    /// Made for another run.
+    /// The envelope belongs to another run.
     #[error("envelope of {} belongs to run {got}, not {expected}", peer.short())]
     WrongRun { peer: PeerId, expected: RunId, got: RunId },
 
-    /// Not what its key says it is.
+    /// The kind is not that of the key.
     #[error("envelope of {} holds a {got}, not a {expected}", peer.short())]
     WrongKind { peer: PeerId, expected: Kind, got: Kind },
 
-    /// Made for another round.
+    /// The envelope belongs to another round.
     #[error("envelope of {} belongs to {got}, not {expected}", peer.short())]
     WrongRound { peer: PeerId, expected: Round, got: Round },
 
-    /// Made from other weights than this round's.
+    /// The payload was made from other weights than this round's.
     #[error("envelope of {} starts from lineage {got}, but {round} starts from {expected}", peer.short())]
     WrongBase { peer: PeerId, round: Round, expected: Lineage, got: Lineage },
 
-    /// Lies under the key of another peer.
+    /// The author is not the owner of the key.
     #[error("envelope of {} lies under the key of {}", got.short(), expected.short())]
     WrongPeer { expected: PeerId, got: PeerId },
 
-    /// Written by nobody who takes part.
+    /// The author is not an allowed one.
     #[error("peer {} is not a member of the run", peer.short())]
     UnknownPeer { peer: PeerId },
 
-    /// Not signed by the peer that it names, or changed since.
+    /// The signature is invalid, or the header was changed.
     #[error("signature does not match peer {}", peer.short())]
     BadSignature { peer: PeerId },
 
-    /// Announces more than the run allows; no payload was read.
+    /// The announced payload exceeds the limit. It was not read.
     #[error("envelope of {} announces {announced} bytes, limit is {limit}", peer.short())]
     TooLarge { peer: PeerId, announced: u64, limit: u64 },
 
@@ -61,21 +61,21 @@ pub enum EnvelopeError {
     #[error("payload of {} ends at {got} of {expected} bytes", peer.short())]
     Truncated { peer: PeerId, expected: u64, got: u64 },
 
-    /// More follows than was announced.
+    /// The payload is longer than announced.
     #[error("payload of {} has {got} bytes, announced were {expected}", peer.short())]
     TrailingBytes { peer: PeerId, expected: u64, got: u64 },
 
-    /// The payload is not the one that was signed.
+    /// The payload is not the signed one.
     #[error("payload of {} has digest {got}, signed was {expected}", peer.short())]
     Damaged { peer: PeerId, expected: Digest, got: Digest },
 
-    /// The same peer said something else under the same name before.
+    /// The author sent another payload for the same round and kind before.
     #[error("peer {} sent a second {kind} for {round}: {second} after {first}", peer.short())]
     Replayed { peer: PeerId, round: Round, kind: Kind, first: Digest, second: Digest },
 }
 
 impl EnvelopeError {
-    /// What the person at the keyboard can do, if anything.
+    /// Advice for the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::UnknownVersion { .. } | Self::UnknownKind { .. } => {
@@ -85,12 +85,12 @@ impl EnvelopeError {
                 "compare the bucket's address with the one that the run was announced with"
             }
             Self::WrongBase { .. } | Self::WrongRound { .. } => {
-                "rejoin, so that the peer catches up with the run"
+                "restart the peer; it catches up with the run"
             }
             Self::UnknownPeer { .. } => "a peer has to register before it takes part",
             Self::TooLarge { .. } => "compare the peer's configuration with the run's",
             Self::Truncated { .. } | Self::Damaged { .. } | Self::HeaderCut { .. } => {
-                "fetch it again; if it stays so, its peer has to answer for it"
+                "download it again; if the error remains, report its peer"
             }
             Self::Replayed { .. } => "check that no second process uses the peer's key",
             _ => return None,
@@ -98,7 +98,8 @@ impl EnvelopeError {
         Some(text.into())
     }
 
-    /// Whether another download may bring the very object that this one should have been.
+    /// Returns true if the object may have been damaged in transit, so another download may
+    /// succeed.
     pub fn may_be_transit(&self) -> bool {
         matches!(
             self,

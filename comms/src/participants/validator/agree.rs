@@ -1,4 +1,4 @@
-//! What validators say to each other's verdicts, and when that is enough.
+//! Voting on verdicts, and certifying the manifest with enough votes.
 
 use std::collections::BTreeMap;
 
@@ -12,71 +12,75 @@ use crate::gauntlet::verdict::Verdict;
 use crate::objects::envelope::{Envelope, Kind, Subject};
 use crate::objects::{Key, Manifest, OuterSettings};
 use crate::primitives::{Digest, PeerId, Signature};
-use crate::run::{CommsError, readable};
+use crate::run::{CommsError, Fetched};
 
 impl Validator {
-    /// Agrees to a manifest, and remembers it.
+    /// Votes for `manifest` and remembers it.
     pub(super) async fn agree(
         &mut self,
         proposer: PeerId,
         manifest: Manifest,
     ) -> Result<(), CommsError> {
         let signature = Certificate::sign(&manifest, self.run().id(), &self.identity);
-        self.cast(proposer, &Vote::Agrees(signature)).await?;
-        self.session.agreed.insert(proposer, manifest);
+        self.publish_vote(proposer, &Vote::Agrees(signature)).await?;
+        self.state.agreed.insert(proposer, manifest);
         Ok(())
     }
 
-    async fn cast(&mut self, proposer: PeerId, vote: &Vote) -> Result<(), CommsError> {
+    async fn publish_vote(&mut self, proposer: PeerId, vote: &Vote) -> Result<(), CommsError> {
         let run = self.run().clone();
-        let (round, base) = (self.session.round, self.session.base);
+        let (round, base) = (self.state.round, self.state.base);
         let subject = Subject { run: run.id(), round, kind: Kind::Vote, base };
         let object = Envelope::seal(&self.identity, subject, vote.to_bytes()).to_bytes();
-        // What an earlier life said stays.
+        // A vote from before a restart is binding.
         let _ = run.bucket().put_new(&Key::Vote(round, proposer, self.me()), object).await?;
-        self.session.voted.insert(proposer);
+        self.state.voted.insert(proposer);
+        tracing::info!(round = round.0, peer = %proposer.short(), ?vote, "voted on a verdict");
         Ok(())
     }
 
-    /// Writes the manifest that enough validators agree to; whether there is one.
+    /// Counts the votes. Writes the certified manifest once enough validators agree; returns true
+    /// if it was written.
     pub(super) async fn count_votes(&mut self) -> Result<bool, CommsError> {
-        if self.session.voted.is_empty() {
+        // Without a vote of its own this validator has verified nothing that it could certify.
+        if self.state.voted.is_empty() {
             return Ok(false);
         }
         let run = self.run().clone();
-        let votes = run.votes(self.session.round, self.session.base).await?;
-        self.session.rejections =
+        let votes = run.votes(self.state.round, self.state.base).await?;
+        self.state.rejections =
             votes.iter().map(|(proposer, votes)| (*proposer, rejections(votes))).collect();
-        for (proposer, manifest) in &self.session.agreed {
+        for (proposer, manifest) in &self.state.agreed {
             let signatures = votes
                 .get(proposer)
                 .map(|votes| signatures(manifest, votes, &run))
                 .unwrap_or_default();
             if signatures.len() >= run.description().validator_set.threshold() {
                 let certificate = Certificate::new(manifest.clone(), signatures).to_bytes();
-                // Somebody else may have been faster; what is there counts.
-                let _ =
-                    run.bucket().put_new(&Key::Manifest(self.session.round), certificate).await?;
-                // A store that does not show it at once is asked again after a pause.
-                return Ok(!std::mem::replace(&mut self.session.is_certified, true));
+                // Another validator may have written it first; the first object counts.
+                let _ = run.bucket().put_new(&Key::Manifest(self.state.round), certificate).await?;
+                // Some stores list an object late; the manifest is read again after a pause.
+                return Ok(!std::mem::replace(&mut self.state.is_certified, true));
             }
         }
         Ok(false)
     }
 
-    /// Votes on the proposals of those whose turn has come; whether there was one.
-    pub(super) async fn audit_others(
+    /// Verifies the proposals whose turn has come and votes on them. Returns true if there was one.
+    pub(super) async fn verify_proposals(
         &mut self,
         outer: OuterSettings,
         evaluator: &mut dyn Evaluator,
     ) -> Result<bool, CommsError> {
-        let (round, base, run) = (self.session.round, self.session.base, self.run().clone());
+        let (round, base, run) = (self.state.round, self.state.base, self.run().clone());
         let turns: Vec<PeerId> = run.description().validator_set.turns(round).collect();
         for (proposer, turn) in turns.into_iter().zip(0..) {
-            if self.session.voted.contains(&proposer) || !self.has_come(turn) {
+            if self.state.voted.contains(&proposer) || !self.is_due(turn) {
                 continue;
             }
-            if let Some((digest, verdict)) = readable(run.verdict(round, base, proposer).await)? {
+            if let Some((digest, verdict)) =
+                Fetched::from(run.verdict(round, base, proposer).await).into_option()?
+            {
                 self.vote(proposer, digest, &verdict, outer, evaluator).await?;
                 return Ok(true);
             }
@@ -84,10 +88,12 @@ impl Validator {
         Ok(false)
     }
 
-    /// Whether it is worth looking at the proposal of whoever has this turn: always, until this validator agreed to one.
-    fn has_come(&self, turn: u32) -> bool {
-        let RoundStage::Judging { since } = self.session.stage else { return false };
-        self.session.agreed.is_empty()
+    /// Returns true if the proposal of this turn must be verified. After this validator has agreed
+    /// to a verdict, later turns wait for their time: two manifests must not be signed without
+    /// need.
+    fn is_due(&self, turn: u32) -> bool {
+        let RoundStage::Judging { since } = self.state.stage else { return false };
+        self.state.agreed.is_empty()
             || self.run().clock().now() >= since + self.rules().takeover * turn
     }
 
@@ -100,7 +106,7 @@ impl Validator {
         evaluator: &mut dyn Evaluator,
     ) -> Result<(), CommsError> {
         let run = self.run().clone();
-        let audit = VerdictVerifier {
+        let verifier = VerdictVerifier {
             run: &run,
             gauntlet: &self.gauntlet,
             last: self.history.back(),
@@ -109,20 +115,22 @@ impl Validator {
             outer: Some(outer),
         };
         let known = VerifierInputs {
-            called: &self.session.called,
-            fetched: &mut self.session.fetched,
+            listed: &self.state.listed,
+            fetched: &mut self.state.fetched,
             earlier: Some(&self.previous.deltas),
-            revealed: &self.session.revealed,
+            revealed: &self.state.revealed,
             registry: self.registry.as_deref(),
         };
-        let audited = audit.audit(proposer, verdict, known, Some(evaluator)).await?;
-        let objection = audited.difference.map(|difference| difference.to_string());
+        let verified = verifier.verify(proposer, verdict, known, Some(evaluator)).await?;
+        let objection = verified.difference.map(|difference| difference.to_string());
         let objection = objection
-            .or_else(|| (!audited.is_complete).then(|| "its deltas are out of reach".into()));
+            .or_else(|| (!verified.is_complete).then(|| "its deltas cannot be read".into()));
         match (objection, manifest(verdict, proposer, digest)) {
             (None, Ok(manifest)) => self.agree(proposer, manifest).await,
-            (Some(reason), _) => self.cast(proposer, &Vote::rejection(&reason)).await,
-            (None, Err(error)) => self.cast(proposer, &Vote::rejection(&error.to_string())).await,
+            (Some(reason), _) => self.publish_vote(proposer, &Vote::rejection(&reason)).await,
+            (None, Err(error)) => {
+                self.publish_vote(proposer, &Vote::rejection(&error.to_string())).await
+            }
         }
     }
 }
@@ -131,19 +139,21 @@ fn rejections(votes: &BTreeMap<PeerId, Vote>) -> usize {
     votes.values().filter(|vote| matches!(vote, Vote::Refuses { .. })).count()
 }
 
-/// The signatures under `manifest` that hold.
+/// The valid signatures under `manifest`.
 fn signatures(
     manifest: &Manifest,
     votes: &BTreeMap<PeerId, Vote>,
     run: &crate::run::Run,
 ) -> BTreeMap<PeerId, Signature> {
-    let signature = |(voter, vote): (&PeerId, &Vote)| match vote {
-        Vote::Agrees(signature)
-            if Certificate::is_signed(manifest, run.id(), *voter, signature) =>
-        {
-            Some((*voter, *signature))
-        }
-        _ => None,
-    };
-    votes.iter().filter_map(signature).collect()
+    votes
+        .iter()
+        .filter_map(|(voter, vote): (&PeerId, &Vote)| match vote {
+            Vote::Agrees(signature)
+                if Certificate::is_signed(manifest, run.id(), *voter, signature) =>
+            {
+                Some((*voter, *signature))
+            }
+            _ => None,
+        })
+        .collect()
 }

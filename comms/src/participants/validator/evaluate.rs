@@ -1,4 +1,4 @@
-//! What the deltas of a round are: fetched, held to what was committed, compared and measured.
+//! Fetching, checking, comparing and measuring the deltas of a round.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,55 +16,82 @@ use crate::membership::Slot;
 use crate::objects::envelope::{Author, Envelope, Expectation, Kind};
 use crate::objects::{DeltaRef, Exclusion, Lineage, OuterSettings};
 use crate::primitives::{PeerId, Round};
-use crate::run::{CONCURRENCY, CommsError, Run};
+use crate::run::{CONCURRENCY, CommsError, Fetched, Run};
 
-/// Deltas as they came, or why they are refused.
-pub(super) type Fetched = BTreeMap<PeerId, Result<(DeltaRef, Bytes), Exclusion>>;
+/// The deltas of a round that were fetched: the payload with its reference, or the reason why it is
+/// excluded.
+pub(super) type FetchedDeltas = BTreeMap<PeerId, Result<(DeltaRef, Bytes), Exclusion>>;
 
-/// Fetches the deltas of `wanted` that are not in `fetched` yet; gives those that are out of reach.
+/// Fetches the deltas of `wanted` that are not in `fetched` yet, and returns the peers whose delta is
+/// absent or lies in an own bucket that does not answer.
+///
+/// # Errors
+/// An outage of the run's bucket: it says nothing about a peer, so the caller tries again.
 pub(super) async fn fetch_deltas(
     run: &Run,
     (round, base): (Round, Lineage),
     wanted: &BTreeMap<PeerId, DeltaRef>,
-    fetched: &mut Fetched,
+    fetched: &mut FetchedDeltas,
 ) -> Result<BTreeSet<PeerId>, CommsError> {
-    let unknown = wanted.iter().filter(|(peer, _)| !fetched.contains_key(peer));
-    let fetches: Vec<_> = unknown
-        .map(|(peer, commitment)| async move {
-            (*peer, open_delta(run, (round, base), *peer, *commitment).await)
+    let fetches: Vec<_> = wanted
+        .iter()
+        .filter(|(peer, _)| !fetched.contains_key(peer))
+        .map(|(peer, committed)| async move {
+            (*peer, open_delta(run, (round, base), *peer, *committed).await)
         })
         .collect();
-    let arrivals: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
-    let mut gone = BTreeSet::new();
-    for (peer, arrival) in arrivals {
-        match arrival {
-            Ok(payload) => drop(fetched.insert(peer, Ok((wanted[&peer], payload)))),
-            Err(CommsError::Envelope(error)) => {
-                drop(fetched.insert(peer, Err(Exclusion::from(&error))))
+    let outcomes: Vec<_> = iter(fetches).buffered(CONCURRENCY).collect().await;
+    let mut undelivered = BTreeSet::new();
+    for (peer, outcome) in outcomes {
+        let delta = match Fetched::from(outcome) {
+            Fetched::Valid(payload) => Ok((wanted[&peer], payload)),
+            Fetched::Invalid(error) => Err(exclusion_for(&error)),
+            Fetched::Absent => {
+                undelivered.insert(peer);
+                continue;
             }
-            Err(CommsError::Bucket(BucketError::TooLarge { .. })) => {
-                fetched.insert(peer, Err(Exclusion::TooLarge));
+            Fetched::Unreachable(error) if error.is_outage_of_peer_bucket() => {
+                undelivered.insert(peer);
+                continue;
             }
-            Err(CommsError::WrongContent { .. }) => {
-                drop(fetched.insert(peer, Err(Exclusion::Mismatched)))
-            }
-            // What a peer's own bucket does is the peer's business.
-            Err(CommsError::BucketUnreachable { .. } | CommsError::CannotOpenBucket { .. }) => {
-                drop(gone.insert(peer))
-            }
-            Err(error) if error.is_absence() => drop(gone.insert(peer)),
-            Err(error) => return Err(error),
-        }
+            Fetched::Unreachable(error) => return Err(error),
+        };
+        fetched.insert(peer, delta);
     }
-    Ok(gone)
+    Ok(undelivered)
 }
 
-/// A delta that is what its peer committed to.
+/// The deltas of an earlier round, or `None` if one was removed since or lies in an own bucket that
+/// does not answer: comparing with the previous round is possible only while it is there.
+///
+/// # Errors
+/// An invalid delta, which the manifest of its round rules out, or an outage of the run's bucket.
+pub(super) fn delivered_again(
+    gathered: Result<BTreeMap<PeerId, Bytes>, CommsError>,
+) -> Result<Option<BTreeMap<PeerId, Bytes>>, CommsError> {
+    match Fetched::from(gathered) {
+        Fetched::Valid(deltas) => Ok(Some(deltas)),
+        Fetched::Absent => Ok(None),
+        Fetched::Unreachable(error) if error.is_outage_of_peer_bucket() => Ok(None),
+        Fetched::Invalid(error) | Fetched::Unreachable(error) => Err(error),
+    }
+}
+
+/// The reason for which a delta with this error is excluded.
+fn exclusion_for(error: &CommsError) -> Exclusion {
+    match error {
+        CommsError::Envelope(error) => Exclusion::from(error),
+        CommsError::Bucket(BucketError::TooLarge { .. }) => Exclusion::TooLarge,
+        _ => Exclusion::Mismatched,
+    }
+}
+
+/// Fetches the delta of `peer` and checks it against its commitment.
 async fn open_delta(
     run: &Run,
     (round, base): (Round, Lineage),
     peer: PeerId,
-    commitment: DeltaRef,
+    committed: DeltaRef,
 ) -> Result<Bytes, CommsError> {
     let expectation = Expectation {
         run: run.id(),
@@ -74,22 +101,30 @@ async fn open_delta(
         author: Author::Is(peer),
         max_payload: run.description().rules.max_delta,
     };
-    let check = |object| Ok(Envelope::open(&object, &expectation)?);
     let limit = expectation.max_object();
-    let envelope =
-        run.fetch_delta_soon(round, peer, commitment.length.min(limit), limit, check).await?;
-    let (expected, got) = (commitment.digest, envelope.header().payload_digest);
-    match expected == got {
-        true => Ok(envelope.payload().clone()),
-        false => Err(CommsError::WrongContent {
-            what: format!("the delta of {}", peer.short()),
-            expected,
-            got,
-        }),
+    let envelope = run
+        .fetch_delta_soon(round, peer, committed.length.min(limit), limit, |object| {
+            Ok(Envelope::open(&object, &expectation)?)
+        })
+        .await?;
+    let what = || format!("the delta of {}", peer.short());
+    let payload = envelope.payload();
+    // The length is part of the reference that the manifest repeats, and readers check it. A delta
+    // with the committed digest and another length would be accepted here and stop every reader.
+    let length = payload.len() as u64;
+    if length != committed.length {
+        let expected = committed.length;
+        return Err(CommsError::WrongLength { what: what(), expected, got: length });
     }
+    let digest = envelope.header().payload_digest;
+    if digest != committed.digest {
+        let expected = committed.digest;
+        return Err(CommsError::WrongContent { what: what(), expected, got: digest });
+    }
+    Ok(payload.clone())
 }
 
-/// What examining the shortlisted deltas brought to light.
+/// The results of evaluating the shortlisted deltas.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EvaluationResults {
     pub(super) refused: BTreeMap<PeerId, Exclusion>,
@@ -98,12 +133,12 @@ pub(super) struct EvaluationResults {
     pub(super) overlaps: Vec<SimilarPair>,
 }
 
-/// Has `evaluator` read the deltas, and compares how long they are and what they look like, with each other and with those of
-/// the round before.
+/// Reads the deltas with `evaluator` and compares their norms and their sketches, with each other
+/// and with those of the previous round.
 pub(super) fn evaluate(
     (gauntlet, peer_table): (&Gauntlet, &PeerTable),
     evaluator: &mut dyn Evaluator,
-    (fetched, shortlist): (&Fetched, &Shortlist),
+    (fetched, shortlist): (&FetchedDeltas, &Shortlist),
     earlier: &BTreeMap<PeerId, Bytes>,
     (seed, commitment_lists): (&Seed, &CommitmentLists),
 ) -> EvaluationResults {
@@ -115,9 +150,10 @@ pub(super) fn evaluate(
             Some(Err(reason)) => Err(*reason),
             None => continue,
         };
-        match outcome {
-            Ok(()) => drop(findings.admitted.insert(peer)),
-            Err(reason) => drop(findings.refused.insert(peer, reason)),
+        if let Err(reason) = outcome {
+            findings.refused.insert(peer, reason);
+        } else {
+            findings.admitted.insert(peer);
         }
     }
     let norms = findings
@@ -125,10 +161,13 @@ pub(super) fn evaluate(
         .iter()
         .filter_map(|peer| Some((*peer, evaluator.norm(Age::Current, *peer)?)))
         .collect();
+    // Norms are compared before any loss is measured: an enormous delta would dominate the typical
+    // delta that all others are compared with.
     for peer in gauntlet.outsized(peer_table, &norms) {
         findings.admitted.remove(&peer);
         findings.refused.insert(peer, Exclusion::Outsized);
     }
+    // Deltas of the previous round are sketched as well: a copy may be one round late.
     for (peer, payload) in earlier {
         if evaluator.admit(Age::Previous, *peer, payload).is_ok() {
             findings.earlier.insert(*peer);
@@ -144,7 +183,7 @@ pub(super) fn evaluate(
     findings
 }
 
-/// Has `evaluator` measure those of the shortlist that are to be evaluated.
+/// Measures the deltas of the shortlist that are to be evaluated.
 pub(super) fn measure(
     gauntlet: &Gauntlet,
     evaluator: &mut dyn Evaluator,
@@ -152,9 +191,11 @@ pub(super) fn measure(
     slots: &BTreeMap<PeerId, Slot>,
     (round, outer, seed): (Round, &OuterSettings, &Seed),
 ) -> Result<BTreeMap<PeerId, Measurement>, CommsError> {
-    let slot = |peer: &PeerId| Some((*peer, *slots.get(peer)?));
-    let evaluated: BTreeMap<PeerId, Slot> =
-        shortlist.evaluated.intersection(&findings.admitted).filter_map(slot).collect();
+    let evaluated: BTreeMap<PeerId, Slot> = shortlist
+        .evaluated
+        .intersection(&findings.admitted)
+        .filter_map(|peer: &PeerId| Some((*peer, *slots.get(peer)?)))
+        .collect();
     if evaluated.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -162,8 +203,8 @@ pub(super) fn measure(
         round,
         seed,
         outer,
-        eval_rate: gauntlet.config().eval_rate,
-        windows: gauntlet.config().windows,
+        eval_rate: gauntlet.config().eval_rate_ratio,
+        windows: gauntlet.config().eval_windows,
         admitted: &findings.admitted,
         evaluated: &evaluated,
     };

@@ -1,4 +1,15 @@
-//! The validator: collects commitments, evaluates deltas, proposes a verdict or verifies one, and votes.
+//! The validator: it collects commitments, evaluates deltas, proposes or verifies a verdict, and
+//! votes.
+//!
+//! | stage of a round | file |
+//! |---|---|
+//! | collect heartbeats, commitments, revealed deltas | `collect` |
+//! | fetch, check and measure deltas | `evaluate` |
+//! | make a verdict | `propose` |
+//! | verify the verdict of another validator | `verify` |
+//! | vote, count votes, certify the manifest | `agree` |
+//!
+//! All state is in the bucket or derived from the validator's key; nothing is kept on disk.
 
 mod agree;
 mod collect;

@@ -1,4 +1,4 @@
-//! A validator's own verdict.
+//! Making and proposing a verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,25 +17,26 @@ use crate::primitives::{Digest, PeerId, Timestamp};
 use crate::run::CommsError;
 
 impl Validator {
-    /// How many others come before this validator; nothing if it may not propose in this round, or was refused.
+    /// The number of validators whose turn to propose comes before this one's. `None` if this
+    /// validator may not propose, or its verdict was rejected.
     ///
-    /// Whoever did not call the roll has pledged no secret, so its choices could not be checked.
+    /// A validator without a commitment list has not pledged its secret, so its random draws could
+    /// not be verified.
     pub(super) fn turn(&self) -> Option<u32> {
         let validator_set = &self.run().description().validator_set;
-        let session = &self.session;
+        let state = &self.state;
         let may_propose =
-            |peer: &PeerId| self.is_enlistment() || session.commitment_lists.of(*peer).is_some();
+            |peer: &PeerId| self.is_first_round() || state.commitment_lists.of(*peer).is_some();
         let is_refused = |peer: &PeerId| {
-            session.rejections.get(peer).is_some_and(|count| *count > validator_set.spare())
+            state.rejections.get(peer).is_some_and(|count| *count > validator_set.spare())
         };
-        let mut turns = validator_set
-            .turns(session.round)
-            .filter(|peer| may_propose(peer) && !is_refused(peer));
-        // There are at most 64 validators.
+        let mut turns =
+            validator_set.turns(state.round).filter(|peer| may_propose(peer) && !is_refused(peer));
+        // A validator set has at most 64 members, so the position fits.
         turns.position(|peer| peer == self.me()).map(|turn| turn as u32)
     }
 
-    /// Proposes, if it is this validator's turn and it has not yet.
+    /// Proposes a verdict if it is this validator's turn and it has not proposed yet.
     pub(super) async fn propose_in_turn(
         &mut self,
         outer: OuterSettings,
@@ -44,73 +45,82 @@ impl Validator {
     ) -> Result<bool, CommsError> {
         let wait = |turn| since + Duration::saturating_mul(self.rules().takeover, turn);
         let is_due = self.turn().is_some_and(|turn| self.run().clock().now() >= wait(turn));
-        if !is_due || self.session.voted.contains(&self.me()) || self.session.own_is_elsewhere {
+        if !is_due || self.state.voted.contains(&self.me()) || self.state.has_earlier_proposal {
             return Ok(false);
         }
-        let verdict = self.deliberate(outer, evaluator).await?;
+        let verdict = self.build_verdict(outer, evaluator).await?;
         let run = self.run().clone();
-        let (round, base) = (self.session.round, self.session.base);
+        let (round, base) = (self.state.round, self.state.base);
         let payload = verdict.to_bytes();
         let manifest = manifest(&verdict, self.me(), Digest::of(&payload))?;
+        let (included, bytes) = (manifest.included().len(), payload.len());
+        tracing::info!(round = round.0, included, bytes, "proposing a verdict");
         let subject = Subject { run: run.id(), round, kind: Kind::Verdict, base };
         let object = Envelope::seal(&self.identity, subject, payload.into()).to_bytes();
         match run.bucket().put_new(&Key::Verdict(round, self.me()), object).await?.is_stored() {
             true => self.agree(self.me(), manifest).await?,
-            // An earlier life had proposed; that is judged like anybody else's.
-            false => self.session.own_is_elsewhere = true,
+            // A proposal from before a restart. It is verified like that of any other validator.
+            false => self.state.has_earlier_proposal = true,
         }
         Ok(true)
     }
 
-    /// Everything that this validator observed, and what follows from it.
-    async fn deliberate(
+    /// Builds the verdict from everything that this validator observed.
+    async fn build_verdict(
         &mut self,
         outer: OuterSettings,
         evaluator: &mut dyn Evaluator,
     ) -> Result<Verdict, CommsError> {
-        let (round, base) = (self.session.round, self.session.base);
-        let secret = (!self.is_enlistment())
+        let (round, base) = (self.state.round, self.state.base);
+        let secret = (!self.is_first_round())
             .then(|| RoundSecret::of(&self.identity, self.run().id(), round, base));
-        let timely = self.session.commitment_lists.timely(&self.run().description().validator_set);
-        self.look_for_the_late().await?;
+        // The seed follows from the secret, which was pledged before any delta was visible: the
+        // proposer cannot choose the sample after it has seen the deltas.
+        let timely = self.state.commitment_lists.timely(&self.run().description().validator_set);
+        self.poll_late_commitments().await?;
         let mut delivered = timely.clone();
         delivered.retain(|peer, _| {
-            self.session.revealed.contains(peer) && self.session.slots.contains_key(peer)
+            self.state.revealed.contains(peer) && self.state.slots.contains_key(peer)
         });
         let (mut findings, mut measurements) = (EvaluationResults::default(), BTreeMap::new());
-        if let Some(seed) = self.session.seed(secret.as_ref()) {
+        if let Some(seed) = self.state.seed(secret.as_ref()) {
             let shortlist = self.fetch_shortlist(&mut delivered, &seed).await?;
-            let Self { gauntlet, session, previous, .. } = self;
-            let evidence = (&session.fetched, &shortlist);
+            let Self { gauntlet, state, previous, .. } = self;
+            let evidence = (&state.fetched, &shortlist);
             findings = evaluate(
                 (gauntlet, &previous.peer_table),
                 evaluator,
                 evidence,
                 &previous.deltas,
-                (&seed, &session.commitment_lists),
+                (&seed, &state.commitment_lists),
             );
             measurements = measure(
                 gauntlet,
                 evaluator,
                 (&shortlist, &findings),
-                &session.slots,
+                &state.slots,
                 (round, &outer, &seed),
             )?;
         }
+        let joining = self.joining();
+        // A joining peer may already have committed. It must not be named twice: every other
+        // validator would reject the verdict.
+        let unknown = self.state.unknown.difference(&joining).copied().collect();
         let mut inputs = Observations {
             round,
             base,
             outer,
-            commitment_lists: self.session.commitment_lists.digests(),
+            commitment_lists: self.state.commitment_lists.digests(),
             secret,
             active: self.active(&timely, &delivered),
-            joining: self.joining(),
-            unknown: self.session.unknown.clone(),
+            joining,
+            unknown,
             refused: findings.refused,
             earlier: findings.earlier,
             overlaps: findings.overlaps,
             measurements: BTreeMap::new(),
         };
+        // Not part of the literal above: deltas without finite losses move to `refused`.
         inputs.measured(measurements);
         let outcome = self.gauntlet.judge(&self.previous.peer_table, &inputs);
         let included: BTreeSet<PeerId> = outcome.included.keys().copied().collect();
@@ -119,14 +129,15 @@ impl Validator {
         Ok(Verdict { previous: self.previous.verdict, inputs, outcome, weights })
     }
 
-    /// The shortlist, all of whose deltas have been fetched; what is out of reach is taken out of `delivered`.
+    /// Draws the shortlist and fetches its deltas. Undelivered ones are removed from `delivered`,
+    /// and the shortlist is drawn again.
     async fn fetch_shortlist(
         &mut self,
         delivered: &mut BTreeMap<PeerId, DeltaRef>,
         seed: &crate::agreement::draw::Seed,
     ) -> Result<Shortlist, CommsError> {
         let run = self.run().clone();
-        let place = (self.session.round, self.session.base);
+        let place = (self.state.round, self.state.base);
         loop {
             let names = delivered.keys().copied().collect();
             let shortlist =
@@ -136,7 +147,7 @@ impl Validator {
                 .iter()
                 .filter_map(|peer| Some((*peer, *delivered.get(peer)?)))
                 .collect();
-            let gone = fetch_deltas(&run, place, &wanted, &mut self.session.fetched).await?;
+            let gone = fetch_deltas(&run, place, &wanted, &mut self.state.fetched).await?;
             if gone.is_empty() {
                 return Ok(shortlist);
             }
@@ -144,24 +155,24 @@ impl Validator {
         }
     }
 
-    /// Who has committed by now, in time or not.
-    async fn look_for_the_late(&mut self) -> Result<(), CommsError> {
+    /// Lists the peers that have committed by now, in time or late.
+    async fn poll_late_commitments(&mut self) -> Result<(), CommsError> {
         let listing =
-            self.run().bucket().list(&Prefix::Commitments(self.session.round), None).await?;
-        self.session.committed = listing.iter().filter_map(|listed| listed.key.owner()).collect();
+            self.run().bucket().list(&Prefix::Commitments(self.state.round), None).await?;
+        self.state.committed = listing.iter().filter_map(|listed| listed.key.owner()).collect();
         Ok(())
     }
 
-    /// What everybody with a seat did, but those who lose theirs.
+    /// The participation of every active peer, except those that lose their slot.
     fn active(
         &self,
         timely: &BTreeMap<PeerId, DeltaRef>,
         delivered: &BTreeMap<PeerId, DeltaRef>,
     ) -> BTreeMap<PeerId, ActivePeer> {
-        let roster = self.roster();
+        let active_set = self.active_set();
         let silence = |peer: &PeerId| match (
             timely.contains_key(peer),
-            self.session.committed.contains(peer),
+            self.state.committed.contains(peer),
         ) {
             (true, _) => Exclusion::Withheld,
             (false, true) => Exclusion::Late,
@@ -169,12 +180,12 @@ impl Validator {
         };
         let presence = |peer: &PeerId| match delivered.get(peer) {
             Some(delta_ref) => Some(Participation::Delivered(*delta_ref)),
-            None if timely.contains_key(peer) || roster.keeps_slot(*peer) => {
+            None if timely.contains_key(peer) || active_set.keeps_slot(*peer) => {
                 Some(Participation::Silent(silence(peer)))
             }
             None => None,
         };
-        let slots = self.session.slots.iter();
+        let slots = self.state.slots.iter();
         slots
             .filter_map(|(peer, slot)| {
                 Some((*peer, ActivePeer { slot: *slot, presence: presence(peer)? }))
@@ -183,10 +194,10 @@ impl Validator {
     }
 }
 
-/// The manifest that follows from a verdict.
+/// The manifest that is based on `verdict`.
 ///
 /// # Errors
-/// What no manifest can say.
+/// A verdict whose peers do not fit into a manifest.
 pub(super) fn manifest(
     verdict: &Verdict,
     proposer: PeerId,

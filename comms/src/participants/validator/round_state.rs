@@ -1,4 +1,4 @@
-//! What a validator knows of the open round.
+//! The state of the open round, as one validator knows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,62 +10,63 @@ use crate::membership::Slot;
 use crate::objects::{DeltaRef, Exclusion, Lineage, Manifest};
 use crate::primitives::{PeerId, Round, Timestamp};
 
-/// How far a round has come.
+/// The stage of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RoundStage {
     /// Peers train and commit.
     Committing,
-    /// They reveal what they committed to.
+    /// Commitments are closed; peers reveal their deltas.
     Revealing { until: Timestamp },
-    /// Validators propose and vote.
+    /// Validators propose verdicts and vote.
     Judging { since: Timestamp },
 }
 
-/// One round from its beginning to its manifest.
+/// The open round, from its start to its manifest.
 #[derive(Debug)]
 pub(super) struct RoundState {
     pub(super) round: Round,
     pub(super) base: Lineage,
     pub(super) stage: RoundStage,
-    /// Where everybody sits that may contribute.
+    /// The slots of the active peers.
     pub(super) slots: BTreeMap<PeerId, Slot>,
-    /// Looks at commitments so far.
-    pub(super) look: u32,
-    /// Commitments of seated peers.
-    pub(super) called: BTreeMap<PeerId, ListedCommitment>,
-    /// Who has committed by the time of the verdict, in time or not.
+    /// Number of polls of the commitments so far.
+    pub(super) poll: u32,
+    /// Commitments of active peers.
+    pub(super) listed: BTreeMap<PeerId, ListedCommitment>,
+    /// Peers that had committed when the verdict was made, in time or late.
     pub(super) committed: BTreeSet<PeerId>,
-    /// Who committed without a seat.
+    /// Peers that committed without a slot.
     pub(super) unknown: BTreeSet<PeerId>,
-    /// When the round is closed for commitments, as soon as somebody was seen.
+    /// The commit deadline. It starts with the first heartbeat or commitment.
     pub(super) deadline: Option<Timestamp>,
     pub(super) commitment_lists: CommitmentLists,
-    /// Whose deltas were seen in time.
+    /// Peers whose deltas were in the bucket before the reveal deadline.
     pub(super) revealed: BTreeSet<PeerId>,
-    /// Deltas that were fetched, or why they are refused.
+    /// The fetched deltas, or the reasons for which they are excluded.
     pub(super) fetched: BTreeMap<PeerId, Result<(DeltaRef, Bytes), Exclusion>>,
     /// Proposers on whose verdicts this validator has voted.
     pub(super) voted: BTreeSet<PeerId>,
     /// The manifests that this validator signed, by proposer.
     pub(super) agreed: BTreeMap<PeerId, Manifest>,
-    /// Whether an earlier life has proposed for this round.
-    pub(super) own_is_elsewhere: bool,
-    /// Whether this validator has written a manifest.
+    /// True if this validator proposed before a restart.
+    pub(super) has_earlier_proposal: bool,
+    /// True once this validator has written a certified manifest.
     pub(super) is_certified: bool,
-    /// How many validators refused each proposer's verdict.
+    /// Number of validators that rejected each proposer's verdict.
     pub(super) rejections: BTreeMap<PeerId, usize>,
 }
 
 impl RoundState {
-    /// Nothing yet of the round after the one that `last` decided.
+    /// The initial state of the round after the one that `last` decided.
     pub(super) fn new(round: Round, base: Lineage, last: Option<&Manifest>) -> Self {
         Self {
             round,
             base,
             stage: RoundStage::Committing,
+            // Slots follow from the last manifest alone, so every reader assigns the same windows.
             slots: last.map(Slot::all).unwrap_or_default(),
-            look: 0,
-            called: BTreeMap::new(),
+            poll: 0,
+            listed: BTreeMap::new(),
             committed: BTreeSet::new(),
             unknown: BTreeSet::new(),
             deadline: None,
@@ -74,18 +75,18 @@ impl RoundState {
             fetched: BTreeMap::new(),
             voted: BTreeSet::new(),
             agreed: BTreeMap::new(),
-            own_is_elsewhere: false,
+            has_earlier_proposal: false,
             is_certified: false,
             rejections: BTreeMap::new(),
         }
     }
 
-    /// Who may contribute.
+    /// The active peers.
     pub(super) fn active(&self) -> BTreeSet<PeerId> {
         self.slots.keys().copied().collect()
     }
 
-    /// What is drawn from `secret` in this round.
+    /// The seed of this round's random draws.
     pub(super) fn seed(
         &self,
         secret: Option<&crate::agreement::draw::RoundSecret>,
@@ -93,12 +94,17 @@ impl RoundState {
         secret.map(|secret| secret.seed(self.round, self.base, &self.commitment_lists.digests()))
     }
 
-    /// The deltas that `manifest` includes, if all of them have been fetched.
+    /// The payloads of the deltas that `manifest` includes, or `None` if one was not fetched.
     pub(super) fn payloads_of(&self, manifest: &Manifest) -> Option<BTreeMap<PeerId, Bytes>> {
-        let payload = |(peer, wanted): (&PeerId, &DeltaRef)| match self.fetched.get(peer) {
-            Some(Ok((delta_ref, payload))) if delta_ref == wanted => Some((*peer, payload.clone())),
-            _ => None,
-        };
-        manifest.included().iter().map(payload).collect()
+        manifest
+            .included()
+            .iter()
+            .map(|(peer, wanted): (&PeerId, &DeltaRef)| match self.fetched.get(peer) {
+                Some(Ok((delta_ref, payload))) if delta_ref == wanted => {
+                    Some((*peer, payload.clone()))
+                }
+                _ => None,
+            })
+            .collect()
     }
 }

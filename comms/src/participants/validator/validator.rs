@@ -1,8 +1,5 @@
-//! The one who closes rounds together with others: calls the roll, judges what was revealed, votes.
-//!
-//! - [`Validator`] plays a round through its stages.
-//! - `session` is what it knows of the open round, `gathering` how it comes to know it.
-//! - `evidence` fetches and measures deltas, `proposing` makes a verdict of them, `auditing` holds another's verdict to them.
+//! The state machine of a validator: it collects commitments, closes them, evaluates revealed
+//! deltas, proposes or verifies a verdict, and votes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::evaluate::delivered_again;
 use super::round_state::{RoundStage, RoundState};
 use crate::gauntlet::Gauntlet;
 use crate::gauntlet::conduct::PeerTable;
@@ -22,68 +20,68 @@ use crate::objects::{Manifest, OuterSettings};
 use crate::primitives::{Digest, Keypair, PeerId, Round, Timestamp};
 use crate::run::{CommsError, RoundParams, Run};
 
-/// Tells who may take part: registered in the ledger, and not gone.
+/// Returns true for peers that may take part: registered in the ledger, and not departed.
 pub type Registered = dyn Fn(PeerId) -> bool + Send + Sync;
 
-/// A round that is over.
+/// A closed round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Closed {
-    /// The decision, which is in the bucket.
+    /// The manifest, as it is in the bucket.
     pub manifest: Manifest,
     /// The payloads of the included deltas.
     pub deltas: BTreeMap<PeerId, Bytes>,
-    /// What the decision follows from.
+    /// The verdict on which the manifest is based.
     pub verdict: Arc<Verdict>,
 }
 
-/// What follows from the rounds before the open one.
+/// The results of the previous round.
 #[derive(Debug, Default)]
 pub(super) struct PreviousOutcome {
-    /// Standings of everybody.
+    /// The records of all peers after it.
     pub(super) peer_table: PeerTable,
-    /// The digest of the last verdict.
+    /// The digest of its verdict.
     pub(super) verdict: Option<Digest>,
-    /// The deltas that the last round included.
+    /// The payloads of its included deltas.
     pub(super) deltas: BTreeMap<PeerId, Bytes>,
 }
 
-/// Decides rounds in the name of one of the run's validators.
+/// Closes rounds as one of the run's validators.
 ///
-/// All that it knows comes from the bucket and from its key, so one that is killed and started again goes on where it was;
-/// only deadlines count anew from when the new one first sees somebody.
+/// All state is in the bucket or derived from the key, so a validator that is killed continues
+/// after a restart. Only deadlines start again, from the first heartbeat that the new process sees.
 pub struct Validator {
     light_client: LightClient,
     pub(super) identity: Keypair,
     pub(super) gauntlet: Gauntlet,
     pub(super) registry: Option<Arc<Registered>>,
-    /// The manifests before the open round, the newest last.
+    /// The manifests before the open round, oldest first.
     pub(super) history: VecDeque<Manifest>,
     pub(super) previous: PreviousOutcome,
     pub(super) attendance: Attendance,
-    /// Whether the hello of each applicant holds.
+    /// For each joining peer, true if its join request is valid.
     pub(super) join_requests: BTreeMap<PeerId, bool>,
-    pub(super) session: RoundState,
-    /// The decision that the caller has not been told of.
+    pub(super) state: RoundState,
+    /// The manifest that was read and not yet returned to the caller.
     adopted: Option<Manifest>,
 }
 
 impl std::fmt::Debug for Validator {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (identity, session) = (&self.identity, &self.session);
+        let (identity, state) = (&self.identity, &self.state);
         formatter
             .debug_struct("Validator")
             .field("identity", identity)
-            .field("session", session)
+            .field("state", state)
             .finish_non_exhaustive()
     }
 }
 
 impl Validator {
-    /// Takes over from where `light_client` stands.
+    /// Starts at the position of `light_client`.
     ///
     /// # Errors
-    /// [`CommsError::NotValidator`] for an identity that is none of the run's validators; what is wrong with the manifests
-    /// and the verdict before; or what the bucket says.
+    /// [`CommsError::NotValidator`] if `identity` is not in the validator set; errors of the
+    /// previous manifests and verdict; errors of the bucket.
     pub async fn open(light_client: LightClient, identity: Keypair) -> Result<Self, CommsError> {
         let run = light_client.run();
         run.check_validator(&identity)?;
@@ -91,8 +89,7 @@ impl Validator {
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
         let history = recent_history(&light_client).await?;
         let previous = previous(&light_client).await?;
-        let session =
-            RoundState::new(light_client.next(), light_client.head(), light_client.last());
+        let state = RoundState::new(light_client.next(), light_client.head(), light_client.last());
         Ok(Self {
             light_client,
             identity,
@@ -102,30 +99,30 @@ impl Validator {
             previous,
             attendance: Attendance::default(),
             join_requests: BTreeMap::new(),
-            session,
+            state,
             adopted: None,
         })
     }
 
-    /// Gives seats only to those whom `registry` knows.
+    /// Gives slots only to peers for which `registry` returns true.
     #[must_use]
     pub fn with_registry(self, registry: Arc<Registered>) -> Self {
         Self { registry: Some(registry), ..self }
     }
 
-    /// The history so far.
+    /// The verified history.
     pub fn light_client(&self) -> &LightClient {
         &self.light_client
     }
 
-    /// Standings of everybody after the last round.
+    /// The records of all peers after the last round.
     pub fn peer_table(&self) -> &PeerTable {
         &self.previous.peer_table
     }
 
     /// Removes objects that no reader needs any more; see `history::retention`.
     ///
-    /// A validator whose keys may not delete leaves the removal to those that may.
+    /// A validator whose keys may not delete leaves the removal to the others.
     ///
     /// # Errors
     /// Errors of the bucket.
@@ -133,13 +130,14 @@ impl Validator {
         remove_obsolete(self.run(), self.light_client.next()).await
     }
 
-    /// Plays the open round to its end, looking into the bucket `every` so often; nothing if `interrupt` came first.
+    /// Runs the open round until it is decided, polling the bucket at intervals of `every`. Returns
+    /// `None` if `interrupt` is raised first.
     ///
-    /// `evaluator` holds the weights that the round starts from. After an error the call can be repeated and goes on where it
-    /// was.
+    /// `evaluator` holds the weights at the start of the round. After an error the call can be
+    /// repeated.
     ///
     /// # Errors
-    /// What the bucket says, what is wrong with a manifest that is there already, or what keeps `evaluator` from measuring.
+    /// Errors of the bucket, of a manifest in the bucket, or of `evaluator`.
     pub async fn close_round(
         &mut self,
         outer: OuterSettings,
@@ -148,6 +146,7 @@ impl Validator {
         interrupt: &AtomicBool,
     ) -> Result<Option<Closed>, CommsError> {
         let clock = self.run().clock().clone();
+        // Adopting comes first: another validator may have certified the round while this one waited.
         while !interrupt.load(Ordering::Relaxed) {
             if let Some(closed) = self.adopt().await? {
                 return Ok(Some(closed));
@@ -155,6 +154,7 @@ impl Validator {
             if self.advance(outer, evaluator).await? {
                 continue;
             }
+            // Wakes early for the next deadline, so that a long polling interval does not delay a round.
             let next_look = clock.now() + every;
             clock
                 .sleep_until(self.next_event().map_or(next_look, |event| event.min(next_look)))
@@ -163,26 +163,28 @@ impl Validator {
         Ok(None)
     }
 
-    /// One look at the open round; whether something came of it, so that the next can follow at once.
+    /// Polls the open round once. Returns true if the state changed: the next poll can follow at
+    /// once.
     async fn advance(
         &mut self,
         outer: OuterSettings,
         evaluator: &mut dyn Evaluator,
     ) -> Result<bool, CommsError> {
-        match self.session.stage {
-            RoundStage::Committing => self.gather().await,
-            RoundStage::Revealing { until } => self.await_deltas(until).await,
+        match self.state.stage {
+            RoundStage::Committing => self.collect().await,
+            RoundStage::Revealing { until } => self.collect_deltas(until).await,
+            // In this order: votes may already suffice, and an own proposal must precede votes on others.
             RoundStage::Judging { since } => Ok(self.count_votes().await?
                 || self.propose_in_turn(outer, since, evaluator).await?
-                || self.audit_others(outer, evaluator).await?),
+                || self.verify_proposals(outer, evaluator).await?),
         }
     }
 
-    /// When something happens by itself.
+    /// The next deadline of the current stage, if it is in the future.
     fn next_event(&self) -> Option<Timestamp> {
         let now = self.run().clock().now();
-        let event = match self.session.stage {
-            RoundStage::Committing => self.session.deadline,
+        let event = match self.state.stage {
+            RoundStage::Committing => self.state.deadline,
             RoundStage::Revealing { until } => Some(until),
             RoundStage::Judging { since } => {
                 self.turn().map(|turn| since + self.rules().takeover * turn)
@@ -203,24 +205,25 @@ impl Validator {
         self.identity.peer()
     }
 
-    pub(super) fn roster(&self) -> ActiveSet<'_> {
+    pub(super) fn active_set(&self) -> ActiveSet<'_> {
         let (history, attendance) = (&self.history, &self.attendance);
         ActiveSet {
-            round: self.session.round,
+            round: self.state.round,
             history,
             attendance,
-            patience: self.rules().patience,
+            max_missed_rounds: self.rules().patience,
         }
     }
 
-    /// Goes along with the decision, once it is there.
+    /// Adopts the manifest of the open round once it is in the bucket.
     async fn adopt(&mut self) -> Result<Option<Closed>, CommsError> {
         if self.adopted.is_none() {
             self.adopted = self.light_client.poll().await?;
         }
         let Some(manifest) = self.adopted.clone() else { return Ok(None) };
         let verdict = self.run().verdict_of(&manifest).await?;
-        let deltas = match self.session.payloads_of(&manifest) {
+        // Usually all included deltas were fetched for the verdict; a restarted validator has none.
+        let deltas = match self.state.payloads_of(&manifest) {
             Some(deltas) => deltas,
             None => self.light_client.gather(&manifest).await?,
         };
@@ -240,17 +243,18 @@ impl Validator {
             verdict: Some(manifest.basis().verdict),
             deltas: deltas.clone(),
         };
+        // A peer loses its slot after `patience` missed rounds, so older manifests decide nothing.
         self.history.push_back(manifest.clone());
         if self.history.len() > self.rules().patience as usize {
             self.history.pop_front();
         }
-        self.session =
+        self.state =
             RoundState::new(self.light_client.next(), self.light_client.head(), Some(manifest));
     }
 
-    /// Who gets a seat by the manifest of this round.
+    /// The peers that get a slot by the manifest of this round.
     pub(super) fn joining(&self) -> BTreeSet<PeerId> {
-        let applicants = self.roster().applicants(&self.session.active());
+        let applicants = self.active_set().applicants(&self.state.active());
         let is_known =
             |peer: &PeerId| self.registry.as_ref().is_none_or(|registry| registry(*peer));
         let has_valid_request =
@@ -258,12 +262,13 @@ impl Validator {
         applicants.into_iter().filter(|peer| has_valid_request(peer) && is_known(peer)).collect()
     }
 
-    pub(super) fn is_enlistment(&self) -> bool {
-        self.session.round == Round::FIRST
+    pub(super) fn is_first_round(&self) -> bool {
+        self.state.round == Round::FIRST
     }
 }
 
-/// The last `patience` manifests before where `light_client` stands, the newest last, verified from there backwards.
+/// The last `patience` manifests before the position of `light_client`, oldest first, verified
+/// backwards from there.
 async fn recent_history(light_client: &LightClient) -> Result<VecDeque<Manifest>, CommsError> {
     let run = light_client.run();
     let mut history: VecDeque<Manifest> = light_client.last().cloned().into_iter().collect();
@@ -281,18 +286,12 @@ async fn recent_history(light_client: &LightClient) -> Result<VecDeque<Manifest>
     Ok(history)
 }
 
-/// What follows from the round that `light_client` came through last; deltas that are gone by now are done without.
+/// The results of the round before the position of `light_client`. Deltas that are no longer in the
+/// bucket are left out.
 async fn previous(light_client: &LightClient) -> Result<PreviousOutcome, CommsError> {
     let Some(last) = light_client.last() else { return Ok(PreviousOutcome::default()) };
     let verdict = light_client.run().verdict_of(last).await?;
-    let deltas = match light_client.gather(last).await {
-        Err(
-            CommsError::DeltaGone { .. }
-            | CommsError::BucketUnreachable { .. }
-            | CommsError::CannotOpenBucket { .. },
-        ) => BTreeMap::new(),
-        deltas => deltas?,
-    };
+    let deltas = delivered_again(light_client.gather(last).await)?.unwrap_or_default();
     Ok(PreviousOutcome {
         peer_table: verdict.outcome.peer_table,
         verdict: Some(last.basis().verdict),

@@ -1,11 +1,14 @@
-//! Another's verdict, held to everything that was signed and to what the deltas do here.
+//! Verifying another validator's verdict: against every signed object, and against the deltas as
+//! measured here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use bytes::Bytes;
 
-use super::evaluate::{EvaluationResults, Fetched, evaluate, fetch_deltas, measure};
+use super::evaluate::{
+    EvaluationResults, FetchedDeltas, delivered_again, evaluate, fetch_deltas, measure,
+};
 use super::validator::Registered;
 use crate::agreement::commitments::{CommitmentLists, ListedCommitment};
 use crate::gauntlet::conduct::PeerTable;
@@ -15,50 +18,51 @@ use crate::gauntlet::{ActivePeer, Gauntlet, Observations, Participation};
 use crate::membership::Slot;
 use crate::objects::{DeltaRef, Exclusion, Manifest, OuterSettings};
 use crate::primitives::{Digest, PeerId, Round};
-use crate::run::{CommsError, Run, readable};
+use crate::run::{CommsError, Fetched, Run};
 
-/// All that a verdict is held to.
+/// Verifies verdicts.
 #[derive(Clone, Copy, Debug)]
 pub struct VerdictVerifier<'run> {
     /// The run.
     pub run: &'run Run,
-    /// Its Gauntlet.
+    /// The Gauntlet of the run.
     pub gauntlet: &'run Gauntlet,
-    /// The manifest of the round before, which assigned the seats.
+    /// The manifest of the previous round, which assigns the slots.
     pub last: Option<&'run Manifest>,
-    /// Standings before the round.
+    /// The records of all peers before the round.
     pub before: &'run PeerTable,
-    /// The digest of the verdict before.
+    /// The digest of the previous verdict.
     pub previous: Option<Digest>,
-    /// How the round is to be applied, if the auditor knows.
+    /// The outer settings of the round, if the verifier knows them.
     pub outer: Option<OuterSettings>,
 }
 
-/// What an audit brought to light.
+/// The result of verifying one round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedRound {
     /// The first difference, if there is one.
     pub difference: Option<Difference>,
-    /// Whether the deltas could be had, so that losses and weights were recomputed as well.
+    /// True if the deltas were available, so losses and weights were recomputed.
     pub is_complete: bool,
 }
 
-/// What the auditor has seen and fetched already.
-pub(super) struct VerifierInputs<'session> {
-    /// Whose deltas it saw in time.
-    pub(super) revealed: &'session BTreeSet<PeerId>,
-    /// Who may have a seat.
-    pub(super) registry: Option<&'session Registered>,
-    pub(super) called: &'session BTreeMap<PeerId, ListedCommitment>,
-    pub(super) fetched: &'session mut Fetched,
-    pub(super) earlier: Option<&'session BTreeMap<PeerId, Bytes>>,
+/// The objects that the verifier has already seen or fetched.
+pub(super) struct VerifierInputs<'state> {
+    /// Peers whose deltas it saw in time.
+    pub(super) revealed: &'state BTreeSet<PeerId>,
+    /// The registered peers, if the run uses a ledger.
+    pub(super) registry: Option<&'state Registered>,
+    pub(super) listed: &'state BTreeMap<PeerId, ListedCommitment>,
+    pub(super) fetched: &'state mut FetchedDeltas,
+    pub(super) earlier: Option<&'state BTreeMap<PeerId, Bytes>>,
 }
 
-/// Ends a check with a difference.
+/// The result of one check.
 type CheckResult = Result<(), Difference>;
 
-/// What only those can know who were there: whose delta was seen in time, and who is registered.
-fn own_eyes(inputs: &Observations, known: &VerifierInputs<'_>) -> CheckResult {
+/// Checks what only a validator that took part in the round can know: deltas seen in time, and
+/// registration.
+fn check_observed(inputs: &Observations, known: &VerifierInputs<'_>) -> CheckResult {
     let is_denied =
         |active: &ActivePeer| active.presence == Participation::Silent(Exclusion::Withheld);
     let seen = |peer: &PeerId| known.revealed.contains(peer);
@@ -71,8 +75,11 @@ fn own_eyes(inputs: &Observations, known: &VerifierInputs<'_>) -> CheckResult {
             "withheld",
         ));
     }
-    let is_unknown = |peer: &&PeerId| known.registry.is_some_and(|registry| !registry(**peer));
-    match inputs.joining.iter().find(is_unknown) {
+    match inputs
+        .joining
+        .iter()
+        .find(|peer: &&PeerId| known.registry.is_some_and(|registry| !registry(**peer)))
+    {
         Some(peer) => Err(Difference::new(
             format!("inputs.newcomers.{peer}"),
             "an entry in the ledger",
@@ -90,29 +97,29 @@ fn equal<T: PartialEq + Display>(path: &str, expected: T, got: T) -> CheckResult
 }
 
 impl VerdictVerifier<'_> {
-    /// Recomputes the verdict that a manifest follows from. `evaluator` holds the weights that the round starts from; without
-    /// one, neither losses nor weights are looked at.
+    /// Verifies the verdict on which a manifest is based. `evaluator` holds the weights at the
+    /// start of the round; without it, losses and weights are not recomputed.
     ///
     /// # Errors
-    /// What the bucket says, or what keeps `evaluator` from measuring; a verdict that is wrong is no error.
+    /// Errors of the bucket or of `evaluator`. A wrong verdict is not an error.
     pub async fn of_manifest(
         &self,
         manifest: &Manifest,
         verdict: &Verdict,
         evaluator: Option<&mut dyn Evaluator>,
     ) -> Result<VerifiedRound, CommsError> {
-        let (called, mut fetched, revealed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (listed, mut fetched, revealed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let known = VerifierInputs {
-            called: &called,
+            listed: &listed,
             fetched: &mut fetched,
             earlier: None,
             revealed: &revealed,
             registry: None,
         };
-        self.audit(manifest.basis().proposer, verdict, known, evaluator).await
+        self.verify(manifest.basis().proposer, verdict, known, evaluator).await
     }
 
-    pub(super) async fn audit(
+    pub(super) async fn verify(
         &self,
         proposer: PeerId,
         verdict: &Verdict,
@@ -126,12 +133,14 @@ impl VerdictVerifier<'_> {
             Err(difference) => return Ok(differs(difference)),
         };
         let held = self
-            .frame(proposer, verdict, &commitment_lists)
-            .and_then(|()| self.presences(&verdict.inputs, &commitment_lists));
-        if let Err(difference) = held.and_then(|()| own_eyes(&verdict.inputs, &known)) {
+            .check_frame(proposer, verdict, &commitment_lists)
+            .and_then(|()| self.check_participation(&verdict.inputs, &commitment_lists));
+        if let Err(difference) = held.and_then(|()| check_observed(&verdict.inputs, &known)) {
             return Ok(differs(difference));
         }
-        if let Err(difference) = self.commitments(&verdict.inputs, known.called).await? {
+        // Cheap checks first, in the order in which they need more: signed lists, then commitments,
+        // then join requests, then the recomputed outcome, and only then gigabytes of deltas.
+        if let Err(difference) = self.check_commitments(&verdict.inputs, known.listed).await? {
             return Ok(differs(difference));
         }
         if let Err(difference) = self.joining(&verdict.inputs).await? {
@@ -149,7 +158,7 @@ impl VerdictVerifier<'_> {
         }
     }
 
-    /// The rolls that the verdict is built on.
+    /// Reads the commitment lists on which the verdict is based.
     async fn commitment_lists(
         &self,
         inputs: &Observations,
@@ -161,16 +170,17 @@ impl VerdictVerifier<'_> {
             if !validator_set.contains(*validator) {
                 return Ok(Err(Difference::new(path, "a validator", "a stranger")));
             }
-            match readable(self.run.commitment_list(inputs.round, inputs.base, *validator).await)? {
+            let fetched = self.run.commitment_list(inputs.round, inputs.base, *validator).await;
+            match Fetched::from(fetched).into_option()? {
                 Some(commitment_list) if commitment_list.0 == *named => {
-                    drop(commitment_lists.0.insert(*validator, commitment_list))
+                    commitment_lists.0.insert(*validator, commitment_list);
                 }
                 Some((digest, _)) => return Ok(Err(Difference::new(path, digest, named))),
                 None => return Ok(Err(Difference::new(path, "no roll", named))),
             }
         }
-        let is_enlistment = inputs.round == Round::FIRST;
-        Ok(match (is_enlistment, commitment_lists.are_enough(validator_set)) {
+        let is_first_round = inputs.round == Round::FIRST;
+        Ok(match (is_first_round, commitment_lists.are_enough(validator_set)) {
             (true, _) if !commitment_lists.0.is_empty() => {
                 Err(Difference::new("inputs.rolls", "none in the first round", "some"))
             }
@@ -183,8 +193,8 @@ impl VerdictVerifier<'_> {
         })
     }
 
-    /// Round, base, settings, predecessor and secret.
-    fn frame(
+    /// Checks round, base, settings, previous verdict and secret.
+    fn check_frame(
         &self,
         proposer: PeerId,
         verdict: &Verdict,
@@ -224,8 +234,12 @@ impl VerdictVerifier<'_> {
         }
     }
 
-    /// Seats, and who was in time.
-    fn presences(&self, inputs: &Observations, commitment_lists: &CommitmentLists) -> CheckResult {
+    /// Checks slots, and which peers committed in time.
+    fn check_participation(
+        &self,
+        inputs: &Observations,
+        commitment_lists: &CommitmentLists,
+    ) -> CheckResult {
         let slots = self.last.map(Slot::all).unwrap_or_default();
         let timely = commitment_lists.timely(&self.run.description().validator_set);
         for (peer, active) in &inputs.active {
@@ -255,6 +269,7 @@ impl VerdictVerifier<'_> {
                 ));
             }
         }
+        // Leaving out a timely peer would take its slot and its payout.
         let omitted = timely
             .keys()
             .find(|peer| slots.contains_key(peer) && !inputs.active.contains_key(peer));
@@ -277,18 +292,20 @@ impl VerdictVerifier<'_> {
         }
     }
 
-    /// Every delta that counts as delivered is the one that its own peer signed a commitment to.
-    async fn commitments(
+    /// Checks that the peer itself signed the commitment to every delivered delta.
+    async fn check_commitments(
         &self,
         inputs: &Observations,
-        called: &BTreeMap<PeerId, ListedCommitment>,
+        listed: &BTreeMap<PeerId, ListedCommitment>,
     ) -> Result<CheckResult, CommsError> {
         for (peer, active) in &inputs.active {
             let Participation::Delivered(delivered) = active.presence else { continue };
-            if called.get(peer).is_some_and(|called| called.commitment == delivered) {
+            // A commitment that this validator listed itself needs no second download.
+            if listed.get(peer).is_some_and(|listed| listed.commitment == delivered) {
                 continue;
             }
-            let signed = readable(self.run.commitment(inputs.round, inputs.base, *peer).await)?;
+            let fetched = self.run.commitment(inputs.round, inputs.base, *peer).await;
+            let signed = Fetched::from(fetched).into_option()?;
             if signed != Some(delivered) {
                 let signed = signed
                     .map_or("nothing".into(), |delta_ref: DeltaRef| delta_ref.digest.to_string());
@@ -302,7 +319,7 @@ impl VerdictVerifier<'_> {
         Ok(Ok(()))
     }
 
-    /// Whoever gets a seat has asked for one.
+    /// Checks that every joining peer published a join request.
     async fn joining(&self, inputs: &Observations) -> Result<CheckResult, CommsError> {
         for peer in &inputs.joining {
             if self.run.delta_location(*peer).await?.is_none() {
@@ -316,7 +333,7 @@ impl VerdictVerifier<'_> {
         Ok(Ok(()))
     }
 
-    /// What the deltas are and do; nothing if they are out of reach.
+    /// Evaluates the deltas and compares the verdict. `None` if a delta is not available.
     async fn deltas(
         &self,
         verdict: &Verdict,
@@ -326,6 +343,8 @@ impl VerdictVerifier<'_> {
     ) -> Result<Option<CheckResult>, CommsError> {
         let inputs = &verdict.inputs;
         let round = inputs.round;
+        // Everything that can be measured is replaced by this machine's own values; the rest was
+        // checked above, so a difference names the first measured value that deviates.
         let mut ours = verdict.clone();
         if let Some(seed) = inputs.seed() {
             let delivered = inputs.delivered();
@@ -359,10 +378,10 @@ impl VerdictVerifier<'_> {
         let included: BTreeSet<PeerId> = verdict.outcome.included.keys().copied().collect();
         let weights = evaluator.weights_after(&included, &inputs.outer);
         ours.weights = weights.map_err(|source| CommsError::Examination { round, source })?;
-        Ok(Some(verdict.hold_to(&ours, self.gauntlet.config().loss_tolerance)))
+        Ok(Some(verdict.compare_with(&ours, self.gauntlet.config().loss_tolerance)))
     }
 
-    /// The deltas of the round before that the verdict says it compared with; nothing if one is gone.
+    /// The previous round's deltas that the verdict compared with. `None` if one is not available.
     async fn earlier(
         &self,
         inputs: &Observations,
@@ -375,14 +394,6 @@ impl VerdictVerifier<'_> {
             return Ok(Some(earlier));
         }
         let Some(last) = self.last else { return Ok(None) };
-        match self.run.gather(last).await {
-            Ok(all) => Ok(pick(&all)),
-            Err(
-                CommsError::DeltaGone { .. }
-                | CommsError::BucketUnreachable { .. }
-                | CommsError::CannotOpenBucket { .. },
-            ) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(delivered_again(self.run.gather(last).await)?.as_ref().and_then(pick))
     }
 }

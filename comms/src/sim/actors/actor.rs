@@ -1,4 +1,4 @@
-//! What outlasts an actor's process: its name, its line and clock, and what it saved.
+//! The parts of an actor that survive a crash: its key, link, clock, and saved state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,12 @@ use crate::bucket::decorators::{Faulty, RateLimited, Retry, RetryPolicy};
 use crate::history::LightClientState;
 use crate::primitives::{Clock, Keypair, SeededRng};
 use crate::run::{CommsError, Run};
-use crate::sim::network::{Link, SkewedClock};
-use crate::sim::simulation::Simulation;
+use crate::sim::keys::keypair_from;
+use crate::sim::network::{BucketLink, SkewedClock};
 use crate::sim::trace::Actor;
+use crate::sim::world::World;
 
+/// Shorter than in real runs: an outage then also reaches the code above the retry.
 const RETRY: RetryPolicy = RetryPolicy {
     first_pause: Duration::from_millis(200),
     longest_pause: Duration::from_secs(5),
@@ -20,43 +22,48 @@ const RETRY: RetryPolicy = RetryPolicy {
     deadline: Duration::from_secs(60),
 };
 
-/// Weights and where in the run they belong.
+/// The saved state of an actor: weights with their position in the history.
 #[derive(Clone, Debug)]
-pub(crate) struct Saved {
+pub(crate) struct SavedState {
     pub(crate) position: LightClientState,
     pub(crate) model: ToyModel,
 }
 
-/// Where an actor lives through all its lives.
+/// The environment of an actor, from its first start to its end.
 #[derive(Debug)]
 pub(crate) struct ActorContext {
     pub(crate) actor: Actor,
     pub(crate) identity: Keypair,
     pub(crate) bucket: Arc<dyn Bucket>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) dice: SeededRng,
-    /// What the last life saved.
-    pub(crate) saved: Option<Saved>,
+    pub(crate) rng: SeededRng,
+    /// The state on disk, if there is one.
+    pub(crate) saved: Option<SavedState>,
 }
 
 impl ActorContext {
-    /// A bucket of its own faults, a line of its own cuts, a clock of its own error.
-    pub(crate) fn new(world: &Simulation, actor: Actor) -> Self {
+    /// An actor with its own faults, link and clock error.
+    pub(crate) fn new(world: &World, actor: Actor) -> Self {
         let scenario = &world.scenario;
-        let mut dice = SeededRng::named(scenario.seed, &actor.to_string(), 0);
-        let skewed =
-            SkewedClock::new(world.clock.clone(), scenario.skew, 2.0 * dice.fraction() - 1.0);
+        let mut rng = SeededRng::named(scenario.seed, &actor.to_string(), 0);
+        let skewed = SkewedClock::new(
+            world.clock.clone(),
+            scenario.max_clock_skew,
+            2.0 * rng.fraction() - 1.0,
+        );
         let clock: Arc<dyn Clock> = Arc::new(skewed);
-        let faulty = Faulty::new(world.bucket.clone(), clock.clone(), scenario.faults, dice.bits());
-        let line_dice = SeededRng::new(dice.bits());
-        let line =
-            Link::new(faulty, clock.clone(), scenario.latency, scenario.partitions, line_dice);
-        let retry = Retry::new(line, clock.clone(), RETRY, dice.bits());
+        // From the store to the actor: faults of the store, then the link, then the retry of the
+        // client, which sees both, then the rate limit of the machine.
+        let faulty = Faulty::new(world.bucket.clone(), clock.clone(), scenario.faults, rng.bits());
+        let link_rng = SeededRng::new(rng.bits());
+        let (latency, partitions) = (scenario.latency, scenario.partitions);
+        let link = BucketLink::new(faulty, clock.clone(), latency, partitions, link_rng);
+        let retry = Retry::new(link, clock.clone(), RETRY, rng.bits());
         let bucket = Arc::new(RateLimited::new(retry, clock.clone(), scenario.bandwidth));
-        Self { actor, identity: identity(scenario.seed, actor), bucket, clock, dice, saved: None }
+        Self { actor, identity: identity(scenario.seed, actor), bucket, clock, rng, saved: None }
     }
 
-    pub(crate) async fn open(&self, world: &Simulation) -> Result<Run, CommsError> {
+    pub(crate) async fn open(&self, world: &World) -> Result<Run, CommsError> {
         Run::open(self.bucket.clone(), self.clock.clone(), Some(world.id)).await
     }
 
@@ -65,10 +72,7 @@ impl ActorContext {
     }
 }
 
-/// Who an actor is, in all its lives.
+/// The key pair of an actor, the same after each restart.
 pub(crate) fn identity(seed: u64, actor: Actor) -> Keypair {
-    let mut dice = SeededRng::named(seed, &actor.to_string(), 1);
-    let mut secret = [0; 32];
-    secret.chunks_exact_mut(8).for_each(|bytes| bytes.copy_from_slice(&dice.bits().to_le_bytes()));
-    Keypair::from_secret(&secret)
+    keypair_from(&mut SeededRng::named(seed, &actor.to_string(), 1))
 }

@@ -1,4 +1,8 @@
-//! The simulated peers, validators and readers, and the toy model that they train.
+//! The simulated peers and validators, and the toy model that they train.
+//!
+//! Each actor runs the real clients of [`participants`](crate::participants) over its own link and
+//! clock. Actors share only the [`World`](super::world::World) and never call each other. Start with
+//! [`peer::run`].
 
 mod actor;
 mod evaluator;
@@ -8,5 +12,4 @@ mod toy_model;
 pub(crate) mod validator;
 
 pub(crate) use self::actor::{ActorContext, identity};
-pub(crate) use self::replica::Interruption;
 pub(crate) use self::toy_model::ToyModel;

@@ -1,78 +1,81 @@
-//! The life of a peer.
+//! A simulated peer.
 
 use bytes::Bytes;
 
 use super::actor::ActorContext;
-use super::replica::{Interruption, ToyReplica};
+use super::replica::ToyReplica;
 use crate::objects::DeltaRef;
 use crate::participants::{PeerClient, Published};
-use crate::primitives::Timestamp;
-use crate::sim::simulation::Simulation;
+use crate::sim::failure::Interruption;
 use crate::sim::trace::Event;
+use crate::sim::world::{NEVER, World};
 
-/// Takes part until the run is over.
-pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<(), Interruption> {
-    let run = home.open(world).await?;
-    let mut reader = ToyReplica::restore(run.clone(), home).await?;
-    let member = PeerClient::new(run, home.identity.clone());
-    member.join_request().await?;
-    let forever = Timestamp::from_micros(u64::MAX >> 1);
+/// Takes part until the end of the run.
+pub(crate) async fn run(world: &World, context: &mut ActorContext) -> Result<(), Interruption> {
+    let run = context.open(world).await?;
+    let mut replica = ToyReplica::restore(run.clone(), context).await?;
+    let client = PeerClient::new(run, context.identity.clone());
+    client.join_request().await?;
     loop {
-        reader.catch_up(world, home).await?;
-        if reader.is_done(world) {
+        replica.catch_up(world, context).await?;
+        if replica.is_done(world) {
             return Ok(());
         }
-        contribute(world, home, &reader, &member).await?;
-        if let Some(manifest) = reader.light_client.wait(world.scenario.poll, forever).await? {
-            reader.absorb(world, home, &manifest).await?;
+        contribute(world, context, &replica, &client).await?;
+        if let Some(manifest) = replica.light_client.wait(world.scenario.poll, NEVER).await? {
+            replica.absorb(world, context, &manifest).await?;
         }
     }
 }
 
-/// Says that the peer is there; with a seat it trains and delivers.
+/// Publishes a heartbeat; an active peer also trains, commits and delivers.
 async fn contribute(
-    world: &Simulation,
-    home: &mut ActorContext,
-    reader: &ToyReplica,
-    member: &PeerClient,
+    world: &World,
+    context: &mut ActorContext,
+    replica: &ToyReplica,
+    client: &PeerClient,
 ) -> Result<(), Interruption> {
-    let (round, head) = (reader.light_client.next(), reader.light_client.head());
-    member.heartbeat(round, head).await?;
-    if reader.light_client.slot(member.peer()).is_none() {
+    let (round, head) = (replica.light_client.next(), replica.light_client.head());
+    client.heartbeat(round, head).await?;
+    if replica.light_client.slot(client.peer()).is_none() {
         return Ok(());
     }
-    let (shortest, longest) = world.scenario.training;
-    let duration = shortest + longest.saturating_sub(shortest).mul_f64(home.dice.fraction());
-    home.sleep(duration).await;
-    let is_nonsense = home.dice.fraction() < world.scenario.nonsense;
-    let delta = reader.model.train(&mut home.dice);
-    let payload = if is_nonsense { Bytes::from_static(b"nonsense") } else { delta };
-    if member.commit(round, head, &payload).await? != DeltaRef::of(&payload) {
-        world.note(home.actor, Event::Forgot(round));
+    let (shortest, longest) = world.scenario.training_time;
+    let duration = shortest + longest.saturating_sub(shortest).mul_f64(context.rng.fraction());
+    context.sleep(duration).await;
+    let is_malformed = context.rng.fraction() < world.scenario.malformed_share;
+    // Trained in any case: both kinds then draw the same numbers, and the seeds stay comparable.
+    let delta = replica.model.train(&mut context.rng);
+    let payload = if is_malformed { Bytes::from_static(b"nonsense") } else { delta };
+    // The client returns the binding commitment. After a crash it can be an older one, and the
+    // random delta of then cannot be computed again.
+    if client.commit(round, head, &payload).await? != DeltaRef::of(&payload) {
+        world.record(context.actor, Event::CommittedBefore(round));
         return Ok(());
     }
-    world.note(home.actor, Event::Committed(round));
-    reveal(world, home, reader, member, payload).await
+    world.record(context.actor, Event::Committed(round));
+    reveal(world, context, replica, client, payload).await
 }
 
-/// Publishes the delta once nobody can copy it any more; unless the round is over before.
+/// Publishes the delta once commitments are closed, unless the round ends first.
 async fn reveal(
-    world: &Simulation,
-    home: &ActorContext,
-    reader: &ToyReplica,
-    member: &PeerClient,
+    world: &World,
+    context: &ActorContext,
+    replica: &ToyReplica,
+    client: &PeerClient,
     payload: Bytes,
 ) -> Result<(), Interruption> {
-    let (round, head) = (reader.light_client.next(), reader.light_client.head());
-    while !member.may_reveal(round, head).await? {
-        if reader.light_client.clone().poll().await?.is_some() {
+    let (round, head) = (replica.light_client.next(), replica.light_client.head());
+    while !client.may_reveal(round, head).await? {
+        // A clone: the replica itself must apply the manifest before it moves to the next round.
+        if replica.light_client.clone().poll().await?.is_some() {
             return Ok(());
         }
-        home.sleep(world.scenario.poll).await;
+        context.sleep(world.scenario.poll).await;
     }
-    // What was published before is the same: it was committed to.
-    if let Published::Stored = member.publish(round, head, payload).await? {
-        world.note(home.actor, Event::Delivered(round));
+    // Only the first delivery counts; a delta from before a crash is equal to this one.
+    if let Published::Stored = client.publish(round, head, payload).await? {
+        world.record(context.actor, Event::Delivered(round));
     }
     Ok(())
 }

@@ -1,51 +1,33 @@
-//! Weights that follow a run, as every actor keeps them.
+//! The copy of the weights that every actor keeps.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::actor::{ActorContext, Saved};
+use super::actor::{ActorContext, SavedState};
 use super::toy_model::ToyModel;
 use crate::history::LightClient;
 use crate::objects::Manifest;
 use crate::primitives::PeerId;
 use crate::run::{CommsError, Run};
-use crate::sim::failure::FailureKind;
-use crate::sim::scenario::InjectedFailure;
-use crate::sim::simulation::Simulation;
-use crate::sim::trace::{Actor, Event};
+use crate::sim::failure::{FailureKind, Interruption};
+use crate::sim::trace::Event;
+use crate::sim::world::World;
 
-/// Why a life ends before its time.
-#[derive(Debug)]
-pub(crate) enum Interruption {
-    /// The bucket, or what lies in it.
-    Comms(CommsError),
-    /// A law is broken.
-    FailureKind(Box<FailureKind>),
-}
+/// The probability that an actor saves its state after a round.
+// Below 1, so actors also restart from states that are several rounds old.
+const SAVE_PROBABILITY: f64 = 0.7;
 
-impl From<FailureKind> for Interruption {
-    fn from(problem: FailureKind) -> Self {
-        Self::FailureKind(problem.into())
-    }
-}
-
-impl From<CommsError> for Interruption {
-    fn from(error: CommsError) -> Self {
-        Self::Comms(error)
-    }
-}
-
-/// Weights, and the rounds that led to them.
+/// Weights with the light client that verified the rounds up to them.
 pub(crate) struct ToyReplica {
     pub(crate) light_client: LightClient,
     pub(crate) model: ToyModel,
 }
 
 impl ToyReplica {
-    /// What the last life saved, or the newest checkpoint, or the beginning.
-    pub(crate) async fn restore(run: Run, home: &ActorContext) -> Result<Self, CommsError> {
-        if let Some(Saved { position, model }) = home.saved.clone() {
+    /// Restores the saved state, or the newest checkpoint, or starts from genesis.
+    pub(crate) async fn restore(run: Run, context: &ActorContext) -> Result<Self, CommsError> {
+        if let Some(SavedState { position, model }) = context.saved.clone() {
             return Ok(Self { light_client: LightClient::resume(run, position), model });
         }
         let Some(round) = run.checkpoints().await?.pop() else {
@@ -63,62 +45,65 @@ impl ToyReplica {
         Ok(Self { light_client: LightClient::from_checkpoint(run, &checkpoint).await?, model })
     }
 
-    /// Applies all rounds that are over.
+    /// Applies all closed rounds.
     pub(crate) async fn catch_up(
         &mut self,
-        world: &Simulation,
-        home: &mut ActorContext,
+        world: &World,
+        context: &mut ActorContext,
     ) -> Result<(), Interruption> {
         while !self.is_done(world)
             && let Some(manifest) = self.light_client.poll().await?
         {
-            self.absorb(world, home, &manifest).await?;
+            self.absorb(world, context, &manifest).await?;
         }
         Ok(())
     }
 
-    pub(crate) fn is_done(&self, world: &Simulation) -> bool {
+    pub(crate) fn is_done(&self, world: &World) -> bool {
         self.light_client.next().0 >= world.scenario.rounds
     }
 
-    /// Fetches and applies what a manifest includes.
+    /// Fetches and applies the included deltas of a manifest.
     pub(crate) async fn absorb(
         &mut self,
-        world: &Simulation,
-        home: &mut ActorContext,
+        world: &World,
+        context: &mut ActorContext,
         manifest: &Manifest,
     ) -> Result<(), Interruption> {
         let deltas = self.light_client.gather(manifest).await?;
-        self.apply(world, home, manifest, deltas)
+        self.apply(world, context, manifest, deltas)
     }
 
-    /// Applies a round, shows the result to the witness, and saves it more often than not.
+    /// Applies a round, checks the weights against those of all other actors, and usually saves.
     pub(crate) fn apply(
         &mut self,
-        world: &Simulation,
-        home: &mut ActorContext,
+        world: &World,
+        context: &mut ActorContext,
         manifest: &Manifest,
         mut deltas: BTreeMap<PeerId, Bytes>,
     ) -> Result<(), Interruption> {
-        let (actor, round) = (home.actor, manifest.round());
-        for sabotage in &world.scenario.sabotage {
-            if let InjectedFailure::ForgetsADelta { peer, from } = sabotage
-                && actor == Actor::Peer(*peer)
-                && round >= *from
-            {
-                deltas.pop_last();
-            }
+        let (actor, round) = (context.actor, manifest.round());
+        if world.scenario.omits_delta(actor, round) {
+            deltas.pop_last();
         }
-        let not_applicable = |reason| FailureKind::NotApplicable { actor, round, reason };
-        self.model.apply(&deltas, manifest.outer()).map_err(not_applicable)?;
-        world.note(actor, Event::Applied(round, deltas.len(), self.light_client.head()));
-        if self.model.digest() != manifest.basis().weights && world.scenario.sabotage.is_empty() {
-            return Err(FailureKind::NotAsPromised { actor, round }.into());
+        self.model
+            .apply(&deltas, manifest.outer())
+            .map_err(|reason| FailureKind::NotApplicable { actor, round, reason })?;
+        let (next, head) = (self.light_client.next(), self.light_client.head());
+        world.record(actor, Event::Applied(round, deltas.len(), head));
+        // Not with injected failures: their tests expect the comparison between actors to fail.
+        let weights = self.model.digest();
+        if weights != manifest.basis().weights && world.scenario.injected_failures.is_empty() {
+            return Err(FailureKind::WeightsDifferFromManifest { actor, round }.into());
         }
-        world.witness(actor, self.light_client.next(), self.light_client.head(), &self.model)?;
-        if home.dice.fraction() < 0.7 {
-            home.saved =
-                Some(Saved { position: self.light_client.position(), model: self.model.clone() });
+        world
+            .check_weights(actor, next, (head, weights), self.model.distance())
+            .map_err(Interruption::Law)?;
+        if context.rng.fraction() < SAVE_PROBABILITY {
+            context.saved = Some(SavedState {
+                position: self.light_client.position(),
+                model: self.model.clone(),
+            });
         }
         Ok(())
     }

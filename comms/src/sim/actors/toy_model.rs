@@ -1,4 +1,4 @@
-//! Training without a network: a few numbers on their way to where all of them are one.
+//! A model without a network: eight weights with the optimum at one.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::objects::{Exclusion, OuterSettings};
 use crate::primitives::{Digest, PeerId, SeededRng};
 
+/// The number of weights. Small, because a simulation hashes and compares them thousands of times.
 const SIZE: usize = 8;
 
 /// The shared weights.
@@ -27,26 +28,30 @@ impl ToyModel {
         Digest::of(&self.to_bytes())
     }
 
-    /// How far the weights are from the best ones.
+    /// The Euclidean distance from the optimum.
     pub(crate) fn distance(&self) -> f32 {
         self.0.iter().map(|weight| (1.0 - weight).powi(2)).sum::<f32>().sqrt()
     }
 
-    /// What a peer learns from here: part of the way, with some noise.
-    pub(crate) fn train(&self, dice: &mut SeededRng) -> Bytes {
-        let step = |weight: &f32| (1.0 - weight) * 0.3 + (dice.fraction() as f32 - 0.5) * 0.02;
-        self.0.iter().map(step).flat_map(f32::to_le_bytes).collect()
+    /// The delta of one inner phase: 30 % of the way to the optimum, with noise.
+    pub(crate) fn train(&self, rng: &mut SeededRng) -> Bytes {
+        self.0
+            .iter()
+            .map(|weight| (1.0 - weight) * 0.3 + (rng.fraction() as f32 - 0.5) * 0.02)
+            .flat_map(f32::to_le_bytes)
+            .collect()
     }
 
-    /// Takes the mean step of `deltas`, summed in the order of peers.
+    /// Applies the mean of `deltas`.
     ///
     /// # Errors
-    /// [`Exclusion::Malformed`] or [`Exclusion::NotFinite`] of the first delta that is no delta.
+    /// [`Exclusion::Malformed`] or [`Exclusion::NotFinite`] for the first invalid delta.
     pub(crate) fn apply(
         &mut self,
         deltas: &BTreeMap<PeerId, Bytes>,
         outer: &OuterSettings,
     ) -> Result<(), Exclusion> {
+        // In ascending order of peers: another order would change the last bits of the sum.
         let mut sum = [0.0_f32; SIZE];
         for payload in deltas.values() {
             let delta = Self::parse(payload)?;
@@ -57,7 +62,7 @@ impl ToyModel {
         Ok(())
     }
 
-    /// Reads the numbers of a checkpoint or of a delta.
+    /// Parses the weights of a checkpoint, or a delta.
     ///
     /// # Errors
     /// [`Exclusion::Malformed`] or [`Exclusion::NotFinite`].
@@ -65,10 +70,14 @@ impl ToyModel {
         let (numbers, rest) = bytes.as_chunks::<4>();
         let numbers: Vec<f32> = numbers.iter().map(|number| f32::from_le_bytes(*number)).collect();
         let weights = <[f32; SIZE]>::try_from(numbers).map_err(|_| Exclusion::Malformed)?;
-        match (rest.is_empty(), weights.iter().all(|weight| weight.is_finite())) {
-            (true, true) => Ok(Self(weights)),
-            (false, _) => Err(Exclusion::Malformed),
-            (true, false) => Err(Exclusion::NotFinite),
+        if !rest.is_empty() {
+            return Err(Exclusion::Malformed);
+        }
+        // One infinite value would spread to the weights of every peer.
+        if weights.iter().all(|weight| weight.is_finite()) {
+            Ok(Self(weights))
+        } else {
+            Err(Exclusion::NotFinite)
         }
     }
 }

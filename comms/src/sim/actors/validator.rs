@@ -1,55 +1,59 @@
-//! The life of a validator.
+//! A simulated validator.
 
 use std::sync::atomic::AtomicBool;
 
 use super::actor::ActorContext;
 use super::evaluator::ToyEvaluator;
-use super::replica::{Interruption, ToyReplica};
+use super::replica::ToyReplica;
 use crate::objects::{Clip, MeanOver, OuterSettings};
 use crate::participants::validator::{Closed, Validator};
-use crate::sim::simulation::Simulation;
+use crate::sim::failure::Interruption;
 use crate::sim::trace::Event;
+use crate::sim::world::World;
 
 const OUTER: OuterSettings =
     OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
 
-/// Closes rounds until the run is over.
-pub(crate) async fn live(world: &Simulation, home: &mut ActorContext) -> Result<(), Interruption> {
-    let run = home.open(world).await?;
-    let mut reader = ToyReplica::restore(run, home).await?;
-    reader.catch_up(world, home).await?;
-    let mut validator = Validator::open(reader.light_client.clone(), home.identity.clone()).await?;
+/// Closes rounds until the end of the run.
+pub(crate) async fn run(world: &World, context: &mut ActorContext) -> Result<(), Interruption> {
+    let run = context.open(world).await?;
+    let mut replica = ToyReplica::restore(run, context).await?;
+    replica.catch_up(world, context).await?;
+    let light_client = replica.light_client.clone();
+    let mut validator = Validator::open(light_client, context.identity.clone()).await?;
+    // Never set: a simulated crash drops the whole future instead.
     let interrupt = AtomicBool::new(false);
-    while !reader.is_done(world) {
-        let mut bench = ToyEvaluator::new(&reader.model, world.scenario.lies(home.actor));
+    while !replica.is_done(world) {
+        let is_dishonest = world.scenario.is_dishonest(context.actor);
+        let mut evaluator = ToyEvaluator::new(&replica.model, is_dishonest);
         let closed =
-            validator.close_round(OUTER, world.scenario.poll, &mut bench, &interrupt).await?;
+            validator.close_round(OUTER, world.scenario.poll, &mut evaluator, &interrupt).await?;
         let Some(Closed { manifest, deltas, .. }) = closed else { return Ok(()) };
         let (included, excluded) = (manifest.included().len(), manifest.excluded().len());
-        world.note(home.actor, Event::Closed(manifest.round(), included, excluded));
-        reader.light_client = validator.light_client().clone();
-        reader.apply(world, home, &manifest, deltas)?;
-        store(world, home, &reader, &validator).await?;
+        world.record(context.actor, Event::Closed(manifest.round(), included, excluded));
+        replica.light_client = validator.light_client().clone();
+        replica.apply(world, context, &manifest, deltas)?;
+        publish_checkpoint(world, context, &replica, &validator).await?;
     }
     Ok(())
 }
 
-/// Now and then stores a checkpoint and removes what is not needed any more.
-async fn store(
-    world: &Simulation,
-    home: &ActorContext,
-    reader: &ToyReplica,
+/// Publishes a checkpoint in every n-th round and removes old objects.
+async fn publish_checkpoint(
+    world: &World,
+    context: &ActorContext,
+    replica: &ToyReplica,
     validator: &Validator,
 ) -> Result<(), Interruption> {
-    let ToyReplica { light_client, model } = reader;
+    let ToyReplica { light_client, model } = replica;
     let round = light_client.next();
-    if !round.0.is_multiple_of(world.scenario.rules.checkpoint_every) {
+    if !round.0.is_multiple_of(world.scenario.round_params.checkpoint_every) {
         return Ok(());
     }
     let parts = vec![("weights".to_string(), model.to_bytes())];
     let run = light_client.run();
     run.publish_checkpoint(
-        &home.identity,
+        &context.identity,
         round,
         light_client.head(),
         model.digest(),
@@ -57,6 +61,7 @@ async fn store(
         parts,
     )
     .await?;
-    world.note(home.actor, Event::Checkpointed(round));
+    world.record(context.actor, Event::Checkpointed(round));
+    // After the checkpoint: deltas before it are needed until it exists.
     Ok(validator.retire().await?)
 }

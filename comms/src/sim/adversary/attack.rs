@@ -1,4 +1,4 @@
-//! Ways to cheat.
+//! Attacks of dishonest peers.
 
 use std::fmt;
 
@@ -8,58 +8,59 @@ use super::delta::{LENGTH, SENT, ToyDelta};
 use super::regression::{NUM_CHUNKS, SIZE};
 use crate::primitives::{Round, SeededRng};
 
-/// How a copy is made to look like another delta.
+/// The way in which a copy is disguised as another delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Evasion {
-    /// Not at all.
+    /// No change.
     Verbatim,
-    /// The same places with other codes and another scale.
+    /// The same positions with other codes and another scale.
     Requantised,
-    /// Chunks in another order, as if they were other tensors.
+    /// Chunks in another order, as if they belonged to other tensors.
     Permuted,
-    /// A third of its places replaced with noise.
+    /// A third of the positions replaced with noise.
     Mixed,
 }
 
-/// What a cheat does instead of its work.
+/// An attack: the deviation of a dishonest peer from honest work.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Attack {
-    /// Sends random changes of the usual size.
+    /// Sends random changes of the usual norm.
     Noise,
-    /// Trains, and sends the opposite.
+    /// Trains, and sends the negative delta.
     SignFlip,
-    /// Trains, and sends that many times as much.
+    /// Trains, and sends the delta scaled by this factor.
     Scaled(f32),
-    /// Sends what another peer sent in the round before.
+    /// Sends a copy of another peer's delta from the previous round.
     CopiesPrevious(Evasion),
-    /// Sends what an honest peer that cannot keep a secret is about to send.
+    /// Sends a copy of a delta that an honest peer leaked before the reveal.
     CopiesLeak(Evasion),
-    /// Trains on the weights of some rounds ago, and says nothing of it.
+    /// Trains on the weights of so many rounds ago, and names the current base.
     Stale(u32),
-    /// Trains, and says that it was on the weights of the round before.
+    /// Trains, and names the base of the previous round.
     WrongBase,
-    /// Trains on windows that were not assigned to it.
+    /// Trains on windows that are assigned to no peer.
     OtherData,
-    /// Trains on one window of all.
+    /// Trains on one of its windows only.
     FreeRider,
     /// Trains, and commits after the deadline.
     Late,
-    /// Commits and never reveals.
+    /// Commits, and does not reveal.
     Withholds,
-    /// Does its work in every other round, and the opposite in the others.
+    /// Alternates between honest work and a sign flip.
     Alternates,
-    /// One of several that all send what one of them has learned, committed in the same moment.
+    /// Sends the same delta as other dishonest peers, trained by one of them.
     Colludes,
-    /// Sends what is no delta, in another way each round; or another delta than it committed to.
+    /// Sends malformed payloads of several kinds, or another delta than it committed to.
     Malformed,
-    /// Does each of the above in turn.
+    /// Performs each of the above in turn.
     Everything,
 }
 
 impl Attack {
-    /// Every kind by itself.
+    /// Every single attack, without [`Everything`](Self::Everything).
+    // In this order: the attack of a round in `in_round` depends on it.
     pub const KINDS: [Self; 21] = [
         Self::Noise,
         Self::SignFlip,
@@ -84,8 +85,8 @@ impl Attack {
         Self::Malformed,
     ];
 
-    /// What is done in a round.
-    pub(crate) fn in_round(self, round: Round) -> Self {
+    /// The attack in one round.
+    pub(super) fn in_round(self, round: Round) -> Self {
         match self {
             Self::Everything => Self::KINDS[round.0 as usize % Self::KINDS.len()],
             one => one,
@@ -129,22 +130,24 @@ impl fmt::Display for Evasion {
 }
 
 impl Evasion {
-    /// A delta that is made from another one.
-    pub(crate) fn apply(self, original: &ToyDelta, dice: &mut SeededRng) -> ToyDelta {
+    /// A disguised copy of a delta.
+    pub(super) fn apply(self, original: &ToyDelta, rng: &mut SeededRng) -> ToyDelta {
         let mut copy = original.clone();
         match self {
             Self::Verbatim => {}
             Self::Requantised => {
+                // Larger scale and smaller codes: nearly the same values in other bytes.
                 copy.scale *= 1.25;
                 copy.changes
                     .iter_mut()
                     .for_each(|(_, code)| *code = (f32::from(*code) / 1.25).round() as i8);
             }
             Self::Permuted => {
-                copy.changes.rotate_left(SENT * (1 + dice.bits() as usize % (NUM_CHUNKS - 1)))
+                // By whole chunks and by at least one, so no chunk stays in place.
+                copy.changes.rotate_left(SENT * (1 + rng.bits() as usize % (NUM_CHUNKS - 1)))
             }
             Self::Mixed => {
-                let noise = noise(original.norm(), dice);
+                let noise = noise(original.norm(), rng);
                 let chunks = copy.changes.chunks_mut(SENT).zip(noise.changes.chunks(SENT));
                 chunks.for_each(|(chunk, noise)| mix(chunk, noise));
             }
@@ -153,7 +156,9 @@ impl Evasion {
     }
 }
 
-/// Replaces every third change with one of another chunk, where the place is free.
+/// Replaces every third change with one of the noise, if its position is free.
+///
+/// Positions must stay distinct, or the copy would be malformed.
 fn mix(chunk: &mut [(u8, i8)], noise: &[(u8, i8)]) {
     for at in (0..chunk.len()).step_by(3) {
         if !chunk.iter().any(|(position, _)| *position == noise[at].0) {
@@ -163,27 +168,31 @@ fn mix(chunk: &mut [(u8, i8)], noise: &[(u8, i8)]) {
     chunk.sort_unstable();
 }
 
-/// Random changes with this norm.
-pub(crate) fn noise(norm: f64, dice: &mut SeededRng) -> ToyDelta {
-    let mut delta = ToyDelta::of(&(0..SIZE).map(|_| dice.normal()).collect::<Vec<_>>());
+/// A random delta with this norm.
+pub(super) fn noise(norm: f64, rng: &mut SeededRng) -> ToyDelta {
+    // Scaled after quantization, so the norm is that of the sent values.
+    let mut delta = ToyDelta::of(&(0..SIZE).map(|_| rng.normal()).collect::<Vec<_>>());
     delta.scale *= (norm / delta.norm()) as f32;
     delta
 }
 
-/// Bytes that are no delta, in one of several ways.
-pub(crate) fn nonsense(
-    way: u32,
+/// A malformed payload of one of six kinds.
+pub(super) fn malformed(
+    kind: u32,
     honest: &ToyDelta,
     max_length: u64,
-    dice: &mut SeededRng,
+    rng: &mut SeededRng,
 ) -> Bytes {
     let mut bytes = honest.to_bytes().to_vec();
-    match way % 6 {
+    match kind % 6 {
         0 => bytes.clear(),
         1 => bytes.truncate(LENGTH / 2),
+        // A scale that is not finite: one such value would spread to all weights.
         2 => bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes()),
+        // Positions out of order.
         3 => bytes[4..].rotate_left(2),
-        4 => bytes[4..].iter_mut().for_each(|byte| *byte = dice.bits() as u8),
+        4 => bytes[4..].iter_mut().for_each(|byte| *byte = rng.bits() as u8),
+        // One byte over the limit: readers must not download it.
         _ => bytes.resize(max_length as usize + 1, 0),
     }
     bytes.into()

@@ -1,10 +1,10 @@
-//! How validators of a contest try deltas on the weights.
+//! The evaluator of validators in a contest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::delta::{ToyDelta, apply, clipping, median_norm, weights_to_bytes};
+use super::delta::{ToyDelta, apply, clip_factor, median_norm, weights_to_bytes};
 use super::regression::{ASSIGNED, NUM_CHUNKS, Regression, SampleSource, ToyWeights};
 use crate::agreement::draw::Seed;
 use crate::gauntlet::checks::Sketch;
@@ -14,35 +14,38 @@ use crate::gauntlet::scoring::{
 use crate::objects::{Exclusion, OuterSettings};
 use crate::primitives::{Digest, PeerId};
 
-/// Windows that nobody is assigned, of which each round draws some.
+/// The number of unassigned windows, of which each round draws a few.
+// So many that an attacker cannot train on those of a later draw.
 const NUM_UNASSIGNED: u64 = 1 << 40;
 
-/// The weights that a round starts from, and the deltas that were admitted.
+/// The weights at the start of a round, with the admitted deltas.
 #[derive(Debug)]
-pub(crate) struct ArenaEvaluator<'world> {
-    pub(crate) problem: &'world Regression,
-    pub(crate) weights: ToyWeights,
-    pub(crate) deltas: BTreeMap<(Age, PeerId), ToyDelta>,
+pub(super) struct ArenaEvaluator<'arena> {
+    pub(super) problem: &'arena Regression,
+    pub(super) weights: ToyWeights,
+    pub(super) deltas: BTreeMap<(Age, PeerId), ToyDelta>,
 }
 
-/// The windows that all are measured on, and those of one peer.
-struct EvaluationData {
+/// The windows of one evaluation.
+struct EvaluationWindows {
     random: Vec<u64>,
     own: Vec<u64>,
 }
 
 impl ArenaEvaluator<'_> {
     fn current(&self, peers: &BTreeSet<PeerId>) -> BTreeMap<PeerId, ToyDelta> {
-        let found = |peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?.clone()));
-        peers.iter().filter_map(found).collect()
+        peers
+            .iter()
+            .filter_map(|peer| Some((*peer, self.deltas.get(&(Age::Current, *peer))?.clone())))
+            .collect()
     }
 
-    /// The weights with some deltas applied, each by its share.
+    /// The weights with some deltas applied, each scaled by `share`.
     fn moved(&self, deltas: &BTreeMap<PeerId, ToyDelta>, limit: f64, share: f64) -> ToyWeights {
         let mut weights = self.weights.clone();
         for delta in deltas.values() {
-            let factor = share * clipping(delta, limit);
-            delta.values().for_each(|(place, value)| weights[place] += factor * value);
+            let factor = share * clip_factor(delta, limit);
+            delta.values().for_each(|(at, value)| weights[at] += factor * value);
         }
         weights
     }
@@ -54,20 +57,23 @@ impl ArenaEvaluator<'_> {
         after: &[f64],
         typical: &[f64],
     ) -> ProbeLosses {
-        let loss = |weights: &[f64]| self.problem.loss(weights, source, windows);
-        ProbeLosses { before: loss(&self.weights), after: loss(after), typical: loss(typical) }
+        ProbeLosses {
+            before: self.problem.loss(&self.weights, source, windows),
+            after: self.problem.loss(after, source, windows),
+            typical: self.problem.loss(typical, source, windows),
+        }
     }
 
     fn measurement(
         &self,
-        questions: &EvaluationData,
+        windows: &EvaluationWindows,
         own: SampleSource,
         after: &[f64],
         typical: &[f64],
     ) -> Measurement {
         Measurement {
-            own: self.losses(own, &questions.own, after, typical),
-            random: self.losses(SampleSource::Nobody, &questions.random, after, typical),
+            own: self.losses(own, &windows.own, after, typical),
+            random: self.losses(SampleSource::Unassigned, &windows.random, after, typical),
         }
     }
 }
@@ -79,6 +85,7 @@ impl Evaluator for ArenaEvaluator<'_> {
     }
 
     fn sketch(&self, age: Age, peer: PeerId, seed: &Seed) -> Option<Sketch> {
+        // Half of the chunks, drawn after the reveal: a copier cannot know which ones to change.
         let chunks = seed.draw("chunks", NUM_CHUNKS / 2, NUM_CHUNKS as u64);
         Some(self.deltas.get(&(age, peer))?.sketch(&chunks))
     }
@@ -89,23 +96,26 @@ impl Evaluator for ArenaEvaluator<'_> {
 
     fn measure(
         &mut self,
-        trial: &EvaluationRequest<'_>,
+        request: &EvaluationRequest<'_>,
     ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
-        let admitted = self.current(trial.admitted);
-        let (limit, share) = (median_norm(admitted.values()), trial.eval_rate * trial.outer.alpha);
+        let admitted = self.current(request.admitted);
+        let limit = median_norm(admitted.values());
+        let share = request.eval_rate * request.outer.alpha;
+        // The mean of all admitted deltas: each by its part of the same step length.
         let typical = self.moved(&admitted, limit, share / admitted.len().max(1) as f64);
-        let draw = |purpose: &str, bound| trial.seed.draw(purpose, trial.windows as usize, bound);
-        let random = draw("random windows", NUM_UNASSIGNED);
-        let measured = |peer: &PeerId| {
+        let count = request.windows as usize;
+        // The same random windows for all peers, so their losses can be compared.
+        let random = request.seed.draw("random windows", count, NUM_UNASSIGNED);
+        let measured = request.evaluated.keys().map(|peer| {
             let after = self.moved(&self.current(&[*peer].into()), limit, share);
-            let questions = EvaluationData {
+            let windows = EvaluationWindows {
                 random: random.clone(),
-                own: draw(&format!("windows of {peer}"), ASSIGNED),
+                own: request.seed.draw(&format!("windows of {peer}"), count, ASSIGNED),
             };
-            let own = SampleSource::Peer(trial.round, *peer);
-            (*peer, self.measurement(&questions, own, &after, &typical))
-        };
-        Ok(trial.evaluated.keys().map(measured).collect())
+            let own = SampleSource::Peer(request.round, *peer);
+            (*peer, self.measurement(&windows, own, &after, &typical))
+        });
+        Ok(measured.collect())
     }
 
     fn weights_after(

@@ -1,4 +1,4 @@
-//! What came out of a contest.
+//! The record of a contest, and the figures that follow from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,25 +7,25 @@ use crate::gauntlet::conduct::Penalty;
 use crate::objects::Exclusion;
 use crate::primitives::PeerId;
 
-/// One round, by the verdict that counts.
+/// One round, from the verdict behind its manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContestRound {
-    /// Whose deltas count.
+    /// The peers with an included delta.
     pub included: BTreeSet<PeerId>,
-    /// Who is out, and why.
+    /// The excluded peers, with the reason.
     pub excluded: BTreeMap<PeerId, Exclusion>,
-    /// Who is punished.
+    /// All penalties.
     pub penalties: Vec<Penalty>,
-    /// Who gets what.
+    /// The payouts by peer.
     pub payouts: BTreeMap<PeerId, f64>,
-    /// How many deltas were measured.
+    /// The number of evaluated deltas.
     pub num_measured: usize,
     /// The mean loss over all data after the round.
     pub loss: f64,
 }
 
 impl ContestRound {
-    pub(crate) fn of(outcome: &RoundOutcome, num_measured: usize, loss: f64) -> Self {
+    pub(super) fn of(outcome: &RoundOutcome, num_measured: usize, loss: f64) -> Self {
         Self {
             included: outcome.included.keys().copied().collect(),
             excluded: outcome.excluded.clone(),
@@ -35,86 +35,86 @@ impl ContestRound {
             loss,
         }
     }
+
+    fn names_any(&self, peers: &BTreeSet<PeerId>) -> bool {
+        self.included.iter().chain(self.excluded.keys()).any(|peer| peers.contains(peer))
+    }
+
+    /// The share of a peer in the payouts of this round.
+    fn share(&self, peer: PeerId) -> f64 {
+        let paid: f64 = self.payouts.values().sum();
+        // A round without payouts, such as one without deltas, counts as zero for all.
+        if paid > 0.0 { self.payouts.get(&peer).copied().unwrap_or_default() / paid } else { 0.0 }
+    }
 }
 
-/// A contest that is over.
+/// The result of a contest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContestReport {
-    /// Who was honest.
+    /// The honest peers.
     pub honest: BTreeSet<PeerId>,
-    /// Who was not.
+    /// The dishonest peers.
     pub attackers: BTreeSet<PeerId>,
-    /// All judged rounds, from round 1 on.
+    /// All scored rounds, from round 1 on.
     pub rounds: Vec<ContestRound>,
 }
 
 impl ContestReport {
-    /// The loss at the end.
+    /// The loss after the last round.
     pub fn loss(&self) -> f64 {
         self.rounds.last().map_or(f64::NAN, |round| round.loss)
     }
 
-    /// How many rounds there were until no cheat was in any more, counted from its first one; all, if one still is.
+    /// The number of rounds from the first appearance of an attacker to the last one that includes an
+    /// attacker; zero if none was ever included.
     pub fn rounds_until_excluded(&self) -> usize {
-        let names_attacker = |round: &ContestRound| {
-            round
-                .included
-                .iter()
-                .chain(round.excluded.keys())
-                .any(|peer| self.attackers.contains(peer))
-        };
-        let first = self.rounds.iter().position(names_attacker).unwrap_or(0);
+        // From the first appearance: attackers of a burst join late.
+        let first = self.rounds.iter().position(|round| round.names_any(&self.attackers));
+        let first = first.unwrap_or(0);
         let last =
             self.rounds.iter().rposition(|round| !round.included.is_disjoint(&self.attackers));
         last.map_or(0, |last| last + 1 - first)
     }
 
-    /// In how many of all rounds a cheat was in.
+    /// The mean share of rounds that include an attacker.
     pub fn included_share_of_attackers(&self) -> f64 {
-        self.delta_ref(&self.attackers)
+        self.included_share(&self.attackers)
     }
 
-    /// In how many of all rounds an honest peer was in.
+    /// The mean share of rounds that include an honest peer.
     pub fn included_share_of_honest(&self) -> f64 {
-        self.delta_ref(&self.honest)
+        self.included_share(&self.honest)
     }
 
-    fn delta_ref(&self, peers: &BTreeSet<PeerId>) -> f64 {
+    fn included_share(&self, peers: &BTreeSet<PeerId>) -> f64 {
         let included: usize =
             self.rounds.iter().map(|round| round.included.intersection(peers).count()).sum();
         included as f64 / (self.rounds.len() * peers.len()).max(1) as f64
     }
 
-    /// The mean share of all payouts that a peer got.
+    /// The mean share of a peer in the payouts of a round.
     pub fn share(&self, peer: PeerId) -> f64 {
-        let share = |round: &ContestRound| {
-            let paid: f64 = round.payouts.values().sum();
-            if paid > 0.0 {
-                round.payouts.get(&peer).copied().unwrap_or_default() / paid
-            } else {
-                0.0
-            }
-        };
-        self.rounds.iter().map(share).sum::<f64>() / self.rounds.len().max(1) as f64
+        let shares = self.rounds.iter().map(|round| round.share(peer));
+        shares.sum::<f64>() / self.rounds.len().max(1) as f64
     }
 
-    /// The share of the honest peer that got the least.
+    /// The smallest share of an honest peer.
     pub fn weakest_honest_share(&self) -> f64 {
         self.honest.iter().map(|peer| self.share(*peer)).fold(1.0, f64::min)
     }
 
-    /// The share of the cheat that got the most.
+    /// The largest share of an attacker.
     pub fn strongest_attacker_share(&self) -> f64 {
         self.attackers.iter().map(|peer| self.share(*peer)).fold(0.0, f64::max)
     }
 
-    /// What a cheat got on average.
+    /// The mean share of an attacker.
     pub fn mean_attacker_share(&self) -> f64 {
         self.attackers.iter().map(|peer| self.share(*peer)).sum::<f64>()
             / self.attackers.len().max(1) as f64
     }
 
-    /// Why cheats were out, and how often.
+    /// The number of exclusions of attackers, by reason.
     pub fn reasons(&self) -> BTreeMap<Exclusion, usize> {
         let mut reasons = BTreeMap::new();
         let excluded = self.rounds.iter().flat_map(|round| &round.excluded);

@@ -1,74 +1,87 @@
-//! The learning problem: a linear regression on sparse features.
+//! The learning problem: linear regression on sparse features.
 //!
-//! A window stands for a few samples, made from its number. A sample has some of the features, each 1 or -1, and a target:
-//! the sum of the best weights of its features, and noise that nobody can predict. Stochastic gradient descent learns the
-//! weights of frequent company slowly and the noise of its own windows at once, as training of language models does; so a
-//! step helps more on the windows that it was made from than on others.
+//! A window is a few samples that follow from its number. A sample has some of the features, each
+//! with sign 1 or -1, and a target: the signed sum of the optimal weights of its features, plus
+//! noise. Stochastic gradient descent learns the weights slowly and the noise of its windows at once.
+//! A step therefore helps more on the windows that it was trained on than on others, as in the
+//! training of language models. The Gauntlet relies on this difference.
+
+use std::ops::Range;
 
 use crate::primitives::{PeerId, Round, SeededRng};
 
-/// Chunks that the weights are cut into for sending.
-pub(crate) const NUM_CHUNKS: usize = 16;
-/// Weights of one chunk.
-pub(crate) const CHUNK: usize = 64;
-/// All weights.
-pub(crate) const SIZE: usize = NUM_CHUNKS * CHUNK;
-/// Windows that are assigned to a peer for one round.
-pub(crate) const ASSIGNED: u64 = 12;
+/// Chunks of a delta.
+pub(super) const NUM_CHUNKS: usize = 16;
+/// Weights per chunk. Positions within a chunk fit into one byte.
+pub(super) const CHUNK: usize = 64;
+/// The number of weights.
+pub(super) const SIZE: usize = NUM_CHUNKS * CHUNK;
+/// Windows that are assigned to a peer in one round.
+pub(super) const ASSIGNED: u64 = 12;
 
+/// Samples per window.
 const SAMPLES: usize = 16;
+/// Features per sample.
 const FEATURES: usize = 6;
-/// Less of it makes frequent features more frequent.
+/// The offset of ranks. A smaller one makes frequent features more frequent.
 const SKEW: usize = 16;
-/// Standard deviation of what nobody can predict.
+/// The standard deviation of the noise in targets.
 const NOISE: f64 = 1.0;
-/// The learning rate of peers.
-const RATE: f64 = 0.01;
+const LEARNING_RATE: f64 = 0.01;
 
 /// Weights, or a step between two of them.
-pub(crate) type ToyWeights = Vec<f64>;
+pub(super) type ToyWeights = Vec<f64>;
 
-/// Where windows of a run come from.
+/// The source of the windows of a run.
 ///
-/// Real runs assign windows by seats. Here it is by names, so that contests with and without cheats differ in nothing else.
+/// Real runs assign windows by slots. Contests assign them by keys, so an honest peer has the same
+/// data with and without attackers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum SampleSource {
-    /// What a peer is assigned in a round.
+pub(super) enum SampleSource {
+    /// The windows that a peer is assigned in a round.
     Peer(Round, PeerId),
-    /// What nobody is assigned.
-    Nobody,
+    /// The windows that are assigned to no peer.
+    Unassigned,
 }
 
-/// The data of a run.
+/// The data of a contest, with the optimal weights.
 #[derive(Clone, Debug)]
-pub(crate) struct Regression {
+pub(super) struct Regression {
     seed: u64,
-    best: ToyWeights,
+    optimum: ToyWeights,
 }
 
-/// The share of the features of all samples that the feature of a rank has, from 0 to `rank`, both included: the frequency
-/// of the n-th feature falls with the root of n, from eight times that of the last one.
-fn cumulated(rank: usize) -> f64 {
-    let root = |rank: usize| ((rank + SKEW) as f64).sqrt();
+fn root(rank: usize) -> f64 {
+    ((rank + SKEW) as f64).sqrt()
+}
+
+/// The cumulative frequency of the ranks from 0 to `rank`.
+///
+/// Ranks order features by frequency, which falls with the root of the rank plus [`SKEW`]. The first
+/// feature is eight times as frequent as the last one.
+fn cumulative_frequency(rank: usize) -> f64 {
     (root(rank + 1) - root(0)) / (root(SIZE) - root(0))
 }
 
 fn frequency(rank: usize) -> f64 {
-    cumulated(rank) - if rank == 0 { 0.0 } else { cumulated(rank - 1) }
+    cumulative_frequency(rank) - if rank == 0 { 0.0 } else { cumulative_frequency(rank - 1) }
 }
 
-/// The feature at a place between 0 and 1 in the order of ranks.
+/// The feature at a fraction of the cumulative frequency: the inverse of the function above.
 fn feature(fraction: f64) -> usize {
-    let root = |rank: usize| ((rank + SKEW) as f64).sqrt();
     let rank = (root(0) + fraction * (root(SIZE) - root(0))).powi(2) - SKEW as f64;
-    place((rank.max(0.0) as usize).min(SIZE - 1))
+    // Rounding can lead slightly outside of the ranks.
+    index_of((rank.max(0.0) as usize).min(SIZE - 1))
 }
 
-/// Where the weight of a rank lies: chunks have features of all ranks.
-fn place(rank: usize) -> usize {
+/// The index of the weight of a rank.
+// 389 is odd, so this is a permutation of the 1,024 weights that gives each chunk features of all
+// frequencies. In order of ranks, the first chunk would hold most of the learnable loss.
+fn index_of(rank: usize) -> usize {
     rank * 389 % SIZE
 }
 
+/// Indices and signs of features, with the target.
 struct Sample {
     features: [(usize, f64); FEATURES],
     target: f64,
@@ -76,66 +89,75 @@ struct Sample {
 
 impl Regression {
     /// The problem of a seed.
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut dice = SeededRng::named(seed, "best weights", 0);
-        Self { seed, best: (0..SIZE).map(|_| dice.normal()).collect() }
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = SeededRng::named(seed, "best weights", 0);
+        Self { seed, optimum: (0..SIZE).map(|_| rng.normal()).collect() }
     }
 
     /// The weights before round 0.
-    pub(crate) fn genesis() -> ToyWeights {
+    pub(super) fn genesis() -> ToyWeights {
         vec![0.0; SIZE]
     }
 
-    /// The mean loss over all windows that could be: what peers are to bring down.
-    pub(crate) fn held_out(&self, weights: &[f64]) -> f64 {
-        let distance = |place: usize| (weights[place] - self.best[place]).powi(2);
-        let mean: f64 = (0..SIZE).map(|rank| frequency(rank) * distance(place(rank))).sum();
+    /// The expected loss over all possible windows, in closed form.
+    ///
+    /// Signs are independent, so the errors of different features are uncorrelated and their squares
+    /// add up.
+    pub(super) fn held_out(&self, weights: &[f64]) -> f64 {
+        let errors = (0..SIZE).map(|rank| frequency(rank) * self.squared_error(weights, rank));
+        let mean: f64 = errors.sum();
         (FEATURES as f64 * mean + NOISE * NOISE) / 2.0
     }
 
+    /// The squared error of the weight of a rank.
+    fn squared_error(&self, weights: &[f64], rank: usize) -> f64 {
+        let at = index_of(rank);
+        (weights[at] - self.optimum[at]).powi(2)
+    }
+
     /// The mean loss on some windows.
-    pub(crate) fn loss(&self, weights: &[f64], source: SampleSource, windows: &[u64]) -> f64 {
-        let loss = |sample: &Sample| sample.error(weights).powi(2) / 2.0;
+    pub(super) fn loss(&self, weights: &[f64], source: SampleSource, windows: &[u64]) -> f64 {
         let sum: f64 = windows
             .iter()
             .flat_map(|window| self.samples(source, *window))
-            .map(|sample| loss(&sample))
+            .map(|sample| sample.error(weights).powi(2) / 2.0)
             .sum();
         sum / (windows.len().max(1) * SAMPLES) as f64
     }
 
-    /// The step from `weights` that one pass over some windows leads to.
-    pub(crate) fn train(
+    /// The step of one pass of stochastic gradient descent over some windows.
+    pub(super) fn train(
         &self,
         weights: &[f64],
         source: SampleSource,
-        windows: std::ops::Range<u64>,
+        windows: Range<u64>,
     ) -> ToyWeights {
         let mut trained = weights.to_vec();
         for sample in windows.flat_map(|window| self.samples(source, window)) {
-            let step = RATE * sample.error(&trained);
+            let step = LEARNING_RATE * sample.error(&trained);
             sample.features.iter().for_each(|(feature, sign)| trained[*feature] -= step * sign);
         }
         trained.iter().zip(weights).map(|(end, start)| end - start).collect()
     }
 
     fn samples(&self, source: SampleSource, window: u64) -> Vec<Sample> {
-        let mut dice = match source {
+        // The names are part of the published results: other names are other data.
+        let mut rng = match source {
             SampleSource::Peer(round, peer) => {
                 SeededRng::named(self.seed, &peer.to_string(), u64::from(round.0) << 32 | window)
             }
-            SampleSource::Nobody => SeededRng::named(self.seed, "nobody", window),
+            SampleSource::Unassigned => SeededRng::named(self.seed, "nobody", window),
         };
-        (0..SAMPLES).map(|_| self.sample(&mut dice)).collect()
+        (0..SAMPLES).map(|_| self.sample(&mut rng)).collect()
     }
 
-    fn sample(&self, dice: &mut SeededRng) -> Sample {
+    fn sample(&self, rng: &mut SeededRng) -> Sample {
         let features = std::array::from_fn(|_| {
-            let sign = if dice.bits() & 1 == 1 { 1.0 } else { -1.0 };
-            (feature(dice.fraction()), sign)
+            let sign = if rng.bits() & 1 == 1 { 1.0 } else { -1.0 };
+            (feature(rng.fraction()), sign)
         });
-        let sum: f64 = features.iter().map(|(feature, sign)| self.best[*feature] * sign).sum();
-        Sample { features, target: sum + NOISE * dice.normal() }
+        let sum: f64 = features.iter().map(|(feature, sign)| self.optimum[*feature] * sign).sum();
+        Sample { features, target: sum + NOISE * rng.normal() }
     }
 }
 
@@ -151,19 +173,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_helps_everywhere_and_most_on_its_own_windows() {
+    fn a_step_helps_on_all_windows_and_most_on_its_own() {
         let problem = Regression::new(1);
         let (own, windows): (_, Vec<u64>) =
             (SampleSource::Peer(Round(1), PeerId::from_bytes([1; 32])), (0..ASSIGNED).collect());
         let start = Regression::genesis();
         let end: ToyWeights = problem.train(&start, own, 0..ASSIGNED);
-        let gain = |source| {
+        let [own, unassigned] = [own, SampleSource::Unassigned].map(|source| {
             1.0 - problem.loss(&end, source, &windows) / problem.loss(&start, source, &windows)
-        };
+        });
         assert!(problem.held_out(&end) < problem.held_out(&start));
-        assert!(gain(own) > 2.0 * gain(SampleSource::Nobody) && gain(SampleSource::Nobody) > 0.0);
+        assert!(own > 2.0 * unassigned && unassigned > 0.0, "gains {own} and {unassigned}");
         let held_out: Vec<u64> = (0..2000).collect();
-        let measured = problem.loss(&start, SampleSource::Nobody, &held_out);
+        let measured = problem.loss(&start, SampleSource::Unassigned, &held_out);
         assert!((measured / problem.held_out(&start) - 1.0).abs() < 0.03, "{measured}");
     }
 }

@@ -1,4 +1,4 @@
-//! The way from one actor to the bucket: slow, and sometimes cut.
+//! The network link of one actor: latency, and outages.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,15 +11,16 @@ use crate::bucket::{Bucket, BucketError, Listed, Put};
 use crate::objects::{Key, Prefix};
 use crate::primitives::{Clock, SeededRng, Timestamp};
 
-/// How long a request hangs that goes nowhere.
+/// The time until a request over a dead link fails.
+// Below the retry's limit of 8 s per try, so the link fails the request and not the retry.
 const HANG: Duration = Duration::from_secs(5);
 
-/// A bucket that takes its time, and is out of reach now and then.
+/// A bucket behind a link with latency and outages.
 ///
-/// Half of a request's time passes before it reaches the bucket, half before its answer is here; a line that is cut in
-/// between loses the answer, not the request.
+/// Half of the latency passes before the request reaches the bucket, the other half before the
+/// answer arrives. If the link fails in between, the answer is lost but the request was performed.
 #[derive(Debug)]
-pub(crate) struct Link<B> {
+pub(crate) struct BucketLink<B> {
     inner: B,
     clock: Arc<dyn Clock>,
     latency: (Duration, Duration),
@@ -27,65 +28,68 @@ pub(crate) struct Link<B> {
 }
 
 struct LinkState {
-    dice: SeededRng,
-    cuts: Box<dyn Iterator<Item = (Timestamp, Timestamp)> + Send>,
-    /// The cut that is going on or comes next.
-    cut: Option<(Timestamp, Timestamp)>,
+    rng: SeededRng,
+    outages: Box<dyn Iterator<Item = (Timestamp, Timestamp)> + Send>,
+    /// The current or the next outage.
+    outage: Option<(Timestamp, Timestamp)>,
 }
 
+// By hand: the iterator of outages cannot be printed.
 impl std::fmt::Debug for LinkState {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("State").field("cut", &self.cut).finish_non_exhaustive()
+        formatter.debug_struct("LinkState").field("outage", &self.outage).finish_non_exhaustive()
     }
 }
 
-impl<B: Bucket> Link<B> {
+impl<B: Bucket> BucketLink<B> {
     pub(crate) fn new(
         inner: B,
         clock: Arc<dyn Clock>,
         latency: (Duration, Duration),
         partitions: Outages,
-        mut dice: SeededRng,
+        mut rng: SeededRng,
     ) -> Self {
-        let mut cuts = Box::new(partitions.after(clock.now(), SeededRng::new(dice.bits())));
-        let cut = cuts.next();
-        Self { inner, clock, latency, state: Mutex::new(LinkState { dice, cuts, cut }) }
+        // A separate stream, so the times of outages do not depend on the number of requests.
+        let mut outages = Box::new(partitions.after(clock.now(), SeededRng::new(rng.bits())));
+        let outage = outages.next();
+        Self { inner, clock, latency, state: Mutex::new(LinkState { rng, outages, outage }) }
     }
 
     fn state(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_cut(&self) -> bool {
+    fn is_down(&self) -> bool {
         let now = self.clock.now();
         let mut state = self.state();
-        while let Some((begin, end)) = state.cut {
+        while let Some((begin, end)) = state.outage {
             if now < end {
                 return now >= begin;
             }
-            state.cut = state.cuts.next();
+            state.outage = state.outages.next();
         }
         false
     }
 
-    /// Half of a request's way.
+    /// Passes one direction of a request.
     async fn travel(&self, key: &(dyn std::fmt::Display + Sync)) -> Result<(), BucketError> {
         let (shortest, longest) = self.latency;
-        let fraction = self.state().dice.fraction();
+        let fraction = self.state().rng.fraction();
         let half = (shortest + longest.saturating_sub(shortest).mul_f64(fraction)) / 2;
+        // Without latency there is no reason to yield, and simulations of 1,000 peers are faster.
         if !half.is_zero() {
             self.clock.sleep_until(self.clock.now() + half).await;
         }
-        if !self.is_cut() {
+        if !self.is_down() {
             return Ok(());
         }
         self.clock.sleep_until(self.clock.now() + HANG).await;
-        Err(BucketError::Unavailable { what: key.to_string(), source: "the line is cut".into() })
+        Err(BucketError::Unavailable { what: key.to_string(), source: "the link is down".into() })
     }
 }
 
 #[async_trait]
-impl<B: Bucket> Bucket for Link<B> {
+impl<B: Bucket> Bucket for BucketLink<B> {
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, BucketError> {
         self.travel(key).await?;
         let outcome = self.inner.get(key, limit).await;

@@ -1,4 +1,4 @@
-//! A clock that is wrong.
+//! A clock with a constant error.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use crate::primitives::{Clock, Timestamp, VirtualClock};
 
-/// Shows another time than the clock that it looks at, by the same difference at all times.
+/// A clock that differs from the true time by a constant.
 #[derive(Clone, Debug)]
 pub(crate) struct SkewedClock {
     pub(crate) inner: VirtualClock,
@@ -15,7 +15,7 @@ pub(crate) struct SkewedClock {
 }
 
 impl SkewedClock {
-    /// A clock that is wrong by `fraction` times `most`.
+    /// A clock that is ahead by `fraction` times `most`.
     pub(crate) fn new(inner: VirtualClock, most: Duration, fraction: f64) -> Self {
         Self { inner, ahead: (most.as_micros() as f64 * fraction) as i64 }
     }
@@ -27,6 +27,7 @@ impl Clock for SkewedClock {
     }
 
     fn sleep_until(&self, wake: Timestamp) -> BoxFuture<'static, ()> {
+        // `wake` is a time of this clock. Converted back, so durations are not affected by the error.
         self.inner.sleep_until(Timestamp::from_micros(
             wake.as_micros().saturating_add_signed(-self.ahead),
         ))

@@ -1,4 +1,4 @@
-//! One field of a JSON object, without building the others.
+//! One field of a JSON object, read without building the other fields.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,26 +7,27 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// What stands under the name of the text field.
+/// The value of the text field.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum JsonField {
-    /// The text.
+    /// A string.
     Text(String),
     /// An explicit `null`.
     Null,
-    /// Something else, by the name of its kind.
+    /// A value of another type, by the name of the type.
     Other(&'static str),
-    /// Nothing; the names that are there.
+    /// No such field; the names of the fields of the object.
     Missing(Vec<String>),
 }
 
-/// Takes the text out of an object; crawls carry dozens of other fields that are skipped unparsed.
+/// Reads one field of the object on a line.
 pub(super) fn text_field(line: &str, field: &str) -> Result<JsonField, String> {
     let mut deserializer = serde_json::Deserializer::from_str(line);
     let found = deserializer
         .deserialize_map(FieldVisitor { field })
+        // With text after the object, a second object on the line would be lost.
         .and_then(|found| deserializer.end().map(|()| found));
-    // The parser sees a single line; its own line number would only mislead.
+    // The parser sees a single line, so its line number is always 1 and would mislead.
     found.map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
 }
 
@@ -46,8 +47,10 @@ impl<'de> Visitor<'de> for FieldVisitor<'_> {
         let mut present = Vec::new();
         while let Some(name) = map.next_key::<Cow<'_, str>>()? {
             if name == self.field {
+                // If the name occurs twice, the last value counts, as in most parsers.
                 found = Some(classified(map.next_value()?));
             } else {
+                // Records of web crawls have dozens of other fields; this skips them unparsed.
                 map.next_value::<IgnoredAny>()?;
                 present.push(name.into_owned());
             }
@@ -60,9 +63,9 @@ fn classified(value: Value) -> JsonField {
     match value {
         Value::String(text) => JsonField::Text(text),
         Value::Null => JsonField::Null,
-        Value::Bool(_) => JsonField::Other("a truth value"),
+        Value::Bool(_) => JsonField::Other("a boolean"),
         Value::Number(_) => JsonField::Other("a number"),
-        Value::Array(_) => JsonField::Other("a list"),
+        Value::Array(_) => JsonField::Other("an array"),
         Value::Object(_) => JsonField::Other("an object"),
     }
 }
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_one_object_is_an_error() {
+    fn a_line_that_is_not_one_object_is_an_error() {
         for line in ["[1]", "{", "{} {}", "12", r#"{"text": "a"#] {
             assert!(text_field(line, "text").is_err(), "{line}");
         }

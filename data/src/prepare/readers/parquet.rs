@@ -1,4 +1,4 @@
-//! A text column of a Parquet file.
+//! The text column of a Parquet file.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,11 +11,11 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 
-use super::documents::DocumentReader;
-use super::inputs::InputFile;
+use super::document_reader::DocumentReader;
+use super::input_file::InputFile;
 use crate::error::DataError;
 
-/// Reads one document a row; rows without a value are documents without text.
+/// Reads one document from each row; a row without a value is a document without text.
 pub(super) struct ParquetColumn {
     path: PathBuf,
     column: String,
@@ -32,6 +32,7 @@ impl ParquetColumn {
         let reader = SerializedFileReader::new(handle)
             .map_err(|error| unreadable(file.path.clone(), &error))?;
         let metadata = reader.metadata().file_metadata();
+        // Signed in the file format; a damaged file can contain a negative number.
         let num_rows = metadata.num_rows().max(0) as u64;
         let projection = projection(metadata.schema(), file, column)?;
         let rows = RowIter::from_file_into(Box::new(reader))
@@ -44,7 +45,7 @@ impl ParquetColumn {
     fn text(&self, row: &Row) -> Result<String, DataError> {
         match row.get_column_iter().next() {
             Some((_, Field::Str(text))) => Ok(text.clone()),
-            // Some writers store text without saying so.
+            // Some writers store text without the annotation that marks it as UTF-8.
             Some((_, Field::Bytes(bytes))) => {
                 String::from_utf8(bytes.data().to_vec()).map_err(|_| {
                     let found = format!("bytes that are not UTF-8 in row {}", self.row);
@@ -69,11 +70,12 @@ impl DocumentReader for ParquetColumn {
     }
 
     fn bytes_read(&self) -> u64 {
+        // The decoder does not report its position, so this assumes rows of equal size.
         (u128::from(self.bytes) * u128::from(self.row) / u128::from(self.num_rows.max(1))) as u64
     }
 }
 
-/// The schema of the text column alone, so that nothing else is decoded.
+/// The schema of the text column alone; the decoder then skips all other columns.
 fn projection(schema: &Type, file: &InputFile, column: &str) -> Result<Type, DataError> {
     let (path, column) = (file.path.clone(), column.to_string());
     let Some(field) = schema.get_fields().iter().find(|field| field.name() == column) else {

@@ -1,7 +1,8 @@
-//! Causal softmax attention over heads, forward and backward: with all scores written out, or by Burn's own operator.
+//! Causal softmax attention over heads, forward and backward.
 //!
-//! Burn's operator is FlashAttention where the device has it (arXiv 2205.14135): scores never reach memory, forward or
-//! backward. The scores written out need `heads * length^2` numbers per window; they are the reference.
+//! Two methods: with all scores as a tensor, or with Burn's operator. The operator is
+//! FlashAttention (arXiv 2205.14135) on devices that have it, and its scores never reach memory.
+//! Explicit scores need `heads * length^2` numbers per window; they are the reference.
 
 use burn::backend::Dispatch;
 use burn::backend::ops::ModuleOps;
@@ -11,21 +12,21 @@ use burn::tensor::{Bool, Tensor};
 use crate::kernels::kernels::{AttentionInputs, BlockContext, SavedAttention};
 use crate::kernels::operations::{fp32, repeat_heads, sum_heads};
 
-/// How attention is computed.
+/// Method of computing attention.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Attend {
-    /// Scores of all queries and keys as one tensor.
+    /// Explicit scores of all queries and keys.
     Scores,
-    /// Burn's attention with log-sum-exp, and its backward.
+    /// Burn's attention operator with log-sum-exp, and its backward pass.
     Burn,
 }
 
-/// Queries, keys, values in `[b, h, s, e]`, keys and values for their own heads only.
+/// Queries `[b, h, s, e]`, keys and values `[b, k, s, e]`.
 type Heads = [Tensor<4>; 3];
 
 impl Attend {
-    /// The heads' outputs `[rows, heads * head_dim]`, and the log-sum-exp of the scaled scores `[sequences * heads,
-    /// length]` in fp32.
+    /// The outputs of the heads, `[rows, heads * head_dim]`, and the log-sum-exp of the scaled
+    /// scores, `[sequences * heads, length]`, in fp32.
     pub(super) fn forward(
         self,
         context: BlockContext<'_>,
@@ -54,10 +55,11 @@ impl Attend {
             log_sum_exp,
         } = saved;
         let config = context.config;
-        let of_query = |x: Tensor<2>| split_heads(context, x, config.num_heads).swap_dims(1, 2);
+        let [out, gradient] =
+            [out, gradient].map(|x| split_heads(context, x, config.num_heads).swap_dims(1, 2));
         let forward = Forward {
             heads: heads(context, [query, key, value]),
-            out: of_query(out),
+            out,
             log_sum_exp: log_sum_exp.reshape([
                 context.batch.sequences,
                 config.num_heads,
@@ -65,19 +67,20 @@ impl Attend {
             ]),
         };
         match self {
-            Self::Scores => scores_backward(forward, of_query(gradient), scale(context)),
-            Self::Burn => burn_backward(forward, of_query(gradient), scale(context)),
+            Self::Scores => scores_backward(forward, gradient, scale(context)),
+            Self::Burn => burn_backward(forward, gradient, scale(context)),
         }
     }
 }
 
-/// What the backward pass reads of the forward pass.
+/// Values of the forward pass that the backward pass reads.
 struct Forward {
     heads: Heads,
     out: Tensor<4>,
     log_sum_exp: Tensor<3>,
 }
 
+/// Factor on the scores: 1 / sqrt(head_dim).
 fn scale(context: BlockContext<'_>) -> f64 {
     (context.config.head_dim as f64).powf(-0.5)
 }
@@ -89,6 +92,7 @@ fn heads(context: BlockContext<'_>, inputs: [Tensor<2>; 3]) -> Heads {
         .map(|(x, heads)| split_heads(context, x, heads).swap_dims(1, 2))
 }
 
+/// `[rows, h * e]` to `[b, s, h, e]`.
 pub(super) fn split_heads(context: BlockContext<'_>, x_rd: Tensor<2>, heads: usize) -> Tensor<4> {
     x_rd.reshape([context.batch.sequences, context.batch.length, heads, context.config.head_dim])
 }
@@ -99,9 +103,10 @@ pub(super) fn merge_heads(x_bhse: Tensor<4>) -> Tensor<2> {
     x_bhse.swap_dims(1, 2).reshape([batch * length, heads * width])
 }
 
-/// Scaled scores in fp32, minus infinity where a query must not look.
+/// Scaled scores in fp32, with minus infinity at keys after the query.
 fn scores(query_bhse: Tensor<4>, key_bhse: Tensor<4>, scale: f64) -> Tensor<4> {
     let length = query_bhse.dims()[2];
+    // The product is in the compute dtype; scale and mask in fp32, as the softmax that follows.
     let scores = fp32(query_bhse.matmul(key_bhse.swap_dims(2, 3))) * scale;
     let future = Tensor::<2, Bool>::tril_mask([length, length], 0, &scores.device());
     scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY)
@@ -110,8 +115,9 @@ fn scores(query_bhse: Tensor<4>, key_bhse: Tensor<4>, scale: f64) -> Tensor<4> {
 fn scores_forward([query, key, value]: Heads, scale: f64) -> (Tensor<4>, Tensor<3>) {
     let (group, dtype) = (query.dims()[1] / key.dims()[1], value.dtype());
     let scores = scores(query, repeat_heads(key, group), scale);
-    let most = scores.clone().max_dim(3);
-    let log_sum_exp = (scores.clone() - most.clone()).exp().sum_dim(3).log() + most;
+    // The maximum is subtracted first, or `exp` would overflow at scores above 88.
+    let max = scores.clone().max_dim(3);
+    let log_sum_exp = (scores.clone() - max.clone()).exp().sum_dim(3).log() + max;
     let probabilities = (scores - log_sum_exp.clone()).exp().cast(dtype);
     (probabilities.matmul(repeat_heads(value, group)), log_sum_exp.squeeze_dim(3))
 }
@@ -123,11 +129,13 @@ fn scores_backward(forward: Forward, out_gradient: Tensor<4>, scale: f64) -> Hea
     let probabilities =
         (scores(query.clone(), key.clone(), scale) - log_sum_exp.unsqueeze_dim(3)).exp();
 
+    // Backward pass of standard attention (arXiv 2307.08691, section 2.2): dV = P^T dO, dP = dO
+    // V^T, dS = P * (dP - rowsum(dP * P)), then dQ = dS K and dK = dS^T Q.
     let value_gradient =
         probabilities.clone().cast(dtype).swap_dims(2, 3).matmul(out_gradient.clone());
     let probability_gradient = fp32(out_gradient.matmul(value.swap_dims(2, 3)));
-    let dot = (probability_gradient.clone() * probabilities.clone()).sum_dim(3);
-    let score_gradient = (probabilities * (probability_gradient - dot) * scale).cast(dtype);
+    let row_sum = (probability_gradient.clone() * probabilities.clone()).sum_dim(3);
+    let score_gradient = (probabilities * (probability_gradient - row_sum) * scale).cast(dtype);
     let query_gradient = score_gradient.clone().matmul(key);
     let key_gradient = score_gradient.swap_dims(2, 3).matmul(query);
     [query_gradient, sum_heads(key_gradient, group), sum_heads(value_gradient, group)]
@@ -141,6 +149,8 @@ fn options(scale: f64) -> AttentionModuleOptions {
     }
 }
 
+// The operator is not part of `Tensor`'s interface, so these two go through the dispatch layer of
+// Burn.
 fn burn_forward([query, key, value]: Heads, scale: f64) -> (Tensor<4>, Tensor<3>) {
     let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
     let (out, log_sum_exp) = Dispatch::attention_with_logsumexp(query, key, value, options(scale));

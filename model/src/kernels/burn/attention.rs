@@ -1,4 +1,4 @@
-//! The attention half of a block in tensor operations.
+//! Attention half of a block in tensor operations.
 
 use burn::tensor::Tensor;
 
@@ -11,6 +11,7 @@ use crate::kernels::operations::{
     Angles, add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward,
 };
 
+/// Forward pass: `input + output(attention)`, and the activations for the backward pass.
 pub(super) fn forward(
     kernels: &BurnKernels,
     context: BlockContext<'_>,
@@ -23,7 +24,7 @@ pub(super) fn forward(
     (output, SavedAttention { inputs, context: mixed, log_sum_exp })
 }
 
-/// Queries, keys and values alone.
+/// Rotated queries, rotated keys, and values. Also used to recompute them.
 pub(super) fn inputs(
     kernels: &BurnKernels,
     context: BlockContext<'_>,
@@ -33,22 +34,22 @@ pub(super) fn inputs(
     let config = context.config;
     let normed = rms_norm(input.clone(), &weights.norm, config.norm_epsilon);
     let angles = angles(kernels, context);
-    let rotated = |weight: &Tensor<1>, heads: usize| {
-        let projected = linear(normed.clone(), weight);
-        let dims = projected.dims();
-        angles.rotate(split_heads(context, projected, heads)).reshape(dims)
-    };
-    AttentionInputs {
-        query: rotated(&weights.query, config.num_heads),
-        key: rotated(&weights.key, config.num_kv_heads),
-        value: linear(normed.clone(), &weights.value),
-    }
+    let [query, key] = [(&weights.query, config.num_heads), (&weights.key, config.num_kv_heads)]
+        .map(|(weight, heads)| {
+            let projected = linear(normed.clone(), weight);
+            let dims = projected.dims();
+            angles.rotate(split_heads(context, projected, heads)).reshape(dims)
+        });
+    AttentionInputs { query, key, value: linear(normed, &weights.value) }
 }
 
+// Copied to the device in each call, as the length may differ. For 2048 positions and heads of
+// width 128, the table is 1 MB.
 fn angles(kernels: &BurnKernels, context: BlockContext<'_>) -> Angles {
     Angles::new(context.rope, context.config.head_dim / 2, 0, context.batch.length, &kernels.device)
 }
 
+/// Backward pass: adds to `gradients`, and returns the gradient of the input.
 pub(super) fn backward(
     kernels: &BurnKernels,
     context: BlockContext<'_>,
@@ -61,6 +62,7 @@ pub(super) fn backward(
     let mixed_gradient = linear_backward(gradient.clone(), &weights.output, config.query_width());
     let inputs = backward_of_attend(kernels, context, saved, mixed_gradient);
 
+    // The normalized input is not saved: it takes as much memory as the input, and little time.
     let normed = rms_norm(input.clone(), &weights.norm, config.norm_epsilon);
     let into = [&mut gradients.query, &mut gradients.key, &mut gradients.value];
     let through = [&weights.query, &weights.key, &weights.value];
@@ -73,6 +75,7 @@ pub(super) fn backward(
     let (input_gradient, norm_gradient) =
         rms_norm_backward(input, &weights.norm, config.norm_epsilon, normed_gradient);
     add(&mut gradients.norm, norm_gradient);
+    // The first term is the residual path.
     gradient + input_gradient
 }
 
@@ -86,10 +89,10 @@ fn backward_of_attend(
     let [query_bhse, key_bkse, value_bkse] =
         kernels.attend.backward(context, saved, mixed_gradient);
     let angles = angles(kernels, context);
-    let turned_back = |x_bhse: Tensor<4>| {
+    let [query, key] = [query_bhse, key_bkse].map(|x_bhse| {
         let x_bshe = angles.rotate_back(x_bhse.swap_dims(1, 2));
         let [batch, length, heads, width] = x_bshe.dims();
         x_bshe.reshape([batch * length, heads * width])
-    };
-    [turned_back(query_bhse), turned_back(key_bkse), merge_heads(value_bkse)]
+    });
+    [query, key, merge_heads(value_bkse)]
 }

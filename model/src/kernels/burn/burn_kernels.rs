@@ -1,10 +1,11 @@
-//! The half-blocks written with Burn's tensor operations: every device, and the reference for the fast ones.
+//! Kernels of tensor operations, in the dtype of the weights.
 //!
-//! They compute in the dtype of the weights they are given. In bf16 that is every matrix product, the residual stream and
-//! what is kept of it, as usual when training in bf16; in fp32 whatever the weights: statistics of RMSNorm, rotation,
-//! softmax and log-sum-exp, cross-entropy, and the sums that gradients are added to.
+//! With bf16 weights, matrix products, residual stream and saved activations are bf16, as usual in
+//! mixed-precision training. In fp32 with all weights are: statistics of RMSNorm, rotation,
+//! softmax, log-sum-exp, cross-entropy, and sums of gradients.
 //!
-//! Shape suffixes: r rows, d hidden, b sequences, s tokens, h heads, k kv heads, e head width, v vocabulary.
+//! Shape suffixes: r rows, d hidden, b sequences, s tokens, h heads, k kv heads, e head width, v
+//! vocabulary.
 
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
@@ -20,7 +21,7 @@ use crate::kernels::kernels::{
 use crate::kernels::losses::Losses;
 use crate::kernels::operations::fp32;
 
-/// Plain tensor operations on one device.
+/// Half-blocks as tensor operations on one device.
 #[derive(Debug)]
 pub struct BurnKernels {
     pub(super) device: Device,
@@ -29,8 +30,10 @@ pub struct BurnKernels {
 }
 
 impl BurnKernels {
-    /// Kernels for tensors of `device`, with attention as Burn has it there; scores written out on the CPU.
+    /// Kernels for `device`: attention with Burn's operator, or with explicit scores on the CPU.
     pub fn new(device: Device) -> Self {
+        // On the CPU these kernels are the reference for the fast ones, so they use the plain
+        // formulas.
         if cpu::is_cpu(&device) {
             Self { device, attend: Attend::Scores, max_logits: crate::kernels::kernels::MAX_LOGITS }
         } else {
@@ -42,18 +45,19 @@ impl BurnKernels {
         }
     }
 
-    /// The same with Burn's attention operator on every device.
+    /// Kernels with Burn's attention operator on every device, for tests of the GPU's code path.
     pub fn with_burn_attention(device: Device) -> Self {
         Self { attend: Attend::Burn, ..Self::new(device) }
     }
 
+    /// Token ids on the device. Burn indexes with 32-bit integers there; ids are below 2^24.
     pub(super) fn tokens(&self, tokens: &[u32]) -> Tensor<1, Int> {
         let ids: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
         Tensor::from_data(TensorData::new(ids, [tokens.len()]), &self.device)
     }
 
-    /// Runs of rows whose logits fit into memory together: (first row, number of rows).
-    pub(super) fn row_runs(
+    /// Parts of the rows with few enough logits: (first row, number of rows).
+    pub(super) fn logit_parts(
         &self,
         context: BlockContext<'_>,
     ) -> impl Iterator<Item = (usize, usize)> {

@@ -1,7 +1,8 @@
-//! Final norm, output projection and cross-entropy in tensor operations, a bounded number of logits at a time.
+//! Final norm, output projection and cross-entropy in tensor operations, with a bounded number of
+//! logits in memory.
 //!
-//! Nothing is read back: losses stay on the device, and the target's place in a row is found by gathering, since Burn's
-//! `one_hot` looks at its values on the host first.
+//! No value is read back, as the host would wait for the device: losses stay there, and targets are
+//! selected with `gather` and `scatter`. Burn's `one_hot` would first check its values on the host.
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
@@ -12,6 +13,7 @@ use crate::kernels::operations::{
     add, add_weight_gradient, fp32, linear, linear_backward, rms_norm, rms_norm_backward,
 };
 
+/// Logits of all rows.
 pub(super) fn logits(
     context: BlockContext<'_>,
     weights: Head<&Tensor<1>>,
@@ -20,6 +22,7 @@ pub(super) fn logits(
     linear(rms_norm(input, weights.norm, context.config.norm_epsilon), weights.projection)
 }
 
+/// Losses of all rows, part by part.
 pub(super) fn loss(
     kernels: &BurnKernels,
     context: BlockContext<'_>,
@@ -27,13 +30,15 @@ pub(super) fn loss(
     input: &Tensor<2>,
     targets: &[u32],
 ) -> Losses {
-    let of_rows = |(first, count): (usize, usize)| {
+    let parts = kernels.logit_parts(context).map(|(first, count)| {
         let logits = logits(context, weights, input.clone().narrow(0, first, count));
         Softmax::new(logits, kernels.tokens(&targets[first..first + count])).losses
-    };
-    Losses::Pending(kernels.row_runs(context).map(of_rows).collect())
+    });
+    Losses::Pending(parts.collect())
 }
 
+/// Losses and input gradient of all rows, part by part: the logits of a part are freed before the
+/// next part starts. Adds to `gradients`.
 pub(super) fn loss_backward(
     kernels: &BurnKernels,
     context: BlockContext<'_>,
@@ -44,7 +49,7 @@ pub(super) fn loss_backward(
 ) -> (Losses, Tensor<2>) {
     let config = context.config;
     let dtype = input.dtype();
-    let of_rows = |(first, count): (usize, usize)| {
+    let parts = kernels.logit_parts(context).map(|(first, count)| {
         let input = input.clone().narrow(0, first, count);
         let normed = rms_norm(input.clone(), weights.norm, config.norm_epsilon);
         let logits = linear(normed.clone(), weights.projection);
@@ -58,30 +63,30 @@ pub(super) fn loss_backward(
             rms_norm_backward(input, weights.norm, config.norm_epsilon, normed_gradient);
         add(gradients.norm, norm_gradient);
         (losses, input_gradient)
-    };
-    let (losses, input_gradients): (Vec<_>, Vec<_>) =
-        kernels.row_runs(context).map(of_rows).unzip();
+    });
+    let (losses, input_gradients): (Vec<_>, Vec<_>) = parts.unzip();
     (Losses::Pending(losses), Tensor::cat(input_gradients, 0))
 }
 
-/// Softmax of rows of logits beside their targets, in fp32.
+/// Softmax of rows of logits, and the losses of their targets, in fp32.
 struct Softmax {
     exponentials_rv: Tensor<2>,
     sums_r1: Tensor<2>,
     targets_r1: Tensor<2, Int>,
-    /// Cross-entropy of every row, `[rows]`.
+    /// Cross-entropy of each row, `[rows]`.
     losses: Tensor<1>,
 }
 
 impl Softmax {
     fn new(logits_rv: Tensor<2>, targets_r: Tensor<1, Int>) -> Self {
         let logits_rv = fp32(logits_rv);
-        let most_r1 = logits_rv.clone().max_dim(1);
+        // Subtracted from all logits, or `exp` would overflow at logits above 88.
+        let max_r1 = logits_rv.clone().max_dim(1);
         let targets_r1: Tensor<2, Int> = targets_r.unsqueeze_dim(1);
         let at_target_r1 = logits_rv.clone().gather(1, targets_r1.clone());
-        let exponentials_rv = (logits_rv - most_r1.clone()).exp();
+        let exponentials_rv = (logits_rv - max_r1.clone()).exp();
         let sums_r1 = exponentials_rv.clone().sum_dim(1);
-        let losses = (sums_r1.clone().log() + most_r1 - at_target_r1).squeeze_dim(1);
+        let losses = (sums_r1.clone().log() + max_r1 - at_target_r1).squeeze_dim(1);
         Self { exponentials_rv, sums_r1, targets_r1, losses }
     }
 

@@ -1,4 +1,4 @@
-//! The feed-forward half of a block in tensor operations.
+//! Feed-forward half of a block in tensor operations: SwiGLU (arXiv 2002.05202).
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
@@ -8,6 +8,7 @@ use crate::kernels::operations::{
     add, add_weight_gradient, linear, linear_backward, rms_norm, rms_norm_backward,
 };
 
+/// Forward pass: `input + down(silu(gate) * up)`, and the activations for the backward pass.
 pub(super) fn forward(
     context: BlockContext<'_>,
     weights: &MlpWeights,
@@ -18,7 +19,7 @@ pub(super) fn forward(
     (output, SavedMlp { gate, up })
 }
 
-/// Gate and up projections alone.
+/// Gate and up projections. Also used to recompute them.
 pub(super) fn inputs(
     context: BlockContext<'_>,
     weights: &MlpWeights,
@@ -28,6 +29,7 @@ pub(super) fn inputs(
     SavedMlp { gate: linear(normed.clone(), &weights.gate), up: linear(normed, &weights.up) }
 }
 
+/// Backward pass: adds to `gradients`, and returns the gradient of the input.
 pub(super) fn backward(
     context: BlockContext<'_>,
     start: Backward<'_, MlpWeights, SavedMlp>,
@@ -42,9 +44,11 @@ pub(super) fn backward(
     let product_gradient =
         linear_backward(gradient.clone(), &weights.down, config.intermediate_size);
     let up_gradient = product_gradient.clone() * activated.clone();
+    // Derivative of silu: s + x s (1 - s), with the sigmoid s.
     let slope = sigmoid.clone() + activated * (sigmoid.neg() + 1.0);
     let gate_gradient = product_gradient * up * slope;
 
+    // Recomputed, as in the attention half.
     let normed = rms_norm(input.clone(), &weights.norm, config.norm_epsilon);
     add_weight_gradient(&mut gradients.gate, gate_gradient.clone(), normed.clone());
     add_weight_gradient(&mut gradients.up, up_gradient.clone(), normed);

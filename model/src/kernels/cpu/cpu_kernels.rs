@@ -1,7 +1,7 @@
-//! Half-blocks on slices: fused per block of rows, matrix products between, buffers reused.
+//! The kernels of the CPU, and the projections that their parts share.
 //!
-//! Work is shared out in blocks of rows small enough that what one step of a
-//! half-block writes is still in the core's cache when the next step reads it.
+//! Work is divided into blocks of rows. A block is small enough for the cache of a core: a step of
+//! a half-block reads from the cache what the step before has written.
 
 use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ use crate::kernels::kernels::{
 };
 use crate::kernels::losses::Losses;
 
-/// Fast kernels for Burn's CPU backend.
+/// Fast kernels for tensors of Burn's CPU backend, in fp32.
 #[derive(Debug)]
 pub struct CpuKernels {
     pub(super) device: Device,
@@ -26,7 +26,7 @@ pub struct CpuKernels {
 }
 
 impl CpuKernels {
-    /// Kernels with an empty pool; `device` is the CPU.
+    /// Kernels with an empty pool. `device` must be the CPU.
     pub fn new(device: Device) -> Self {
         Self { device, pool: Pool::default() }
     }
@@ -35,7 +35,7 @@ impl CpuKernels {
         matrix(elements, width, &self.device)
     }
 
-    /// Adds `left^T * right` to a weight's gradient: the gradient of `y = x W^T` is `dy^T x`.
+    /// Adds `left^T * right` to the gradient of a weight: for `y = x W^T`, it is `dy^T x`.
     pub(super) fn add_weight_gradient(
         &self,
         gradient: &mut Tensor<1>,
@@ -53,7 +53,7 @@ impl CpuKernels {
         });
     }
 
-    /// Adds per-block partial sums to a norm's gradient, in the order of the blocks.
+    /// Adds the partial sums of the blocks to the gradient of a norm, in the order of the blocks.
     pub(super) fn add_norm_gradient(&self, gradient: &mut Tensor<1>, partial_sums: Vec<Vec<f32>>) {
         change(gradient, &self.device, |gradient| {
             for partial in partial_sums {
@@ -63,10 +63,13 @@ impl CpuKernels {
     }
 }
 
-/// Rows handled by one task: enough for a matrix product to be worth packing for, few enough to fit the cache.
+/// Rows of one task: enough to amortize the packing of a matrix product, few enough for the cache.
 ///
-/// Depends on the number of rows alone, because sums over tasks do: results are the same on every number of threads.
+/// The number depends on `rows` only. Sums over tasks are taken in the order of tasks, so results
+/// are the same on any number of threads.
 pub(crate) fn rows_per_task(rows: usize) -> usize {
+    // Eight tasks if they get 32 to 256 rows each. Smaller tasks would spend their time on packing,
+    // larger ones would exceed the cache.
     rows.div_ceil(8).next_multiple_of(32).clamp(32, 256)
 }
 
@@ -88,7 +91,8 @@ pub(super) fn project(
     );
 }
 
-/// `out = gradient * weight` for a weight `[out, in]`: the input's gradient of [`project`].
+/// `out = gradient * weight` for a weight `[out, in]`: the gradient of [`project`] with respect to
+/// its input.
 pub(super) fn project_backward(
     out: &mut [f32],
     gradient: &[f32],
@@ -106,6 +110,7 @@ impl Kernels for CpuKernels {
         let table = Elements::of(table);
         let table = table.slice();
         let mut rows = self.pool.take(tokens.len() * width);
+        // At least 64 rows per task, as the copy of one row is shorter than the start of a task.
         rows.par_chunks_mut(width).zip(tokens).with_min_len(64).for_each(|(row, token)| {
             row.copy_from_slice(&table[*token as usize * width..][..width]);
         });
@@ -115,6 +120,7 @@ impl Kernels for CpuKernels {
     fn embed_backward(&self, tokens: &[u32], gradient: Tensor<2>, table_gradient: &mut Tensor<1>) {
         let width = gradient.dims()[1];
         let gradient = into_elements(gradient);
+        // On one thread: rows of equal tokens go to the same place, and their order fixes the bits.
         change(table_gradient, &self.device, |table| {
             for (row, token) in gradient.chunks_exact(width).zip(tokens) {
                 let sums = &mut table[*token as usize * width..][..width];
@@ -130,7 +136,7 @@ impl Kernels for CpuKernels {
         weights: &AttentionWeights,
         input: &Tensor<2>,
     ) -> (Tensor<2>, SavedAttention) {
-        crate::kernels::cpu::attention::forward::forward(self, context, weights, input)
+        attention::forward::forward(self, context, weights, input)
     }
 
     fn attention_inputs(
@@ -139,7 +145,7 @@ impl Kernels for CpuKernels {
         weights: &AttentionWeights,
         input: &Tensor<2>,
     ) -> AttentionInputs {
-        crate::kernels::cpu::attention::forward::inputs(self, context, weights, input)
+        attention::forward::inputs(self, context, weights, input)
     }
 
     fn attention_backward(

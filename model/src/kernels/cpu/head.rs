@@ -1,4 +1,5 @@
-//! Final norm, output projection and cross-entropy on slices, a bounded number of logits at a time.
+//! Final norm, output projection and cross-entropy on slices, with a bounded number of logits in
+//! memory.
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;
@@ -11,7 +12,7 @@ use crate::kernels::kernels::{
     BlockContext, Head, HeadGradients, MAX_LOGITS, Targets, logit_rows_at_once,
 };
 
-/// The head's weights as slices, with what the loops need to read them.
+/// The weights of the head as slices, with their sizes.
 struct Projection {
     norm: Elements,
     weight: Elements,
@@ -31,13 +32,36 @@ impl Projection {
         }
     }
 
-    /// Normalises `input` into `normed` and projects it to `logits`.
+    /// Normalizes `input` into `normed`, and projects it to `logits`.
     fn logits(&self, input: &[f32], normed: &mut [f32], logits: &mut [f32]) {
         vector::rms_norm(input, self.norm.slice(), self.epsilon, normed);
         project(logits, normed, self.weight.slice(), self.hidden, Write::Replace);
     }
+
+    /// Gradient of the normalized input from that of the logits.
+    fn backward_of_logits(&self, logits_gradient: &[f32], normed_gradient: &mut [f32]) {
+        let weight = self.weight.slice();
+        project_backward(normed_gradient, logits_gradient, weight, self.hidden, Write::Replace);
+    }
+
+    /// Writes the gradient of the input; returns that of the norm's weight, summed over the rows.
+    fn backward_of_norm(
+        &self,
+        input: &[f32],
+        normed_gradient: &[f32],
+        input_gradient: &mut [f32],
+    ) -> Vec<f32> {
+        // `rms_norm_backward` adds, and the buffer has old content. The head has no residual path.
+        input_gradient.fill(0.0);
+        let mut partial = vec![0.0; self.hidden];
+        let (norm, epsilon) = (self.norm.slice(), self.epsilon);
+        let dx = input_gradient;
+        vector::rms_norm_backward(input, norm, epsilon, normed_gradient, dx, &mut partial);
+        partial
+    }
 }
 
+/// Logits of all rows.
 pub(super) fn logits(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -59,6 +83,7 @@ pub(super) fn logits(
     kernels.matrix(logits, head.vocab)
 }
 
+/// Sum of the losses of all rows.
 pub(super) fn loss(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -68,25 +93,28 @@ pub(super) fn loss(
 ) -> f64 {
     let head = Projection::of(context, weights);
     let input = Elements::of(input);
+    // Each thread has the logits of one block only, so the limit is per thread here.
     let block = rows_per_task(targets.len()).min(logit_rows_at_once(MAX_LOGITS, head.vocab));
     let losses = input.slice().par_chunks(block * head.hidden).zip(targets.par_chunks(block)).map(
         |(input, targets)| {
             let mut logits = kernels.pool.scratch(targets.len() * head.vocab);
             head.logits(input, &mut kernels.pool.scratch(input.len()), &mut logits);
+            // The gradient, which the logits become, is not used.
             sum_losses(&mut logits, head.vocab, targets, 1.0)
         },
     );
-    // Collected first: a parallel sum would depend on how the work was shared out.
+    // Collected first: the order of a parallel sum depends on the threads.
     losses.collect::<Vec<f64>>().into_iter().sum()
 }
 
-/// Cross-entropy of consecutive rows; the logits become `scale` times their gradients.
+/// Sum of the cross-entropies of consecutive rows. The logits become their gradients times `scale`.
 fn sum_losses(logits: &mut [f32], vocab: usize, targets: &[u32], scale: f32) -> f64 {
     let rows = logits.chunks_exact_mut(vocab).zip(targets);
     rows.map(|(logits, target)| f64::from(vector::cross_entropy(logits, *target as usize, scale)))
         .sum()
 }
 
+/// Sum of the losses, and gradient of the input. Adds to `gradients`.
 pub(super) fn loss_backward(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -100,6 +128,7 @@ pub(super) fn loss_backward(
     let mut input_gradient = kernels.pool.take(input.len());
     let mut loss = 0.0;
     let mut norm_gradients = Vec::new();
+    // Parts in order, each on all threads: all of them add to the one gradient of the projection.
     change(gradients.projection, &kernels.device, |weight_gradient| {
         let at_once = logit_rows_at_once(MAX_LOGITS, head.vocab);
         let inputs = input
@@ -124,12 +153,13 @@ pub(super) fn loss_backward(
     (loss, kernels.matrix(input_gradient, head.hidden))
 }
 
-/// What the rows of one round of logits contribute.
+/// Loss of a part of the rows, and its partial sums of the norm's gradient.
 struct LogitsPart {
     loss: f64,
     norm_gradients: Vec<Vec<f32>>,
 }
 
+/// Loss and gradients of a part of the rows, with all its logits in memory at the same time.
 fn loss_backward_of_rows(
     kernels: &CpuKernels,
     head: &Projection,
@@ -151,28 +181,13 @@ fn loss_backward_of_rows(
             head.logits(input, normed, logits);
             let loss = sum_losses(logits, head.vocab, tokens, targets.scale);
             let mut normed_gradient = kernels.pool.scratch(input.len());
-            project_backward(
-                &mut normed_gradient,
-                logits,
-                head.weight.slice(),
-                head.hidden,
-                Write::Replace,
-            );
-            input_gradient.fill(0.0);
-            let mut partial = vec![0.0; head.hidden];
-            let norm = head.norm.slice();
-            vector::rms_norm_backward(
-                input,
-                norm,
-                head.epsilon,
-                &normed_gradient,
-                input_gradient,
-                &mut partial,
-            );
-            (loss, partial)
+            head.backward_of_logits(logits, &mut normed_gradient);
+            (loss, head.backward_of_norm(input, &normed_gradient, input_gradient))
         },
     );
     let (losses, norm_gradients): (Vec<f64>, Vec<Vec<f32>>) = parts.unzip();
+    // After all blocks, as it needs the logits of all rows: a block is too small to share the
+    // threads.
     let out = MatrixMut::new(weight_gradient, head.hidden);
     let (logits, normed) = (Matrix::new(&logits, head.vocab), Matrix::new(&normed, head.hidden));
     multiply_parallel(out, logits.transposed(), normed, Write::Add);

@@ -1,9 +1,9 @@
 //! Strided views of `f32` matrices and their product.
 //!
-//! The only unsafe code of the crate: a product writes through raw pointers,
-//! and several threads write disjoint columns of one buffer. A view is made
-//! from a slice that covers it, and can only be split into parts that do not
-//! overlap; from there on the borrow checker keeps the promise.
+//! The only unsafe code of the crate: a product writes through raw pointers, and several threads
+//! write disjoint columns of one buffer. A view is created from a slice that covers it, and can
+//! only be split into parts that do not overlap. Borrow rules then hold for views as they do for
+//! slices.
 #![expect(
     unsafe_code,
     reason = "the matrix product takes pointers; disjoint columns cannot be slices"
@@ -25,7 +25,7 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// A whole row-major matrix with rows of `columns` elements.
+    /// A row-major matrix of all `values`, with rows of `columns` elements.
     pub(crate) fn new(values: &'a [f32], columns: usize) -> Self {
         assert_eq!(values.len() % columns, 0, "a matrix needs whole rows");
         let rows = values.len() / columns;
@@ -43,19 +43,20 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// The given rows, all columns.
+    /// These rows, all columns.
     pub(crate) fn rows(self, rows: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        // An empty range may start behind the end of the slice; `min` keeps the offset inside.
         let offset = (rows.start * self.row_stride).min(self.values.len());
         Self { values: &self.values[offset..], rows: rows.len(), ..self }
     }
 
-    /// The given columns, all rows.
+    /// These columns, all rows.
     pub(crate) fn columns(self, columns: Range<usize>) -> Self {
         self.transposed().rows(columns).transposed()
     }
 
-    /// One row, where rows are contiguous.
+    /// One row of a matrix with contiguous rows.
     pub(crate) fn row(&self, row: usize) -> &'a [f32] {
         assert!(row < self.rows && self.column_stride == 1, "row {row} of {}", self.rows);
         &self.values[row * self.row_stride..][..self.columns]
@@ -66,15 +67,19 @@ impl<'a> Matrix<'a> {
         self.rows
     }
 
+    /// Returns true if all elements are within the slice. The product reads them without a check.
     fn is_covered(&self) -> bool {
-        let span = |count: usize, stride: usize| count.saturating_sub(1) * stride;
-        self.rows * self.columns == 0
-            || span(self.rows, self.row_stride) + span(self.columns, self.column_stride)
-                < self.values.len()
+        if self.rows * self.columns == 0 {
+            return true;
+        }
+        let last_row = (self.rows - 1) * self.row_stride;
+        let last_column = (self.columns - 1) * self.column_stride;
+        last_row + last_column < self.values.len()
     }
 }
 
-/// Writable view with contiguous rows; owns its elements exclusively, also when rows are interleaved with another view's.
+/// Writable view with contiguous rows and exclusive access to its elements. Its rows may be
+/// interleaved with those of another view.
 pub(crate) struct MatrixMut<'a> {
     first: *mut f32,
     rows: usize,
@@ -83,33 +88,34 @@ pub(crate) struct MatrixMut<'a> {
     owner: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: a view is the only way to its elements while it lives, like the `&mut [f32]` it was made from.
+// SAFETY: a view has exclusive access to its elements during its lifetime, like the `&mut [f32]`
+// from which it was created.
 unsafe impl Send for MatrixMut<'_> {}
 // SAFETY: a shared view gives no access at all.
 unsafe impl Sync for MatrixMut<'_> {}
 
 impl<'a> MatrixMut<'a> {
-    /// A whole row-major matrix with rows of `columns` elements.
+    /// A row-major matrix of all `values`, with rows of `columns` elements.
     pub(crate) fn new(values: &'a mut [f32], columns: usize) -> Self {
         assert_eq!(values.len() % columns, 0, "a matrix needs whole rows");
         let rows = values.len() / columns;
         Self { first: values.as_mut_ptr(), rows, columns, row_stride: columns, owner: PhantomData }
     }
 
-    /// The same view for a shorter time.
+    /// The same view with a shorter lifetime.
     pub(crate) fn reborrow(&mut self) -> MatrixMut<'_> {
         MatrixMut { owner: PhantomData, ..*self }
     }
 
-    /// The given rows, for a shorter time.
+    /// These rows, with a shorter lifetime.
     pub(crate) fn rows_mut(&mut self, rows: Range<usize>) -> MatrixMut<'_> {
         self.reborrow().split_rows(rows.end).0.split_rows(rows.start).1
     }
 
-    /// Sets every element.
+    /// Sets all elements.
     pub(crate) fn fill(&mut self, value: f32) {
         for row in 0..self.rows {
-            // SAFETY: every row of a view lies inside its buffer and is exclusively this view's.
+            // SAFETY: each row of a view is inside its buffer, and no other view has access to it.
             let row = unsafe {
                 std::slice::from_raw_parts_mut(self.first.add(row * self.row_stride), self.columns)
             };
@@ -129,12 +135,13 @@ impl<'a> MatrixMut<'a> {
     /// Parts of `width` columns each, side by side.
     pub(crate) fn into_column_parts(self, width: usize) -> Vec<Self> {
         assert_eq!(self.columns % width, 0, "{} columns in parts of {width}", self.columns);
-        let part = |index: usize| {
-            // SAFETY: the part starts inside the first row; parts do not overlap.
-            let first = unsafe { self.first.add(index * width) };
-            Self { first, columns: width, ..self }
-        };
-        (0..self.columns / width).map(part).collect()
+        (0..self.columns / width)
+            .map(|index| {
+                // SAFETY: the part starts inside the first row; parts do not overlap.
+                let first = unsafe { self.first.add(index * width) };
+                Self { first, columns: width, ..self }
+            })
+            .collect()
     }
 
     /// Parts of at most `count` rows each, from top to bottom.
@@ -151,10 +158,12 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// Whether a product replaces what is in its output or adds to it.
+/// Effect of a product on its output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
+    /// The old content is ignored, so it may be anything.
     Replace,
+    /// The product is added to the old content.
     Add,
 }
 
@@ -167,7 +176,8 @@ pub(crate) fn multiply(out: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, 
         "shapes of a product"
     );
     assert!(left.is_covered() && right.is_covered(), "views end inside their slices");
-    // SAFETY: both inputs are covered by their slices, `out` by the slice it was split from, and `out` is exclusive.
+    // SAFETY: both inputs are inside their slices, `out` is inside the slice from which it was
+    // created, and has exclusive access to it.
     unsafe {
         gemm::gemm(
             out.rows,
@@ -188,21 +198,23 @@ pub(crate) fn multiply(out: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, 
             false,
             false,
             false,
+            // Threads divide the rows before this call, in parts that depend on the shape only.
             gemm::Parallelism::None,
         );
     }
 }
 
-/// [`multiply`] with the rows of `out` shared out among the threads.
+/// [`multiply`] on all threads, which divide the rows of `out`.
 ///
-/// The parts depend on the shape alone: the library sums in another order for other shapes, and results must be the
-/// same on every number of threads.
+/// The parts depend on the shape only. `gemm` sums in another order for other shapes, and results
+/// must be the same on any number of threads.
 pub(crate) fn multiply_parallel(
     out: MatrixMut<'_>,
     left: Matrix<'_>,
     right: Matrix<'_>,
     write: Write,
 ) {
+    // As in `rows_per_task`, but at least 64: each part packs the whole right matrix again.
     let count = out.rows.div_ceil(8).next_multiple_of(32).clamp(64, 256);
     out.into_row_parts(count).into_par_iter().enumerate().for_each(|(index, part)| {
         let start = index * count;
@@ -220,19 +232,18 @@ mod tests {
     }
 
     fn naive(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
-        let at =
-            |m: &Matrix<'_>, i: usize, j: usize| m.values[i * m.row_stride + j * m.column_stride];
-        let dot = |i: usize, j: usize| {
-            (0..left.columns).map(|k| at(&left, i, k) * at(&right, k, j)).sum()
-        };
         (0..left.rows)
             .flat_map(|i| (0..right.columns).map(move |j| (i, j)))
-            .map(|(i, j)| dot(i, j))
+            .map(|(i, j)| (0..left.columns).map(|k| at(&left, i, k) * at(&right, k, j)).sum())
             .collect()
     }
 
+    fn at(matrix: &Matrix<'_>, row: usize, column: usize) -> f32 {
+        matrix.values[row * matrix.row_stride + column * matrix.column_stride]
+    }
+
     #[test]
-    fn product_equals_its_definition() {
+    fn a_product_equals_its_definition() {
         let (a, b) = (ramp(5 * 3), ramp(3 * 8));
         let (left, right) = (Matrix::new(&a, 3), Matrix::new(&b, 8));
         for (left, right) in [(left, right), (right.transposed(), left.transposed())] {
@@ -246,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn column_parts_do_not_touch_each_other() {
+    fn writing_one_column_part_leaves_the_others_unchanged() {
         let (a, b) = (ramp(6 * 4), ramp(4 * 2));
         let mut out = vec![0.0; 6 * 4];
         for (index, part) in

@@ -1,14 +1,14 @@
-//! Buffers that are used again instead of being allocated again.
+//! Pool of buffers.
 //!
-//! A step needs the same few sizes every time. Fresh buffers would have to be
-//! zeroed and faulted in by the kernel, which costs more than many of the
-//! loops that fill them.
+//! Each training step needs buffers of the same few sizes. The operating system would zero and map
+//! the pages of fresh ones, which costs more time than many of the loops that fill them.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Sizes kept at most; a program that uses more is not repeating itself, so keeping them would only grow memory.
+/// Most sizes in the pool. A program with more sizes does not repeat them, and the pool would only
+/// grow.
 const MAX_SIZES: usize = 48;
 
 /// Free buffers by length.
@@ -18,33 +18,35 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A buffer of `length` elements with whatever its last user left in it.
+    /// A buffer of `length` elements with unspecified content.
     pub(super) fn take(&self, length: usize) -> Vec<f32> {
         let reused = self.lock().get_mut(&length).and_then(Vec::pop);
         reused.unwrap_or_else(|| vec![0.0; length])
     }
 
-    /// A buffer that returns by itself.
+    /// A buffer that returns to the pool when it is dropped.
     pub(super) fn scratch(&self, length: usize) -> Scratch<'_> {
         Scratch { pool: self, buffer: self.take(length) }
     }
 
-    /// Gives a buffer back.
+    /// Returns a buffer to the pool.
     pub(super) fn give(&self, buffer: Vec<f32>) {
         let mut free = self.lock();
         if free.len() >= MAX_SIZES && !free.contains_key(&buffer.len()) {
+            // All, not the least recently used: it happens when the shape of batches changes, and
+            // then most old sizes are useless.
             free.clear();
         }
         free.entry(buffer.len()).or_default().push(buffer);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Vec<f32>>>> {
-        // A panic elsewhere cannot leave the map half-changed.
+        // No code panics while it holds the lock, so a poisoned map is still consistent.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A pooled buffer for the length of a scope.
+/// A buffer of the pool for the duration of a scope.
 pub(super) struct Scratch<'a> {
     pool: &'a Pool,
     buffer: Vec<f32>,

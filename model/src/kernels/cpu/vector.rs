@@ -1,15 +1,19 @@
-//! Loops over contiguous rows, compiled for AVX-512, AVX2 and plain x86-64 and chosen when they run.
+//! Loops over contiguous rows, compiled for AVX-512, AVX2 and any CPU. The first call selects a
+//! version.
 //!
-//! Sums run in a fixed number of lanes, so that they are both fast and the
-//! same on every thread count.
+//! Sums have a fixed number of lanes. This makes them fast, and their order is the same for each
+//! instruction set.
 
 use multiversion::multiversion;
 
+/// Partial sums of a row: one AVX-512 register of f32. AVX2 uses two registers for them.
 const LANES: usize = 16;
 
-/// `exp(x)` to within 2 units in the last place, for any finite `x`; saturates at the ends of the normal range.
+/// `exp(x)` with an error of at most 2 units in the last place, for finite `x`. Saturates at the
+/// ends of the normal range.
 ///
-/// Splits `x` into `n ln 2 + r` with `|r| <= ln 2 / 2` and sums the series of `exp(r)` up to `r^7 / 7!`.
+/// Writes `x` as `n ln 2 + r` with `|r| <= ln 2 / 2`, and sums the series of `exp(r)` up to `r^7 /
+/// 7!`. `exp` of the system is a call per number, which keeps loops from being vectorized.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest whole number.
@@ -17,6 +21,7 @@ fn exp(x: f32) -> f32 {
     // ln 2 in two parts: products of the first with |n| < 128 are exact.
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
+    // exp(88) is below the largest f32, and exp(-87) above the smallest normal one.
     let x = x.clamp(-87.0, 88.0);
     let n = x.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
     let r = (-n).mul_add(LN_2_LOW, (-n).mul_add(LN_2_HIGH, x));
@@ -24,9 +29,11 @@ fn exp(x: f32) -> f32 {
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         sum = f32::mul_add(sum, r, coefficient);
     }
+    // 2^n, by its exponent field.
     sum * f32::from_bits(((n as i32 + 127) << 23) as u32)
 }
 
+/// Sum of `count` terms in a fixed order.
 #[inline(always)]
 fn sum_of(count: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
@@ -39,14 +46,17 @@ fn sum_of(count: usize, term: impl Fn(usize) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + (whole..count).map(term).sum::<f32>()
 }
 
+/// Largest value; NaNs are skipped.
 #[inline(always)]
 fn max_of(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = values.chunks_exact(LANES);
     let rest = chunks.remainder().iter().copied();
     for chunk in chunks {
-        for (most, value) in lanes.iter_mut().zip(chunk) {
-            *most = if *value > *most { *value } else { *most };
+        // Not `f32::max`: this comparison is one instruction, `max` with its rule for NaN is
+        // several.
+        for (max, value) in lanes.iter_mut().zip(chunk) {
+            *max = if *value > *max { *value } else { *max };
         }
     }
     lanes.into_iter().chain(rest).fold(f32::NEG_INFINITY, f32::max)
@@ -57,7 +67,7 @@ fn inverse_root_mean_square(x: &[f32], epsilon: f32) -> f32 {
     1.0 / (sum_of(x.len(), |i| x[i] * x[i]) / x.len() as f32 + epsilon).sqrt()
 }
 
-/// RMSNorm of every row: `out = x / sqrt(mean(x^2) + epsilon) * weight`.
+/// RMSNorm (arXiv 1910.07467) of each row: `out = x / sqrt(mean(x^2) + epsilon) * weight`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
     let width = weight.len();
@@ -69,7 +79,8 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32])
     }
 }
 
-/// Backward of [`rms_norm`]: adds to `x_gradient` and to `weight_gradient` (one row, summed over rows).
+/// Backward pass of [`rms_norm`]: adds to `x_gradient` and to `weight_gradient`, which is one row,
+/// summed over the rows.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn rms_norm_backward(
     x: &[f32],
@@ -80,6 +91,7 @@ pub(super) fn rms_norm_backward(
     weight_gradient: &mut [f32],
 ) {
     let width = weight.len();
+    // Known equal lengths remove the bounds checks of the inner loop.
     let weight_gradient = &mut weight_gradient[..width];
     let rows = x
         .chunks_exact(width)
@@ -96,9 +108,9 @@ pub(super) fn rms_norm_backward(
     }
 }
 
-/// Turns the pairs (i, i + half) of every head in a row by the row's angles; `cos`, `sin` are `[head_dim / 2]`.
+/// Rotates the pairs (i, i + half) of each head in a row. `cos` and `sin` are `[head_dim / 2]`.
 ///
-/// With the sign of `sin` flipped it is its own backward.
+/// The derivative of a rotation is the rotation by the opposite angle: `sign` -1.
 #[inline(always)]
 fn rotate_row(row: &mut [f32], cos: &[f32], sin: &[f32], sign: f32) {
     let half = cos.len();
@@ -112,8 +124,8 @@ fn rotate_row(row: &mut [f32], cos: &[f32], sin: &[f32], sign: f32) {
     }
 }
 
-/// Rotary positions for consecutive rows `[rows, heads * head_dim]`, the first at position `first` of windows of
-/// `length` positions; `cos` and `sin` are `[positions, head_dim / 2]`. `sign` is 1 forward and -1 backward.
+/// Rotary embedding of consecutive rows, `[rows, heads * head_dim]`, in place. `sign` is 1 in the
+/// forward pass and -1 in the backward pass.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn rotate(rows: &mut [f32], width: usize, table: RotaryRows<'_>, sign: f32) {
     let half = table.half;
@@ -124,14 +136,15 @@ pub(super) fn rotate(rows: &mut [f32], width: usize, table: RotaryRows<'_>, sign
     }
 }
 
-/// Where rows of a batch stand in the rotary table.
+/// Position of rows of a batch in the rotary table; `cos` and `sin` are `[positions, head_dim /
+/// 2]`.
 #[derive(Clone, Copy)]
 pub(super) struct RotaryRows<'a> {
     pub(super) cos: &'a [f32],
     pub(super) sin: &'a [f32],
     /// Half the head width: angles per position.
     pub(super) half: usize,
-    /// Row of the batch that comes first.
+    /// Index of the first row in the batch.
     pub(super) first: usize,
     /// Tokens per window.
     pub(super) length: usize,
@@ -145,11 +158,13 @@ pub(super) fn swiglu(gate: &[f32], up: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Backward of [`swiglu`] in place: `gate` and `up` become their gradients, `out` (the gradient of the output) the output.
+/// Backward pass of [`swiglu`] in place: `gate` and `up` become their gradients. `out`, the
+/// gradient of the output, becomes the output.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn swiglu_backward(gate: &mut [f32], up: &mut [f32], out: &mut [f32]) {
     for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
         let sigmoid = 1.0 / (1.0 + exp(-*gate));
+        // Derivative of silu: s + x s (1 - s), with the sigmoid s.
         let silu = *gate * sigmoid;
         let (dy, u) = (*out, *up);
         *out = silu * u;
@@ -158,10 +173,10 @@ pub(super) fn swiglu_backward(gate: &mut [f32], up: &mut [f32], out: &mut [f32])
     }
 }
 
-/// Causal softmax in place of the raw scores of consecutive queries against all keys from 0.
+/// Causal softmax of the raw scores of consecutive queries and all keys from 0, in place.
 ///
-/// Row r of `scores` (rows of `keys` elements) belongs to query `first + r`: keys beyond it become 0. Writes the
-/// log-sum-exp of the scaled scores of each row.
+/// Row r of `scores`, with `keys` elements, belongs to query `first + r`; later keys get
+/// probability 0. Writes the log-sum-exp of the scaled scores of each row.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn causal_softmax(
     scores: &mut [f32],
@@ -173,20 +188,22 @@ pub(super) fn causal_softmax(
     for (index, (row, log_sum_exp)) in scores.chunks_exact_mut(keys).zip(log_sum_exp).enumerate() {
         let (seen, future) = row.split_at_mut(first + index + 1);
         future.fill(0.0);
-        let most = max_of(seen);
+        // Scaled after the subtraction: one product per score, and `exp` gets at most 0.
+        let max = max_of(seen);
         for score in seen.iter_mut() {
-            *score = exp((*score - most) * scale);
+            *score = exp((*score - max) * scale);
         }
         let sum = sum_of(seen.len(), |i| seen[i]);
         let inverse = 1.0 / sum;
         for score in seen.iter_mut() {
             *score *= inverse;
         }
-        *log_sum_exp = most * scale + sum.ln();
+        *log_sum_exp = max * scale + sum.ln();
     }
 }
 
-/// The probabilities of [`causal_softmax`] again, from the raw scores and the saved log-sum-exp.
+/// Recomputes the probabilities of [`causal_softmax`] from the raw scores and the saved
+/// log-sum-exp, in place.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn causal_probabilities(
     scores: &mut [f32],
@@ -204,9 +221,11 @@ pub(super) fn causal_probabilities(
     }
 }
 
-/// Backward of the softmax in place: `gradient` (of the probabilities) becomes that of the raw scores.
+/// Backward pass of the softmax in place: `gradient`, of the probabilities, becomes that of the raw
+/// scores.
 ///
-/// `dot` is, per row, the sum of output times its gradient, which equals the sum of probability times gradient.
+/// `dot` is the sum of output times gradient of each row. It equals the sum of probability times
+/// gradient.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn softmax_backward(
     probabilities: &[f32],
@@ -223,7 +242,7 @@ pub(super) fn softmax_backward(
     }
 }
 
-/// Sum of products of two rows.
+/// Dot product of two rows.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
     let count = left.len();
@@ -231,13 +250,15 @@ pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
     sum_of(count, |i| left[i] * right[i])
 }
 
-/// Cross-entropy of one row of logits against `target`, in nats; the logits become `scale * (softmax - one_hot)`.
+/// Cross-entropy of one row of logits with `target`, in nats. The logits become their gradient,
+/// `scale * (softmax - one_hot)`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn cross_entropy(logits: &mut [f32], target: usize, scale: f32) -> f32 {
-    let most = max_of(logits);
+    let max = max_of(logits);
+    // Read before the logits are overwritten.
     let at_target = logits[target];
     for logit in logits.iter_mut() {
-        *logit = exp(*logit - most);
+        *logit = exp(*logit - max);
     }
     let sum = sum_of(logits.len(), |i| logits[i]);
     let factor = scale / sum;
@@ -245,7 +266,7 @@ pub(super) fn cross_entropy(logits: &mut [f32], target: usize, scale: f32) -> f3
         *logit *= factor;
     }
     logits[target] -= scale;
-    sum.ln() + most - at_target
+    sum.ln() + max - at_target
 }
 
 #[cfg(test)]
@@ -253,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_within_two_units_in_the_last_place() {
+    fn exp_has_an_error_of_at_most_two_units_in_the_last_place() {
         let worst = (-8_700..8_800)
             .map(|i| i as f32 / 100.0)
             .map(|x| (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs())
@@ -262,15 +283,15 @@ mod tests {
     }
 
     #[test]
-    fn cross_entropy_of_even_logits_is_log_of_their_number() {
+    fn cross_entropy_of_equal_logits_is_the_logarithm_of_their_number() {
         let mut logits = vec![3.0; 37];
         let loss = cross_entropy(&mut logits, 5, 1.0);
         assert!((loss - 37f32.ln()).abs() < 1e-6, "{loss}");
-        assert!((logits.iter().sum::<f32>()).abs() < 1e-6, "gradients of a row add up to nothing");
+        assert!((logits.iter().sum::<f32>()).abs() < 1e-6, "the gradient of a row adds up to 0");
     }
 
     #[test]
-    fn rotation_is_undone_by_the_opposite_one() {
+    fn a_rotation_by_the_opposite_angle_is_the_inverse() {
         let (cos, sin): (Vec<f32>, Vec<f32>) =
             (0..12).map(|i| ((i as f32).cos(), (i as f32).sin())).unzip();
         let original: Vec<f32> = (0..4 * 8).map(|i| (i as f32 * 0.7).sin()).collect();

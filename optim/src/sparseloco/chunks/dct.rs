@@ -1,7 +1,8 @@
-//! The discrete cosine transform of every chunk, for those who want to choose the largest values among frequencies.
+//! The discrete cosine transform (DCT) of each chunk, to send the largest frequencies instead of
+//! the largest elements.
 //!
-//! DCT-II along the columns and the rows of each block, scaled to be orthonormal: it preserves norms and its inverse is
-//! its transpose, so that errors weigh the same before and after.
+//! DCT-II along the columns and the rows of each block, orthonormal: it preserves norms and its
+//! inverse is its transpose. So an error of a frequency has the same norm in elements.
 
 use std::sync::OnceLock;
 
@@ -11,10 +12,10 @@ use rayon::prelude::*;
 use super::grid::{ChunkGrid, SIDE_LIMIT};
 use crate::sparseloco::config::CHUNK_LIMIT;
 
-/// The transforms along sides of every length, worked out when first asked for.
+/// The transforms along sides of every length, computed on first use.
 static AXES: [OnceLock<Axis>; SIDE_LIMIT + 1] = [const { OnceLock::new() }; SIDE_LIMIT + 1];
 
-/// A block, row after row; shorter ones leave the rest alone.
+/// A block, row by row; shorter blocks use the front.
 type DctBlock = [f32; CHUNK_LIMIT];
 
 /// The transform of the chunks of one tensor.
@@ -26,26 +27,28 @@ pub struct Dct<'a> {
 }
 
 impl<'a> Dct<'a> {
-    /// The transform for these chunks; `None` if they are longer than 64 on a side or the last one is shorter.
+    /// The transform of these chunks. Returns `None` if a side is longer than 64 or the last chunk
+    /// is shorter.
     pub fn new(grid: &'a ChunkGrid) -> Option<Self> {
         let even = grid.last_chunk_len() == grid.chunk_len();
         let (rows, columns) = (Axis::of(grid.block_rows())?, Axis::of(grid.block_columns())?);
         even.then_some(Self { grid, rows, columns })
     }
 
-    /// Replaces every chunk of a tensor by its frequencies, in the places of its elements.
+    /// Replaces every chunk of a tensor by its frequencies, in place.
     ///
     /// # Panics
     ///
-    /// For a tensor that is no multiple of a slab; the grid's own never is.
+    /// If the tensor is not a multiple of a slab. The tensor of the grid always is.
     pub fn forward(&self, tensor: &mut [f32]) {
         self.on_blocks(tensor, |tile, between| {
+            // Rows first, in both directions: the order of roundings is part of the result.
             multiply(&self.rows.forward, tile, between, self.columns.side);
             multiply(between, &self.columns.inverse, tile, self.columns.side);
         });
     }
 
-    /// Undoes [`Dct::forward`], but for rounding.
+    /// The inverse of [`Dct::forward`], up to rounding.
     ///
     /// # Panics
     ///
@@ -57,7 +60,7 @@ impl<'a> Dct<'a> {
         });
     }
 
-    /// Applies `change` to a copy of each block and puts it back.
+    /// Applies `change` to a copy of each block and writes the copy back.
     fn on_blocks(&self, tensor: &mut [f32], change: impl Fn(&mut [f32], &mut [f32]) + Sync) {
         let slabs = tensor.par_chunks_mut(self.grid.slab_len());
         slabs.for_each_init(
@@ -84,19 +87,21 @@ struct Axis {
 }
 
 impl Axis {
-    /// The one of a side up to 64.
+    /// The transform of a side up to 64.
     fn of(side: usize) -> Option<&'static Self> {
         AXES.get(side).filter(|_| side > 0).map(|axis| axis.get_or_init(|| Self::new(side)))
     }
 
     fn new(side: usize) -> Self {
-        let places = || (0..side * side).map(|index| (index / side, index % side));
-        let forward = places().map(|(frequency, place)| weight(side, frequency, place)).collect();
-        let inverse = places().map(|(place, frequency)| weight(side, frequency, place)).collect();
+        let indices = 0..side * side;
+        let forward =
+            indices.clone().map(|index| weight(side, index / side, index % side)).collect();
+        let inverse = indices.map(|index| weight(side, index % side, index / side)).collect();
         Self { side, forward, inverse }
     }
 }
 
+/// The weight of a place in a frequency.
 fn weight(side: usize, frequency: usize, place: usize) -> f32 {
     let scale = if frequency == 0 { 1.0 } else { 2.0 } / side as f64;
     (scale.sqrt() * cosine((2 * place + 1) * frequency, side)) as f32
@@ -104,28 +109,32 @@ fn weight(side: usize, frequency: usize, place: usize) -> f32 {
 
 /// The cosine of `steps` right angles divided by `side`.
 ///
-/// Its Taylor series in sums, products and quotients of `f64`: libraries round their cosines differently, and peers
-/// must not.
+/// It is a Taylor series in sums, products and quotients of `f64`: cosines of system libraries
+/// differ in their rounding, and all peers must get the same weights.
 fn cosine(steps: usize, side: usize) -> f64 {
+    // Reduced in integers to an angle of at most 90 degrees, where the series converges fast and
+    // without cancellation of large terms.
     let circle = steps % (4 * side);
     let half = circle.min(4 * side - circle);
     let (sign, quarter) = if half > side { (-1.0, 2 * side - half) } else { (1.0, half) };
     let angle = std::f64::consts::FRAC_PI_2 * quarter as f64 / side as f64;
-    // Sixteen terms reach far below the last bit at a right angle.
+    // The last term is below 1e-29 at a right angle, so more terms would not change the sum.
     let series = (1..16)
         .rev()
         .fold(1.0, |rest, term| 1.0 - angle * angle / f64::from(2 * term * (2 * term - 1)) * rest);
     sign * series
 }
 
-/// `product = left * right`, row by row, where `right` and `product` have rows of `width`. Every element is one sum in
-/// the order of the rows of `right`.
+/// `product = left * right`, row by row; `right` and `product` have rows of `width`. Every element
+/// is one sum in the order of the rows of `right`, so its bits do not depend on the instruction
+/// set.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 fn multiply(left: &[f32], right: &[f32], product: &mut [f32], width: usize) {
     let inner = right.len() / width;
     for (factors, sums) in left.chunks_exact(inner).zip(product.chunks_exact_mut(width)) {
         match sums.as_mut_array::<SIDE_LIMIT>() {
-            // A copy of known length stays in registers.
+            // Blocks of 64 columns are the usual case: a local array of known length stays in
+            // registers.
             Some(sums) => {
                 let mut row = [0.0; SIDE_LIMIT];
                 let terms = factors.iter().zip(right.as_chunks::<SIDE_LIMIT>().0);
@@ -179,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn one_block_is_what_the_definition_says() {
+    fn a_block_is_transformed_as_defined() {
         for (rows, columns) in [(64, 64), (5, 12), (1, 7), (9, 1), (1, 1), (64, 3)] {
             let grid = ChunkGrid::new(Profile::Covey, &[rows, columns]).unwrap();
             let values = noise(rows * columns);
@@ -193,8 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn known_coefficients() {
-        // By hand: [1, 2, 3, 4] has the mean term 10 / 2; a constant block has that term alone.
+    fn known_coefficients_are_reproduced() {
+        // Computed by hand: [1, 2, 3, 4] has the mean term 10 / 2; a constant block has that term
+        // alone.
         let line = ChunkGrid::new(Profile::Reference, &[4]).unwrap();
         let mut values = [1.0, 2.0, 3.0, 4.0];
         Dct::new(&line).unwrap().forward(&mut values);
@@ -211,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn inverse_restores_and_norms_stay() {
+    fn the_inverse_restores_values_and_norms_are_preserved() {
         for shape in [&[128, 192][..], &[100, 36], &[67, 5], &[1, 1]] {
             let grid = ChunkGrid::new(Profile::Covey, shape).unwrap();
             let transform = Dct::new(&grid).unwrap();
@@ -225,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_do_not_touch_each_other() {
+    fn blocks_are_transformed_independently() {
         let (whole, single) = ([128, 192], [64, 64]);
         let grid = ChunkGrid::new(Profile::Covey, &whole).unwrap();
         let block_grid = ChunkGrid::new(Profile::Covey, &single).unwrap();
@@ -251,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn cosines_are_those_of_the_library() {
+    fn cosines_agree_with_the_library() {
         for side in [1, 2, 7, 48, 64] {
             for steps in 0..9 * side {
                 let expected = (std::f64::consts::FRAC_PI_2 * steps as f64 / side as f64).cos();

@@ -1,17 +1,19 @@
-//! How a tensor is cut into chunks, each of which sends its largest values.
+//! The division of a tensor into chunks; each chunk sends its largest values.
 //!
-//! A matrix is cut into blocks whose sides are the largest divisors up to 64, so that a chunk sees rows and columns
-//! alike; positions count along the rows of the block. Blocks are numbered along rows of blocks, and each row of blocks
-//! is one contiguous run of memory, a *slab*: the unit of parallel work. A vector is a column of slabs of one chunk.
+//! A matrix is cut into blocks. The sides of a block are the largest divisors up to 64 of the sides
+//! of the matrix, so a chunk covers rows and columns equally. Positions run along the rows of the
+//! block. Blocks are numbered along rows of blocks. A row of blocks is contiguous in memory and
+//! called a *slab*: the unit of parallel work. A vector is a column of slabs of one chunk each.
 
 use crate::sparseloco::config::{CHUNK_LIMIT, Profile};
 
-/// Longest side of a block.
+/// The longest side of a block.
 pub(crate) const SIDE_LIMIT: usize = 64;
 
 /// The chunks of one tensor.
 ///
-/// - Every chunk has `block_rows * block_columns` elements, at most 4096; only the last of a vector may be shorter.
+/// - Every chunk has `block_rows * block_columns` elements, at most 4096. Only the last chunk of a
+///   vector may be shorter.
 /// - Slabs are contiguous and cover the tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkGrid {
@@ -22,8 +24,10 @@ pub struct ChunkGrid {
 }
 
 impl ChunkGrid {
-    /// The chunks of a tensor of 1 or 2 dimensions without a zero; `None` for other shapes.
+    /// Creates the chunks of a tensor with 1 or 2 sides, none of them zero. Returns `None` for
+    /// other shapes.
     pub fn new(profile: Profile, shape: &[usize]) -> Option<Self> {
+        // The product of sides may overflow. The limit below also bounds the number of bytes.
         let len = shape.iter().try_fold(1_usize, |product, side| product.checked_mul(*side))?;
         match (shape, profile) {
             _ if len == 0 || len > isize::MAX as usize / 4 => None,
@@ -49,53 +53,53 @@ impl ChunkGrid {
         }
     }
 
-    /// Elements of the tensor.
+    /// The number of elements of the tensor.
     #[expect(clippy::len_without_is_empty, reason = "a grid is never empty")]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Elements of every chunk but a shorter last one.
+    /// The number of elements of a chunk, except for a shorter last one.
     pub fn chunk_len(&self) -> usize {
         self.block_rows * self.block_columns
     }
 
-    /// Elements of the last chunk.
+    /// The number of elements of the last chunk.
     pub fn last_chunk_len(&self) -> usize {
         self.len - (self.num_chunks() - 1) * self.chunk_len()
     }
 
-    /// Number of chunks.
+    /// The number of chunks.
     pub fn num_chunks(&self) -> usize {
         self.len.div_ceil(self.chunk_len())
     }
 
-    /// Elements of a slab; the last one of a vector may be shorter.
+    /// The number of elements of a slab; the last slab of a vector may be shorter.
     pub fn slab_len(&self) -> usize {
         self.chunk_len() * self.chunks_per_slab
     }
 
-    /// Chunks side by side in one slab.
+    /// The number of chunks of a slab.
     pub fn chunks_per_slab(&self) -> usize {
         self.chunks_per_slab
     }
 
-    /// Rows of a block.
+    /// The number of rows of a block.
     pub(crate) fn block_rows(&self) -> usize {
         self.block_rows
     }
 
-    /// Elements of one row of a block, contiguous in memory.
+    /// The number of elements in a row of a block; they are contiguous in memory.
     pub(crate) fn block_columns(&self) -> usize {
         self.block_columns
     }
 
-    /// Elements from one row of a block to the next.
+    /// The distance in elements from one row of a block to the next.
     pub(crate) fn row_stride(&self) -> usize {
         self.block_columns * self.chunks_per_slab
     }
 
-    /// Copies the chunk number `column` of a slab, row after row, to a tile of its length.
+    /// Copies chunk number `column` of a slab, row by row, to a tile of its length.
     pub(crate) fn read(&self, column: usize, slab: &[f32], tile: &mut [f32]) {
         let columns = self.block_columns.min(tile.len());
         for (row, tile) in slab.chunks(self.row_stride()).zip(tile.chunks_mut(columns)) {
@@ -103,7 +107,7 @@ impl ChunkGrid {
         }
     }
 
-    /// Copies a tile to the chunk number `column` of a slab.
+    /// Copies a tile to chunk number `column` of a slab.
     pub(crate) fn write(&self, column: usize, tile: &[f32], slab: &mut [f32]) {
         let columns = self.block_columns.min(tile.len());
         for (row, tile) in slab.chunks_mut(self.row_stride()).zip(tile.chunks(columns)) {
@@ -111,13 +115,13 @@ impl ChunkGrid {
         }
     }
 
-    /// Where in its slab a position of the slab's chunk number `column` lies.
+    /// The index in its slab of a position of chunk number `column`.
     pub(crate) fn index_in_slab(&self, column: usize, position: usize) -> usize {
         let (row, inside) = (position / self.block_columns, position % self.block_columns);
         row * self.row_stride() + column * self.block_columns + inside
     }
 
-    /// Where in the tensor, stored row by row, a position of a chunk lies.
+    /// The index in the tensor, stored row by row, of a position of a chunk.
     pub fn index(&self, chunk: usize, position: usize) -> usize {
         let (slab, column) = (chunk / self.chunks_per_slab, chunk % self.chunks_per_slab);
         slab * self.slab_len() + self.index_in_slab(column, position)
@@ -126,6 +130,7 @@ impl ChunkGrid {
 
 /// The largest divisor of `number` that is at most 64.
 fn largest_divisor(number: usize) -> usize {
+    // The published rule. A prime side above 64 gives blocks that are one element wide.
     (1..=SIDE_LIMIT).rev().find(|side| number.is_multiple_of(*side)).unwrap_or(1)
 }
 
@@ -133,7 +138,7 @@ fn largest_divisor(number: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn every_index_once(profile: Profile, shape: &[usize]) {
+    fn assert_every_index_once(profile: Profile, shape: &[usize]) {
         let grid = ChunkGrid::new(profile, shape).unwrap();
         let mut seen = vec![false; grid.len()];
         for chunk in 0..grid.num_chunks() {
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_cover_a_tensor_once() {
+    fn chunks_cover_each_element_once() {
         for profile in [Profile::Reference, Profile::Covey] {
             for shape in [
                 &[128, 192][..],
@@ -162,7 +167,7 @@ mod tests {
                 &[1],
                 &[131],
             ] {
-                every_index_once(profile, shape);
+                assert_every_index_once(profile, shape);
             }
         }
     }

@@ -1,31 +1,34 @@
-//! The largest values of a chunk.
+//! Top-k of one chunk on the CPU.
 
 use multiversion::multiversion;
 
 use crate::sparseloco::config::CHUNK_LIMIT;
 use crate::sparseloco::delta::CodedValue;
 
-/// Elements that are compared at once.
+/// Elements that are compared at once: one AVX-512 register.
 const LANES: usize = 16;
 
-/// Elements of a row of groups: a group is those at one lane, sixteen lanes apart.
+/// Elements of a block of groups. A group consists of the elements of one lane of a block, 16
+/// elements apart.
 const BLOCK: usize = 16 * LANES;
 
-/// Elements whose comparisons make one word, a bit each.
+/// Elements per word of comparison bits.
 const WORD: usize = 64;
 
-/// Bits of a word that are taken at once.
+/// Bits of a word that are processed per iteration.
 const UNROLLED: usize = 4;
 
-/// Finds the values of largest magnitude; owns the room it needs to do so.
+/// Finds the values of largest magnitude; owns the memory that it needs.
 ///
-/// - Of equal magnitudes the one at the lower position goes first.
-/// - Positions come out ascending.
-/// - Magnitudes are compared as bit patterns, so a NaN counts as larger than infinity. Compressors refuse both before.
+/// - Of equal magnitudes the lower position is selected.
+/// - Positions ascend.
+/// - Magnitudes are compared as bit patterns, so NaN is larger than infinity. Compressors reject
+///   both before.
 ///
-/// Cost: values are grouped, and the `kept`-th largest of all groups' maxima cannot exceed the `kept`-th largest value, so
-/// only what reaches it needs a closer look: about 75 of 4096 values at `kept` = 64, whatever their distribution. Ranks
-/// are found by halving the range of bit patterns and counting, which takes no branch that could be guessed wrong.
+/// Cost: values are grouped. The `kept`-th largest maximum of a group is at most the `kept`-th
+/// largest value, so only values that reach it are candidates: about 75 of 4096 values at `kept` =
+/// 64, for any distribution. Ranks are found by bisection of the range of bit patterns and
+/// counting, without unpredictable branches.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
     maxima: Vec<u32>,
@@ -35,11 +38,11 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// Writes the positions of the largest `entries.len()` of at most 4096 values, with code 0.
+    /// Writes the positions of the `entries.len()` largest of at most 4096 values, with code 0.
     ///
     /// # Panics
     ///
-    /// If more entries than values are asked for, or of more than 4096 values.
+    /// If there are more entries than values, or more than 4096 values.
     pub fn select(&mut self, values: &[f32], entries: &mut [CodedValue]) {
         assert!(
             entries.len() <= values.len() && values.len() <= CHUNK_LIMIT,
@@ -59,15 +62,15 @@ impl Selector {
         self.emit(entries);
     }
 
-    /// A magnitude that at least `kept` values reach, and not many more.
+    /// A magnitude that at least `kept` values reach, and few more.
     fn least_magnitude(&mut self, values: &[f32], kept: usize) -> u32 {
         self.maxima.resize(values.len().div_ceil(BLOCK) * LANES, 0);
         group_maxima(values, &mut self.maxima);
-        // A few values too many cost less than the last steps to exactly as many.
+        // An excess of an eighth of candidates costs less than the last steps of the bisection.
         rank(&self.maxima, kept, kept + kept / 8)
     }
 
-    /// All values of at least that magnitude.
+    /// Collects all values of at least that magnitude.
     fn collect(&mut self, values: &[f32], least: u32) {
         self.words.resize(values.len().div_ceil(WORD), 0);
         compare(values, least, &mut self.words);
@@ -76,7 +79,8 @@ impl Selector {
         let mut next = 0;
         for (word, bits) in self.words.iter().enumerate() {
             let (mut bits, start, end) = (*bits, WORD * word, next + bits.count_ones() as usize);
-            // Written always, counted sometimes: most words hold few bits, but one does not know how many.
+            // Four stores per iteration, of which some do not count: most words have few bits set,
+            // and a loop over their exact number would be mispredicted.
             while next < end {
                 for position in &mut self.positions[next..next + UNROLLED] {
                     *position = (start + bits.trailing_zeros() as usize) as u16;
@@ -92,13 +96,14 @@ impl Selector {
         );
     }
 
-    /// The largest of the collected values.
+    /// Selects the largest of the collected values.
     fn emit(&mut self, entries: &mut [CodedValue]) {
         let last = rank(&self.magnitudes, entries.len(), entries.len());
         let above = self.magnitudes.iter().filter(|magnitude| **magnitude > last).count();
         let mut ties = entries.len() - above;
         let mut count = 0;
         for (place, magnitude) in self.magnitudes.iter().enumerate() {
+            // Positions ascend here, so the first ties are those at lower positions.
             let tie = *magnitude == last && ties > 0;
             ties -= usize::from(tie);
             self.positions[count] = self.positions[place];
@@ -109,20 +114,21 @@ impl Selector {
     }
 }
 
-/// The bit pattern without its sign: ordered as magnitudes are.
+/// The bit pattern without the sign. It orders magnitudes.
 #[inline(always)]
 fn magnitude(value: f32) -> u32 {
     value.to_bits() & 0x7fff_ffff
 }
 
-/// A number that at least `kept` and at most `enough` magnitudes reach, if there is one; else the largest that at least
-/// `kept` reach; 0 if there are not so many.
+/// A number that at least `kept` and at most `enough` magnitudes reach. If there is none, the
+/// largest number that at least `kept` magnitudes reach; 0 if there are fewer magnitudes.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 fn rank(magnitudes: &[u32], kept: usize, enough: usize) -> u32 {
     if magnitudes.len() < kept {
         return 0;
     }
     let mut low = magnitudes.iter().fold(u32::MAX, |least, magnitude| least.min(*magnitude));
+    // Invariant: at least `kept` magnitudes reach `low`, and fewer reach `high`.
     let mut high = magnitudes.iter().fold(0, |most, magnitude| most.max(*magnitude)) + 1;
     while high.saturating_sub(low) > 1 {
         let middle = low + (high - low) / 2;
@@ -136,7 +142,7 @@ fn rank(magnitudes: &[u32], kept: usize, enough: usize) -> u32 {
     low
 }
 
-/// The largest magnitude of each group; those of missing values are 0.
+/// The largest magnitude of each group; 0 for missing values.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 fn group_maxima(values: &[f32], maxima: &mut [u32]) {
     let (whole, rest) = values.as_chunks::<BLOCK>();
@@ -149,7 +155,7 @@ fn group_maxima(values: &[f32], maxima: &mut [u32]) {
     }
 }
 
-/// The largest magnitude of each lane: half of the block against the other half, until one row is left.
+/// The largest magnitude of each lane: halves are compared until one row is left.
 #[inline(always)]
 fn lane_maxima(block: &[f32; BLOCK]) -> [u32; LANES] {
     let mut most = block.map(magnitude);
@@ -162,17 +168,25 @@ fn lane_maxima(block: &[f32; BLOCK]) -> [u32; LANES] {
     std::array::from_fn(|lane| most[lane])
 }
 
-/// Which values reach a magnitude, a bit each.
+/// Sets the bit of each value that reaches a magnitude.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 fn compare(values: &[f32], least: u32, words: &mut [u64]) {
-    let bit = |(place, value): (usize, &f32)| u64::from(magnitude(*value) >= least) << place;
     let (whole, rest) = values.as_chunks::<WORD>();
     for (word, values) in words.iter_mut().zip(whole) {
-        *word = values.iter().enumerate().map(bit).fold(0, |word, bit| word | bit);
+        *word = comparison_bits(values, least);
     }
     if let (false, Some(word)) = (rest.is_empty(), words.last_mut()) {
-        *word = rest.iter().enumerate().map(bit).fold(0, |word, bit| word | bit);
+        *word = comparison_bits(rest, least);
     }
+}
+
+/// The comparisons of at most 64 values, one bit each.
+#[inline(always)]
+fn comparison_bits(values: &[f32], least: u32) -> u64 {
+    values
+        .iter()
+        .enumerate()
+        .fold(0, |word, (place, value)| word | u64::from(magnitude(*value) >= least) << place)
 }
 
 #[cfg(test)]
@@ -203,8 +217,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn selection_is_what_sorting_gives(
-            // Few distinct values, so that ties are common.
+        fn selection_agrees_with_sorting(
+            // Few distinct values, to make ties common.
             values in proptest::collection::vec((-9_i8..10).prop_map(f32::from), 1..700),
             share in 0.0..=1.0_f64,
         ) {
@@ -213,7 +227,9 @@ mod tests {
         }
 
         #[test]
-        fn whole_chunks_too(values in proptest::collection::vec(-1.0..1.0_f32, 4096)) {
+        fn selection_of_whole_chunks_agrees_with_sorting(
+            values in proptest::collection::vec(-1.0..1.0_f32, 4096),
+        ) {
             prop_assert_eq!(positions(&values, 64), by_sorting(&values, 64));
         }
     }

@@ -1,4 +1,4 @@
-//! The largest values of every chunk of a tensor, found on the device.
+//! Top-k of every chunk of a tensor on a GPU.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,27 +13,27 @@ use cubecl::server::Handle;
 use rayon::prelude::*;
 
 use super::selector::{CpuTopK, TopK, accumulate};
+use crate::sparseloco::config::TASK_LEN;
 use crate::sparseloco::delta::CodedValue;
 use crate::sparseloco::schema::TensorSpec;
 
-/// Elements that go to the device together: 64 MiB.
+/// Elements per transfer to the device: 64 MiB.
 const ELEMENTS_AT_ONCE: usize = 16 << 20;
 
-/// Elements that one thread adds up at a time.
-const GRAIN: usize = 16 * 1024;
-
-/// Units that look at one chunk together.
+/// Units (threads) that process one chunk together.
 const UNITS: usize = 256;
 
-/// Finds the values of largest magnitude of chunks on a GPU; the same as
-/// [`Selector`](super::cpu::Selector), bit for bit.
+/// Finds the values of largest magnitude of chunks on a GPU; bit by bit the result of
+/// [`Selector`](super::cpu::Selector).
 ///
-/// - Of equal magnitudes the one at the lower position goes first.
-/// - Positions come out ascending, chunk by chunk.
-/// - Magnitudes are compared as bit patterns, so that subnormal numbers count whatever the device thinks of them.
+/// - Of equal magnitudes the lower position is selected.
+/// - Positions ascend, chunk by chunk.
+/// - Magnitudes are compared as bit patterns, so the result does not depend on the treatment of
+///   subnormal numbers by the device.
 ///
-/// Sums are not made here: a device may round a product and a sum together, and then another peer would not get the
-/// same error feedback. So values arrive ready, four bytes per element, and only positions go back.
+/// The sum with the error feedback is computed on the CPU: a device may fuse a product and a sum,
+/// and the error feedback would differ between peers. So 4 bytes per element go to the device, and
+/// only positions return.
 #[derive(Clone)]
 pub struct CubeTopK {
     client: Client,
@@ -42,35 +42,36 @@ pub struct CubeTopK {
 
 impl fmt::Debug for CubeTopK {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CubeSelector").field("device", &self.device).finish_non_exhaustive()
+        formatter.debug_struct("CubeTopK").field("device", &self.device).finish_non_exhaustive()
     }
 }
 
-/// The device did not do what it was asked to.
+/// The device failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("selection on the device: {reason}")]
+#[error("top-k on the device failed: {reason}")]
 pub struct CubeError {
     reason: String,
 }
 
 impl CubeTopK {
-    /// A selector on `device`; `None` if that is no GPU.
+    /// A selector on `device`. Returns `None` if the device is not a GPU.
     pub fn new(device: &Device) -> Option<Self> {
         let tensor = Tensor::<1>::empty([1], device).try_into_primitive::<Cube>().ok()?;
         Some(Self { client: tensor.client, device: tensor.device })
     }
 
-    /// Positions of the largest values in each chunk of some slabs of a tensor, counted within the chunk.
+    /// Positions of the largest values of each chunk of some slabs of a tensor, counted within the
+    /// chunk.
     ///
     /// `values` are whole slabs; at the end of the tensor they may end with its shorter last chunk.
     ///
     /// # Errors
     ///
-    /// [`CubeError`] if the device fails, for one because its memory is full.
+    /// [`CubeError`] if the device fails, for example for lack of memory.
     ///
     /// # Panics
     ///
-    /// If `values` are no whole slabs.
+    /// If `values` are not whole slabs.
     pub fn positions(&self, spec: &TensorSpec, values: Vec<f32>) -> Result<Vec<u32>, CubeError> {
         let chunks = Chunks::new(spec, values.len());
         if chunks.kept == 0 {
@@ -96,7 +97,7 @@ impl CubeTopK {
 }
 
 impl TopK for CubeTopK {
-    /// If the device fails, for one because its memory is full, the CPU does it.
+    /// Falls back to the CPU if the device fails.
     fn select(
         &self,
         spec: &TensorSpec,
@@ -106,25 +107,27 @@ impl TopK for CubeTopK {
         gradient: &[f32],
         entries: &mut [CodedValue],
     ) {
-        let parts = error.par_chunks_mut(GRAIN).zip(gradient.par_chunks(GRAIN));
+        let parts = error.par_chunks_mut(TASK_LEN).zip(gradient.par_chunks(TASK_LEN));
         parts.for_each(|(error, gradient)| accumulate(decay, error, gradient));
         match self.positions(spec, error.to_vec()) {
             Ok(positions) => {
                 let marked = entries.iter_mut().zip(positions);
                 marked.for_each(|(entry, position)| *entry = CodedValue::new(position as usize, 0));
             }
-            // The sum has been made: minus zero is what changes no number, zeros of either sign included.
+            // The error feedback already contains the sum. Adding minus zero changes no number, not
+            // even zeros of either sign.
             Err(_) => CpuTopK.select(spec, slabs, 1.0, error, &vec![-0.0; error.len()], entries),
         }
     }
 
-    /// So many that the device is busy for longer than a launch takes, and that its memory hardly notices.
+    /// 64 MiB per call: the device is busy for longer than a launch takes, and the buffer is small
+    /// compared with its memory.
     fn slabs_at_once(&self, spec: &TensorSpec) -> usize {
         ELEMENTS_AT_ONCE / spec.grid().slab_len()
     }
 }
 
-/// Where chunks lie in memory and how many values each of them sends.
+/// The place of chunks in memory, and their numbers of entries.
 #[derive(Clone, Copy, Debug)]
 struct Chunks {
     number: usize,
@@ -137,7 +140,7 @@ struct Chunks {
 }
 
 impl Chunks {
-    /// Those of slabs that hold `length` values.
+    /// The chunks of slabs with `length` values.
     fn new(spec: &TensorSpec, length: usize) -> Self {
         let grid = spec.grid();
         let number = length.div_ceil(grid.chunk_len());
@@ -185,7 +188,8 @@ impl Chunks {
     }
 }
 
-/// One cube per chunk. Each unit holds `share` neighbouring magnitudes, so that the order of units is that of positions.
+/// One cube per chunk. Each unit holds `share` adjacent magnitudes, so the order of units is that
+/// of positions.
 #[cube(launch)]
 #[expect(
     clippy::too_many_arguments,
@@ -213,14 +217,15 @@ fn largest_of_chunk(
         length = last_length;
         kept = last_kept as u32;
     }
-    let mut room = Shared::<[u32]>::new_slice(256usize);
+    let mut shared = Shared::<[u32]>::new_slice(256usize);
     let start = chunk / per_slab * per_slab * full_length + chunk % per_slab * block_columns;
     let first = UNIT_POS as usize * share;
     let mut magnitudes = Array::<u32>::new(share);
     #[unroll]
     for place in 0..share {
         let position = first + place;
-        // A missing value has no magnitude, and what is searched for is never 0.
+        // A missing value has magnitude 0. The bisection below never tests 0, so it is never
+        // counted.
         let mut magnitude = 0u32;
         if position < length {
             let inside =
@@ -229,13 +234,13 @@ fn largest_of_chunk(
         }
         magnitudes[place] = magnitude;
     }
-    let least = least_sent(&magnitudes, kept, &mut room, share);
+    let least = least_sent(&magnitudes, kept, &mut shared, share);
     write_positions(
         &magnitudes,
         least,
         kept,
         length,
-        &mut room,
+        &mut shared,
         positions,
         chunk * full_kept,
         share,
@@ -247,10 +252,11 @@ fn largest_of_chunk(
 fn least_sent(
     magnitudes: &Array<u32>,
     kept: u32,
-    room: &mut Shared<[u32]>,
+    shared: &mut Shared<[u32]>,
     #[comptime] share: usize,
 ) -> u32 {
     let mut least = 0u32;
+    // 31 rounds for 31 bits of a magnitude, without a branch that differs between units.
     let mut bit = 31u32;
     while bit > 0u32 {
         bit -= 1u32;
@@ -260,15 +266,15 @@ fn least_sent(
         for place in 0..share {
             count += u32::cast_from(magnitudes[place] >= candidate);
         }
-        if sum_over_units(count, room) >= kept {
+        if sum_over_units(count, shared) >= kept {
             least = candidate;
         }
     }
     least
 }
 
-/// Writes the positions of all magnitudes above `least`, and of the first that equal it as many as are missing, from
-/// `start` on.
+/// Writes, from `start` on, the positions of all magnitudes above `least`, and of as many that
+/// equal it as are missing, the first ones.
 #[cube]
 #[expect(clippy::too_many_arguments, reason = "a kernel's state is in its variables")]
 fn write_positions(
@@ -276,7 +282,7 @@ fn write_positions(
     least: u32,
     kept: u32,
     length: usize,
-    room: &mut Shared<[u32]>,
+    shared: &mut Shared<[u32]>,
     positions: &mut [u32],
     start: usize,
     #[comptime] share: usize,
@@ -289,16 +295,16 @@ fn write_positions(
         above += u32::cast_from(magnitudes[place] > least);
         ties += u32::cast_from(first + place < length && magnitudes[place] == least);
     }
-    // A chunk has at most 4096 values, so two counts fit into one number.
-    room[UNIT_POS as usize] = above | (ties << 16u32);
+    // A chunk has at most 4096 values, so both counts fit into one word and need one barrier.
+    shared[UNIT_POS as usize] = above | (ties << 16u32);
     sync_cube();
     let mut before = 0u32;
     let mut all = 0u32;
     for unit in 0..256usize {
         if unit < UNIT_POS as usize {
-            before += room[unit];
+            before += shared[unit];
         }
-        all += room[unit];
+        all += shared[unit];
     }
     let mut above_before = before & 0xffffu32;
     let mut ties_before = before >> 16u32;
@@ -316,23 +322,23 @@ fn write_positions(
     }
 }
 
-/// The sum of all units' numbers, known to each of them.
+/// The sum of the numbers of all units, returned to each of them.
 #[cube]
-fn sum_over_units(number: u32, room: &mut Shared<[u32]>) -> u32 {
+fn sum_over_units(number: u32, shared: &mut Shared<[u32]>) -> u32 {
     let unit = UNIT_POS as usize;
-    room[unit] = number;
+    shared[unit] = number;
     sync_cube();
     let mut distance = 128usize;
     while distance > 0usize {
         if unit < distance {
-            let other = room[unit + distance];
-            room[unit] += other;
+            let other = shared[unit + distance];
+            shared[unit] += other;
         }
         sync_cube();
         distance /= 2usize;
     }
-    let sum = room[0];
-    // Nobody may write the next numbers before everybody has read this sum.
+    let sum = shared[0];
+    // No unit may write its next number before all units have read this sum.
     sync_cube();
     sum
 }

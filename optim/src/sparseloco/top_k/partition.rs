@@ -1,4 +1,4 @@
-//! How the slabs of a tensor are shared out among those who look for the largest values.
+//! The division of the slabs of a tensor among selectors.
 
 use std::ops::Range;
 
@@ -10,16 +10,16 @@ use crate::sparseloco::delta::CodedValue;
 use crate::sparseloco::error::SparseLocoError;
 use crate::sparseloco::schema::{Schema, TensorSpec};
 
-/// Some slabs of a tensor, and who finds the largest values in them.
+/// Slabs of a tensor, and the selector that works on them.
 #[derive(Clone, Debug)]
 pub struct Share<'a> {
     /// Slabs, counted from the start of the tensor.
     pub slabs: Range<usize>,
-    /// Who works on them.
+    /// The selector.
     pub select: &'a dyn TopK,
 }
 
-/// Holds shares against the slabs of every tensor.
+/// Returns an error unless shares cover the slabs of every tensor once and in order.
 pub(crate) fn check_shares(
     schema: &Schema,
     shares: &[Vec<Share<'_>>],
@@ -28,21 +28,24 @@ pub(crate) fn check_shares(
     if expected != got {
         return Err(SparseLocoError::TensorCount { expected, got });
     }
-    let follows = |end: Option<usize>, share: &Share<'_>| {
-        end.filter(|end| *end == share.slabs.start && *end <= share.slabs.end)
-            .map(|_| share.slabs.end)
-    };
-    let covers = |spec: &TensorSpec, shares: &[Share<'_>]| {
-        shares.iter().fold(Some(0), follows) == Some(spec.num_slabs())
-    };
-    match schema.tensors().iter().zip(shares).find(|(spec, shares)| !covers(spec, shares)) {
-        None => Ok(()),
-        Some((spec, _)) => Err(SparseLocoError::Shares { name: spec.name().to_owned() }),
+    for (spec, shares) in schema.tensors().iter().zip(shares) {
+        // In order, because the values of a tensor reach the quantizer in the order of shares.
+        let mut end = 0;
+        let mut is_contiguous = true;
+        for Share { slabs, .. } in shares {
+            is_contiguous &= slabs.start == end && slabs.start <= slabs.end;
+            end = slabs.end;
+        }
+        if !is_contiguous || end != spec.num_slabs() {
+            return Err(SparseLocoError::Shares { name: spec.name().to_owned() });
+        }
     }
+    Ok(())
 }
 
-/// Adds the pseudo-gradient to the decayed error, marks the entries and returns their values, chunk by chunk, in the
-/// order in which the profile's quantiser takes them.
+/// Adds the pseudo-gradient to the decayed error feedback and sets the positions of the entries.
+/// Returns their values, chunk by chunk, in the order in which the quantizer of the profile reads
+/// them.
 pub(crate) fn select(
     profile: Profile,
     spec: &TensorSpec,
@@ -59,7 +62,8 @@ pub(crate) fn select(
     values
 }
 
-/// The shares, each cut into as many slabs as its owner wants at once.
+/// The work of all shares; a share is divided into as many slabs as its selector processes per
+/// call.
 fn works<'a>(
     spec: &TensorSpec,
     shares: &[Share<'a>],
@@ -68,16 +72,17 @@ fn works<'a>(
     mut entries: &'a mut [CodedValue],
     mut values: &'a mut [f32],
 ) -> Vec<(&'a dyn TopK, Work<'a>)> {
-    let part = |share: &Share<'a>| {
-        let (slabs, select, step) =
-            (share.slabs.clone(), share.select, share.select.slabs_at_once(spec).max(1));
-        slabs.clone().step_by(step).map(move |start| (select, start..slabs.end.min(start + step)))
-    };
-    let works = shares.iter().flat_map(part).map(|(select, slabs)| {
+    // At least one slab: a single slab may already exceed what a device wants per call.
+    let parts = shares.iter().flat_map(|Share { slabs, select }| {
+        let (slabs, step) = (slabs.clone(), select.slabs_at_once(spec).max(1));
+        let starts = slabs.clone().step_by(step);
+        starts.map(move |start| (*select, start..slabs.end.min(start + step)))
+    });
+    let works = parts.map(|(select, slabs)| {
         let (elements, sent) = (spec.elements_of(&slabs), spec.entries_of(&slabs).len());
         let work = Work {
             slabs,
-            error: error.split_off_mut(..elements.len()).expect("slabs lie in the tensor"),
+            error: error.split_off_mut(..elements.len()).expect("slabs are in the tensor"),
             gradient: &gradient[elements],
             entries: entries
                 .split_off_mut(..sent)

@@ -1,4 +1,4 @@
-//! Who finds the largest values of a tensor's slabs: the CPU, or a device that does it faster.
+//! The interface of top-k selection, and its implementation on the CPU.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -7,42 +7,41 @@ use multiversion::multiversion;
 
 use super::cpu::Selector;
 use super::torch_order::published_order;
-use crate::sparseloco::config::{CHUNK_LIMIT, Profile};
+use crate::sparseloco::config::{CHUNK_LIMIT, Profile, TASK_LEN};
 use crate::sparseloco::delta::CodedValue;
 use crate::sparseloco::schema::TensorSpec;
 
-/// Elements that are worth the hand-over to another thread.
-const GRAIN: usize = 16 * 1024;
-
-/// Some slabs of a tensor, and all that belongs to them.
+/// Slabs of a tensor, and the parts of all arrays that belong to them.
 #[derive(Debug)]
 pub struct Work<'a> {
     /// Slabs, counted from the start of the tensor.
     pub slabs: Range<usize>,
-    /// Their error feedback.
+    /// Error feedback.
     pub error: &'a mut [f32],
-    /// Their pseudo-gradient, transformed if the schema sends frequencies.
+    /// Pseudo-gradient, in frequencies if the schema has a transform.
     pub gradient: &'a [f32],
-    /// Their entries.
+    /// Entries.
     pub entries: &'a mut [CodedValue],
-    /// Room for the values of the entries, chunk by chunk, in the order in which the profile's quantiser takes them.
+    /// Output: the values of the entries, chunk by chunk, in the order in which the quantizer of
+    /// the profile reads them.
     pub values: &'a mut [f32],
 }
 
-/// Something that adds a pseudo-gradient to the error feedback and finds the largest values of each chunk.
+/// Adds a pseudo-gradient to the error feedback and finds the values of largest magnitude of each
+/// chunk.
 ///
-/// Implementations differ in speed and in nothing else: peers with different ones publish the same bytes for the same
-/// numbers.
+/// Implementations differ only in speed: for the same inputs all of them give the same delta.
 ///
-/// - `error = decay * error + gradient`, the product rounded to fp32 before the sum: no fused multiply-add.
-/// - Positions are those that [`Selector`] finds: magnitudes compared as bit patterns, of equal ones the lower position
-///   first, ascending.
+/// - `error = decay * error + gradient`. The product is rounded to fp32 before the sum: no fused
+///   multiply-add.
+/// - Positions are those of [`Selector`]: magnitudes are compared as bit patterns, the lower
+///   position wins ties, positions ascend.
 pub trait TopK: Send + Sync + Debug {
-    /// Works on `slabs` of the tensor `spec`.
+    /// Processes `slabs` of the tensor `spec`.
     ///
-    /// `error`, `gradient` and `entries` are those of these slabs alone, see [`TensorSpec::elements_of`] and
-    /// [`TensorSpec::entries_of`]; `gradient` has been transformed if the schema sends frequencies. Entries get their
-    /// positions, chunk by chunk, with code 0.
+    /// `error`, `gradient` and `entries` are those of these slabs alone, see
+    /// [`TensorSpec::elements_of`] and [`TensorSpec::entries_of`]. `gradient` is in frequencies if
+    /// the schema has a transform. Entries get their positions, chunk by chunk, with code 0.
     fn select(
         &self,
         spec: &TensorSpec,
@@ -53,20 +52,20 @@ pub trait TopK: Send + Sync + Debug {
         entries: &mut [CodedValue],
     );
 
-    /// Does the same, and reads the values of the entries: what the compressor calls. Only worth another form where
-    /// values are at hand anyway.
+    /// As [`TopK::select`], and reads the values of the entries. The compressor calls this method.
+    /// Override it if values are in fast memory during selection.
     fn select_and_read(&self, profile: Profile, spec: &TensorSpec, decay: f32, work: Work<'_>) {
         self.select(spec, work.slabs, decay, work.error, work.gradient, work.entries);
         read_selected(profile, spec, work.error, work.entries, work.values);
     }
 
-    /// Slabs that one call should work on: all, unless this says otherwise. Calls come from several threads at once.
+    /// The number of slabs per call; all by default. Calls come from several threads at once.
     fn slabs_at_once(&self, spec: &TensorSpec) -> usize {
         spec.num_slabs()
     }
 }
 
-/// Selection on the CPU: the reference.
+/// Top-k on the CPU: the reference implementation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuTopK;
 
@@ -80,6 +79,7 @@ impl TopK for CpuTopK {
         gradient: &[f32],
         entries: &mut [CodedValue],
     ) {
+        // The number of slabs follows from the length of `error`.
         on_chunks(spec, decay, error, gradient, entries, |_, _| ());
     }
 
@@ -95,13 +95,14 @@ impl TopK for CpuTopK {
         });
     }
 
-    /// Few: threads share them out.
+    /// One task of the thread pool.
     fn slabs_at_once(&self, spec: &TensorSpec) -> usize {
-        GRAIN.div_ceil(spec.grid().slab_len())
+        TASK_LEN.div_ceil(spec.grid().slab_len())
     }
 }
 
-/// Adds slab after slab to the error and marks the entries of each chunk, which `then` gets while it is in the cache.
+/// Adds slab by slab to the error feedback and sets the entries of each chunk, then calls `then`
+/// while the chunk is in the cache.
 fn on_chunks(
     spec: &TensorSpec,
     decay: f32,
@@ -124,7 +125,7 @@ fn on_chunks(
     }
 }
 
-/// `error = decay * error + gradient`.
+/// `error = decay * error + gradient`, the product rounded before the sum.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(crate) fn accumulate(decay: f32, error: &mut [f32], gradient: &[f32]) {
     error
@@ -149,6 +150,7 @@ fn read_selected(
         let chunks = entries.chunks(spec.kept()).zip(values.chunks_mut(spec.kept()));
         for (column, (entries, values)) in chunks.enumerate() {
             match profile {
+                // The published order depends on all values of the chunk, not only on those sent.
                 Profile::Reference => {
                     let tile = &mut tile[..grid.chunk_len().min(error.len())];
                     grid.read(column, error, tile);
@@ -164,6 +166,7 @@ fn read_selected(
     }
 }
 
+/// Copies the value of each entry.
 fn read_at(entries: &[CodedValue], values: &mut [f32], value: impl Fn(&CodedValue) -> f32) {
     entries.iter().zip(values).for_each(|(entry, place)| *place = value(entry));
 }

@@ -1,39 +1,46 @@
-//! The order in which the published compressor meets the values of a chunk.
+//! The order in which the published compressor reads the values of a chunk.
 //!
-//! It takes them from `torch.topk` unsorted, which leaves them as C++'s `std::nth_element` does (or, of chunks at least
-//! 64 times `k` long, sorted by `std::partial_sort`), and then adds them up in `f32`. Sums over another order differ by
-//! some 1e-6. Only the reference profile cares: this file walks the same path as GNU's `nth_element`, pivot by pivot.
+//! It calls `torch.topk` unsorted, which returns values as C++'s `std::nth_element` leaves them;
+//! for chunks at least 64 times `k` long, as `std::partial_sort` sorts them. It then adds the
+//! values up in `f32`. Sums over another order differ by about 1e-6. Only the reference profile
+//! needs this order. This file repeats the steps of GNU's `nth_element`, pivot by pivot.
 
 use crate::sparseloco::delta::CodedValue;
 
-/// One value: magnitude as ordered bits, and the value.
+/// A value: its magnitude as ordered bits, and the value.
 type Item = (u32, f32);
 
 /// Writes the values of largest magnitude of a chunk, those of `entries`, in the published order.
 pub(crate) fn published_order(chunk: &[f32], entries: &[CodedValue], values: &mut [f32]) {
-    let item = |value: &f32| (value.to_bits() & 0x7fff_ffff, *value);
     let Some(last) = values.len().checked_sub(1) else { return };
+    // The condition under which `torch.topk` sorts partially on the CPU.
     let items: Vec<Item> = if values.len() * 64 <= chunk.len() {
         let mut items: Vec<Item> =
-            entries.iter().map(|entry| item(&chunk[entry.position()])).collect();
+            entries.iter().map(|entry| item(chunk[entry.position()])).collect();
         items.sort_by_key(|item| std::cmp::Reverse(item.0));
         items
     } else {
-        let mut items: Vec<Item> = chunk.iter().map(item).collect();
+        let mut items: Vec<Item> = chunk.iter().copied().map(item).collect();
         nth_element(&mut items, last);
         items
     };
     values.iter_mut().zip(items).for_each(|(value, item)| *value = item.1);
 }
 
-/// Brings the item of rank `nth` to its place, larger ones before it and smaller ones after it.
+/// The item of a value.
+fn item(value: f32) -> Item {
+    (value.to_bits() & 0x7fff_ffff, value)
+}
+
+/// Moves the item of rank `nth` to its place, with larger items before it and smaller ones after
+/// it.
 fn nth_element(items: &mut [Item], nth: usize) {
     let (mut first, mut last) = (0, items.len());
     let mut depth = 2 * items.len().max(1).ilog2();
     while last - first > 3 {
         if depth == 0 {
-            // GNU goes over to a heap here. Its order is not worth repeating: a median of three gets here on
-            // adversarial input alone.
+            // GNU switches to a heap here. Its order is not repeated: with a median of three only
+            // adversarial input reaches this depth.
             return items[first..last].sort_by_key(|item| std::cmp::Reverse(item.0));
         }
         depth -= 1;
@@ -47,13 +54,15 @@ fn nth_element(items: &mut [Item], nth: usize) {
     items[first..last].sort_by_key(|item| std::cmp::Reverse(item.0));
 }
 
-/// Parts `first..last` around the median of three of its items, which moves to `first`.
+/// Partitions `first..last` around the median of three of its items, which is moved to `first`.
 fn partition(items: &mut [Item], first: usize, last: usize) -> usize {
     let median = median(items, first + 1, first + (last - first) / 2, last - 1);
     items.swap(first, median);
     let pivot = items[first].0;
     let (mut low, mut high) = (first + 1, last);
     loop {
+        // Neither loop runs past the ends: the median of three leaves an item that stops it, as in
+        // the unguarded partition of GNU.
         while items[low].0 > pivot {
             low += 1;
         }
@@ -69,10 +78,10 @@ fn partition(items: &mut [Item], first: usize, last: usize) -> usize {
     }
 }
 
-/// Which of three places holds the median; of equals the one that GNU takes.
+/// The place of the median of three items; of equals the one that GNU takes.
 fn median(items: &[Item], a: usize, b: usize, c: usize) -> usize {
-    let above = |x: usize, y: usize| items[x].0 > items[y].0;
-    match (above(a, b), above(b, c), above(a, c)) {
+    let [first, second, third] = [items[a].0, items[b].0, items[c].0];
+    match (first > second, second > third, first > third) {
         (true, true, _) | (false, false, false) => b,
         (true, false, true) | (false, true, false) => c,
         (true, false, false) | (false, _, true) => a,

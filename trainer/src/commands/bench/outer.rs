@@ -73,15 +73,19 @@ impl OuterBench {
         let shape = config.model.shape.as_ref().context("the preset has a shape")?;
         let model = shape.model_config(tokenizer.vocab_size())?;
         let initializer = Initializer::new(config.run.seed, &model);
-        let named = |spec: &covey_model::config::ParameterSpec| NamedTensor {
-            name: spec.name.clone(),
-            shape: spec.shape.clone(),
-            values: initializer.tensor(spec),
-        };
-        let weights = model.parameters().iter().map(named).collect();
-        let learner = |_| Learner::open(&model, &config, |_, range| Ok(vec![0.0; range.len()]));
+        let weights = model
+            .parameters()
+            .iter()
+            .map(|spec: &covey_model::config::ParameterSpec| NamedTensor {
+                name: spec.name.clone(),
+                shape: spec.shape.clone(),
+                values: initializer.tensor(spec),
+            })
+            .collect();
         Ok(Self {
-            learners: (0..peers).map(learner).collect::<anyhow::Result<_>>()?,
+            learners: (0..peers)
+                .map(|_| Learner::open(&model, &config, |_, range| Ok(vec![0.0; range.len()])))
+                .collect::<anyhow::Result<_>>()?,
             assignment: assignment(&config, &datasets)?,
             held_out: HeldOut::new(&datasets, config.data.sequence_length, 64, 8)?,
             replica: Replica::new(weights, &config.sparseloco())?,

@@ -11,6 +11,7 @@ use covey_optim::inner::{AdamW, Schedule, clear, clip_scale, global_norm};
 use serde_json::json;
 
 use crate::cli::BenchTrainArgs;
+use crate::commands::machine::config::resolve;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::Config;
 use crate::system::device;
@@ -25,10 +26,8 @@ const LENGTH: usize = 256;
 pub(super) fn figures(arguments: &BenchTrainArgs) -> anyhow::Result<serde_json::Value> {
     device::use_threads(arguments.threads)?;
     let settings = arguments.set.iter().fold(Layers::new(), |layers, setting| layers.set(setting));
-    let config = settings
-        .flag("bench", "train.batch_size", SEQUENCES.to_string())
-        .resolve(Purpose::Show)?
-        .config;
+    let settings = settings.flag("bench", "train.batch_size", SEQUENCES.to_string());
+    let config = resolve(settings, Purpose::Show)?.config;
     let mut contestant = Contestant::new(arguments.unsharded, &config)?;
     let (mut milliseconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..arguments.warmup + arguments.steps {

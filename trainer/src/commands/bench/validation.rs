@@ -45,7 +45,7 @@ pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     let seconds = start.elapsed().as_secs_f64();
     Ok(json!({
         "peers": arguments.peers,
-        "windows": GauntletConfig::default().windows,
+        "windows": GauntletConfig::default().eval_windows,
         "batch_size": arguments.batch_size,
         "sequence_length": arguments.sequence_length,
         "step_seconds": step,
@@ -56,9 +56,14 @@ pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
 }
 
 fn slots(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Slot>> {
-    let key = |number: u32| anyhow::Ok(Keypair::from_secret(&[u8::try_from(number)?; 32]).peer());
-    let names = (0..peers).map(key).collect::<anyhow::Result<BTreeSet<_>>>()?;
-    Ok(names.into_iter().zip(0..).map(|(peer, index)| (peer, Slot { index, of: peers })).collect())
+    let names = (0..peers)
+        .map(|number: u32| anyhow::Ok(Keypair::from_secret(&[u8::try_from(number)?; 32]).peer()))
+        .collect::<anyhow::Result<BTreeSet<_>>>()?;
+    Ok(names
+        .into_iter()
+        .zip(0..)
+        .map(|(peer, index)| (peer, Slot { index, num_slots: peers }))
+        .collect())
 }
 
 /// What one peer would publish; how it differs from that of the next does not matter to time.
@@ -75,7 +80,8 @@ fn measure(
     slots: &BTreeMap<PeerId, Slot>,
     outer: &OuterSettings,
 ) -> anyhow::Result<()> {
-    let GauntletConfig { windows, eval_rate, .. } = GauntletConfig::default();
+    let GauntletConfig { eval_windows: windows, eval_rate_ratio: eval_rate, .. } =
+        GauntletConfig::default();
     let trial = EvaluationRequest {
         round: ROUND,
         seed: &Seed::from_bytes([1; 32]),

@@ -15,6 +15,7 @@ use crate::commands::data::{prepare, tokenizer};
 use crate::commands::demo::together;
 use crate::commands::model::export;
 use crate::commands::model::train::{closing_words, refuse_taken, train};
+use crate::commands::machine::config::resolve;
 use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::generate::TextStream;
 use crate::system::device;
@@ -117,9 +118,11 @@ fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
     let first = PathBuf::from("runs/demo");
     let numbered = (2..).map(|number| PathBuf::from(format!("runs/demo-{number}")));
     let mut candidates = std::iter::once(first).chain(numbered);
-    let is_free =
-        |folder: &PathBuf| ["checkpoints", "bucket"].iter().all(|part| !folder.join(part).exists());
-    candidates.find(is_free).context("there is always a free number")
+    candidates
+        .find(|folder: &PathBuf| {
+            ["checkpoints", "bucket"].iter().all(|part| !folder.join(part).exists())
+        })
+        .context("there is always a free number")
 }
 
 /// Tokenizer and shards from the text in the program.
@@ -149,8 +152,8 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
             .flag("demo", "train.steps", steps)
             .flag("demo", "rounds.inner_steps", inner_steps)
             .flag("demo", "rounds.min_peers", arguments.peers)
-            .flag("demo", "gauntlet.windows", WINDOWS)
-            .flag("demo", "comms.poll", 0.05);
+            .flag("demo", "gauntlet.eval_windows", WINDOWS)
+            .flag("demo", "comms.poll_interval", 0.05);
     }
     let steps = ("--steps", "train.steps", arguments.steps.map(|steps| steps.to_string()));
     let seed = ("--seed", "run.seed", arguments.seed.map(|seed| seed.to_string()));
@@ -161,7 +164,7 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
             layers = layers.flag(flag, key, value);
         }
     }
-    Ok(layers.resolve(Purpose::Train)?)
+    Ok(resolve(layers, Purpose::Train)?)
 }
 
 fn write_sample(folder: &Path, seed: u64, interrupt: &AtomicBool) -> anyhow::Result<()> {

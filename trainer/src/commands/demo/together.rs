@@ -30,9 +30,9 @@ pub(super) fn train(
     let bucket = folder.join("bucket");
     let key = folder.join("validator.key");
     found(config, &bucket, &key)?;
-    let mut processes = vec![validator(config, folder, &bucket, &key)?];
+    let mut processes = Processes(vec![validator(config, folder, &bucket, &key)?]);
     for number in 1..=peers {
-        processes.push(peer(config, folder, &bucket, (number, peers))?);
+        processes.0.push(peer(config, folder, &bucket, (number, peers))?);
     }
     say(&format!(
         "{peers} peers and a validator share {}; `covey status` tells how they stand",
@@ -70,18 +70,39 @@ struct Process {
     log: Option<PathBuf>,
 }
 
-/// Has all threads: it computes while peers wait.
+/// The processes of the demo. Dropping them ends those that still run, whatever went wrong: a peer
+/// that cannot start, an error of the system, a panic.
+struct Processes(Vec<Process>);
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for process in &mut self.0 {
+            // A process that has ended already cannot be ended again.
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+    }
+}
+
+/// Starts the validator on all threads: it computes while peers wait.
 fn validator(config: &Config, folder: &Path, bucket: &Path, key: &Path) -> anyhow::Result<Process> {
     let (output, threads) = (folder.join("validator"), threads(config));
     process(folder, "validator", |command| {
         command.arg("validate").arg(bucket).arg("--key").arg(key).arg("--output").arg(output);
-        command.arg("--threads").arg(threads.to_string()).arg("--set").arg("comms.poll=0.05")
+        command
+            .arg("--threads")
+            .arg(threads.to_string())
+            .arg("--set")
+            .arg("comms.poll_interval=0.05")
     })
 }
 
 fn threads(config: &Config) -> usize {
-    let cores = || std::thread::available_parallelism().ok().map(usize::from);
-    config.run.threads.or_else(cores).unwrap_or(1)
+    config
+        .run
+        .threads
+        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+        .unwrap_or(1)
 }
 
 fn peer(
@@ -107,7 +128,7 @@ fn peer(
             .arg("--set")
             .arg(format!("train.eval_every={every}"))
             .arg("--set")
-            .arg("comms.poll=0.05")
+            .arg("comms.poll_interval=0.05")
     })
 }
 
@@ -129,38 +150,36 @@ fn process(
     Ok(Process { name: name.to_owned(), child, log })
 }
 
-/// Waits until all have ended; if one fails, the others are ended.
-fn watch(mut processes: Vec<Process>, interrupt: &AtomicBool) -> anyhow::Result<()> {
-    let mut told = false;
+/// Waits until all processes have ended.
+///
+/// # Errors
+/// The first process that fails, with its last lines; the others are ended.
+fn watch(mut processes: Processes, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    let mut was_asked = false;
     loop {
         let mut are_running = false;
-        for index in 0..processes.len() {
-            match processes[index].child.try_wait()? {
+        for process in &mut processes.0 {
+            match process.child.try_wait()? {
                 None => are_running = true,
                 Some(status) if status.success() => {}
-                Some(status) => return Err(failed(processes, index, status)),
+                Some(status) => return Err(failure(process, status)),
             }
         }
         if !are_running {
             return Ok(());
         }
-        if is_raised(interrupt) && !told {
-            // Ctrl-C reaches them, too; other signals may have been meant for this process only.
-            processes.iter().for_each(ask_to_stop);
-            told = true;
+        if is_raised(interrupt) && !was_asked {
+            // Ctrl-C reaches them, too; other signals may have been sent to this process only.
+            processes.0.iter().for_each(ask_to_stop);
+            was_asked = true;
         }
         std::thread::sleep(SLICE);
     }
 }
 
-/// Ends what is left, and says what the failed process said last.
-fn failed(mut processes: Vec<Process>, index: usize, status: ExitStatus) -> anyhow::Error {
-    for process in &mut processes {
-        // One that has ended already cannot be ended again.
-        let _ = process.child.kill();
-        let _ = process.child.wait();
-    }
-    let Process { name, log, .. } = &processes[index];
+/// The error of a failed process, with the last lines of its log.
+fn failure(process: &Process, status: ExitStatus) -> anyhow::Error {
+    let Process { name, log, .. } = process;
     let text = log.as_ref().and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(5)..].join("\n");

@@ -39,9 +39,9 @@ fn as_text(audit: &LedgerAudit) -> String {
     let validator_set = audit.state.validator_set();
     let mut text = format!(
         "entries     {}\nhead        {}\nmembers     {}\nvalidators  {} of {} must agree\n",
-        audit.lines,
+        audit.num_entries,
         audit.head.map_or_else(|| "none".to_owned(), |head| head.to_string()),
-        audit.state.members().count(),
+        audit.state.registered().count(),
         validator_set.threshold,
         validator_set.members.len(),
     );
@@ -52,14 +52,13 @@ fn as_text(audit: &LedgerAudit) -> String {
 }
 
 fn as_json(audit: &LedgerAudit) -> serde_json::Value {
-    let finding = |finding: &AuditFinding| json!({ "entry": finding.number(), "damage": finding.is_damage(), "what": finding.to_string() });
     json!({
-        "entries": audit.lines,
+        "entries": audit.num_entries,
         "head": audit.head.map(|head| head.to_string()),
-        "members": audit.state.members().map(|(peer, _)| peer.to_string()).collect::<Vec<_>>(),
+        "members": audit.state.registered().map(|(peer, _)| peer.to_string()).collect::<Vec<_>>(),
         "validators": audit.state.validator_set().members,
         "threshold": audit.state.validator_set().threshold,
-        "findings": audit.findings.iter().map(finding).collect::<Vec<_>>(),
+        "findings": audit.findings.iter().map(|finding: &AuditFinding| json!({ "entry": finding.number(), "damage": finding.is_damage(), "what": finding.to_string() })).collect::<Vec<_>>(),
     })
 }
 
@@ -90,11 +89,10 @@ mod deployment {
             .node
             .parse()
             .map_err(|_| UsageError::new("`--node` is no address such as http://HOST"))?;
-        let missing = || {
+        let wallet = evm::wallet(arguments.wallet.as_deref())?.ok_or_else(|| {
             let hint = format!("name a file with `--wallet`, or set {WALLET_VARIABLE}");
             UsageError::new("there is no account that pays").with_hint(hint)
-        };
-        let wallet = evm::wallet(arguments.wallet.as_deref())?.ok_or_else(missing)?;
+        })?;
         let deployed = on_runtime(async {
             let run = connect(&arguments.place).await?;
             Ok(deploy(&node, &wallet, &genesis(&run)?, &accounts, arguments.stake, arguments.delay)

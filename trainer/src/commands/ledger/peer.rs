@@ -12,7 +12,7 @@ use super::scores;
 use crate::cli::{
     LeaveArgs, LedgerArgs, PeerCommand, RegisterArgs, RotateArgs, RunArgs, ScoresArgs,
 };
-use crate::commands::machine::config::own_layers;
+use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::Purpose;
 use crate::run::{Connection, RunSpec, identity, ledger};
 use crate::system::error::UsageError;
@@ -30,7 +30,7 @@ pub(crate) fn run(command: &PeerCommand) -> anyhow::Result<()> {
 
 /// The run in a bucket.
 pub(super) async fn connect(place: &RunArgs) -> anyhow::Result<Run> {
-    let own = own_layers(&place.own).resolve(Purpose::Show)?.config;
+    let own = resolve(own_layers(&place.own), Purpose::Show)?.config;
     let connection = Connection::open(&place.bucket, &own.comms)?;
     Ok(Run::open(connection.bucket.clone(), connection.clock.clone(), place.run).await?)
 }
@@ -49,7 +49,11 @@ async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow
         Some(path) => Ok(path.clone()),
         None => {
             let spec = RunSpec::read(run).await?;
-            Ok(own_layers(&place.own).resolve_within(&spec.shared, Purpose::Show)?.config.comms.key)
+            Ok(own_layers(&place.own)
+                .resolve_within(&spec.shared, Purpose::Show)?
+                .config
+                .comms
+                .key_file)
         }
     }
 }
@@ -94,7 +98,7 @@ fn rotate(arguments: &RotateArgs) -> anyhow::Result<()> {
         let path = arguments.new_key.display();
         say(&format!("entry {number}: {} goes on as {}", old.peer(), new.peer()));
         say(&format!(
-            "from now on, take part with `--set comms.key={path}`; the old key is of no use any more"
+            "from now on, take part with `--set comms.key_file={path}`; the old key is of no use any more"
         ));
         print(&format!("{}\n", new.peer()))
     })

@@ -16,7 +16,7 @@ pub(super) fn as_text(state: &LedgerState, rounds: usize, newest: Option<&Verdic
     let mut text = format!(
         "entries     {}\nmembers     {}\nvalidators  {}; {} must agree\n",
         state.next(),
-        state.members().count(),
+        state.registered().count(),
         validators.join(", "),
         validator_set.threshold
     );
@@ -123,7 +123,7 @@ fn one(record: &KeyRecord) -> Value {
         "member": record.membership == Membership::Active,
         "since": record.since,
         "bucket": record.bucket,
-        "formerly": record.formerly,
+        "formerly": record.rotated_from,
         "left": left,
         "rotated_to": rotated_to,
     })

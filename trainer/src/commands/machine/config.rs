@@ -1,10 +1,11 @@
 //! `covey config`: what is configured, and what could be.
 
 use crate::cli::{ConfigArgs, ConfigCommand, OwnArgs};
-use crate::config::layers::{Layers, Purpose};
+use crate::config::checks::ConfigError;
+use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::config::schema::key_list;
 use crate::config::schema::presets::preset_table;
-use crate::system::terminal::output::print;
+use crate::system::terminal::output::{print, say};
 
 /// Prints what was asked for on stdout.
 ///
@@ -12,7 +13,7 @@ use crate::system::terminal::output::print;
 /// A configuration with problems, or a stdout that cannot be written.
 pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<()> {
     let text = match command {
-        ConfigCommand::Show(arguments) => layers(arguments).resolve(Purpose::Show)?.show(),
+        ConfigCommand::Show(arguments) => resolve(layers(arguments), Purpose::Show)?.show(),
         ConfigCommand::Presets => preset_table(),
         ConfigCommand::Keys => key_list(),
     };
@@ -52,6 +53,20 @@ pub(crate) fn own_layers(own: &OwnArgs) -> Layers {
         ("--threads", "run.threads", own.threads.map(|threads| threads.to_string())),
     ];
     own.set.iter().fold(with_flags(layers, flags), |layers, setting| layers.set(setting))
+}
+
+/// Resolves the layers of this process, and prints a note for each key under its former name.
+///
+/// A command that resolves its layers several times does so here once, so each note appears once.
+///
+/// # Errors
+/// [`ConfigError`].
+pub(crate) fn resolve(layers: Layers, purpose: Purpose) -> Result<Resolved, ConfigError> {
+    let resolved = layers.resolve(purpose)?;
+    for renamed in &resolved.renamed {
+        say(&format!("note: {renamed}"));
+    }
+    Ok(resolved)
 }
 
 /// The flags that were given, on top of `layers`.

@@ -8,18 +8,18 @@ use covey_model::config::{ModelConfig, Precision, preset};
 use super::config;
 use crate::cli::PlanArgs;
 use crate::config::layers::Purpose;
-use crate::config::schema::{Config, RecomputeKind};
+use crate::config::schema::{CheckpointedLayers, Config};
 use crate::system::device::{DeviceKind, DeviceList, measured_peak};
 use crate::system::terminal::output::print;
 use crate::system::terminal::{bytes, grouped, span};
 use crate::training::ModelFolder;
 use crate::training::learner::{advice, devices, memory_limit, room};
 use crate::training::plan::{
-    ExchangePlan, HostMemory, Link, MemberMemory, MemoryPlan, Needs, Speeds, StepTime, fit,
+    DeviceMemory, ExchangePlan, HostMemory, Link, MemoryPlan, Needs, Speeds, StepTime, fit,
 };
 
 pub(crate) fn run(arguments: &PlanArgs) -> anyhow::Result<()> {
-    let config = config::layers(&arguments.config).resolve(Purpose::Show)?.config;
+    let config = config::resolve(config::layers(&arguments.config), Purpose::Show)?.config;
     let sheet = Sheet::new(arguments, &config)?;
     let mut text = sheet.head();
     sheet.memory(&mut text)?;
@@ -46,13 +46,13 @@ impl<'a> Sheet<'a> {
 
     fn head(&self) -> String {
         let Self { config, model, needs, .. } = self;
-        let recompute = match config.memory.recompute {
-            RecomputeKind::None => "nothing recomputed".to_owned(),
-            RecomputeKind::Blocks if config.memory.recompute_every == 1 => {
+        let recompute = match config.memory.activation_checkpointing {
+            CheckpointedLayers::None => "nothing recomputed".to_owned(),
+            CheckpointedLayers::Blocks if config.memory.activation_checkpoint_every == 1 => {
                 "every block recomputed".to_owned()
             }
-            RecomputeKind::Blocks => {
-                format!("one block of {} recomputed", config.memory.recompute_every)
+            CheckpointedLayers::Blocks => {
+                format!("one block of {} recomputed", config.memory.activation_checkpoint_every)
             }
         };
         format!(
@@ -65,7 +65,7 @@ impl<'a> Sheet<'a> {
             },
             needs.micro_batch_size,
             needs.length,
-            needs.gather_for,
+            needs.micro_batches_per_gather,
         )
     }
 
@@ -130,14 +130,13 @@ impl<'a> Sheet<'a> {
 
     /// As given; else as measured, where the devices are of this machine.
     fn rate(&self) -> Option<f64> {
-        let measured = || {
+        self.arguments.rate.or_else(|| {
             let device = self.devices.first().open().ok()?.remove(0);
             // Members on one CPU share its cores.
             let sharers =
                 if self.devices.kind() == DeviceKind::Cpu { self.devices.members() } else { 1 };
             Some(measured_peak(&device, self.needs.precision) / sharers as f64)
-        };
-        self.arguments.rate.or_else(measured)
+        })
     }
 
     fn exchange(&self, text: &mut String, train_seconds: Option<f64>) {
@@ -173,12 +172,14 @@ fn network(arguments: &PlanArgs, config: &Config) -> anyhow::Result<ModelConfig>
         let folder = config.model.from.as_ref().context("a model is either a folder or a shape")?;
         return Ok(ModelFolder::open(folder, |_| {})?.config().model.clone());
     };
-    let usual = || preset(&config.model.preset).map(|model| model.vocab_size);
-    let vocabulary = arguments.vocab_size.or(shape.vocab_size).or_else(usual);
+    let vocabulary = arguments
+        .vocab_size
+        .or(shape.vocab_size)
+        .or_else(|| preset(&config.model.preset).map(|model| model.vocab_size));
     Ok(shape.model_config(vocabulary.context("the vocabulary is unknown: say `--vocab-size`")?)?)
 }
 
-fn parts(member: &MemberMemory) -> [(&'static str, u64); 8] {
+fn parts(member: &DeviceMemory) -> [(&'static str, u64); 8] {
     [
         ("weights, fp32", member.weights),
         ("gradients, fp32", member.gradients),

@@ -60,13 +60,15 @@ fn check_tokenizer(model: &ModelFolder, dataset: &Dataset) -> anyhow::Result<()>
 /// As asked for, as trained, or as long as the positions reach.
 fn length(arguments: &EvalArgs, model: &ModelFolder) -> anyhow::Result<usize> {
     let positions = model.config().model.max_positions;
-    let trained = || {
-        let checkpoint = Checkpoint::open(model.path()).ok()?;
-        let config =
-            Config::from_toml(checkpoint.run_config(), &model.path().join("run.toml")).ok()?;
-        Some(config.data.sequence_length)
-    };
-    let length = arguments.sequence_length.or_else(trained).unwrap_or(positions);
+    let length = arguments
+        .sequence_length
+        .or_else(|| {
+            let checkpoint = Checkpoint::open(model.path()).ok()?;
+            let config =
+                Config::from_toml(checkpoint.run_config(), &model.path().join("run.toml")).ok()?;
+            Some(config.data.sequence_length)
+        })
+        .unwrap_or(positions);
     if length > positions {
         let problem = UsageError::new(format!(
             "windows of {length} tokens, but the model has {positions} positions"

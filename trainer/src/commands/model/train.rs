@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> anyhow::Resu
     let (resolved, found) = if arguments.resume {
         find(layers, arguments.config.file.is_some())?
     } else {
-        let resolved = layers.resolve(Purpose::Train)?;
+        let resolved = config::resolve(layers, Purpose::Train)?;
         refuse_taken(&resolved.config.run.output)?;
         (resolved, None)
     };
@@ -54,7 +54,7 @@ pub(crate) fn train(
 
 /// The newest intact checkpoint, and the configuration of its run with what was said on the command line on top.
 fn find(layers: Layers, has_file: bool) -> anyhow::Result<(Resolved, Option<Found>)> {
-    let folder = layers.clone().resolve(Purpose::Show)?.config.run.output;
+    let folder = config::resolve(layers.clone(), Purpose::Show)?.config.run.output;
     let found = newest_intact(&folder)?.ok_or_else(|| {
         UsageError::new(format!("{} has no checkpoint to go on from", folder.display()))
             .with_hint("name the run's folder with `--output`, or leave out `--resume` to begin it")

@@ -19,7 +19,7 @@ use crate::system::runtime::on_runtime;
 use crate::system::terminal::output::{print, say};
 
 pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
-    let config = config::layers(&arguments.config).resolve(Purpose::Train)?.config;
+    let config = config::resolve(config::layers(&arguments.config), Purpose::Train)?.config;
     device::use_threads(config.run.threads)?;
     let key = arguments.key.clone().unwrap_or_else(|| validator_key(&config.run.name));
     let creator = identity(&key)?;

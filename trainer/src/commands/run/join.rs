@@ -12,7 +12,7 @@ use covey_data::dataset::Dataset;
 
 use crate::cli::JoinArgs;
 use crate::commands::dispatch::warn_of_skipped;
-use crate::commands::machine::config::own_layers;
+use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::{CommsConfig, Config};
 use crate::run::peer::{PeerSetup, RoundLoop, RunEnd};
@@ -28,14 +28,14 @@ use crate::training::learner::Learner;
 
 pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let layers = layers(arguments);
-    let own = layers.clone().resolve(Purpose::Show)?.config;
+    let own = resolve(layers.clone(), Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
-        let run = open(&connection, arguments, &own.comms.key).await?;
+        let run = open(&connection, arguments, &own.comms.key_file).await?;
         let spec = RunSpec::read(&run).await?;
         let config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
-        let identity = identity(&config.comms.key)?;
+        let identity = identity(&config.comms.key_file)?;
         refuse_read_only(&connection, &arguments.place.bucket, Some(identity.peer())).await?;
         let brought = match &arguments.own_bucket {
             Some(url) => Some(bring(url, &config.comms, &connection.clock).await?),

@@ -12,7 +12,7 @@ use covey_comms::run::{CommsError, Run};
 use serde_json::json;
 
 use crate::cli::StatusArgs;
-use crate::commands::machine::config::own_layers;
+use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::Purpose;
 use crate::run::{Connection, RunSpec};
 use crate::system::runtime::on_runtime;
@@ -20,7 +20,7 @@ use crate::system::terminal::bytes;
 use crate::system::terminal::output::print;
 
 pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
-    let own = own_layers(&arguments.place.own).resolve(Purpose::Show)?.config;
+    let own = resolve(own_layers(&arguments.place.own), Purpose::Show)?.config;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let state = on_runtime(async {
         let run =
@@ -163,21 +163,21 @@ impl RunStatus {
         let mut lines = Vec::new();
         for decided in newest {
             let round = decided.manifest.round();
-            let line = |rejection: &RefusedDelta| {
+            lines.extend(decided.rejections.iter().map(|rejection: &RefusedDelta| {
                 let (voter, proposer) = (rejection.voter.short(), rejection.proposer.short());
                 format!(
                     "{round}: {voter} refuses the verdict of {proposer}: {}\n",
                     rejection.reason
                 )
-            };
-            lines.extend(decided.rejections.iter().map(line));
+            }));
         }
         for validator in self.run.description().validator_set.validators() {
-            let has_spoken = |decided: &Decided| {
-                decided.signers.contains(validator)
-                    || decided.rejections.iter().any(|rejection| rejection.voter == *validator)
-            };
-            if !newest.is_empty() && !newest.iter().any(has_spoken) {
+            if !newest.is_empty()
+                && !newest.iter().any(|decided: &Decided| {
+                    decided.signers.contains(validator)
+                        || decided.rejections.iter().any(|rejection| rejection.voter == *validator)
+                })
+            {
                 lines
                     .push(format!("validator {} signed none of these rounds\n", validator.short()));
             }
@@ -253,10 +253,6 @@ impl Decided {
             .iter()
             .map(|(peer, reason)| (peer.to_string(), json!(reason.to_string())))
             .collect();
-        let rejection = |rejection: &RefusedDelta| {
-            let (proposer, voter) = (rejection.proposer.to_string(), rejection.voter.to_string());
-            json!({ "proposer": proposer, "voter": voter, "reason": rejection.reason })
-        };
         json!({
             "round": manifest.round().0,
             "outer_learning_rate": manifest.outer().alpha,
@@ -267,7 +263,10 @@ impl Decided {
             "verdict": manifest.basis().verdict.to_string(),
             "weights": manifest.basis().weights.to_string(),
             "signers": self.signers.iter().map(PeerId::to_string).collect::<Vec<_>>(),
-            "refusals": self.rejections.iter().map(rejection).collect::<Vec<_>>(),
+            "refusals": self.rejections.iter().map(|rejection: &RefusedDelta| {
+            let (proposer, voter) = (rejection.proposer.to_string(), rejection.voter.to_string());
+            json!({ "proposer": proposer, "voter": voter, "reason": rejection.reason })
+        }).collect::<Vec<_>>(),
         })
     }
 }

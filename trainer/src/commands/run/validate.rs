@@ -12,7 +12,7 @@ use covey_data::dataset::Dataset;
 use super::init::validator_key;
 use super::join::refuse_read_only;
 use crate::cli::{IdArgs, LedgerFlags, ValidateArgs};
-use crate::commands::machine::config::own_layers;
+use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::Purpose;
 use crate::config::schema::Config;
 use crate::run::validator::{ClosedRound, Validation, ValidatorSetup};
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
     } else {
         layers.sources_flag("--data", &arguments.data)
     };
-    let own = layers.clone().resolve(Purpose::Show)?.config;
+    let own = resolve(layers.clone(), Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {

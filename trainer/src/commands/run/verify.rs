@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::validate;
 use crate::cli::VerifyArgs;
-use crate::commands::machine::config::own_layers;
+use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::Config;
 use crate::run::{
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Res
     } else {
         layers.sources_flag("--data", &arguments.data)
     };
-    let own = layers.clone().resolve(Purpose::Show)?.config;
+    let own = resolve(layers.clone(), Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let findings = on_runtime(async {

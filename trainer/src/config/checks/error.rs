@@ -1,4 +1,4 @@
-//! Why a configuration could not be used.
+//! Why a configuration cannot be used.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,24 +9,27 @@ use super::problem::Problems;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file that was named is not there.
+    /// The file does not exist.
     #[error("config file {} does not exist", path.display())]
     NotFound {
         /// The file.
         path: PathBuf,
     },
 
-    /// The file is there but the system will not hand it over.
+    /// The system refused to read the file.
     #[error("config file {} cannot be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 
-    /// The file holds something other than text.
-    #[error("config file {} is not UTF-8 text, line {line} is the first that is not", path.display())]
+    /// The file is not text.
+    #[error(
+        "config file {} is not UTF-8 text, line {line} is the first that is not",
+        path.display()
+    )]
     NotText {
         /// The file.
         path: PathBuf,
@@ -34,7 +37,8 @@ pub enum ConfigError {
         line: usize,
     },
 
-    /// The file is text but not TOML; nothing of it was used.
+    // Only the first mistake: after it, the parser would report consequences of it.
+    /// The file is text but not TOML; none of it is used.
     #[error("config file {} is not TOML: line {line}, column {column}: {message}", path.display())]
     Syntax {
         /// The file.
@@ -43,27 +47,28 @@ pub enum ConfigError {
         line: usize,
         /// Column of the first mistake, in characters.
         column: usize,
-        /// What the parser expected.
+        /// The message of the parser.
         message: String,
     },
 
-    /// Keys or values that are wrong, all of them at once.
+    /// Keys or values that break a rule, all of them.
     #[error("{0}")]
     Problems(Problems),
 }
 
 impl ConfigError {
-    /// What the person at the keyboard can do.
+    /// Advice for the user.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotFound { .. } => {
-                "check the path, or write a file to start from with `covey config show > run.toml`"
+                "check the path, or create a file with `covey config show > run.toml`"
             }
             Self::Unreadable { .. } => "check that it is a file and that you may read it",
             Self::NotText { .. } => "save the file as UTF-8",
             Self::Syntax { .. } => {
-                "text goes in double quotes; `covey config show` prints a whole config to compare with"
+                "put text in double quotes; compare with the output of `covey config show`"
             }
+            // The list of keys does not help with the name of a preset.
             Self::Problems(problems)
                 if problems.iter().all(|problem| problem.key == "model.preset") =>
             {

@@ -1,4 +1,19 @@
-//! Errors of the configuration, each with its place and the closest valid name.
+//! Problems of a configuration: rules between keys, messages with their place, and the closest
+//! valid name for a misspelt one.
+//!
+//! All problems are collected before any is reported, so a user corrects a file once. The rules
+//! for a single value are in [`schema`](super::schema).
+//!
+//! ```rust
+//! use covey::config::layers::{Layers, Purpose};
+//!
+//! let error = Layers::new().set("train.step=5").resolve(Purpose::Show).expect_err("is unknown");
+//! assert_eq!(
+//!     error.to_string(),
+//!     "1 problem in the configuration\n  \
+//!      --set  train.step = 5  unknown key, did you mean `train.steps`?"
+//! );
+//! ```
 
 pub(crate) mod cross_checks;
 mod error;

@@ -1,23 +1,24 @@
-//! What is wrong with a configuration, each with its place.
+//! Problems of a configuration, each with its place.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::config::layers::{Origin, Value};
 
-/// Longest value, in characters, that is repeated in full in a message.
+/// Characters of a value in a message; longer values are cut. Two values and a rule then fit in
+/// the width of a terminal.
 const LONGEST_VALUE: usize = 40;
 
-/// One thing that is wrong: where it was said, what was said, and what it must be.
+/// A key or value that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where the value was said.
+    /// The place of the value.
     pub origin: Origin,
-    /// Dotted path of the key, `data.sources[1].weight`.
+    /// Path of the key or field, such as `data.sources[1].weight`.
     pub key: String,
-    /// The value as it was written, where repeating it helps.
+    /// The value as written, if it helps to repeat it.
     pub value: Option<String>,
-    /// What the value must be.
+    /// The rule that it breaks.
     pub rule: String,
 }
 
@@ -27,7 +28,7 @@ impl Problem {
         Self::quoting(origin, key, value.shown(), rule)
     }
 
-    /// Like [`Problem::new`], for a value that is at hand as text.
+    /// Like [`Problem::new`], with the value as text.
     pub(crate) fn quoting(
         origin: &Origin,
         key: &str,
@@ -37,7 +38,7 @@ impl Problem {
         Self { value: Some(shorten(value)), ..Self::without_value(origin, key, rule) }
     }
 
-    /// Something that is wrong with a key whatever its value.
+    /// A problem of a key with any value.
     pub(crate) fn without_value(origin: &Origin, key: &str, rule: impl Into<String>) -> Self {
         Self { origin: origin.clone(), key: key.to_owned(), value: None, rule: rule.into() }
     }
@@ -57,16 +58,17 @@ impl Problem {
     }
 }
 
-/// All that is wrong with a configuration, in the order in which one would mend it.
+/// All problems of a configuration, in the order in which a user would correct them.
 ///
 /// - Never empty.
-/// - The file from top to bottom, then variables, then the command line.
+/// - Ordered: the file from top to bottom, then variables, then the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// The problems in order, or nothing if there are none.
+    /// The problems in order; `None` if there are none.
     pub(crate) fn sorted(mut problems: Vec<Problem>) -> Option<Self> {
+        // The same mistake can be found twice, as in two equal `--set`.
         problems.sort();
         problems.dedup();
         (!problems.is_empty()).then_some(Self(problems))
@@ -77,7 +79,7 @@ impl Problems {
         self.0.iter()
     }
 
-    /// The file that all problems are in, if they are all in one.
+    /// The file of all problems, if there is one.
     fn only_file(&self) -> Option<&Path> {
         let file = self.0.first()?.file()?;
         self.0.iter().all(|problem| problem.file() == Some(file)).then_some(file)
@@ -91,15 +93,12 @@ impl fmt::Display for Problems {
         let whole =
             file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
         write!(formatter, "{} {plural} in {whole}", self.0.len())?;
-        let place = |problem: &Problem| match (&problem.origin, file) {
-            (Origin::File { line, .. }, Some(_)) => format!("line {line}"),
-            (origin, _) => origin.to_string(),
-        };
         let rows: Vec<_> = self
             .0
             .iter()
-            .map(|problem| (place(problem), problem.statement(), &problem.rule))
+            .map(|problem| (place(problem, file.is_some()), problem.statement(), &problem.rule))
             .collect();
+        // Aligned by characters: a value can be any text.
         let places = rows.iter().map(|(place, ..)| place.chars().count()).max().unwrap_or(0);
         let statements =
             rows.iter().map(|(_, statement, _)| statement.chars().count()).max().unwrap_or(0);
@@ -107,6 +106,14 @@ impl fmt::Display for Problems {
             write!(formatter, "\n  {place:places$}  {statement:statements$}  {rule}")?;
         }
         Ok(())
+    }
+}
+
+fn place(problem: &Problem, is_file_known: bool) -> String {
+    match &problem.origin {
+        // The first line of the message names the file already.
+        Origin::File { line, .. } if is_file_known => format!("line {line}"),
+        origin => origin.to_string(),
     }
 }
 

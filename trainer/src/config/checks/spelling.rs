@@ -1,27 +1,41 @@
-//! What somebody who misspelt a key probably meant.
+//! The closest valid name for a misspelt one.
 
 use crate::config::schema::{GROUPS, KEYS};
 
-/// The key nearest to `path`: the same name in another group, or a few letters away.
+/// The path closest to `path`: the same name in another group, or a few letters away.
+///
+/// Former names are compared as well; the result is a current path.
 pub(crate) fn nearest_key(path: &str) -> Option<&'static str> {
     let name = last_part(path);
-    let same_name = KEYS.iter().map(|key| key.path).find(|known| last_part(known) == name);
-    same_name.or_else(|| nearest(path, KEYS.iter().map(|key| key.path)))
+    // First: a key in the wrong group can be many letters away from its path.
+    if let Some(key) = KEYS.iter().find(|key| last_part(key.path) == name) {
+        return Some(key.path);
+    }
+    let former: Vec<_> =
+        KEYS.iter().filter_map(|key| Some((key.former_path()?, key.path))).collect();
+    let current = KEYS.iter().map(|key| (key.path, key.path));
+    let spellings: Vec<_> =
+        current.chain(former.iter().map(|(former, path)| (former.as_str(), *path))).collect();
+    let meant = nearest(path, spellings.iter().map(|(spelling, _)| *spelling))?;
+    spellings.iter().find(|(spelling, _)| *spelling == meant).map(|(_, path)| *path)
 }
 
-/// The group nearest to `name`.
+/// The group closest to `name`.
 pub(crate) fn nearest_group(name: &str) -> Option<&'static str> {
     nearest(name, GROUPS.iter().map(|(group, _)| *group))
 }
 
-/// The candidate that takes the fewest edits, if that is few for its length.
+/// The candidate with the fewest edits; `None` if they are many for its length.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let distance = |candidate: &&str| strsim::damerau_levenshtein(word, candidate);
-    // A third of the letters wrong is still recognisable, more is a guess.
-    candidates.min_by_key(distance).filter(|best| distance(best) * 3 <= best.len())
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .min_by_key(|(distance, _)| *distance)
+        // A word with a third of its letters wrong can be recognised; more is a guess.
+        .filter(|(distance, best)| distance * 3 <= best.len())
+        .map(|(_, best)| best)
 }
 
 fn last_part(path: &str) -> &str {

@@ -1,12 +1,15 @@
-//! Defaults that follow from other keys.
+//! Defaults that are computed from other keys.
 
 use std::collections::BTreeMap;
 
 use covey_model::config::Precision;
 
+use crate::config::schema::{ConfigKey, Naming};
 use crate::system::device::DeviceList;
 
-/// Values that passed the check of their key, by dotted path; keys without a value are missing.
+/// Values that passed the check of their key, by path; keys without a value are missing.
+///
+/// A derived value may depend on derived values of earlier rows of the table of keys.
 #[derive(Clone, Debug, Default)]
 pub struct Checked(BTreeMap<&'static str, toml::Value>);
 
@@ -19,14 +22,16 @@ impl Checked {
         self.0.contains_key(key)
     }
 
-    /// The nested table that the values are the leaves of.
+    /// The serialised form of a config: a table of groups, with wire names.
     pub(crate) fn into_table(self) -> toml::Table {
         let mut groups = toml::Table::new();
         for (path, value) in self.0 {
-            let (group, name) = path.split_once('.').expect("every key of the table has a group");
-            let group =
-                groups.entry(group).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            group.as_table_mut().expect("groups hold tables only").insert(name.to_owned(), value);
+            let key = ConfigKey::named(path).expect("only keys of the table are inserted");
+            let group = groups
+                .entry(key.parts().0)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let group = group.as_table_mut().expect("groups are tables");
+            group.insert(key.name(Naming::Wire).to_owned(), value);
         }
         groups
     }
@@ -44,7 +49,7 @@ impl Checked {
         self.text("run.device").parse().ok()
     }
 
-    /// The sum of one count over all items of a list.
+    /// The sum of a count over all items of a list.
     fn total(&self, key: &str, field: &str) -> u64 {
         let items =
             self.0.get(key).and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -52,7 +57,7 @@ impl Checked {
         counts.fold(0, |sum: u64, count| sum.saturating_add(u64::try_from(count).unwrap_or(0)))
     }
 
-    /// Steps by which the clock of the schedule moves on over the whole run, after the warm-up.
+    /// Steps by which the clock of the schedule advances after the warm-up, over the whole run.
     fn steps_after_warmup(&self) -> u64 {
         let stopped = self
             .total("schedule.flat_windows", "length")
@@ -63,20 +68,19 @@ impl Checked {
     }
 }
 
-/// Heads that share the hidden width out between them.
-///
-/// Heads that do not divide it are reported by a relation of their own.
+/// The hidden width divided by the number of heads.
 pub(crate) fn head_dim(checked: &Checked) -> toml::Value {
+    // Rounded down: a cross-check reports a number of heads that does not divide the width.
     let heads = checked.count("model.num_attention_heads").max(1);
     integer(checked.count("model.hidden_size") / heads)
 }
 
-/// The whole batch at once.
+/// The whole batch.
 pub(crate) fn micro_batch_size(checked: &Checked) -> toml::Value {
     integer(checked.count("train.batch_size"))
 }
 
-/// The numbers that the devices are fastest in.
+/// The fastest number format of the devices.
 pub(crate) fn precision(checked: &Checked) -> toml::Value {
     let usual = checked.devices().map_or(Precision::Fp32, |devices| devices.usual_precision());
     let name = match usual {
@@ -86,12 +90,14 @@ pub(crate) fn precision(checked: &Checked) -> toml::Value {
     toml::Value::String(name.to_owned())
 }
 
-/// A twentieth of the run: long enough to be gentle, and never longer than a shortened run.
+/// A twentieth of the run.
 pub(crate) fn warmup_steps(checked: &Checked) -> toml::Value {
+    // A ratio and not a number of steps: a run that is cut short with `--steps` still ends its
+    // warm-up.
     integer(checked.count("train.steps") / 20)
 }
 
-/// What is left for the decay once warm-up and a stable part that was asked for are over.
+/// The steps for the decay: what warm-up and a written stable phase leave.
 pub(crate) fn decay_steps(checked: &Checked) -> toml::Value {
     let rest = checked.steps_after_warmup();
     let steps = match checked.text("schedule.kind") {
@@ -101,10 +107,11 @@ pub(crate) fn decay_steps(checked: &Checked) -> toml::Value {
         "wsd" => checked.count("train.steps") / 5,
         _ => rest,
     };
+    // A decay of 0 steps would divide by zero in the schedule.
     integer(steps.max(1))
 }
 
-/// Whatever warm-up and decay leave of a warm-up-stable-decay run.
+/// The steps that warm-up and decay leave, for warm-up, stable, decay.
 pub(crate) fn stable_steps(checked: &Checked) -> toml::Value {
     match checked.text("schedule.kind") {
         "wsd" => integer(
@@ -115,7 +122,5 @@ pub(crate) fn stable_steps(checked: &Checked) -> toml::Value {
 }
 
 fn integer(count: u64) -> toml::Value {
-    toml::Value::Integer(
-        i64::try_from(count).expect("derived counts are no larger than what TOML could hold"),
-    )
+    toml::Value::Integer(i64::try_from(count).expect("a count derived from TOML fits into TOML"))
 }

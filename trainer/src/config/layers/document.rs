@@ -1,21 +1,18 @@
-//! TOML text as a layer of values, each with its line.
+//! A TOML document as a layer, each value with its line.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::layer::{Findings, Layer, LayerBuilder, spelling};
 use super::origin::Origin;
 use super::value::{ConfigEntry, Locate};
 use crate::config::checks::{ConfigError, Problem, nearest_group, nearest_key};
-use crate::config::schema::{ConfigKey, GROUPS, KEYS, ValueType};
+use crate::config::schema::{ConfigKey, GROUPS, KEYS};
 
-/// What one place says, by dotted path of the key; only keys that exist.
-pub(crate) type Layer = BTreeMap<&'static str, ConfigEntry>;
-
-/// The text of a config file.
+/// Reads the text of a config file.
 ///
 /// # Errors
 /// [`ConfigError::NotFound`], [`ConfigError::Unreadable`] or [`ConfigError::NotText`].
@@ -24,6 +21,7 @@ pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
         ErrorKind::NotFound => ConfigError::NotFound { path: path.to_owned() },
         _ => ConfigError::Unreadable { path: path.to_owned(), source },
     })?;
+    // Not `from_utf8_lossy`: a replaced character in a path would name another file.
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         ConfigError::NotText {
@@ -33,82 +31,84 @@ pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-/// The layer that the file at `path` with this `text` says.
+/// The layer of the file at `path` with this `text`.
 ///
 /// # Errors
-/// [`ConfigError::Syntax`]; keys that do not exist become `problems`.
+/// [`ConfigError::Syntax`]; unknown keys become problems in `findings`.
 pub(crate) fn file_layer(
     text: &str,
     path: &Path,
-    problems: &mut Vec<Problem>,
+    findings: &mut Findings,
 ) -> Result<Layer, ConfigError> {
+    // Lines are counted again for every value; a config file is short.
     let locate = |offset| Origin::File { path: path.to_owned(), line: position(text, offset).0 };
-    layer(text, &locate, problems).map_err(|error| {
+    layer(text, &locate, findings).map_err(|error| {
         let (line, column) = position(text, error.span().map_or(0, |span| span.start));
         let message = error.message().replace('\n', ", ");
         ConfigError::Syntax { path: path.to_owned(), line, column, message }
     })
 }
 
-/// The layer that a TOML document says, its places given by `locate`.
+/// The layer of a TOML document; `locate` turns byte offsets into places.
 ///
 /// # Errors
-/// The first mistake in syntax; keys that do not exist become `problems`.
+/// The first syntax error; unknown keys become problems in `findings`.
 pub(crate) fn layer(
     text: &str,
     locate: &Locate<'_>,
-    problems: &mut Vec<Problem>,
+    findings: &mut Findings,
 ) -> Result<Layer, toml::de::Error> {
     let document = DeTable::parse(text)?;
-    let mut layer = Layer::new();
-    collect(document.get_ref(), None, locate, &mut layer, problems);
-    Ok(layer)
+    let mut layer = LayerBuilder::new(findings);
+    collect(document.get_ref(), None, locate, &mut layer);
+    Ok(layer.finish())
 }
 
 fn collect(
     table: &DeTable<'_>,
     group: Option<&str>,
     locate: &Locate<'_>,
-    layer: &mut Layer,
-    problems: &mut Vec<Problem>,
+    layer: &mut LayerBuilder<'_>,
 ) {
     for (name, value) in table {
-        let path = group.map_or_else(
-            || name.get_ref().to_string(),
-            |group| format!("{group}.{}", name.get_ref()),
-        );
+        let path = match group {
+            Some(group) => format!("{group}.{}", name.get_ref()),
+            None => name.get_ref().to_string(),
+        };
         let entry = ConfigEntry::from_toml(value.get_ref(), name.span().start, locate);
-        if let Some(key) = ConfigKey::named(&path) {
-            layer.insert(key.path, entry);
+        let is_table = matches!(value.get_ref(), DeValue::Table(_));
+        if let Some((key, is_former)) = ConfigKey::named_ever(&path) {
+            layer.insert(key, is_former, entry);
         } else if let (true, DeValue::Table(keys)) = (is_group(&path), value.get_ref()) {
-            collect(keys, Some(&path), locate, layer, problems);
-        } else if is_group(&path) {
-            let rule = format!("is a group, set its keys under `[{path}]`");
-            problems.push(Problem::new(&entry.origin, &path, &entry.value, rule));
-        } else if let (None, DeValue::Table(_)) = (group, value.get_ref()) {
-            problems.push(Problem::without_value(
-                &entry.origin,
-                &format!("[{path}]"),
-                unknown_group(&path),
-            ));
+            collect(keys, Some(&path), locate, layer);
+        } else if group.is_none() && is_table {
+            // Its keys are not reported: they are all unknown for this one reason.
+            let rule = unknown_group(&path);
+            layer.problem(Problem::without_value(&entry.origin, &format!("[{path}]"), rule));
         } else {
-            let rule = unknown_key(&path, |key| key.path.to_owned());
-            problems.push(Problem::new(&entry.origin, &path, &entry.value, rule));
+            let rule = if is_group(&path) {
+                format!("is a group, set its keys under `[{path}]`")
+            } else {
+                unknown_key(&path, &entry.origin)
+            };
+            layer.problem(Problem::new(&entry.origin, &path, &entry.value, rule));
         }
     }
 }
 
-/// What to say of a key that does not exist, with the nearest that does in the `spelling` of its place.
-pub(crate) fn unknown_key(path: &str, spelling: impl Fn(&ConfigKey) -> String) -> String {
-    let within = |key: &&ConfigKey| {
-        matches!(key.kind, ValueType::Record(_) | ValueType::List(_))
+/// The message about an unknown key, with the nearest known key as `origin` spells it.
+pub(crate) fn unknown_key(path: &str, origin: &Origin) -> String {
+    // Such a key is spelt right, so a list of similar keys would mislead.
+    let whole = KEYS.iter().find(|key| {
+        !key.kind.fields().is_empty()
             && path.strip_prefix(key.path).is_some_and(|rest| rest.starts_with(['.', '[']))
-    };
-    if let Some(whole) = KEYS.iter().find(within) {
-        return format!("is part of `{}`, which is set as a whole", spelling(whole));
+    });
+    if let Some(whole) = whole {
+        let whole = spelling(whole.path, origin);
+        return format!("is part of `{whole}`, which is set as a whole");
     }
-    match nearest_key(path).and_then(ConfigKey::named) {
-        Some(key) => format!("unknown key, did you mean `{}`?", spelling(key)),
+    match nearest_key(path) {
+        Some(meant) => format!("unknown key, did you mean `{}`?", spelling(meant, origin)),
         None => "unknown key".to_owned(),
     }
 }
@@ -127,8 +127,9 @@ fn is_group(path: &str) -> bool {
     GROUPS.iter().any(|(group, _)| *group == path)
 }
 
-/// Line and column of a byte offset, both from 1.
+/// Line and column of a byte offset, both from 1; columns count characters.
 fn position(text: &str, offset: usize) -> (usize, usize) {
+    // `get`: an offset from elsewhere must not panic in the middle of an error message.
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (1 + before.matches('\n').count(), 1 + before[line_start..].chars().count())

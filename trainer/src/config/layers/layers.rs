@@ -1,46 +1,49 @@
-//! The configuration as written: who said what, before anything is checked.
+//! The configuration as written: the layers, before any value is checked.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::document::{Layer, unknown_key};
+use super::document::unknown_key;
+use super::layer::{Findings, Layer, LayerBuilder};
 use super::origin::Origin;
 use super::resolved::Resolved;
 use super::value::{ConfigEntry, Value};
 use super::{document, resolved};
 use crate::config::checks::{ConfigError, Problem};
-use crate::config::schema::ConfigKey;
+use crate::config::schema::{ConfigKey, variable};
 
-/// Variables that start with `COVEY_` but set no key.
-pub const RESERVED_VARIABLES: &[&str] = &["COVEY_REFERENCE", "COVEY_UPDATE_DOCS"];
+/// Variables with the prefix `COVEY_` that set no key.
+pub const RESERVED_VARIABLES: &[&str] =
+    &["COVEY_LOG", "COVEY_REFERENCE", "COVEY_UPDATE_DOCS", "COVEY_WALLET_KEY"];
 
 const PREFIX: &str = "COVEY_";
 
-/// What the configuration is wanted for; more must be there to train than to look at it.
+/// The purpose of a configuration; training requires more than printing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be looked at, or to be completed by the program.
+    /// To print it, or to complete it by code.
     Show,
-    /// To train, so there must be data.
+    /// To train, which requires data.
     Train,
 }
 
-/// Everything that was said about a run, in the order of precedence.
+/// All sources of a configuration, in the order of precedence.
 ///
-/// Default, preset, file, environment, flags, `--set`: the later wins, key by
-/// key; lists and records are replaced as a whole. The order of the calls
-/// does not matter between these, only among settings of the same kind.
+/// Default, preset, file, environment, flags, `--set`: for each key, the last one counts; lists
+/// and records are replaced as a whole. The order of the method calls matters only within one kind
+/// of source.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     file: Option<PathBuf>,
     text: Option<String>,
+    is_of_run: bool,
     environment: Vec<(OsString, OsString)>,
     flags: Vec<(String, String, Value)>,
     settings: Vec<String>,
 }
 
 impl Layers {
-    /// Nothing but defaults and the default preset.
+    /// Defaults and the default preset.
     pub fn new() -> Self {
         Self::default()
     }
@@ -51,70 +54,81 @@ impl Layers {
         Self { file: Some(path.to_owned()), ..self }
     }
 
-    /// Takes `text` for the content of the file at `path`, which is then not read.
+    /// Uses `text` as the content of the file at `path`, which is not read.
     #[must_use]
     pub fn text(self, text: &str, path: &Path) -> Self {
         Self { file: Some(path.to_owned()), text: Some(text.to_owned()), ..self }
     }
 
-    /// Takes the variables that start with `COVEY_`; the rest is ignored.
+    /// Like [`Self::text`], but only keys of the run are taken from it.
+    ///
+    /// Any peer can create a run, so its config must not choose paths, devices or limits of the
+    /// machines that join.
+    #[must_use]
+    pub(crate) fn run_text(self, text: &str, path: &Path) -> Self {
+        Self { is_of_run: true, ..self.text(text, path) }
+    }
+
+    /// Uses the variables with the prefix `COVEY_`; the others are ignored.
     #[must_use]
     pub fn environment(self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let ours = |(name, _): &(OsString, OsString)| {
-            name.to_str()
-                .is_some_and(|name| name.starts_with(PREFIX) && !RESERVED_VARIABLES.contains(&name))
-        };
-        let mut environment: Vec<_> = variables.into_iter().filter(ours).collect();
+        let mut environment: Vec<_> =
+            variables.into_iter().filter(|(name, _)| is_setting(name)).collect();
+        // The environment has no order; errors and notes should.
         environment.sort();
         Self { environment, ..self }
     }
 
-    /// Sets `key` on behalf of the flag `name`, the value written as after `--set`.
+    /// Sets `key` for the flag `name`; the value is written as after `--set`.
     #[must_use]
     pub fn flag(self, name: &str, key: &str, value: impl ToString) -> Self {
+        // Without an origin here: `flag_layer` adds the name of the flag.
         let text = value.to_string();
         let entry = ConfigKey::named(key).map(|key| key.kind.read_text(&text, Origin::Default));
         self.flag_value(name, key, entry.map_or(Value::Text(text), |entry| entry.value))
     }
 
-    /// Sets `key` to a path on behalf of the flag `name`.
+    /// Sets `key` to a path for the flag `name`.
     #[must_use]
     pub fn path_flag(self, name: &str, key: &str, path: &Path) -> Self {
         self.flag_value(name, key, path_value(path))
     }
 
-    /// Learns from these folders, all with the same weight, on behalf of the flag `name`.
+    /// Sets the sources of training data, all with the same weight, for the flag `name`.
     #[must_use]
     pub fn sources_flag(self, name: &str, folders: &[PathBuf]) -> Self {
         let origin = Origin::Flag(name.to_owned());
-        let entry = |value| ConfigEntry { value, origin: origin.clone() };
-        let source = |folder: &PathBuf| {
-            entry(Value::Record(vec![("path".to_owned(), entry(path_value(folder)))]))
-        };
-        let sources = folders.iter().map(source).collect();
-        self.flag_value(name, "data.sources", Value::List(sources))
+        let sources = folders.iter().map(|folder| {
+            let path = ConfigEntry { value: path_value(folder), origin: origin.clone() };
+            let source = Value::Record(vec![("path".to_owned(), path)]);
+            ConfigEntry { value: source, origin: origin.clone() }
+        });
+        let sources = Value::List(sources.collect());
+        self.flag_value(name, "data.sources", sources)
     }
 
-    /// Takes one `KEY=VALUE` as given to `--set`.
+    /// Adds a `KEY=VALUE` of `--set`.
     #[must_use]
     pub fn set(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
         self
     }
 
-    /// Checks everything and says what it means, or all that is wrong with it.
+    /// Merges the layers and checks the result.
     ///
     /// A value that a later layer replaces is not checked.
     ///
     /// # Errors
-    /// [`ConfigError`]: a file that cannot be read or parsed ends it at once, everything else is collected.
+    /// [`ConfigError`]. An unreadable file or a syntax error is returned at once; all other
+    /// problems are returned together.
     pub fn resolve(self, purpose: Purpose) -> Result<Resolved, ConfigError> {
-        let mut problems = Vec::new();
-        let mut written = self.file_layer(&mut problems)?;
-        written.extend(self.environment_layer(&mut problems));
-        written.extend(self.flag_layer(&mut problems));
-        written.extend(self.settings_layer(&mut problems));
-        resolved::resolve(written, problems, purpose)
+        let mut findings = Findings::default();
+        // From low to high precedence: `extend` replaces the values of earlier layers.
+        let mut written = self.file_layer(&mut findings)?;
+        written.extend(self.environment_layer(&mut findings));
+        written.extend(self.flag_layer(&mut findings));
+        written.extend(self.settings_layer(&mut findings));
+        resolved::resolve(written, findings, purpose)
     }
 
     fn flag_value(mut self, name: &str, key: &str, value: Value) -> Self {
@@ -122,80 +136,92 @@ impl Layers {
         self
     }
 
-    fn file_layer(&self, problems: &mut Vec<Problem>) -> Result<Layer, ConfigError> {
-        match (&self.file, &self.text) {
-            (Some(path), Some(text)) => document::file_layer(text, path, problems),
-            (Some(path), None) => document::file_layer(&document::read(path)?, path, problems),
-            (None, _) => Ok(Layer::new()),
+    fn file_layer(&self, findings: &mut Findings) -> Result<Layer, ConfigError> {
+        let mut layer = match (&self.file, &self.text) {
+            (Some(path), Some(text)) => document::file_layer(text, path, findings)?,
+            (Some(path), None) => document::file_layer(&document::read(path)?, path, findings)?,
+            (None, _) => Layer::new(),
+        };
+        if self.is_of_run {
+            // Ignored and not refused: a later release can move a key from the run to the machine,
+            // and runs that were created before must stay readable.
+            layer.retain(|path, _| ConfigKey::named(path).is_some_and(ConfigKey::is_of_run));
         }
+        Ok(layer)
     }
 
-    fn environment_layer(&self, problems: &mut Vec<Problem>) -> Layer {
-        let mut layer = Layer::new();
+    fn environment_layer(&self, findings: &mut Findings) -> Layer {
+        let mut layer = LayerBuilder::new(findings);
         for (name, value) in &self.environment {
             let name = name.to_string_lossy();
             let origin = Origin::Environment(name.to_string());
-            // Only the spelling of `ConfigKey::variable` counts, so that there is one way to write each.
             let path = name[PREFIX.len()..].replace("__", ".").to_lowercase();
-            match (ConfigKey::named(&path).filter(|key| key.variable() == name), value.to_str()) {
-                (Some(key), Some(text)) => {
-                    _ = layer.insert(key.path, key.kind.read_text(text, origin))
+            // One spelling for each key: `COVEY_train.steps` also has this path, but is unknown.
+            let key = ConfigKey::named_ever(&path).filter(|_| variable(&path) == name);
+            match (key, value.to_str()) {
+                (Some((key, is_former)), Some(text)) => {
+                    layer.insert(key, is_former, key.kind.read_text(text, origin));
                 }
-                (Some(key), None) => {
-                    _ = layer.insert(
-                        key.path,
-                        ConfigEntry { value: not_text(&value.to_string_lossy()), origin },
-                    )
+                // Kept as a value, so the message names the key and not only the variable.
+                (Some((key, is_former)), None) => {
+                    let value = not_text(&value.to_string_lossy());
+                    layer.insert(key, is_former, ConfigEntry { value, origin });
                 }
-                (None, _) => problems.push(Problem::quoting(
-                    &origin,
-                    &path,
-                    value.to_string_lossy().into_owned(),
-                    unknown_key(&path, ConfigKey::variable),
-                )),
+                (None, _) => {
+                    let rule = unknown_key(&path, &origin);
+                    let value = value.to_string_lossy().into_owned();
+                    layer.problem(Problem::quoting(&origin, &path, value, rule));
+                }
             }
         }
-        layer
+        layer.finish()
     }
 
-    fn flag_layer(&self, problems: &mut Vec<Problem>) -> Layer {
-        let mut layer = Layer::new();
+    fn flag_layer(&self, findings: &mut Findings) -> Layer {
+        let mut layer = LayerBuilder::new(findings);
         for (name, path, value) in &self.flags {
             let origin = Origin::Flag(name.clone());
+            // Flags are in this program, so they use current names only.
             match ConfigKey::named(path) {
                 Some(key) => {
-                    _ = layer.insert(key.path, ConfigEntry { value: value.clone(), origin })
+                    layer.insert(key, false, ConfigEntry { value: value.clone(), origin });
                 }
-                None => problems.push(Problem::new(
-                    &origin,
-                    path,
-                    value,
-                    unknown_key(path, |key| key.path.to_owned()),
-                )),
+                None => {
+                    let rule = unknown_key(path, &origin);
+                    layer.problem(Problem::new(&origin, path, value, rule));
+                }
             }
         }
-        layer
+        layer.finish()
     }
 
-    fn settings_layer(&self, problems: &mut Vec<Problem>) -> Layer {
-        let mut layer = Layer::new();
+    fn settings_layer(&self, findings: &mut Findings) -> Layer {
+        let mut layer = LayerBuilder::new(findings);
         for setting in &self.settings {
-            let Some((path, text)) =
-                setting.split_once('=').map(|(path, text)| (path.trim(), text.trim()))
-            else {
-                problems.push(Problem::without_value(&Origin::Set, setting, "must be KEY=VALUE"));
+            let Some((path, text)) = setting.split_once('=') else {
+                let rule = "must be KEY=VALUE";
+                layer.problem(Problem::without_value(&Origin::Set, setting, rule));
                 continue;
             };
-            match ConfigKey::named(path) {
-                Some(key) => _ = layer.insert(key.path, key.kind.read_text(text, Origin::Set)),
+            // Spaces around `=` are allowed as in TOML.
+            let (path, text) = (path.trim(), text.trim());
+            match ConfigKey::named_ever(path) {
+                Some((key, is_former)) => {
+                    layer.insert(key, is_former, key.kind.read_text(text, Origin::Set));
+                }
                 None => {
-                    let rule = unknown_key(path, |key| key.path.to_owned());
-                    problems.push(Problem::quoting(&Origin::Set, path, text.to_owned(), rule));
+                    let rule = unknown_key(path, &Origin::Set);
+                    layer.problem(Problem::quoting(&Origin::Set, path, text.to_owned(), rule));
                 }
             }
         }
-        layer
+        layer.finish()
     }
+}
+
+fn is_setting(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.starts_with(PREFIX) && !RESERVED_VARIABLES.contains(&name))
 }
 
 fn path_value(path: &Path) -> Value {

@@ -1,35 +1,34 @@
-//! Where a value of the configuration was said.
+//! The place where a value of the configuration was written.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// The place that a value came from, as a person would look for it.
-///
-/// The order is that in which problems are listed: the file from top to
-/// bottom, then what was said elsewhere.
+/// The place of a value, as a user would look for it.
+// The order of the variants is the order of problems in a message: the file from top to bottom,
+// then the other places.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// A line of a TOML file, counted from 1.
     File {
-        /// The file, as it was named.
+        /// The file, as the user named it.
         path: PathBuf,
-        /// Its line.
+        /// The line.
         line: usize,
     },
     /// An environment variable, by name.
     Environment(String),
-    /// A flag of its own, such as `--steps`.
+    /// A flag such as `--steps`.
     Flag(String),
     /// `--set KEY=VALUE`.
     Set,
     /// A built-in preset, by name.
     Preset(String),
-    /// The default of the key, fixed or derived from other keys.
+    /// The default of the key, constant or derived from other keys.
     Default,
 }
 
 impl Origin {
-    /// Whether a person wrote the value, as opposed to a preset or a default.
+    /// Returns true if a user wrote the value, and not a preset or default.
     pub fn is_written(&self) -> bool {
         !matches!(self, Self::Preset(_) | Self::Default)
     }

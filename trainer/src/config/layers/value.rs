@@ -1,4 +1,4 @@
-//! Values as they were written, each with its place.
+//! Values as written, each with its origin.
 
 use std::fmt::Write;
 
@@ -7,16 +7,16 @@ use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::origin::Origin;
 
-/// One written value and the place that it came from.
+/// A written value and its origin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigEntry {
-    /// The value, not yet checked against its key.
+    /// The value, before any check.
     pub value: Value,
-    /// Where it was said.
+    /// The place where it was written.
     pub origin: Origin,
 }
 
-/// A value in the form it was written, before anything is known of its key.
+/// A value as written, independent of the type of its key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `true` or `false`.
@@ -27,29 +27,29 @@ pub enum Value {
     Number(f64),
     /// Text.
     Text(String),
-    /// `[a, b]`, every item with its own place.
+    /// `[a, b]`, every item with its place.
     List(Vec<ConfigEntry>),
-    /// `{ a = 1 }`, every field with its own place.
+    /// `{ a = 1 }`, every field with its place.
     Record(Vec<(String, ConfigEntry)>),
-    /// Something that no key can take.
+    /// A value that fits no key.
     Unusable {
-        /// What was written.
+        /// The value as written.
         shown: String,
-        /// What it must be instead.
+        /// The rule that it breaks.
         rule: &'static str,
     },
 }
 
-/// Turns a byte offset of a document into the place that is shown for it.
+/// Turns a byte offset of a document into a place for messages.
 pub(crate) type Locate<'a> = dyn Fn(usize) -> Origin + 'a;
 
 impl ConfigEntry {
-    /// A parsed TOML value that starts at byte `offset` of its document.
+    /// A parsed TOML value at byte `offset` of its document.
     pub(crate) fn from_toml(value: &DeValue<'_>, offset: usize, locate: &Locate<'_>) -> Self {
         Self { value: Value::from_toml(value, locate), origin: locate(offset) }
     }
 
-    /// A value given as loose text on the command line or in a variable: TOML if it reads as such, else text.
+    /// A value from the command line or a variable: TOML if it parses, otherwise text.
     pub(crate) fn from_text(text: &str, origin: Origin) -> Self {
         let value = match DeValue::parse(text) {
             Ok(parsed) => Value::from_toml(parsed.get_ref(), &|_| origin.clone()),
@@ -64,6 +64,7 @@ impl Value {
         match value {
             DeValue::Boolean(value) => Self::Boolean(*value),
             DeValue::String(text) => Self::Text(text.to_string()),
+            // TOML integers can have any length; only a message can tell what went wrong.
             DeValue::Integer(integer) => {
                 match i64::from_str_radix(integer.as_str(), integer.radix()) {
                     Ok(value) => Self::Integer(value),
@@ -76,6 +77,7 @@ impl Value {
                 Ok(value) => Self::Number(value),
                 Err(_) => Self::Unusable { shown: float.to_string(), rule: "must be a number" },
             },
+            // No key holds a date, but an unquoted name such as 2026-01-01 reads as one.
             DeValue::Datetime(date) => {
                 Self::Unusable { shown: date.to_string(), rule: "must not be a date" }
             }
@@ -84,7 +86,7 @@ impl Value {
         }
     }
 
-    /// The value as one line of TOML, for messages.
+    /// The value as one line of TOML.
     pub fn shown(&self) -> String {
         match self {
             Self::Boolean(value) => value.to_string(),
@@ -103,36 +105,44 @@ impl Value {
 }
 
 fn list(items: &DeArray<'_>, locate: &Locate<'_>) -> Vec<ConfigEntry> {
-    let entry = |item: &Spanned<DeValue<'_>>| {
-        ConfigEntry::from_toml(item.get_ref(), item.span().start, locate)
-    };
-    items.iter().map(entry).collect()
+    items
+        .iter()
+        .map(|item| ConfigEntry::from_toml(item.get_ref(), item.span().start, locate))
+        .collect()
 }
 
-/// The fields in the order they were written, which the table itself forgets.
 fn record(fields: &DeTable<'_>, locate: &Locate<'_>) -> Vec<(String, ConfigEntry)> {
     let mut fields: Vec<_> = fields.iter().collect();
+    // Messages show fields as the user wrote them; the table sorts them by name.
     fields.sort_by_key(|(name, _)| name.span().start);
-    let field = |(name, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
-        (
-            name.get_ref().to_string(),
-            ConfigEntry::from_toml(value.get_ref(), name.span().start, locate),
-        )
-    };
-    fields.into_iter().map(field).collect()
+    fields.into_iter().map(|(name, value)| field(name, value, locate)).collect()
 }
 
-/// The shortest TOML float that reads back to the same bits, with an exponent where zeros would have to be counted.
+fn field(
+    name: &Spanned<DeString<'_>>,
+    value: &Spanned<DeValue<'_>>,
+    locate: &Locate<'_>,
+) -> (String, ConfigEntry) {
+    // The place of a field is its name: a value can start on a later line.
+    let start = name.span().start;
+    (name.get_ref().to_string(), ConfigEntry::from_toml(value.get_ref(), start, locate))
+}
+
+/// The shortest TOML float that reads back to the same bits.
 pub(crate) fn number(value: f64) -> String {
-    let size = value.abs();
-    match value.is_finite() && size != 0.0 && !(1e-3..1e7).contains(&size) {
-        true => format!("{value:e}"),
-        false if value.is_nan() => "nan".to_owned(),
-        false => format!("{value:?}"),
+    // Outside this range an exponent is easier to read: 3e-4 instead of 0.0003.
+    let is_plain = value == 0.0 || (1e-3..1e7).contains(&value.abs());
+    if value.is_nan() {
+        // `{:?}` writes NaN, which is not TOML.
+        "nan".to_owned()
+    } else if is_plain || value.is_infinite() {
+        format!("{value:?}")
+    } else {
+        format!("{value:e}")
     }
 }
 
-/// A basic TOML string on one line, whatever is in it.
+/// A basic TOML string on one line, with any content escaped.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -152,7 +162,7 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Parts in brackets as TOML writes lists and inline tables.
+/// Parts in brackets, as in TOML lists and inline tables.
 pub(crate) fn bracketed(open: char, close: char, parts: impl Iterator<Item = String>) -> String {
     let parts: Vec<_> = parts.collect();
     let space = if open == '{' && !parts.is_empty() { " " } else { "" };
@@ -175,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn text_reads_back_whatever_is_in_it() {
+    fn text_reads_back_with_any_content() {
         for text in ["plain", "with \"quotes\" and \\", "two\nlines\tand\u{7f}\u{1}", "höhe"] {
             let table: toml::Table =
                 toml::from_str(&format!("x = {}", quoted(text))).expect("valid TOML");

@@ -1,17 +1,19 @@
-//! Built-in starting points: a shape from the model, and training defaults that fit it.
+//! Built-in presets: a shape from the model crate, and training defaults for it.
 
 use std::fmt::Write;
 
 use covey_model::config::ModelConfig;
 
 use super::sections::Config;
-use super::shape::NetworkShape;
+use super::shape::{NetworkShape, RopeScaling};
 use super::value_type::one_of;
 use crate::config::checks::nearest;
-use crate::config::layers::{ConfigEntry, Layer, Layers, Origin, Purpose, Value, document};
+use crate::config::layers::{
+    ConfigEntry, Findings, Layer, Layers, Origin, Purpose, Value, document,
+};
 use crate::system::terminal::grouped;
 
-/// What each preset says beyond the shape of its network; keys that it leaves out keep their defaults.
+/// The settings of each preset beyond its shape; other keys keep their defaults.
 const TRAINING: &[(&str, &str)] = &[
     (
         "tiny",
@@ -20,7 +22,7 @@ const TRAINING: &[(&str, &str)] = &[
         train = { steps = 3000, batch_size = 8, log_every = 10, eval_every = 500 }
         optim.learning_rate = 4e-3
         checkpoint.every = 500
-        rounds = { inner_steps = 15, deadline = 300 }
+        rounds = { inner_steps = 15, commit_deadline = 300 }
         "#,
     ),
     (
@@ -55,16 +57,23 @@ const TRAINING: &[(&str, &str)] = &[
         optim.learning_rate = 3e-4
         "#,
     ),
-    // Covenant-72B, arXiv 2603.08163 §4.1 and appendix B: 30 inner steps per round, so outer step 2740 is step 82,200,
-    // the relaunch at outer step 4040 is step 121,200 and the anneal at outer step 6100 is step 183,000.
+    // Covenant-72B, arXiv 2603.08163, section 4.1 and appendix B. With 30 inner steps per round,
+    // outer step 2740 is step 82,200, the relaunch at outer step 4040 is step 121,200, and the
+    // anneal at outer step 6100 is step 183,000.
     (
         "covenant-72b",
         r#"
         model.vocab_size = 262_144
         data.sequence_length = 2048
         train = { steps = 185_700, batch_size = 192, micro_batch_size = 1, eval_every = 1000 }
-        optim = { learning_rate = 1.2e-4, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0.1, clip_norm = 1.0 }
 
+        [optim]
+        learning_rate = 1.2e-4
+        beta1 = 0.9
+        beta2 = 0.95
+        epsilon = 1e-8
+        weight_decay = 0.1
+        clip_norm = 1.0
         [schedule]
         kind = "cosine"
         warmup_steps = 1500
@@ -76,32 +85,32 @@ const TRAINING: &[(&str, &str)] = &[
         anneal = { start = 183_000, warmup_steps = 100, peak_ratio = 0.25, decay_steps = 4500 }
         [rounds]
         inner_steps = 30
-        deadline = 1500
+        commit_deadline = 1500
         [sparseloco]
         outer_learning_rate = [{ from_round = 0, rate = 1.0 }, { from_round = 3667, rate = 0.65 }]
         "#,
     ),
 ];
 
-/// Everything the preset `name` says, or nothing if there is no such preset.
+/// The values of the preset `name`; `None` if there is no such preset.
 pub(crate) fn layer(name: &str) -> Option<Layer> {
     let (known, training) = TRAINING.iter().find(|(preset, _)| *preset == name)?;
     let origin = Origin::Preset((*known).to_owned());
     let mut layer = shape_layer(&covey_model::config::preset(known)?, &origin);
-    let mut problems = Vec::new();
-    let training = document::layer(training, &|_| origin.clone(), &mut problems)
+    let mut findings = Findings::default();
+    let training = document::layer(training, &|_| origin.clone(), &mut findings)
         .expect("built-in presets are TOML");
-    debug_assert!(problems.is_empty(), "built-in presets name known keys: {problems:?}");
+    debug_assert!(findings.is_empty(), "built-in presets use current names: {findings:?}");
     layer.extend(training);
     Some(layer)
 }
 
-/// Names that `model.preset` can take, from small to large.
+/// The values of `model.preset`, from small to large.
 fn names() -> Vec<&'static str> {
     TRAINING.iter().map(|(name, _)| *name).collect()
 }
 
-/// Hands back what the name of a preset must be if it is none.
+/// Checks the name of a preset; the error lists the presets.
 pub(crate) fn preset_rule(text: &str) -> Result<(), String> {
     let names = names();
     if names.contains(&text) {
@@ -113,12 +122,9 @@ pub(crate) fn preset_rule(text: &str) -> Result<(), String> {
 }
 
 /// The keys of the shape.
-///
-/// The vocabulary is left to the data, and the width of a head to its rule where the rule gives the same.
 fn shape_layer(model: &ModelConfig, origin: &Origin) -> Layer {
+    // Left out: the vocabulary size, which comes from the data.
     let shape = NetworkShape::from(model);
-    let count =
-        |count: usize| Value::Integer(i64::try_from(count).expect("presets are smaller than 2^63"));
     let mut values = vec![
         ("model.hidden_size", count(shape.hidden_size)),
         ("model.intermediate_size", count(shape.intermediate_size)),
@@ -128,35 +134,38 @@ fn shape_layer(model: &ModelConfig, origin: &Origin) -> Layer {
         ("model.max_position_embeddings", count(shape.max_position_embeddings)),
         ("model.rms_norm_eps", Value::Number(shape.rms_norm_eps)),
         ("model.rope_theta", Value::Number(shape.rope_theta)),
-        ("model.rope_scaling", scaling(&shape, origin)),
+        ("model.rope_scaling", scaling(shape.rope_scaling, origin)),
         ("model.tie_word_embeddings", Value::Boolean(shape.tie_word_embeddings)),
     ];
+    // Set only if it differs from its rule, so a user who changes the width or the number of
+    // heads gets the width of a head that follows.
     if shape.head_dim * shape.num_attention_heads != shape.hidden_size {
         values.push(("model.head_dim", count(shape.head_dim)));
     }
-    values
-        .into_iter()
-        .map(|(key, value)| (key, ConfigEntry { value, origin: origin.clone() }))
-        .collect()
+    values.into_iter().map(|(key, value)| (key, entry(value, origin))).collect()
 }
 
-fn scaling(shape: &NetworkShape, origin: &Origin) -> Value {
-    let Some(scaling) = shape.rope_scaling else {
-        return Value::Text("none".to_owned());
-    };
-    let original = i64::try_from(scaling.original_max_position_embeddings)
-        .expect("presets are smaller than 2^63");
-    let field =
-        |name: &str, value| (name.to_owned(), ConfigEntry { value, origin: origin.clone() });
-    Value::Record(vec![
-        field("factor", Value::Number(scaling.factor)),
-        field("low_freq_factor", Value::Number(scaling.low_freq_factor)),
-        field("high_freq_factor", Value::Number(scaling.high_freq_factor)),
-        field("original_max_position_embeddings", Value::Integer(original)),
-    ])
+fn scaling(scaling: Option<RopeScaling>, origin: &Origin) -> Value {
+    let Some(scaling) = scaling else { return Value::Text("none".to_owned()) };
+    let fields = [
+        ("factor", Value::Number(scaling.factor)),
+        ("low_freq_factor", Value::Number(scaling.low_freq_factor)),
+        ("high_freq_factor", Value::Number(scaling.high_freq_factor)),
+        ("original_max_position_embeddings", count(scaling.original_max_position_embeddings)),
+    ];
+    let fields = fields.into_iter();
+    Value::Record(fields.map(|(name, value)| (name.to_owned(), entry(value, origin))).collect())
 }
 
-/// One row per preset: its size and the training defaults that come with it.
+fn count(count: usize) -> Value {
+    Value::Integer(i64::try_from(count).expect("presets are smaller than 2^63"))
+}
+
+fn entry(value: Value, origin: &Origin) -> ConfigEntry {
+    ConfigEntry { value, origin: origin.clone() }
+}
+
+/// A table of the presets with their size and training defaults.
 pub fn preset_table() -> String {
     let mut table = format!(
         "{:<13} {:>15}  {:>6}  {:>6}  {:>8}  {:>6}  {:>13}\n",
@@ -192,11 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_names_known_keys_only() {
+    fn every_preset_uses_current_names() {
         for (name, training) in TRAINING {
-            let mut problems = Vec::new();
-            document::layer(training, &|_| Origin::Default, &mut problems).expect(name);
-            assert_eq!(problems, [], "{name}");
+            let mut findings = Findings::default();
+            document::layer(training, &|_| Origin::Default, &mut findings).expect(name);
+            assert!(findings.is_empty(), "{name}: {findings:?}");
         }
     }
 }

@@ -1,27 +1,33 @@
-//! The reference of all keys, written from the table that reads them.
+//! The reference of all keys, generated from the table that reads them.
 
 use std::fmt::Write;
 
+use super::keys::KEYS;
 use super::presets::preset_table;
-use super::schema::{ConfigKey, Fallback, GROUPS, KEYS};
+use super::schema::{ConfigKey, Fallback, GROUPS, KeyScope};
 use super::value_type::{Field, ValueType};
 
 const HEAD: &str = "\
 # Configuration
 
-<!-- Generated from the table of keys; `COVEY_UPDATE_DOCS=1 cargo test -p covey --test config` writes it anew. -->
+<!-- Generated from the table of keys in `trainer/src/config/schema/keys.rs`. To update it, run
+`COVEY_UPDATE_DOCS=1 cargo test -p covey --test config`. -->
 
-A run is told what to do by layers, the later winning over the earlier, key by key:
+A value can come from several places. For each key, the last of these takes precedence:
 
 1. the defaults below,
 2. a preset (`--preset tiny`, `model.preset`),
 3. a TOML file (`covey train run.toml`),
-4. variables: `COVEY_TRAIN__STEPS=100` sets `train.steps`,
+4. environment variables: `COVEY_TRAIN__STEPS=100` sets `train.steps`,
 5. the command line: flags such as `--steps 100`, then `--set train.steps=100`.
 
-Lists and records are replaced as a whole. Paths are relative to the folder that `covey` is started in. A key that can do
-without a value says so with a word, such as `clip_norm = \"none\"`. `covey config show` prints every value with the place
-that it came from.
+Lists and records are replaced as a whole. Paths are relative to the folder in which you start
+`covey`. If a key can have no value, you write `none`, as in `clip_norm = \"none\"`; `auto` is a
+computed value. `covey config show` prints every value with its origin.
+
+The column *set by* is about distributed runs. Keys of the *run* have one value for all peers and
+are part of the run; each *machine* chooses the others for itself. A renamed key is still accepted
+under its former name for one release, with a note.
 
 ```toml
 [model]
@@ -39,14 +45,14 @@ warmup_steps = 500
 ```
 ";
 
-/// `docs/config.md`, whole.
+/// The page `docs/config.md`.
 pub fn markdown() -> String {
     let mut page = HEAD.to_owned();
     for (group, about) in GROUPS {
         page += &format!("\n## `[{group}]`\n\n{about}\n\n");
-        page += "| key | value | default | unit | meaning |\n|---|---|---|---|---|\n";
+        page += "| key | value | default | unit | set by | meaning |\n|---|---|---|---|---|---|\n";
         for key in members(group) {
-            page += &key_row(key);
+            page += &key_rows(key);
         }
     }
     page += &format!("\n## Presets\n\n```text\n{}```\n", preset_table());
@@ -70,37 +76,55 @@ pub fn key_list() -> String {
 }
 
 fn members(group: &str) -> impl Iterator<Item = &'static ConfigKey> {
+    // In the order of the table, which is by importance, not by name.
     KEYS.iter().filter(move |key| key.parts().0 == group)
 }
 
-fn key_row(key: &ConfigKey) -> String {
+/// The row of a key, followed by those of its fields.
+fn key_rows(key: &ConfigKey) -> String {
     let name = key.parts().1;
-    let row =
-        format!("| `{name}` | {} | {} | {} | {} |\n", values(key), default(key), key.unit, key.doc);
-    match key.kind {
-        ValueType::List(fields) => row + &field_rows(&format!("{name}[]"), fields),
-        ValueType::Record(fields) => row + &field_rows(name, fields),
-        _ => row,
+    let (scope, meaning) = (set_by(key.scope), with_former(key.doc, key.formerly));
+    let (values, default) = (values(key), default(key));
+    let row = format!("| `{name}` | {values} | {default} | {} | {scope} | {meaning} |\n", key.unit);
+    // As TOML users write it: `sources[].path` is a field of each item.
+    let parent = match key.kind {
+        ValueType::List(_) => format!("{name}[]"),
+        _ => name.to_owned(),
+    };
+    key.kind.fields().iter().fold(row, |rows, field| rows + &field_row(&parent, field, scope))
+}
+
+fn field_row(parent: &str, field: &Field, scope: &str) -> String {
+    let default =
+        field.default.map_or_else(|| "required".to_owned(), |default| format!("`{default}`"));
+    format!(
+        "| `{parent}.{}` | {} | {default} | | {scope} | {} |\n",
+        field.name,
+        field.kind.described(),
+        with_former(field.doc, field.formerly)
+    )
+}
+
+fn set_by(scope: KeyScope) -> &'static str {
+    match scope {
+        KeyScope::Machine => "machine",
+        KeyScope::Run => "run",
     }
 }
 
-fn field_rows(parent: &str, fields: &[Field]) -> String {
-    let row = |field: &Field| {
-        let default =
-            field.default.map_or_else(|| "required".to_owned(), |default| format!("`{default}`"));
-        format!(
-            "| `{parent}.{}` | {} | {default} | | {} |\n",
-            field.name,
-            field.kind.described(),
-            field.doc
-        )
-    };
-    fields.iter().map(row).collect()
+fn with_former(doc: &str, formerly: Option<&str>) -> String {
+    match formerly {
+        Some(former) => format!("{doc} Formerly `{former}`."),
+        None => doc.to_owned(),
+    }
 }
 
 fn values(key: &ConfigKey) -> String {
     let kind = key.kind.described();
-    key.absent.map_or_else(|| kind.clone(), |absent| format!("{kind}, or \"{absent}\""))
+    match key.absent {
+        Some(absent) => format!("{kind}, or \"{absent}\""),
+        None => kind,
+    }
 }
 
 fn default(key: &ConfigKey) -> String {
@@ -111,6 +135,7 @@ fn default(key: &ConfigKey) -> String {
     }
 }
 
+/// The terminal shows backticks as they are, so they are left out there.
 fn plain(markdown: &str) -> String {
     markdown.replace('`', "")
 }

@@ -1,89 +1,94 @@
-//! The configuration as meant: plain data that has passed every check.
+//! The configuration after all checks, as plain data.
 
 use std::path::PathBuf;
 
 use covey_comms::gauntlet::GauntletConfig;
 use covey_model::config::Precision;
+use covey_optim::inner::{Anneal, FlatWindow, Rewind};
 use covey_optim::sparseloco::{Clip, MeanOver, OuterRate, Profile};
 use serde::{Deserialize, Serialize};
 
 use super::shape::NetworkShape;
 
-/// Everything a run is told.
+/// The whole configuration.
 ///
-/// - Every value is within the range of its key, and the keys fit together.
-/// - Its serialised form has the same groups and names as the file.
+/// - Every value is within the range of its key, and the keys are consistent with each other.
+/// - It serialises under the names on the wire. Where a key was renamed, that is the former name:
+///   the Gauntlet's constants have the same names in the run description, and its bytes are the
+///   run ID.
 ///
 /// Made by [`Layers::resolve`](crate::config::layers::Layers::resolve).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// The run as a whole.
+    /// Name, folder, seed and devices.
     pub run: RunConfig,
     /// The network.
     pub model: ModelChoice,
-    /// What is learned from.
+    /// Training data.
     pub data: DataConfig,
     /// The training loop.
     pub train: TrainConfig,
-    /// What devices keep.
+    /// Memory of the devices.
     pub memory: MemoryConfig,
     /// AdamW.
     pub optim: OptimConfig,
-    /// How the learning rate moves.
+    /// The learning rate over the run.
     pub schedule: ScheduleConfig,
-    /// What is kept to resume from.
+    /// Checkpoints on disk.
     pub checkpoint: CheckpointConfig,
-    /// How rounds go, when many train together.
+    /// Rounds of a distributed run.
     pub rounds: RoundsConfig,
-    /// How deltas are judged.
+    /// Scoring of deltas.
     pub gauntlet: GauntletConfig,
-    /// What peers send each other.
+    /// Compression and the outer step.
     pub sparseloco: ExchangeConfig,
-    /// How the bucket is reached.
+    /// Use of the bucket.
     pub comms: CommsConfig,
 }
 
-/// The run as a whole: its name, its folder, its machine.
+/// Name and seed of the run; output folder and devices of this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
-    /// What the run is called.
+    /// Name of the run.
     pub name: String,
     /// Folder of checkpoints and metrics.
     pub output: PathBuf,
-    /// Fixes weights at the start and the order of the data.
+    /// Seed of the initial weights and of the data order.
     pub seed: u64,
-    /// The devices, a member each; a [`DeviceList`](crate::system::device::DeviceList) in text form.
+    // Text, so `run.toml` repeats what the user wrote; it was parsed once by the check of the key.
+    /// A [`DeviceList`](crate::system::device::DeviceList) in text form; one shard per device.
     pub device: String,
-    /// Threads of the CPU, at least 1; all cores without one.
+    /// CPU threads, at least 1; `None` for all cores.
     pub threads: Option<usize>,
 }
 
-/// Which network is trained.
+/// The network to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelChoice {
-    /// The preset that shape and training defaults came from.
+    /// The preset from which shape and training defaults were taken.
     pub preset: String,
     /// Folder of a trained model to start from.
     pub from: Option<PathBuf>,
-    /// Shape of the network; none when `from` fixes it.
+    // Flattened: the shape is written as keys of `[model]`, not as a table in it.
+    /// Shape of the network; `None` if `from` determines it.
     #[serde(flatten)]
     pub shape: Option<NetworkShape>,
 }
 
-/// What is learned from.
+/// Training data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataConfig {
     /// Prepared folders, mixed by weight; at least one when training.
     pub sources: Vec<Source>,
     /// Tokens of one training window.
     pub sequence_length: usize,
-    /// Batches read ahead.
+    /// Batches that are read ahead.
     pub prefetch: usize,
-    /// Held-out windows that each evaluation scores.
+    /// Held-out windows scored by each evaluation.
     pub held_out_windows: usize,
 }
 
-/// One prepared folder and its share of the windows.
+/// A prepared folder and its share of the windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// Folder made by `covey prepare`.
@@ -101,36 +106,42 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Sequences per forward and backward pass; divides `batch_size`.
     pub micro_batch_size: usize,
-    /// Steps between two lines of the log.
+    /// Steps between two progress lines.
     pub log_every: u64,
-    /// Steps between two evaluations; never without one.
+    /// Steps between two evaluations; `None` for no evaluations.
     pub eval_every: Option<u64>,
-    /// Numbers of the forward and backward pass.
+    /// Number format of the forward and backward pass.
     pub precision: Precision,
 }
 
-/// What devices keep, and what is computed again or put elsewhere.
+/// Memory of the devices: activation checkpointing, gathering and offloading.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemoryConfig {
-    /// Whether blocks keep everything that their backward pass needs.
-    pub recompute: RecomputeKind,
-    /// One of so many blocks is computed again; unused by `none`.
-    pub recompute_every: usize,
-    /// Whether moments leave the devices while peers exchange.
-    pub offload: bool,
-    /// Micro-batches that pass a unit while its weights are gathered; 1 on one device and all on several without one.
-    pub gather_for: Option<usize>,
-    /// Bytes that each device may hold; what the system says without one.
+    // The names that serde gives here are those of `Naming::Wire`; see there.
+    /// The blocks that recompute their activations in the backward pass.
+    #[serde(rename = "recompute")]
+    pub activation_checkpointing: CheckpointedLayers,
+    /// One block of this many is recomputed; unused by `none`.
+    #[serde(rename = "recompute_every")]
+    pub activation_checkpoint_every: usize,
+    /// Keep the optimizer's moments in host memory while peers exchange deltas.
+    #[serde(rename = "offload")]
+    pub offload_optimizer: bool,
+    /// Micro-batches that pass through a unit per all-gather of its weights; `None` for 1 on one
+    /// device, and for all micro-batches of a step on several.
+    #[serde(rename = "gather_for")]
+    pub micro_batches_per_gather: Option<usize>,
+    /// Bytes that each device may use; `None` for the amount that the system reports.
     pub limit: Option<u64>,
 }
 
-/// What the backward pass computes again.
+/// The layers that activation checkpointing covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RecomputeKind {
-    /// Nothing.
+pub enum CheckpointedLayers {
+    /// None: all activations are kept.
     None,
-    /// What blocks did not keep.
+    /// Decoder blocks.
     Blocks,
 }
 
@@ -143,20 +154,20 @@ pub struct OptimConfig {
     pub beta1: f64,
     /// Decay of the average of squared gradients.
     pub beta2: f64,
-    /// Added to the root of the squared average.
+    /// Added to the square root of the average of squared gradients.
     pub epsilon: f64,
-    /// Share of each weight lost per step and unit of learning rate.
+    /// Decoupled weight decay per step and unit of learning rate.
     pub weight_decay: f64,
-    /// Longest gradient; any length without one.
+    /// Maximum norm of the gradient; `None` for no limit.
     pub clip_norm: Option<f64>,
 }
 
-/// How the learning rate moves, as a ratio of its peak.
+/// The learning rate over the run, as a ratio of its peak.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScheduleConfig {
     /// Shape after the warm-up.
     pub kind: ScheduleKind,
-    /// Steps of linear rise to the peak; at most the steps of the run.
+    /// Steps of the linear rise to the peak; at most the steps of the run.
     pub warmup_steps: u64,
     /// Ratio of the peak at step 0.
     pub warmup_start_ratio: f64,
@@ -166,15 +177,16 @@ pub struct ScheduleConfig {
     pub decay_steps: u64,
     /// Steps at the peak before the decay; used by `wsd`.
     pub stable_steps: u64,
-    /// Windows during which the clock stands still; none overlap.
-    pub flat_windows: Vec<FlatWindowConfig>,
+    // A list and not one window: Covenant-72B paused its schedule, and a run may do so again.
+    /// Windows in which the clock stops, in any order; none overlap.
+    pub flat_windows: Vec<FlatWindow>,
     /// Steps at which the clock is set back.
-    pub rewind: Vec<RewindConfig>,
-    /// A last rise and fall in place of the schedule.
-    pub anneal: Option<AnnealConfig>,
+    pub rewind: Vec<Rewind>,
+    /// A final rise and fall that replaces the schedule.
+    pub anneal: Option<Anneal>,
 }
 
-/// What the learning rate does after its warm-up.
+/// The shape of the learning rate after its warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScheduleKind {
@@ -182,111 +194,90 @@ pub enum ScheduleKind {
     Constant,
     /// Falls along half a cosine.
     Cosine,
-    /// Warm-up, stable, decay: stays at the peak, then falls in a line.
+    /// Warm-up, stable, decay: stays at the peak, then falls linearly.
     Wsd,
 }
 
-/// A window of steps during which the clock of the schedule stands still.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlatWindowConfig {
-    /// First step.
-    pub start: u64,
-    /// Number of steps, at least 1.
-    pub length: u64,
-}
-
-/// A setting back of the clock of the schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RewindConfig {
-    /// Step before which it happens.
-    pub at: u64,
-    /// How far the clock goes back; at most `at`.
-    pub steps: u64,
-}
-
-/// A last linear rise from 0 and linear fall to 0.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AnnealConfig {
-    /// First step.
-    pub start: u64,
-    /// Steps of the rise.
-    pub warmup_steps: u64,
-    /// Ratio of the peak learning rate at the top.
-    pub peak_ratio: f64,
-    /// Steps of the fall.
-    pub decay_steps: u64,
-}
-
-/// What is kept on disk to resume from.
+/// Checkpoints on disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointConfig {
     /// Steps between two checkpoints.
     pub every: u64,
-    /// Newest checkpoints that are kept.
+    /// Number of checkpoints to keep.
     pub keep: usize,
 }
 
-/// How rounds go, when many train together; the same for all peers of a run.
+/// Rounds of a distributed run; the same for all peers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundsConfig {
-    /// Optimizer steps of a peer between two exchanges: H.
+    /// Inner steps of a peer per round: H in the papers.
     pub inner_steps: u64,
-    /// Peers that the run begins with and that rounds wait for.
+    /// Peers with which the run starts and for which rounds wait.
     pub min_peers: u32,
-    /// Deltas that enter the model in one round at most.
+    /// Maximum number of deltas that are applied in one round.
     pub max_included: u32,
-    /// Longest time that peers take to train and to commit, in seconds.
-    pub deadline: f64,
-    /// Longest time that they take to reveal then, in seconds.
+    // Fractions of seconds are for tests; on the wire, times are whole milliseconds.
+    /// Maximum time from the first heartbeat until peers commit, in seconds.
+    #[serde(rename = "deadline")]
+    pub commit_deadline: f64,
+    /// Maximum time from then until peers publish their deltas, in seconds.
     pub reveal_deadline: f64,
-    /// How long a validator may be silent before it is the next one's turn, in seconds.
-    pub takeover: f64,
-    /// Rounds in a row that a peer may miss.
-    pub patience: u32,
+    /// Time without an answer after which the next validator proposes, in seconds.
+    #[serde(rename = "takeover")]
+    pub judging_timeout: f64,
+    /// Consecutive rounds that a peer may miss.
+    #[serde(rename = "patience")]
+    pub max_missed_rounds: u32,
     /// Rounds between two checkpoints in the bucket.
     pub checkpoint_every: u32,
-    /// Checkpoints that stay in the bucket.
+    /// Checkpoints that remain in the bucket.
     pub keep_checkpoints: u32,
-    /// Steps of rising learning rate after joining late.
+    /// Steps over which the learning rate of a late joiner rises.
     pub join_warmup_steps: u64,
-    /// Whether the next round is trained while one is exchanged.
+    /// Train the next round while deltas are exchanged.
     pub overlap: bool,
 }
 
-/// What peers send each other, and what becomes of it: SparseLoCo's settings, the same for all peers of a run.
+/// Compression of deltas and the outer step: SparseLoCo's settings, the same for all peers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExchangeConfig {
-    /// Rules of chunks and levels.
+    /// Rules for chunks and quantization levels.
     pub profile: Profile,
-    /// Values sent of a chunk of 4096.
+    /// Values sent per chunk of 4096.
     pub k: usize,
-    /// Whether values are frequencies of blocks.
+    /// Send matrices as DCT-II coefficients of their blocks.
     pub dct: bool,
-    /// What remains of the error feedback from round to round.
-    pub decay: f64,
-    /// What a coordinate is divided by.
+    // 64 bits as in TOML; the compressor rounds it to 32, on every machine in the same way.
+    /// Decay of the error feedback per round.
+    #[serde(rename = "decay")]
+    pub feedback_decay: f64,
+    /// The divisor of the mean of each coordinate.
     pub mean_over: MeanOver,
-    /// What happens to loud deltas.
+    /// Treatment of deltas with a large norm.
     pub clip: Clip,
-    /// Whether a delta that was left out goes back into the error feedback.
-    pub mass_return: bool,
-    /// Outer learning rate, by rounds that moved the weights.
+    /// Return an excluded delta to the error feedback.
+    #[serde(rename = "mass_return")]
+    pub return_excluded: bool,
+    /// Outer learning rate by round; only rounds that changed the weights are counted.
     pub outer_learning_rate: Vec<OuterRate>,
 }
 
-/// How this machine reaches the bucket; every peer has its own.
+/// Use of the bucket by this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommsConfig {
-    /// File of the peer's secret key.
-    pub key: PathBuf,
-    /// Bytes per second sent at most.
+    /// Secret key of the peer.
+    #[serde(rename = "key")]
+    pub key_file: PathBuf,
+    /// Maximum average upload rate, in bytes per second.
     pub upload_limit: Option<u64>,
-    /// Bytes per second fetched at most.
+    /// Maximum average download rate, in bytes per second.
     pub download_limit: Option<u64>,
-    /// Bytes sent and fetched at most by one start of the program.
+    /// Bytes that one process may upload and download.
     pub byte_budget: Option<u64>,
-    /// Seconds between two looks for what others wrote.
-    pub poll: f64,
-    /// Seconds for which one request is repeated.
-    pub retry: f64,
+    /// Seconds between two polls of the bucket.
+    #[serde(rename = "poll")]
+    pub poll_interval: f64,
+    /// Seconds for which a failed request is retried.
+    #[serde(rename = "retry")]
+    pub retry_timeout: f64,
 }

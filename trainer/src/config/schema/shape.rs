@@ -1,16 +1,17 @@
-//! The shape of the network, in the words of the Hub's `config.json`.
+//! The shape of the network, with the field names of the Hub's `config.json`.
 
 use covey_model::config::{Llama3Scaling, ModelConfig, Rope};
+use covey_model::error::ModelConfigError;
 use serde::{Deserialize, Serialize};
 
-/// Fields of the Hub's `config.json` that say what the network looks like.
+/// The fields of the Hub's `config.json` that define the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkShape {
-    /// Rows of the embedding; the vocabulary of the data without one.
+    /// Rows of the embedding; `None` for the vocabulary size of the data.
     pub vocab_size: Option<usize>,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Width inside the feed-forward.
+    /// Width of the feed-forward layer.
     pub intermediate_size: usize,
     /// Decoder blocks.
     pub num_hidden_layers: usize,
@@ -20,43 +21,42 @@ pub struct NetworkShape {
     pub num_key_value_heads: usize,
     /// Width of one head; even.
     pub head_dim: usize,
-    /// Longest sequence that the positions are made for, in tokens.
+    /// Longest sequence that the positions allow, in tokens.
     pub max_position_embeddings: usize,
     /// Epsilon inside the square root of RMSNorm.
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// Llama-3 stretching, if any.
+    /// Llama-3 scaling of the rotary frequencies, if any.
     pub rope_scaling: Option<RopeScaling>,
-    /// Whether the output head is the embedding itself.
+    /// Use the embedding as the output head.
     pub tie_word_embeddings: bool,
 }
 
-/// Llama-3 stretching of the rotary frequencies.
+/// Llama-3 scaling of the rotary frequencies.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RopeScaling {
-    /// How far long wavelengths are stretched.
+    /// Factor by which long wavelengths are stretched.
     pub factor: f64,
-    /// Wavelengths above the original length over this are stretched in full.
+    /// Wavelengths above the original length divided by this are stretched in full.
     pub low_freq_factor: f64,
-    /// Wavelengths below the original length over this are left alone.
+    /// Wavelengths below the original length divided by this are not stretched.
     pub high_freq_factor: f64,
-    /// Context length before stretching, in tokens.
+    /// Context length before scaling, in tokens.
     pub original_max_position_embeddings: usize,
 }
 
 impl NetworkShape {
     /// The network for data with `vocab_size` token ids.
     ///
-    /// A vocabulary that the config names itself wins over that of the data.
+    /// `vocab_size` of the config takes precedence over that of the data.
     ///
     /// # Errors
-    /// [`covey_model::error::ConfigError`] if the vocabulary is empty; all else was checked with the config.
-    pub fn model_config(
-        &self,
-        vocab_size: usize,
-    ) -> Result<ModelConfig, covey_model::error::ModelConfigError> {
+    /// [`ModelConfigError`] if the vocabulary is empty; the other fields passed the checks of the
+    /// config.
+    pub fn model_config(&self, vocab_size: usize) -> Result<ModelConfig, ModelConfigError> {
         ModelConfig {
+            // A vocabulary above that of the data leaves room for tokens of later training.
             vocab_size: self.vocab_size.unwrap_or(vocab_size),
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
@@ -64,6 +64,7 @@ impl NetworkShape {
             num_heads: self.num_attention_heads,
             num_kv_heads: self.num_key_value_heads,
             head_dim: self.head_dim,
+            // The Hub's names are kept in the config, so users can copy a `config.json`.
             max_positions: self.max_position_embeddings,
             norm_epsilon: self.rms_norm_eps,
             rope: Rope {

@@ -1,58 +1,84 @@
-//! What a key can hold, and the check of a written value against it.
+//! The type of a value, and the check of a written value against it.
 
 use std::fmt;
 
+use super::schema::Naming;
 use crate::config::checks::{Problem, nearest};
 use crate::config::layers::{ConfigEntry, Origin, Value, bracketed, number, quoted};
 
-/// The type of a key together with the values that it allows.
+/// The type of a key or field, with its range.
 #[derive(Clone, Copy, Debug)]
 pub enum ValueType {
     /// `true` or `false`.
     Boolean,
-    /// A whole number, at least as large as given.
+    /// A whole number with a lower bound.
     Count {
-        /// Smallest value allowed.
+        /// Smallest allowed value.
         at_least: u64,
     },
     /// A finite number within all bounds.
     Number(&'static [RangeBound]),
-    /// So many finite numbers, each within all bounds.
+    /// A list of finite numbers, each within all bounds.
     Numbers {
-        /// How many.
+        /// Length of the list.
         length: usize,
-        /// The range of each.
+        /// Range of each number.
         bounds: &'static [RangeBound],
     },
     /// One of a few words.
     Choice(&'static [&'static str]),
-    /// Text with a rule of its own.
+    /// Text with a rule.
     Text {
-        /// What the text is, for the reference.
+        /// Name of the type in the reference.
         label: &'static str,
-        /// Hands back what the text must be if it is not.
+        /// Returns the text's requirement as an error if the text breaks it.
         rule: fn(&str) -> Result<(), String>,
     },
-    /// A group of fields that belong together and are set together.
+    /// Fields that are set together.
     Record(&'static [Field]),
-    /// Any number of such groups.
+    /// A list of such records.
     List(&'static [Field]),
 }
 
-/// One field of a [`ValueType::Record`] or of an item of a [`ValueType::List`].
+/// A field of a [`ValueType::Record`] or of an item of a [`ValueType::List`].
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// Name within the record.
     pub name: &'static str,
-    /// What it can hold.
+    /// The name until the previous release, as for a key.
+    pub formerly: Option<&'static str>,
+    /// Type and range of the value.
     pub kind: ValueType,
-    /// Value when it is left out; without one it must be given.
+    /// The value if the field is left out; a field without a default is required.
     pub default: Option<&'static str>,
-    /// What it means, in one line.
+    /// The meaning, in one line.
     pub doc: &'static str,
 }
 
-/// One side of the range of a number.
+/// A required field, refined by the methods below.
+pub(super) const fn field(name: &'static str, kind: ValueType, doc: &'static str) -> Field {
+    Field { name, formerly: None, kind, default: None, doc }
+}
+
+impl Field {
+    pub(super) const fn or(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    pub(super) const fn formerly(self, name: &'static str) -> Self {
+        Self { formerly: Some(name), ..self }
+    }
+
+    /// The name within the record.
+    pub(crate) fn name(&self, naming: Naming) -> &'static str {
+        match (naming, self.formerly) {
+            (Naming::Wire, Some(former)) => former,
+            _ => self.name,
+        }
+    }
+}
+
+/// One bound of the range of a number.
 #[derive(Clone, Copy, Debug)]
 pub enum RangeBound {
     /// Greater than this.
@@ -88,24 +114,33 @@ impl fmt::Display for RangeBound {
 }
 
 impl ValueType {
-    /// Whether loose text on the command line means itself rather than TOML.
+    /// Returns true if unquoted text on the command line is the value, rather than TOML.
     fn is_text(&self) -> bool {
         matches!(self, Self::Text { .. } | Self::Choice(_))
     }
 
-    /// A value given as loose text: a path needs no quotes, a list is written as in TOML.
+    /// The fields of a record or of the items of a list; empty for other types.
+    pub(crate) fn fields(&self) -> &'static [Field] {
+        match self {
+            Self::Record(fields) | Self::List(fields) => fields,
+            _ => &[],
+        }
+    }
+
+    /// Reads a value from the command line or a variable: TOML, but text needs no quotes.
     pub(crate) fn read_text(&self, text: &str, origin: Origin) -> ConfigEntry {
         let entry = ConfigEntry::from_text(text, origin);
         match entry.value {
             Value::Text(_) => entry,
+            // `--set run.name=2026` is a name although it reads as a TOML integer.
             _ if self.is_text() => ConfigEntry { value: Value::Text(text.to_owned()), ..entry },
             _ => entry,
         }
     }
 
-    /// The value in its plain form, or nothing and at least one more problem.
+    /// Checks a value and returns it in its serialised form, under wire names.
     ///
-    /// `path` is the name of the value in messages.
+    /// Returns `None` and adds to `problems` if it breaks a rule. `path` is its name in messages.
     pub(crate) fn check(
         &self,
         path: &str,
@@ -117,19 +152,10 @@ impl ValueType {
                 check_record(fields, path, entry, given, problems)
             }
             (Self::List(fields), Value::List(items)) => {
-                let record = Self::Record(fields);
-                let check =
-                    |(index, item)| record.check(&format!("{path}[{index}]"), item, problems);
-                // Every item is checked before the first bad one makes the list unusable.
-                let checked: Vec<_> = items.iter().enumerate().map(check).collect();
-                checked.into_iter().collect::<Option<Vec<_>>>().map(toml::Value::Array)
+                check_items(Self::Record(fields), path, items, problems)
             }
             (Self::Numbers { length, bounds }, Value::List(items)) if items.len() == *length => {
-                let number = Self::Number(bounds);
-                let check =
-                    |(index, item)| number.check(&format!("{path}[{index}]"), item, problems);
-                let checked: Vec<_> = items.iter().enumerate().map(check).collect();
-                checked.into_iter().collect::<Option<Vec<_>>>().map(toml::Value::Array)
+                check_items(Self::Number(bounds), path, items, problems)
             }
             (_, value) => match self.check_scalar(value) {
                 Ok(value) => Some(value),
@@ -143,6 +169,7 @@ impl ValueType {
 
     fn check_scalar(&self, value: &Value) -> Result<toml::Value, String> {
         match (self, value) {
+            // First: it breaks the rules of every type.
             (_, Value::Unusable { rule, .. }) => Err((*rule).to_owned()),
             (Self::Boolean, Value::Boolean(value)) => Ok(toml::Value::Boolean(*value)),
             (Self::Count { at_least }, Value::Integer(value)) => match u64::try_from(*value) {
@@ -150,41 +177,42 @@ impl ValueType {
                 _ => Err(format!("must be at least {at_least}")),
             },
             (Self::Number(bounds), Value::Number(value)) => check_number(*value, bounds),
+            // `learning_rate = 1` is as good as `1.0`.
             (Self::Number(bounds), Value::Integer(value)) => check_number(*value as f64, bounds),
             (Self::Choice(words), Value::Text(text)) => check_choice(text, words),
             (Self::Text { rule, .. }, Value::Text(text)) => {
                 rule(text).map(|()| toml::Value::String(text.clone()))
             }
+            // Text without quotes is the usual mistake in TOML.
             (Self::Text { label, .. }, _) => Err(format!("must be {label}, in quotes")),
             _ => Err(format!("must be {}", self.described())),
         }
     }
 
-    /// A checked value of this kind as one line of TOML that reads back to the same bits.
+    /// A checked value as one line of TOML that reads back to the same bits.
     ///
-    /// Fields come in the order of the table, which is the order they are thought of.
-    pub(crate) fn literal(&self, value: &toml::Value) -> String {
+    /// Fields are in the order of the table.
+    pub(crate) fn literal(&self, value: &toml::Value, naming: Naming) -> String {
         match (self, value) {
             (Self::List(fields), toml::Value::Array(items)) => {
                 let record = Self::Record(fields);
-                bracketed('[', ']', items.iter().map(|item| record.literal(item)))
+                bracketed('[', ']', items.iter().map(|item| record.literal(item, naming)))
             }
             (Self::Record(fields), toml::Value::Table(table)) => {
-                let field =
-                    |field: &Field| Some((field.name, field.kind.literal(table.get(field.name)?)));
-                let assignment = |(name, value)| format!("{name} = {value}");
-                bracketed('{', '}', fields.iter().filter_map(field).map(assignment))
+                bracketed('{', '}', fields.iter().filter_map(|field| field.literal(table, naming)))
             }
             (Self::Numbers { bounds, .. }, toml::Value::Array(items)) => {
-                bracketed('[', ']', items.iter().map(|item| Self::Number(bounds).literal(item)))
+                let each = Self::Number(bounds);
+                bracketed('[', ']', items.iter().map(|item| each.literal(item, naming)))
             }
+            // The same bits as `toml` would write, with exponents where they are easier to read.
             (_, toml::Value::Float(value)) => number(*value),
             (_, toml::Value::String(text)) => quoted(text),
             (_, value) => value.to_string(),
         }
     }
 
-    /// What a value of this kind looks like, to follow "must be".
+    /// A description of the type, to follow "must be".
     pub(crate) fn described(&self) -> String {
         match self {
             Self::Boolean => "`true` or `false`".to_owned(),
@@ -204,6 +232,29 @@ impl ValueType {
     }
 }
 
+impl Field {
+    /// `name = value` from the serialised form of a record.
+    fn literal(&self, table: &toml::Table, naming: Naming) -> Option<String> {
+        let value = table.get(self.name(Naming::Wire))?;
+        Some(format!("{} = {}", self.name(naming), self.kind.literal(value, naming)))
+    }
+}
+
+fn check_items(
+    kind: ValueType,
+    path: &str,
+    items: &[ConfigEntry],
+    problems: &mut Vec<Problem>,
+) -> Option<toml::Value> {
+    // Collected first: every item is checked before the first bad one makes the list unusable.
+    let checked: Vec<_> = items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| kind.check(&format!("{path}[{index}]"), item, problems))
+        .collect();
+    checked.into_iter().collect::<Option<Vec<_>>>().map(toml::Value::Array)
+}
+
 fn check_record(
     fields: &[Field],
     path: &str,
@@ -212,24 +263,23 @@ fn check_record(
     problems: &mut Vec<Problem>,
 ) -> Option<toml::Value> {
     let before = problems.len();
-    for (name, value) in given {
-        if !fields.iter().any(|field| field.name == name) {
-            let path = format!("{path}.{name}");
-            problems.push(Problem::new(
-                &value.origin,
-                &path,
-                &value.value,
-                unknown_field(name, fields),
-            ));
-        }
+    for (name, entry) in given.iter().filter(|(name, _)| !has_field(fields, name)) {
+        let path = format!("{path}.{name}");
+        let rule = unknown_field(name, fields);
+        problems.push(Problem::new(&entry.origin, &path, &entry.value, rule));
     }
     let mut table = toml::Table::new();
     for field in fields {
         if let Some(value) = check_field(field, path, entry, given, problems) {
-            table.insert(field.name.to_owned(), value);
+            table.insert(field.name(Naming::Wire).to_owned(), value);
         }
     }
+    // A record with one bad field has no value at all: half of it must not take effect.
     (problems.len() == before).then_some(toml::Value::Table(table))
+}
+
+fn has_field(fields: &[Field], name: &str) -> bool {
+    fields.iter().any(|field| field.name == name)
 }
 
 fn unknown_field(name: &str, fields: &[Field]) -> String {
@@ -247,24 +297,26 @@ fn check_field(
     problems: &mut Vec<Problem>,
 ) -> Option<toml::Value> {
     let path = format!("{path}.{}", field.name);
-    let written = given.iter().find(|(name, _)| name == field.name).map(|(_, entry)| entry.clone());
-    let default = || field.default.map(|text| field.kind.read_text(text, entry.origin.clone()));
-    match written.or_else(default) {
-        Some(value) => field.kind.check(&path, &value, problems),
-        None => {
-            let rule = format!("is missing, must be {}", field.kind.described());
-            problems.push(Problem::without_value(&entry.origin, &path, rule));
-            None
-        }
+    if let Some((_, written)) = given.iter().find(|(name, _)| name == field.name) {
+        return field.kind.check(&path, written, problems);
     }
+    let Some(default) = field.default else {
+        let rule = format!("is missing, must be {}", field.kind.described());
+        problems.push(Problem::without_value(&entry.origin, &path, rule));
+        return None;
+    };
+    // Checked like a written value: that also turns the text of the default into a value.
+    field.kind.check(&path, &field.kind.read_text(default, entry.origin.clone()), problems)
 }
 
 fn check_number(value: f64, bounds: &[RangeBound]) -> Result<toml::Value, String> {
-    match value.is_finite() {
-        false => Err("must be finite".to_owned()),
-        true if bounds.iter().all(|bound| bound.holds(value)) => Ok(toml::Value::Float(value)),
-        true => Err(format!("must be {}", all(bounds))),
+    if !value.is_finite() {
+        return Err("must be finite".to_owned());
     }
+    if !bounds.iter().all(|bound| bound.holds(value)) {
+        return Err(format!("must be {}", all(bounds)));
+    }
+    Ok(toml::Value::Float(value))
 }
 
 fn check_choice(text: &str, words: &[&str]) -> Result<toml::Value, String> {
@@ -298,7 +350,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_that_is_said_is_the_bound_that_holds() {
+    fn a_bound_excludes_the_values_beyond_it() {
         for (bound, inside, outside) in [
             (RangeBound::Above(0.0), 1e-300, 0.0),
             (RangeBound::AtLeast(0.0), 0.0, -1e-300),

@@ -1,4 +1,5 @@
-//! How a delta gets to the others: committed to while nobody can see it, revealed when nobody can commit any more.
+//! The exchange of a delta: the peer commits to its digest while no other peer can see it, and
+//! reveals it once commitments are closed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,42 +11,43 @@ use covey_comms::participants::Published;
 use covey_comms::run::CommsError;
 use covey_optim::sparseloco::Delta;
 
+use super::overlap::LearnerState;
 use super::round_loop::RoundLoop;
 
-/// How long a peer waits before it looks whether it was asked to stop.
+/// Longest sleep between two checks for an interrupt.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// How often a peer that waits says so.
+/// Time between two progress lines of a waiting peer.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// A delta whose round has not been decided.
+/// A delta of a round that has not been decided.
 #[derive(Debug)]
 pub(super) struct PendingDelta {
     pub(super) delta: Delta,
     stage: DeltaStage,
 }
 
-/// How much of a delta the others know.
+/// How much of a delta has been published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DeltaStage {
     /// Nothing.
     Made,
-    /// Its digest.
+    /// Its digest and length.
     Committed,
-    /// All, or all that they will ever know.
+    /// The payload, or nothing more: another delta is binding for this round.
     Told,
 }
 
 impl PendingDelta {
-    /// A delta that nobody knows of.
+    /// A delta of which nothing has been published.
     pub(super) fn new(delta: Delta) -> Self {
         Self { delta, stage: DeltaStage::Made }
     }
 }
 
 impl RoundLoop {
-    /// Commits to the delta that is pending, reveals it as soon as that is safe, and waits for the decision on its round,
-    /// which is applied; or until `interrupt` is raised.
+    /// Commits to the pending delta, reveals it once commitments are closed, waits for the decision
+    /// on its round and applies it. Returns early if `interrupt` is raised.
     pub(super) async fn exchange(
         &mut self,
         slot: Option<Slot>,
@@ -64,11 +66,14 @@ impl RoundLoop {
 
     /// The bytes of the pending delta.
     fn payload(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        let encode = |pending: &PendingDelta| self.replica.codec().encode(&pending.delta);
-        Ok(self.pending.as_ref().map(encode).transpose()?)
+        Ok(self
+            .pending
+            .as_ref()
+            .map(|pending: &PendingDelta| self.replica.codec().encode(&pending.delta))
+            .transpose()?)
     }
 
-    /// Tells the others the digest of the pending delta.
+    /// Publishes the commitment of the pending delta.
     async fn commit(&mut self) -> anyhow::Result<()> {
         let Some(payload) = self.payload()? else { return Ok(()) };
         let start = Instant::now();
@@ -76,7 +81,8 @@ impl RoundLoop {
         let committed = self.member.commit(round, base, &payload).await?;
         let is_kept = committed == DeltaRef::of(&payload);
         if !is_kept {
-            // In a life that this one does not remember: that delta is lost, and this one would be refused.
+            // Committed before a restart, and that delta is lost with the disk. Revealing this one
+            // would count as a broken commitment, so the round goes without a delta of this peer.
             self.recorder
                 .note(&format!("warning: {round} is lost, another delta had been promised for it"));
             self.timings.bytes_sent = 0;
@@ -86,7 +92,7 @@ impl RoundLoop {
         Ok(())
     }
 
-    /// Publishes the pending delta, if the rolls have been called.
+    /// Publishes the pending delta once commitments are closed.
     async fn reveal_if_called(&mut self) -> anyhow::Result<()> {
         let Some(pending) =
             self.pending.as_ref().filter(|pending| pending.stage == DeltaStage::Committed)
@@ -100,10 +106,11 @@ impl RoundLoop {
         let start = Instant::now();
         let payload = self.replica.codec().encode(&pending.delta)?;
         match self.member.publish(round, base, payload.into()).await {
-            // What was said first may be gone, if the round was decided long ago.
+            // The delta was stored before a restart. Retention may have removed it if the round was
+            // decided long ago.
             Ok(Published::Stored) | Err(CommsError::DeltaGone { .. }) => {}
             Ok(Published::Occupied(payload)) => {
-                // Said in a life that this one does not remember: what was said first counts.
+                // Published before the last restart; the first version is binding.
                 let said = self.replica.codec().decode(&payload)?;
                 self.compressor.replace(&pending.delta, &said)?;
                 self.pending = Some(PendingDelta::new(said));
@@ -121,14 +128,15 @@ impl RoundLoop {
         }
     }
 
-    /// Waits until the validators have decided on the round, and applies it; or until `interrupt` is raised.
+    /// Waits until the validators have decided the round and applies the decision. Returns early if
+    /// `interrupt` is raised.
     pub(super) async fn await_decision(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
         let (start, clock) = (Instant::now(), Arc::clone(self.light_client.run().clock()));
-        let every = Duration::from_secs_f64(self.config.comms.poll);
+        let every = Duration::from_secs_f64(self.config.comms.poll_interval);
         let mut reminder = clock.now() + REMINDER;
         while !interrupt.load(Ordering::SeqCst) {
-            if let Some(ahead) = &self.ahead {
-                ahead.lines().try_for_each(|line| self.recorder.step(line))?;
+            if let LearnerState::Overlapping(overlap) = &self.learner {
+                overlap.lines().try_for_each(|line| self.recorder.step(line))?;
             }
             self.reveal_if_called().await?;
             let is_waiting_for_commitment_lists =

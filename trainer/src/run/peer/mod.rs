@@ -1,4 +1,7 @@
-//! A peer of a distributed run: its rounds, and its state on disk.
+//! A peer of a distributed run: its rounds, and its checkpoints on disk.
+//!
+//! The peer publishes through `covey_comms::participants` and does not score other peers. Start
+//! with [`RoundLoop`]; [`PeerSetup`] is its input.
 
 mod exchange;
 mod inner_phase;

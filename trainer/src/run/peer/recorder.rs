@@ -1,4 +1,4 @@
-//! What a peer writes down: checkpoints, metrics, and lines for whoever watches.
+//! The records of a peer: checkpoints, metrics, and progress lines.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -14,9 +14,10 @@ use crate::system::terminal::bytes;
 use crate::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 use crate::training::{
     EvalReport, MetricsEntry, MetricsLog, RoundReport, StepReport, TrainProgress, resident_memory,
+    set_aside_later,
 };
 
-/// The open books of a peer.
+/// The open checkpoints, metrics and progress lines of a peer.
 pub(crate) struct Recorder {
     checkpoints: CheckpointWriter,
     metrics: MetricsLog,
@@ -27,18 +28,19 @@ pub(crate) struct Recorder {
     start: Instant,
 }
 
-/// Where a peer goes on writing.
+/// The position at which the records of a peer continue.
 pub(crate) struct ResumePoint {
-    /// Inner steps that it has made.
+    /// Inner steps of this peer so far.
     pub(crate) steps: u64,
-    /// The round whose decision comes next.
+    /// The next round to be decided.
     pub(crate) round: u32,
     /// Time spent before this start.
     pub(crate) elapsed: Duration,
 }
 
 impl Recorder {
-    /// The books in the peer's folder; with a bookmark, whatever was written behind it is dropped.
+    /// Opens the records in the folder of the peer. With a resume point, later metrics are removed
+    /// and later checkpoints are set aside.
     pub(crate) fn open(
         config: &Config,
         shown: u64,
@@ -51,12 +53,14 @@ impl Recorder {
         let mut checkpoints = CheckpointWriter::open(folder, options)?;
         let metrics = match resume_point {
             Some(resume_point) => {
-                checkpoints.discard_after(resume_point.steps)?;
+                set_aside_later(&mut checkpoints, resume_point.steps)?;
                 MetricsLog::resume_in_round(folder, resume_point.steps, resume_point.round)?
             }
             None => {
-                // None was worth going on from, and none shall be taken for newer than those to come.
-                checkpoints.discard_after(0)?;
+                // No checkpoint is readable. They are kept under other names: one with a higher
+                // step would later be taken for the newest, but only the user can decide to delete
+                // it.
+                set_aside_later(&mut checkpoints, 0)?;
                 MetricsLog::create(folder)?
             }
         };
@@ -78,8 +82,8 @@ impl Recorder {
 
     /// Writes a checkpoint, and returns once it is on disk.
     ///
-    /// Nobody may learn of a delta before: a round can be decided while its peer is dead, and then cannot be played again
-    /// by a peer that has forgotten what it said.
+    /// This must happen before anything of the delta is published. A round can be decided while its
+    /// peer is down, and the peer must then continue with exactly the published bytes.
     pub(crate) fn save(&mut self, present: Present<'_>, spec: &RunSpec) -> anyhow::Result<()> {
         let snapshot = present.snapshot(spec, self.run_toml.clone())?;
         self.checkpoints.save(snapshot)?;
@@ -87,14 +91,14 @@ impl Recorder {
         Ok(())
     }
 
-    /// Waits until everything is on disk.
+    /// Waits until all records are on disk.
     pub(crate) fn close(&mut self) -> anyhow::Result<()> {
         self.checkpoints.wait()?;
         self.progress.finish();
         Ok(())
     }
 
-    /// A step of this peer.
+    /// Records a step of this peer.
     pub(crate) fn step(&mut self, line: StepLine) -> anyhow::Result<()> {
         let StepLine { outcome, own: (step, tokens), shown, tokens_per_second } = line;
         let report = StepReport {
@@ -115,7 +119,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// A round that was decided and applied.
+    /// Records a decided and applied round.
     pub(crate) fn round(&mut self, report: RoundReport) -> anyhow::Result<()> {
         let weights = report.weights.get(..8).unwrap_or_default();
         self.progress.note(&format!(
@@ -130,7 +134,7 @@ impl Recorder {
         Ok(self.metrics.record(&MetricsEntry::Round(report))?)
     }
 
-    /// A measurement on held-out text.
+    /// Records a loss on held-out text.
     pub(crate) fn evaluation(&mut self, report: EvalReport, shown: u64) -> anyhow::Result<()> {
         self.progress.note(&format!(
             "step {shown}: held-out loss {:.4}, {:.4} bits per byte, perplexity {:.1}",
@@ -139,7 +143,7 @@ impl Recorder {
         Ok(self.metrics.record(&MetricsEntry::Eval(report))?)
     }
 
-    /// A line for whoever watches.
+    /// Prints a progress line.
     pub(crate) fn note(&self, text: &str) {
         self.progress.note(text);
     }

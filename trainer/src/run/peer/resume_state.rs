@@ -1,9 +1,9 @@
-//! What a peer keeps on its own disk, so that a kill costs nothing: a checkpoint a round, between training and
-//! publication.
+//! The checkpoint that a peer writes in each round between training and publication, so a kill
+//! costs no work.
 //!
-//! It holds the shared weights that the round started from, the moments and the error feedback after its inner steps,
-//! and the delta that is to be published. Whoever goes on from there publishes the very same bytes, and waits for the
-//! same decision.
+//! It contains the shared weights at the start of the round, the moments and the error feedback
+//! after the inner steps, and the delta to be published. A peer that resumes from it publishes the
+//! same bytes and waits for the same decision.
 
 use covey_comms::history::LightClientState;
 use covey_comms::objects::{Lineage, Manifest};
@@ -19,12 +19,12 @@ use crate::training::checkpoint::{
     Checkpoint, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot, TrainingState,
 };
 
-/// File of the delta that awaits its decision.
+/// File with the pending delta.
 const DELTA: &str = "delta.bin";
-/// File of the last manifest that was applied.
+/// File with the last applied manifest.
 const MANIFEST: &str = "manifest.bin";
 
-/// Where a peer stands, apart from its tensors.
+/// State of a peer without its tensors. The field names are part of the file format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PeerState {
@@ -38,44 +38,43 @@ struct PeerState {
 /// A peer's own checkpoint, read back.
 #[derive(Debug)]
 pub struct Resumed {
-    /// Where it stood in the run's history.
+    /// Position in the history of the run.
     pub position: LightClientState,
-    /// The shared weights there, in canonical order.
+    /// The shared weights at that position, in canonical order.
     pub weights: Vec<NamedTensor>,
     /// AdamW's moments.
     pub optimizer: AdamWState,
-    /// Tokens that it had learned from.
+    /// Training tokens so far.
     pub tokens: u64,
-    /// What no other peer knows.
+    /// State that no other machine has.
     pub kept: Kept,
 }
 
-/// What a peer had for itself when it was stopped.
+/// State of one peer that cannot be downloaded again.
 #[derive(Debug)]
 pub struct Kept {
-    /// What it had not told others, in canonical order.
+    /// Error feedback in canonical order.
     pub error_feedback: Vec<Vec<f32>>,
-    /// The delta whose round had not been decided.
+    /// The delta of the round that was not decided.
     pub delta: Option<Vec<u8>>,
-    /// Inner steps that it had made.
+    /// Inner steps so far.
     pub steps: u64,
-    /// The step from which its learning rate rose after it had joined.
+    /// Step at which the warmup after a late join started.
     pub warmup_from: Option<u64>,
 }
 
 impl Resumed {
-    /// Reads the state of a peer of the run `run` back.
+    /// Reads the state of a peer of run `run`.
     ///
     /// # Errors
-    /// A checkpoint of another run, of a run that was trained alone, or one that is damaged.
+    /// A checkpoint of another run, a checkpoint of `covey train`, or damage.
     pub fn read(checkpoint: &Checkpoint, run: RunId, spec: &RunSpec) -> anyhow::Result<Self> {
         let state = checkpoint.state();
         let path = checkpoint.path().display();
-        let alone = |_| {
+        let own: PeerState = serde_json::from_value(state.cursor.clone()).map_err(|_| {
             let problem = UsageError::new(format!("{path} is no checkpoint of a run with others"));
             problem.with_hint("choose another folder with `--output`")
-        };
-        let own: PeerState = serde_json::from_value(state.cursor.clone()).map_err(alone)?;
+        })?;
         if own.run != run.to_string() {
             let problem = UsageError::new(format!(
                 "{path} belongs to run {}, the bucket holds {run}",
@@ -113,12 +112,12 @@ impl Resumed {
     }
 }
 
-/// What a checkpoint is made of, borrowed from the peer.
+/// The current state of a peer, borrowed for a checkpoint.
 pub(crate) struct Present<'a> {
     pub(crate) run: RunId,
     pub(crate) position: LightClientState,
     pub(crate) replica: &'a Replica,
-    /// Updates made, and AdamW's moments.
+    /// Number of optimizer steps, and AdamW's moments.
     pub(crate) moments: (u64, Vec<SavedMoments>),
     /// In the order of the schema.
     pub(crate) error_feedback: &'a [Vec<f32>],
@@ -130,7 +129,7 @@ pub(crate) struct Present<'a> {
 }
 
 impl Present<'_> {
-    /// Copies everything, so that training can go on while it is written.
+    /// Copies the state into a snapshot. Training can continue while the snapshot is written.
     pub(crate) fn snapshot(self, spec: &RunSpec, run_config: String) -> anyhow::Result<Snapshot> {
         let own = PeerState {
             run: self.run.to_string(),

@@ -1,5 +1,5 @@
-//! What a peer does: round after round of Algorithm 1 of SparseLoCo (Equations 1 and 2 of the Covenant-72B paper), until
-//! the run is over or it leaves.
+//! The rounds of a peer: Algorithm 1 of SparseLoCo, with Equations 1 and 2 of the Covenant-72B
+//! paper, until the run is complete or the peer leaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +11,13 @@ use covey_comms::membership::Slot;
 use covey_comms::objects::Manifest;
 use covey_comms::participants::PeerClient;
 use covey_comms::primitives::{PeerId, Round};
-use covey_comms::run::CommsError;
+use covey_comms::run::Fetched;
 use covey_data::sampling::Assignment;
 use covey_optim::sparseloco::Compressor;
 
 use super::exchange::PendingDelta;
-use super::inner_phase::{InnerPhase, OverlapTraining};
+use super::inner_phase::InnerPhase;
+use super::overlap::LearnerState;
 use super::recorder::Recorder;
 use super::round_metrics::RoundTimings;
 use crate::config::schema::Config;
@@ -24,69 +25,67 @@ use crate::eval::HeldOut;
 use crate::run::replica::{Replica, check_weights};
 use crate::run::spec::RunSpec;
 use crate::run::sync::newest_checkpoint;
-use crate::training::learner::Learner;
 
-/// Why a learner cannot be away.
-pub(super) const AT_HOME: &str = "the learner is away between publication and the next round only";
-
-/// How a peer's part ended.
+/// The way in which the part of a peer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEnd {
-    /// The run has made all its steps.
+    /// The run has made all its outer steps.
     Finished,
-    /// The peer was asked to stop, and has told the others.
+    /// The peer was interrupted and has published a leave notice.
     Left,
 }
 
-/// One peer of a common run.
+/// One peer of a distributed run.
+///
+/// The state of a round lives on disk from the end of training to the decision, see
+/// [`super::resume_state`]. Applying a manifest is deterministic, so all replicas have the same
+/// bits.
 pub struct RoundLoop {
     pub(super) spec: RunSpec,
     pub(super) config: Config,
     pub(super) light_client: LightClient,
     pub(super) member: PeerClient,
-    /// Where others find its deltas, if not in the run's bucket.
+    /// URL of the separate bucket with its deltas; `None` for the bucket of the run.
     pub(super) own_url: Option<String>,
     /// The shared weights at the start of the round: theta.
     pub(super) replica: Replica,
-    /// Away while it trains ahead.
-    pub(super) learner: Option<Learner>,
-    pub(super) ahead: Option<OverlapTraining>,
-    /// Error feedback and what makes deltas of it.
+    pub(super) learner: LearnerState,
+    /// Compression with error feedback.
     pub(super) compressor: Compressor,
     pub(super) assignment: Arc<Assignment>,
     pub(super) held_out: Option<HeldOut>,
-    /// The delta whose round has not been decided.
+    /// The delta of the round that has not been decided.
     pub(super) pending: Option<PendingDelta>,
-    /// A step whose weights are to be measured as soon as the learner is back.
+    /// A step whose evaluation waits for the learner to return from an overlapping phase.
     pub(super) unmeasured: Option<u64>,
-    /// Inner steps of this peer, over all starts.
+    /// Inner steps of this peer over all starts.
     pub(super) steps: u64,
-    /// Its step from which the learning rate rises, if it joined late.
+    /// Step of this peer at which its warmup starts, if it joined late.
     pub(super) warmup_from: Option<u64>,
     pub(super) recorder: Recorder,
     pub(super) timings: RoundTimings,
 }
 
 impl RoundLoop {
-    /// The name of this peer.
+    /// The ID of this peer.
     pub fn peer(&self) -> PeerId {
         self.member.peer()
     }
 
-    /// The shared weights as this peer holds them.
+    /// The shared weights on this machine.
     pub fn replica(&self) -> &Replica {
         &self.replica
     }
 
-    /// The history that this peer has verified.
+    /// The verified history.
     pub fn light_client(&self) -> &LightClient {
         &self.light_client
     }
 
-    /// Plays rounds until the run is over or `interrupt` is raised; all is saved then.
+    /// Takes part until the run is complete or `interrupt` is raised. All state is on disk then.
     ///
     /// # Errors
-    /// Whatever makes it impossible to go on; a later start goes on from the last round.
+    /// Errors of bucket, data, disk or device. A later start continues with the last round.
     pub async fn play(&mut self, interrupt: &AtomicBool) -> anyhow::Result<RunEnd> {
         match &self.own_url {
             Some(url) => self.member.join_request_from(url).await?,
@@ -111,7 +110,7 @@ impl RoundLoop {
         }
     }
 
-    /// One round.
+    /// Trains and exchanges one round.
     async fn play_round(&mut self, slot: Slot, interrupt: &AtomicBool) -> anyhow::Result<()> {
         let (round, base) = (self.light_client.next(), self.light_client.head());
         self.member.heartbeat(round, base).await?;
@@ -119,35 +118,34 @@ impl RoundLoop {
             return Ok(());
         };
         let start = Instant::now();
-        let learner = self.learner.as_mut().expect(AT_HOME);
-        if self.config.memory.offload {
-            learner.rest();
+        self.idle_learner()?;
+        let LearnerState::Idle(learner) = &mut self.learner else { return Ok(()) };
+        if self.config.memory.offload_optimizer {
+            learner.offload_moments();
         }
-        self.pending =
-            Some(PendingDelta::new(learner.compress(&mut self.compressor, &pseudo_gradient)?));
+        let delta = learner.compress(&mut self.compressor, &pseudo_gradient)?;
+        self.pending = Some(PendingDelta::new(delta));
         self.save()?;
         self.timings.exchange += start.elapsed();
         self.exchange(Some(slot), interrupt).await
     }
 
-    /// What H inner steps make of the shared weights: start minus end, in the order of the schema. Nothing, if this peer
-    /// was asked to stop in between.
+    /// Returns the pseudo-gradient after H inner steps: start minus end, in the order of the
+    /// schema. `None` if `interrupt` was raised before the last step.
     fn inner_steps(
         &mut self,
         round: Round,
         slot: Slot,
         interrupt: &AtomicBool,
     ) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
-        if let Some(ahead) = self.ahead.take() {
-            if ahead.inner_phase.round == round {
-                return self.rejoin(ahead);
-            }
-            self.learner = Some(ahead.discard()?);
+        if let Some(pseudo_gradient) = self.finish_overlap(round)? {
+            return Ok(Some(pseudo_gradient));
         }
         let start = Instant::now();
         let inner_phase = self.inner_phase(round, slot, self.light_client.outer_steps());
+        self.idle_learner()?;
         let Self { learner, replica, assignment, config, recorder, .. } = self;
-        let learner = learner.as_mut().expect(AT_HOME);
+        let LearnerState::Idle(learner) = learner else { return Ok(None) };
         learner.set_weights(replica.weights().map(|tensor| tensor.values.as_slice()))?;
         if !inner_phase.train(learner, assignment, config, interrupt, |line| recorder.step(line))? {
             return Ok(None);
@@ -163,7 +161,7 @@ impl RoundLoop {
         InnerPhase { round, slot, schedule, own: self.steps, warmup_from: self.warmup_from }
     }
 
-    /// A peer without a seat shows that it is there; the next manifest gives it one.
+    /// Publishes a heartbeat without a slot, and waits for the manifest that assigns one.
     async fn request_slot(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
         self.member.heartbeat(self.light_client.next(), self.light_client.head()).await?;
         self.await_decision(interrupt).await
@@ -177,26 +175,28 @@ impl RoundLoop {
         Ok(())
     }
 
-    /// Applies the decision that the follower has come to: the own delta comes back if it was left out; clip, average,
-    /// outer step. The weights must then be those that the validators agreed on.
+    /// Applies a decided round: returns an excluded delta to the error feedback, then clips,
+    /// averages and makes the outer step. Fails if the weights differ from those in the manifest.
     pub(super) async fn settle(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
         let start = Instant::now();
         let outer_steps = self.light_client.outer_steps() - u64::from(!manifest.is_void());
         let own = self.pending.take();
         let is_in = manifest.included().contains_key(&self.member.peer());
-        if let Some(own) = own.as_ref().filter(|_| self.config.sparseloco.mass_return && !is_in) {
+        if let Some(own) = own.as_ref().filter(|_| self.config.sparseloco.return_excluded && !is_in)
+        {
             self.compressor.return_mass(&own.delta)?;
         }
-        match self.light_client.gather(manifest).await {
-            Ok(payloads) => {
+        match Fetched::from(self.light_client.gather(manifest).await) {
+            Fetched::Valid(payloads) => {
                 let deltas = self.replica.decode(&payloads)?;
                 let skipped = self.replica.apply(manifest, &deltas)?;
                 self.warn_of(&skipped);
             }
-            Err(error @ (CommsError::DeltaGone { .. } | CommsError::BucketUnreachable { .. })) => {
-                self.jump(error).await?
+            Fetched::Absent => self.jump("a delta of the round is no longer in the bucket").await?,
+            Fetched::Unreachable(error) if error.is_outage_of_peer_bucket() => {
+                self.jump(&error.to_string()).await?
             }
-            Err(error) => return Err(error.into()),
+            Fetched::Invalid(error) | Fetched::Unreachable(error) => return Err(error.into()),
         }
         let weights = self.replica.digest();
         if let Some(last) = self.light_client.last() {
@@ -207,29 +207,32 @@ impl RoundLoop {
         self.evaluate_if_due(outer_steps)
     }
 
-    /// Leaves out rounds whose deltas are no longer kept or out of reach, by way of the newest checkpoint.
-    async fn jump(&mut self, reason: CommsError) -> anyhow::Result<()> {
+    /// Skips rounds with unreadable deltas by loading the latest checkpoint of the bucket.
+    async fn jump(&mut self, reason: &str) -> anyhow::Result<()> {
         let weights = newest_checkpoint(&mut self.light_client, &self.spec).await?;
-        let weights =
-            weights.ok_or(reason).context("there is no newer checkpoint to go on from")?;
-        self.recorder.note(&format!("went on from the checkpoint of {}", self.light_client.next()));
+        let weights = weights.with_context(|| {
+            format!("{reason}, and the bucket has no later checkpoint to continue from")
+        })?;
+        let round = self.light_client.next();
+        self.recorder.note(&format!("continuing from the checkpoint of {round}: {reason}"));
         self.replica.replace(weights);
         Ok(())
     }
 
-    /// The run is over: the final weights stay in this peer's folder.
+    /// Saves the final weights in the folder of this peer.
     fn finish(&mut self) -> anyhow::Result<RunEnd> {
-        self.return_weights()?;
+        self.idle_learner()?;
         self.save()?;
         self.recorder.close()?;
         Ok(RunEnd::Finished)
     }
 
-    /// Tells the others not to wait. What was published still counts, what was only committed to counts as held back
-    /// unless this peer is back in time; a round that was under way is trained anew then.
+    /// Publishes a leave notice. Deltas that are already revealed still count. A commitment without
+    /// a reveal is recorded as withheld unless this peer returns in time. An unfinished inner phase
+    /// starts again after the return.
     async fn leave(&mut self) -> anyhow::Result<RunEnd> {
         self.member.leave_notice(self.light_client.next(), self.light_client.head()).await?;
-        self.return_weights()?;
+        self.idle_learner()?;
         self.recorder.close()?;
         Ok(RunEnd::Left)
     }

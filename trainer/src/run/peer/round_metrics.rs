@@ -1,15 +1,17 @@
-//! What a peer keeps account of: where the time of a round goes, how good the shared weights are, where it stands.
+//! The metrics of a peer: where the time of a round goes, the held-out loss, and the state for a
+//! checkpoint.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use covey_comms::primitives::Digest;
 
+use super::overlap::LearnerState;
 use super::resume_state::Present;
-use super::round_loop::{AT_HOME, RoundLoop};
+use super::round_loop::RoundLoop;
 use crate::training::{EvalReport, RoundReport};
 
-/// What a round cost so far.
+/// Cost of the current round so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RoundTimings {
     pub(super) train: Duration,
@@ -26,7 +28,8 @@ impl RoundLoop {
         }
     }
 
-    /// Writes down the last round that was decided: the shared weights are those after it, whichever way they came.
+    /// Records the last decided round. The shared weights are those after it, from deltas or from a
+    /// checkpoint.
     pub(super) fn record(&mut self, took_part: bool, weights: Digest) -> anyhow::Result<()> {
         let Some(manifest) = self.light_client.last() else { return Ok(()) };
         let me = self.member.peer();
@@ -53,7 +56,7 @@ impl RoundLoop {
         })
     }
 
-    /// Measures the shared weights when the run has passed a multiple of `train.eval_every` since it had made
+    /// Evaluates the shared weights if the run has passed a multiple of `train.eval_every` since
     /// `before` outer steps, and at its end.
     pub(super) fn evaluate_if_due(&mut self, before: u64) -> anyhow::Result<()> {
         let Some(every) = self.config.train.eval_every else { return Ok(()) };
@@ -67,12 +70,13 @@ impl RoundLoop {
 
     pub(super) fn evaluate(&mut self, shown: u64) -> anyhow::Result<()> {
         let Some(held_out) = &self.held_out else { return Ok(()) };
-        let Some(learner) = &mut self.learner else {
+        let LearnerState::Idle(learner) = &mut self.learner else {
+            // The learner trains the next round; the evaluation happens when it returns.
             self.unmeasured = Some(shown);
             return Ok(());
         };
         learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
-        let score = held_out.score(learner, &AtomicBool::new(false), |_| {})?;
+        let score = held_out.score(&mut **learner, &AtomicBool::new(false), |_| {})?;
         let report = EvalReport {
             step: self.steps,
             loss: score.loss(),
@@ -83,7 +87,8 @@ impl RoundLoop {
     }
 
     pub(super) fn save(&mut self) -> anyhow::Result<()> {
-        let learner = self.learner.as_ref().expect(AT_HOME);
+        self.idle_learner()?;
+        let LearnerState::Idle(learner) = &self.learner else { return Ok(()) };
         let present = Present {
             run: self.light_client.run().id(),
             position: self.light_client.position(),
@@ -100,8 +105,8 @@ impl RoundLoop {
     }
 }
 
-/// Whether weights are to be measured after a round that took the run from one step to another; void rounds take it
-/// nowhere.
+/// Returns true if weights are evaluated after a round that took the run from step `before` to step
+/// `after`. Void rounds do not move the run.
 fn is_due(before: u64, after: u64, every: u64, total: u64) -> bool {
     after > before && (after / every > before / every || after >= total)
 }

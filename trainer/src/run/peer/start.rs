@@ -1,4 +1,4 @@
-//! How a peer enters a run: with nothing, or with what it kept when it was stopped.
+//! Entering a run: from the bucket, or from the checkpoint of an earlier start.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use covey_model::config::ModelConfig;
 use covey_optim::sparseloco::Compressor;
 
 use super::exchange::PendingDelta;
+use super::overlap::LearnerState;
 use super::recorder::{Recorder, ResumePoint};
 use super::resume_state::{Kept, Resumed};
 use super::round_loop::RoundLoop;
@@ -25,28 +26,29 @@ use crate::run::sync::SyncedState;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::learner::Learner;
 
-/// What a peer is made of.
+/// The inputs of a peer.
 #[derive(Debug)]
 pub struct PeerSetup {
     /// The run, opened.
     pub run: Run,
-    /// What its peers have agreed on.
+    /// The shared settings.
     pub spec: RunSpec,
-    /// The same with what this machine chooses for itself.
+    /// The shared settings together with those of this machine.
     pub config: Config,
-    /// Who this peer is.
+    /// The key pair of this peer.
     pub identity: Keypair,
-    /// The bucket that it brings, if it does not use the run's.
+    /// A separate bucket for its deltas; `None` for the bucket of the run.
     pub own_bucket: Option<OwnBucket>,
-    /// The run's data sets, in its order.
+    /// The datasets in the order of the run.
     pub datasets: Vec<Dataset>,
 }
 
 impl RoundLoop {
-    /// Enters a run: from the newest checkpoint of the bucket, or from this peer's own.
+    /// Enters a run from this peer's checkpoint `own`, or from the newest checkpoint of the bucket.
     ///
     /// # Errors
-    /// A bucket or a history that cannot be trusted, data without windows, a folder that cannot be written.
+    /// A bucket or history that does not verify, data without windows, or a folder that cannot be
+    /// written.
     pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
         let PeerSetup { run, spec, config, identity, own_bucket, datasets } = setup;
         let resumed =
@@ -72,14 +74,14 @@ impl RoundLoop {
         let shown = light_client.outer_steps() * config.rounds.inner_steps;
         let mut peer = Self {
             recorder: Recorder::open(&config, shown, resume_point.as_ref())?,
-            learner: Some(learner),
-            ahead: None,
+            learner: LearnerState::Idle(Box::new(learner)),
             compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
             assignment: Arc::new(assignment(&config, &datasets)?),
             held_out: held_out(&config, &datasets)?,
             member: member(run, identity, own_bucket.as_ref()),
             own_url: own_bucket.map(|own| own.url),
-            // Whoever joins a run that has moved on brings empty moments along.
+            // A late joiner starts with zero optimizer moments, so its learning rate warms up
+            // again.
             warmup_from: (light_client.outer_steps() > 0).then_some(0),
             pending: None,
             unmeasured: None,
@@ -97,7 +99,7 @@ impl RoundLoop {
         Ok(peer)
     }
 
-    /// Puts back what this peer had when it was stopped.
+    /// Restores the state that this peer had at its last checkpoint.
     fn take_up(&mut self, kept: Kept) -> anyhow::Result<()> {
         if !kept.error_feedback.is_empty() {
             self.compressor.restore(self.replica.to_schema(kept.error_feedback))?;
@@ -119,7 +121,7 @@ fn member(run: Run, identity: Keypair, own_bucket: Option<&OwnBucket>) -> PeerCl
     }
 }
 
-/// A learner whose weights are still to be set.
+/// A learner without weights. They are set before the first step.
 fn new_learner(model: &ModelConfig, config: &Config) -> anyhow::Result<Learner> {
     Learner::open(model, config, |_, range| Ok(vec![0.0; range.len()]))
 }

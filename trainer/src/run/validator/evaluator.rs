@@ -1,4 +1,4 @@
-//! The deltas that are being looked at, beside the weights that they were made from.
+//! The evaluator of a validator: decoded deltas, and the weights at the start of their round.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,13 +18,13 @@ use super::probe_batches::ProbeBatches;
 use crate::run::replica::{Replica, exclusion};
 use crate::training::learner::Learner;
 
-/// Deltas under examination, the weights that their round starts from, and a network to try them on.
+/// Decodes deltas, measures their effect on the loss, and computes the weights after a round.
 ///
-/// - Reading, sketches and weights give the same bits on every machine. Losses do not: kernels of another device,
-///   and windows read in other groups (`train.micro_batch_size`), add up in another order.
-/// - The network only reads. It holds the weights and room for their gradients, but no moments, which come with the
-///   first step.
-/// - Weights after a round are kept until the round is applied, so that whoever examined it need not compute them twice.
+/// - Decoding, sketches, norms and weights have the same bits on every machine. Losses do not:
+///   other kernels and other groups of windows (`train.micro_batch_size`) add in another order.
+/// - The network runs forward passes only. It allocates weights and gradients; optimizer moments
+///   are allocated in the first training step, which never comes.
+/// - Weights after a round are kept until the round is applied, so they are computed only once.
 #[derive(Debug)]
 pub struct DeltaEvaluator {
     replica: Replica,
@@ -34,7 +34,7 @@ pub struct DeltaEvaluator {
     after: Option<After>,
 }
 
-/// The weights after a round that may come to be.
+/// The weights after a round with these included peers, if it is decided this way.
 #[derive(Debug)]
 struct After {
     included: BTreeSet<PeerId>,
@@ -44,8 +44,8 @@ struct After {
 }
 
 impl DeltaEvaluator {
-    /// An examination of deltas that start from the weights of `replica`, with no delta yet; `reader` is of the same
-    /// network, whatever weights it has.
+    /// Creates an evaluator for deltas from the weights of `replica`, without any delta. `reader`
+    /// has the same network; its weights are replaced.
     pub fn new(replica: Replica, reader: Learner, assignment: Assignment) -> Self {
         Self { replica, reader, assignment, deltas: BTreeMap::new(), after: None }
     }
@@ -55,17 +55,18 @@ impl DeltaEvaluator {
         &self.replica
     }
 
-    /// The same, to put others in their place.
+    /// Mutable access to the weights at the start of the round. Discards the computed weights after
+    /// it.
     pub fn replica_mut(&mut self) -> &mut Replica {
         self.after = None;
         &mut self.replica
     }
 
-    /// Applies a round, and forgets its deltas: takes the weights that were computed for it, or applies `payloads`, the
-    /// deltas that it includes. Gives the digest of the weights.
+    /// Applies a round and removes its deltas. Uses the weights that were computed for it, or
+    /// applies `payloads`, the included deltas. Returns the digest of the weights.
     ///
     /// # Errors
-    /// Deltas that cannot be decoded or are of another form.
+    /// Deltas that cannot be decoded or have another schema.
     pub fn apply(
         &mut self,
         manifest: &Manifest,
@@ -85,15 +86,17 @@ impl DeltaEvaluator {
         }
     }
 
-    /// Ends the examination: the network that read, and who was to train on what.
+    /// Returns the network and the assignment, for another evaluator.
     pub fn into_instruments(self) -> (Learner, Assignment) {
         (self.reader, self.assignment)
     }
 
-    /// The current deltas of these peers, as far as they were admitted.
+    /// The admitted deltas of these peers in the current round.
     fn current<'a>(&'a self, peers: &BTreeSet<PeerId>) -> BTreeMap<PeerId, &'a Delta> {
-        let delta = |peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?));
-        peers.iter().filter_map(delta).collect()
+        peers
+            .iter()
+            .filter_map(|peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?)))
+            .collect()
     }
 }
 
@@ -116,7 +119,8 @@ impl Evaluator for DeltaEvaluator {
 
     fn norm(&self, age: Age, peer: PeerId) -> Option<f64> {
         let delta = self.deltas.get(&(age, peer))?;
-        // One sum in the order of the schema.
+        // Validators compare norms bit by bit, so the sum runs in the order of the schema, and the
+        // square is a product: `powi` may round differently on other machines.
         Some(delta.tensors().map(|tensor| tensor.norm().powi(2)).sum::<f64>().sqrt())
     }
 
@@ -125,8 +129,11 @@ impl Evaluator for DeltaEvaluator {
         trial: &EvaluationRequest<'_>,
     ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
         let probe_batches = ProbeBatches::draw(trial, &self.assignment)?;
-        let delta = |peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?));
-        let admitted = trial.admitted.iter().filter_map(delta).collect();
+        let admitted = trial
+            .admitted
+            .iter()
+            .filter_map(|peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?)))
+            .collect();
         Ok(LossProbe::new(trial, &self.replica, &mut self.reader, &admitted)
             .measure(&probe_batches)?)
     }
@@ -151,10 +158,11 @@ impl Evaluator for DeltaEvaluator {
     }
 }
 
-/// The positions that a delta moves, in the chunks that `seed` draws from those of all tensors.
+/// Returns the positions of a delta in the chunks that `seed` draws among those of all tensors.
 fn sketch(delta: &Delta, seed: &Seed) -> Sketch {
-    let of = |index: usize| delta.tensor(index).spec.grid().num_chunks() as u64;
-    let total = (0..delta.schema().tensors().len()).map(of).sum();
+    let total = (0..delta.schema().tensors().len())
+        .map(|index: usize| delta.tensor(index).spec.grid().num_chunks() as u64)
+        .sum();
     let mut drawn = seed.draw("chunks", Sketch::CHUNKS, total).into_iter().peekable();
     let (mut chunks, mut first) = (Vec::new(), 0);
     for tensor in delta.tensors() {

@@ -1,4 +1,4 @@
-//! What a delta does to the model: losses with and without it.
+//! The loss probe: losses on the windows of an evaluation, with and without a delta.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,22 @@ use crate::run::replica::Replica;
 use crate::training::Activity;
 use crate::training::learner::Learner;
 
-/// A loss that is larger, or no number, counts as this many nats per token: everything that is written down is finite.
+/// Upper limit of a loss in nats per token. It also replaces NaN, because verdicts contain finite
+/// numbers only.
 const LOSS_LIMIT: f64 = 1e6;
 
-/// A network on which deltas are tried, one after the other.
+/// A network whose weights are set to those after each delta in turn.
 pub(super) struct LossProbe<'a> {
     replica: &'a Replica,
     reader: &'a mut Learner,
     admitted: &'a BTreeMap<PeerId, &'a Delta>,
-    /// How far each admitted delta is followed, by tensors in the order of the schema.
+    /// Step length along each admitted delta, by tensor in the order of the schema.
     steps: Vec<Vec<f32>>,
 }
 
 impl<'a> LossProbe<'a> {
-    /// Deltas are followed by a share of the outer learning rate, and less far where they are longer than the median
-    /// of the admitted (Gauntlet: `theta' = theta - beta clip(delta)`).
+    /// The step along a delta is a share of the outer learning rate, and shorter for deltas with a
+    /// norm above the median of the admitted ones (Gauntlet: `theta' = theta - beta clip(delta)`).
     pub(super) fn new(
         trial: &EvaluationRequest<'_>,
         replica: &'a Replica,
@@ -49,9 +50,9 @@ impl<'a> LossProbe<'a> {
         Self { replica, reader, admitted, steps }
     }
 
-    /// Losses of every evaluated peer.
+    /// Measures the losses of every evaluated peer.
     ///
-    /// Costs 2 + 4 n passes over as many windows as the trial names, for n peers.
+    /// Costs 2 + 4 n passes over `windows` windows for n peers.
     pub(super) fn measure(
         &mut self,
         probe_batches: &ProbeBatches,
@@ -87,7 +88,8 @@ impl<'a> LossProbe<'a> {
         Ok(measurements)
     }
 
-    /// Losses on the own windows of all evaluated peers in their order, and last on the random ones.
+    /// Returns the losses on the assigned windows of all evaluated peers in their order, and last
+    /// on the random windows.
     fn answers(&mut self, probe_batches: &ProbeBatches) -> Result<Vec<f64>, DeltaEvaluationError> {
         probe_batches
             .own
@@ -97,8 +99,8 @@ impl<'a> LossProbe<'a> {
             .collect()
     }
 
-    /// Gives the reader the weights that a mixture of deltas leads to, tensor by tensor, so that there is never a second
-    /// network.
+    /// Sets the weights of the reader to those after a mixture of deltas, one tensor at a time. A
+    /// second copy of the network is never in memory.
     fn follow(&mut self, share: impl Fn(PeerId) -> f32) -> Result<(), DeltaEvaluationError> {
         for parameter in 0..self.replica.weights().len() {
             let (place, tensor) =

@@ -1,4 +1,8 @@
-//! A validator of a distributed run: it measures what deltas do to the loss.
+//! A validator of a distributed run: it measures the effect of deltas on the loss, closes rounds,
+//! and publishes checkpoints.
+//!
+//! The scoring rules are in `covey_comms::gauntlet`, and this folder only supplies measurements.
+//! Start with [`Validation`]; [`DeltaEvaluator`] measures.
 
 mod evaluator;
 mod loss_probe;

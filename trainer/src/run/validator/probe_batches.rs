@@ -1,4 +1,5 @@
-//! The windows that deltas are tried on: drawn from the round's chance, so that nobody can prepare for them.
+//! The windows of an evaluation, drawn from the seed of the round. Peers cannot know them while
+//! they train.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use covey_data::sampling::Assignment;
 use covey_model::error::BatchError;
 use covey_optim::fsdp::FsdpError;
 
-/// Why this machine could not measure.
+/// Why this machine cannot measure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeltaEvaluationError {
@@ -24,25 +25,25 @@ pub enum DeltaEvaluationError {
     /// Weights that do not fit the network.
     #[error(transparent)]
     Weights(#[from] FsdpError),
-    /// A delta was to be measured that had not been admitted.
+    /// An evaluated delta was not admitted.
     #[error("the delta of {} is to be measured, but was not read", peer.short())]
     NotAdmitted {
-        /// Its peer.
+        /// The peer that published it.
         peer: PeerId,
     },
 }
 
-/// Some windows, one behind the other.
+/// Tokens of some windows, concatenated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Passage {
     pub(super) tokens: Vec<u32>,
     pub(super) windows: usize,
 }
 
-/// What the peers of a round are asked.
+/// The windows of all evaluations of a round.
 ///
-/// - A peer's own windows are among those of its seat, which it was to train on in this round.
-/// - The random ones belong to no seat, and are the same for all.
+/// - The assigned windows of a peer are drawn among those of its slot, on which it had to train.
+/// - The random windows belong to no slot and are the same for all peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeBatches {
     pub(super) own: BTreeMap<PeerId, Passage>,
@@ -50,12 +51,12 @@ pub struct ProbeBatches {
 }
 
 impl ProbeBatches {
-    /// Draws them as the round's seed says.
+    /// Draws the windows from the seed of the round.
     ///
     /// # Errors
     /// Windows that cannot be read.
     pub fn draw(trial: &EvaluationRequest<'_>, assignment: &Assignment) -> Result<Self, DataError> {
-        let slots = trial.evaluated.values().map(|slot| slot.of).max().unwrap_or(0);
+        let slots = trial.evaluated.values().map(|slot| slot.num_slots).max().unwrap_or(0);
         let read = |purpose: &str, samples| passage(trial, assignment, purpose, samples);
         let own = |(peer, slot): (&PeerId, &covey_comms::membership::Slot)| {
             let first = u64::from(slot.index) * assignment.samples();

@@ -1,4 +1,5 @@
-//! A validator's loop: it closes rounds together with the others, follows them like everybody else, and keeps checkpoints.
+//! The loop of a validator: it closes rounds together with the other validators, applies them, and
+//! publishes checkpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,22 +25,22 @@ use crate::run::sync::SyncedState;
 use crate::run::weight_files::to_parts;
 use crate::training::learner::Learner;
 
-/// What a validator is made of.
+/// The inputs of a validator.
 #[derive(Debug)]
 pub struct ValidatorSetup {
     /// The run, opened.
     pub run: Run,
-    /// What its peers have agreed on.
+    /// The shared settings.
     pub spec: RunSpec,
-    /// The same with what this machine chooses for itself.
+    /// The shared settings together with those of this machine.
     pub config: Config,
-    /// Which of the run's validators this is.
+    /// The key pair of this validator.
     pub identity: Keypair,
-    /// The run's data sets, in its order.
+    /// The datasets in the order of the run.
     pub datasets: Vec<Dataset>,
 }
 
-/// Closes the rounds of one run in the name of one validator.
+/// Closes the rounds of one run as one validator.
 #[derive(Debug)]
 pub struct Validation {
     validator: Validator,
@@ -49,41 +50,41 @@ pub struct Validation {
     poll: Duration,
 }
 
-/// A round that was closed.
+/// A closed round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClosedRound {
     /// Its number.
     pub round: u32,
-    /// Whose verdict it is.
+    /// The validator that wrote the verdict.
     pub proposer: PeerId,
-    /// Rounds so far that moved the weights, this one included.
+    /// Outer steps so far, including this round.
     pub outer_steps: u64,
-    /// Rounds that move the weights over the whole run.
+    /// Outer steps of the whole run.
     pub total: u64,
-    /// Deltas that entered the model.
+    /// Number of included deltas.
     pub included: usize,
-    /// Deltas that were measured.
+    /// Number of evaluated deltas.
     pub measured: usize,
-    /// What the ledger is to be told of the verdict.
+    /// The digests of the verdict, for the ledger.
     pub scores: Scores,
-    /// The same of the weights after it, if they are kept.
+    /// The digests of the checkpoint after it, for the ledger, if one is kept.
     pub checkpoint: Option<CheckpointDigest>,
-    /// Who was left out, and why.
+    /// Excluded peers with their reasons.
     pub excluded: Vec<(PeerId, Exclusion)>,
-    /// Who was punished, and what for.
+    /// Penalties of this round.
     pub penalties: Vec<Penalty>,
-    /// Bytes of the deltas that entered.
+    /// Bytes of the included deltas.
     pub bytes: u64,
-    /// Digest of the weights after it.
+    /// Digest of the weights after the round.
     pub weights: String,
 }
 
 impl Validation {
-    /// A validator of a run, wherever it stopped before.
+    /// Opens a validator of a run, and syncs it from the newest checkpoint.
     ///
     /// # Errors
-    /// An identity that is none of the run's validators, a history or a bucket that fails, weights that are not those that
-    /// were agreed on.
+    /// A key that is not one of the run's validators, errors of history or bucket, or weights that
+    /// differ from those in a manifest.
     pub async fn open(setup: ValidatorSetup) -> anyhow::Result<Self> {
         let ValidatorSetup { run, spec, config, identity, datasets } = setup;
         let SyncedState { mut light_client, mut replica } = SyncedState::enter(&run, &spec).await?;
@@ -92,7 +93,8 @@ impl Validation {
             let deltas = replica.decode(&light_client.gather(&manifest).await?)?;
             replica.apply(&manifest, &deltas)?;
             check_weights(&manifest, replica.digest())?;
-            // Whoever closed the round may have been killed before it could keep these weights.
+            // The validator that closed the round may have stopped before it published these
+            // weights.
             if is_due(&light_client, &spec) {
                 keep_checkpoint(&light_client, &identity, &replica).await?;
                 is_behind = true;
@@ -104,35 +106,37 @@ impl Validation {
             validator.retire().await?;
         }
         let evaluation = DeltaEvaluator::new(replica, reader, assignment(&config, &datasets)?);
-        let poll = Duration::from_secs_f64(config.comms.poll);
+        let poll = Duration::from_secs_f64(config.comms.poll_interval);
         Ok(Self { validator, identity, evaluation, spec, poll })
     }
 
-    /// The same, giving seats only to those whom `registry` knows.
+    /// The same validator, which gives slots only to peers for which `registry` is true.
     #[must_use]
     pub fn with_registry(self, registry: Arc<dyn Fn(PeerId) -> bool + Send + Sync>) -> Self {
         Self { validator: self.validator.with_registry(registry), ..self }
     }
 
-    /// The deltas under examination, and the weights as they are after the last round.
+    /// The evaluator, with the weights after the last round.
     pub fn evaluation(&self) -> &DeltaEvaluator {
         &self.evaluation
     }
 
-    /// Standings of everybody after the last round.
+    /// The peer records after the last round.
     pub fn peer_table(&self) -> &PeerTable {
         self.validator.peer_table()
     }
 
-    /// Whether the run has made all its steps.
+    /// Returns true once the run has made all its outer steps.
     pub fn is_over(&self) -> bool {
         self.validator.light_client().outer_steps() >= self.spec.outer_steps()
     }
 
-    /// Closes the next round, once it may be closed; nothing if `interrupt` was raised before.
+    /// Closes the next round as soon as the protocol allows it. `None` if `interrupt` was raised
+    /// before.
     ///
     /// # Errors
-    /// A bucket that fails, or weights that are not those that the validators agreed on. A later start decides the same.
+    /// Errors of the bucket, or weights that differ from those in the manifest. A later start
+    /// reaches the same decision.
     pub async fn close_round(
         &mut self,
         interrupt: &AtomicBool,
@@ -175,7 +179,7 @@ impl Validation {
     }
 }
 
-/// A verdict by its digest, and by that of what it pays: the JSON of its payouts, as it stands in the verdict.
+/// Digest of a verdict, and digest of its payouts: of their JSON, as it is in the verdict.
 fn scores(manifest: &Manifest, verdict: &Verdict) -> Scores {
     let payouts = serde_json::to_vec(&verdict.outcome.payouts).expect("shares by names are JSON");
     Scores {
@@ -185,13 +189,13 @@ fn scores(manifest: &Manifest, verdict: &Verdict) -> Scores {
     }
 }
 
-/// Whether the weights that `light_client` stands at are to be kept in the bucket.
+/// Returns true if the weights at the position of `light_client` are kept in the bucket.
 fn is_due(light_client: &LightClient, spec: &RunSpec) -> bool {
     let every = light_client.run().description().rules.checkpoint_every;
     light_client.next().0.is_multiple_of(every) || light_client.outer_steps() >= spec.outer_steps()
 }
 
-/// Publishes the weights that `light_client` stands at; a checkpoint that is there already stays.
+/// Publishes the weights at the position of `light_client`. An existing checkpoint stays.
 async fn keep_checkpoint(
     light_client: &LightClient,
     validator: &Keypair,
@@ -207,7 +211,7 @@ async fn keep_checkpoint(
     Ok(())
 }
 
-/// The outer settings of the round after `outer_steps` others.
+/// The outer settings of the round after `outer_steps` outer steps.
 pub(crate) fn settings(config: &SparseLocoConfig, outer_steps: u64) -> OuterSettings {
     OuterSettings {
         alpha: config.outer_learning_rate.rate(outer_steps),

@@ -109,22 +109,25 @@ impl Surroundings {
     /// GPUs that the driver shows.
     fn present(&self) -> usize {
         let listed = count_entries(&self.root.join("proc/driver/nvidia/gpus"), |_| true);
-        let is_number = |name: &str| {
-            name.strip_prefix("nvidia").is_some_and(|rest| rest.parse::<u32>().is_ok())
-        };
         // Containers may have the devices without the driver's list, and Windows lends Linux one without either.
         let shared = usize::from(self.root.join("dev/dxg").exists());
-        listed.max(count_entries(&self.root.join("dev"), is_number)).max(shared)
+        listed
+            .max(count_entries(&self.root.join("dev"), |name: &str| {
+                name.strip_prefix("nvidia").is_some_and(|rest| rest.parse::<u32>().is_ok())
+            }))
+            .max(shared)
     }
 
     /// How many of them CUDA_VISIBLE_DEVICES leaves: CUDA reads it up to the first name that means nothing.
     fn visible_of(&self, present: usize) -> usize {
         let Some(visible) = &self.visible else { return present };
-        let means_something = |name: &&str| match name.trim().parse::<usize>() {
-            Ok(number) => number < present,
-            Err(_) => ["GPU-", "MIG-"].iter().any(|kind| name.trim().starts_with(kind)),
-        };
-        visible.split(',').take_while(means_something).count()
+        visible
+            .split(',')
+            .take_while(|name: &&str| match name.trim().parse::<usize>() {
+                Ok(number) => number < present,
+                Err(_) => ["GPU-", "MIG-"].iter().any(|kind| name.trim().starts_with(kind)),
+            })
+            .count()
     }
 
     fn compiler(&self) -> Result<(), CudaProblem> {
@@ -146,8 +149,11 @@ impl Surroundings {
     /// Whether the loader would find one of these libraries.
     fn has_library(&self, names: &[&str]) -> bool {
         let standard = STANDARD_FOLDERS.map(|folder| self.root.join(folder));
-        let in_folder = |folder: &PathBuf| names.iter().any(|name| folder.join(name).exists());
-        self.library_path.iter().chain(&standard).any(in_folder) || self.is_in_the_cache(names)
+        self.library_path
+            .iter()
+            .chain(&standard)
+            .any(|folder: &PathBuf| names.iter().any(|name| folder.join(name).exists()))
+            || self.is_in_the_cache(names)
     }
 
     /// The loader's cache holds paths as zero-ended text among numbers. A path may outlive its file.
@@ -158,11 +164,10 @@ impl Surroundings {
         let is_one = |path: &Path| {
             path.file_name().is_some_and(|file| names.iter().any(|name| file == *name))
         };
-        let inside = |path: &Path| path.strip_prefix("/").ok().map(|path| self.root.join(path));
         paths
             .map(Path::new)
             .filter(|path| is_one(path))
-            .filter_map(inside)
+            .filter_map(|path: &Path| path.strip_prefix("/").ok().map(|path| self.root.join(path)))
             .any(|path| path.exists())
     }
 }

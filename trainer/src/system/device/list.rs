@@ -30,7 +30,7 @@ pub enum DeviceKind {
 ///   there, since there is one CPU only.
 ///
 /// ```
-/// # use covey::device::DeviceList;
+/// # use covey::system::device::DeviceList;
 /// let devices: DeviceList = "cuda:0-2,5".parse()?;
 /// assert_eq!(devices.members(), 4);
 /// assert_eq!(devices.to_string(), "cuda:0-2,5");

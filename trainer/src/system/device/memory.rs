@@ -33,8 +33,9 @@ fn left_in_group() -> Option<u64> {
 
 /// One number a line.
 fn mebibytes(text: &str) -> Vec<u64> {
-    let line = |line: &str| line.trim().parse::<u64>().ok()?.checked_mul(1 << 20);
-    text.lines().map_while(line).collect()
+    text.lines()
+        .map_while(|line: &str| line.trim().parse::<u64>().ok()?.checked_mul(1 << 20))
+        .collect()
 }
 
 #[cfg(test)]

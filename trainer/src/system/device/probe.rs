@@ -49,12 +49,13 @@ fn gpus_of(kind: DeviceKind) -> Vec<DeviceProbe> {
         }
         Ok(Some(count)) => {
             let memory = memory_of_gpus();
-            let finding = |number| DeviceProbe {
-                name: format!("{name}:{number}"),
-                state: Ok("NVIDIA GPU".into()),
-                memory: memory.get(number).copied(),
-            };
-            (0..count).map(finding).collect()
+            (0..count)
+                .map(|number| DeviceProbe {
+                    name: format!("{name}:{number}"),
+                    state: Ok("NVIDIA GPU".into()),
+                    memory: memory.get(number).copied(),
+                })
+                .collect()
         }
     }
 }

@@ -49,8 +49,11 @@ pub(crate) fn duration(duration: Duration) -> String {
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let starts_group = |index: usize| index > 0 && (digits.len() - index).is_multiple_of(3);
-    let separated = |(index, digit)| starts_group(index).then_some(',').into_iter().chain([digit]);
-    digits.chars().enumerate().flat_map(separated).collect()
+    digits
+        .chars()
+        .enumerate()
+        .flat_map(|(index, digit)| starts_group(index).then_some(',').into_iter().chain([digit]))
+        .collect()
 }
 
 /// A time of any size: `12.3 ms`, `4.56 s`, `3m 05s`.

@@ -1,51 +1,51 @@
-//! What writing a checkpoint asks of a file system.
+//! The file-system operations that writing a checkpoint needs.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// The changes that a checkpoint makes to a file system, one method each.
+/// A file system, reduced to the changes that a checkpoint makes to it.
 ///
-/// An argument rather than a call to the standard library, so that tests can
-/// fill the disk up or pull the plug between any two of them.
+/// It is an argument of the writer and not a call to the standard library: tests replace it by a
+/// disk that is full or loses power between any two operations.
 pub trait Disk: Send + Sync {
-    /// Makes a folder and its parents; an existing one is fine.
+    /// Creates a folder and its parents; an existing folder is not an error.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Errors of the file system.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes an empty file, replacing an existing one.
+    /// Creates an empty file, replacing an existing one.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Errors of the file system.
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Gives a file or folder another name in the same parent, in one step.
+    /// Renames a file or folder within its parent, atomically.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Errors of the file system.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a folder and all in it.
+    /// Removes a folder with its contents.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Errors of the file system.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Returns once the names in a folder survive a power failure.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Errors of the file system.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 }
 
 /// A file that is being written.
 pub trait DiskFile: Write + Send {
-    /// Returns once everything written survives a power failure.
+    /// Returns once all written bytes survive a power failure.
     ///
     /// # Errors
-    /// Whatever the file system reports.
+    /// Errors of the file system.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -70,12 +70,13 @@ impl Disk for LocalDisk {
         fs::remove_dir_all(path)
     }
 
+    // On POSIX, a rename is durable only after the folder itself is synced.
     #[cfg(unix)]
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
 
-    // Elsewhere a folder cannot be opened, and names are journaled with the rename.
+    // On Windows a folder cannot be opened as a file, and NTFS journals renames.
     #[cfg(not(unix))]
     fn sync_folder(&self, _path: &Path) -> io::Result<()> {
         Ok(())

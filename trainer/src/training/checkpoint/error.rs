@@ -1,40 +1,40 @@
-//! What can go wrong with a checkpoint.
+//! Errors of writing, finding and reading checkpoints.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a checkpoint could not be written, found or read.
+/// A checkpoint that could not be written, found or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: `write`, `rename`, …
+        /// The failed operation: `write`, `rename` and so on.
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// Its own words.
+        /// The error of the file system.
         source: io::Error,
     },
 
-    /// The disk is full, or the user's share of it.
+    /// The disk or the quota of the user is full.
     #[error("no space left on device while writing {}", path.display())]
     NoSpace {
-        /// The file that did not fit; it has been removed again.
+        /// The file that did not fit. It has been removed again.
         path: PathBuf,
-        /// The file system's own words.
+        /// The error of the file system.
         source: io::Error,
     },
 
     /// Another process is saving into the same run.
     #[error("{} is in use by another process", run.display())]
     InUse {
-        /// The run's folder.
+        /// The folder of the run.
         run: PathBuf,
     },
 
-    /// The folder is no checkpoint: it has no manifest.
+    /// The folder has no manifest.
     #[error("{} is not a checkpoint: it has no manifest.json", path.display())]
     NotACheckpoint {
         /// The folder.
@@ -50,56 +50,64 @@ pub enum CheckpointError {
         damage: Damage,
     },
 
-    /// Written by a version of this program that keeps checkpoints differently.
-    #[error("checkpoint {} has format version {got}, this program reads {expected}", path.display())]
+    /// The checkpoint has another format version.
+    #[error(
+        "checkpoint {} has format version {got}, this program reads {expected}",
+        path.display()
+    )]
     UnknownVersion {
         /// The folder.
         path: PathBuf,
         /// The version in its manifest.
         got: u64,
-        /// The only version known.
+        /// The only version that this program reads.
         expected: u64,
     },
 
-    /// There are checkpoints, but not one of them is whole.
-    #[error("none of the {} checkpoints in {} is intact; {} is the newest: {reason}", damaged.len(), run.display(), name_of(damaged))]
+    /// The run has checkpoints, but none is intact.
+    #[error(
+        "none of the {} checkpoints in {} is intact; {} is the newest: {reason}",
+        damaged.len(),
+        run.display(),
+        name_of(damaged)
+    )]
     NoneIntact {
-        /// The run's folder.
+        /// The folder of the run.
         run: PathBuf,
-        /// Every checkpoint, newest first.
+        /// All checkpoints, newest first.
         damaged: Vec<PathBuf>,
-        /// What is wrong with the newest.
+        /// The error of the newest.
         reason: Box<CheckpointError>,
     },
 
-    /// The checkpoint is whole, but of another network.
+    /// The checkpoint belongs to another model.
     #[error("checkpoint {} has no tensor `{name}`", path.display())]
     NoSuchTensor {
         /// The folder.
         path: PathBuf,
-        /// The tensor asked for.
+        /// The requested tensor.
         name: String,
     },
 
-    /// What was handed over to be saved contradicts itself.
+    /// A snapshot breaks the invariants of its type.
     #[error("cannot save a checkpoint of step {step}: {reason}")]
     InvalidSnapshot {
         /// The step of the snapshot.
         step: u64,
-        /// The contradiction.
+        /// The broken invariant.
         reason: String,
     },
 
-    /// The thread that writes checkpoints is gone.
+    /// The thread that writes checkpoints panicked or could not be started.
     #[error("the checkpoint writer stopped unexpectedly")]
     WriterStopped,
 }
 
-/// How a checkpoint differs from its manifest.
+/// A difference between a checkpoint and its manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
-    /// A file is not there.
+    /// A file is missing.
     #[error("{file} is missing")]
     Missing {
         /// Name in the folder.
@@ -115,22 +123,22 @@ pub enum Damage {
         /// Bytes on disk.
         got: u64,
     },
-    /// A file has the right length and other contents.
-    #[error("{file} has other contents than were written (BLAKE3 {got}, expected {expected})")]
+    /// A file has the right length but different contents.
+    #[error("{file} does not match its digest (BLAKE3 {got}, expected {expected})")]
     Contents {
         /// Name in the folder.
         file: String,
-        /// Hash in the manifest.
+        /// Digest in the manifest, hexadecimal.
         expected: String,
-        /// Hash on disk.
+        /// Digest of the file on disk, hexadecimal.
         got: String,
     },
-    /// A file cannot be understood.
+    /// A file cannot be read or parsed.
     #[error("{file} cannot be read: {reason}")]
     Unreadable {
         /// Name in the folder.
         file: String,
-        /// Why.
+        /// The error of the parser or file system.
         reason: String,
     },
 }
@@ -139,6 +147,8 @@ impl CheckpointError {
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
+            // A full disk has its own variant: it is the one failure that users meet often, and the
+            // only one that they can solve without choosing another folder.
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Self::NoSpace { path, source },
@@ -150,21 +160,13 @@ impl CheckpointError {
         Self::Damaged { path: path.to_owned(), damage }
     }
 
-    /// What the person at the keyboard can do, if anything.
+    /// Advice to the user, if there is any.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    "choose a folder that you may write to with `--output`"
-                }
-                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                    "a file stands where a folder is needed; choose another folder with `--output`"
-                }
-                _ => return None,
-            },
+            Self::Io { source, .. } => io_hint(source.kind())?,
             Self::NoSpace { .. } => {
-                "free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another disk with `--output`; \
-                 then continue with `--resume`"
+                "free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another \
+                 disk with `--output`; then continue with `--resume`"
             }
             Self::InUse { .. } => {
                 "wait for it to end, stop it, or choose another folder with `--output`"
@@ -173,18 +175,30 @@ impl CheckpointError {
                 "name a folder like `runs/NAME/checkpoints/step-00000040`"
             }
             Self::Damaged { .. } => {
-                "remove this folder and use an older checkpoint; `--resume` finds the newest intact one"
+                "use an older checkpoint; `--resume` continues from the newest intact one"
             }
             Self::UnknownVersion { .. } => "use the version of covey that wrote it",
+            // Not a restart in the same folder: the checkpoints there may still be repairable.
             Self::NoneIntact { .. } => {
-                "restore the folder from a copy, or begin a new run in another folder"
+                "restore the folder from a backup, or start a new run in another folder"
             }
-            Self::NoSuchTensor { .. } => {
-                "the model in the configuration differs from the one in the checkpoint"
-            }
+            Self::NoSuchTensor { .. } => "use the model configuration of the checkpoint",
+            // Both are errors of this program, which users cannot resolve.
             Self::InvalidSnapshot { .. } | Self::WriterStopped => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+fn io_hint(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("choose a folder that you may write to with `--output`")
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            Some("choose another folder with `--output`; a file has the name of a needed folder")
+        }
+        _ => None,
     }
 }
 

@@ -7,7 +7,9 @@ use super::disk::{Disk, DiskFile};
 use super::error::CheckpointError;
 use super::manifest::FileEntry;
 
-/// One file of a checkpoint on its way to the disk.
+/// A new file of a checkpoint and the hash of the bytes written so far.
+// Hashing on the way saves reading gigabytes back, and the digest is that of the intended bytes:
+// a disk that corrupts them is detected at the next read.
 pub(super) struct HashedFile {
     path: PathBuf,
     name: String,
@@ -16,7 +18,7 @@ pub(super) struct HashedFile {
 }
 
 impl HashedFile {
-    /// Starts the file `name` in `folder`.
+    /// Creates the file `name` in `folder`.
     pub(super) fn create(
         disk: &dyn Disk,
         folder: &Path,
@@ -29,14 +31,14 @@ impl HashedFile {
         Ok(Self { path, name: name.to_owned(), file, hasher: blake3::Hasher::new() })
     }
 
-    /// Returns once the file is safe, with what the manifest has to say about it.
+    /// Syncs the file to disk and returns its entry for the manifest.
     pub(super) fn finish(mut self) -> Result<FileEntry, CheckpointError> {
         self.file.sync().map_err(|source| CheckpointError::io("write", &self.path, source))?;
         let (length, blake3) = (self.hasher.count(), self.hasher.finalize().to_string());
         Ok(FileEntry { name: self.name, length, blake3 })
     }
 
-    /// Makes a whole file at once.
+    /// Writes a whole file from memory.
     pub(super) fn write_whole(
         disk: &dyn Disk,
         folder: &Path,
@@ -52,6 +54,7 @@ impl HashedFile {
 impl Write for HashedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
+        // Only the accepted bytes: the caller passes the rest again.
         self.hasher.update(&bytes[..count]);
         Ok(count)
     }

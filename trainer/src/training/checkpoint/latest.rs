@@ -1,4 +1,4 @@
-//! Where to go on after a stop.
+//! The search for the checkpoint from which a run continues.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,12 @@ use super::error::CheckpointError;
 use super::names::{checkpoints_folder, folder_name, steps_in};
 use super::reader::Checkpoint;
 
-/// The newest checkpoint that can be trusted, and what was passed over for it.
+/// The newest intact checkpoint of a run, with the newer ones that were skipped.
 #[derive(Debug)]
 pub struct Found {
     /// The checkpoint, verified and open.
     pub checkpoint: Checkpoint,
-    /// Newer ones that are damaged, newest first; worth a warning each.
+    /// Newer checkpoints that cannot be read, newest first. Each deserves a warning.
     pub skipped: Vec<Skipped>,
 }
 
@@ -20,11 +20,11 @@ pub struct Found {
 pub struct Skipped {
     /// Its folder.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The error of opening it.
     pub reason: CheckpointError,
 }
 
-/// Whether the run in folder `run` has checkpoints, intact or not.
+/// Returns true if the run in folder `run` has checkpoints, intact or not.
 ///
 /// # Errors
 /// [`CheckpointError::Io`] if the folder cannot be read.
@@ -32,18 +32,21 @@ pub fn has_checkpoints(run: &Path) -> Result<bool, CheckpointError> {
     Ok(!steps_in(&checkpoints_folder(run))?.is_empty())
 }
 
-/// The newest intact checkpoint of the run in folder `run`; `None` if it has no checkpoints at all.
+/// The newest intact checkpoint of the run in folder `run`; `None` if the run has no checkpoints.
 ///
-/// Reads only, so it may look at a run that is being trained.
+/// Only reads, so it is safe while the run is being trained. Each checkpoint that it tries is read
+/// completely.
 ///
 /// # Errors
-/// [`CheckpointError::NoneIntact`] if there are checkpoints and all are damaged:
-/// starting again from nothing has to be somebody's decision.
+/// [`CheckpointError::NoneIntact`] if there are checkpoints and all are damaged, so no caller
+/// starts from scratch by accident.
 pub fn newest_intact(run: &Path) -> Result<Option<Found>, CheckpointError> {
     let folder = checkpoints_folder(run);
     let mut skipped = Vec::new();
     for step in steps_in(&folder)?.into_iter().rev() {
         let path = folder.join(folder_name(step));
+        // Every error counts as damage here, also a failing disk: an older checkpoint costs some
+        // steps, and the newer one stays on disk.
         match Checkpoint::open(&path) {
             Ok(checkpoint) => return Ok(Some(Found { checkpoint, skipped })),
             Err(reason) => skipped.push(Skipped { path, reason }),

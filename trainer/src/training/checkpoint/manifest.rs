@@ -1,4 +1,4 @@
-//! The list of all that belongs to a checkpoint.
+//! `manifest.json`: the list of the files of a checkpoint.
 
 use std::path::Path;
 use std::{fs, io};
@@ -10,19 +10,19 @@ use super::names::MANIFEST;
 
 const VERSION: u64 = 1;
 
-/// What `manifest.json` says: which files there are, and what is in them.
+/// The contents of `manifest.json`: step, digest of the weights, and every file with its digest.
 ///
-/// - Names are plain: nothing outside the checkpoint's folder is ever read.
-/// - `checksum` covers every other field, so a manifest vouches for itself too.
+/// - Names are plain, so a reader never leaves the folder of the checkpoint.
+/// - `checksum` covers all other fields, so damage to the manifest itself is detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckpointManifest {
     version: u64,
-    /// Training steps done.
+    /// Completed training steps.
     pub(super) step: u64,
     /// [`weights_digest`](super::snapshot::weights_digest) in hexadecimal.
     pub(super) weights: String,
-    /// Every file but the manifest.
+    /// All files except the manifest.
     pub(super) files: Vec<FileEntry>,
     checksum: String,
 }
@@ -33,9 +33,9 @@ pub(super) struct CheckpointManifest {
 pub(super) struct FileEntry {
     /// Name in the folder.
     pub(super) name: String,
-    /// Bytes.
+    /// Length in bytes.
     pub(super) length: u64,
-    /// Hash of the contents, in hexadecimal.
+    /// BLAKE3 digest of the contents, in hexadecimal.
     pub(super) blake3: String,
 }
 
@@ -49,6 +49,7 @@ impl CheckpointManifest {
             files,
             checksum: String::new(),
         };
+        // The checksum covers the other fields, so it comes last.
         Self { checksum: manifest.expected_checksum(), ..manifest }
     }
 
@@ -57,18 +58,15 @@ impl CheckpointManifest {
         serde_json::to_string_pretty(self).expect("strings and numbers always have a JSON form")
     }
 
-    /// The manifest in `folder`, if it vouches for itself.
+    /// Reads and checks the manifest in `folder`.
     pub(super) fn read(folder: &Path) -> Result<Self, CheckpointError> {
         let bytes = fs::read(folder.join(MANIFEST)).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => CheckpointError::NotACheckpoint { path: folder.to_owned() },
             _ => CheckpointError::io("read", &folder.join(MANIFEST), source),
         })?;
-        let unreadable = |reason: String| {
-            CheckpointError::damaged(folder, Damage::Unreadable { file: MANIFEST.into(), reason })
-        };
         let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
-        // The version comes first: all else may look different in another one.
+            serde_json::from_slice(&bytes).map_err(|error| unreadable(folder, error))?;
+        // The version is checked first: all other fields may differ in another version.
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(VERSION) => {}
             Some(got) => {
@@ -78,17 +76,17 @@ impl CheckpointManifest {
                     expected: VERSION,
                 });
             }
-            None => return Err(unreadable("it has no format version".into())),
+            None => return Err(unreadable(folder, "it has no format version")),
         }
         let manifest: Self =
-            serde_json::from_value(value).map_err(|error| unreadable(error.to_string()))?;
-        manifest.check().map_err(unreadable)?;
+            serde_json::from_value(value).map_err(|error| unreadable(folder, error))?;
+        manifest.check().map_err(|reason| unreadable(folder, reason))?;
         Ok(manifest)
     }
 
     fn check(&self) -> Result<(), String> {
         if self.checksum != self.expected_checksum() {
-            return Err("its checksum does not fit its contents".into());
+            return Err("its checksum does not match its contents".into());
         }
         match self.files.iter().find(|file| !is_plain(&file.name)) {
             Some(file) => Err(format!("`{}` is not a plain file name", file.name)),
@@ -97,12 +95,20 @@ impl CheckpointManifest {
     }
 
     fn expected_checksum(&self) -> String {
+        // Over the JSON text with an empty checksum, so no second encoding of the fields is needed.
         let covered = Self { checksum: String::new(), ..self.clone() };
         blake3::hash(covered.to_json().as_bytes()).to_string()
     }
 }
 
-/// Whether `name` can only mean a file in the folder itself.
+fn unreadable(folder: &Path, reason: impl ToString) -> CheckpointError {
+    let damage = Damage::Unreadable { file: MANIFEST.into(), reason: reason.to_string() };
+    CheckpointError::damaged(folder, damage)
+}
+
+/// Returns true if `name` can only be a file in the folder itself.
+///
+/// A colon would start a drive or an alternate data stream on Windows.
 pub(super) fn is_plain(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':'])
 }
@@ -112,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_never_points_outside_its_folder() {
+    fn manifests_with_paths_outside_the_folder_are_rejected() {
         for name in ["../weights", "/etc/hostname", "..", "", "a/b", "c:weights"] {
             let entry = FileEntry { name: name.into(), length: 1, blake3: String::new() };
             let manifest = CheckpointManifest::new(1, blake3::hash(b""), vec![entry]);

@@ -6,26 +6,27 @@ use std::{fs, io};
 use super::error::CheckpointError;
 use super::tensor_files::EXTENSION;
 
-/// Lists every other file; written last.
+/// The list of all other files, written last.
 pub(super) const MANIFEST: &str = "manifest.json";
-/// The network's shape, as the Hub writes it.
+/// The model configuration in the format of the Hub.
 pub(super) const MODEL_CONFIG: &str = "config.json";
-/// The run's resolved configuration.
+/// The resolved configuration of the run.
 pub(super) const RUN_CONFIG: &str = "run.toml";
-/// The training loop's own state.
+/// The state of the training loop.
 pub(super) const STATE: &str = "state.json";
-/// Stem of the weight files.
+/// Stem of the weight files; `transformers` requires this name.
 pub(super) const WEIGHTS: &str = "model";
-/// Stem of the files of moments.
+/// Stem of the files with optimizer moments.
 pub(super) const OPTIMIZER: &str = "optimizer";
-/// Stem of the files of error feedback.
+/// Stem of the files with error feedback.
 pub(super) const ERROR_FEEDBACK: &str = "error-feedback";
 
 const PREFIX: &str = "step-";
 const PARTIAL: &str = ".partial-";
 const DISCARDED: &str = ".discarded-";
+const SET_ASIDE: &str = ".set-aside-";
 
-/// Whether a file of this name in a checkpoint is made by this module rather than brought along.
+/// Returns true if this module writes a file of this name, so it cannot be an extra file.
 pub(super) fn is_own(name: &str) -> bool {
     [MANIFEST, MODEL_CONFIG, RUN_CONFIG, STATE].contains(&name) || name.contains(EXTENSION)
 }
@@ -35,48 +36,60 @@ pub(super) fn checkpoints_folder(run: &Path) -> PathBuf {
     run.join("checkpoints")
 }
 
-/// Name of the checkpoint made after `step` steps; sorts like the number.
+/// Name of the checkpoint after `step` steps; names sort like steps up to 99,999,999.
 pub(super) fn folder_name(step: u64) -> String {
     format!("{PREFIX}{step:08}")
 }
 
-/// Name of the same checkpoint while this process is building it.
+/// Name of the checkpoint while this process writes it.
+///
+/// The process id keeps two processes apart on file systems without locks.
 pub(super) fn partial_name(step: u64) -> String {
     format!("{}{PARTIAL}{}", folder_name(step), std::process::id())
 }
 
-/// Name of the same checkpoint while this process is removing it.
+/// Name of the checkpoint while this process removes it.
 pub(super) fn discarded_name(step: u64) -> String {
     format!("{}{DISCARDED}{}", folder_name(step), std::process::id())
 }
 
-/// The step in the name of a whole checkpoint; `None` for every other name.
+/// Name number `number`, from 1, of a checkpoint that is kept but no longer part of the run.
+///
+/// It is neither a checkpoint for [`step_of`] nor a leftover: it is never read and never removed.
+pub(super) fn set_aside_name(step: u64, number: u64) -> String {
+    format!("{}{SET_ASIDE}{number}", folder_name(step))
+}
+
+/// Parses the name of a complete checkpoint; `None` for all other names.
 pub(super) fn step_of(name: &str) -> Option<u64> {
     let step = name.strip_prefix(PREFIX)?.parse().ok()?;
+    // `parse` also accepts a sign and any number of zeros; only our own spelling is a checkpoint.
     (folder_name(step) == name).then_some(step)
 }
 
-/// The names in `folder`; none if it does not exist.
+/// The names in `folder`; empty if the folder does not exist.
 pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, CheckpointError> {
-    let unreadable = |source| CheckpointError::io("read", folder, source);
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(unreadable)?,
-    };
-    // Names that are not Unicode are not ours.
-    let names = entries
-        .map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).map_err(unreadable));
-    names.filter_map(Result::transpose).collect()
+    try_names_in(folder).map_err(|source| CheckpointError::io("read", folder, source))
 }
 
-/// The steps of all whole checkpoints in `folder`, ascending.
+fn try_names_in(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    // This module writes ASCII names only, so names that are not Unicode belong to other programs.
+    let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    names.filter_map(io::Result::transpose).collect()
+}
+
+/// The steps of all complete checkpoints in `folder`, ascending.
 pub(super) fn steps_in(folder: &Path) -> Result<Vec<u64>, CheckpointError> {
     let mut steps: Vec<_> = names_in(folder)?.iter().filter_map(|name| step_of(name)).collect();
     steps.sort_unstable();
     Ok(steps)
 }
 
-/// Whether a folder of this name is what a crash or a removal left behind.
+/// Returns true if a folder of this name is left over from a crash during a save or removal.
 pub(super) fn is_leftover(name: &str) -> bool {
     [PARTIAL, DISCARDED].iter().any(|mark| {
         name.split_once(mark).is_some_and(|(checkpoint, _)| step_of(checkpoint).is_some())
@@ -88,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_either_whole_or_a_leftover_or_not_ours() {
+    fn a_name_is_complete_or_a_leftover_or_ignored() {
         assert_eq!(step_of(&folder_name(40)), Some(40));
         assert_eq!(step_of(&folder_name(1_234_567_890)), Some(1_234_567_890));
         for leftover in [partial_name(40), discarded_name(40)] {
@@ -102,6 +115,7 @@ mod tests {
             "notes.partial-7",
             ".lock",
             "step-00000040.bak",
+            &set_aside_name(40, 1),
         ] {
             assert!(!is_leftover(other) && step_of(other).is_none(), "{other}");
         }

@@ -1,4 +1,4 @@
-//! Reading a checkpoint back.
+//! Reads a checkpoint after comparing every file with the manifest.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -14,9 +14,9 @@ use super::names::{ERROR_FEEDBACK, MODEL_CONFIG, OPTIMIZER, RUN_CONFIG, STATE, W
 use super::snapshot::{NamedTensor, TrainingState};
 use super::tensor_files::TensorFiles;
 
-/// A checkpoint on disk, every file of which has been found as it was written.
+/// A verified checkpoint on disk.
 ///
-/// Tensors stay on disk until they are asked for, one at a time.
+/// Tensors stay on disk and are read one at a time, so a checkpoint may be larger than memory.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -30,46 +30,46 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint in folder `path`, after comparing every file with the manifest.
+    /// Opens the checkpoint in folder `path` and verifies all files.
     ///
-    /// Reads all of it once, on every core.
+    /// Reads every byte once, on all cores.
     ///
     /// # Errors
-    /// [`CheckpointError::NotACheckpoint`], [`CheckpointError::Damaged`] with the first difference in the manifest's
-    /// order, [`CheckpointError::UnknownVersion`], or [`CheckpointError::Io`].
+    /// - [`CheckpointError::NotACheckpoint`] if the folder has no manifest.
+    /// - [`CheckpointError::UnknownVersion`] if the manifest has another format version.
+    /// - [`CheckpointError::Damaged`] with the first difference in the order of the manifest.
+    /// - [`CheckpointError::Io`] if a file cannot be read.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let manifest = CheckpointManifest::read(path)?;
         verify(path, &manifest.files)?;
-        let names = || manifest.files.iter().map(|file| file.name.as_str());
-        let checkpoint = Self {
+        Ok(Self {
             state: read_state(path, manifest.step)?,
             model_config: read_text(path, MODEL_CONFIG)?,
             run_config: read_text(path, RUN_CONFIG)?,
-            weights: TensorFiles::open(path, WEIGHTS, names())?,
-            moments: TensorFiles::open(path, OPTIMIZER, names())?,
-            error_feedback: TensorFiles::open(path, ERROR_FEEDBACK, names())?,
+            weights: TensorFiles::open(path, WEIGHTS, &manifest.files)?,
+            moments: TensorFiles::open(path, OPTIMIZER, &manifest.files)?,
+            error_feedback: TensorFiles::open(path, ERROR_FEEDBACK, &manifest.files)?,
             path: path.to_owned(),
             manifest,
-        };
-        Ok(checkpoint)
+        })
     }
 
-    /// Its folder.
+    /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the training loop stood.
+    /// The state of the training loop.
     pub fn state(&self) -> &TrainingState {
         &self.state
     }
 
-    /// Text of the Hub's `config.json`.
+    /// Text of `config.json`, the model configuration in the format of the Hub.
     pub fn model_config(&self) -> &str {
         &self.model_config
     }
 
-    /// Text of the run's resolved configuration.
+    /// Text of `run.toml`, the resolved configuration of the run.
     pub fn run_config(&self) -> &str {
         &self.run_config
     }
@@ -79,7 +79,7 @@ impl Checkpoint {
         &self.manifest.weights
     }
 
-    /// Reads a file that was brought along; `None` if there is none of that name.
+    /// Reads the extra file `name`; `None` if there is no such file.
     ///
     /// # Errors
     /// [`CheckpointError::Io`] if it cannot be read.
@@ -90,13 +90,13 @@ impl Checkpoint {
         fs::read(&path).map(Some).map_err(|source| CheckpointError::io("read", &path, source))
     }
 
-    /// Paths of the tokenizer files and whatever else was brought along.
+    /// Paths of the extra files: tokenizer files, and the files of a peer in a distributed run.
     pub fn extra_files(&self) -> impl Iterator<Item = PathBuf> {
         let extras = self.manifest.files.iter().filter(|file| !is_own(&file.name));
         extras.map(|file| self.path.join(&file.name))
     }
 
-    /// Names of the weights, in the order in which they were saved.
+    /// Names of the weights in canonical order.
     pub fn weight_names(&self) -> impl Iterator<Item = &str> {
         self.weights.names()
     }
@@ -104,12 +104,13 @@ impl Checkpoint {
     /// Reads the weight `name`.
     ///
     /// # Errors
-    /// [`CheckpointError::NoSuchTensor`], or [`CheckpointError::Damaged`] if the file has changed since it was opened.
+    /// [`CheckpointError::NoSuchTensor`], or [`CheckpointError::Damaged`] if the file has changed
+    /// since the checkpoint was opened.
     pub fn weight(&self, name: &str) -> Result<NamedTensor, CheckpointError> {
         self.read(&self.weights, name)
     }
 
-    /// Reads those numbers of the weight `name` that lie in `range`, counted row by row.
+    /// Reads the values in `range`, in row-major order, of the weight `name`.
     ///
     /// # Errors
     /// As for [`Checkpoint::weight`].
@@ -121,7 +122,7 @@ impl Checkpoint {
         self.read_range(&self.weights, name, range)
     }
 
-    /// Reads the optimizer's moments of the weight `name`; `None` if nothing had been optimised yet.
+    /// Reads the optimizer moments of the weight `name`; `None` before the first optimizer step.
     ///
     /// # Errors
     /// As for [`Checkpoint::weight`].
@@ -134,7 +135,7 @@ impl Checkpoint {
         Ok(Some(Moments { first, second }))
     }
 
-    /// [`Checkpoint::moments`] of those numbers that lie in `range`, counted row by row.
+    /// Reads the values in `range`, in row-major order, of [`Checkpoint::moments`].
     ///
     /// # Errors
     /// As for [`Checkpoint::weight`].
@@ -151,7 +152,7 @@ impl Checkpoint {
         Ok(Some(Moments { first, second }))
     }
 
-    /// Reads the error feedback of the weight `name`; `None` if the run was trained alone.
+    /// Reads the error feedback of the weight `name`; `None` if the run is not distributed.
     ///
     /// # Errors
     /// As for [`Checkpoint::weight`].
@@ -168,26 +169,29 @@ impl Checkpoint {
         name: &str,
         range: Range<usize>,
     ) -> Result<Vec<f32>, CheckpointError> {
-        files.read_range(&self.path, name, range)?.ok_or_else(|| self.no_such(name))
+        files.read_range(&self.path, name, range)?.ok_or_else(|| self.no_such_tensor(name))
     }
 
-    fn no_such(&self, name: &str) -> CheckpointError {
+    fn no_such_tensor(&self, name: &str) -> CheckpointError {
         CheckpointError::NoSuchTensor { path: self.path.clone(), name: name.to_owned() }
     }
 
     fn read(&self, files: &TensorFiles, name: &str) -> Result<NamedTensor, CheckpointError> {
-        files.read(&self.path, name)?.ok_or_else(|| self.no_such(name))
+        files.read(&self.path, name)?.ok_or_else(|| self.no_such_tensor(name))
     }
 }
 
 fn verify(folder: &Path, files: &[FileEntry]) -> Result<(), CheckpointError> {
-    // Threads of its own: the number for everything else may be in the very checkpoint that is about to be read.
+    // A separate pool: the size of the global pool comes from the configuration, which may be in
+    // the checkpoint that is being opened, and the global pool can be built only once.
     let pool = rayon::ThreadPoolBuilder::new().build();
     let pool =
         pool.map_err(|error| CheckpointError::io("read", folder, io::Error::other(error)))?;
-    let verdicts: Vec<_> =
+    // All results are collected before the first error is taken, so the reported difference is the
+    // first one in the manifest and does not depend on the threads.
+    let results: Vec<_> =
         pool.install(|| files.par_iter().map(|file| verify_file(folder, file)).collect());
-    verdicts.into_iter().collect()
+    results.into_iter().collect()
 }
 
 fn verify_file(folder: &Path, expected: &FileEntry) -> Result<(), CheckpointError> {
@@ -199,7 +203,7 @@ fn verify_file(folder: &Path, expected: &FileEntry) -> Result<(), CheckpointErro
         }
         metadata => metadata.map_err(|source| CheckpointError::io("read", &path, source))?.len(),
     };
-    // A truncated file is told apart without reading it.
+    // A truncated file is detected without reading gigabytes of it.
     if length != expected.length {
         return Err(CheckpointError::damaged(
             folder,
@@ -218,6 +222,7 @@ fn verify_file(folder: &Path, expected: &FileEntry) -> Result<(), CheckpointErro
 fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
     let mut file = File::open(path)?;
     let mut hasher = blake3::Hasher::new();
+    // 1 MiB: large enough for the SIMD paths of BLAKE3 and for few system calls.
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
@@ -228,23 +233,21 @@ fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
 }
 
 fn read_state(folder: &Path, step: u64) -> Result<TrainingState, CheckpointError> {
-    let unreadable = |reason: String| {
-        CheckpointError::damaged(folder, Damage::Unreadable { file: STATE.into(), reason })
-    };
     let state: TrainingState = serde_json::from_str(&read_text(folder, STATE)?)
-        .map_err(|error| unreadable(error.to_string()))?;
+        .map_err(|error| unreadable(folder, STATE, error))?;
+    // Both files match their digests; a different step can only come from a wrong program.
     if state.step != step {
-        return Err(unreadable(format!(
-            "it is of step {}, the manifest of step {step}",
-            state.step
-        )));
+        let reason = format!("its step is {}, the step of the manifest is {step}", state.step);
+        return Err(unreadable(folder, STATE, reason));
     }
     Ok(state)
 }
 
 fn read_text(folder: &Path, file: &str) -> Result<String, CheckpointError> {
-    fs::read_to_string(folder.join(file)).map_err(|error| {
-        let damage = Damage::Unreadable { file: file.to_owned(), reason: error.to_string() };
-        CheckpointError::damaged(folder, damage)
-    })
+    fs::read_to_string(folder.join(file)).map_err(|error| unreadable(folder, file, error))
+}
+
+fn unreadable(folder: &Path, file: &str, reason: impl ToString) -> CheckpointError {
+    let damage = Damage::Unreadable { file: file.to_owned(), reason: reason.to_string() };
+    CheckpointError::damaged(folder, damage)
 }

@@ -1,13 +1,15 @@
-//! Tensors in the pieces in which their owners hold them.
+//! Tensors in the pieces in which devices hold them.
 //!
-//! A checkpoint is the same whoever holds what: pieces are written one behind the other, and read back in any other cut.
-//! So no device and no buffer ever holds more than its own piece, and a run may go on with more devices, or fewer.
+//! The bytes of a checkpoint do not depend on the number of devices: pieces are written in order
+//! and can be read back in any other division. No device and no buffer ever holds more than one
+//! piece, and a run can continue with more or fewer devices.
 
 use covey_optim::inner::Moments;
 
 use super::snapshot::NamedTensor;
 
-/// The numbers of one tensor, row by row, in one piece or several.
+/// The values of one tensor in row-major order, in one or more pieces.
+// Pieces are never joined: at 72B parameters a whole copy of an embedding costs gigabytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShardedTensor(Vec<Vec<f32>>);
 
@@ -17,7 +19,7 @@ impl ShardedTensor {
         self.0.iter().map(Vec::as_slice)
     }
 
-    /// Numbers of all pieces.
+    /// Number of values in all pieces.
     pub fn num_elements(&self) -> usize {
         self.0.iter().map(Vec::len).sum()
     }
@@ -38,11 +40,11 @@ impl FromIterator<Vec<f32>> for ShardedTensor {
 /// One weight with its name, in pieces.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedTensor {
-    /// The Hub's name, `model.norm.weight` and the like.
+    /// Name on the Hub, for example `model.norm.weight`.
     pub name: String,
     /// Row-major shape of the whole tensor.
     pub shape: Vec<usize>,
-    /// The numbers.
+    /// The values.
     pub values: ShardedTensor,
 }
 
@@ -52,12 +54,12 @@ impl From<NamedTensor> for SavedTensor {
     }
 }
 
-/// The optimizer's running means of one weight, in pieces.
+/// AdamW's moments of one weight, in pieces.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SavedMoments {
-    /// Mean of the gradients.
+    /// First moment: moving average of the gradients.
     pub first: ShardedTensor,
-    /// Mean of the squared gradients.
+    /// Second moment: moving average of the squared gradients.
     pub second: ShardedTensor,
 }
 

@@ -1,4 +1,4 @@
-//! The tensors of a checkpoint: safetensors files, one or several, read tensor by tensor.
+//! The safetensors files of a checkpoint: written in shards, read one tensor at a time.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,21 +14,23 @@ use super::hashed_file::HashedFile;
 use super::manifest::FileEntry;
 use super::snapshot::NamedTensor;
 
-/// The end of the name of every file of tensors.
+/// Part of the name of every tensor file and of its index.
 pub(super) const EXTENSION: &str = ".safetensors";
 
+// Master weights and moments are fp32 in every precision of training; anything less would change
+// the losses after a resume.
 const FORMAT: FloatDtype = FloatDtype::Fp32;
 
-/// One tensor that is about to be written.
+/// A tensor to be written, borrowed from a snapshot.
 pub(super) struct TensorSource<'a> {
     name: Cow<'a, str>,
     shape: &'a [usize],
-    /// One behind the other.
+    /// In order.
     pieces: Vec<&'a [f32]>,
 }
 
 impl<'a> TensorSource<'a> {
-    /// A tensor to be written under `name`.
+    /// The tensor `name`, with its values in `pieces`.
     pub(super) fn new(
         name: impl Into<Cow<'a, str>>,
         shape: &'a [usize],
@@ -50,8 +52,8 @@ impl<'a> TensorSource<'a> {
     }
 }
 
-/// Writes `tensors` in order to `<stem>.safetensors`, or, when they exceed
-/// `max_bytes`, to several numbered files with an index, as on the Hub.
+/// Writes `tensors` in order to `<stem>.safetensors`, or to numbered files with an index, as on the
+/// Hub, if they exceed `max_bytes`.
 pub(super) fn write_tensors(
     disk: &dyn Disk,
     folder: &Path,
@@ -60,6 +62,7 @@ pub(super) fn write_tensors(
     max_bytes: u64,
 ) -> Result<Vec<FileEntry>, CheckpointError> {
     let shards = split(tensors, max_bytes);
+    // `transformers` looks for the plain name first, so one shard must not have a number.
     if let [whole] = shards.as_slice() {
         return Ok(vec![write_file(disk, folder, &format!("{stem}{EXTENSION}"), whole)?]);
     }
@@ -80,7 +83,7 @@ pub(super) fn write_tensors(
     Ok(entries)
 }
 
-/// Cuts the list into runs of at most `max_bytes`; a tensor above that has a run of its own.
+/// Splits the list into shards of at most `max_bytes`; a larger tensor gets a separate shard.
 fn split<'a, 'b>(tensors: &'a [TensorSource<'b>], max_bytes: u64) -> Vec<&'a [TensorSource<'b>]> {
     let mut shards = Vec::new();
     let (mut start, mut bytes) = (0, 0);
@@ -98,10 +101,10 @@ fn split<'a, 'b>(tensors: &'a [TensorSource<'b>], max_bytes: u64) -> Vec<&'a [Te
 fn index_json(names: &[String], shards: &[&[TensorSource]]) -> String {
     let total: u64 =
         shards.iter().flat_map(|shard| shard.iter()).map(TensorSource::num_bytes).sum();
-    let places = names.iter().zip(shards).flat_map(|(name, shard)| {
+    let entries = names.iter().zip(shards).flat_map(|(name, shard)| {
         shard.iter().map(|tensor| (tensor.name.to_string(), serde_json::Value::from(name.as_str())))
     });
-    let map: serde_json::Map<_, _> = places.collect();
+    let map: serde_json::Map<_, _> = entries.collect();
     let index = serde_json::json!({ "metadata": { "total_size": total }, "weight_map": map });
     serde_json::to_string_pretty(&index).expect("strings and numbers always have a JSON form")
 }
@@ -112,7 +115,7 @@ fn write_file(
     name: &str,
     tensors: &[TensorSource],
 ) -> Result<FileEntry, CheckpointError> {
-    // `transformers` refuses files that do not say whose layout the numbers have.
+    // `transformers` rejects files without the name of the framework that wrote the tensors.
     let notes = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let headers: Vec<_> = tensors.iter().map(TensorSource::header).collect();
     let mut file = HashedFile::create(disk, folder, name)?;
@@ -123,95 +126,94 @@ fn write_file(
     file.finish()
 }
 
-/// The tensors of all files of one stem.
+/// The open files of one stem, with the names of their tensors.
 #[derive(Clone, Debug)]
 pub(super) struct TensorFiles {
     files: Vec<SafetensorsFile>,
-    /// In the order in which they were written.
+    /// In the order of writing.
     names: Vec<String>,
 }
 
 impl TensorFiles {
-    /// Opens those of the files `names` in `folder` that belong to `stem`.
-    pub(super) fn open<'a>(
+    /// Opens the files of `stem` among the `files` of the manifest in `folder`.
+    pub(super) fn open(
         folder: &Path,
         stem: &str,
-        names: impl Iterator<Item = &'a str>,
+        files: &[FileEntry],
     ) -> Result<Self, CheckpointError> {
         let mut opened = Self { files: Vec::new(), names: Vec::new() };
-        for name in names.filter(|name| is_part(stem, name)) {
-            let unreadable = |reason| {
-                CheckpointError::damaged(
-                    folder,
-                    Damage::Unreadable { file: name.to_owned(), reason },
-                )
-            };
-            let file = SafetensorsFile::open(folder.join(name))
-                .map_err(|error| unreadable(error.to_string()))?;
-            if let Some((tensor, info)) =
-                file.tensors().iter().find(|(_, info)| info.dtype != FORMAT.dtype())
-            {
-                return Err(unreadable(format!(
-                    "tensor `{tensor}` is {}, expected {}",
-                    info.dtype,
-                    FORMAT.dtype()
-                )));
-            }
-            opened.add(file);
+        for FileEntry { name, .. } in files.iter().filter(|file| is_part(stem, &file.name)) {
+            opened.add(open_file(&folder.join(name)).map_err(|reason| {
+                CheckpointError::damaged(folder, Damage::Unreadable { file: name.clone(), reason })
+            })?);
         }
         Ok(opened)
     }
 
     fn add(&mut self, file: SafetensorsFile) {
+        // Offsets give the order of writing: the header of a safetensors file is an unordered map.
         let mut tensors: Vec<_> = file.tensors().iter().collect();
         tensors.sort_by_key(|(_, info)| info.data_offsets);
         self.names.extend(tensors.into_iter().map(|(name, _)| name.clone()));
         self.files.push(file);
     }
 
-    /// Names of the tensors in the order in which they were written.
+    /// Names of the tensors in the order of writing.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
-    /// One tensor with its numbers; `None` if there is none of that name.
+    /// Reads the tensor `name`; `None` if there is no such tensor.
     pub(super) fn read(
         &self,
         folder: &Path,
         name: &str,
     ) -> Result<Option<NamedTensor>, CheckpointError> {
-        let Some(file) = self.holder(name) else { return Ok(None) };
+        let Some(file) = self.file_with(name) else { return Ok(None) };
         let shape = file.tensor(name).map_err(|error| changed(folder, file, &error))?.shape.clone();
         let mut values = vec![0.0; shape.iter().product()];
         file.read_numbers(name, 0, &mut values).map_err(|error| changed(folder, file, &error))?;
         Ok(Some(NamedTensor { name: name.to_owned(), shape, values }))
     }
 
-    /// Some numbers of one tensor, counted row by row; `None` if there is none of that name.
+    /// Reads the values in `range`, in row-major order, of the tensor `name`; `None` if there is no
+    /// such tensor.
     pub(super) fn read_range(
         &self,
         folder: &Path,
         name: &str,
         range: Range<usize>,
     ) -> Result<Option<Vec<f32>>, CheckpointError> {
-        let Some(file) = self.holder(name) else { return Ok(None) };
+        let Some(file) = self.file_with(name) else { return Ok(None) };
         let mut values = vec![0.0; range.len()];
         file.read_numbers(name, range.start, &mut values)
             .map_err(|error| changed(folder, file, &error))?;
         Ok(Some(values))
     }
 
-    fn holder(&self, name: &str) -> Option<&SafetensorsFile> {
+    fn file_with(&self, name: &str) -> Option<&SafetensorsFile> {
         self.files.iter().find(|file| file.tensors().contains_key(name))
     }
 }
 
-/// A file that could be opened and can no longer be read.
+/// The error for a file that was readable when the checkpoint was opened.
 fn changed(folder: &Path, file: &SafetensorsFile, error: &HubError) -> CheckpointError {
     let file = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     CheckpointError::damaged(folder, Damage::Unreadable { file, reason: error.to_string() })
 }
 
+/// Opens a file of fp32 tensors; the error is the reason for a [`Damage::Unreadable`].
+fn open_file(path: &Path) -> Result<SafetensorsFile, String> {
+    let file = SafetensorsFile::open(path).map_err(|error| error.to_string())?;
+    match file.tensors().iter().find(|(_, info)| info.dtype != FORMAT.dtype()) {
+        Some((tensor, info)) => {
+            Err(format!("tensor `{tensor}` is {}, expected {}", info.dtype, FORMAT.dtype()))
+        }
+        None => Ok(file),
+    }
+}
+
+/// Returns true for `<stem>.safetensors` and `<stem>-00001-of-00002.safetensors`.
 fn is_part(stem: &str, name: &str) -> bool {
     let rest = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(EXTENSION));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))

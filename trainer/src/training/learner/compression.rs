@@ -1,4 +1,4 @@
-//! Who looks for the largest values of a pseudo-gradient: every member where it owns the weights.
+//! Compression of a pseudo-gradient on the devices of the learner.
 
 use burn::tensor::Device;
 use covey_optim::fsdp::FsdpError;
@@ -8,13 +8,13 @@ use covey_optim::sparseloco::{Compressor, Delta, Schema};
 use super::learner::Learner;
 
 impl Learner {
-    /// The delta of a pseudo-gradient, each member at work on the slabs that it owns.
+    /// Compresses a pseudo-gradient. Each device selects the largest values of its shard.
     ///
-    /// `pseudo_gradient` holds the tensors of the compressor's schema, in its order. The delta's bytes do not depend on how
-    /// many members there are, nor on what they are.
+    /// `pseudo_gradient` contains the tensors of the compressor's schema, in its order. The bytes
+    /// of the delta depend neither on the number nor on the kind of devices.
     ///
     /// # Errors
-    /// Tensors of another network, and whatever [`Compressor::compress`] refuses.
+    /// Tensors of another model, and errors of [`Compressor::compress`].
     pub fn compress(
         &self,
         compressor: &mut Compressor,
@@ -26,30 +26,31 @@ impl Learner {
         Ok(compressor.compress_on(&slices, &shares)?)
     }
 
-    /// Of every tensor of `schema`, the slabs of each member.
+    /// For each tensor of `schema`, the slabs and the selection kernel of each device.
     fn shares(&self, schema: &Schema) -> Result<Vec<Vec<Share<'_>>>, FsdpError> {
         let mut shares = vec![Vec::new(); schema.tensors().len()];
         for (parameter, spec) in self.model.parameters().iter().enumerate() {
-            let Some(place) = schema.position(&spec.name) else { continue };
-            let slabs = self.shards.plan().slabs(parameter, schema.tensors()[place].grid())?;
-            let share = |(member, slabs)| Share { slabs, select: self.select(member) };
-            shares[place] = slabs.into_iter().map(share).collect();
+            // A schema need not contain every parameter.
+            let Some(index) = schema.position(&spec.name) else { continue };
+            let slabs = self.shards.plan().slabs(parameter, schema.tensors()[index].grid())?;
+            shares[index] = slabs
+                .into_iter()
+                .map(|(member, slabs)| Share { slabs, select: self.top_k[member].as_ref() })
+                .collect();
         }
         Ok(shares)
     }
-
-    /// What finds the largest values on the device of a member.
-    fn select(&self, member: usize) -> &dyn TopK {
-        self.selects[member].as_ref()
-    }
 }
 
-/// The kernels of a GPU where `device` is one that has them, else those of the CPU.
-pub(super) fn select_on(device: &Device) -> Box<dyn TopK> {
+/// The top-k kernel for `device`: a GPU kernel if there is one, otherwise the CPU kernel.
+///
+/// All kernels select the same values.
+pub(super) fn top_k_on(device: &Device) -> Box<dyn TopK> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     if let Some(selector) = covey_optim::sparseloco::top_k::CubeTopK::new(device) {
         return Box::new(selector);
     }
+    // Without GPU features the argument is unused.
     let _ = device;
     Box::new(CpuTopK)
 }

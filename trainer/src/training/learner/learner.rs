@@ -1,4 +1,4 @@
-//! A network that learns on one device or on several: passes, shards, optimizer and schedule, one step at a time.
+//! The training step: forward and backward passes, clipping, and one AdamW update.
 
 use std::ops::Range;
 
@@ -14,54 +14,55 @@ use covey_optim::sparseloco::top_k::TopK;
 use crate::eval::LanguageModel;
 use crate::system::device::measured_peak;
 use crate::training::checkpoint::{NamedTensor, SavedMoments, SavedTensor};
-use crate::training::learner::LearnError;
-use crate::training::learner::LearnerWeights;
+use crate::training::learner::{LearnError, ShardedWeights};
 use crate::training::plan::{micro_batches, together};
 
-/// What one step did.
+/// Measurements of one training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepOutcome {
     /// Mean cross-entropy over the step's tokens, in nats.
     pub loss: f64,
     /// Global norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// Learning rate used.
+    /// Learning rate of the step.
     pub learning_rate: f64,
 }
 
-/// The inner loop's state: everything that a step reads and writes.
+/// A model in training, on one device or sharded over several.
 ///
-/// Weights, gradients and moments lie in pieces on the devices; a unit of the network is brought together for as long as
-/// it computes. One device holds whole tensors, and nothing is moved then.
+/// Each device owns a shard of the weights, gradients and moments, in fp32. The weights of an FSDP
+/// unit are gathered for the time in which it computes. A single device owns whole tensors, and
+/// nothing is moved.
 #[derive(Debug)]
 pub struct Learner {
     pub(super) model: ModelConfig,
     pub(super) forward_backward: ForwardBackward,
     pub(super) shards: ShardedParameters,
-    /// What finds the largest values on each member's device.
-    pub(super) selects: Vec<Box<dyn TopK>>,
+    /// The top-k selection kernel of each device.
+    pub(super) top_k: Vec<Box<dyn TopK>>,
     pub(super) schedule: Schedule,
     pub(super) clip_norm: Option<f64>,
     pub(super) micro_batch_size: usize,
-    /// Micro-batches of a member that pass the network together.
-    pub(super) gather_for: usize,
+    /// Micro-batches per device that use the weights of one gather.
+    pub(super) micro_batches_per_gather: usize,
     pub(super) precision: Precision,
-    /// Bytes of each device at the peak, as planned.
+    /// Planned peak of each device in bytes.
     pub(super) memory: u64,
     pub(super) step: u64,
     pub(super) tokens: u64,
-    /// What the schedule's rate is multiplied with.
+    /// Factor on the learning rate of the schedule.
     pub(super) rate_ratio: f64,
 }
 
 impl Learner {
-    /// The same, as it stood after `step` steps and `tokens` tokens, with the moments of `updates` updates.
+    /// Restores counters and moments of a learner that has made `step` steps on `tokens` tokens.
     ///
-    /// `moments` gives them by ranges of one parameter after the other; none at all if there were no updates.
+    /// `moments` returns a range of a parameter's moments, in canonical order, so no more than one
+    /// range is in memory; `None` if there were no `updates`.
     ///
     /// # Errors
-    /// Whatever `moments` returns, and moments of another network.
-    pub fn at(
+    /// Errors of `moments`, and moments of another model.
+    pub fn resume_sharded(
         mut self,
         step: u64,
         tokens: u64,
@@ -74,10 +75,10 @@ impl Learner {
         Ok(Self { step, tokens, ..self })
     }
 
-    /// [`Learner::at`] with a whole optimizer's state at hand.
+    /// [`Learner::resume_sharded`] from an optimizer state in host memory.
     ///
     /// # Errors
-    /// A state of another network.
+    /// A state of another model.
     pub fn resume(
         mut self,
         step: u64,
@@ -88,10 +89,10 @@ impl Learner {
         Ok(Self { step, tokens, ..self })
     }
 
-    /// Puts other weights in the place of its own, in canonical order; moments stay.
+    /// Replaces the weights, in canonical order. Moments stay.
     ///
     /// # Errors
-    /// [`FsdpError`] for weights of another network.
+    /// [`FsdpError`] for weights of another model.
     pub fn set_weights<'a>(
         &mut self,
         weights: impl IntoIterator<Item = &'a [f32]>,
@@ -102,57 +103,60 @@ impl Learner {
             .try_for_each(|(parameter, values)| self.shards.set_weight(parameter, values))
     }
 
-    /// Puts other values in the place of one parameter, by its place in canonical order; moments stay.
+    /// Replaces the values of one parameter, given by its index in canonical order. Moments stay.
     ///
     /// # Errors
-    /// [`FsdpError`] for another length than the parameter's.
+    /// [`FsdpError`] if the length differs from the length of the parameter.
     pub fn set_weight(&mut self, parameter: usize, values: &[f32]) -> Result<(), FsdpError> {
         self.shards.set_weight(parameter, values)
     }
 
-    /// Sets the clock of the schedule: the next step is number `step`, counted from 0.
+    /// Sets the number of completed steps, on which the schedule depends.
     pub fn set_step(&mut self, step: u64) {
         self.step = step;
     }
 
-    /// Multiplies the schedule's learning rate with `ratio` from the next step on.
+    /// Multiplies the learning rate of the schedule by `ratio`, starting with the next step.
     pub fn set_rate_ratio(&mut self, ratio: f64) {
         self.rate_ratio = ratio;
     }
 
-    /// Steps made.
+    /// Completed steps.
     pub fn steps(&self) -> u64 {
         self.step
     }
 
-    /// Tokens learned from.
+    /// Tokens seen in training.
     pub fn tokens(&self) -> u64 {
         self.tokens
     }
 
-    /// The network's shape.
+    /// The model configuration.
     pub fn model(&self) -> &ModelConfig {
         &self.model
     }
 
-    /// Devices that share it.
+    /// Number of devices that share the model. A device that is listed twice counts twice.
     pub fn members(&self) -> usize {
         self.forward_backward.decoders().len()
     }
 
-    /// Learns from one batch: gradients of all micro-batches, clipped to the global norm, one AdamW update.
+    /// One training step: gradients of all micro-batches, clipping by global norm, one AdamW
+    /// update.
     ///
-    /// `tokens` are windows of `length` + 1 tokens, one behind the other.
+    /// `tokens` contains windows of `length` + 1 tokens in sequence.
     ///
     /// # Errors
-    /// [`LearnError`]; nothing but the gradients has changed then.
+    /// [`LearnError`]. Weights, moments and counters are then unchanged.
     pub fn step(&mut self, tokens: &[u32], length: usize) -> Result<StepOutcome, LearnError> {
         let step = self.step + 1;
         let targets = tokens.len() / (length + 1) * length;
         let loss = self.accumulate(tokens, length, targets)? / targets as f64;
         let grad_norm =
             self.shards.gradient_norm().map_err(|error| self.norm_error(step, loss, error))?;
-        let scale = self.clip_norm.map_or(1.0, |longest| clip_scale(grad_norm, longest));
+        // The norm covers all gradients, so a NaN or an infinity is found before any weight
+        // changes.
+        let scale = self.clip_norm.map_or(1.0, |limit| clip_scale(grad_norm, limit));
         let learning_rate = self.schedule.learning_rate(self.step) * self.rate_ratio;
         self.shards
             .step(learning_rate, scale)
@@ -162,23 +166,25 @@ impl Learner {
         Ok(StepOutcome { loss, grad_norm, learning_rate })
     }
 
-    /// Fills the gradients with those of the mean loss over all `targets`, and returns the sum of the losses.
+    /// Computes the gradients of the mean loss over `targets`, and returns the sum of the losses.
     fn accumulate(
         &mut self,
         tokens: &[u32],
         length: usize,
         targets: usize,
     ) -> Result<f64, LearnError> {
-        let batches = self.micro_batches(tokens, length).map_err(|source| {
-            let step = self.step + 1;
-            LearnError::Batch { step, source }
-        })?;
+        let batches = self
+            .micro_batches(tokens, length)
+            .map_err(|source| LearnError::Batch { step: self.step + 1, source })?;
+        // After the check of the batch: a rejected batch leaves the gradients as they are.
         self.shards.clear_gradients();
-        let (mut home, scale) =
-            (LearnerWeights::of(&mut self.shards, &self.model), 1.0 / targets as f64);
-        let losses = together(&batches, self.gather_for);
+        let mut weights = ShardedWeights::new(&mut self.shards, &self.model);
+        // Scaling the losses makes the sum over micro-batches the gradient of the mean, without
+        // another pass over the gradients.
+        let scale = 1.0 / targets as f64;
+        let losses = together(&batches, self.micro_batches_per_gather);
         Ok(losses
-            .map(|batches| self.forward_backward.loss_backward(&mut home, &batches, scale))
+            .map(|batches| self.forward_backward.loss_backward(&mut weights, &batches, scale))
             .sum())
     }
 
@@ -202,44 +208,50 @@ impl Learner {
         }
     }
 
-    /// Makes room on the devices while nothing is learned: moments go to the memory of the machine.
-    pub fn rest(&mut self) {
+    /// Moves the moments to host memory, which frees device memory while no step is made.
+    pub fn offload_moments(&mut self) {
         self.shards.offload_moments();
     }
 
-    /// Begins to bring the moments back; the transfer runs beside the first passes, and the first step waits for it.
-    pub fn wake(&mut self) {
+    /// Starts to move the moments back. The transfer overlaps with the next forward and backward
+    /// pass, and the next update waits for it.
+    pub fn reload_moments(&mut self) {
         self.shards.reload_moments();
     }
 
-    /// Copies of the weights, named as on the Hub, in canonical order.
+    /// Copies of the weights in canonical order, with their names on the Hub.
     pub fn named_weights(&self) -> Vec<NamedTensor> {
         let parameters = self.model.parameters();
-        let named =
-            |(index, ParameterSpec { name, shape, .. }): (usize, &ParameterSpec)| NamedTensor {
-                name: name.clone(),
-                shape: shape.clone(),
+        let numbered = parameters.iter().enumerate();
+        numbered
+            .map(|(index, spec)| NamedTensor {
+                name: spec.name.clone(),
+                shape: spec.shape.clone(),
                 values: self.shards.weight(index),
-            };
-        parameters.iter().enumerate().map(named).collect()
+            })
+            .collect()
     }
 
-    /// The same as the devices have it, piece by piece.
+    /// [`Learner::named_weights`] in the pieces in which the devices hold them.
     pub fn saved_weights(&self) -> Vec<SavedTensor> {
         let parameters = self.model.parameters();
-        let saved =
-            |(index, ParameterSpec { name, shape, .. }): (usize, &ParameterSpec)| SavedTensor {
-                name: name.clone(),
-                shape: shape.clone(),
+        let numbered = parameters.iter().enumerate();
+        numbered
+            .map(|(index, spec)| SavedTensor {
+                name: spec.name.clone(),
+                shape: spec.shape.clone(),
                 values: self.shards.weight_pieces(index).collect(),
-            };
-        parameters.iter().enumerate().map(saved).collect()
+            })
+            .collect()
     }
 
-    /// Copies of the optimizer's moments in the same order, piece by piece, and the number of updates behind them.
+    /// The number of optimizer updates, and copies of the moments in canonical order, in pieces.
+    ///
+    /// Before the first update there are no moments.
     pub fn saved_moments(&self) -> (u64, Vec<SavedMoments>) {
         let updates = self.shards.steps();
         let parameters = 0..self.shards.plan().num_parameters();
+        // Before the first update all moments are 0, and saving them would triple the checkpoint.
         let saved = parameters.filter(|_| updates > 0).map(|parameter| {
             let (first, second): (Vec<_>, Vec<_>) = self
                 .shards
@@ -254,18 +266,23 @@ impl Learner {
         (updates, saved.collect())
     }
 
-    /// Bytes of weights, gradients and moments that a member holds now, as its tensors say it.
+    /// Bytes of weights, gradients and moments on device `member`, counted from its tensors.
     pub fn bytes(&self, member: usize) -> ShardBytes {
         self.shards.bytes(member)
     }
 
-    /// Bytes that each device holds at its peak, as planned.
+    /// Planned peak of each device in bytes.
+    ///
+    /// A device that is listed several times holds the shards of all its entries.
     pub fn memory(&self) -> u64 {
         self.memory
     }
 
-    /// Floating-point operations per second that matrix products reach on all devices together.
+    /// Measured floating-point operations per second of matrix products, summed over all devices.
+    ///
+    /// Takes about a second.
     pub fn measured_peak(&self) -> f64 {
+        // A device that is listed several times is measured once.
         let mut devices: Vec<&Device> = Vec::new();
         for device in self.shards.devices() {
             if !devices.contains(&device) {
@@ -276,7 +293,7 @@ impl Learner {
     }
 }
 
-/// Held-out windows are read by all members side by side.
+/// All devices score held-out windows in parallel.
 impl LanguageModel for Learner {
     fn members(&self) -> usize {
         self.members()
@@ -285,9 +302,9 @@ impl LanguageModel for Learner {
     fn loss(&mut self, tokens: &[u32], windows: usize) -> Result<f64, BatchError> {
         let length = (tokens.len() / windows.max(1)).saturating_sub(1);
         let batches = self.micro_batches(tokens, length)?;
-        let mut home = LearnerWeights::of(&mut self.shards, &self.model);
-        let losses = together(&batches, self.gather_for)
-            .flat_map(|batches| self.forward_backward.loss(&mut home, &batches));
+        let mut weights = ShardedWeights::new(&mut self.shards, &self.model);
+        let losses = together(&batches, self.micro_batches_per_gather)
+            .flat_map(|batches| self.forward_backward.loss(&mut weights, &batches));
         Ok(losses.sum())
     }
 }

@@ -1,4 +1,4 @@
-//! From a configuration to a learner on its devices, unless it would not fit.
+//! Creates a learner on the configured devices, after a check that the model fits.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,80 +7,83 @@ use covey_model::config::{ModelConfig, ParameterSpec, Precision};
 use covey_model::network::{Decoder, ForwardBackward};
 use covey_optim::fsdp::{Plan, ShardedParameters};
 
-use super::compression::select_on;
+use super::compression::top_k_on;
 use super::learner::Learner;
 use crate::config::schema::Config;
 use crate::system::device::{DeviceKind, DeviceList, memory_of_gpus, memory_of_machine};
 use crate::system::error::UsageError;
 use crate::system::terminal::bytes;
-use crate::training::plan::{Change, MemoryPlan, Needs, Room, fit, plan};
+use crate::training::plan::{Change, DeviceMemory, MemoryPlan, Needs, Room, fit, plan};
 
-/// Where a network is to be trained, found fit for it.
-struct Site {
+/// The devices of a run with the plan of a model that fits on them.
+struct Placement {
     devices: DeviceList,
     needs: Needs,
-    division: Arc<Plan>,
-    /// Bytes of each device at the peak.
+    shard_plan: Arc<Plan>,
+    /// Planned peak of each device in bytes.
     memory: u64,
 }
 
-impl Site {
+impl Placement {
+    // Cheap checks come first: a wrong device is reported before a plan for 72B parameters is made.
     fn find(model: &ModelConfig, config: &Config) -> anyhow::Result<Self> {
         let devices = devices(config)?;
         devices.check()?;
         let needs = Needs::of(config, &devices);
-        let division = Arc::new(plan(model, devices.members())?);
+        let shard_plan = Arc::new(plan(model, devices.members())?);
         let memory = check_memory(model, config, &devices, needs)?;
-        Ok(Self { devices, needs, division, memory })
+        Ok(Self { devices, needs, shard_plan, memory })
     }
 }
 
 impl Learner {
-    /// That `model` can be trained as `config` says: the devices are there, can share it and have room for it.
+    /// Checks that the devices of `config` exist, can share `model`, and have enough memory.
+    ///
+    /// Allocates nothing on the devices.
     ///
     /// # Errors
-    /// What [`Learner::open`] would return for the same reason.
+    /// The error that [`Learner::open`] would return for the same reason.
     pub fn check(model: &ModelConfig, config: &Config) -> anyhow::Result<()> {
-        Site::find(model, config).map(drop)
+        Placement::find(model, config).map(drop)
     }
 
-    /// A learner that has made no step, on the devices of `config`.
+    /// Creates a learner on the devices of `config`.
     ///
-    /// `fill` gives the first weights, a range of one parameter after the other, so that no more than such a range need
-    /// ever be read at once.
+    /// `fill` returns a range of a parameter's initial weights, in canonical order, so no more than
+    /// one range is in host memory.
     ///
     /// # Errors
-    /// Devices that cannot be used or do not hold it, and whatever `fill` returns.
+    /// Devices that cannot be used or have too little memory, and errors of `fill`.
     pub fn open(
         model: &ModelConfig,
         config: &Config,
         mut fill: impl FnMut(&ParameterSpec, Range<usize>) -> anyhow::Result<Vec<f32>>,
     ) -> anyhow::Result<Self> {
-        let Site { devices, needs, division, memory } = Site::find(model, config)?;
+        let Placement { devices, needs, shard_plan, memory } = Placement::find(model, config)?;
         let devices = devices.open()?;
         let parameters = model.parameters();
         let specs: Vec<&ParameterSpec> = parameters.iter().collect();
-        let selects = devices.iter().map(select_on).collect();
-        let decoder = |device| Decoder::with_precision(model.clone(), device, needs.precision);
-        let forward_backward =
-            ForwardBackward::new(devices.iter().map(decoder).collect(), needs.recompute);
-        let fill = |parameter: usize, range| fill(specs[parameter], range);
+        let top_k = devices.iter().map(top_k_on).collect();
+        let decoders = devices
+            .iter()
+            .map(|device| Decoder::with_precision(model.clone(), device, needs.precision))
+            .collect();
         let shards = ShardedParameters::new(
-            division,
+            shard_plan,
             devices,
             needs.precision.dtype(),
             config.adamw(),
-            fill,
+            |parameter, range| fill(specs[parameter], range),
         )?;
         Ok(Self {
             model: model.clone(),
-            forward_backward,
+            forward_backward: ForwardBackward::new(decoders, needs.activation_checkpointing),
             shards,
-            selects,
+            top_k,
             schedule: config.schedule(),
             clip_norm: config.optim.clip_norm,
             micro_batch_size: needs.micro_batch_size,
-            gather_for: needs.gather_for,
+            micro_batches_per_gather: needs.micro_batches_per_gather,
             precision: needs.precision,
             memory,
             step: 0,
@@ -90,7 +93,7 @@ impl Learner {
     }
 }
 
-/// The devices of `config`.
+/// Parses the devices of `config`.
 pub(crate) fn devices(config: &Config) -> Result<DeviceList, UsageError> {
     config
         .run
@@ -99,16 +102,21 @@ pub(crate) fn devices(config: &Config) -> Result<DeviceList, UsageError> {
         .map_err(|rule| UsageError::new(format!("run.device = {}: {rule}", config.run.device)))
 }
 
-/// Bytes that each device may hold, as configured or as the system says.
+/// Bytes that each device may use: `memory.limit`, or the memory that the system reports.
+///
+/// `None` if it is unknown, as for WebGPU.
 pub(crate) fn memory_limit(config: &Config, devices: &DeviceList) -> Option<u64> {
     config.memory.limit.or_else(|| match devices.kind() {
         DeviceKind::Cpu => memory_of_machine(),
+        // Shards are equal, so the smallest GPU is the limit.
         DeviceKind::Cuda => memory_of_gpus().into_iter().min(),
         DeviceKind::Wgpu => None,
     })
 }
 
-/// Bytes that each device will hold; refuses what would run out of memory hours later.
+/// The planned peak of each device in bytes, if it is within the limit.
+///
+/// Without this check, training would run out of memory after minutes of loading and compilation.
 fn check_memory(
     model: &ModelConfig,
     config: &Config,
@@ -120,46 +128,50 @@ fn check_memory(
     let Some(limit) = memory_limit(config, devices).filter(|limit| needed > *limit) else {
         return Ok(needed);
     };
-    let most =
-        memory.members.iter().max_by_key(|member| member.peak()).copied().unwrap_or_default();
-    let in_bytes = |number: u64| bytes(number as f64);
+    let largest =
+        memory.members.iter().max_by_key(|device| device.peak()).copied().unwrap_or_default();
     let problem = UsageError::new(format!(
-        "training needs {} on each device, {} are there: per member {} of weights, {} of gradients, {} of moments, {} \
-         gathered, {} of activations and {} to work with",
-        in_bytes(needed),
-        in_bytes(limit),
-        in_bytes(most.weights),
-        in_bytes(most.gradients),
-        in_bytes(most.moments),
-        in_bytes(most.gathered + most.sums),
-        in_bytes(most.activations),
-        in_bytes(most.working),
+        "training needs {} on each device, but {} are available (per shard: {})",
+        bytes(needed as f64),
+        bytes(limit as f64),
+        parts(&largest),
     ));
     let advice = advice(fit(model, needs, room(devices, limit)));
-    Err(problem.with_hint(format!("{advice}; `covey plan` shows the whole calculation")).into())
+    Err(problem.with_hint(format!("{advice}; `covey plan` shows the calculation")).into())
 }
 
-/// What each member may take of devices with `limit` bytes each.
+/// The parts of a device's memory for an error message.
+fn parts(memory: &DeviceMemory) -> String {
+    let parts = [
+        ("weights", memory.weights),
+        ("gradients", memory.gradients),
+        ("moments", memory.moments),
+        ("gathered", memory.gathered + memory.sums),
+        ("activations", memory.activations),
+        ("workspace", memory.working),
+    ];
+    parts.map(|(name, number)| format!("{name} {}", bytes(number as f64))).join(", ")
+}
+
+/// The limits for a change of the configuration, on devices with `limit` bytes each.
 pub(crate) fn room(devices: &DeviceList, limit: u64) -> Room {
     Room {
         limit: limit
             / (0..devices.members()).map(|member| devices.sharers(member)).max().unwrap_or(1)
                 as u64,
         half: devices.usual_precision() == Precision::Bf16,
+        // Listing the CPU more often only divides the same memory.
         more_devices: devices.kind() != DeviceKind::Cpu,
     }
 }
 
-/// What to change.
+/// The advice to make `changes`, as one imperative.
 pub(crate) fn advice(changes: Option<Vec<Change>>) -> String {
     match changes {
         Some(changes) => {
             let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
-            format!("with {} it fits", changes.join(" and "))
+            format!("use {} to make it fit", changes.join(" and "))
         }
-        None => {
-            "nothing that can be set makes it fit: choose shorter sequences or a smaller network"
-                .into()
-        }
+        None => "no setting makes it fit; use shorter sequences or a smaller model".into(),
     }
 }

@@ -1,24 +1,27 @@
-//! The weights of a network on the devices of this process, as the network's passes ask for them.
+//! The weight source of a model that is sharded over the devices of this process.
 
 use burn::tensor::Tensor;
 use covey_model::config::ModelConfig;
 use covey_model::network::{Unit, WeightSource};
 use covey_optim::fsdp::ShardedParameters;
 
-/// The model's words for what the shards do: a unit of the network is a unit of the plan.
-pub struct LearnerWeights<'a> {
+/// Gathers weights from shards, and reduces gradients to shards, one FSDP unit at a time.
+///
+/// This adapter connects the crates for model and optimizer, which do not know each other.
+pub struct ShardedWeights<'a> {
     shards: &'a mut ShardedParameters,
     num_layers: usize,
 }
 
-impl<'a> LearnerWeights<'a> {
-    /// The home of a network of this shape.
-    pub fn of(shards: &'a mut ShardedParameters, model: &ModelConfig) -> Self {
+impl<'a> ShardedWeights<'a> {
+    /// The weights of `model` in `shards`.
+    pub fn new(shards: &'a mut ShardedParameters, model: &ModelConfig) -> Self {
         Self { shards, num_layers: model.num_layers }
     }
 }
 
-impl WeightSource for LearnerWeights<'_> {
+// Both crates number units in canonical order: embedding, blocks, head.
+impl WeightSource for ShardedWeights<'_> {
     fn prefetch(&mut self, unit: Unit) {
         self.shards.prefetch(unit.index(self.num_layers));
     }

@@ -1,33 +1,35 @@
-//! How a network is shared out among devices, and a batch among them.
+//! Division of a model and of a batch among devices.
 
 use covey_model::config::{ModelConfig, ParameterSpec};
 use covey_model::error::BatchError;
 use covey_model::network::TokenBatch;
 use covey_optim::fsdp::{FsdpError, ParameterSize, Plan, slab_alignment};
 
-/// Who owns which rows of every parameter.
+/// The division of a model into one shard per device.
 ///
 /// # Errors
-/// [`FsdpError`] if there are more members than pieces that can be owned.
+/// [`FsdpError`] if there are more devices than pieces that can be owned.
 pub fn plan(model: &ModelConfig, members: usize) -> Result<Plan, FsdpError> {
-    let size = |spec: &ParameterSpec| ParameterSize {
-        elements: spec.num_elements(),
-        alignment: slab_alignment(&spec.shape),
-    };
     let parameters = model.parameters();
     let blocks = parameters.blocks.iter().map(|block| block.iter().map(size).collect());
+    // The final norm is too small for a separate gather, so it shares a unit with the head.
     let last = [&parameters.norm].into_iter().chain(&parameters.head).map(size).collect();
     let units =
         [vec![size(&parameters.embedding)]].into_iter().chain(blocks).chain([last]).collect();
     Plan::new(members, units)
 }
 
-/// Windows of `length` + 1 tokens for `members` members, in micro-batches of at most `micro_batch_size`.
+fn size(spec: &ParameterSpec) -> ParameterSize {
+    ParameterSize { elements: spec.num_elements(), alignment: slab_alignment(&spec.shape) }
+}
+
+/// Divides windows of `length` + 1 tokens among `members` devices, in micro-batches of at most
+/// `micro_batch_size` windows.
 ///
-/// Every member takes a run of the windows, in order; those of the first may be one window longer.
+/// Each device gets consecutive windows; numbers of windows differ by at most one.
 ///
 /// # Errors
-/// [`BatchError`] for tokens that are not windows, or that the network does not know.
+/// [`BatchError`] for tokens that are not windows, or are outside the vocabulary.
 pub(crate) fn micro_batches(
     tokens: &[u32],
     length: usize,
@@ -40,25 +42,29 @@ pub(crate) fn micro_batches(
         return Err(BatchError::Ragged { tokens: tokens.len(), sequences: tokens.len() / window });
     }
     let windows = tokens.len() / window;
-    let start = |member: usize| (windows * member).div_ceil(members) * window;
-    let batches = |member: usize| {
-        let own = &tokens[start(member)..start(member + 1)];
+    // Rounding up spreads the additional windows over the devices.
+    let starts: Vec<usize> =
+        (0..=members).map(|member| (windows * member).div_ceil(members) * window).collect();
+    let own = starts.iter().zip(&starts[1..]).map(|(start, end)| &tokens[*start..*end]);
+    own.map(|own| {
         let micro = own.chunks(micro_batch_size * window);
         micro.map(|tokens| TokenBatch::new(tokens, tokens.len() / window, model)).collect()
-    };
-    (0..members).map(batches).collect()
+    })
+    .collect()
 }
 
-/// The micro-batches `count` at a time: what passes the network together.
+/// The micro-batches of all devices, `count` per device at a time.
+///
+/// One gather of the weights serves the micro-batches of an item.
 pub(crate) fn together(
     batches: &[Vec<TokenBatch>],
     count: usize,
 ) -> impl Iterator<Item = Vec<Vec<TokenBatch>>> {
     let most = batches.iter().map(Vec::len).max().unwrap_or(0);
     (0..most).step_by(count.max(1)).map(move |first| {
-        let part =
-            |own: &Vec<TokenBatch>| own.iter().skip(first).take(count.max(1)).cloned().collect();
-        batches.iter().map(part).collect()
+        // A device may have fewer micro-batches than the others, and then gets an empty list.
+        let parts = batches.iter().map(|own| own.iter().skip(first).take(count.max(1)));
+        parts.map(|part| part.cloned().collect()).collect()
     })
 }
 
@@ -78,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn every_window_goes_to_one_member() {
+    fn each_window_goes_to_one_device() {
         assert_eq!(sizes(8, 1, 3), [vec![3, 3, 2]]);
         assert_eq!(sizes(8, 2, 2), [vec![2, 2], vec![2, 2]]);
         assert_eq!(sizes(5, 3, 8), [vec![2], vec![2], vec![1]]);
@@ -86,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn micro_batches_pass_in_order() {
+    fn micro_batches_keep_their_order() {
         let model = ModelConfig { vocab_size: 100, ..preset("tiny").unwrap() };
         let tokens: Vec<u32> = (0..25).collect();
         let batches = micro_batches(&tokens, 4, 2, 1, &model).unwrap();

@@ -47,7 +47,7 @@ fn peers_register_rotate_and_leave() {
     let dead = sandbox.covey(&registering("peer-1/peer.key", &[]));
     assert_eq!(dead.code, Some(FAILURE));
     assert!(
-        dead.stderr.contains("was given up for another key\nhint: make a new key"),
+        dead.stderr.contains("was replaced by another key\nhint: create a new key"),
         "{}",
         dead.stderr
     );
@@ -60,7 +60,7 @@ fn secrets_and_addresses_that_are_none_are_refused() {
         sandbox.covey(&registering("peer-1/peer.key", &["--own-bucket=s3://name:word@bucket"]));
     assert_eq!(secret.code, Some(FAILURE));
     assert!(
-        secret.stderr.contains("keys belong into the environment")
+        secret.stderr.contains("pass keys in the environment")
             && !secret.stderr.contains("word")
     );
     assert!(!sandbox.has(&object(0)));
@@ -68,7 +68,7 @@ fn secrets_and_addresses_that_are_none_are_refused() {
         let said = sandbox.covey(&["ledger", "verify", "bucket", "--ledger", ledger]);
         assert_eq!(said.code, Some(USAGE), "{}", said.stderr);
         assert!(
-            said.stderr.contains("hint: ") || said.stderr.contains("names no contract"),
+            said.stderr.contains("hint: ") || said.stderr.contains("`contract` is missing"),
             "{}",
             said.stderr
         );
@@ -91,7 +91,7 @@ fn a_damaged_ledger_is_found_and_its_first_bad_entry_named() {
     std::fs::remove_file(sandbox.path(object(2))).unwrap();
     let shorter = sandbox.covey(&["ledger", "verify", "bucket", "--seen", head]);
     assert_eq!(shorter.code, Some(FAILURE));
-    assert!(shorter.stderr.contains("seen before, is gone"), "{}", shorter.stderr);
+    assert!(shorter.stderr.contains("seen before, is missing"), "{}", shorter.stderr);
     sandbox.write(object(2), last);
     sandbox.succeed(&["ledger", "verify", "bucket", "--seen", head]);
     sandbox.flip(&object(1), 20);

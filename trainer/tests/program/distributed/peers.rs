@@ -17,12 +17,12 @@ pub(crate) const FOUNDING: &[&str] = &[
     "--set=rounds.inner_steps=2",
     "--set=rounds.min_peers=2",
     "--set=rounds.max_included=4",
-    "--set=rounds.deadline=600",
+    "--set=rounds.commit_deadline=600",
     "--set=rounds.reveal_deadline=600",
     "--set=rounds.checkpoint_every=3",
     // What so few steps on so little text bring is no more than chance: nobody is left out for it.
-    "--set=gauntlet.windows=2",
-    "--set=gauntlet.useful_share=0",
+    "--set=gauntlet.eval_windows=2",
+    "--set=gauntlet.min_gain_ratio=0",
     "--set=gauntlet.norm_ratio=1000",
     "--set=gauntlet.probation=1000",
 ];
@@ -61,7 +61,13 @@ pub(crate) fn creation<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 /// The arguments that close the rounds of the run in `bucket`.
 pub(crate) fn validating<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [
-        &["validate", bucket, "--key=validator.key", "--output=validator", "--set=comms.poll=0.02"],
+        &[
+            "validate",
+            bucket,
+            "--key=validator.key",
+            "--output=validator",
+            "--set=comms.poll_interval=0.02",
+        ],
         more,
     ]
     .concat()
@@ -73,7 +79,7 @@ pub(crate) fn joining<'a>(bucket: &'a str, output: &'a str, more: &[&'a str]) ->
         "--set=run.threads=1",
         "--set=train.log_every=1",
         "--set=train.eval_every=4",
-        "--set=comms.poll=0.02",
+        "--set=comms.poll_interval=0.02",
     ];
     [&["join", bucket, "--output", output], own.as_slice(), more].concat()
 }
@@ -108,10 +114,9 @@ pub(crate) fn rounds(folder: &Path) -> Vec<Value> {
 
 /// The digest of the shared weights after each round.
 pub(crate) fn digests(folder: &Path) -> Vec<(u64, String)> {
-    let digest = |line: &Value| {
+    rounds(folder).iter().map(|line: &Value| {
         (line["round"].as_u64().unwrap(), line["weights"].as_str().unwrap().to_owned())
-    };
-    rounds(folder).iter().map(digest).collect()
+    }).collect()
 }
 
 /// Everything that a peer has written down but what differs from day to day.

@@ -34,15 +34,15 @@ fn a_bucket_that_is_not_there() {
         let complaint = sandbox.covey(&arguments).complaint(FAILURE);
         assert_eq!(
             complaint,
-            "error: no bucket for bucket\nhint: create the bucket or folder, or correct its URL\n"
+            "error: bucket not found: bucket\nhint: create the bucket or folder, or correct its URL\n"
         );
     }
     assert_snapshot!(sandbox.covey(&["join", "ftp://host/bucket"]).complaint(USAGE), @r"
-    error: `ftp://host/bucket` is not the URL of a bucket: its scheme is none of s3, file, memory
+    error: `ftp://host/bucket` is not a bucket URL: the scheme must be s3, file or memory
     hint: write s3://bucket/prefix, file:///folder or memory://; options follow as ?endpoint=…&region=…
     ");
     assert_snapshot!(sandbox.covey(&["join", "s3://bucket?key=hush"]).complaint(USAGE), @r"
-    error: `s3://…` is not the URL of a bucket: option `key` is none of endpoint, region
+    error: `s3://…` is not a bucket URL: option `key` is unknown, expected endpoint or region
     hint: write s3://bucket/prefix, file:///folder or memory://; options follow as ?endpoint=…&region=…
     ");
 }
@@ -129,7 +129,7 @@ fn a_key_that_there_is_not() {
     let sandbox = created(&[]);
     assert_snapshot!(join_refused(&sandbox, &["--set=comms.pol=1"], USAGE), @r"
     error: 1 problem in the configuration
-      --set  comms.pol = 1  unknown key, did you mean `comms.poll`?
+      --set  comms.pol = 1  unknown key, did you mean `comms.poll_interval`?
     hint: `covey config keys` lists every key with its meaning, unit and default
     ");
     assert_snapshot!(join_refused(&sandbox, &["--set=train.micro_batch_size=3"], USAGE), @r"
@@ -197,12 +197,11 @@ fn data_that_is_neither_here_nor_there() {
 
 /// Short digests depend on nothing but the text, but say nothing to a reader either.
 fn masked_short(text: &str) -> String {
-    let mask = |word: &str| {
+    text.split_inclusive([' ', '\n']).map(|word: &str| {
         let bare = word.trim_end();
         let is_short = bare.len() == 8 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_short { word.replace(bare, "SHORT") } else { word.to_owned() }
-    };
-    text.split_inclusive([' ', '\n']).map(mask).collect()
+    }).collect()
 }
 
 #[test]
@@ -212,12 +211,12 @@ fn a_key_file_that_others_may_read() {
         fs::set_permissions(sandbox.path(key), Permissions::from_mode(0o644)).unwrap();
     }
     assert_snapshot!(join_refused(&sandbox, &[], FAILURE), @r"
-    error: key file peer-1/peer.key has mode 644, others may read it
-    hint: run `chmod 600 peer-1/peer.key` if nobody else has seen it
+    error: key file peer-1/peer.key has mode 644: other users can read it
+    hint: run `chmod 600 peer-1/peer.key`; create a new key if another user may have read this one
     ");
     assert_snapshot!(sandbox.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
-    error: key file validator.key has mode 644, others may read it
-    hint: run `chmod 600 validator.key` if nobody else has seen it
+    error: key file validator.key has mode 644: other users can read it
+    hint: run `chmod 600 validator.key`; create a new key if another user may have read this one
     ");
     sandbox.write("peer-2/peer.key", "no key\n");
     assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
@@ -236,7 +235,7 @@ fn a_validator_that_is_none() {
     let complaint =
         sandbox.covey(&["validate", "bucket", "--key=peer-1/peer.key"]).complaint(FAILURE);
     assert_snapshot!(complaint, @r"
-    error: 8a88e3dd is no validator of the run
+    error: 8a88e3dd is not a validator of the run
     hint: validate with a key that the run's description names
     ");
     assert!(!sandbox.has("bucket/rounds"));
@@ -290,7 +289,7 @@ fn a_bucket_that_is_full() {
     assert_snapshot!(sandbox.cramped(64, &creation("bucket", &["--set=rounds.min_peers=1"])).complaint(FAILURE), @r"
     error: bucket is full, checkpoints/0000000000/parts/HASH was not written
       caused by: Generic LocalFileSystem error: Unable to copy data to file: File too large (os error 27)
-    hint: free space or raise the quota; what was written so far is whole
+    hint: free space or raise the quota; objects already written are complete
     ");
     sandbox.succeed(&creation("bucket", &["--set=rounds.min_peers=1"]));
     finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[])]);
@@ -348,8 +347,9 @@ fn an_own_checkpoint_that_is_damaged_is_passed_over() {
     let newest = "peer-1/checkpoints/step-00000012";
     sandbox.flip(&format!("{newest}/model.safetensors"), 9000);
     assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
-    warning: passed over peer-1/checkpoints/step-00000012: checkpoint peer-1/checkpoints/step-00000012 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH)
+    warning: passed over peer-1/checkpoints/step-00000012: checkpoint peer-1/checkpoints/step-00000012 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
     going on from peer-1/checkpoints/step-00000010
+    kept a later checkpoint as peer-1/checkpoints/step-00000012.set-aside-1
     taking part as HASH in peer-1
     went on from the checkpoint of round 7
     the run is over; its weights are in peer-1
@@ -363,7 +363,9 @@ fn an_own_checkpoint_that_is_damaged_is_passed_over() {
         sandbox.flip(&format!("peer-1/checkpoints/{}", step.display()), 9000);
     }
     assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
-    warning: none of the 2 checkpoints in peer-1 is intact; step-00000010 is the newest: checkpoint peer-1/checkpoints/step-00000010 is damaged: model.safetensors has other contents than were written (BLAKE3 HASH, expected HASH); beginning anew from the bucket
+    warning: none of the 2 checkpoints in peer-1 is intact; step-00000010 is the newest: checkpoint peer-1/checkpoints/step-00000010 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH); beginning anew from the bucket
+    kept a later checkpoint as peer-1/checkpoints/step-00000008.set-aside-1
+    kept a later checkpoint as peer-1/checkpoints/step-00000010.set-aside-1
     taking part as HASH in peer-1
     the run is over; its weights are in peer-1
     ");

@@ -37,11 +37,10 @@ impl Served {
     fn keys(&self, more: &[&str]) -> Keys {
         let text =
             self.sandbox.succeed(&[&["bucket", "key", "shared.secret"], more].concat()).stdout;
-        let pair = |line: &str| {
+        text.lines().map(|line: &str| {
             let (name, value) = line.strip_prefix("export ").unwrap().split_once('=').unwrap();
             (name.to_owned(), value.to_owned())
-        };
-        text.lines().map(pair).collect()
+        }).collect()
     }
 
     fn keys_of(&self, peer: &str) -> Keys {
@@ -132,7 +131,7 @@ fn the_key_of_another_peer_is_good_for_nothing() {
     assert_snapshot!(complaint, @r"
     taking part as HASH in peer-2
     error: no permission for peers/HASH/hello
-    hint: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here
+    hint: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the permissions of the key
     ");
     assert!(
         !String::from_utf8(served.sandbox.read("peer-2/metrics.jsonl"))
@@ -149,7 +148,7 @@ fn peers_neither_found_nor_validate() {
     let own = served.keys_of("peer-1");
     assert_snapshot!(served.complaint(&creation(&served.url, &[]), &own, FAILURE), @r"
     error: no permission for run/parts/HASH
-    hint: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do here
+    hint: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the permissions of the key
     ");
     served.found();
     let complaint = served.complaint(&validating(&served.url, &[]), &own, USAGE);
@@ -212,7 +211,7 @@ fn a_server_that_is_gone() {
     let admin = served.found();
     let Served { sandbox, server, url } = served;
     server.kill();
-    let mut command = sandbox.command(&joining(&url, "peer-1", &["--set=comms.retry=1"]));
+    let mut command = sandbox.command(&joining(&url, "peer-1", &["--set=comms.retry_timeout=1"]));
     let said = Said::new(command.envs(admin).output().unwrap()).complaint(FAILURE);
     let (address, port) = url.rsplit_once(':').unwrap();
     let port = port.trim_end_matches('/');
@@ -231,7 +230,7 @@ fn a_bucket_that_cannot_be_served() {
     let address = format!("--address={}", served.url.rsplit_once("http://").unwrap().1);
     let again = served.sandbox.covey(&["bucket", "serve", "other", &address]).complaint(FAILURE);
     assert_snapshot!(again.replace(address.trim_start_matches("--address="), "ADDRESS"), @r"
-    error: no connections can be accepted at ADDRESS
+    error: cannot listen on ADDRESS
       caused by: Address already in use (os error 98)
     hint: choose another port, or an address of this machine
     ");

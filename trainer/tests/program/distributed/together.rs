@@ -251,10 +251,9 @@ fn a_bucket_of_ones_own_does_not_matter() {
 
 /// The names of those whose deltas lie in a bucket.
 fn senders(bucket: &Path) -> BTreeSet<OsString> {
-    let is_delta = |path: &&PathBuf| path.parent().is_some_and(|folder| folder.ends_with("deltas"));
     files_below(bucket)
         .keys()
-        .filter(is_delta)
+        .filter(|path: &&PathBuf| path.parent().is_some_and(|folder| folder.ends_with("deltas")))
         .map(|path| path.file_name().unwrap().to_owned())
         .collect()
 }
@@ -301,7 +300,7 @@ fn a_peer_can_come_later() {
     let sandbox = created(&["--set=rounds.min_peers=1", "--set=train.steps=20"]);
     let mut early = peer(&sandbox, "peer-1", &[]);
     // While there is no validator, nothing moves.
-    let slow = validator(&sandbox, &["--set=comms.poll=0.3"]);
+    let slow = validator(&sandbox, &["--set=comms.poll_interval=0.3"]);
     // One more than the checkpoint needs: it is written after the decision.
     early.wait_until(|| num_rounds(&sandbox.path("peer-1")) >= 5);
     assert_eq!(slow.kill().code, None);
@@ -346,11 +345,14 @@ fn name_of(sandbox: &Sandbox, folder: &str) -> String {
 
 #[test]
 fn a_peer_that_is_stopped_leaves_and_may_come_back() {
-    let sandbox =
-        created(&["--set=rounds.min_peers=1", "--set=train.steps=20", "--set=rounds.patience=1"]);
+    let sandbox = created(&[
+        "--set=rounds.min_peers=1",
+        "--set=train.steps=20",
+        "--set=rounds.max_missed_rounds=1",
+    ]);
     let mut staying = peer(&sandbox, "peer-1", &[]);
     let mut leaving = peer(&sandbox, "peer-2", &[]);
-    let slow = validator(&sandbox, &["--set=comms.poll=0.3"]);
+    let slow = validator(&sandbox, &["--set=comms.poll_interval=0.3"]);
     leaving.wait_until(|| num_rounds(&sandbox.path("peer-2")) >= 2);
     leaving.signal("INT");
     let said = leaving.end();

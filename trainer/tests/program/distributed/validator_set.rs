@@ -23,15 +23,21 @@ fn two_of_three_validators_are_enough() {
     let more = [
         format!("--validator={second}"),
         format!("--validator={third}"),
-        "--set=rounds.takeover=0.2".into(),
+        "--set=rounds.judging_timeout=0.2".into(),
     ];
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
     let said = sandbox.succeed(&creation("bucket", &more)).stderr;
     assert!(said.contains("2 of its 3 validators must agree"), "{said}");
     let validator = |key: &str, output: &str| {
         let (key, output) = (format!("--key={key}"), format!("--output={output}"));
-        let arguments =
-            ["validate", "bucket", &key, &output, "--set=comms.poll=0.02", "--set=run.threads=1"];
+        let arguments = [
+            "validate",
+            "bucket",
+            &key,
+            &output,
+            "--set=comms.poll_interval=0.02",
+            "--set=run.threads=1",
+        ];
         Running::beside_others(&sandbox, &key, sandbox.command(&arguments))
     };
     let validators = [validator("validator.key", "first"), validator("second.key", "second")];

@@ -122,10 +122,9 @@ pub(crate) fn training<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn clean(mut command: Command, folder: &Path) -> Command {
-    let is_read = |name: &OsString| {
+    for name in std::env::vars_os().map(|(name, _)| name).filter(|name: &OsString| {
         ["COVEY_", "AWS_", "OWN_AWS_"].iter().any(|start| name.to_string_lossy().starts_with(start))
-    };
-    for name in std::env::vars_os().map(|(name, _)| name).filter(is_read) {
+    }) {
         command.env_remove(name);
     }
     command.env_remove("COLUMNS").env("NO_COLOR", "1").current_dir(folder).stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! Who may do what.
+//! The permissions of each access key.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,19 @@ use s3s::dto::DeleteObjectsInput;
 use s3s::path::S3Path;
 use s3s::{S3Error, S3Request, S3Result, s3_error};
 
-use super::credentials::peer_named;
+use super::credentials::peer_of;
 use crate::objects::Key;
 use crate::primitives::PeerId;
 
-/// What every key of the layout begins with.
-const FIRST_STEPS: [&str; 6] = ["run", "rounds", "checkpoints", "peers", "probe", "ledger"];
+/// The folders at the root of the bucket layout.
+const ROOT_FOLDERS: [&str; 6] = ["run", "rounds", "checkpoints", "peers", "probe", "ledger"];
 
-/// How far the permission to write goes; travels with the request.
+/// The extent of the permission to write. It travels with the request, as an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Permission {
-    /// Write, replace, remove.
+    /// Create, replace and remove.
     Everything,
-    /// Write what is not there yet.
+    /// Create, but not replace.
     CreateOnly,
 }
 
@@ -43,24 +43,25 @@ enum Action {
     Read,
     Write,
     Remove,
-    /// Its keys come with the body and are looked at then.
+    /// The keys are in the body, so they are checked when it has been read.
     RemoveMany,
     Other,
 }
 
 impl Authorizer {
-    fn visitor(&self, credentials: Option<&Credentials>) -> Caller {
+    /// The caller of a request with a valid signature, or without one.
+    fn caller(&self, credentials: Option<&Credentials>) -> Caller {
         let Some(Credentials { access_key, .. }) = credentials else { return Caller::Public };
-        match peer_named(access_key) {
+        match peer_of(access_key) {
             _ if *access_key == self.admin => Caller::Admin,
             Some(peer) => Caller::Peer(peer),
-            // Nobody else has a secret that could have signed this.
+            // Cannot happen: no other access key has a secret.
             None => Caller::Public,
         }
     }
 
-    fn right(&self, visitor: &Caller, deed: &Action, path: &S3Path) -> S3Result<Permission> {
-        match (visitor, deed, path) {
+    fn permission(&self, caller: &Caller, action: &Action, path: &S3Path) -> S3Result<Permission> {
+        match (caller, action, path) {
             (Caller::Admin, ..) => Ok(Permission::Everything),
             (Caller::Peer(_), Action::Read | Action::RemoveMany, _) => Ok(Permission::CreateOnly),
             (Caller::Peer(peer), Action::Write, S3Path::Object { key, .. }) => {
@@ -69,15 +70,16 @@ impl Authorizer {
             (Caller::Peer(_), Action::Remove, S3Path::Object { key, .. }) => may_remove(key),
             (Caller::Public, Action::Read, _) if self.public_read => Ok(Permission::CreateOnly),
             (Caller::Public, Action::Read, _) => {
-                Err(s3_error!(AccessDenied, "a key is needed to read here"))
+                Err(s3_error!(AccessDenied, "a key is required to read"))
             }
-            (Caller::Public, ..) => Err(s3_error!(AccessDenied, "a key is needed to write here")),
-            _ => Err(s3_error!(AccessDenied, "this is for the admin's key")),
+            (Caller::Public, ..) => Err(s3_error!(AccessDenied, "a key is required to write")),
+            _ => Err(s3_error!(AccessDenied, "only the admin key may do this")),
         }
     }
 
     fn check_bucket(&self, operation: &str, path: &S3Path) -> S3Result<()> {
         match path.get_bucket_name() {
+            // `CreateBucket` has a more precise error for another name.
             Some(name) if name != self.bucket && operation != "CreateBucket" => {
                 Err(s3_error!(NoSuchBucket))
             }
@@ -89,19 +91,20 @@ impl Authorizer {
 #[async_trait]
 impl S3Access for Authorizer {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let visitor = self.visitor(context.credentials());
-        if !matches!(visitor, Caller::Public) && !is_of_version_4(context) {
-            return Err(s3_error!(AccessDenied, "requests are signed by version 4 here"));
+        let caller = self.caller(context.credentials());
+        if !matches!(caller, Caller::Public) && !is_of_version_4(context) {
+            return Err(s3_error!(AccessDenied, "requests must be signed by version 4"));
         }
         let operation = context.s3_op().name();
-        let right = self.right(&visitor, &deed(operation), context.s3_path())?;
+        // Before the bucket: a caller without permission does not learn the name of the bucket.
+        let permission = self.permission(&caller, &action(operation), context.s3_path())?;
         self.check_bucket(operation, context.s3_path())?;
-        context.extensions_mut().insert(right);
+        context.extensions_mut().insert(permission);
         Ok(())
     }
 
     async fn delete_objects(&self, request: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
-        if let Caller::Admin = self.visitor(request.credentials.as_ref()) {
+        if let Caller::Admin = self.caller(request.credentials.as_ref()) {
             return Ok(());
         }
         request
@@ -113,7 +116,7 @@ impl S3Access for Authorizer {
     }
 }
 
-/// Older signatures cover too little of a request, and never grow old.
+/// Signatures of version 2 do not cover the whole request and do not expire.
 fn is_of_version_4(context: &S3AccessContext<'_>) -> bool {
     let by_header = context
         .headers()
@@ -122,7 +125,7 @@ fn is_of_version_4(context: &S3AccessContext<'_>) -> bool {
     by_header || context.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="))
 }
 
-fn deed(operation: &str) -> Action {
+fn action(operation: &str) -> Action {
     match operation {
         "GetObject" | "HeadObject" | "HeadBucket" | "GetBucketLocation" | "ListBuckets"
         | "ListObjectsV2" => Action::Read,
@@ -144,36 +147,37 @@ fn may_write(peer: PeerId, is_validator: bool, path: &str) -> S3Result<Permissio
         Some(Key::Probe(_)) => Ok(Permission::Everything),
         Some(Key::LedgerEntry(_)) => Ok(Permission::CreateOnly),
         Some(key) if key.owner() == Some(peer) => Ok(Permission::CreateOnly),
-        // The description is there already: who tries to write it again finds out what it may.
+        // The description exists already. A validator that writes the same one again gets
+        // `Unchanged`, not a denial.
         Some(
             Key::RunDescription
             | Key::Manifest(_)
             | Key::CheckpointDescription(_)
             | Key::CheckpointPart(..),
         ) if is_validator => Ok(Permission::CreateOnly),
-        _ => Err(not_yours(path)),
+        _ => Err(denied(path)),
     }
 }
 
 fn may_remove(path: &str) -> S3Result<Permission> {
     match key_within(path) {
         Some(Key::Probe(_)) => Ok(Permission::Everything),
-        _ => Err(s3_error!(AccessDenied, "peers do not remove what they have written")),
+        _ => Err(s3_error!(AccessDenied, "peers may not remove objects")),
     }
 }
 
-fn not_yours(path: &str) -> S3Error {
-    s3_error!(AccessDenied, "this key does not write `{path}`")
+fn denied(path: &str) -> S3Error {
+    s3_error!(AccessDenied, "this key may not write `{path}`")
 }
 
-/// The key of the layout that `path` is, below whatever prefix.
+/// The key of the bucket layout at the end of `path`, below any prefix.
 ///
-/// The layout begins at the first step that may be its beginning, so that no key hides below another.
+/// The layout begins at the first of its root folders, so a path cannot hide one key below another.
 fn key_within(path: &str) -> Option<Key> {
     let mut rest = path;
     loop {
-        let (step, after) = rest.split_once('/')?;
-        if FIRST_STEPS.contains(&step) {
+        let (folder, after) = rest.split_once('/')?;
+        if ROOT_FOLDERS.contains(&folder) {
             return rest.parse().ok();
         }
         rest = after;
@@ -190,8 +194,8 @@ mod tests {
     const OTHER: PeerId = PeerId::from_bytes([8; 32]);
 
     #[test]
-    fn the_layout_begins_where_it_says() {
-        let begins = [
+    fn the_root_folders_are_those_of_the_layout() {
+        let prefixes = [
             Prefix::Run,
             Prefix::Rounds,
             Prefix::Checkpoints,
@@ -199,11 +203,11 @@ mod tests {
             Prefix::Probes,
             Prefix::Ledger,
         ];
-        assert_eq!(begins.map(|prefix| prefix.to_string()), FIRST_STEPS);
+        assert_eq!(prefixes.map(|prefix| prefix.to_string()), ROOT_FOLDERS);
     }
 
     #[test]
-    fn peers_create_what_is_theirs() {
+    fn peers_create_their_own_keys_only() {
         let keys = [
             Key::Delta(Round(3), PEER),
             Key::JoinRequest(PEER),
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn validators_create_what_is_the_runs_and_remove_nothing() {
+    fn validators_create_manifests_and_checkpoints_and_remove_nothing() {
         let digest = Digest::of(b"part");
         let keys = [
             Key::RunDescription,
@@ -247,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn probes_are_anybodys() {
+    fn every_peer_writes_and_removes_probes() {
         let path = format!("run-2/{}", Key::Probe(Digest::of(b"nonce")));
         assert_eq!(may_write(PEER, false, &path).unwrap(), Permission::Everything);
         assert_eq!(may_remove(&path).unwrap(), Permission::Everything);
     }
 
     #[test]
-    fn nothing_else_is_theirs() {
+    fn peers_write_no_other_path() {
         let own = Key::JoinRequest(PEER);
         let digest = Digest::of(b"part");
         let keys = [

@@ -1,4 +1,4 @@
-//! Key pairs of peers, derived instead of kept: the server needs one secret and no table.
+//! Key pairs of peers, derived and not stored: the server needs one secret and no table.
 
 use std::collections::BTreeSet;
 
@@ -9,29 +9,31 @@ use s3s::{S3Result, s3_error};
 use crate::bucket::location::Secret;
 use crate::primitives::{Digest, PeerId};
 
-/// Begins the access key id of every peer; the peer's name follows.
+/// The beginning of the access key ID of a peer; the peer ID follows.
 const PEER: &str = "covey-";
 
-/// What the secrets of peers are for; part of them, so that they are good for nothing else.
+/// The context of the key derivation (BLAKE3, section 2.3), different for each use of a secret.
+/// Never change it: all key pairs that peers hold would stop working.
 const CONTEXT: &str = "covey 2026-11-22 secret access keys of peers";
 
-/// The key pair of a peer at the server that has `master`: its access key id, `covey-` and its name, and its secret.
+/// Derives the key pair of a peer for the server with `master`: the access key ID (`covey-` and the
+/// peer ID) and the secret.
 ///
-/// The same always, so the operator may hand it out as often as asked. Nobody can tell `master`, or the secret of another
-/// peer, from it.
+/// The result is always the same, so the operator can print it again at any time. It reveals
+/// neither `master` nor the secret of another peer.
 pub fn peer_credentials(master: &Secret, peer: PeerId) -> (String, Secret) {
-    // The peer's part has one length, so no two pairs of master and peer meet.
+    // A peer ID has a fixed length, so no two pairs of master and peer give the same material.
     let material = [master.reveal().as_bytes(), peer.as_bytes()].concat();
     let secret = Digest::from_bytes(blake3::derive_key(CONTEXT, &material));
     (format!("{PEER}{peer}"), Secret::new(secret.to_string()))
 }
 
-/// The peer whose access key id this is, if it is a peer's.
-pub(crate) fn peer_named(access_key: &str) -> Option<PeerId> {
+/// The peer of an access key ID; `None` if it is not the ID of a peer.
+pub(crate) fn peer_of(access_key: &str) -> Option<PeerId> {
     access_key.strip_prefix(PEER)?.parse().ok()
 }
 
-/// Everybody's secrets.
+/// The secrets of all access keys.
 pub(crate) struct Keyring {
     pub(in crate::bucket::server) admin: (String, Secret),
     pub(in crate::bucket::server) master: Secret,
@@ -43,9 +45,9 @@ impl Keyring {
         if access_key == self.admin.0 {
             return Some(self.admin.1.clone());
         }
-        let peer = peer_named(access_key)?;
-        let is_let_in = self.peers.as_ref().is_none_or(|peers| peers.contains(&peer));
-        is_let_in.then(|| peer_credentials(&self.master, peer).1)
+        let peer = peer_of(access_key)?;
+        let has_access = self.peers.as_ref().is_none_or(|peers| peers.contains(&peer));
+        has_access.then(|| peer_credentials(&self.master, peer).1)
     }
 }
 
@@ -54,7 +56,7 @@ impl S3Auth for Keyring {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         let secret = self
             .secret(access_key)
-            .ok_or_else(|| s3_error!(InvalidAccessKeyId, "nobody has this key"))?;
+            .ok_or_else(|| s3_error!(InvalidAccessKeyId, "this access key does not exist"))?;
         Ok(secret.reveal().into())
     }
 }
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn every_peer_of_every_master_has_its_own_pair() {
+    fn key_pairs_differ_by_peer_and_by_master() {
         let (one, other) = (Secret::new("one master"), Secret::new("other master"));
         let pairs = [(&one, 1), (&one, 2), (&other, 1)]
             .map(|(master, byte)| peer_credentials(master, peer(byte)));
@@ -76,11 +78,11 @@ mod tests {
         assert_ne!(pairs[0].1, pairs[1].1);
         assert_ne!(pairs[0].1, pairs[2].1);
         assert_eq!(pairs[0].0, pairs[2].0);
-        assert_eq!(peer_named(&pairs[1].0), Some(peer(2)));
+        assert_eq!(peer_of(&pairs[1].0), Some(peer(2)));
     }
 
     #[test]
-    fn only_those_on_the_list_are_let_in() {
+    fn only_listed_peers_have_a_secret() {
         let admin = ("admin".to_owned(), Secret::new("all"));
         let listed =
             Keyring { admin, master: Secret::new("master"), peers: Some([peer(1)].into()) };

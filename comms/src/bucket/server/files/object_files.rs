@@ -1,4 +1,4 @@
-//! The objects of the bucket: written whole or not at all, in a store that knows folders or memory.
+//! The objects of the bucket, in a store that writes to a folder or to memory.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use s3s::dto::Range;
 use s3s::{S3Error, S3ErrorCode, S3Result, StdError, s3_error};
 
 use super::staging::{StagingArea, is_staged};
-use crate::bucket::server::http::{Arrival, BodyStream, answer, outflow};
+use crate::bucket::server::http::{BodyStream, IncomingBody, object_stream, store_error};
 
-/// What becomes of an object that is there already.
+/// The effect of a write on an existing object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// It stays, and the write fails.
+pub(crate) enum WriteMode {
+    /// The object stays, and the write fails.
     Create,
-    /// It is replaced, at one instant.
+    /// The object is replaced atomically.
     Replace,
 }
 
-/// A store, and how bodies get into it.
+/// Reads and writes whole objects of at most `max_object` bytes.
 #[derive(Debug)]
 pub(crate) struct ObjectFiles {
     store: Arc<dyn ObjectStore>,
@@ -42,10 +42,10 @@ impl ObjectFiles {
     }
 
     pub(crate) async fn head(&self, path: &Path) -> S3Result<ObjectMeta> {
-        self.store.head(path).await.map_err(answer)
+        self.store.head(path).await.map_err(store_error)
     }
 
-    /// An object, or a part of it that must not be empty.
+    /// Opens an object, or a range of it that is not empty.
     pub(crate) async fn get(&self, path: &Path, range: Option<Range>) -> S3Result<GetResult> {
         let range = match range {
             None => None,
@@ -57,129 +57,144 @@ impl ObjectFiles {
                 Some(GetRange::Bounded(range))
             }
         };
-        self.store.get_opts(path, GetOptions::default().with_range(range)).await.map_err(answer)
+        let options = GetOptions::default().with_range(range);
+        self.store.get_opts(path, options).await.map_err(store_error)
     }
 
-    /// Removes an object, if it is there.
+    /// Removes an object. Succeeds if it does not exist.
     pub(crate) async fn remove(&self, path: &Path) -> S3Result<()> {
-        match self.store.delete(path).await.map_err(answer) {
+        match self.store.delete(path).await.map_err(store_error) {
             Err(error) if *error.code() != S3ErrorCode::NoSuchKey => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Writes an object as its body arrives; others see it when it is whole.
+    /// Writes an object while its body arrives. It becomes visible when it is complete.
     pub(crate) async fn write(
         &self,
         path: &Path,
-        flow: BodyStream,
+        stream: BodyStream,
         length: Option<u64>,
-        mode: Mode,
+        mode: WriteMode,
     ) -> S3Result<ObjectMeta> {
-        let mut arrival = Arrival::new(flow, length, self.max_object)?;
-        let first = arrival.next_block().await?;
-        if !arrival.has_ended() {
-            let staged = self.stage(first, arrival).await?;
+        let mut body = IncomingBody::new(stream, length, self.max_object)?;
+        let first = body.next_block().await?;
+        if !body.has_ended() {
+            let staged = self.stage(first, body).await?;
             return self.publish(staged, path.clone(), mode).await;
         }
+        // A body of one block is in memory already, so the store can write it in one step.
         let mode = match mode {
-            Mode::Create => PutMode::Create,
-            Mode::Replace => PutMode::Overwrite,
+            WriteMode::Create => PutMode::Create,
+            WriteMode::Replace => PutMode::Overwrite,
         };
-        self.store.put_opts(path, first.into(), mode.into()).await.map_err(answer)?;
+        self.store.put_opts(path, first.into(), mode.into()).await.map_err(store_error)?;
         self.head(path).await
     }
 
-    /// Writes a body where no key reaches and gives its name there.
-    pub(crate) async fn set_aside(
+    /// Writes a part of an object to the staging area and returns its path there.
+    pub(crate) async fn write_part(
         &self,
-        flow: BodyStream,
+        stream: BodyStream,
         length: Option<u64>,
     ) -> S3Result<ObjectMeta> {
-        let mut arrival = Arrival::new(flow, length, self.max_object)?;
-        let first = arrival.next_block().await?;
-        let staged = self.stage(first, arrival).await?;
+        let mut body = IncomingBody::new(stream, length, self.max_object)?;
+        let first = body.next_block().await?;
+        let staged = self.stage(first, body).await?;
         self.head(&staged).await
     }
 
-    /// Writes what was set aside, one after the other, as one object.
+    /// Writes parts of the staging area as one object, in the given order.
     pub(crate) async fn assemble(
         &self,
         parts: Vec<Path>,
         path: &Path,
-        mode: Mode,
+        mode: WriteMode,
     ) -> S3Result<ObjectMeta> {
         let store = Arc::clone(&self.store);
-        let flow = futures_util::stream::iter(parts)
+        let stream = futures_util::stream::iter(parts)
             .then(move |part| {
                 let store = Arc::clone(&store);
-                async move { store.get(&part).await.map(outflow).map_err(StdError::from) }
+                async move { store.get(&part).await.map(object_stream).map_err(StdError::from) }
             })
             .try_flatten();
-        self.write(path, flow.boxed(), None, mode).await
+        self.write(path, stream.boxed(), None, mode).await
     }
 
-    /// Copies within the bucket.
-    pub(crate) async fn copy(&self, from: &Path, to: &Path, mode: Mode) -> S3Result<ObjectMeta> {
+    /// Copies an object within the bucket.
+    pub(crate) async fn copy(
+        &self,
+        from: &Path,
+        to: &Path,
+        mode: WriteMode,
+    ) -> S3Result<ObjectMeta> {
         let copied = match mode {
-            Mode::Create => self.store.copy_if_not_exists(from, to).await,
-            Mode::Replace => self.store.copy(from, to).await,
+            WriteMode::Create => self.store.copy_if_not_exists(from, to).await,
+            WriteMode::Replace => self.store.copy(from, to).await,
         };
-        copied.map_err(answer)?;
+        copied.map_err(store_error)?;
         self.head(to).await
     }
 
-    /// Writes each block while the next one arrives. What is not finished vanishes when this is dropped.
-    async fn stage(&self, first: Bytes, mut arrival: Arrival) -> S3Result<Path> {
-        let staged = self.staging.next();
-        let mut upload = self.store.put_multipart(&staged).await.map_err(answer)?;
+    /// Writes each block while the next one arrives. If this future is dropped, the unfinished file
+    /// is removed.
+    async fn stage(&self, first: Bytes, mut body: IncomingBody) -> S3Result<Path> {
+        let staged = self.staging.next_path();
+        let mut upload = self.store.put_multipart(&staged).await.map_err(store_error)?;
         let mut block = first;
         while !block.is_empty() {
             let writing = upload.put_part(block.into());
             let (_, next) =
-                try_join(async { writing.await.map_err(answer) }, arrival.next_block()).await?;
+                try_join(async { writing.await.map_err(store_error) }, body.next_block()).await?;
             block = next;
         }
-        upload.complete().await.map_err(answer)?;
+        upload.complete().await.map_err(store_error)?;
         Ok(staged)
     }
 
-    /// Moves what is whole into place. In a task of its own, because a client that leaves now must leave no trace in the
-    /// corner of what is not whole.
-    async fn publish(&self, staged: Path, path: Path, mode: Mode) -> S3Result<ObjectMeta> {
+    /// Moves a staged file to the path of its key.
+    async fn publish(&self, staged: Path, path: Path, mode: WriteMode) -> S3Result<ObjectMeta> {
         let store = Arc::clone(&self.store);
+        // A separate task, which also finishes if the client leaves now. Otherwise the staged file
+        // would stay.
         let moving = tokio::spawn(async move {
+            // A rename would overwrite; a copy that fails on an existing file is a hard link, not a
+            // copy of bytes.
             let moved = match mode {
-                Mode::Create => store.copy_if_not_exists(&staged, &path).await,
-                Mode::Replace => store.rename(&staged, &path).await,
+                WriteMode::Create => store.copy_if_not_exists(&staged, &path).await,
+                WriteMode::Replace => store.rename(&staged, &path).await,
             };
-            if mode == Mode::Create || moved.is_err() {
-                // At worst a file stays in the corner, until the next start.
+            if mode == WriteMode::Create || moved.is_err() {
+                // If this fails, the file stays in the staging area until the next start.
                 let _ = store.delete(&staged).await;
             }
             moved?;
             store.head(&path).await
         });
         match moving.await {
-            Ok(moved) => moved.map_err(answer),
+            Ok(moved) => moved.map_err(store_error),
             Err(error) => Err(S3Error::with_source(S3ErrorCode::InternalError, error.into())),
         }
     }
 }
 
-/// The place of a key in the store; keys that would share a place with another, or reach into the corner of what is not
-/// whole, have none.
-pub(crate) fn place(key: &str) -> S3Result<Path> {
-    let path = Path::parse(key).map_err(|_| unfit(key))?;
-    // The store would drop slashes at the ends.
-    match path.as_ref() == key && !key.is_empty() && !is_staged(&path) {
-        true => Ok(path),
-        false => Err(unfit(key)),
+/// The path of a key in the store.
+///
+/// # Errors
+/// `InvalidArgument` if the key would share its path with another one, or if the path is in the
+/// staging area.
+pub(crate) fn object_path(key: &str) -> S3Result<Path> {
+    let path = Path::parse(key).map_err(|_| invalid_key(key))?;
+    // `parse` drops slashes at both ends, so the keys `a` and `a/` would be one file.
+    if path.as_ref() == key && !key.is_empty() && !is_staged(&path) {
+        Ok(path)
+    } else {
+        Err(invalid_key(key))
     }
 }
 
-fn unfit(key: &str) -> S3Error {
-    s3_error!(InvalidArgument, "`{key}` is no key here")
+fn invalid_key(key: &str) -> S3Error {
+    s3_error!(InvalidArgument, "`{key}` is not a valid key")
 }
 
 #[cfg(test)]
@@ -187,9 +202,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_one_place_inside_the_bucket() {
+    fn a_key_has_one_path_inside_the_bucket() {
         for key in ["run/description", "a", "a b", "ä%2F", "rounds/0000000001/manifest"] {
-            assert_eq!(place(key).unwrap().as_ref(), key);
+            assert_eq!(object_path(key).unwrap().as_ref(), key);
         }
         for key in [
             "",
@@ -205,7 +220,7 @@ mod tests {
             ".uploads",
             "a\nb",
         ] {
-            assert!(place(key).is_err(), "{key}");
+            assert!(object_path(key).is_err(), "{key}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where bodies lie until they are whole: a corner of the store that no key reaches.
+//! The staging area: a folder of the store for incomplete bodies, which no key reaches.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -9,47 +9,59 @@ use object_store::path::Path;
 
 use crate::bucket::server::error::ServerError;
 
-/// The corner's name, at the root of the store so that what is whole moves into place without being copied.
-const CORNER: &str = ".uploads";
+/// The name of the staging area. It is below the root of the store: a file is renamed within one
+/// file system, not copied.
+const STAGING: &str = ".uploads";
 
-/// Names for what is not whole yet, each given once.
+/// Assigns the paths of staged files, each only once.
 #[derive(Debug, Default)]
 pub(super) struct StagingArea {
-    given: AtomicU64,
+    num_assigned: AtomicU64,
 }
 
 impl StagingArea {
-    pub(super) fn next(&self) -> Path {
-        let number = self.given.fetch_add(1, Ordering::Relaxed);
-        Path::from(format!("{CORNER}/staged/{number}"))
+    pub(super) fn next_path(&self) -> Path {
+        // `Relaxed`, because only the number itself must be unique.
+        let number = self.num_assigned.fetch_add(1, Ordering::Relaxed);
+        Path::from(format!("{STAGING}/staged/{number}"))
     }
 }
 
-/// Whether `path` lies in the corner.
+/// Returns true if `path` is in the staging area.
 pub(crate) fn is_staged(path: &Path) -> bool {
-    path.parts().next().is_some_and(|step| step.as_ref() == CORNER)
+    path.parts().next().is_some_and(|step| step.as_ref() == STAGING)
 }
 
-/// Takes the folder for this process and clears what an earlier one left unfinished.
-///
-/// It is ours until the file that is returned is dropped.
-pub(crate) fn claim(folder: &FilePath) -> Result<File, ServerError> {
-    let broken = |source| ServerError::Folder { path: folder.into(), source };
-    if !folder.is_dir() {
-        return Err(broken(io::ErrorKind::NotADirectory.into()));
-    }
-    let corner = folder.join(CORNER);
-    std::fs::create_dir_all(&corner).map_err(broken)?;
-    let lock = File::create(corner.join("lock")).map_err(broken)?;
-    match lock.try_lock() {
+/// Locks the folder for this process until the returned file is dropped. Removes the unfinished
+/// files of an earlier process.
+pub(crate) fn lock(folder: &FilePath) -> Result<File, ServerError> {
+    let file = match open_lock(folder) {
+        Ok(file) => file,
+        Err(source) => return Err(ServerError::Folder { path: folder.into(), source }),
+    };
+    match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(ServerError::InUse { path: folder.into() }),
-        Err(TryLockError::Error(source)) => return Err(broken(source)),
+        Err(TryLockError::Error(source)) => {
+            return Err(ServerError::Folder { path: folder.into(), source });
+        }
     }
-    match std::fs::remove_dir_all(corner.join("staged")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(broken(error)),
-        _ => Ok(lock),
+    // Only under the lock, otherwise these may be the files of a running server.
+    match std::fs::remove_dir_all(folder.join(STAGING).join("staged")) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ServerError::Folder { path: folder.into(), source })
+        }
+        _ => Ok(file),
     }
+}
+
+fn open_lock(folder: &FilePath) -> io::Result<File> {
+    if !folder.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let staging = folder.join(STAGING);
+    std::fs::create_dir_all(&staging)?;
+    File::create(staging.join("lock"))
 }
 
 #[cfg(test)]
@@ -59,35 +71,35 @@ mod tests {
     #[test]
     fn a_folder_has_one_server() {
         let folder = tempfile::tempdir().unwrap();
-        let first = claim(folder.path()).unwrap();
-        assert!(matches!(claim(folder.path()), Err(ServerError::InUse { .. })));
+        let first = lock(folder.path()).unwrap();
+        assert!(matches!(lock(folder.path()), Err(ServerError::InUse { .. })));
         drop(first);
-        claim(folder.path()).unwrap();
+        lock(folder.path()).unwrap();
     }
 
     #[test]
-    fn what_was_left_unfinished_is_cleared_and_nothing_else() {
+    fn unfinished_files_are_removed_and_objects_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let staged = folder.path().join(".uploads/staged");
         std::fs::create_dir_all(&staged).unwrap();
         std::fs::write(staged.join("7"), "half").unwrap();
         std::fs::write(folder.path().join("whole"), "whole").unwrap();
-        claim(folder.path()).unwrap();
+        lock(folder.path()).unwrap();
         assert!(!staged.exists() && folder.path().join("whole").exists());
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_not_created() {
+    fn an_absent_folder_is_not_created() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("absent");
-        assert!(matches!(claim(&path), Err(ServerError::Folder { .. })));
+        assert!(matches!(lock(&path), Err(ServerError::Folder { .. })));
         assert!(!path.exists());
     }
 
     #[test]
-    fn names_differ_and_are_staged() {
+    fn each_staged_file_has_its_own_path() {
         let staging = StagingArea::default();
-        let (one, other) = (staging.next(), staging.next());
+        let (one, other) = (staging.next_path(), staging.next_path());
         assert!(one != other && is_staged(&one) && is_staged(&other));
         assert!(!is_staged(&Path::from("run/.uploads")));
     }

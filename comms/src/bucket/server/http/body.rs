@@ -1,4 +1,5 @@
-//! Bodies in motion: those that arrive are cut into blocks, those that leave are read in large pieces.
+//! Bodies as streams: incoming ones are cut into blocks, outgoing ones are read from files in large
+//! pieces.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -16,40 +17,45 @@ use s3s::{S3Result, StdError, s3_error};
 
 use super::s3_error::broken_body;
 
-/// The most of a body that one request holds in memory, and roughly what is written or read at once.
+/// The bytes of a body that one request holds in memory, and about the size of one write or read.
+/// Smaller blocks cost more switches between threads; larger ones more memory for each of the
+/// connections.
 pub(super) const BLOCK: usize = 512 * 1024;
 
-/// Bytes on their way, from a client or from the store.
+/// The bytes of a body, from a client or from the store.
 pub(crate) type BodyStream = BoxStream<'static, Result<Bytes, StdError>>;
 
-/// A body that arrives, cut into blocks and held to a limit.
-pub(crate) struct Arrival {
-    flow: BodyStream,
-    /// What came after the end of the last block.
+/// The body of a request, cut into blocks and limited in length.
+pub(crate) struct IncomingBody {
+    stream: BodyStream,
+    /// Bytes that arrived after the end of the last block.
     ahead: Bytes,
     left: u64,
     limit: u64,
     has_ended: bool,
 }
 
-impl Arrival {
-    /// A body of at most `limit` bytes; refused at once if it announces more.
-    pub(crate) fn new(flow: BodyStream, announced: Option<u64>, limit: u64) -> S3Result<Self> {
+impl IncomingBody {
+    /// Creates a body of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `EntityTooLarge` if the announced length exceeds the limit.
+    pub(crate) fn new(stream: BodyStream, announced: Option<u64>, limit: u64) -> S3Result<Self> {
         match announced {
             Some(length) if length > limit => Err(too_large(limit)),
-            _ => Ok(Self { flow, ahead: Bytes::new(), left: limit, limit, has_ended: false }),
+            _ => Ok(Self { stream, ahead: Bytes::new(), left: limit, limit, has_ended: false }),
         }
     }
 
-    /// Whether nothing follows.
+    /// Returns true if no bytes follow.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended && self.ahead.is_empty()
     }
 
-    /// The next [`BLOCK`] bytes, or what is left, or nothing at the end.
+    /// Reads the next [`BLOCK`] bytes, or the rest of the body. Returns an empty block at the end.
     pub(crate) async fn next_block(&mut self) -> S3Result<Bytes> {
         let mut block = BytesMut::new();
-        // One round after the block is full, so that the last block knows that it is the last.
+        // Reads one piece beyond a full block, so `has_ended` is true together with the last block.
         while !self.has_ended && block.len() + self.ahead.len() <= BLOCK {
             block.extend_from_slice(&std::mem::take(&mut self.ahead));
             self.ahead = self.next_piece().await?;
@@ -60,7 +66,7 @@ impl Arrival {
     }
 
     async fn next_piece(&mut self) -> S3Result<Bytes> {
-        match self.flow.next().await {
+        match self.stream.next().await {
             None => {
                 self.has_ended = true;
                 Ok(Bytes::new())
@@ -68,6 +74,7 @@ impl Arrival {
             Some(piece) => {
                 let piece = piece.map_err(broken_body)?;
                 let length = piece.len() as u64;
+                // A body may exceed its announced length, or announce none.
                 self.left = self.left.checked_sub(length).ok_or_else(|| too_large(self.limit))?;
                 Ok(piece)
             }
@@ -76,19 +83,19 @@ impl Arrival {
 }
 
 fn too_large(limit: u64) -> s3s::S3Error {
-    s3_error!(EntityTooLarge, "objects have at most {limit} bytes here")
+    s3_error!(EntityTooLarge, "objects may have at most {limit} bytes")
 }
 
-/// The range of an object that a store found, on its way out.
-pub(crate) fn outflow(found: GetResult) -> BodyStream {
+/// The bytes of an object, or of a range of it, as a stream.
+pub(crate) fn object_stream(found: GetResult) -> BodyStream {
     match found.payload {
-        // Not as the store's own stream, whose pieces are of a few kilobytes, each with a hop between threads.
-        GetResultPayload::File(file, _) => pieces_of_file(file, found.range.start, found.range.end),
+        // Not the stream of the store: it has pieces of 8 KiB, each with a switch between threads.
+        GetResultPayload::File(file, _) => file_stream(file, found.range.start, found.range.end),
         GetResultPayload::Stream(pieces) => pieces.map_err(StdError::from).boxed(),
     }
 }
 
-fn pieces_of_file(file: File, start: u64, end: u64) -> BodyStream {
+fn file_stream(file: File, start: u64, end: u64) -> BodyStream {
     try_unfold((file, start), move |(file, position)| async move {
         if position >= end {
             return Ok(None);
@@ -107,30 +114,32 @@ fn read_piece(mut file: File, position: u64, length: u64) -> std::io::Result<(Fi
     (&mut file).take(length).read_to_end(&mut piece)?;
     match piece.len() as u64 {
         got if got == length => Ok((file, piece.into())),
+        // Another program has shortened the file. The answer must not look complete.
         _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
-/// A flow of known length, in the form in which answers want it.
-pub(crate) fn blob(flow: BodyStream, length: u64) -> StreamingBlob {
-    StreamingBlob::new(Departure {
-        flow: Mutex::new(flow),
+/// A stream of known length in the form that `s3s` sends.
+pub(crate) fn sized_blob(stream: BodyStream, length: u64) -> StreamingBlob {
+    StreamingBlob::new(SizedStream {
+        stream: Mutex::new(stream),
         left: usize::try_from(length).unwrap_or(usize::MAX),
     })
 }
 
-/// A body that leaves. The mutex is never locked: it is there because answers must be [`Sync`].
-struct Departure {
-    flow: Mutex<BodyStream>,
+/// The body of an answer with its remaining length. The mutex is never locked: `s3s` requires
+/// [`Sync`], and a [`BodyStream`] is not.
+struct SizedStream {
+    stream: Mutex<BodyStream>,
     left: usize,
 }
 
-impl Stream for Departure {
+impl Stream for SizedStream {
     type Item = Result<Bytes, StdError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let flow = self.flow.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let next = flow.poll_next_unpin(context);
+        let stream = self.stream.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let next = stream.poll_next_unpin(context);
         if let Poll::Ready(Some(Ok(piece))) = &next {
             self.left = self.left.saturating_sub(piece.len());
         }
@@ -138,7 +147,7 @@ impl Stream for Departure {
     }
 }
 
-impl ByteStream for Departure {
+impl ByteStream for SizedStream {
     fn remaining_length(&self) -> RemainingLength {
         RemainingLength::new_exact(self.left)
     }
@@ -146,20 +155,21 @@ impl ByteStream for Departure {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
-    fn flow(lengths: &[usize]) -> BodyStream {
+    fn body(lengths: &[usize]) -> BodyStream {
         let pieces: Vec<_> =
             lengths.iter().map(|length| Ok(Bytes::from(vec![7; *length]))).collect();
         futures_util::stream::iter(pieces).boxed()
     }
 
     fn block_lengths(lengths: &[usize], limit: u64) -> S3Result<Vec<usize>> {
-        let mut arrival = Arrival::new(flow(lengths), None, limit)?;
+        let mut body = IncomingBody::new(body(lengths), None, limit)?;
         let mut blocks = Vec::new();
-        while !arrival.has_ended() {
-            blocks
-                .push(futures_util::FutureExt::now_or_never(arrival.next_block()).unwrap()?.len());
+        while !body.has_ended() {
+            blocks.push(body.next_block().now_or_never().unwrap()?.len());
         }
         Ok(blocks)
     }
@@ -174,21 +184,21 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_held_to_the_limit() {
-        assert!(Arrival::new(flow(&[]), Some(11), 10).is_err());
+    fn bodies_above_the_limit_are_refused() {
+        assert!(IncomingBody::new(body(&[]), Some(11), 10).is_err());
         assert!(block_lengths(&[5, 5], 10).is_ok());
         let error = block_lengths(&[5, 6], 10).unwrap_err();
         assert_eq!(error.code(), &s3s::S3ErrorCode::EntityTooLarge);
     }
 
     #[test]
-    fn a_file_is_read_from_and_to_the_byte() {
+    fn a_range_of_a_file_is_read_to_the_byte() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("object");
         let content: Vec<u8> = (0..BLOCK + 100).map(|index| (index % 251) as u8).collect();
         std::fs::write(&path, &content).unwrap();
         let read = |start: usize, end: usize| {
-            let pieces = pieces_of_file(File::open(&path).unwrap(), start as u64, end as u64);
+            let pieces = file_stream(File::open(&path).unwrap(), start as u64, end as u64);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(pieces.try_collect::<Vec<_>>()).map(|pieces| pieces.concat())
         };

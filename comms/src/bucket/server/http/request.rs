@@ -1,4 +1,4 @@
-//! One request and its answer.
+//! The life of one request: the service answers it, and the rest of its body is discarded.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -9,33 +9,45 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::EXPECT;
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use s3s::StdError;
 use s3s::service::S3Service;
 
-/// The most of a body that is read only to be thrown away.
+use super::chunk_limit::ChunkScanner;
+
+/// The most bytes of a body that are read and discarded.
 const MAX_DISCARDED: usize = 256 * 1024 * 1024;
 
-/// Answers a request, and first takes in what the answer did not need of its body.
+/// Answers a request, then discards the rest of its body before the answer is sent.
 ///
-/// A refusal needs none of it. But a connection that is closed while its client still writes is reset, and a reset tells
-/// the client nothing: it would try again and again what it may not do.
-pub(crate) async fn exchange(
+/// A refusal needs nothing of the body. But a connection that is closed while its client still
+/// writes is reset, and a client that sees a reset instead of the refusal repeats the request.
+pub(crate) async fn handle(
     service: S3Service,
     request: Request<Incoming>,
 ) -> Result<Response<s3s::Body>, Infallible> {
     let (parts, body) = request.into_parts();
-    // Such a client writes only when it is told to, and reads the refusal first.
-    let waits = parts.headers.contains_key(EXPECT);
+    // A client with this header sends the body only after an interim answer, so it reads a refusal
+    // first.
+    let expects_answer = parts.headers.contains_key(EXPECT);
+    let scanner = is_chunked(&parts.headers).then(ChunkScanner::default);
     let body = SharedBody(Arc::new(Mutex::new(body)));
-    let request = Request::from_parts(parts, s3s::Body::http_body_unsync(body.clone()));
-    let answer = service.call(request).await.unwrap_or_else(|_| broken());
-    if !waits {
+    let checked = CheckedBody { body: body.clone(), scanner };
+    let request = Request::from_parts(parts, s3s::Body::http_body_unsync(checked));
+    let answer = service.call(request).await.unwrap_or_else(|_| internal_error());
+    if !expects_answer {
         discard(body).await;
     }
     Ok(answer)
 }
 
-fn broken() -> Response<s3s::Body> {
+/// Returns true if the body is framed in chunks, each of which `s3s` holds in memory.
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all("x-amz-content-sha256").iter();
+    values.any(|value| value.as_bytes().starts_with(b"STREAMING-"))
+}
+
+fn internal_error() -> Response<s3s::Body> {
     let mut answer = Response::new(s3s::Body::empty());
     *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     answer
@@ -55,7 +67,8 @@ async fn discard(mut body: SharedBody) {
     }
 }
 
-/// A body that comes back from whoever it was given to. Its lock is held only within a poll.
+/// A body that the service consumes and that can be read further afterwards. The lock is held only
+/// within a poll.
 #[derive(Clone)]
 struct SharedBody(Arc<Mutex<Incoming>>);
 
@@ -82,5 +95,39 @@ impl Body for SharedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.with(|body| body.size_hint())
+    }
+}
+
+/// A body that fails at a chunk above the limit.
+struct CheckedBody {
+    body: SharedBody,
+    scanner: Option<ChunkScanner>,
+}
+
+impl Body for CheckedBody {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let Self { body, scanner } = &mut *self;
+        let next = Pin::new(body).poll_frame(context).map_err(StdError::from);
+        if let (Poll::Ready(Some(Ok(frame))), Some(scanner)) = (&next, scanner)
+            && let Some(data) = frame.data_ref()
+            && let Err(error) = scanner.scan(data)
+        {
+            return Poll::Ready(Some(Err(error.into())));
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -1,4 +1,4 @@
-//! Pages of a listing, in the order of keys.
+//! The pages of a listing, in the order of keys.
 
 use std::collections::BTreeMap;
 
@@ -8,46 +8,48 @@ use object_store::{ObjectMeta, ObjectStore};
 use s3s::S3Result;
 
 use crate::bucket::server::files::staging::is_staged;
-use crate::bucket::server::http::answer;
+use crate::bucket::server::http::store_error;
 
-/// The most entries of one page.
-pub(super) const LARGEST_PAGE: usize = 1000;
+/// The most entries of one page, as in S3.
+pub(super) const MAX_PAGE: usize = 1000;
 
-/// What a page is asked for.
+/// The parameters of a page.
 #[derive(Debug, Default)]
 pub(super) struct Query {
-    /// What all keys begin with.
+    /// The common beginning of all keys.
     pub(super) prefix: String,
-    /// Keys that are alike up to here, behind the prefix, are one entry.
+    /// Keys with the same text between the prefix and the first delimiter are one entry, a folder.
     pub(super) delimiter: Option<String>,
-    /// Keys up to this one are left out.
+    /// Only keys after this one are listed.
     pub(super) after_key: Option<String>,
-    /// Entries up to this one were on earlier pages.
+    /// The last entry of the previous page.
     pub(super) after_entry: Option<String>,
-    /// The most entries.
+    /// The most entries of the page.
     pub(super) limit: usize,
 }
 
-/// Some entries of a listing.
+/// A page of a listing.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     pub(super) objects: Vec<ObjectMeta>,
     pub(super) folders: Vec<String>,
-    /// The last entry, if more follow.
+    /// The last entry if further ones follow.
     pub(super) last: Option<String>,
 }
 
-/// One page. Whatever is left out, everything below the prefix is looked at, but no more is kept than a page.
+/// Reads one page. Each page reads all objects below the folder of the prefix, because a file
+/// system does not list in order, but keeps only the entries of the page in memory.
 pub(super) async fn page(store: &dyn ObjectStore, query: &Query) -> S3Result<Page> {
     let folder = query.prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
-    // No key has such a prefix.
+    // A prefix that is not a path has no keys.
     let Ok(folder) = Path::parse(folder) else { return Ok(Page::default()) };
     let mut entries = BTreeMap::new();
     let mut objects = store.list(Some(&folder));
-    while let Some(object) = objects.try_next().await.map_err(answer)? {
+    while let Some(object) = objects.try_next().await.map_err(store_error)? {
         if let Some((entry, object)) = query.entry(object) {
             entries.insert(entry, object);
         }
+        // One entry beyond the page shows that further ones follow.
         if entries.len() > query.limit + 1 {
             entries.pop_last();
         }
@@ -56,7 +58,7 @@ pub(super) async fn page(store: &dyn ObjectStore, query: &Query) -> S3Result<Pag
 }
 
 impl Query {
-    /// The entry that stands for `object`, if it is asked for; folders have no object.
+    /// The entry of `object`, if the query includes it; a folder has no object.
     fn entry(&self, object: ObjectMeta) -> Option<(String, Option<ObjectMeta>)> {
         let key = object.location.as_ref();
         let rest = key.strip_prefix(self.prefix.as_str())?;
@@ -76,6 +78,7 @@ impl Query {
         is_new.then_some((entry, object))
     }
 
+    /// Cuts the entries to the length of the page.
     fn cut(&self, mut entries: BTreeMap<String, Option<ObjectMeta>>) -> Page {
         let mut page = Page::default();
         if entries.len() > self.limit {
@@ -108,18 +111,18 @@ mod tests {
         store
     }
 
-    /// All entries, by pages of `limit`.
+    /// Reads all entries in pages of `limit`.
     fn entries(store: &InMemory, query: Query) -> Vec<String> {
         let mut query = query;
         let mut entries = Vec::new();
         loop {
             let page = page(store, &query).now_or_never().unwrap().unwrap();
             assert!(page.objects.len() + page.folders.len() <= query.limit);
-            let mut some: Vec<_> =
+            let mut on_page: Vec<_> =
                 page.objects.iter().map(|object| object.location.to_string()).collect();
-            some.extend(page.folders);
-            some.sort();
-            entries.extend(some);
+            on_page.extend(page.folders);
+            on_page.sort();
+            entries.extend(on_page);
             match page.last {
                 Some(last) => query.after_entry = Some(last),
                 None => return entries,
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_any_length_make_up_the_same_listing() {
+    fn pages_of_any_length_add_up_to_the_same_listing() {
         let keys = ["a", "a-b", "a/1", "a/2", "a/b/3", "b/1", "c", ".uploads/staged/0"];
         let store = store(&keys);
         for limit in 1..10 {
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_may_end_within_a_step() {
+    fn a_prefix_may_end_within_a_name() {
         let store = store(&["rounds/01/x", "rounds/02/x", "rounds/1/x", "round"]);
         let with = |prefix: &str| {
             entries(&store, Query { limit: 9, prefix: prefix.into(), ..Query::default() })
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_starts_after_any_key() {
+    fn a_listing_can_start_after_any_key() {
         let store = store(&["a/1", "a/2", "b"]);
         let after = |key: &str, delimiter: Option<&str>| {
             let (after_key, delimiter) = (Some(key.to_owned()), delimiter.map(str::to_owned));
@@ -164,7 +167,7 @@ mod tests {
         };
         assert_eq!(after("a/1", None), ["a/2", "b"]);
         assert_eq!(after("a/0", None), ["a/1", "a/2", "b"]);
-        // What lies in the folder behind the key still stands for it.
+        // The folder is listed as long as it has an object after the key.
         assert_eq!(after("a/1", Some("/")), ["a/", "b"]);
         assert_eq!(after("a/2", Some("/")), ["b"]);
     }

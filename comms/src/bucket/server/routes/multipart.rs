@@ -1,4 +1,4 @@
-//! Objects that arrive in parts, between their first part and their last.
+//! Multipart uploads, from their start to their last part.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,13 +9,14 @@ use s3s::{S3Result, s3_error};
 
 use crate::primitives::Timestamp;
 
-/// Parts have the numbers 1 to this.
+/// The largest part number, as in S3. The smallest is 1.
 const MAX_PARTS: i32 = 10_000;
 
-/// The most uploads that one key pair has open; the next one ends its oldest, which was probably forgotten.
-const MAX_OPEN: usize = 64;
+/// The most open uploads of one key pair. A further one ends the oldest, which its client has
+/// probably abandoned.
+const MAX_UPLOADS: usize = 64;
 
-/// All uploads in progress. They do not survive the server, as little as their parts do.
+/// All open uploads. They end with the server, and so do their parts.
 #[derive(Debug)]
 pub(crate) struct Uploads {
     started: Timestamp,
@@ -25,8 +26,8 @@ pub(crate) struct Uploads {
 
 #[derive(Debug, Default)]
 struct UploadTable {
-    begun: u64,
-    /// By id; ids sort by age.
+    num_started: u64,
+    /// By ID. IDs sort by age.
     open: BTreeMap<String, Upload>,
 }
 
@@ -38,18 +39,20 @@ struct Upload {
 }
 
 impl Upload {
-    fn into_places(self) -> Vec<Path> {
+    fn into_paths(self) -> Vec<Path> {
         self.parts.into_values().map(|part| part.location).collect()
     }
 }
 
 impl Uploads {
-    /// No uploads yet, at a server that started at `started`, so that ids of an earlier one are not taken for its own.
+    /// Creates an empty table. The start time of the server is a part of each ID, so a client with
+    /// an ID from before a restart does not write to another upload.
     pub(crate) fn new(started: Timestamp, max_object: u64) -> Self {
         Self { started, max_object, table: Mutex::default() }
     }
 
-    /// Begins an upload to `path`: its id, and what can be removed because it ended for it.
+    /// Starts an upload to `path`. Returns its ID and the parts of an upload that ended for it, to
+    /// be removed.
     pub(super) fn begin(&self, path: Path, owner: &str) -> (String, Vec<Path>) {
         let mut table = self.table();
         let own: Vec<_> = table
@@ -58,24 +61,24 @@ impl Uploads {
             .filter(|(_, upload)| upload.owner == owner)
             .map(|(id, _)| id)
             .collect();
-        let oldest = (own.len() >= MAX_OPEN).then(|| own[0].clone());
-        let ended = oldest.and_then(|id| table.open.remove(&id)).map(Upload::into_places);
-        table.begun += 1;
-        let id = format!("{:016x}-{:016x}", self.started.as_micros(), table.begun);
+        let oldest = own.first().filter(|_| own.len() >= MAX_UPLOADS).map(|id| (*id).clone());
+        let ended = oldest.and_then(|id| table.open.remove(&id)).map(Upload::into_paths);
+        table.num_started += 1;
+        let id = format!("{:016x}-{:016x}", self.started.as_micros(), table.num_started);
         table.open.insert(id.clone(), Upload { path, owner: owner.into(), parts: BTreeMap::new() });
         (id, ended.unwrap_or_default())
     }
 
-    /// Refuses a part that cannot be added, before its body arrives.
+    /// Refuses a part that cannot be added. Called before the body of the part is read.
     pub(super) fn check(&self, id: &str, path: &Path, number: i32) -> S3Result<()> {
         if !(1..=MAX_PARTS).contains(&number) {
-            return Err(s3_error!(InvalidArgument, "parts are numbered from 1 to {MAX_PARTS}"));
+            return Err(s3_error!(InvalidArgument, "part numbers are 1 to {MAX_PARTS}"));
         }
-        self.look(id, path, |_| ())
+        self.with_upload(id, path, |_| ())
     }
 
-    /// Adds a part that was set aside: what can be removed because it was replaced.
-    pub(super) fn add(
+    /// Adds a staged part. Returns the part that it replaces, to be removed.
+    pub(super) fn add_part(
         &self,
         id: &str,
         path: &Path,
@@ -83,47 +86,54 @@ impl Uploads {
         part: ObjectMeta,
     ) -> S3Result<Option<Path>> {
         let limit = self.max_object;
-        self.look(id, path, |upload| {
-            let others = upload
-                .parts
-                .iter()
-                .filter(|(other, _)| **other != number)
-                .map(|(_, part)| part.size);
-            match others.sum::<u64>().saturating_add(part.size) <= limit {
-                true => Ok(upload.parts.insert(number, part).map(|replaced| replaced.location)),
-                false => Err(s3_error!(EntityTooLarge, "objects have at most {limit} bytes here")),
+        self.with_upload(id, path, |upload| {
+            // Over all parts, not only when the object is assembled: the parts fill the disk
+            // before.
+            let others = upload.parts.iter().filter(|(other, _)| **other != number);
+            let total = others.map(|(_, other)| other.size).sum::<u64>().saturating_add(part.size);
+            if total <= limit {
+                Ok(upload.parts.insert(number, part).map(|replaced| replaced.location))
+            } else {
+                Err(s3_error!(EntityTooLarge, "objects may have at most {limit} bytes"))
             }
         })?
     }
 
-    /// The parts that there are, by number.
+    /// The uploaded parts by number.
     pub(super) fn parts(&self, id: &str, path: &Path) -> S3Result<BTreeMap<i32, ObjectMeta>> {
-        self.look(id, path, |upload| upload.parts.clone())
+        self.with_upload(id, path, |upload| upload.parts.clone())
     }
 
-    /// Ends an upload: what can be removed.
+    /// Ends an upload. Returns its parts, to be removed.
     pub(super) fn end(&self, id: &str, path: &Path) -> S3Result<Vec<Path>> {
-        self.look(id, path, |_| ())?;
-        Ok(self.table().open.remove(id).map(Upload::into_places).unwrap_or_default())
+        self.with_upload(id, path, |_| ())?;
+        Ok(self.table().open.remove(id).map(Upload::into_paths).unwrap_or_default())
     }
 
-    fn look<T>(&self, id: &str, path: &Path, look: impl FnOnce(&mut Upload) -> T) -> S3Result<T> {
+    /// Uses the upload with an ID. An ID of another path is refused, because the permission was
+    /// checked for `path`.
+    fn with_upload<T>(
+        &self,
+        id: &str,
+        path: &Path,
+        use_upload: impl FnOnce(&mut Upload) -> T,
+    ) -> S3Result<T> {
         match self.table().open.get_mut(id) {
-            Some(upload) if upload.path == *path => Ok(look(upload)),
+            Some(upload) if upload.path == *path => Ok(use_upload(upload)),
             _ => Err(s3_error!(NoSuchUpload)),
         }
     }
 
     fn table(&self) -> MutexGuard<'_, UploadTable> {
-        // Whole between any two statements above.
+        // The table is consistent between any two statements above.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The places of the parts that make up the object, in the order in which their uploader wants them.
+/// Selects the paths of the parts that make up an object, in ascending order of numbers.
 ///
-/// `wanted` are numbers, and the tags that came back for them.
-pub(super) fn choose(
+/// `wanted` lists the numbers and the tags that the client received for them.
+pub(super) fn select_parts(
     parts: &BTreeMap<i32, ObjectMeta>,
     wanted: &[(i32, &str)],
 ) -> S3Result<Vec<Path>> {
@@ -133,18 +143,18 @@ pub(super) fn choose(
     if !wanted.is_sorted_by(|(one, _), (next, _)| one < next) {
         return Err(s3_error!(InvalidPartOrder));
     }
-    let place = |(number, tag): &(i32, &str)| match parts.get(number) {
-        Some(part) if bare_tag(part) == *tag => Ok(part.location.clone()),
-        _ => Err(s3_error!(
-            InvalidPart,
-            "part {number} is not there, or is not the one that was sent"
-        )),
-    };
-    wanted.iter().map(place).collect()
+    wanted.iter().map(|(number, tag)| select_part(parts, *number, tag)).collect()
 }
 
-/// The tag of what is stored, without its quotes.
-pub(crate) fn bare_tag(stored: &ObjectMeta) -> &str {
+fn select_part(parts: &BTreeMap<i32, ObjectMeta>, number: i32, tag: &str) -> S3Result<Path> {
+    match parts.get(&number) {
+        Some(part) if tag_value(part) == tag => Ok(part.location.clone()),
+        _ => Err(s3_error!(InvalidPart, "part {number} is missing or has another tag")),
+    }
+}
+
+/// The tag of a stored object, without its quotes.
+pub(crate) fn tag_value(stored: &ObjectMeta) -> &str {
     stored.e_tag.as_deref().unwrap_or_default().trim_matches('"')
 }
 
@@ -178,37 +188,41 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_replaced_and_held_to_the_limit_together() {
+    fn parts_are_replaced_and_limited_in_total() {
         let (uploads, key) = (uploads(), Path::from("key"));
         let (id, _) = uploads.begin(key.clone(), "us");
-        assert_eq!(uploads.add(&id, &key, 1, part("a", 60)).unwrap(), None);
-        assert!(uploads.add(&id, &key, 2, part("b", 41)).is_err());
-        assert_eq!(uploads.add(&id, &key, 1, part("c", 59)).unwrap(), Some(Path::from("a")));
-        assert_eq!(uploads.add(&id, &key, 2, part("b", 41)).unwrap(), None);
+        assert_eq!(uploads.add_part(&id, &key, 1, part("a", 60)).unwrap(), None);
+        assert!(uploads.add_part(&id, &key, 2, part("b", 41)).is_err());
+        assert_eq!(uploads.add_part(&id, &key, 1, part("c", 59)).unwrap(), Some(Path::from("a")));
+        assert_eq!(uploads.add_part(&id, &key, 2, part("b", 41)).unwrap(), None);
         assert_eq!(uploads.end(&id, &key).unwrap(), ["c", "b"].map(Path::from));
     }
 
     #[test]
-    fn whoever_has_too_many_open_loses_the_oldest() {
+    fn an_upload_above_the_limit_ends_the_oldest_of_its_owner() {
         let uploads = uploads();
         let key = |number: usize| Path::from(format!("{number}"));
         let (other, _) = uploads.begin(key(0), "them");
-        let ids: Vec<_> = (0..MAX_OPEN).map(|number| uploads.begin(key(number), "us").0).collect();
-        uploads.add(&ids[0], &key(0), 1, part("old", 1)).unwrap();
+        let ids: Vec<_> =
+            (0..MAX_UPLOADS).map(|number| uploads.begin(key(number), "us").0).collect();
+        uploads.add_part(&ids[0], &key(0), 1, part("old", 1)).unwrap();
         assert_eq!(uploads.begin(key(99), "us").1, [Path::from("old")]);
         assert!(uploads.parts(&ids[0], &key(0)).is_err());
         assert!(uploads.parts(&ids[1], &key(1)).is_ok() && uploads.parts(&other, &key(0)).is_ok());
     }
 
     #[test]
-    fn an_object_is_made_of_the_parts_that_were_sent() {
+    fn an_object_consists_of_the_uploaded_parts() {
         let parts = BTreeMap::from([(1, part("a", 1)), (3, part("b", 1))]);
-        assert_eq!(choose(&parts, &[(1, "a"), (3, "b")]).unwrap(), ["a", "b"].map(Path::from));
-        assert_eq!(choose(&parts, &[(3, "b")]).unwrap(), [Path::from("b")]);
+        assert_eq!(
+            select_parts(&parts, &[(1, "a"), (3, "b")]).unwrap(),
+            ["a", "b"].map(Path::from)
+        );
+        assert_eq!(select_parts(&parts, &[(3, "b")]).unwrap(), [Path::from("b")]);
         for wrong in
             [&[][..], &[(3, "b"), (1, "a")], &[(1, "a"), (1, "a")], &[(2, "a")], &[(1, "b")]]
         {
-            assert!(choose(&parts, wrong).is_err(), "{wrong:?}");
+            assert!(select_parts(&parts, wrong).is_err(), "{wrong:?}");
         }
     }
 }

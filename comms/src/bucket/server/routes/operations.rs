@@ -1,4 +1,4 @@
-//! The operations of S3 that the server knows; every other one is answered with `NotImplemented`.
+//! The supported operations of S3. `s3s` answers all others with `NotImplemented`.
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -7,16 +7,19 @@ use object_store::path::Path;
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::listing::{LARGEST_PAGE, Query, page};
-use super::multipart::{Uploads, bare_tag, choose};
+use super::listing::{MAX_PAGE, Query, page};
+use super::multipart::{Uploads, select_parts, tag_value};
 use crate::bucket::server::auth::Permission;
-use crate::bucket::server::files::{ObjectFiles, place};
-use crate::bucket::server::http::{BodyStream, blob, check_dates, check_tags, mode, outflow};
+use crate::bucket::server::files::{ObjectFiles, object_path};
+use crate::bucket::server::http::{
+    BodyStream, check_dates, check_tags, object_stream, sized_blob, write_mode,
+};
 
-/// The most objects that one request removes.
+/// The most objects that one request removes, as in S3.
 const MAX_REMOVED: usize = 1000;
 
-/// One bucket, as S3 sees it. The [gate](crate::bucket::server::auth::Gate) has let every request through that arrives here.
+/// The operations on one bucket. The [`Authorizer`](crate::bucket::server::auth::Authorizer) has
+/// permitted each request that arrives here.
 pub(crate) struct Operations {
     pub(in crate::bucket::server) bucket: String,
     pub(in crate::bucket::server) object_files: ObjectFiles,
@@ -24,10 +27,10 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    async fn remove_all(&self, places: impl IntoIterator<Item = Path>) {
-        for place in places {
-            // At worst a file stays in the corner of what is not whole, until the next start.
-            let _ = self.object_files.remove(&place).await;
+    async fn remove_all(&self, paths: impl IntoIterator<Item = Path>) {
+        for path in paths {
+            // If this fails, the file stays in the staging area until the next start.
+            let _ = self.object_files.remove(&path).await;
         }
     }
 }
@@ -38,11 +41,11 @@ impl S3 for Operations {
         &self,
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
-        match request.input.bucket == self.bucket {
-            true => ok(CreateBucketOutput { location: Some(format!("/{}", self.bucket)) }),
-            false => {
-                Err(s3_error!(TooManyBuckets, "this server has one bucket, `{}`", self.bucket))
-            }
+        // The bucket exists. Tools such as `aws s3 mb` expect success for a bucket that they own.
+        if request.input.bucket == self.bucket {
+            ok(CreateBucketOutput { location: Some(format!("/{}", self.bucket)) })
+        } else {
+            Err(s3_error!(TooManyBuckets, "this server has one bucket, `{}`", self.bucket))
         }
     }
 
@@ -73,9 +76,7 @@ impl S3 for Operations {
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = request.input;
-        let limit = input
-            .max_keys
-            .map_or(LARGEST_PAGE, |most| usize::try_from(most).unwrap_or(0).min(LARGEST_PAGE));
+        let limit = page_limit(input.max_keys);
         let query = Query {
             prefix: input.prefix.clone().unwrap_or_default(),
             delimiter: input.delimiter.clone(),
@@ -106,7 +107,7 @@ impl S3 for Operations {
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = request.input;
-        let found = self.object_files.head(&place(&input.key)?).await?;
+        let found = self.object_files.head(&object_path(&input.key)?).await?;
         check_tags(&found, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         check_dates(&found, input.if_modified_since.as_ref(), input.if_unmodified_since.as_ref())?;
         ok(HeadObjectOutput {
@@ -124,7 +125,7 @@ impl S3 for Operations {
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
         let is_ranged = input.range.is_some();
-        let found = self.object_files.get(&place(&input.key)?, input.range).await?;
+        let found = self.object_files.get(&object_path(&input.key)?, input.range).await?;
         check_tags(&found.meta, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         check_dates(
             &found.meta,
@@ -132,7 +133,7 @@ impl S3 for Operations {
             input.if_unmodified_since.as_ref(),
         )?;
         let range = found.range.clone();
-        let bytes = range.end - range.start;
+        let bytes = range.end.saturating_sub(range.start);
         ok(GetObjectOutput {
             accept_ranges: Some("bytes".into()),
             content_length: length(bytes),
@@ -141,7 +142,7 @@ impl S3 for Operations {
             }),
             e_tag: Some(tag(&found.meta)),
             last_modified: Some(modified(&found.meta)),
-            body: Some(blob(outflow(found), bytes)),
+            body: Some(sized_blob(object_stream(found), bytes)),
             ..GetObjectOutput::default()
         })
     }
@@ -150,12 +151,14 @@ impl S3 for Operations {
         &self,
         request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
-        let right = right(&request);
+        let permission = permission(&request);
         let input = request.input;
-        let mode = mode(right, input.if_none_match.as_ref(), input.if_match.as_ref())?;
+        let mode = write_mode(permission, input.if_none_match.as_ref(), input.if_match.as_ref())?;
         let announced = announced(input.content_length);
-        let written =
-            self.object_files.write(&place(&input.key)?, flow(input.body), announced, mode).await?;
+        let written = self
+            .object_files
+            .write(&object_path(&input.key)?, body_stream(input.body), announced, mode)
+            .await?;
         ok(PutObjectOutput { e_tag: Some(tag(&written)), ..PutObjectOutput::default() })
     }
 
@@ -163,16 +166,20 @@ impl S3 for Operations {
         &self,
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
-        let right = right(&request);
+        let permission = permission(&request);
         let CopySource::Bucket { bucket, key, .. } = &request.input.copy_source else {
-            return Err(s3_error!(NotImplemented, "copies are made within the bucket"));
+            return Err(s3_error!(NotImplemented, "only copies within the bucket are supported"));
         };
         if **bucket != *self.bucket {
             return Err(s3_error!(NoSuchBucket));
         }
         let copied = self
             .object_files
-            .copy(&place(key)?, &place(&request.input.key)?, mode(right, None, None)?)
+            .copy(
+                &object_path(key)?,
+                &object_path(&request.input.key)?,
+                write_mode(permission, None, None)?,
+            )
             .await?;
         let result = CopyObjectResult {
             e_tag: Some(tag(&copied)),
@@ -186,7 +193,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        self.object_files.remove(&place(&request.input.key)?).await?;
+        self.object_files.remove(&object_path(&request.input.key)?).await?;
         ok(DeleteObjectOutput::default())
     }
 
@@ -198,12 +205,13 @@ impl S3 for Operations {
         if delete.objects.len() > MAX_REMOVED {
             return Err(s3_error!(
                 MalformedXML,
-                "one request removes at most {MAX_REMOVED} objects"
+                "a request may remove at most {MAX_REMOVED} objects"
             ));
         }
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for ObjectIdentifier { key, .. } in delete.objects {
-            let removal = async { self.object_files.remove(&place(&key)?).await };
+            // An error concerns its own key only; the answer lists both results.
+            let removal = async { self.object_files.remove(&object_path(&key)?).await };
             match removal.await {
                 Ok(()) => {
                     deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() })
@@ -227,7 +235,7 @@ impl S3 for Operations {
         let owner =
             request.credentials.map(|credentials| credentials.access_key).unwrap_or_default();
         let (bucket, key) = (request.input.bucket, request.input.key);
-        let (id, ended) = self.uploads.begin(place(&key)?, &owner);
+        let (id, ended) = self.uploads.begin(object_path(&key)?, &owner);
         self.remove_all(ended).await;
         ok(CreateMultipartUploadOutput {
             bucket: Some(bucket),
@@ -242,15 +250,18 @@ impl S3 for Operations {
         request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = request.input;
-        let (place, number) = (place(&input.key)?, input.part_number);
-        self.uploads.check(&input.upload_id, &place, number)?;
-        let part =
-            self.object_files.set_aside(flow(input.body), announced(input.content_length)).await?;
-        let (aside, e_tag) = (part.location.clone(), Some(tag(&part)));
-        match self.uploads.add(&input.upload_id, &place, number, part) {
+        let (path, number) = (object_path(&input.key)?, input.part_number);
+        // Before the body is read, and again when the part is added: the upload may end in between.
+        self.uploads.check(&input.upload_id, &path, number)?;
+        let part = self
+            .object_files
+            .write_part(body_stream(input.body), announced(input.content_length))
+            .await?;
+        let (staged, e_tag) = (part.location.clone(), Some(tag(&part)));
+        match self.uploads.add_part(&input.upload_id, &path, number, part) {
             Ok(replaced) => self.remove_all(replaced).await,
             Err(error) => {
-                self.remove_all([aside]).await;
+                self.remove_all([staged]).await;
                 return Err(error);
             }
         }
@@ -263,13 +274,11 @@ impl S3 for Operations {
     ) -> S3Result<S3Response<ListPartsOutput>> {
         let input = request.input;
         let after = input.part_number_marker.unwrap_or_default();
-        let most = input
-            .max_parts
-            .map_or(LARGEST_PAGE, |most| usize::try_from(most).unwrap_or(0).min(LARGEST_PAGE));
-        let there = self.uploads.parts(&input.upload_id, &place(&input.key)?)?;
-        let mut rest = there.range(after.saturating_add(1)..);
+        let limit = page_limit(input.max_parts);
+        let uploaded = self.uploads.parts(&input.upload_id, &object_path(&input.key)?)?;
+        let mut rest = uploaded.range(after.saturating_add(1)..);
         let parts: Vec<_> =
-            rest.by_ref().take(most).map(|(number, part)| listed_part(*number, part)).collect();
+            rest.by_ref().take(limit).map(|(number, part)| listed_part(*number, part)).collect();
         ok(ListPartsOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -285,18 +294,19 @@ impl S3 for Operations {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let right = right(&request);
+        let permission = permission(&request);
         let input = request.input;
-        let mode = mode(right, input.if_none_match.as_ref(), input.if_match.as_ref())?;
-        let place = place(&input.key)?;
+        let mode = write_mode(permission, input.if_none_match.as_ref(), input.if_match.as_ref())?;
+        let path = object_path(&input.key)?;
         let wanted = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let wanted: Vec<_> = wanted
             .iter()
             .filter_map(|part| Some((part.part_number?, part.e_tag.as_ref()?.value())))
             .collect();
-        let parts = choose(&self.uploads.parts(&input.upload_id, &place)?, &wanted)?;
-        let written = self.object_files.assemble(parts, &place, mode).await?;
-        self.remove_all(self.uploads.end(&input.upload_id, &place)?).await;
+        let parts = select_parts(&self.uploads.parts(&input.upload_id, &path)?, &wanted)?;
+        let written = self.object_files.assemble(parts, &path, mode).await?;
+        // Only now: if the write fails, the client may complete the upload again.
+        self.remove_all(self.uploads.end(&input.upload_id, &path)?).await;
         ok(CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -309,7 +319,8 @@ impl S3 for Operations {
         &self,
         request: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        let ended = self.uploads.end(&request.input.upload_id, &place(&request.input.key)?)?;
+        let ended =
+            self.uploads.end(&request.input.upload_id, &object_path(&request.input.key)?)?;
         self.remove_all(ended).await;
         ok(AbortMultipartUploadOutput::default())
     }
@@ -319,15 +330,21 @@ fn ok<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
 }
 
-fn right<T>(request: &S3Request<T>) -> Permission {
+fn permission<T>(request: &S3Request<T>) -> Permission {
+    // The authorizer always adds one. If it did not, the least permission would be the safe choice.
     request.extensions.get().copied().unwrap_or(Permission::CreateOnly)
 }
 
-fn flow(body: Option<StreamingBlob>) -> BodyStream {
+fn body_stream(body: Option<StreamingBlob>) -> BodyStream {
     match body {
         Some(body) => body.boxed(),
         None => futures_util::stream::empty().boxed(),
     }
+}
+
+/// The number of entries of a page: the requested one, at most [`MAX_PAGE`].
+fn page_limit(requested: Option<i32>) -> usize {
+    requested.map_or(MAX_PAGE, |limit| usize::try_from(limit).unwrap_or(0).min(MAX_PAGE))
 }
 
 fn announced(length: Option<i64>) -> Option<u64> {
@@ -339,7 +356,7 @@ fn length(bytes: u64) -> Option<i64> {
 }
 
 fn tag(stored: &ObjectMeta) -> ETag {
-    ETag::Strong(bare_tag(stored).into())
+    ETag::Strong(tag_value(stored).into())
 }
 
 fn modified(stored: &ObjectMeta) -> Timestamp {

@@ -1,5 +1,7 @@
-//! The contract as its committed ABI and bytecode describe it; `scripts/check_contract.sh` holds both to the source.
-#![expect(clippy::too_many_arguments, reason = "functions and events have as many as the ABI says")]
+//! The contract, from its committed ABI and bytecode.
+//!
+//! `scripts/check_contract.sh` compares both with the source.
+#![expect(clippy::too_many_arguments, reason = "functions and events have as many as the ABI")]
 
 alloy::sol!(
     #[sol(rpc)]
@@ -7,5 +9,6 @@ alloy::sol!(
     "contracts/CoveyLedger.abi.json"
 );
 
-/// What deploys the contract, as hexadecimal digits, without the arguments of its constructor.
+/// The creation code of the contract in hexadecimal, without constructor arguments.
+// Committed, so a build needs no Solidity compiler.
 pub(super) const BYTECODE: &str = include_str!("../../../../contracts/CoveyLedger.bin");

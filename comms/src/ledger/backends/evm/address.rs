@@ -1,4 +1,4 @@
-//! Where a ledger in a contract is, as one text.
+//! The address of a ledger in a contract, as one text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,17 +8,19 @@ use url::Url;
 use super::account::Account;
 use crate::ledger::error::LedgerError;
 
-/// A contract and the node through which it is reached: `evm:http://HOST:PORT/?contract=0x…&confirmations=N`.
+/// A contract with its node: `evm:http://HOST:PORT/?contract=0x…&confirmations=N`.
 ///
-/// - The node's address is HTTP or HTTPS. Providers hand out addresses with a key in their path, so it is never printed whole.
-/// - Options other than `contract` and `confirmations` are the node's.
+/// - The node is reached over HTTP or HTTPS. Providers hand out URLs with an access key in the path,
+///   so only the host is ever printed.
+/// - Query parameters other than `contract` and `confirmations` are passed to the node.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EvmAddress {
     /// The node.
     pub node: Url,
     /// The contract.
     pub contract: Account,
-    /// How many blocks must follow one before it is read; zero trusts the newest.
+    /// The number of blocks that must follow a block before it is read. Zero reads the newest block,
+    /// which the chain can still replace.
     pub confirmations: u64,
 }
 
@@ -26,45 +28,45 @@ impl FromStr for EvmAddress {
     type Err = LedgerError;
 
     fn from_str(text: &str) -> Result<Self, LedgerError> {
-        let url =
-            text.strip_prefix("evm:").ok_or_else(|| malformed("it does not begin with evm:"))?;
+        let url = text.strip_prefix("evm:").ok_or_else(|| malformed("it must begin with evm:"))?;
         let mut node = Url::parse(url)
-            .map_err(|error| malformed(&format!("its node is no address: {error}")))?;
+            .map_err(|error| malformed(&format!("its node is not a URL: {error}")))?;
         if !matches!(node.scheme(), "http" | "https") {
-            return Err(malformed("its node is neither http:// nor https://"));
+            return Err(malformed("its node must begin with http:// or https://"));
         }
         let (mut contract, mut confirmations, mut others) = (None, 0, Vec::new());
         for (name, value) in node.query_pairs() {
             match name.as_ref() {
                 "contract" => {
+                    let parsed = value.parse();
                     contract = Some(
-                        value
-                            .parse()
-                            .map_err(|_| malformed("`contract` is no address such as 0x…"))?,
+                        parsed
+                            .map_err(|_| malformed("`contract` must be an address such as 0x…"))?,
                     );
                 }
                 "confirmations" => {
                     confirmations = value
                         .parse()
-                        .map_err(|_| malformed("`confirmations` is no number of blocks"))?;
+                        .map_err(|_| malformed("`confirmations` must be a number of blocks"))?;
                 }
                 _ => others.push((name.into_owned(), value.into_owned())),
             }
         }
         node.set_query(None);
+        // `query_pairs_mut` would leave a bare `?` behind, which some nodes refuse.
         if !others.is_empty() {
             node.query_pairs_mut().extend_pairs(others);
         }
-        let contract = contract.ok_or_else(|| malformed("it names no contract"))?;
+        let contract = contract.ok_or_else(|| malformed("`contract` is missing"))?;
         Ok(Self { node, contract, confirmations })
     }
 }
 
 fn malformed(reason: &str) -> LedgerError {
-    // The text itself may hold a provider's key.
+    // The text itself is not repeated: it can contain an access key.
     let reason = format!("{reason}; write evm:http://HOST:PORT/?contract=0x…");
-    LedgerError::Keeper {
-        keeper: "address of the ledger".into(),
+    LedgerError::Backend {
+        backend: "address of the ledger".into(),
         reason,
         is_passing: false,
         source: None,
@@ -90,7 +92,7 @@ mod tests {
     const CONTRACT: &str = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
 
     #[test]
-    fn an_address_names_a_node_and_a_contract() {
+    fn an_address_has_a_node_and_a_contract() {
         let text =
             format!("evm:https://node.example/key?contract={CONTRACT}&confirmations=3&tier=free");
         let address: EvmAddress = text.parse().unwrap();
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_without_repeating_it() {
+    fn an_invalid_address_is_refused_and_not_repeated() {
         for text in [
             "http://secret".to_owned(),
             "evm:http://secret/".into(),

@@ -1,73 +1,62 @@
-//! A contract as the keeper of a ledger.
+//! A ledger in a contract: opening and reading.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use alloy::network::Ethereum;
-use alloy::primitives::{B256, U256};
+use alloy::primitives::B256;
 use alloy::providers::{DynProvider, Provider};
-use alloy::rpc::types::{Filter, TransactionReceipt};
+use alloy::rpc::types::Filter;
 use async_trait::async_trait;
 
 use super::abi::CoveyLedger::{self, CoveyLedgerInstance};
-use super::account::{Account, accounts_digest, to_words};
+use super::account::{Account, accounts_digest};
 use super::address::EvmAddress;
 use super::events::ContractOrigin;
-use super::rpc::{
-    ACCEPTANCE_TIMEOUT, call_error, connect, is_stale, keeper_error, transport_error,
-};
+use super::rpc::{NodeResult, answer, backend_error, connect};
 use super::wallet::Wallet;
-use crate::ledger::entry::Entry;
 use crate::ledger::error::LedgerError;
 use crate::ledger::ledger::{Ledger, NumberedEntry};
 use crate::ledger::operation::Operation;
 use crate::ledger::state::Genesis;
 use crate::primitives::{Digest, Keypair, PeerId};
 
-/// Blocks whose events are asked for at once; nodes limit that.
+/// Blocks per request for events. Public nodes limit the range of a request, some to 2,000 blocks.
 const PAGE: u64 = 2_000;
-/// How often another call of our own wallet may come in between.
-const MOST_ATTEMPTS: u32 = 8;
 
 type Contract = CoveyLedgerInstance<DynProvider<Ethereum>>;
-type PendingCall = alloy::providers::PendingTransactionBuilder<Ethereum>;
 
-/// What a call cost, and the line it made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// The number of the line, if the call made one.
-    pub number: Option<u64>,
-    /// What the call cost.
-    pub gas: u64,
-}
-
-/// A ledger in a contract, read by anybody and written by one wallet.
+/// A ledger in a contract. Anyone can read it; writing needs a wallet.
 ///
-/// What was read is kept, so every event is asked for once. A block that is undone after it was read stays read: ask for
-/// as many [confirmations](EvmAddress::confirmations) as the chain needs.
+/// Entries stay in memory, so each event is requested once. An entry of a block that the chain
+/// replaces later stays in memory too: configure as many
+/// [confirmations](EvmAddress::confirmations) as the chain needs.
 #[derive(Debug)]
 pub struct EvmLedger {
-    address: EvmAddress,
+    pub(super) address: EvmAddress,
     genesis: Genesis,
-    wallet: Option<Wallet>,
+    pub(super) wallet: Option<Wallet>,
     provider: DynProvider<Ethereum>,
-    contract: Contract,
-    origin: ContractOrigin,
+    pub(super) contract: Contract,
+    pub(super) origin: ContractOrigin,
     known: Mutex<ChainState>,
-    successors: Mutex<BTreeMap<Digest, BTreeMap<PeerId, Account>>>,
+    successors: Mutex<SuccessorAccounts>,
 }
+
+/// Wallets of possible next validator sets, by their digest.
+type SuccessorAccounts = BTreeMap<Digest, BTreeMap<PeerId, Account>>;
 
 #[derive(Debug)]
 struct ChainState {
-    lines: Vec<NumberedEntry>,
+    entries: Vec<NumberedEntry>,
     next_block: u64,
 }
 
 impl EvmLedger {
-    /// The ledger of a run at `address`; it can be written to with a wallet.
+    /// Opens the ledger of a run at `address`.
     ///
     /// # Errors
-    /// [`LedgerError::OtherLedger`] if the contract is not that run's, or what the node says.
+    /// [`LedgerError::OtherLedger`] if the contract belongs to another run, or a failure of the node.
     pub async fn open(
         address: EvmAddress,
         genesis: Genesis,
@@ -75,14 +64,14 @@ impl EvmLedger {
     ) -> Result<Self, LedgerError> {
         let provider = connect(&address.node, wallet.as_ref())?;
         let contract = CoveyLedger::new(address.contract, provider.clone());
-        let chain =
-            provider.get_chain_id().await.map_err(|error| transport_error(&address.node, error))?;
-        let called = |error| call_error(&address.node, error);
-        check_run(&address, &genesis, contract.run().call().await.map_err(called)?)?;
-        check_validator_set(&address, &genesis, &contract).await?;
-        let next_block = contract.firstBlock().call().await.map_err(called)?;
+        let chain = answer(&address.node, provider.get_chain_id().await)?;
+        let run = answer(&address.node, contract.run().call().await)?;
+        check_run(&address, &genesis, run)?;
+        let validators = answer(&address.node, first_validators(&contract).await)?;
+        check_validators(&address, &genesis, validators)?;
+        let next_block = answer(&address.node, contract.firstBlock().call().await)?;
         let origin = ContractOrigin { run: genesis.run, chain, contract: address.contract };
-        let known = Mutex::new(ChainState { lines: Vec::new(), next_block });
+        let known = Mutex::new(ChainState { entries: Vec::new(), next_block });
         Ok(Self {
             address,
             genesis,
@@ -95,196 +84,25 @@ impl EvmLedger {
         })
     }
 
-    /// Learns the wallets of validators that are to be voted for; gives what the vote calls them.
-    pub fn remember(&self, accounts: BTreeMap<PeerId, Account>) -> Digest {
+    /// Stores the wallets of validators to vote for; returns the digest that the vote names.
+    pub fn add_successor_accounts(&self, accounts: BTreeMap<PeerId, Account>) -> Digest {
         let digest = accounts_digest(&accounts);
-        lock(&self.successors).insert(digest, accounts);
+        self.successors().insert(digest, accounts);
         digest
     }
 
-    /// Gets the stake back, a delay after leaving.
+    /// The deposit for a registration, in wei.
     ///
     /// # Errors
-    /// What the contract or the node says.
-    pub async fn withdraw(&self) -> Result<Receipt, LedgerError> {
-        self.wallet()?;
-        let sent = self.contract.withdraw().send().await.map_err(|error| self.call_error(error))?;
-        self.receipt(sent).await
-    }
-
-    /// What registering costs until one leaves, in wei.
-    ///
-    /// # Errors
-    /// What the node says.
+    /// A failure of the node.
     pub async fn stake(&self) -> Result<u128, LedgerError> {
-        let stake = self.contract.stake().call().await.map_err(|error| self.call_error(error))?;
+        let stake = self.answer(self.contract.stake().call().await)?;
         Ok(stake.try_into().unwrap_or(u128::MAX))
     }
 
-    /// Signs a statement and has the contract keep it; also tells what that cost.
-    ///
-    /// # Errors
-    /// As for [`Ledger::append`].
-    pub async fn call(
-        &self,
-        author: &Keypair,
-        operation: Operation,
-        successor: Option<&Keypair>,
-    ) -> Result<Receipt, LedgerError> {
-        let wallet = self.wallet()?.account();
-        for _ in 0..MOST_ATTEMPTS {
-            let account = self
-                .contract
-                .accounts(wallet)
-                .call()
-                .await
-                .map_err(|error| self.call_error(error))?;
-            self.check_author(author.peer(), &operation, account.key).await?;
-            let place = self.origin.place(wallet, account.calls);
-            let entry = Entry::seal(author, place, operation.clone(), successor)?;
-            match self.send(&entry, account.deposit).await? {
-                Ok(pending) => return self.receipt(pending).await,
-                Err(error) if is_stale(&error) => {}
-                Err(error) => return Err(self.call_error(error)),
-            }
-        }
-        Err(LedgerError::Crowded { attempts: MOST_ATTEMPTS })
-    }
-
-    fn wallet(&self) -> Result<&Wallet, LedgerError> {
-        self.wallet
-            .as_ref()
-            .ok_or_else(|| LedgerError::NoWallet { keeper: self.address.to_string() })
-    }
-
-    /// A call whose event would name another key than the one that signs has no effect and still costs.
-    async fn check_author(
-        &self,
-        author: PeerId,
-        operation: &Operation,
-        member: B256,
-    ) -> Result<(), LedgerError> {
-        let key = match operation {
-            Operation::Register { .. } => return Ok(()),
-            Operation::Scores(_) | Operation::Checkpoint(_) | Operation::Validators(_) => {
-                self.validator_key().await?
-            }
-            _ => member,
-        };
-        match PeerId::from_bytes(key.0) {
-            peer if peer == author => Ok(()),
-            _ if key.is_zero() => {
-                let reason =
-                    format!("the wallet is not that of {}, nor of anybody here", author.short());
-                Err(keeper_error(&self.address.node, &reason, false, None))
-            }
-            peer => {
-                let reason =
-                    format!("the wallet belongs to {}, not {}", peer.short(), author.short());
-                Err(keeper_error(&self.address.node, &reason, false, None))
-            }
-        }
-    }
-
-    async fn validator_key(&self) -> Result<B256, LedgerError> {
-        let wallet = self.wallet()?.account();
-        let generation =
-            self.contract.generation().call().await.map_err(|error| self.call_error(error))?;
-        self.contract
-            .validatorKey(generation, wallet)
-            .call()
-            .await
-            .map_err(|error| self.call_error(error))
-    }
-
-    /// Sends the call that an entry is; the contract's own refusals come back as they are.
-    async fn send(
-        &self,
-        entry: &Entry,
-        deposit: U256,
-    ) -> Result<Result<PendingCall, alloy::contract::Error>, LedgerError> {
-        let (call, signature) = (entry.place().number, to_words(entry.signature()));
-        let key = word(&Digest::from_bytes(*entry.author().as_bytes()));
-        let contract = &self.contract;
-        Ok(match entry.operation() {
-            Operation::Register { bucket } => {
-                let stake =
-                    contract.stake().call().await.map_err(|error| self.call_error(error))?;
-                let bucket = bucket.clone().unwrap_or_default();
-                contract
-                    .register(key, bucket, call, signature)
-                    .value(stake.saturating_sub(deposit))
-                    .send()
-                    .await
-            }
-            Operation::Announce { bucket } => {
-                contract.announce(bucket.clone().unwrap_or_default(), call, signature).send().await
-            }
-            Operation::Rotate { to } => {
-                let consent = entry.consent().map(to_words).unwrap_or_default();
-                contract.rotate(B256::from(*to.as_bytes()), call, signature, consent).send().await
-            }
-            Operation::Leave {} => contract.depart(call, signature).send().await,
-            Operation::Scores(scores) => {
-                let payouts = scores.payouts.as_ref().map(word).unwrap_or_default();
-                contract
-                    .postScores(scores.round.0, word(&scores.verdict), payouts, call, signature)
-                    .send()
-                    .await
-            }
-            Operation::Checkpoint(checkpoint) => {
-                let (lineage, weights) =
-                    (word(checkpoint.lineage.digest()), word(&checkpoint.weights));
-                contract
-                    .postCheckpoint(checkpoint.round.0, lineage, weights, call, signature)
-                    .send()
-                    .await
-            }
-            Operation::Validators(validator_set) => {
-                let accounts = validator_set
-                    .accounts
-                    .and_then(|digest| lock(&self.successors).get(&digest).cloned());
-                let unknown = || {
-                    keeper_error(&self.address.node, "the new validators need wallets", false, None)
-                };
-                let (keys, wallets): (Vec<_>, Vec<_>) =
-                    accounts.ok_or_else(unknown)?.into_iter().unzip();
-                let keys = keys.iter().map(|key| B256::from(*key.as_bytes())).collect();
-                let (generation, threshold) = (validator_set.generation, validator_set.threshold);
-                contract
-                    .voteValidators(generation, threshold, keys, wallets, call, signature)
-                    .send()
-                    .await
-            }
-        })
-    }
-
-    /// Waits until a call is as certain as readers want it.
-    async fn receipt(&self, pending: PendingCall) -> Result<Receipt, LedgerError> {
-        let confirmations = self.address.confirmations.saturating_add(1);
-        let pending = pending
-            .with_required_confirmations(confirmations)
-            .with_timeout(Some(ACCEPTANCE_TIMEOUT));
-        let receipt = pending.get_receipt().await;
-        let receipt = receipt
-            .map_err(|error| keeper_error(&self.address.node, &error.to_string(), true, None))?;
-        match receipt.status() {
-            true => Ok(Receipt { number: self.number_in(&receipt), gas: receipt.gas_used }),
-            false => {
-                Err(keeper_error(&self.address.node, "the contract refused the call", false, None))
-            }
-        }
-    }
-
-    fn number_in(&self, receipt: &TransactionReceipt) -> Option<u64> {
-        let ours = receipt.logs().iter().filter(|log| log.address() == self.address.contract);
-        ours.filter_map(|log| self.origin.line(log)).map(|line| line.number).next()
-    }
-
-    /// Asks for the events of all blocks that are certain and were not asked for.
+    /// Requests the events of all new blocks with enough confirmations.
     async fn refresh(&self) -> Result<(), LedgerError> {
-        let transport = |error| transport_error(&self.address.node, error);
-        let newest = self.provider.get_block_number().await.map_err(transport)?;
+        let newest = self.answer(self.provider.get_block_number().await)?;
         let Some(head) = newest.checked_sub(self.address.confirmations) else { return Ok(()) };
         loop {
             let first = lock(&self.known).next_block;
@@ -294,34 +112,49 @@ impl EvmLedger {
             let last = head.min(first.saturating_add(PAGE - 1));
             let filter =
                 Filter::new().address(self.address.contract).from_block(first).to_block(last);
-            let logs = self.provider.get_logs(&filter).await.map_err(transport)?;
-            self.take_in(first, last, logs.iter().filter_map(|log| self.origin.line(log)))?;
+            let logs = self.answer(self.provider.get_logs(&filter).await)?;
+            self.add(first, last, logs.iter().filter_map(|log| self.origin.entry_of(log)))?;
         }
     }
 
-    /// Adds the lines of some blocks, unless another task has.
-    fn take_in(
+    /// Adds the entries of the blocks `first` to `last`, unless another task added them meanwhile.
+    fn add(
         &self,
         first: u64,
         last: u64,
-        lines: impl Iterator<Item = NumberedEntry>,
+        entries: impl Iterator<Item = NumberedEntry>,
     ) -> Result<(), LedgerError> {
         let mut known = lock(&self.known);
         if known.next_block != first {
             return Ok(());
         }
-        let new: Vec<NumberedEntry> = lines.collect();
-        let mut numbered = (known.lines.len() as u64..).zip(&new);
-        if let Some((missing, line)) = numbered.find(|(expected, line)| line.number != *expected) {
-            return Err(LedgerError::Gap { missing, next: line.number });
+        let new: Vec<NumberedEntry> = entries.collect();
+        // The contract numbers events without gaps, so a gap means that the node withholds one.
+        let mut numbered = (known.entries.len() as u64..).zip(&new);
+        if let Some((missing, entry)) = numbered.find(|(expected, entry)| entry.number != *expected)
+        {
+            return Err(LedgerError::Gap { missing, next: entry.number });
         }
-        known.lines.extend(new);
+        known.entries.extend(new);
         known.next_block = last.saturating_add(1);
         Ok(())
     }
 
-    fn call_error(&self, error: alloy::contract::Error) -> LedgerError {
-        call_error(&self.address.node, error)
+    pub(super) fn successors(&self) -> MutexGuard<'_, SuccessorAccounts> {
+        lock(&self.successors)
+    }
+
+    /// Converts the error of an exchange with the node.
+    pub(super) fn answer<T>(
+        &self,
+        result: Result<T, impl Into<alloy::contract::Error>>,
+    ) -> Result<T, LedgerError> {
+        answer(&self.address.node, result)
+    }
+
+    /// A definite error: the same request would fail again.
+    pub(super) fn refusal(&self, reason: &str) -> LedgerError {
+        backend_error(&self.address.node, reason, false, None)
     }
 }
 
@@ -334,7 +167,7 @@ impl Ledger for EvmLedger {
     async fn read(&self, since: u64) -> Result<Vec<NumberedEntry>, LedgerError> {
         self.refresh().await?;
         let start = usize::try_from(since).unwrap_or(usize::MAX);
-        Ok(lock(&self.known).lines.get(start..).unwrap_or_default().to_vec())
+        Ok(lock(&self.known).entries.get(start..).unwrap_or_default().to_vec())
     }
 
     async fn append(
@@ -344,56 +177,55 @@ impl Ledger for EvmLedger {
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         let receipt = self.call(author, operation, successor).await?;
-        let missing = || {
-            keeper_error(&self.address.node, "the receipt names no line of the ledger", false, None)
-        };
-        receipt.number.ok_or_else(missing)
+        receipt.number.ok_or_else(|| self.refusal("the receipt names no entry of the ledger"))
     }
 }
 
 fn check_run(address: &EvmAddress, genesis: &Genesis, got: B256) -> Result<(), LedgerError> {
     let (expected, got) = (genesis.run.to_string(), Digest::from_bytes(got.0).to_string());
-    match got == expected {
-        true => Ok(()),
-        false => Err(LedgerError::OtherLedger { keeper: address.to_string(), expected, got }),
+    if got == expected {
+        return Ok(());
     }
+    Err(LedgerError::OtherLedger { backend: address.to_string(), expected, got })
 }
 
-/// Holds the first validators to those of the run's description, while they are the contract's.
-async fn check_validator_set(
-    address: &EvmAddress,
-    genesis: &Genesis,
-    contract: &Contract,
-) -> Result<(), LedgerError> {
-    let called = |error| call_error(&address.node, error);
-    if contract.generation().call().await.map_err(called)? != 0 {
-        return Ok(());
+/// The sorted keys and the threshold of the first validator set, or `None` after a change: the
+/// contract lists only the current wallets.
+async fn first_validators(contract: &Contract) -> NodeResult<Option<(Vec<PeerId>, u32)>> {
+    if contract.generation().call().await? != 0 {
+        return Ok(None);
     }
     let mut keys = Vec::new();
-    for wallet in contract.validators().call().await.map_err(called)? {
-        let key = contract.validatorKey(0, wallet).call().await.map_err(called)?;
-        keys.push(PeerId::from_bytes(key.0));
+    for wallet in contract.validators().call().await? {
+        keys.push(PeerId::from_bytes(contract.validatorKey(0, wallet).call().await?.0));
     }
-    let threshold = contract.threshold().call().await.map_err(called)?;
     keys.sort_unstable();
-    if genesis.validator_set.members.iter().eq(&keys)
-        && threshold == genesis.validator_set.threshold
-    {
+    Ok(Some((keys, contract.threshold().call().await?)))
+}
+
+/// Checks the first validators of the contract against the genesis config.
+///
+/// Anyone can deploy a contract for a run. Without this check, its deployer could choose validators
+/// that the run description does not name.
+fn check_validators(
+    address: &EvmAddress,
+    genesis: &Genesis,
+    got: Option<(Vec<PeerId>, u32)>,
+) -> Result<(), LedgerError> {
+    let Some((keys, threshold)) = got else { return Ok(()) };
+    let expected = &genesis.validator_set;
+    if expected.members.iter().eq(&keys) && threshold == expected.threshold {
         return Ok(());
     }
-    let name = |threshold: u32, count: usize| {
-        format!("a run where {threshold} of {count} named validators agree")
-    };
-    let expected = name(genesis.validator_set.threshold, genesis.validator_set.members.len());
     Err(LedgerError::OtherLedger {
-        keeper: address.to_string(),
-        expected,
-        got: name(threshold, keys.len()),
+        backend: address.to_string(),
+        expected: describe_validators(expected.threshold, expected.members.len()),
+        got: describe_validators(threshold, keys.len()),
     })
 }
 
-fn word(digest: &Digest) -> B256 {
-    B256::from(*digest.as_bytes())
+fn describe_validators(threshold: u32, count: usize) -> String {
+    format!("a run with threshold {threshold} of {count} given validators")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

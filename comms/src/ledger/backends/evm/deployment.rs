@@ -1,4 +1,4 @@
-//! Putting the contract of a new run onto a chain.
+//! Deployment of the contract of a new run.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,28 @@ use url::Url;
 
 use super::abi::BYTECODE;
 use super::account::Account;
-use super::rpc::{ACCEPTANCE_TIMEOUT, connect, keeper_error, transport_error};
+use super::rpc::{ACCEPTANCE_TIMEOUT, answer, backend_error, connect};
 use super::wallet::Wallet;
 use crate::ledger::error::LedgerError;
 use crate::ledger::state::Genesis;
 use crate::primitives::PeerId;
 
-/// A contract that is there.
+/// A deployed contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deployment {
-    /// Its address.
+    /// The address of the contract.
     pub contract: Account,
-    /// What it cost.
+    /// The cost of the deployment.
     pub gas: u64,
 }
 
 /// Deploys the contract of a run.
 ///
-/// `accounts` are the wallets of the charter's validators; `stake` is what registering costs until one leaves, in wei, and
-/// `delay` how many seconds after that it comes back.
+/// `accounts` are the wallets of the first validators. `stake` is the deposit for a registration, in
+/// wei; `delay` is the time between leaving and its return, in seconds.
 ///
 /// # Errors
-/// Validators that are not those of the charter, or what the node says.
+/// Wallets for other keys than the validators in `genesis`, or a failure of the node.
 pub async fn deploy(
     node: &Url,
     wallet: &Wallet,
@@ -41,34 +41,26 @@ pub async fn deploy(
     stake: u128,
     delay: u64,
 ) -> Result<Deployment, LedgerError> {
+    // Checked before paying: readers would refuse the contract, and it cannot be changed.
     if !genesis.validator_set.members.iter().eq(accounts.keys()) {
-        return Err(keeper_error(
-            node,
-            "every validator of the run needs a wallet, and nobody else",
-            false,
-            None,
-        ));
+        let reason = "wallets must be given for exactly the validators of the run";
+        return Err(backend_error(node, reason, false, None));
     }
     let provider = connect(node, Some(wallet))?;
     let transaction = TransactionRequest::default()
-        .with_deploy_code(deployment_code(genesis, accounts, stake, delay));
-    let sent = provider
-        .send_transaction(transaction)
-        .await
-        .map_err(|error| transport_error(node, error))?;
-    let receipt = sent
-        .with_timeout(Some(ACCEPTANCE_TIMEOUT))
-        .get_receipt()
-        .await
-        .map_err(|error| keeper_error(node, &error.to_string(), true, None))?;
+        .with_deploy_code(creation_code(genesis, accounts, stake, delay));
+    let sent = answer(node, provider.send_transaction(transaction).await)?;
+    let receipt = sent.with_timeout(Some(ACCEPTANCE_TIMEOUT)).get_receipt().await;
+    let receipt = answer(node, receipt)?;
+    // A reverted deployment has a receipt with an address as well.
     match receipt.contract_address.filter(|_| receipt.status()) {
         Some(contract) => Ok(Deployment { contract, gas: receipt.gas_used }),
-        None => Err(keeper_error(node, "the contract was not accepted", false, None)),
+        None => Err(backend_error(node, "the deployment was reverted", false, None)),
     }
 }
 
-/// The bytecode with the arguments of the constructor behind it.
-fn deployment_code(
+/// The bytecode followed by the constructor arguments.
+fn creation_code(
     genesis: &Genesis,
     accounts: &BTreeMap<PeerId, Account>,
     stake: u128,

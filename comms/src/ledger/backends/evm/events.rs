@@ -1,4 +1,4 @@
-//! The contract's events as lines of a ledger.
+//! Conversion of the events of a contract to entries.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use super::account::{Account, accounts_digest, anchor, from_words};
 use crate::ledger::entry::{Entry, EntryPosition};
 use crate::ledger::ledger::NumberedEntry;
 use crate::ledger::operation::{CheckpointDigest, Operation, Scores};
-use crate::ledger::rejection::Rejection;
+use crate::ledger::rejection::Verified;
 use crate::ledger::state::ValidatorSetChange;
 use crate::objects::Lineage;
 use crate::primitives::{Digest, PeerId, Round, RunId};
 
-/// The contract that events come from.
+/// The contract that emits the events.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ContractOrigin {
     pub(super) run: RunId,
@@ -24,24 +24,25 @@ pub(super) struct ContractOrigin {
     pub(super) contract: Account,
 }
 
-/// What all events have in common.
-struct EventHeader {
+/// The fields that all events share, with the operation of one.
+struct ParsedEvent {
     number: u64,
     wallet: Account,
     key: B256,
     call: u64,
     signature: [B256; 2],
     consent: Option<[B256; 2]>,
-    operation: Result<Operation, Rejection>,
+    operation: Verified<Operation>,
 }
 
-/// What `$event` says, `$operation` by `$consent`.
-macro_rules! said {
+/// Builds a [`ParsedEvent`] from an event, an operation and a consent.
+// A macro, because the generated event types share field names but no trait.
+macro_rules! parsed {
     ($event:expr, $operation:expr) => {
-        said!($event, $operation, None)
+        parsed!($event, $operation, None)
     };
     ($event:expr, $operation:expr, $consent:expr) => {
-        EventHeader {
+        ParsedEvent {
             number: $event.number,
             wallet: $event.wallet,
             key: $event.key,
@@ -54,15 +55,15 @@ macro_rules! said {
 }
 
 impl ContractOrigin {
-    /// The line that a log of the contract stands for; nothing if it stands for none.
-    pub(super) fn line(&self, log: &Log) -> Option<NumberedEntry> {
+    /// The entry of an event, or `None` for an event without one.
+    pub(super) fn entry_of(&self, log: &Log) -> Option<NumberedEntry> {
         let event = CoveyLedgerEvents::decode_raw_log(log.topics(), &log.data().data).ok()?;
-        let said = read(event)?;
-        Some(NumberedEntry { number: said.number, entry: self.entry(said) })
+        let parsed = parse(event)?;
+        Some(NumberedEntry { number: parsed.number, entry: self.verify(parsed) })
     }
 
-    /// Where a call of a wallet stands.
-    pub(super) fn place(&self, wallet: Account, call: u64) -> EntryPosition {
+    /// The position of a call: its number among the calls of the wallet.
+    pub(super) fn position(&self, wallet: Account, call: u64) -> EntryPosition {
         EntryPosition {
             run: self.run,
             number: call,
@@ -70,40 +71,43 @@ impl ContractOrigin {
         }
     }
 
-    fn entry(&self, said: EventHeader) -> Result<Entry, Rejection> {
-        let author = PeerId::from_bytes(said.key.0);
-        let consent = said.consent.as_ref().map(from_words);
-        let place = self.place(said.wallet, said.call);
-        Entry::assemble(place, author, said.operation?, from_words(&said.signature), consent)
+    fn verify(&self, parsed: ParsedEvent) -> Verified<Entry> {
+        // The contract cannot check ed25519, so the key in an event proves nothing before this.
+        let author = PeerId::from_bytes(parsed.key.0);
+        let consent = parsed.consent.as_ref().map(from_words);
+        let position = self.position(parsed.wallet, parsed.call);
+        Entry::assemble(position, author, parsed.operation?, from_words(&parsed.signature), consent)
     }
 }
 
-fn read(event: CoveyLedgerEvents) -> Option<EventHeader> {
+fn parse(event: CoveyLedgerEvents) -> Option<ParsedEvent> {
     Some(match event {
         CoveyLedgerEvents::Registered(event) => {
-            said!(event, Ok(Operation::Register { bucket: bucket(&event.bucket) }))
+            parsed!(event, Ok(Operation::Register { bucket: bucket(&event.bucket) }))
         }
         CoveyLedgerEvents::Announced(event) => {
-            said!(event, Ok(Operation::Announce { bucket: bucket(&event.bucket) }))
+            parsed!(event, Ok(Operation::Announce { bucket: bucket(&event.bucket) }))
         }
         CoveyLedgerEvents::Rotated(event) => {
             let to = PeerId::from_bytes(event.to.0);
-            said!(event, Ok(Operation::Rotate { to }), Some(event.consent))
+            parsed!(event, Ok(Operation::Rotate { to }), Some(event.consent))
         }
-        CoveyLedgerEvents::Left(event) => said!(event, Ok(Operation::Leave {})),
+        CoveyLedgerEvents::Left(event) => parsed!(event, Ok(Operation::Leave {})),
         CoveyLedgerEvents::ScoresPosted(event) => {
-            said!(event, Ok(Operation::Scores(scores(&event))))
+            parsed!(event, Ok(Operation::Scores(scores(&event))))
         }
         CoveyLedgerEvents::CheckpointPosted(event) => {
-            said!(event, Ok(Operation::Checkpoint(checkpoint(&event))))
+            parsed!(event, Ok(Operation::Checkpoint(checkpoint(&event))))
         }
         CoveyLedgerEvents::ValidatorsVoted(event) => {
-            said!(event, validator_set(&event).map(Operation::Validators))
+            parsed!(event, validator_set(&event).map(Operation::Validators))
         }
+        // A payment between the contract and a wallet; it has no number in the ledger.
         CoveyLedgerEvents::Withdrawn(_) => return None,
     })
 }
 
+// The contract has no optional values: an empty text and a zero word mean absence.
 fn bucket(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -122,7 +126,7 @@ fn checkpoint(event: &CoveyLedger::CheckpointPosted) -> CheckpointDigest {
     CheckpointDigest { round: Round(event.round), lineage, weights: digest(event.weights) }
 }
 
-fn validator_set(event: &CoveyLedger::ValidatorsVoted) -> Result<ValidatorSetChange, Rejection> {
+fn validator_set(event: &CoveyLedger::ValidatorsVoted) -> Verified<ValidatorSetChange> {
     let keys = event.keys.iter().map(|key| PeerId::from_bytes(key.0));
     let accounts: BTreeMap<_, _> = keys.zip(event.wallets.iter().copied()).collect();
     let validator_set = ValidatorSetChange {

@@ -1,4 +1,4 @@
-//! The secret key of an account that pays for what is written.
+//! The account that pays for entries in a contract.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,17 +7,17 @@ use alloy::signers::local::PrivateKeySigner;
 
 use super::account::Account;
 
-/// A text that is no secret key; it is not repeated.
+/// The text is not a secret key. The error does not repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the wallet's key is not 64 hexadecimal digits, with or without 0x before them")]
+#[error("the wallet key must have 64 hexadecimal digits, optionally after 0x")]
 pub struct WalletError;
 
-/// An account that can sign; its secret is printed as `[redacted]`.
+/// An account that can sign transactions. Its secret is printed as `[redacted]`.
 #[derive(Clone)]
 pub struct Wallet(PrivateKeySigner);
 
 impl Wallet {
-    /// Its address.
+    /// The address of the account.
     pub fn account(&self) -> Account {
         self.0.address()
     }
@@ -31,6 +31,7 @@ impl FromStr for Wallet {
     type Err = WalletError;
 
     fn from_str(text: &str) -> Result<Self, WalletError> {
+        // Key files end with a line feed. The parser's error is dropped: it can quote the secret.
         text.trim().parse().map(Self).map_err(|_| WalletError)
     }
 }

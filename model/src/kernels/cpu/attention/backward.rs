@@ -1,4 +1,4 @@
-//! Gradients of the attention half.
+//! Backward pass of the attention half.
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;
@@ -13,7 +13,8 @@ use crate::kernels::kernels::{
     AttentionInputs, AttentionWeights, Backward, BlockContext, SavedAttention,
 };
 
-/// Backward of [`super::forward::forward`].
+/// Backward pass of [`super::forward::forward`]: adds to `gradients`, and returns the gradient of
+/// the input.
 pub(crate) fn backward(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -26,6 +27,8 @@ pub(crate) fn backward(
     let saved = SavedElements::of(saved);
     let mut gradient = into_elements(gradient);
 
+    // In the reverse order of the forward pass: output projection, attention, then rotation,
+    // projections and norm. Buffers return to the pool as soon as they are not needed.
     let mixed_gradient = backward_of_output(kernels, widths, weights, &gradient);
     let (dy, mixed) =
         (Matrix::new(&gradient, widths.hidden), Matrix::new(&saved.context, widths.query));
@@ -47,21 +50,31 @@ pub(crate) fn backward(
         &mut gradient,
         &mut gradients.norm,
     );
-    let [query, key, value] = inputs;
-    let into = [&mut gradients.query, &mut gradients.key, &mut gradients.value];
-    for ((gradient, weight), width) in
-        [query, key, value].into_iter().zip(into).zip([widths.query, widths.kv, widths.kv])
-    {
-        let (dy, x) = (Matrix::new(&gradient, width), Matrix::new(&normed, widths.hidden));
-        kernels.add_weight_gradient(weight, dy, x, widths.hidden);
-        pool.give(gradient);
-    }
+    add_projection_gradients(kernels, widths, inputs, &normed, gradients);
     pool.give(normed);
     pool.give(input);
     kernels.matrix(gradient, widths.hidden)
 }
 
-/// What forward saved, as buffers.
+/// Adds to the gradients of the query, key and value projections.
+fn add_projection_gradients(
+    kernels: &CpuKernels,
+    widths: Widths,
+    output_gradients: [Vec<f32>; 3],
+    normed: &[f32],
+    gradients: &mut AttentionWeights,
+) {
+    let into = [&mut gradients.query, &mut gradients.key, &mut gradients.value];
+    for ((gradient, weight), width) in
+        output_gradients.into_iter().zip(into).zip([widths.query, widths.kv, widths.kv])
+    {
+        let (dy, x) = (Matrix::new(&gradient, width), Matrix::new(normed, widths.hidden));
+        kernels.add_weight_gradient(weight, dy, x, widths.hidden);
+        kernels.pool.give(gradient);
+    }
+}
+
+/// The saved activations as buffers.
 struct SavedElements {
     query: Vec<f32>,
     key: Vec<f32>,
@@ -90,7 +103,7 @@ impl SavedElements {
     }
 }
 
-/// Gradient of the heads' outputs: `gradient * output`.
+/// Gradient of the outputs of the heads: `gradient * output`.
 fn backward_of_output(
     kernels: &CpuKernels,
     widths: Widths,
@@ -124,6 +137,8 @@ fn backward_of_attend(
         .zip(windows_mut(key, widths.kv, widths.head, widths))
         .zip(windows_mut(value, widths.kv, widths.head, widths))
         .enumerate()
+        // A task has all query heads of its key head, so no other task adds to the same key
+        // gradient.
         .for_each(|(task, ((query, mut key), mut value))| {
             key.fill(0.0);
             value.fill(0.0);
@@ -140,7 +155,7 @@ fn backward_of_attend(
         });
 }
 
-/// Buffers of one task.
+/// Scratch buffers of one task.
 struct BackwardTile<'a> {
     probabilities: Scratch<'a>,
     gradient: Scratch<'a>,
@@ -149,12 +164,16 @@ struct BackwardTile<'a> {
 
 impl<'a> BackwardTile<'a> {
     fn new(kernels: &'a CpuKernels, widths: Widths) -> Self {
-        let scores = || kernels.pool.scratch(TILE * widths.length);
-        Self { probabilities: scores(), gradient: scores(), dot: kernels.pool.scratch(TILE) }
+        let scores = TILE * widths.length;
+        Self {
+            probabilities: kernels.pool.scratch(scores),
+            gradient: kernels.pool.scratch(scores),
+            dot: kernels.pool.scratch(TILE),
+        }
     }
 }
 
-/// Everything one query head's backward reads, `[length, head_dim]` each.
+/// Inputs of the backward pass of one query head, `[length, head_dim]` each.
 struct HeadInputs<'a> {
     query: Matrix<'a>,
     key: Matrix<'a>,
@@ -172,23 +191,26 @@ impl<'a> HeadInputs<'a> {
         task: usize,
         head: usize,
     ) -> Self {
-        let of_query = |values| {
-            let group = window(values, widths.query, widths.group * widths.head, widths, task);
-            group.columns(head * widths.head..(head + 1) * widths.head)
-        };
+        let columns = head * widths.head..(head + 1) * widths.head;
+        let [query, out, out_gradient] = [&saved.query, &saved.context, mixed_gradient]
+            .map(|values: &[f32]| {
+                window(values, widths.query, widths.group * widths.head, widths, task)
+            })
+            .map(|group| group.columns(columns.clone()));
         let row = (task * widths.group + head) * widths.length;
         Self {
-            query: of_query(&saved.query),
+            query,
             key: window(&saved.key, widths.kv, widths.head, widths, task),
             value: window(&saved.value, widths.kv, widths.head, widths, task),
-            out: of_query(&saved.context),
-            out_gradient: of_query(mixed_gradient),
+            out,
+            out_gradient,
             log_sum_exp: &saved.log_sum_exp[row..row + widths.length],
         }
     }
 }
 
-/// One query head of one window: writes its query gradient, adds to its group's key and value gradients.
+/// Backward pass of one query head in one window. Writes the query gradient; adds to the key and
+/// value gradients of the group.
 fn backward_of_head(
     widths: Widths,
     inputs: HeadInputs<'_>,
@@ -208,6 +230,8 @@ fn backward_of_head(
             (inputs.query.rows(first..keys), inputs.key.rows(0..keys), inputs.value.rows(0..keys));
         let dy = inputs.out_gradient.rows(first..keys);
         let out = inputs.out.rows(first..keys);
+        // rowsum(dO * O) equals rowsum(dP * P), and has head_dim terms instead of one per key
+        // (FlashAttention, appendix B.2).
         for (row, dot) in dot.iter_mut().enumerate() {
             *dot = vector::dot(out.row(row), dy.row(row));
         }
@@ -233,7 +257,8 @@ fn backward_of_head(
     }
 }
 
-/// Turns rotated gradients back, adds the input's gradient to `gradient`, and returns the normalised input.
+/// Rotates the gradients of queries and keys back, adds the gradient of the input to `gradient`,
+/// and returns the normalized input.
 fn backward_of_inputs(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -261,34 +286,14 @@ fn backward_of_inputs(
             let angles = rotary(context, index * block);
             vector::rotate(query, widths.query, angles, -1.0);
             vector::rotate(key, widths.kv, angles, -1.0);
-            let norm = weights.norm.slice();
-            vector::rms_norm(input, norm, epsilon, normed);
+            vector::rms_norm(input, weights.norm.slice(), epsilon, normed);
             let mut normed_gradient = kernels.pool.scratch(input.len());
-            project_backward(
-                &mut normed_gradient,
-                query,
-                weights.query.slice(),
-                widths.hidden,
-                Write::Replace,
-            );
-            project_backward(
-                &mut normed_gradient,
-                key,
-                weights.key.slice(),
-                widths.hidden,
-                Write::Add,
-            );
-            project_backward(
-                &mut normed_gradient,
-                value,
-                weights.value.slice(),
-                widths.hidden,
-                Write::Add,
-            );
+            let dy = [&*query, &*key, value];
+            backward_of_projections(widths, &weights, dy, &mut normed_gradient);
             let mut partial = vec![0.0; widths.hidden];
             vector::rms_norm_backward(
                 input,
-                norm,
+                weights.norm.slice(),
                 epsilon,
                 &normed_gradient,
                 gradient,
@@ -299,4 +304,17 @@ fn backward_of_inputs(
     );
     kernels.add_norm_gradient(norm_gradient, partial_sums.collect());
     normed
+}
+
+/// Gradient of the normalized input of the three projections.
+fn backward_of_projections(
+    widths: Widths,
+    weights: &WeightSlices,
+    [query, key, value]: [&[f32]; 3],
+    normed_gradient: &mut [f32],
+) {
+    // The first product replaces the old content of the buffer.
+    project_backward(normed_gradient, query, weights.query.slice(), widths.hidden, Write::Replace);
+    project_backward(normed_gradient, key, weights.key.slice(), widths.hidden, Write::Add);
+    project_backward(normed_gradient, value, weights.value.slice(), widths.hidden, Write::Add);
 }

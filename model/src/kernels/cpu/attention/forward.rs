@@ -1,8 +1,10 @@
-//! The attention half of a block on slices.
+//! Forward pass of the attention half, and the views that the backward pass shares.
 //!
-//! Scores exist for one tile of queries at a time, against the keys those
-//! queries may see; the backward pass computes them again from the saved
-//! log-sum-exp, as FlashAttention does (arXiv 2205.14135, algorithm 4).
+//! Scores are in memory for one tile of queries at a time, with the keys that these queries see.
+//! The backward pass recomputes them from the saved log-sum-exp, as in FlashAttention (arXiv
+//! 2205.14135, algorithm 4).
+//!
+//! A task is one window and one key head, with the group of query heads that share this key head.
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;
@@ -15,17 +17,18 @@ use crate::kernels::cpu::vector;
 use crate::kernels::cpu::vector::RotaryRows;
 use crate::kernels::kernels::{AttentionInputs, AttentionWeights, BlockContext, SavedAttention};
 
-/// Queries whose scores exist at a time.
+/// Queries with scores in memory at a time. A tile of 64 x 2048 scores takes 512 KiB, which fits
+/// into the second-level cache of current server cores.
 pub(crate) const TILE: usize = 64;
 
-/// Widths of one call.
+/// Sizes of one call.
 #[derive(Clone, Copy)]
 pub(super) struct Widths {
     pub(super) hidden: usize,
     pub(super) query: usize,
     pub(super) kv: usize,
     pub(super) head: usize,
-    /// Query heads that share one key and value head.
+    /// Query heads per key head.
     pub(super) group: usize,
     pub(super) length: usize,
 }
@@ -43,7 +46,7 @@ impl Widths {
         }
     }
 
-    /// Factor on the scores before the softmax.
+    /// Factor on the scores before the softmax: 1 / sqrt(head_dim).
     pub(super) fn scale(&self) -> f32 {
         (self.head as f32).powf(-0.5)
     }
@@ -61,6 +64,7 @@ pub(super) fn rotary<'a>(context: BlockContext<'a>, first: usize) -> RotaryRows<
     }
 }
 
+/// Forward pass: `input + output(attention)`, and the activations for the backward pass.
 pub(crate) fn forward(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -86,7 +90,7 @@ pub(crate) fn forward(
     (kernels.matrix(output, widths.hidden), saved)
 }
 
-/// Queries, keys and values alone.
+/// Rotated queries, rotated keys, and values. Used to recompute them.
 pub(crate) fn inputs(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -109,6 +113,7 @@ fn as_tensors(
     }
 }
 
+/// Rotated queries, rotated keys, and values, in buffers of the pool.
 fn projected(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -123,7 +128,7 @@ fn projected(
     buffers
 }
 
-/// Norm, three projections and rotation, block of rows by block of rows.
+/// Norm, three projections and rotation, in blocks of rows.
 fn project_inputs(
     kernels: &CpuKernels,
     context: BlockContext<'_>,
@@ -146,6 +151,7 @@ fn project_inputs(
             project(query, &normed, weights.query.slice(), widths.hidden, Write::Replace);
             project(key, &normed, weights.key.slice(), widths.hidden, Write::Replace);
             project(value, &normed, weights.value.slice(), widths.hidden, Write::Replace);
+            // Here, while the rows are in the cache; a block starts in the middle of a window.
             let angles = rotary(context, index * block);
             vector::rotate(query, widths.query, angles, 1.0);
             vector::rotate(key, widths.kv, angles, 1.0);
@@ -175,7 +181,7 @@ fn project_output(
     output
 }
 
-/// The weights as slices.
+/// Weights before attention as slices.
 pub(super) struct WeightSlices {
     pub(super) norm: Elements,
     pub(super) query: Elements,
@@ -195,7 +201,8 @@ impl WeightSlices {
     }
 }
 
-/// One (window, key head): the rows and columns of an activation that belong to it.
+/// The rows and columns of an activation that belong to a task. `part` is the number of columns per
+/// key head.
 pub(super) fn window<'a>(
     values: &'a [f32],
     width: usize,
@@ -209,7 +216,7 @@ pub(super) fn window<'a>(
     Matrix::new(values, width).rows(rows).columns(index * part..(index + 1) * part)
 }
 
-/// The same for writing, all of them in order.
+/// [`window`] for writing, for all tasks in order.
 pub(super) fn windows_mut(
     values: &mut [f32],
     width: usize,
@@ -222,7 +229,7 @@ pub(super) fn windows_mut(
         .collect()
 }
 
-/// Softmax attention of every query head over its group's keys and values.
+/// Softmax attention of all query heads.
 fn attend(
     kernels: &CpuKernels,
     widths: Widths,
@@ -230,6 +237,7 @@ fn attend(
     mixed: &mut [f32],
     log_sum_exp: &mut [f32],
 ) {
+    // Query heads of a group share a task, which then reads its keys and values from the cache.
     let group_width = widths.group * widths.head;
     windows_mut(mixed, widths.query, group_width, widths)
         .into_par_iter()
@@ -250,7 +258,7 @@ fn attend(
         });
 }
 
-/// One query head of one window, tile by tile.
+/// Attention of one query head in one window, tile by tile.
 fn attend_head(
     widths: Widths,
     [query, key, value]: [Matrix<'_>; 3],
@@ -260,6 +268,7 @@ fn attend_head(
 ) {
     for (index, out) in out.into_row_parts(TILE).into_iter().enumerate() {
         let first = index * TILE;
+        // Keys after the last query of the tile are never multiplied: this halves the work.
         let keys = (first + TILE).min(widths.length);
         let scores = &mut scores[..(keys - first) * keys];
         let key = key.rows(0..keys);

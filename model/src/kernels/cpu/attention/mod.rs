@@ -1,4 +1,6 @@
-//! Attention on slices, one tile of queries at a time.
+//! Attention half of a block on slices, with scores for one tile of queries at a time.
+//!
+//! `forward` has the shapes and views that both directions share; start reading there.
 
 mod backward;
 pub(crate) mod forward;

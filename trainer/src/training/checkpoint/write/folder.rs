@@ -1,4 +1,4 @@
-//! Putting the files of one checkpoint into a folder.
+//! Writes the files of one checkpoint into a folder.
 
 use std::path::Path;
 
@@ -13,10 +13,9 @@ use crate::training::checkpoint::sharded_tensor::ShardedTensor;
 use crate::training::checkpoint::snapshot::{Snapshot, saved_digest};
 use crate::training::checkpoint::tensor_files::{TensorSource, write_tensors};
 
-/// Writes everything in `snapshot` to the new folder `folder`, the manifest last.
+/// Writes `snapshot` to the new folder `folder` and syncs it to disk.
 ///
-/// All of it has reached the disk when this returns. Nothing is copied on the
-/// way: values go from the snapshot to the file in chunks.
+/// Values go from the snapshot to the files in small chunks, so no copy of a tensor is made.
 pub(super) fn assemble(
     disk: &dyn Disk,
     folder: &Path,
@@ -26,6 +25,7 @@ pub(super) fn assemble(
     disk.create_folder(folder).map_err(|source| CheckpointError::io("create", folder, source))?;
     let mut files = write_tensors(disk, folder, WEIGHTS, &weights(snapshot), max_file_bytes)?;
     files.extend(write_tensors(disk, folder, OPTIMIZER, &moments(snapshot), max_file_bytes)?);
+    // No file instead of an empty one: readers take a missing file for a run on one machine.
     if !snapshot.error_feedback.is_empty() {
         files.extend(write_tensors(
             disk,
@@ -36,9 +36,11 @@ pub(super) fn assemble(
         )?);
     }
     files.extend(write_texts(disk, folder, snapshot)?);
+    // Last, because it contains the digests of all other files.
     let manifest =
         CheckpointManifest::new(snapshot.state.step, saved_digest(&snapshot.weights), files);
     HashedFile::write_whole(disk, folder, MANIFEST, manifest.to_json().as_bytes())?;
+    // Files are synced one by one; this makes their names durable as well.
     disk.sync_folder(folder).map_err(|source| CheckpointError::io("write", folder, source))
 }
 
@@ -51,7 +53,7 @@ fn weights(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
         .collect()
 }
 
-/// Under the names of the weights.
+/// The error feedback under the names of the weights.
 fn error_feedback(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
     let pairs = snapshot.weights.iter().zip(&snapshot.error_feedback);
     pairs
@@ -61,7 +63,7 @@ fn error_feedback(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
         .collect()
 }
 
-/// `m.<name>` and `v.<name>` of every weight.
+/// The moments `m.<name>` and `v.<name>` of every weight.
 fn moments(snapshot: &Snapshot) -> Vec<TensorSource<'_>> {
     let pairs = snapshot.weights.iter().zip(&snapshot.moments);
     pairs
@@ -77,6 +79,7 @@ fn pieces(values: &ShardedTensor) -> Vec<&[f32]> {
     values.iter().collect()
 }
 
+/// Writes the files that are not tensors.
 fn write_texts(
     disk: &dyn Disk,
     folder: &Path,

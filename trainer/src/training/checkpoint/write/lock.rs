@@ -1,4 +1,4 @@
-//! One writer per run.
+//! The lock that keeps a run to one writer.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::path::Path;
 use crate::training::checkpoint::error::CheckpointError;
 use crate::training::checkpoint::names::checkpoints_folder;
 
-/// Keeps every other process from saving into the same run.
+/// An exclusive lock on the checkpoints of a run.
 ///
-/// Without it, one process would sweep away what another is just writing. The
-/// system lets go of it when the process ends, however it ends.
+/// A second process would otherwise remove the folder that the first one is writing. The system
+/// releases the lock when the process ends, also after a crash.
 #[derive(Debug)]
 pub(super) struct RunLock {
     _file: Option<File>,
 }
 
 impl RunLock {
-    /// Takes the lock of `run`, whose folder of checkpoints exists.
+    /// Takes the lock of `run`. Its folder of checkpoints must exist.
     pub(super) fn take(run: &Path) -> Result<Self, CheckpointError> {
         let path = checkpoints_folder(run).join(".lock");
         let file =
@@ -24,7 +24,8 @@ impl RunLock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse { run: run.to_owned() }),
-            // Some network file systems have no locks; there, nobody is kept out.
+            // Some network file systems have no locks. Training there must still be possible, so a
+            // second process is not detected.
             Err(TryLockError::Error(_)) => Ok(Self { _file: None }),
         }
     }
