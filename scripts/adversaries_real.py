@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A real run with cheats in it: `tiny`, 4 honest peers, 2 adversaries and a validator as processes, 15 rounds.
+"""Runs 4 honest peers, 2 attackers and a validator as processes for 15 rounds of the preset `tiny`.
 
-The same honest peers train without them first. Writes docs/results/adversaries-real.md.
+The honest peers first train without the attackers, for comparison. Writes docs/results/adversaries-real.md.
 """
 
 import argparse
@@ -18,25 +18,25 @@ ROUNDS, INNER_STEPS, HONEST = 15, 15, 4
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kinds", nargs="+", default=["flip", "noise"], help="flip, noise, foreign, idle")
+    parser.add_argument("--kinds", nargs="+", default=["flip", "noise"], help="attacks: flip, noise, foreign, idle")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 1])
     parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey")
     parser.add_argument("--adversary", type=Path, default=ROOT / "target/release/examples/adversary")
-    parser.add_argument("--data", type=Path, help="prepared folder; the demo's text if left out")
+    parser.add_argument("--data", type=Path, help="prepared folder [default: the demo's text]")
     parser.add_argument("--cache", type=Path, default=ROOT / "target/adversaries-real")
     parser.add_argument("--output", type=Path, default=ROOT / "docs/results")
     return parser.parse_args()
 
 
 def write_key(path, number):
-    """Peers have the same names every time: who trains on what follows from them."""
+    """Writes a fixed key: the IDs of peers determine the data of each peer, so runs stay comparable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"covey-key-1 {f'{number:02x}' * 32}\n")
     path.chmod(0o600)
 
 
 def play(options, data, seed, kinds):
-    """One run to its end: where it lies."""
+    """Completes one run, unless it is cached; returns its folder."""
     folder = options.cache / f"{seed}-{'-'.join(kinds) or 'clean'}"
     done = folder / "status.json"
     if done.exists():
@@ -61,7 +61,7 @@ def play(options, data, seed, kinds):
     for number in range(1, HONEST + 1):
         own = folder / f"peer-{number}"
         write_key(own / "peer.key", number)
-        every = ROUNDS * INNER_STEPS if number == 1 else "never"
+        every = ROUNDS * INNER_STEPS if number == 1 else "none"
         start(f"peer-{number}", [options.covey, "join", bucket, "--output", own, "--threads", 1, *poll,
                                  "--set", f"train.eval_every={every}"])
     for number, kind in enumerate(kinds, HONEST + 1):
@@ -85,11 +85,12 @@ def peer_id(options, folder, label):
 
 
 def rows(options, folder, kinds):
-    """One row for each peer, and the score shares."""
+    """Returns one table row per peer, and the share of the scores by peer."""
     state = json.loads((folder / "status.json").read_text())
     labels = [(f"peer-{number}", "honest") for number in range(1, HONEST + 1)]
     labels += [(f"adversary-{number}", kind) for number, kind in enumerate(kinds, HONEST + 1)]
-    total = sum(standing["score"] for standing in state["standings"].values()) or 1.0
+    records = state["standings"]
+    total = sum(record["score"] for record in records.values()) or 1.0
     table, shares = [], {}
     for label, kind in labels:
         peer = peer_id(options, folder, label)
@@ -97,9 +98,9 @@ def rows(options, folder, kinds):
         entered = [entry["round"] for entry in played if peer in entry["included"]]
         reasons = [entry["excluded"][peer] for entry in played if peer in entry["excluded"]]
         counts = ", ".join(f"{reason} {reasons.count(reason)}" for reason in sorted(set(reasons))) or "-"
-        standing = state["standings"][peer]
-        shares[label] = standing["score"] / total
-        bma, mu, sigma = standing["bma"], standing["rating"]["mu"], standing["rating"]["sigma"]
+        record = records[peer]
+        shares[label] = record["score"] / total
+        bma, mu, sigma = record["bma"], record["rating"]["mu"], record["rating"]["sigma"]
         table.append(f"| {label} | {kind} | {len(entered)} | {entered[-1] if entered else '-'} | {counts} | "
                      f"{bma:+.3f} | {mu:.2f} ± {sigma:.2f} | {shares[label]:.1%} |")
     return table, shares
@@ -108,40 +109,40 @@ def rows(options, folder, kinds):
 def main():
     options = arguments()
     data = options.data or demo_data(options.covey)
-    losses, tables, honest, cheat = [], [], 1.0, 0.0
+    losses, tables, lowest_honest, highest_attacker = [], [], 1.0, 0.0
     for seed in options.seeds:
         clean = play(options, data, seed, [])
         attacked = play(options, data, seed, options.kinds)
         losses.append((final_loss(clean), final_loss(attacked)))
         table, shares = rows(options, attacked, options.kinds)
         tables += [row.replace("|", f"| {seed} |", 1) for row in table]
-        honest = min([honest] + [share for label, share in shares.items() if label.startswith("peer")])
-        cheat = max([cheat] + [share for label, share in shares.items() if label.startswith("adversary")])
-    harm = sum(beside / without - 1 for without, beside in losses) / len(losses)
-    compared = "\n".join(f"| {seed} | {without:.4f} | {beside:.4f} | {beside / without - 1:+.2%} |"
-                         for seed, (without, beside) in zip(options.seeds, losses))
-    text = f"""# Cheats in a real run
+        lowest_honest = min([lowest_honest] + [share for label, share in shares.items() if label.startswith("peer")])
+        of_attackers = [share for label, share in shares.items() if label.startswith("adversary")]
+        highest_attacker = max([highest_attacker] + of_attackers)
+    harm = sum(attacked / clean - 1 for clean, attacked in losses) / len(losses)
+    compared = "\n".join(f"| {seed} | {clean:.4f} | {attacked:.4f} | {attacked / clean - 1:+.2%} |"
+                         for seed, (clean, attacked) in zip(options.seeds, losses))
+    text = f"""# Attacks in a run of processes
 
-`just adversaries-real`: the `tiny` preset on the demo's text, {HONEST} honest peers, {len(options.kinds)} adversaries \
-({', '.join(options.kinds)}) and one validator, each a process; {ROUNDS} rounds of {INNER_STEPS} steps, the Gauntlet's \
-default constants.
+The preset `tiny` on the demo's text. {HONEST} honest peers, {len(options.kinds)} attackers ({', '.join(options.kinds)}) and \
+one validator are separate processes. The run has {ROUNDS} rounds of {INNER_STEPS} steps and the default constants of the Gauntlet.
 
-| seed | held-out loss at the end, honest peers alone | with adversaries | |
+| seed | final held-out loss without attackers | with attackers | change |
 |---:|---:|---:|---:|
 {compared}
-| mean | | | {harm:+.2%} (bar: within 1 %) |
+| mean | | | {harm:+.2%} (limit: +1 %) |
 
-With six seats instead of four the honest peers train on other windows, so that losses differ a little even where no delta
-of an adversary ever enters the model.
+With six slots instead of four, the honest peers train on other windows. Losses therefore differ slightly even if no delta
+of an attacker is ever included.
 
-The adversaries' largest share of all scores is {cheat:.1%}; the weakest honest peer has {honest:.1%}.
+The highest share of all scores of an attacker is {highest_attacker:.1%}; the lowest share of an honest peer is {lowest_honest:.1%}.
 
-| seed | peer | what it does | rounds in the model | last of them | left out | own windows (BMA) | skill | share of scores |
+| seed | peer | behaviour | rounds included | last of them | excluded as | own windows (BMA) | rating | share of scores |
 |---:|---|---|---:|---:|---|---:|---:|---:|
 """ + "\n".join(tables) + "\n\n" + footer("just adversaries-real") + "\n"
     (options.output / "adversaries-real.md").write_text(text)
     print(text)
-    return 0 if harm <= 0.01 and cheat < honest else 1
+    return 0 if harm <= 0.01 and highest_attacker < lowest_honest else 1
 
 
 if __name__ == "__main__":

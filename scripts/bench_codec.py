@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measures the codec on real pseudo-gradients, by turns with a straightforward PyTorch implementation on one thread.
+"""Compares the codec with a plain PyTorch implementation on real pseudo-gradients, with one thread each.
 
-Without a file, pseudo-gradients are taken from a run of the `tiny` preset. Runs alternate, so that whatever else the
-machine does falls on both. The results go to a Markdown file with the machine, the commit and the command.
+Without `--file`, the pseudo-gradients come from a run of the preset `tiny`. Runs of the two sides alternate, so other
+load of the machine affects both. Writes a Markdown file with the result, the CPU, the commit and the command.
 """
 
 import argparse
@@ -19,20 +19,20 @@ from measuring import ROOT, commit, demo_data, processor, run, today
 TORCH_SCRIPT = Path(__file__).with_name("bench_codec_torch.py")
 GRADIENTS = "target/bench-codec/pseudo-gradients.safetensors"
 
-# What must hold for the default profile.
+# Limits of the default profile.
 MOST_POSITION_BITS, LEAST_COMPRESSION, BOUND_BITS, LEAST_SPEEDUP = 7.5, 214.0, 9.364, 10.0
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--file", type=Path, help="pseudo-gradients to measure on; made if left out")
-    parser.add_argument("--source", default="", help="where a given file comes from, for the report")
+    parser.add_argument("--file", type=Path, help="pseudo-gradients [default: of a run of `tiny`]")
+    parser.add_argument("--source", default="", help="origin of the file, for the report")
     parser.add_argument("--turns", type=int, default=5, help="runs of each side")
     parser.add_argument("--passes", type=int, default=5, help="passes over all rounds in a run")
     parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey", help="the program")
-    parser.add_argument("--codec", type=Path, help="the built example `codec_bench`; built if left out")
+    parser.add_argument("--codec", type=Path, help="the example `codec_bench` [default: build it]")
     parser.add_argument("--python", type=Path, default=ROOT / ".venv-python/bin/python", help="a Python with torch")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs/results/bench-codec.md", help="Markdown to write")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs/results/bench-codec.md", help="Markdown file to write")
     return parser.parse_args()
 
 
@@ -56,7 +56,7 @@ def codec_program(options):
 
 
 def torch_python(preferred):
-    """A Python that imports torch, or nothing."""
+    """A Python that imports torch, or `None`."""
     for candidate in (str(preferred), sys.executable):
         try:
             check = subprocess.run([candidate, "-c", "import torch, safetensors"], capture_output=True)
@@ -64,7 +64,7 @@ def torch_python(preferred):
             continue
         if check.returncode == 0:
             return candidate
-    print("no Python with torch: Covey runs alone; `scripts/python_env.sh` makes one", file=sys.stderr)
+    print("no Python with torch: only Covey is measured; `scripts/python_env.sh` installs one", file=sys.stderr)
     return None
 
 
@@ -97,7 +97,7 @@ def median(reports, key):
 
 def sizes(profiles):
     rows = [
-        "| profile | bits per value: position | code | overhead | together | compression against fp32 |",
+        "| profile | bits per value: position | code | overhead | total | size of fp32 / size |",
         "|---|---|---|---|---|---|",
     ]
     for p in profiles:
@@ -106,13 +106,13 @@ def sizes(profiles):
             f"| {p['bits']:.3f} | {p['compression']:.1f}x |"
         )
     rows.append("| fixed width, 64 of 4096 | 12 | 2 | 0 | 14 | 146.3x |")
-    rows.append(f"| bound for even positions, 64 of 4096 | 7.364 | 2 | 0 | {BOUND_BITS} | 218.7x |")
+    rows.append(f"| lower bound for uniform positions, 64 of 4096 | 7.364 | 2 | 0 | {BOUND_BITS} | 218.7x |")
     return "\n".join(rows)
 
 
 def speeds(ours, torch):
     rows = [
-        "| | compress and encode, MB/s | against PyTorch | decode and average 20 peers, MB/s | against PyTorch |",
+        "| | compress and encode, MB/s | / PyTorch | decode and average 20 peers, MB/s | / PyTorch |",
         "|---|---|---|---|---|",
     ]
     for index, profile in enumerate(ours[0]):
@@ -135,19 +135,19 @@ def ratio(reports, torch, key):
 
 
 def bars(ours, torch):
-    """Every bar of the default profile: what is asked, what was measured, whether it holds."""
+    """Returns a table of the limits of the default profile with the measured values, and true if all hold."""
     reports = [turn[0] for turn in ours]
     first = reports[0]
     checks = [
         (f"positions at most {MOST_POSITION_BITS} bits", first["position_bits"], first["position_bits"] <= MOST_POSITION_BITS),
         (f"compression at least {LEAST_COMPRESSION:.0f}x", first["compression"], first["compression"] >= LEAST_COMPRESSION),
-        (f"below {BOUND_BITS} bits in all", first["bits"], first["bits"] < BOUND_BITS),
+        (f"total below {BOUND_BITS} bits", first["bits"], first["bits"] < BOUND_BITS),
     ]
     for name, key in (("compress", "compress_mb_per_second"), ("decode and average", "aggregate_mb_per_second")):
         if torch:
             speedup = median(reports, key) / median(torch, key)
             checks.append((f"{name}: at least {LEAST_SPEEDUP:.0f}x PyTorch", speedup, speedup >= LEAST_SPEEDUP))
-    rows = ["| bar, profile covey | measured | |", "|---|---|---|"]
+    rows = ["| limit, profile covey | measured | |", "|---|---|---|"]
     rows += [f"| {name} | {value:.3f} | {'holds' if holds else '**missed**'} |" for name, value, holds in checks]
     return "\n".join(rows), all(holds for *_, holds in checks)
 
@@ -158,25 +158,25 @@ def markdown(tables, ours, options):
     source = options.source if options.file else "`covey bench pseudo-gradients` (preset `tiny`, rounds of 15 steps)"
     return f"""# Size and speed of compression
 
-{first['rounds']} rounds of one peer, {first['megabytes']:.1f} MB of fp32 parameters each, k = 64 of 4096, error feedback from
-round to round; the last 20 rounds stand for the deltas of 20 peers. One thread on each side. MB are of fp32 parameters,
-counted once for 20 peers. A run reports its fastest round, the table the median of runs.
+{first['rounds']} rounds of one peer with {first['megabytes']:.1f} MB of fp32 parameters, k = 64 of 4096, with error feedback.
+The last 20 rounds serve as the deltas of 20 peers. Each side uses one thread. MB are megabytes of fp32 parameters, counted
+once for 20 peers. A run reports its fastest round; the table contains the medians of the runs.
 
 {tables}
 
-The PyTorch side (`scripts/bench_codec_torch.py`) does the steps of profile reference with whole-tensor operations and
-writes bytes of fixed width. Profile reference repeats the order of PyTorch's sums, which costs it speed.
+The PyTorch side (`scripts/bench_codec_torch.py`) computes the profile `reference` with whole-tensor operations and writes
+codes of fixed width. The profile `reference` of Covey adds in the same order as PyTorch, which is slower.
 
 - Command: `scripts/bench_codec.py {flags}` (also `just bench-codec`)
-- Pseudo-gradients: {source or "a file given by hand"}
-- CPU: {processor()}, {os.cpu_count()} cores, one used
+- Pseudo-gradients: {source or "a given file"}
+- CPU: {processor()}, {os.cpu_count()} cores, 1 thread used
 - Commit: {commit()}
 - Date: {today()}
 """
 
 
 def round_shares(covey):
-    """Where the time of a round goes: the demo, two peers and a coordinator over a folder."""
+    """Shares of the time of a round in the demo: two peers and a validator that share a folder."""
     with tempfile.TemporaryDirectory() as folder:
         run([covey, "demo", "--steps", 150, "--output", Path(folder) / "demo"], stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
@@ -186,9 +186,9 @@ def round_shares(covey):
     parts = {part: sum(line[f"{part}_seconds"] for line in rounds) for part in ("train", "exchange", "wait")}
     whole = sum(parts.values())
     return (
-        f"Of a round of `tiny` on a folder (two peers and a coordinator on this machine, {len(rounds)} rounds), inner steps take "
-        f"{100 * parts['train'] / whole:.1f} %, exchange {100 * parts['exchange'] / whole:.1f} % (compress, keep a checkpoint, "
-        f"publish, fetch, apply), waiting for the others and the coordinator {100 * parts['wait'] / whole:.1f} %."
+        f"Time of a round of `tiny` over a folder, with two peers and a validator on this machine ({len(rounds)} rounds): inner "
+        f"steps {100 * parts['train'] / whole:.1f} %, exchange {100 * parts['exchange'] / whole:.1f} % (compress, save a "
+        f"checkpoint, publish, fetch, apply), waiting for other peers and the validator {100 * parts['wait'] / whole:.1f} %."
     )
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Compresses and averages pseudo-gradients in PyTorch on one thread: what the codec's speed is held against.
+"""The PyTorch side of `just bench-codec`: compresses and averages pseudo-gradients with one thread.
 
-The same steps as the `reference` profile with bytes of fixed width: chunks of 64 x 64, top-k, 12-bit positions, 2-bit codes
-of four bins around the mean, error feedback; and for twenty peers unpacking, clipping to the median norm, the mean over
-senders. Operations run over whole tensors. The last line on stdout is the report as JSON.
+The steps are those of the profile `reference`, with codes of fixed width: chunks of 64 x 64, top-k, 12-bit positions,
+2-bit codes of four bins around the mean, and error feedback; then for 20 peers unpacking, clipping to the median norm,
+and the mean over senders. Operations run over whole tensors. The last line on stdout is a report in JSON.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def largest_divisor(number):
 
 
 class Chunks:
-    """How a tensor is cut, and back."""
+    """Splits a tensor into chunks, and joins them again."""
 
     def __init__(self, shape):
         self.shape = shape
@@ -82,7 +82,7 @@ def quantise(values):
 
 
 def compress(chunks, error, gradient):
-    """What is sent of one tensor; the error feedback, kept in chunks, changes in place."""
+    """The message for one tensor. Updates the error feedback, which is kept in chunks, in place."""
     error.mul_(DECAY).add_(chunks.cut(gradient))
     positions = error.abs().topk(chunks.kept, dim=1, sorted=False).indices
     codes, levels = quantise(error.gather(1, positions))
@@ -91,7 +91,7 @@ def compress(chunks, error, gradient):
 
 
 def average(chunks, peers):
-    """The mean step of one tensor, from what all peers sent."""
+    """The mean step of one tensor over the messages of all peers."""
     positions, values = [], []
     for packed, codes, levels in peers:
         places = unpack_positions(packed, chunks.kept)
@@ -107,7 +107,7 @@ def average(chunks, peers):
 
 
 def read_rounds(path):
-    """Tensors by name, round after round."""
+    """The tensors of each round by name."""
     rounds = {}
     for key, tensor in sorted(load_file(path).items()):
         number, name = key.split("/", 1)
@@ -143,7 +143,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", help="safetensors of pseudo-gradients, keys roundNNN/NAME")
     parser.add_argument("--peers", type=int, default=20)
-    parser.add_argument("--passes", type=int, default=3, help="how often everything is done")
+    parser.add_argument("--passes", type=int, default=3, help="number of passes over all rounds")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rounds = read_rounds(options.file)
@@ -159,7 +159,7 @@ def main():
     report = {
         "torch": torch.__version__,
         "megabytes": megabytes,
-        # The fastest round is what is left when nobody else wants the core.
+        # The fastest round is the one with the least interference by other processes.
         "compress_mb_per_second": megabytes / min(compression),
         "aggregate_mb_per_second": megabytes / min(aggregation),
         "compression": 1e6 * megabytes / num_bytes(sent[-1]),

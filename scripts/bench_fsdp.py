@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Trains the benchmark model with and without shards and recomputation, by turns, and compares time and peak memory.
+"""Compares time and peak memory of training with and without sharding and activation checkpointing.
 
-Every variant is a process of its own; each turn runs all of them, so that whatever else the machine does falls on all.
-Ratios are of times within a turn. The results go to a Markdown file with the machine, the commit and the command.
+Each variant runs in a separate process. A turn runs all variants, so other load of the machine affects all of them, and
+ratios are of times within a turn. Writes a Markdown file with the result, the CPU, the commit and the command.
 """
 
 import argparse
@@ -14,14 +14,15 @@ from pathlib import Path
 
 from measuring import ROOT, commit, processor, run, today
 
+CHECKPOINTING = ["--set", "memory.activation_checkpointing=blocks"]
 VARIANTS = {
     "whole weights, plain loop": ["--unsharded"],
-    "1 member": [],
-    "1 member, every second block recomputed": ["--set", "memory.activation_checkpointing=blocks", "--set", "memory.activation_checkpoint_every=2"],
-    "1 member, every block recomputed": ["--set", "memory.activation_checkpointing=blocks"],
-    "2 members on the CPU": ["--set", "run.device=cpu:2"],
-    "4 members on the CPU": ["--set", "run.device=cpu:4"],
-    "4 members, every block recomputed": ["--set", "run.device=cpu:4", "--set", "memory.activation_checkpointing=blocks"],
+    "1 shard": [],
+    "1 shard, every 2nd block checkpointed": [*CHECKPOINTING, "--set", "memory.activation_checkpoint_every=2"],
+    "1 shard, every block checkpointed": CHECKPOINTING,
+    "2 shards on the CPU": ["--set", "run.device=cpu:2"],
+    "4 shards on the CPU": ["--set", "run.device=cpu:4"],
+    "4 shards, every block checkpointed": ["--set", "run.device=cpu:4", *CHECKPOINTING],
 }
 BASELINE = "whole weights, plain loop"
 
@@ -32,7 +33,7 @@ def arguments():
     parser.add_argument("--steps", type=int, default=20, help="timed steps of a run")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey", help="the program")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs/results/bench-fsdp.md", help="Markdown to write")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs/results/bench-fsdp.md", help="Markdown file to write")
     return parser.parse_args()
 
 
@@ -53,7 +54,7 @@ def steps(reports, name):
 
 
 def table(reports):
-    rows = ["| | ms per step, median of runs | against whole weights | peak memory, MB | loss of the last step |", "|---|---|---|---|---|"]
+    rows = ["| | ms per step, median of runs | / whole weights | peak memory, MB | loss of the last step |", "|---|---|---|---|---|"]
     base = steps(reports, BASELINE)
     for name, runs in reports.items():
         own = steps(reports, name)
@@ -65,14 +66,14 @@ def table(reports):
 
 def markdown(reports, options):
     command = f"scripts/bench_fsdp.py --turns {options.turns} --steps {options.steps} --threads {options.threads}"
-    return f"""# What sharing a network out costs
+    return f"""# Cost of sharding and activation checkpointing
 
-8.0 M parameters (d 256, 8 layers, ffn 704), sequence 256, batch 8, fp32. Members on one CPU do the work of several devices one
-after the other: their time says what splitting, gathering and reducing cost, and nothing about several real devices.
+8.0 M parameters (d 256, 8 layers, ffn 704), sequence 256, batch 8, fp32. Shards on one CPU compute in sequence. Their time
+shows the overhead of all-gather and reduce-scatter; it does not predict the speed of several devices.
 
 {table(reports)}
 
-Bars: one member at most 1.03x of whole weights, every block recomputed at most 1.4x.
+Limits: one shard at most 1.03x of whole weights; every block checkpointed at most 1.4x.
 
 - Command: `{command}` (also `just bench-fsdp`)
 - CPU: {processor()}, {os.cpu_count()} cores, {options.threads} threads used

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compares ways of exchanging what peers learned: `tiny`, 4 peers, 15 inner steps, equal tokens, several seeds.
+"""Compares methods of exchange at equal tokens: preset `tiny`, 4 peers, 15 inner steps, several seeds.
 
-Every way sees the same windows. Writes docs/results/bench-outer.md and bench-outer.svg. Runs that are there already in
-the cache folder are not repeated, so an interrupted comparison goes on.
+All methods train on the same windows. Writes docs/results/bench-outer.md and bench-outer.svg. Runs in the cache folder
+are not repeated, so an interrupted comparison can be continued.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from measuring import ROOT, commit, demo_data, processor, run, today
 
 PEERS, INNER_STEPS, BATCH, LENGTH = 4, 15, 4, 128
 
-# Name, colour, flags: the best of those that docs/results/bench-outer-notes.md names.
+# Name, colour, flags: the best of those in docs/results/bench-outer-notes.md.
 METHODS = [
     ("AdamW, data-parallel", "#222222", "--method adamw --learning-rate 8e-3"),
     ("DiLoCo", "#1f77b4", "--method diloco --outer-learning-rate 0.2 --learning-rate 8e-3"),
@@ -35,14 +35,14 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=64)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey")
-    parser.add_argument("--data", type=Path, help="prepared folder; the demo's text if left out")
+    parser.add_argument("--data", type=Path, help="prepared folder [default: the demo's text]")
     parser.add_argument("--cache", type=Path, default=ROOT / "target/bench-outer")
     parser.add_argument("--output", type=Path, default=ROOT / "docs/results")
     return parser.parse_args()
 
 
 def curve(options, data, flags, seed):
-    """The measurements of one run, from the cache if they are there."""
+    """The measurements of one run, from the cache if possible."""
     name = f"{flags} --rounds {options.rounds} --seed {seed}".replace("--", "").replace(" ", "-").strip("-")
     path = options.cache / f"{name}.jsonl"
     if not path.exists():
@@ -56,7 +56,7 @@ def curve(options, data, flags, seed):
 
 def table(results):
     best = statistics.mean(run[-1]["loss"] for run in results[METHODS[0][0]])
-    rows = ["| | held-out loss | spread of seeds | bits per byte | against AdamW | bytes sent per peer |",
+    rows = ["| | held-out loss | range of seeds | bits per byte | change from AdamW | bytes uploaded per peer |",
             "|---|---:|---:|---:|---:|---:|"]
     for name, _, _ in METHODS:
         last = [run[-1] for run in results[name]]
@@ -70,7 +70,7 @@ def table(results):
 
 
 def svg(results):
-    """Loss over tokens, the mean of the seeds."""
+    """A chart of the loss over tokens, the mean of the seeds."""
     width, height, left, top = 760, 420, 60, 20
     tokens = PEERS * INNER_STEPS * BATCH * LENGTH / 1e6
     points = {name: [(runs[0][i]["round"] * tokens, statistics.mean(run[i]["loss"] for run in runs))
@@ -87,7 +87,7 @@ def svg(results):
         parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{place_y(y):.1f}" y2="{place_y(y):.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{left - 8}" y="{place_y(y) + 4:.1f}" text-anchor="end">{y:.2f}</text>')
         parts.append(f'<text x="{place_x(x):.1f}" y="{height - 32}" text-anchor="middle">{x:.1f}</text>')
-    parts.append(f'<text x="{(left + width) / 2}" y="{height - 10}" text-anchor="middle">million tokens, all peers together; '
+    parts.append(f'<text x="{(left + width) / 2}" y="{height - 10}" text-anchor="middle">million tokens of all peers; '
                  'held-out loss in nats per token</text>')
     for i, (name, colour, _) in enumerate(METHODS):
         line = " ".join(f"{place_x(x):.1f},{place_y(y):.1f}" for x, y in points[name])
@@ -108,11 +108,11 @@ def main():
         results[name].append(line)
     steps = options.rounds * INNER_STEPS
     notes = options.output / "bench-outer-notes.md"
-    text = f"""# Ways of exchanging what peers learned
+    text = f"""# Methods of exchange
 
-Preset `tiny`, {PEERS} peers, rounds of {INNER_STEPS} inner steps, {steps} steps of each peer with {BATCH} sequences of
-{LENGTH} tokens ({steps * PEERS * BATCH * LENGTH / 1e6:.2f} M tokens in all), seeds {', '.join(map(str, options.seeds))}.
-Data-parallel AdamW takes the windows of all peers into each of its {steps} steps.
+Preset `tiny`, {PEERS} peers, rounds of {INNER_STEPS} inner steps, {steps} steps per peer with {BATCH} sequences of
+{LENGTH} tokens ({steps * PEERS * BATCH * LENGTH / 1e6:.2f} M tokens in total), seeds {', '.join(map(str, options.seeds))}.
+Each of the {steps} steps of data-parallel AdamW uses the windows of all peers.
 
 {table(results)}
 
@@ -120,8 +120,8 @@ Data-parallel AdamW takes the windows of all peers into each of its {steps} step
 
 {notes.read_text() if notes.exists() else ''}
 - Command: `scripts/bench_outer.py --seeds {' '.join(map(str, options.seeds))}` (also `just bench-outer`)
-- Flags of each way: {'; '.join(f'{name}: `{flags}`' for name, _, flags in METHODS)}
-- CPU: {processor()}, {os.cpu_count()} cores, one thread a run
+- Flags of each method: {'; '.join(f'{name}: `{flags}`' for name, _, flags in METHODS)}
+- CPU: {processor()}, {os.cpu_count()} cores, 1 thread per run
 - Commit: {commit()}
 - Date: {today()}
 """

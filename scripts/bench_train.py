@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Trains the benchmark model in Covey and in PyTorch by turns and compares tokens per second and peak memory.
+"""Compares the training speed and peak memory of Covey and PyTorch on the benchmark model.
 
-Runs alternate, so that whatever else the machine does falls on both. Without PyTorch Covey runs alone. The results go to
-a Markdown file with the machine, the commit and the command.
+Runs of the two sides alternate, so other load of the machine affects both. Without PyTorch, only Covey is measured.
+Writes a Markdown file with the result, the CPU, the commit and the command.
 """
 
 import argparse
@@ -27,23 +27,23 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey", help="the program")
     parser.add_argument("--python", type=Path, default=ROOT / ".venv-python/bin/python", help="a Python with torch")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs/results/bench-train.md", help="Markdown to write")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs/results/bench-train.md", help="Markdown file to write")
     return parser.parse_args()
 
 
 def measure(command, threads):
-    """Runs one side; its last line on stdout is the report."""
+    """Runs one side and returns its report, the last line on stdout."""
     threads = str(threads)
     environment = {**os.environ, "RAYON_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
-        sys.exit(f"error: `{shlex.join(map(str, command))}` ended with code {done.returncode} and no report")
+        sys.exit(f"error: `{shlex.join(map(str, command))}` failed with exit code {done.returncode}, or without a report")
     return json.loads(lines[-1])
 
 
 def torch_python(preferred):
-    """A Python that imports torch, or nothing."""
+    """A Python that imports torch, or `None`."""
     for candidate in (str(preferred), sys.executable):
         try:
             check = subprocess.run([candidate, "-c", "import torch"], capture_output=True)
@@ -55,14 +55,14 @@ def torch_python(preferred):
 
 
 def commands(options):
-    """What each side runs, in the order of the table."""
+    """The command of each side, in the order of the table."""
     sides = {"Covey": [options.covey, "bench", "train", "--steps", str(options.steps)]}
     python = torch_python(options.python)
     if python:
         side = [python, TORCH_SCRIPT, "--steps", str(options.steps), "--threads", str(options.threads)]
         sides["PyTorch"] = side
     else:
-        print("no Python with torch: Covey runs alone; `scripts/python_env.sh` makes one", file=sys.stderr)
+        print("no Python with torch: only Covey is measured; `scripts/python_env.sh` installs one", file=sys.stderr)
     return sides
 
 
@@ -99,14 +99,14 @@ def table(reports):
 
 def ratios(reports):
     if "PyTorch" not in reports:
-        return "PyTorch was not there to compare with."
+        return "PyTorch was not measured."
     covey, torch = reports["Covey"], reports["PyTorch"]
     pairs = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(covey, torch)]
     speed = median(covey, "tokens_per_second") / median(torch, "tokens_per_second")
     memory = median(covey, "peak_bytes") / median(torch, "peak_bytes")
     return (
-        f"Covey runs at **{speed:.2f}x** the tokens/s of PyTorch (medians; single pairs {min(pairs):.2f} to "
-        f"{max(pairs):.2f}) in **{memory:.2f}x** its peak memory."
+        f"Covey reaches **{speed:.2f}x** the tokens/s of PyTorch (medians; single pairs {min(pairs):.2f} to "
+        f"{max(pairs):.2f}) with **{memory:.2f}x** its peak memory."
     )
 
 
@@ -120,7 +120,7 @@ def markdown(reports, options):
 
 {ratios(reports)}
 
-- Command: `{command}` (also `just bench-train`); {options.pairs} runs of each side by turns, {options.steps} timed steps each
+- Command: `{command}` (also `just bench-train`); {options.pairs} alternating runs of each side, {options.steps} timed steps each
 - CPU: {processor()}, {os.cpu_count()} cores, {options.threads} threads used
 - Commit: {commit()}
 - Date: {today()}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The PyTorch side of `just bench-train`: trains the benchmark model on the CPU and prints one JSON line.
 
-The same model, batch and optimizer as `covey bench train`: a Llama-style decoder with untied head, AdamW and gradient
-clipping, all in fp32. PyTorch gets its best paths: fused attention, fused RMSNorm, fused AdamW.
+Model, batch and optimizer are those of `covey bench train`: a Llama-style decoder with untied head, AdamW and gradient
+clipping, all in fp32. PyTorch uses its fastest paths: fused attention, fused RMSNorm, fused AdamW.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ROPE_THETA, EPSILON, INIT_STD, LEARNING_RATE = 500_000.0, 1e-5, 0.02, 1e-3
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20, help="timed steps")
-    parser.add_argument("--warmup", type=int, default=3, help="steps before the clock counts")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before the timed ones")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -76,7 +76,7 @@ class Block(nn.Module):
 
     def attend(self, hidden):
         query = self.rope(self.heads(self.query, hidden, HEADS))
-        # Repeating the key and value heads was measured no slower on the CPU than `enable_gqa=True`.
+        # On the CPU, repeated key and value heads are as fast as `enable_gqa=True` (measured).
         key = self.rope(self.heads(self.key, hidden, KV_HEADS)).repeat_interleave(HEADS // KV_HEADS, dim=1)
         value = self.heads(self.value, hidden, KV_HEADS).repeat_interleave(HEADS // KV_HEADS, dim=1)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -107,7 +107,7 @@ class Decoder(nn.Module):
 
 
 def train_step(model, optimizer, tokens):
-    """One update; returns the loss and the milliseconds it took."""
+    """Runs one training step; returns the loss and the time in milliseconds."""
     start = time.perf_counter()
     loss = model.loss(tokens)
     loss.backward()
@@ -124,14 +124,14 @@ def main():
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True
     )
-    # One fixed batch: the loss must fall as it is learned by heart.
+    # One fixed batch: the model memorizes it, so a falling loss shows that training works.
     tokens = torch.randint(0, VOCABULARY, (BATCH, SEQUENCE + 1))
     steps = [train_step(model, optimizer, tokens) for _ in range(ARGUMENTS.warmup + ARGUMENTS.steps)]
     times = [milliseconds for _, milliseconds in steps[ARGUMENTS.warmup :]]
     report = {
         "tokens_per_second": BATCH * SEQUENCE * 1000 / statistics.median(times),
         "steps_ms": [round(milliseconds, 3) for milliseconds in times],
-        # Linux counts resident memory in KiB.
+        # Linux reports the resident memory in KiB.
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "torch": torch.__version__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a validator spends on a delta, beside what a peer spends on a step. Writes docs/results/bench-validate.md."""
+"""Compares the time of an evaluation with the time of an inner step. Writes docs/results/bench-validate.md."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ def main():
     parser.add_argument("--peers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 20])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--covey", type=Path, default=ROOT / "target/release/covey")
-    parser.add_argument("--data", type=Path, help="prepared folder; the demo's text if left out")
+    parser.add_argument("--data", type=Path, help="prepared folder [default: the demo's text]")
     parser.add_argument("--output", type=Path, default=ROOT / "docs/results")
     options = parser.parse_args()
     data = options.data or demo_data(options.covey)
@@ -26,16 +26,16 @@ def main():
         rows.append("| {peers} | {step_seconds:.3f} | {reading_seconds:.3f} | {measuring_seconds:.2f} | "
                     "{steps_per_peer:.2f} |".format(**figures))
         windows = figures["windows"]
-    text = f"""# What a validator spends on a delta
+    text = f"""# Cost of a delta for a validator
 
-`just bench-validate`: the `tiny` preset (batches of 8 windows of 256 tokens), {windows} windows of each kind, \
+The preset `tiny`, batches of 8 windows of 256 tokens, {windows} own and {windows} random windows per evaluation, \
 {options.threads} thread(s).
 
-A validator passes over {windows} windows (2 + 4 n) times for n peers: each peer's own windows and the random ones, before,
-as typical, and with the peer's delta. How many are measured is `gauntlet.num_evaluated`, 20 unless the run says otherwise,
-however many peers there are.
+To evaluate n deltas, a validator runs the network on {windows} windows 2 + 4 n times: on the random windows once before and
+once with the typical delta; on the own windows of each peer likewise; and on both with the delta of the peer.
+`gauntlet.num_evaluated` limits n, 20 by default, for any number of peers.
 
-| deltas measured | inner step, s | reading all deltas, s | measuring them, s | inner steps that one delta costs |
+| deltas evaluated | inner step, s | decoding all deltas, s | evaluating them, s | inner steps per delta |
 |---:|---:|---:|---:|---:|
 """ + "\n".join(rows) + "\n\n" + footer("just bench-validate") + "\n"
     (options.output / "bench-validate.md").write_text(text)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the ledger's contract and holds the committed ABI and bytecode to it; with --write, writes them.
+# Compiles the ledger's contract and compares the result with the committed ABI and bytecode; `--write` replaces them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,9 +13,9 @@ trap 'rm -rf "$folder"' EXIT
 node scripts/compile_contract.cjs .venv-evm/node_modules "$folder"
 for file in CoveyLedger.abi.json CoveyLedger.bin; do
     if ! cmp -s "$folder/$file" "comms/contracts/$file"; then
-        echo "error: comms/contracts/$file is not what CoveyLedger.sol compiles to" >&2
-        echo "hint: scripts/check_contract.sh --write" >&2
+        echo "error: comms/contracts/$file differs from the compiled CoveyLedger.sol" >&2
+        echo "hint: run \`scripts/check_contract.sh --write\`" >&2
         exit 1
     fi
 done
-echo 'ABI and bytecode are those of the source'
+echo 'ABI and bytecode match the source'

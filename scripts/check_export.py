@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks that Hugging Face `transformers` loads an exported folder and computes what Covey computes.
+"""Checks that Hugging Face `transformers` loads an exported folder and computes the same results as Covey.
 
-Loads the folder with AutoModelForCausalLM and AutoTokenizer, without network; compares logits on the prompt and on
-arbitrary tokens, and the greedy continuation of the prompt with that of `covey generate`. Ends with code 1 and a message
-at the first difference.
+Loads the folder offline with AutoModelForCausalLM and AutoTokenizer. Compares the logits of the prompt and of random
+tokens, and the greedy continuation of the prompt with that of `covey generate`. Exits with code 1 and a message at the
+first difference.
 """
 
 import argparse
@@ -35,15 +35,15 @@ def arguments():
 
 
 def covey(options, *command):
-    """What the program prints on stdout."""
+    """Runs the program and returns its output."""
     done = subprocess.run([options.covey, *command], capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"error: `covey {command[0]}` ended with code {done.returncode}:\n{done.stderr}")
+        sys.exit(f"error: `covey {command[0]}` failed with exit code {done.returncode}:\n{done.stderr}")
     return done.stdout
 
 
 def check_logits(options, model, name, tokens):
-    """Largest difference of any logit; ends the program if it is above the tolerance."""
+    """Prints the largest difference of the logits; exits if it exceeds the tolerance."""
     text = covey(options, "bench", "logits", options.folder, "--tokens", ",".join(map(str, tokens)))
     got = torch.tensor(json.loads(text)["logits"])
     with torch.no_grad():
@@ -52,13 +52,13 @@ def check_logits(options, model, name, tokens):
         sys.exit(f"error: logits of {name} are {list(got.shape)}, transformers has {list(expected.shape)}")
     difference = (got - expected).abs().max().item()
     print(f"logits, {name} ({len(tokens)} tokens): largest difference {difference:.2e}")
-    # Written so that NaN fails too.
+    # Not `>`: a difference of NaN must fail.
     if not difference <= options.tolerance:
-        sys.exit(f"error: logits of {name} differ by {difference:.2e}, allowed are {options.tolerance:.0e}")
+        sys.exit(f"error: logits of {name} differ by {difference:.2e}; the tolerance is {options.tolerance:.0e}")
 
 
 def check_text(options, model, tokenizer):
-    """The greedy continuation must be the same to the last character."""
+    """Compares the greedy continuations; exits if they differ."""
     prompt = tokenizer(options.prompt, return_tensors="pt")
     with torch.no_grad():
         output = model.generate(**prompt, do_sample=False, max_new_tokens=options.max_tokens)[0]
@@ -75,7 +75,7 @@ def check_text(options, model, tokenizer):
 def main():
     options = arguments()
     if not options.folder.is_dir():
-        sys.exit(f"error: `{options.folder}` is no folder; make one with `covey export`")
+        sys.exit(f"error: `{options.folder}` is not a folder; create it with `covey export`")
     model = AutoModelForCausalLM.from_pretrained(options.folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(options.folder)
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -84,9 +84,9 @@ def main():
     vocabulary = model.config.vocab_size
     arbitrary = random.Random(0).choices(range(vocabulary), k=64)
     check_logits(options, model, "prompt", tokenizer(options.prompt)["input_ids"])
-    check_logits(options, model, "arbitrary tokens", arbitrary)
+    check_logits(options, model, "random tokens", arbitrary)
     check_text(options, model, tokenizer)
-    print("the export is good")
+    print("the export is equivalent")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Holds the crates to their layers, read off `cargo tree`:
-#   - model, data, optim and comms never depend on one another;
-#   - data and comms, and optim without default features, build without Burn.
+# Checks the dependencies of the crates with `cargo tree`:
+#   - model, data, optim and comms do not depend on each other;
+#   - data and comms, and optim without default features, build without Burn;
+#   - the program is built without feature `testing` of comms.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 broken=0
 
-# Names of everything that crate $1 is built from, itself left out; further arguments go to `cargo tree`.
+# Prints the names of all dependencies of crate $1. Further arguments are passed to `cargo tree`.
 dependencies() {
     local crate=$1
     shift
@@ -19,7 +20,7 @@ dependencies() {
 refuse() {
     local crate=$1 pattern=$2 reason=$3 found
     shift 3
-    # Its own line, so that a failing `cargo tree` stops the script.
+    # In a separate assignment: within the pipe, a failure of `cargo tree` would be ignored.
     found=$(dependencies "$crate" "$@")
     found=$(grep -E "$pattern" <<< "$found" | paste -s -d ' ' || true)
     if [[ -n $found ]]; then
@@ -29,10 +30,16 @@ refuse() {
 }
 
 for crate in covey-model covey-data covey-optim covey-comms; do
-    refuse "$crate" '^covey(-|$)' 'the four libraries never name each other'
+    refuse "$crate" '^covey(-|$)' 'the four libraries do not depend on each other'
 done
-refuse covey-data '^burn(-|$)' 'data builds without Burn'
-refuse covey-comms '^burn(-|$)' 'comms builds without Burn'
-refuse covey-optim '^burn(-|$)' 'optim builds without Burn when its default features are off' --no-default-features
+refuse covey-data '^burn(-|$)' 'data must build without Burn'
+refuse covey-comms '^burn(-|$)' 'comms must build without Burn'
+refuse covey-optim '^burn(-|$)' 'optim must build without Burn if its default features are off' --no-default-features
+
+# The simulation and the injected faults stay out of the shipped program.
+if cargo tree --quiet --package covey --edges normal,features | grep -q 'covey-comms feature "testing"'; then
+    echo 'error: the program `covey` must not be built with feature `testing` of covey-comms' >&2
+    broken=1
+fi
 
 exit "$broken"

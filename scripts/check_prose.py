@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts words that betray stiff prose, per 1,000 words, and measures the shape of the code; fails above a limit.
+"""Counts words of stiff prose per 1,000 words, and measures the shape of the code; fails above a limit.
 
 Prose is Markdown (not the results), comments, error messages, help texts, and the strings of the trainer with at least
 four words. Code in backticks and fences is left out. The limit of 2 leaves some room: the comments of well-known Rust
@@ -22,17 +22,17 @@ PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 SHOWN = 20
 MIN_WORDS = 4
 
-# What has no voice: "the checkpoint tells".
+# Things that cannot speak: "the checkpoint tells".
 THING = (
     r"(?:backend|bucket|checkpoint|clock|column|comment|config|configuration|description|digest|document|envelope|error"
     r"|field|file|folder|header|hint|keeper|key|label|ledger|lineage|list|listing|log|manifest|message|metric|model"
     r"|name|node|number|object|page|payload|run|schema|server|store|system|table|test|value|verdict|weight)s?"
 )
-# What something is compared with: "held to the limit".
+# The object of a comparison: "held to the limit".
 OBJECT = r"(?:it|its|them|their|this|that|these|those|the|an?|one|another|each|every\w*|all|what\w*|account|bars?)"
 # The start of a sentence that is not a question.
 START = r"(?-i:(?:^|(?<=[.:;!?]\s))[-*|\d.\s]*"
-# What betrays stiff prose -> what to say instead. A space in a pattern matches any white space.
+# Pattern of stiff prose -> advice. A space in a pattern matches any white space.
 TELLS = {
     # Pronouns where an actor has a name.
     r"\bwhoever\b": "name the actor: peer, validator, reader, you",

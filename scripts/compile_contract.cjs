@@ -1,4 +1,4 @@
-// Compiles comms/contracts/CoveyLedger.sol and writes its ABI and its bytecode into a folder.
+// Compiles comms/contracts/CoveyLedger.sol and writes ABI and bytecode to a folder.
 //
 //     node scripts/compile_contract.cjs FOLDER_OF_NODE_MODULES OUTPUT_FOLDER
 const fs = require("fs");
@@ -14,16 +14,16 @@ const input = {
     sources: { [`${name}.sol`]: { content } },
     settings: {
         optimizer: { enabled: true, runs: 200 },
-        // The oldest rules that any chain in use still lacks nothing of.
+        // Newer versions use opcodes that some chains do not support.
         evmVersion: "paris",
-        // Without a hash of the source's path and comments in the bytecode.
+        // No hash of path and comments in the bytecode: it must depend on the code only.
         metadata: { bytecodeHash: "none" },
         outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
     },
 };
 const result = JSON.parse(solc.compile(JSON.stringify(input)));
 for (const error of result.errors ?? []) console.error(error.formattedMessage);
-// Warnings count, too.
+// Warnings are errors as well.
 if (result.errors?.length) process.exit(1);
 
 const contract = result.contracts[`${name}.sol`][name];

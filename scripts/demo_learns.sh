@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Runs a short demo in a folder that vanishes and holds it to a falling held-out loss, and its two peers to the same
-# weights after every round: demo_learns.sh [STEPS]
+# Runs a short demo in a temporary folder. Fails if the held-out loss does not fall by 1 nat, or if the two peers have
+# different weights after any round.
+#
+#     scripts/demo_learns.sh [STEPS]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,20 +14,20 @@ cargo run --quiet --release -- demo --steps "$steps" --output "$folder"
 
 for peer in 1 2; do
     if [[ ! -s $folder/peer-$peer/metrics.jsonl ]]; then
-        echo "error: peer $peer of the demo left no metrics.jsonl" >&2
+        echo "error: peer $peer of the demo wrote no metrics.jsonl" >&2
         exit 1
     fi
-    # One line per round: its number, and the digest of the weights after it.
+    # One line per round: number, and digest of the weights after the round.
     sed -nE 's/.*"kind":"round".*"round":([0-9]+).*"weights":"([0-9a-f]{64})".*/\1 \2/p' \
         "$folder/peer-$peer/metrics.jsonl" > "$folder/digests-$peer"
 done
 if [[ ! -s $folder/digests-1 ]] || ! cmp --quiet "$folder/digests-1" "$folder/digests-2"; then
-    echo 'error: the two peers of the demo do not hold the same weights' >&2
+    echo 'error: the two peers of the demo have different weights' >&2
     exit 1
 fi
-echo "both peers hold the same weights after each of $(wc -l < "$folder/digests-1") rounds" >&2
+echo "both peers have the same weights after each of $(wc -l < "$folder/digests-1") rounds" >&2
 
-# First and last held-out loss, and whether it fell by a nat at least: one that learns nothing stays where it was.
+# Compares the first and the last held-out loss. A model that learns nothing does not fall by 1 nat.
 awk '
     /"kind": *"eval"/ && match($0, /"loss": *[0-9.eE+-]+/) {
         loss = substr($0, RSTART, RLENGTH)
@@ -35,7 +37,7 @@ awk '
     }
     END {
         if (lines < 2) { print "error: fewer than two held-out losses in metrics.jsonl"; exit 1 }
-        printf "held-out loss %.4f at first, %.4f at last\n", first, last
+        printf "held-out loss: %.4f at the start, %.4f at the end\n", first, last
         if (!(last < first - 1)) { print "error: the held-out loss of the demo did not fall"; exit 1 }
     }
 ' "$folder/peer-1/metrics.jsonl" >&2

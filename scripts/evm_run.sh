@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Plays a whole run whose ledger is a contract: two peers that registered, one that did not, and a validator, each a process.
+# Runs two registered peers, an unregistered peer and a validator as processes, with the ledger in a contract.
 #
-# Called by `test_evm.sh --run` with a node at COVEY_TEST_EVM and the secret keys of funded accounts in COVEY_TEST_EVM_KEYS.
+# `test_evm.sh --run` calls it with the URL of a node in COVEY_TEST_EVM and secret keys of funded accounts in
+# COVEY_TEST_EVM_KEYS.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,7 +16,7 @@ cd "$folder"
 
 fail() { echo "error: $1" >&2; tail -n 5 ./*.log >&2; exit 1; }
 
-# One account for each who writes to the ledger.
+# One account for each process that writes to the ledger.
 index=0
 for name in validator peer-1 peer-2; do
     index=$((index + 1))
@@ -40,7 +41,7 @@ for number in 1 2; do
 done
 
 own=(--threads 1 --set comms.poll_interval=0.05 --set train.eval_every=none)
-"$covey" join bucket --output peer-3 "${own[@]}" > stranger.log 2>&1 &
+"$covey" join bucket --output peer-3 "${own[@]}" > unregistered.log 2>&1 &
 "$covey" validate bucket --key validator.key --output validator --ledger "$ledger" --wallet validator.wallet \
     "${own[@]}" > validator.log 2>&1 &
 validator=$!
@@ -61,11 +62,11 @@ done
 python3 - "$rounds" <<'PYTHON'
 import json, sys
 rounds, scores, status = int(sys.argv[1]), json.load(open("scores.json")), json.load(open("status.json"))
-said = [entry["round"] for entry in scores["scores"] if entry["agreed"]]
-assert said == list(range(rounds + 1)), f"verdicts of rounds {said} are in the contract"
-assert scores["checkpoints"], "no checkpoint is in the contract"
+recorded = [entry["round"] for entry in scores["scores"] if entry["agreed"]]
+assert recorded == list(range(rounds + 1)), f"the contract has the verdicts of rounds {recorded}"
+assert scores["checkpoints"], "the contract has no checkpoint"
 members = {peer for peer, record in scores["peers"].items() if record["member"]}
 included = set().union(*(set(entry["included"]) for entry in status["rounds"]))
-assert len(members) == 2 and included == members, f"members {members}, in the model {included}"
+assert len(members) == 2 and included == members, f"registered {members}, included {included}"
 PYTHON
 echo 'a run with its ledger in a contract: passed'

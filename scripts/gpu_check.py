@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks Covey on an NVIDIA GPU and prints one table: parity with reference numbers, equal bytes of compression,
-training speed beside PyTorch, and the same sharded over two members of one GPU.
+"""Checks Covey on an NVIDIA GPU and prints one table.
 
-Runs where nothing can be fetched: it needs the program beside it (`just gpu-package` packs both), the driver, CUDA's
-NVRTC and headers (PyTorch's own will do) and, for the comparison, PyTorch. Sides alternate, so that whatever else the
-machine does falls on both. A part that fails is a row of the table, not the end of it.
+The parts are parity with reference numbers, equal bytes of compressed deltas, training speed compared with PyTorch, and
+training with two shards on one GPU. No internet is needed. Required are the program in the same folder (`just gpu-package`
+packs both), the driver, NVRTC and the headers of CUDA (those of PyTorch are enough) and, for the comparison, PyTorch. Runs
+of the two sides alternate, so other load of the machine affects both. A part that fails becomes a row of the table.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PARTS = ["parity", "compression", "150m", "1b", "sharded"]
-# Dense bf16 with fp32 sums, as the maker states it; the first name that the GPU's contains.
+# Specified peak of dense bf16 with fp32 sums. The first name that the name of the GPU contains applies.
 PEAK_TFLOPS = {
     "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "H200": 989, "GH200": 989, "B200": 2250, "A100": 312, "L40S": 362,
     "L4": 121, "A10": 125, "RTX 4090": 165, "RTX 3090": 71,
@@ -37,21 +37,21 @@ def arguments():
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side")
     parser.add_argument("--steps", type=int, default=10, help="timed steps of a run")
-    parser.add_argument("--warmup", type=int, default=5, help="steps before the clock counts: kernels are chosen there")
-    parser.add_argument("--sequences", type=int, default=8, help="of 2048 tokens, in each step")
-    parser.add_argument("--peak-tflops", type=float, help="bf16 peak of this GPU, if it is not known by name")
-    parser.add_argument("--timeout", type=float, default=540, help="seconds that one run may take")
+    parser.add_argument("--warmup", type=int, default=5, help="steps before the timed ones: kernels are selected there")
+    parser.add_argument("--sequences", type=int, default=8, help="sequences of 2048 tokens per step")
+    parser.add_argument("--peak-tflops", type=float, help="bf16 peak of this GPU [default: by name]")
+    parser.add_argument("--timeout", type=float, default=540, help="maximum time of one run, in seconds")
     return parser.parse_args()
 
 
 def first_with(patterns, marker):
-    """The first folder that matches and holds a file of that name."""
+    """The first matching folder that contains a file with this name."""
     folders = (folder for pattern in patterns for folder in sorted(glob.glob(pattern), reverse=True))
     return next((folder for folder in folders if glob.glob(f"{folder}/{marker}")), None)
 
 
 def environment():
-    """Ours, with NVRTC and CUDA's headers named: those of the system, else those that came with PyTorch."""
+    """The environment of the programs, with the paths of NVRTC and CUDA headers: of the system, otherwise of PyTorch."""
     site = sysconfig.get_paths()["purelib"]
     libraries = first_with(["/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib", f"{site}/nvidia/cu*/lib",
                             f"{site}/nvidia/cuda_nvrtc/lib"], "libnvrtc.so*")  # fmt: skip
@@ -67,7 +67,7 @@ def environment():
 
 
 def measure(command, options):
-    """What a side reports in its last line; a text that says why not."""
+    """The report of one side, from its last line; a text with the reason if there is none."""
     command = list(map(str, command))
     print(f"$ {shlex.join(command)}", file=sys.stderr, flush=True)
     try:
@@ -159,18 +159,18 @@ def speed(preset, options, peak):
 
 
 def sharded(options):
-    """The same batch on one member and on two that share the GPU."""
+    """Trains the same batch with one shard and with two shards on the GPU."""
     pair = f"{options.device},{options.device.split(':')[-1]}"
     one, two = (measure(covey_command("150m", devices, options), options) for devices in (options.device, pair))
     for report in (one, two):
         if isinstance(report, str):
-            return [row("150m on two members of one GPU", report, "", False)]
+            return [row("150m, two shards on one GPU", report, "", False)]
     difference = abs(two["loss_last"] / one["loss_last"] - 1)
     speed = two["tokens_per_second"]
-    text = f"{speed:.0f} tokens/s, {speed / one['tokens_per_second']:.2f} of one member"
-    # The order of sums differs, and bf16 keeps 8 bits.
-    loss = row("150m on two members, last loss", f"differs by {difference:.1e}", "<= 1e-02", difference <= 1e-2)
-    return [row(f"150m on two members of one GPU ({pair})", text), loss]
+    text = f"{speed:.0f} tokens/s, {speed / one['tokens_per_second']:.2f} of one shard"
+    # The order of sums differs, and bf16 has 8 significant bits.
+    loss = row("150m, two shards, last loss", f"differs by {difference:.1e}", "<= 1e-02", difference <= 1e-2)
+    return [row(f"150m, two shards on one GPU ({pair})", text), loss]
 
 
 def main():
@@ -183,8 +183,8 @@ def main():
     rows = []
     for part in options.parts:
         rows += parts[part](options) if part in parts else speed(part, options, peak)
-    print(f"GPU: {name}; {options.pairs} runs of each side by turns, {options.warmup} + {options.steps} steps each\n")
-    print("| what | result | bar | holds |\n|---|---|---|---|")
+    print(f"GPU: {name}; {options.pairs} alternating runs of each side, {options.warmup} + {options.steps} steps each\n")
+    print("| check | result | limit | holds |\n|---|---|---|---|")
     for cells in rows:
         print("| " + " | ".join(cells) + " |")
     sys.exit(any(cells[3] == "**no**" for cells in rows))

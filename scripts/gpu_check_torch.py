@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""One side of `scripts/gpu_check.py`: PyTorch trains a preset's shapes on one GPU.
+"""The PyTorch side of `scripts/gpu_check.py`: trains the shape of a preset on one GPU.
 
-Eager mode as most people run it: fp32 weights under bf16 autocast, so that matrices multiply in bf16 and the weights
-are their own fp32 masters; scaled_dot_product_attention (flash attention on GPUs that have it), norms, rotation and loss
-in fp32, fused AdamW, clipping to norm 1. Nothing is compiled or checkpointed. One line of JSON on stdout.
+Eager mode in its common form: fp32 weights under bf16 autocast, so matrix products run in bf16 and the optimizer updates
+fp32 weights; scaled_dot_product_attention (flash attention if the GPU supports it); norms, rotation and loss in fp32;
+fused AdamW; clipping to norm 1. Without torch.compile and activation checkpointing. Prints one line of JSON.
 """
 
 import argparse
@@ -22,10 +22,10 @@ VOCABULARY, EPSILON, THETA, INIT_STD = 32_000, 1e-5, 10_000.0, 0.02
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", choices=PRESETS, default="150m")
-    parser.add_argument("--sequences", type=int, default=8, help="per step, all at once")
-    parser.add_argument("--length", type=int, default=2048, help="tokens of a sequence")
+    parser.add_argument("--sequences", type=int, default=8, help="sequences per step, in one batch")
+    parser.add_argument("--length", type=int, default=2048, help="tokens per sequence")
     parser.add_argument("--steps", type=int, default=10, help="timed steps")
-    parser.add_argument("--warmup", type=int, default=5, help="steps before the clock counts")
+    parser.add_argument("--warmup", type=int, default=5, help="steps before the timed ones")
     parser.add_argument("--device", default="cuda")
     return parser.parse_args()
 
@@ -90,7 +90,7 @@ class Decoder(nn.Module):
 
 
 def train_step(model, optimizer, tokens):
-    """One update; its loss, read back so that the device has finished."""
+    """Runs one training step. Reading the loss waits for the device."""
     with torch.autocast(tokens.device.type, dtype=torch.bfloat16):
         loss = model.loss(tokens)
     loss.backward()

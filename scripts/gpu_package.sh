@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Packs what `gpu_check.py` needs on a machine where nothing can be fetched: target/gpu-check.tar.gz, at most 60 MiB.
+# Packs `gpu_check.py` with its files for a machine without internet: target/gpu-check.tar.gz, at most 60 MiB.
 #
-# Builds with the feature `cuda`, or with `cuda-offline` where cuda_build_offline.sh has been run.
+# Builds with the feature `cuda`, or with `cuda-offline` after cuda_build_offline.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,8 +12,8 @@ done
 folder=target/gpu-check
 limit=$((60 * 1024 * 1024))
 
-# Folding functions and constants that are the same, and packing relocations, saves a fifth of the file. Nothing here asks
-# whether two of them have one address.
+# Merging identical functions and constants and packing relocations makes the file a fifth smaller. The program does not
+# compare their addresses.
 link=()
 for flag in --icf=all --ignore-data-address-equality -O2 -z,pack-relative-relocs; do
     link+=(-C "link-arg=-Wl,$flag")
@@ -27,8 +27,8 @@ cp scripts/gpu_check.py scripts/gpu_check_torch.py "$folder/"
 tar -C target -czf target/gpu-check.tar.gz gpu-check
 
 size=$(du --bytes --summarize "$folder" | cut -f1)
-echo "$folder: $size bytes, packed $(stat -c %s target/gpu-check.tar.gz); there: tar xzf gpu-check.tar.gz && python3 gpu-check/gpu_check.py" >&2
+echo "$folder: $size bytes, packed $(stat -c %s target/gpu-check.tar.gz); on the other machine: tar xzf gpu-check.tar.gz && python3 gpu-check/gpu_check.py" >&2
 if ((size > limit)); then
-    echo "error: that is more than $limit bytes" >&2
+    echo "error: $folder is larger than $limit bytes" >&2
     exit 1
 fi

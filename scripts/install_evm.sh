@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs a node of an Ethereum-compatible chain and a compiler of contracts into .venv-evm: 52 MB from npm.
+# Installs an Ethereum-compatible node and a Solidity compiler from npm into .venv-evm (52 MB).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,6 +11,6 @@ fail() { echo "error: $1" >&2; exit 1; }
 command -v npm > /dev/null || fail 'npm is missing; install Node.js and try again'
 if [[ $(cat "$environment/installed" 2> /dev/null) != "${packages[*]}" ]]; then
     npm install --prefix "$environment" --no-audit --no-fund --silent "${packages[@]}" \
-        || fail 'the packages could not be installed'
+        || fail 'cannot install the packages'
     echo "${packages[*]}" > "$environment/installed"
 fi

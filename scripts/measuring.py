@@ -1,4 +1,4 @@
-"""What the benchmark scripts have in common: running programs, and saying what was measured where."""
+"""Helpers of the benchmark scripts: run programs, and describe the machine and the commit of a measurement."""
 
 import datetime
 import os
@@ -12,15 +12,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(command, **options):
-    """What a command printed, if it was asked for with `stdout`; ends the script if the command fails."""
+    """Runs a command and returns its output if `stdout` captures it; ends the script if the command fails."""
     done = subprocess.run(list(map(str, command)), cwd=ROOT, text=True, **options)
     if done.returncode != 0:
-        sys.exit(f"error: `{shlex.join(map(str, command))}` ended with code {done.returncode}")
+        sys.exit(f"error: `{shlex.join(map(str, command))}` failed with exit code {done.returncode}")
     return done.stdout
 
 
 def demo_data(covey):
-    """The demo's text, tokenised; made once."""
+    """The folder of the demo's token shards; created by the first call."""
     folder = ROOT / "target/bench-data"
     if not (folder / "data/manifest.json").exists():
         run([covey, "demo", "--alone", "--steps", "1", "--output", folder])
@@ -37,12 +37,12 @@ def processor():
 
 
 def commit():
-    """The commit that was measured. A tree with local changes is named as such, and `check_results.py` rejects it."""
+    """The hash of HEAD, marked if the working tree has local changes; `check_results.py` rejects such results."""
     git = ["git", "-C", str(ROOT)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     if head.returncode != 0:
         return "unknown"
-    # Results are written one after another; they are not part of what is measured.
+    # Several results are measured before they are committed; they do not affect the measurement.
     status = [*git, "status", "--porcelain", "--", ".", ":!docs/results"]
     changed = subprocess.run(status, capture_output=True, text=True).stdout.strip()
     return head.stdout.strip() + (" with local changes" if changed else "")
@@ -53,7 +53,7 @@ def today():
 
 
 def footer(command, note=""):
-    """The last lines of a result: how, where and on which commit it was measured."""
+    """The last lines of a result: command, CPU, commit and date."""
     cores = f"{os.cpu_count()} cores" + (f", {note}" if note else "")
     return f"""- Command: `{command}`
 - CPU: {processor()}, {cores}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes `.venv-python` with torch (CPU use only) and transformers, for `just check-export` and `just bench-train`.
+# Creates `.venv-python` with torch (for CPUs only) and transformers, for `just check-export` and `just bench-train`.
 #
-# The wheel of torch comes without its CUDA libraries (539 MB instead of 2.8 GB) and gets empty stand-ins.
-# Needs python3 with venv, gcc and readelf. Does nothing when the environment is there and works.
+# Installs torch without its CUDA libraries (539 MB instead of 2.8 GB) and puts stubs in their place.
+# Needs python3 with venv, gcc and readelf. Has no effect if the environment already works.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -26,12 +26,12 @@ fi
 python3 -m venv "$environment"
 pip() { "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
 pip --no-deps "torch==$torch"
-echo 'pip will miss the CUDA packages of torch below: they are left out on purpose' >&2
+echo 'ignore the warnings of pip about missing CUDA packages of torch' >&2
 pip filelock 'typing-extensions>=4.13' sympy networkx jinja2 fsspec numpy 'setuptools>=77.0.3' safetensors "transformers==$transformers"
 "$environment/bin/python" scripts/stub_cuda_libraries.py "$("$environment/bin/python" -c \
     'import sysconfig; print(sysconfig.get_path("purelib"))')/torch/lib"
 
 if ! works; then
-    echo "error: $environment was made, but torch and transformers do not import; remove it and try again" >&2
+    echo "error: cannot import torch and transformers from $environment; remove it and try again" >&2
     exit 1
 fi

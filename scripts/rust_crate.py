@@ -51,7 +51,7 @@ class Crate:
                 del self.sources[path]
 
     def shown(self, path: Path) -> Path:
-        """The path of a source as findings name it."""
+        """The path of a source in findings."""
         return Path(self.name, "src", path)
 
     @functools.cached_property
@@ -92,7 +92,7 @@ class Crate:
                     yield path, source.line(imported.offset), self.file_of[target]
 
     def resolve(self, here: tuple[str, ...], path: tuple[str, ...], depth: int = 0) -> tuple[str, ...] | None:
-        """The module that holds what `path` names, seen from module `here`; None for another crate."""
+        """The module that defines `path`, as seen from module `here`; `None` for another crate."""
         if path[0] == "crate":
             here, path = (), path[1:]
         elif path[0] in ("self", "super"):
@@ -144,7 +144,7 @@ def circles(arrows: Arrows) -> list[list[str]]:
 
 
 def successors(arrows: Arrows) -> dict[str, list[str]]:
-    """Where the arrows from each node lead, sorted."""
+    """The sorted targets of the arrows of each node."""
     after = defaultdict(list)
     for one, other in sorted(arrows):
         after[one].append(other)
@@ -152,7 +152,7 @@ def successors(arrows: Arrows) -> dict[str, list[str]]:
 
 
 def reachable(start: str, arrows: Arrows) -> set[str]:
-    """All nodes that arrows lead to from `start`."""
+    """All nodes that can be reached from `start`."""
     after, found, open_nodes = successors(arrows), set(), [start]
     while open_nodes:
         fresh = set(after[open_nodes.pop()]) - found
@@ -176,7 +176,7 @@ def shortest_circle(group: list[str], arrows: Arrows) -> list[tuple[str, str]]:
 
 
 def longest_chain(arrows: Arrows) -> int:
-    """The number of floors: the longest chain of arrows, with each circle taken for one node."""
+    """The number of floors: the longest chain of arrows, where each circle counts as one node."""
     group_of = {node: group[0] for group in circles(arrows) for node in group}
     after = defaultdict(set)
     for one, other in arrows:

@@ -1,6 +1,6 @@
 """Reads Rust sources for the checks in this folder: comments, strings, test code, `use` trees and functions.
 
-This is a scanner, not a parser. It relies on code that `cargo fmt` has formatted.
+This is a scanner, not a parser. It expects code that `cargo fmt` has formatted.
 """
 
 import bisect

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes empty stand-ins for the CUDA libraries that PyTorch's Linux wheel links, so that it imports without them.
+"""Writes stubs of the CUDA libraries that PyTorch's Linux wheel links, to import it without them.
 
-The default wheel of torch names some fourteen CUDA libraries; with the real ones it is a download of 2.8 GB. On the CPU
-none of them is ever called, so a library of the same name with the same symbols is enough. For checks only.
+The default wheel of torch links about 14 CUDA libraries; with them, it is a download of 2.8 GB. On the CPU, none of them
+is called, so a library of the same name with the same symbols is enough. For checks only.
 
 Usage: stub_cuda_libraries.py SITE_PACKAGES/torch/lib       (needs gcc and readelf)
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 CUDA_LIBRARY = re.compile(r"NEEDED.*\[(lib(?:cu|nv|nccl)[^\]]*)\]")
 UNDEFINED = re.compile(r" (?:FUNC|NOTYPE|OBJECT)\s+\w+\s+\w+\s+UND ([^\s@]+)(?:@+(\S+))?(?:\s|$)")
 CUDA_SYMBOL = re.compile(r"(?:cu|nccl|nvrtc|nvJit|__cuda|_cu|nvshmem)")
-# Libraries without symbol versions; what belongs to them shows by its name only.
+# Libraries without symbol versions: their symbols can be recognized by name only.
 UNVERSIONED = {
     "libcufile": "cuFile",
     "libcusparseLt": "cusparseLt",
@@ -30,20 +30,20 @@ def readelf(*arguments):
 
 
 def missing_libraries(objects):
-    """CUDA libraries that the wheel's own libraries name and do not bring along, in a stable order."""
+    """The CUDA libraries that the wheel links but does not contain, sorted."""
     own = {path.name for path in objects}
     named = {name for path in objects for name in CUDA_LIBRARY.findall(readelf("-d", path))}
     return sorted(named - own)
 
 
 def undefined_symbols(objects):
-    """Pairs of a CUDA symbol that somebody else must define, and its version or an empty text."""
+    """The undefined CUDA symbols, each with its version or an empty text."""
     found = {pair for path in objects for pair in UNDEFINED.findall(readelf("--dyn-syms", path))}
     return {(symbol, version) for symbol, version in found if CUDA_SYMBOL.match(symbol)}
 
 
 def symbols_of(library, undefined, libraries):
-    """The symbols that `library` must define: those versioned by its name, and those that its prefix claims."""
+    """The symbols that `library` must define: those with its name as version, and those with its prefix."""
     mine = {symbol for symbol, version in undefined if version == library}
     prefix = UNVERSIONED.get(library.split(".")[0])
     if prefix:
@@ -52,7 +52,7 @@ def symbols_of(library, undefined, libraries):
 
 
 def version_of(library, symbols, undefined):
-    """The symbol version that the stand-in must carry, if any."""
+    """The symbol version of the stub, if any."""
     versions = {version for symbol, version in undefined if symbol in symbols and version}
     if library in versions:
         return library
@@ -60,7 +60,7 @@ def version_of(library, symbols, undefined):
 
 
 def write_stub(folder, library, symbols, version):
-    """Compiles the stand-in; every function of it returns 100, which CUDA calls `no device`."""
+    """Compiles the stub. Each function returns 100, the CUDA error `no device`."""
     source = "".join(f"long {symbol}(void) {{ return 100; }}\n" for symbol in symbols) or "int stub;\n"
     with tempfile.TemporaryDirectory() as scratch:
         code = Path(scratch, "stub.c")
@@ -83,7 +83,7 @@ def main():
     for library in libraries:
         symbols = symbols_of(library, undefined, libraries)
         write_stub(folder, library, symbols, version_of(library, symbols, undefined))
-    print(f"wrote {len(libraries)} stand-in libraries to {folder}", file=sys.stderr)
+    print(f"wrote {len(libraries)} stub libraries to {folder}", file=sys.stderr)
 
 
 if __name__ == "__main__":

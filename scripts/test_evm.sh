@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Runs the tests that need an Ethereum-compatible node against anvil, from npm.
+# Runs the tests that need an Ethereum-compatible node, with anvil from npm.
 #
 #     scripts/test_evm.sh [--run]
 #
-# `--run` plays a whole run with its ledger in a contract as well; it needs python3.
-# Starts anvil on a free port, runs `tests` below, ends it. Needs npm; installs 52 MB into .venv-evm when that is not there.
+# `--run` also runs peers and a validator with the ledger in a contract; this needs python3.
+# Starts anvil on a free port, runs `tests` below, and stops it. Needs npm; installs 52 MB into .venv-evm if missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# What is run, from the repository's root. Each test finds
-#   COVEY_TEST_EVM        the node's address
-#   COVEY_TEST_EVM_KEYS   secret keys of ten accounts with money, between commas
+# Commands, run in the root of the repository. Each test reads
+#   COVEY_TEST_EVM        URL of the node
+#   COVEY_TEST_EVM_KEYS   secret keys of ten funded accounts, separated by commas
 tests=(
     'cargo test --release --package covey-comms --features evm --test ledger -- --ignored --nocapture --test-threads=1 evm::'
 )
 
-patience=30
+# Seconds.
+start_timeout=30
 
 fail() { echo "error: $1" >&2; exit 1; }
 
@@ -31,14 +32,15 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
-# Anvil asks the system for a free port and says which it got; the wrapper that npm installs would outlive a signal.
+# Port 0: anvil takes a free port and logs it. The wrapper that npm installs would survive `kill`, so the binary is
+# started directly.
 start() {
     local binary
     binary=$(find .venv-evm/node_modules -path '*anvil*' -name anvil -type f -perm -u+x -size +1M | head -n 1)
-    [[ -n $binary ]] || fail 'anvil is not there; remove .venv-evm and try again'
+    [[ -n $binary ]] || fail 'anvil is missing; remove .venv-evm and try again'
     "$binary" --port 0 --host 127.0.0.1 --accounts 10 > "$folder/log" 2>&1 &
     node=$!
-    local deadline=$((SECONDS + patience))
+    local deadline=$((SECONDS + start_timeout))
     until grep -q 'Listening on' "$folder/log"; do
         if ! kill -0 "$node" 2> /dev/null || ((SECONDS >= deadline)); then
             tail -n 20 "$folder/log" >&2

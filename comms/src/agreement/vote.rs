@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::primitives::Signature;
 
 /// The longest reason in bytes.
+// A path and two values fit. The limit bounds the bytes that a reader fetches per vote.
 const MAX_REASON: usize = 1024;
 
 /// The payload of an envelope of kind [`Kind::Vote`](crate::objects::envelope::Kind::Vote).

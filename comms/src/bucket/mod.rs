@@ -31,6 +31,7 @@
 //! ```
 
 mod bucket;
+#[cfg(feature = "testing")]
 mod conformance;
 pub mod decorators;
 mod error;
@@ -40,6 +41,7 @@ pub mod server;
 pub mod stores;
 
 pub use self::bucket::{Bucket, Listed, Put};
+#[cfg(feature = "testing")]
 pub use self::conformance::{Violation, check_conformance};
 pub use self::error::BucketError;
 pub use self::probe::{Creation, Probe, probe};

@@ -72,6 +72,7 @@ pub struct Observations {
 impl Observations {
     /// The seed of the round, or `None` in round 0.
     pub fn seed(&self) -> Option<Seed> {
+        // Recomputed, not stored: a proposer could otherwise name a seed that suits it.
         self.secret.map(|secret| secret.seed(self.round, self.base, &self.commitment_lists))
     }
 

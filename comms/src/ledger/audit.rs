@@ -111,6 +111,7 @@ pub async fn audit(ledger: &dyn Ledger, seen: Option<Digest>) -> Result<LedgerAu
     for numbered in ledger.read(0).await? {
         let (number, is_valid) = (numbered.number, numbered.entry.is_ok());
         if let Ok(entry) = &numbered.entry {
+            // Also of entries without effect: they are valid, and the chain continues from them.
             let digest = entry.digest();
             is_seen |= seen == Some(digest);
             head = Some(digest);

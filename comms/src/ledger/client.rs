@@ -32,7 +32,8 @@ impl LedgerClient {
         &self.state
     }
 
-    /// Reads and applies all new entries; returns their number. Costs one request if there are none.
+    /// Reads and applies all new entries; returns their number. Costs one request if there are
+    /// none.
     ///
     /// # Errors
     /// Failures of the backend.
@@ -68,6 +69,7 @@ impl LedgerClient {
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
         self.refresh().await?;
+        // Before writing: an entry without effect would stay in the ledger for good.
         self.state.permits(author.peer(), &operation)?;
         let number = self.ledger.append(author, operation, successor).await?;
         // Checked again: entries of other writers may stand between the refresh and this entry.

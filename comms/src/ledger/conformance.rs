@@ -1,4 +1,4 @@
-//! The conformance suite of ledger backends, public so that other crates can test theirs.
+//! The conformance suite of ledger backends. It is public, so other crates can test theirs.
 
 use std::sync::Arc;
 
@@ -42,9 +42,9 @@ type LedgerCheck = Result<(), Violation>;
 
 /// Checks an empty ledger against the contract of [`Ledger`].
 ///
-/// The genesis config must name the three validators with a threshold of two. The three `peers` must
-/// be able to write. `spare` is a key that the first peer rotates to. `accounts` is the digest of the
-/// wallets of the first two validators, if the backend has wallets.
+/// The genesis config must name the three validators with a threshold of two. The three `peers`
+/// must be able to write. `spare` is a key that the first peer rotates to. `accounts` is the digest
+/// of the wallets of the first two validators, if the backend has wallets.
 ///
 /// # Errors
 /// The first broken law. Errors of the backend count as violations.
@@ -201,6 +201,7 @@ async fn only_validators_post(
         outsider.client().post_scores(&outsider.identity, scores("right")).await,
         &rejection,
     )?;
+    // The second validator disagrees, so only the third one completes an agreement.
     for (validator, text, agreed) in [
         (&validators[0], "right", None),
         (&validators[1], "wrong", None),
@@ -245,6 +246,7 @@ async fn enough_votes_change_the_validators(
 ) -> LedgerCheck {
     let law = "a threshold of votes changes the validator set";
     let [first, second, third] = validators;
+    // The third validator is voted out and must then have no vote.
     let members = [first.peer(), second.peer()];
     for (validator, generation) in [(first, 0), (second, 1)] {
         let voted = validator.client().vote(&validator.identity, members.into(), 2, accounts).await;

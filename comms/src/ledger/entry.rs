@@ -6,6 +6,7 @@ use super::operation::{MAX_REASON, Operation};
 use super::rejection::{Rejection, Verified};
 use crate::primitives::{Digest, Domain, Keypair, PeerId, RunId, Signature};
 
+// Any change of the encoding needs another version, or old entries could not be verified.
 const VERSION: u16 = 1;
 
 /// The position of an entry. It is signed, so the entry is valid at this position only.
@@ -13,7 +14,8 @@ const VERSION: u16 = 1;
 pub struct EntryPosition {
     /// The run.
     pub run: RunId,
-    /// In a bucket the number of the object; in a contract the number of earlier calls of the wallet.
+    /// In a bucket the number of the object; in a contract the number of earlier calls of the
+    /// wallet.
     pub number: u64,
     /// In a bucket the digest of the last valid entry; in a contract the digest that names the
     /// wallet and the contract.
@@ -132,7 +134,8 @@ impl Entry {
     /// An entry from its parts, as a contract stores them.
     ///
     /// # Errors
-    /// [`Rejection::BadSignature`], [`Rejection::NoConsent`], or the errors of [`Operation::check`].
+    /// [`Rejection::BadSignature`], [`Rejection::NoConsent`], or the errors of
+    /// [`Operation::check`].
     pub fn assemble(
         position: EntryPosition,
         author: PeerId,

@@ -29,7 +29,7 @@ pub struct NumberedEntry {
 /// - An appended entry is visible to every later read.
 /// - An invalid entry also has a number. Otherwise one garbage object would stop the ledger.
 ///
-/// [`check_ledger_conformance`](super::check_ledger_conformance) tests these laws.
+/// `check_ledger_conformance` tests these laws.
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync {
     /// The run and its first validator set.
@@ -44,7 +44,7 @@ pub trait Ledger: Debug + Send + Sync {
     /// Signs an operation for `author`, and a rotation for `successor` as well, and appends it.
     /// Returns its number.
     ///
-    /// Appends operations without effect too; [`LedgerClient`](super::client::LedgerClient) checks
+    /// Appends operations without effect too; [`LedgerClient`](super::LedgerClient) checks
     /// the effect first.
     ///
     /// # Errors

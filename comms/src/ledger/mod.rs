@@ -1,4 +1,5 @@
-//! The ledger: a signed, ordered record of registered peers, validator sets and digests of verdicts.
+//! The ledger: a signed, ordered record of registered peers, validator sets and digests of
+//! verdicts.
 //!
 //! A backend only stores and orders signed [`Entry`] values. The meaning of an entry is a pure
 //! function of the entries before it: every reader computes the same [`state::LedgerState`] and
@@ -25,6 +26,7 @@
 mod audit;
 pub mod backends;
 mod client;
+#[cfg(feature = "testing")]
 mod conformance;
 mod entry;
 mod error;
@@ -35,6 +37,7 @@ pub mod state;
 
 pub use self::audit::{AuditFinding, LedgerAudit, audit};
 pub use self::client::LedgerClient;
+#[cfg(feature = "testing")]
 pub use self::conformance::{LedgerParty, check_ledger_conformance};
 pub use self::entry::{Entry, EntryPosition};
 pub use self::error::LedgerError;

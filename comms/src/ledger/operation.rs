@@ -40,13 +40,14 @@ pub enum Operation {
         to: PeerId,
     },
     /// Ends the registration of a peer.
-    // With braces, so that the JSON is `{"leave":{}}` and every operation is an object.
+    // With braces: the JSON is `{"leave":{}}`, so every operation is an object.
     Leave {},
     /// Names the verdict of a round, by a validator.
     Scores(Scores),
     /// Names the weights at the start of a round, by a validator.
     Checkpoint(CheckpointDigest),
-    /// Votes for the next validator set; it is in force once a threshold of validators voted for it.
+    /// Votes for the next validator set; it is in force once a threshold of validators voted for
+    /// it.
     Validators(ValidatorSetChange),
 }
 

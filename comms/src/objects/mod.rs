@@ -29,5 +29,5 @@ pub use self::exclusion::{Exclusion, UnknownReason};
 pub use self::key::{Key, UnknownKey};
 pub use self::lineage::Lineage;
 pub use self::manifest::{DeltaRef, MAX_PEERS, Manifest, ManifestBasis, ManifestError};
-pub use self::outer_settings::{Clip, MeanOver, OuterSettings};
+pub use self::outer_settings::{Clipping, Divisor, OuterSettings};
 pub use self::prefix::Prefix;

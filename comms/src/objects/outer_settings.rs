@@ -8,7 +8,7 @@ use crate::primitives::Fields;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
-pub enum MeanOver {
+pub enum Divisor {
     /// The number of peers that sent a value for the coordinate.
     Senders = 0,
     /// The number of included peers.
@@ -19,7 +19,7 @@ pub enum MeanOver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
-pub enum Clip {
+pub enum Clipping {
     /// No clipping.
     Off = 0,
     /// Clip to the median norm of the included peers, per tensor.
@@ -33,9 +33,9 @@ pub struct OuterSettings {
     /// The outer learning rate; finite and not negative.
     pub alpha: f64,
     /// The divisor of the mean.
-    pub mean_over: MeanOver,
+    pub mean_over: Divisor,
     /// The clipping of peers.
-    pub clip: Clip,
+    pub clip: Clipping,
 }
 
 impl OuterSettings {
@@ -61,13 +61,13 @@ impl OuterSettings {
     pub(crate) fn parse(fields: &mut Fields<'_>) -> Option<Self> {
         let alpha = f64::from_le_bytes(fields.take()?);
         let mean_over = match fields.byte()? {
-            0 => MeanOver::Senders,
-            1 => MeanOver::Peers,
+            0 => Divisor::Senders,
+            1 => Divisor::Peers,
             _ => return None,
         };
         let clip = match fields.byte()? {
-            0 => Clip::Off,
-            1 => Clip::MedianNorm,
+            0 => Clipping::Off,
+            1 => Clipping::MedianNorm,
             _ => return None,
         };
         Some(Self { alpha, mean_over, clip }).filter(Self::are_valid)

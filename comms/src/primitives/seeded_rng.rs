@@ -13,6 +13,7 @@ impl SeededRng {
     }
 
     /// A separate stream for each name and index under one seed.
+    #[cfg(feature = "testing")]
     pub(crate) fn named(seed: u64, name: &str, index: u64) -> Self {
         // Hashed, because SplitMix64 streams of related seeds can overlap.
         let mut hasher = blake3::Hasher::new();
@@ -37,6 +38,7 @@ impl SeededRng {
     }
 
     /// The next number of an approximately normal distribution with mean 0 and deviation 1.
+    #[cfg(feature = "testing")]
     pub(crate) fn normal(&mut self) -> f64 {
         // A sum of 12 uniform numbers has mean 6 and variance 1. Unlike Box-Muller it needs no
         // logarithm or cosine, which differ between machines.

@@ -1,9 +1,9 @@
 //! A deterministic simulation of whole runs in virtual time, with faults and attacks.
 //!
 //! Real protocol code runs over a bucket in memory; only the model, the network and the clocks are
-//! simulated. Equal scenarios lead to equal traces, event by event, so every failure can be replayed
-//! from its seed. The code uses no threads, no system clock and no system randomness. Start with
-//! [`Scenario`] and [`run`]; [`adversary`] simulates dishonest peers.
+//! simulated. Equal scenarios lead to equal traces, event by event, so every failure can be
+//! replayed from its seed. The code uses no threads, no system clock and no system randomness.
+//! Start with [`Scenario`] and [`run`]; [`adversary`] simulates dishonest peers.
 //!
 //! ```rust
 //! use covey_comms::sim::{Scenario, run};

@@ -65,8 +65,8 @@ pub enum InjectedFailure {
         /// The number of the validator.
         validator: u32,
     },
-    /// A validator publishes losses that no other validator measures, and votes against the verdicts
-    /// of the others.
+    /// A validator publishes losses that no other validator measures, and votes against the
+    /// verdicts of the others.
     DishonestValidator {
         /// The number of the validator.
         validator: u32,
@@ -93,8 +93,8 @@ impl Scenario {
             crashes: Outages::NEVER,
             disk_loss_share: 0.0,
             max_clock_skew: Duration::ZERO,
-            // Commitments close after at most 300 s; twice that leaves room for reveals and verdicts.
-            // Two rounds more for the start and the end.
+            // Commitments close after at most 300 s; twice that leaves room for reveals and
+            // verdicts. Two rounds more for the start and the end.
             time_limit: Duration::from_secs(600) * rounds.saturating_add(2),
             injected_failures: Vec::new(),
         }

@@ -116,7 +116,8 @@ async fn run_actors(world: &World) -> Result<(), FailureKind> {
     let actors = validators
         .filter(|actor| !world.scenario.is_silent(*actor))
         .chain((0..world.scenario.peers).map(Actor::Peer));
-    // Unordered: it polls only the actors that were woken, and 1,000 of them sleep most of the time.
+    // Unordered: it polls only the actors that were woken, and 1,000 of them sleep most of the
+    // time.
     let running: FuturesUnordered<_> =
         actors.map(|actor| run_actor(world, ActorContext::new(world, actor))).collect();
     running.try_collect().await

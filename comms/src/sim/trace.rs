@@ -16,7 +16,8 @@ pub enum Actor {
 
 impl fmt::Display for Actor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The text also names the random stream of the actor: another text changes every simulation.
+        // The text also names the random stream of the actor: another text changes every
+        // simulation.
         match self {
             Self::Validator(number) => write!(formatter, "validator {number}"),
             Self::Peer(number) => write!(formatter, "peer {number}"),

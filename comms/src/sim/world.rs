@@ -53,6 +53,7 @@ impl World {
 
     /// Adds an event to the trace.
     pub(crate) fn record(&self, actor: Actor, event: Event) {
+        // The true time: times of skewed clocks would not be in order.
         let now = self.clock.now();
         self.records.lock().unwrap_or_else(PoisonError::into_inner).trace.push(now, actor, event);
     }

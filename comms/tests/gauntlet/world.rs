@@ -10,7 +10,7 @@ use covey_comms::gauntlet::{
     ActivePeer, Gauntlet, GauntletConfig, Observations, Participation, RoundOutcome,
 };
 use covey_comms::membership::Slot;
-use covey_comms::objects::{Clip, DeltaRef, Exclusion, Lineage, MeanOver, OuterSettings};
+use covey_comms::objects::{Clipping, DeltaRef, Divisor, Exclusion, Lineage, OuterSettings};
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 
 pub(crate) fn peer(number: u8) -> PeerId {
@@ -63,8 +63,8 @@ impl World {
             base,
             outer: OuterSettings {
                 alpha: 1.0,
-                mean_over: MeanOver::Senders,
-                clip: Clip::MedianNorm,
+                mean_over: Divisor::Senders,
+                clip: Clipping::MedianNorm,
             },
             commitment_lists: [(validator.peer(), Digest::of(&self.round.0.to_le_bytes()))].into(),
             secret: Some(RoundSecret::of(&validator, run, self.round, base)),

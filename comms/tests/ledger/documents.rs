@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use covey_comms::ledger::state::{MAX_VALIDATORS, ValidatorSetChange};
+use covey_comms::agreement::ValidatorSet;
+use covey_comms::ledger::state::ValidatorSetChange;
 use covey_comms::ledger::{CheckpointDigest, Entry, EntryPosition, Operation, Rejection, Scores};
 use covey_comms::objects::Lineage;
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
@@ -133,7 +134,7 @@ fn validator_set(count: usize, threshold: u32) -> ValidatorSetChange {
 #[test]
 fn impossible_validator_sets_are_refused() {
     for (count, threshold) in
-        [(0, 0), (1, 0), (1, 2), (2, 1), (3, 1), (3, 4), (4, 2), (MAX_VALIDATORS + 1, 40)]
+        [(0, 0), (1, 0), (1, 2), (2, 1), (3, 1), (3, 4), (4, 2), (ValidatorSet::MAX + 1, 40)]
     {
         assert!(
             matches!(
@@ -143,7 +144,7 @@ fn impossible_validator_sets_are_refused() {
             "{threshold} of {count}"
         );
     }
-    for (count, threshold) in [(1, 1), (2, 2), (3, 2), (4, 3), (MAX_VALIDATORS, 33)] {
+    for (count, threshold) in [(1, 1), (2, 2), (3, 2), (4, 3), (ValidatorSet::MAX, 33)] {
         let operation = Operation::Validators(validator_set(count, threshold));
         let entry = Entry::seal(&identity(1), position(), operation, None).unwrap();
         assert!(entry.to_bytes().len() <= Entry::MAX_LENGTH / 2);

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use covey_comms::agreement::{BrokenChain, Certificate, Chain, ValidatorSet};
 use covey_comms::objects::{
-    Clip, DeltaRef, Exclusion, Lineage, Manifest, ManifestBasis, ManifestError, MeanOver,
+    Clipping, DeltaRef, Divisor, Exclusion, Lineage, Manifest, ManifestBasis, ManifestError,
     OuterSettings,
 };
 use covey_comms::primitives::{Digest, Keypair, PeerId, Round, RunId};
 use proptest::prelude::*;
 
 const OUTER: OuterSettings =
-    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
+    OuterSettings { alpha: 1.0, mean_over: Divisor::Senders, clip: Clipping::MedianNorm };
 
 fn run() -> RunId {
     RunId::of(b"a run")
@@ -159,8 +159,8 @@ fn the_lineage_depends_on_everything_that_moves_weights() {
         lineage(OUTER, &[(2, 2)]),
         lineage(OUTER, &[(2, 2), (5, 4)]),
         lineage(OuterSettings { alpha: 0.5, ..OUTER }, &[(2, 2), (4, 4)]),
-        lineage(OuterSettings { mean_over: MeanOver::Peers, ..OUTER }, &[(2, 2), (4, 4)]),
-        lineage(OuterSettings { clip: Clip::Off, ..OUTER }, &[(2, 2), (4, 4)]),
+        lineage(OuterSettings { mean_over: Divisor::Peers, ..OUTER }, &[(2, 2), (4, 4)]),
+        lineage(OuterSettings { clip: Clipping::Off, ..OUTER }, &[(2, 2), (4, 4)]),
     ];
     assert_eq!(std::collections::BTreeSet::from(lineages).len(), lineages.len());
 }

@@ -16,7 +16,7 @@ use covey_comms::gauntlet::scoring::{
     Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement, ProbeLosses,
 };
 use covey_comms::history::LightClient;
-use covey_comms::objects::{Clip, DeltaRef, Exclusion, Manifest, MeanOver, OuterSettings};
+use covey_comms::objects::{Clipping, DeltaRef, Divisor, Exclusion, Manifest, OuterSettings};
 use covey_comms::participants::validator::{Closed, Validator};
 use covey_comms::participants::{PeerClient, Published};
 use covey_comms::primitives::{Clock, Digest, Keypair, PeerId, Timestamp, VirtualClock};
@@ -24,7 +24,7 @@ use covey_comms::run::{Description, RoundParams, Run};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const OUTER: OuterSettings =
-    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
+    OuterSettings { alpha: 1.0, mean_over: Divisor::Senders, clip: Clipping::Off };
 pub(crate) const RULES: RoundParams = RoundParams {
     max_delta: 100,
     min_peers: 2,

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::DataError;
-use crate::io::FileDigest;
+use crate::io::{FileDigest, MAX_JSON, read_file};
 
 /// The file that marks a folder as a finished dataset; it is written last.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -171,7 +171,7 @@ impl DatasetManifest {
         }
         let path = folder.join(MANIFEST_FILE);
         // A missing folder and a missing manifest are different mistakes with different hints.
-        fs::read(&path).map_err(|source| match source.kind() {
+        read_file(&path, MAX_JSON).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => DataError::ManifestMissing { folder: folder.into() },
             _ => DataError::read(&path, source),
         })

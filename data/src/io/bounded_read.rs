@@ -3,7 +3,9 @@
 //! Input files come from other people. A file without line ends, or a few kilobytes of zstd that
 //! expand to terabytes, would fill the memory of the machine if a reader collected all of it.
 
+use std::fs::File;
 use std::io::{self, BufRead, Read};
+use std::path::Path;
 
 /// The outcome of a read with a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,25 @@ pub(crate) fn read_to_end(
     // One byte more than the limit distinguishes an input of exactly that length from a longer one.
     let count = reader.take(limit.saturating_add(1)).read_to_end(bytes)? as u64;
     Ok(if count > limit { BoundedRead::OverLimit } else { BoundedRead::Complete(count) })
+}
+
+/// The longest JSON file that is read whole: manifests, tokenizers and states. The largest tokenizers
+/// in use have 40 MB.
+pub(crate) const MAX_JSON: u64 = 1 << 30;
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// Errors of the file system; [`io::ErrorKind::FileTooLarge`] for a longer file.
+pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match read_to_end(&mut File::open(path)?, limit, &mut bytes)? {
+        BoundedRead::Complete(_) => Ok(bytes),
+        BoundedRead::OverLimit => {
+            let reason = format!("it has more than {limit} bytes");
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, reason))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,5 +102,14 @@ mod tests {
         let mut endless = io::repeat(b'a');
         let outcome = read_to_end(&mut endless, 1000, &mut Vec::new()).unwrap();
         assert_eq!(outcome, BoundedRead::OverLimit);
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest.json");
+        std::fs::write(&path, "{}").unwrap();
+        assert_eq!(read_file(&path, 2).unwrap(), b"{}");
+        assert_eq!(read_file(&path, 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 }

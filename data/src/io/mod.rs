@@ -23,5 +23,5 @@ mod digest;
 pub use self::atomic_file::{
     DurableWrite, FileSystem, WriteTarget, write_atomically, write_bytes_atomically,
 };
-pub(crate) use self::bounded_read::{BoundedRead, read_line, read_to_end};
+pub(crate) use self::bounded_read::{BoundedRead, MAX_JSON, read_file, read_line, read_to_end};
 pub use self::digest::FileDigest;

@@ -125,7 +125,7 @@ impl<'a> Pipeline<'a> {
              held out {:016x}\nseed {seed}\n",
             self.tokenizer.digest(),
             self.inputs.digest()?,
-            // As bits: two fractions that print alike may select different documents.
+            // As bits: the digest must not depend on the way in which a float is printed.
             held_out_fraction.to_bits(),
         );
         Ok(FileDigest::of(description.as_bytes()))

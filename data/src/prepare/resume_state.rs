@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::readers::DocumentPosition;
 use crate::dataset::{ShardRecord, is_plain_name};
 use crate::error::DataError;
-use crate::io::{FileDigest, WriteTarget, write_bytes_atomically};
+use crate::io::{FileDigest, MAX_JSON, WriteTarget, read_file, write_bytes_atomically};
 
 const STATE_FILE: &str = "prepare-state.json";
 const VERSION: u32 = 1;
@@ -62,7 +62,7 @@ impl ResumeState {
     /// [`DataError::ResumeStateUnreadable`] if a state exists but cannot be read.
     pub(super) fn read(folder: &Path) -> Result<StoredState, DataError> {
         let path = folder.join(STATE_FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_file(&path, MAX_JSON) {
             Ok(bytes) => bytes,
             // No other error means absence: a disk that fails once would cost the work of hours,
             // because a fresh start overwrites the finished shards.

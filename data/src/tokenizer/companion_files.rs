@@ -1,11 +1,12 @@
 //! The files of a tokenizer folder, and the two small ones next to `tokenizer.json`.
 
 use std::path::Path;
-use std::{fs, io};
+use std::io;
 
 use serde_json::Value;
 
 use crate::error::DataError;
+use crate::io::{MAX_JSON, read_file};
 
 /// The file that describes a tokenizer completely.
 pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -42,7 +43,7 @@ impl Companions {
 }
 
 fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
-    match fs::read(path) {
+    match read_file(path, MAX_JSON) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(DataError::read(path, source)),

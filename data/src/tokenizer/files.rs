@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::companion_files::{CONFIG_FILE, Companions, SPECIAL_TOKENS_FILE, TOKENIZER_FILE};
 use super::tokenizer::Tokenizer;
 use crate::error::DataError;
-use crate::io::{FileSystem, WriteTarget, write_bytes_atomically};
+use crate::io::{FileSystem, MAX_JSON, WriteTarget, read_file, write_bytes_atomically};
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`, or the one in a folder, with the configuration next to it.
     pub fn load(path: &Path) -> Result<Self, DataError> {
         let file = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_path_buf() };
-        let json = fs::read(&file).map_err(|source| DataError::read(&file, source))?;
+        let json = read_file(&file, MAX_JSON).map_err(|source| DataError::read(&file, source))?;
         let companions = Companions::next_to(&file)?;
         Self::from_parts(json, companions, &file)
     }

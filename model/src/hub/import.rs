@@ -1,11 +1,11 @@
 //! Import of a model folder: opening it checks all headers; numbers are read on request.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::bounded_read::{MAX_JSON, read_text};
 use super::config_json::HubConfig;
 use super::dtype::FloatDtype;
 use super::file_names::{CONFIG, INDEX, WEIGHTS};
@@ -39,7 +39,7 @@ impl HubFolder {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, HubError> {
         let path = path.into();
         let config_path = path.join(CONFIG);
-        let text = fs::read_to_string(&config_path).map_err(HubError::io(&config_path, "read"))?;
+        let text = read_text(&config_path, MAX_JSON).map_err(HubError::io(&config_path, "read"))?;
         let config = HubConfig::parse(&text, &config_path)?;
         let files = open_files(&path)?;
         let file_indices = file_indices(&files)?;
@@ -158,7 +158,7 @@ fn open_files(folder: &Path) -> Result<Vec<SafetensorsFile>, HubError> {
 }
 
 fn open_shards(folder: &Path, index_path: &Path) -> Result<Vec<SafetensorsFile>, HubError> {
-    let text = fs::read_to_string(index_path).map_err(HubError::io(index_path, "read"))?;
+    let text = read_text(index_path, MAX_JSON).map_err(HubError::io(index_path, "read"))?;
     let index: Index = serde_json::from_str(&text).map_err(HubError::json(index_path))?;
     let mut shards = BTreeMap::new();
     for (tensor, name) in &index.weight_map {

@@ -23,6 +23,7 @@
 //! ```
 
 mod atomic_folder;
+mod bounded_read;
 mod config_json;
 mod dtype;
 mod export;

@@ -35,7 +35,7 @@ pub struct Cli {
 /// The commands, in the order in which a user needs them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a small model with two peers on built-in text, and generate from it; takes minutes.
+    /// Train a small model with two peers on built-in text, then generate; takes minutes.
     Demo(DemoArgs),
     /// Train tokenizers.
     #[command(subcommand)]

@@ -7,8 +7,9 @@ use crate::system::logging::LogFormat;
 /// Flags of the log.
 #[derive(Debug, Args)]
 pub struct LogArgs {
-    /// Print the log on stderr: off, error, warn, info, debug, trace, or a filter such as
-    /// covey_comms=debug; `run.log` in the output directory has at least level info.
+    /// Log level of stderr, from error to trace, or a filter such as covey_comms=debug
+    /// [default: off].
+    // `run.log` in the output directory has at least level info, with any value of this.
     // Global: it can be written before or after the command. The value of the variable is hidden,
     // or the help would differ from machine to machine.
     #[arg(

@@ -1,4 +1,4 @@
-//! `covey bucket`: a bucket for others, where there is no S3.
+//! `covey bucket`: serves a folder as a bucket, for runs without an S3 store.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -19,16 +19,16 @@ use crate::system::runtime::on_runtime;
 use crate::system::signal::is_raised;
 use crate::system::terminal::output::{print, say};
 
-/// The access key id of whoever runs the server.
+/// The access key ID of the administrator.
 const ADMIN: &str = "admin";
 
-/// What the administrator's secret is for; part of it, so that it is good for nothing else.
+/// Context of the key derivation. It enters the derived secret, so no other key can equal it.
 const ADMIN_CONTEXT: &str = "covey 2026-11-22 secret access key of the administrator";
 
-/// Characters that a secret has at least; the server asks for no fewer.
+/// Fewest characters of a secret. The server has the same limit.
 const SHORTEST_SECRET: usize = 16;
 
-/// How often the server looks whether it was asked to stop.
+/// Time between two checks for an interrupt.
 const SLICE: Duration = Duration::from_millis(200);
 
 pub(super) fn run(command: &BucketCommand, interrupt: &AtomicBool) -> anyhow::Result<()> {
@@ -41,11 +41,8 @@ pub(super) fn run(command: &BucketCommand, interrupt: &AtomicBool) -> anyhow::Re
 fn serve(arguments: &ServeArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
     fs::create_dir_all(&arguments.folder)
         .with_context(|| format!("cannot create {}", arguments.folder.display()))?;
-    let file = arguments.secret.clone().unwrap_or_else(|| secret_beside(&arguments.folder));
-    let master = match file.exists() {
-        true => read_secret(&file)?,
-        false => write_secret(&file)?,
-    };
+    let file = arguments.secret.clone().unwrap_or_else(|| default_secret_file(&arguments.folder));
+    let master = if file.exists() { read_secret(&file)? } else { write_secret(&file)? };
     let options = ServerOptions {
         bucket: arguments.bucket.clone(),
         admin: admin(&master),
@@ -61,7 +58,7 @@ fn serve(arguments: &ServeArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
         let url = format!("s3://{}?endpoint=http://{}", arguments.bucket, bound.address());
         say(&format!("serving {} as {url}", arguments.folder.display()));
         say(&format!(
-            "`covey bucket key {}` prints the administrator's keys, `--peer` those of a peer",
+            "`covey bucket key {}` prints the administrator's keys, with `--peer` those of a peer",
             file.display()
         ));
         bound.serve(until_raised(interrupt)).await;
@@ -76,7 +73,7 @@ async fn until_raised(interrupt: &AtomicBool) {
     }
 }
 
-/// Prints a pair as a shell takes it.
+/// Prints a key pair as shell commands.
 fn key(arguments: &KeyArgs) -> anyhow::Result<()> {
     let master = read_secret(&arguments.secret)?;
     let (id, secret) = match &arguments.peer {
@@ -89,14 +86,14 @@ fn key(arguments: &KeyArgs) -> anyhow::Result<()> {
     ))
 }
 
-/// A peer by its id, or by the file of its key.
+/// Returns the peer that `text` names, by its ID or by its key file.
 fn peer_of(text: &str) -> anyhow::Result<PeerId> {
     match text.parse() {
         Ok(peer) => Ok(peer),
         Err(_) if !Path::new(text).exists() => {
             let problem =
-                UsageError::new(format!("`{text}` is neither the id of a peer nor its key file"));
-            Err(problem.with_hint("`covey join` tells a peer its id when it is not let in").into())
+                UsageError::new(format!("`{text}` is neither a peer ID nor a key file"));
+            Err(problem.with_hint("run `covey id FILE` on the peer's machine to print its ID").into())
         }
         Err(_) => Ok(Keypair::load(Path::new(text))?.peer()),
     }
@@ -107,8 +104,8 @@ fn admin(master: &Secret) -> (String, Secret) {
     (ADMIN.to_owned(), Secret::new(secret.to_hex().as_str()))
 }
 
-/// `shared/` is served with `shared.secret`: outside of what is served.
-fn secret_beside(folder: &Path) -> PathBuf {
+/// The default secret of folder `shared/` is `shared.secret`, outside of the served files.
+fn default_secret_file(folder: &Path) -> PathBuf {
     let mut name = folder.file_name().unwrap_or(folder.as_os_str()).to_owned();
     name.push(".secret");
     folder.with_file_name(name)
@@ -117,9 +114,9 @@ fn secret_beside(folder: &Path) -> PathBuf {
 fn read_secret(file: &Path) -> anyhow::Result<Secret> {
     let text = fs::read_to_string(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            let problem = UsageError::new(format!("there is no secret in {}", file.display()));
+            let problem = UsageError::new(format!("secret file {} does not exist", file.display()));
             problem
-                .with_hint("`covey bucket serve` makes it; name it with the path that it printed")
+                .with_hint("use the path that `covey bucket serve` printed")
                 .into()
         }
         _ => anyhow::Error::from(error).context(format!("cannot read {}", file.display())),
@@ -127,7 +124,7 @@ fn read_secret(file: &Path) -> anyhow::Result<Secret> {
     match text.trim() {
         text if text.len() < SHORTEST_SECRET => {
             let problem = UsageError::new(format!(
-                "{} holds no secret of {SHORTEST_SECRET} characters",
+                "secret file {} has fewer than {SHORTEST_SECRET} characters",
                 file.display()
             ));
             Err(problem
@@ -138,7 +135,7 @@ fn read_secret(file: &Path) -> anyhow::Result<Secret> {
     }
 }
 
-/// A new secret in a file that only its owner can read.
+/// Writes a new secret into a file that only its owner can read.
 fn write_secret(file: &Path) -> anyhow::Result<Secret> {
     let text = nonce()?.to_string();
     let mut options = OpenOptions::new();

@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! Runs the command that the command line names.
 
 use crate::cli::{Cli, Command, TokenizerCommand};
 use crate::commands::bench::bench;
@@ -24,10 +24,10 @@ use crate::system::signal;
 use crate::system::terminal::output::say;
 use crate::training::checkpoint::Found;
 
-/// Runs what the command line asks for.
+/// Runs one command.
 ///
 /// # Errors
-/// Whatever stopped the command; [`super::error_report::report`] tells of it.
+/// The error of the command; [`super::error_report::report`] prints it.
 pub fn run(cli: &Cli) -> anyhow::Result<()> {
     let interrupt = signal::catch()?;
     match &cli.command {
@@ -56,7 +56,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Damaged checkpoints are passed over, but not in silence.
+/// Warns about damaged checkpoints that were skipped.
 pub(super) fn warn_of_skipped(found: &Found) {
     for skipped in &found.skipped {
         say(&format!("warning: passed over {}: {}", skipped.path.display(), skipped.reason));

@@ -1,4 +1,4 @@
-//! Errors as the person at the keyboard sees them.
+//! Errors as the user sees them: message, causes, hint, and exit code.
 
 use std::env;
 use std::error::Error;
@@ -25,19 +25,19 @@ use crate::training::checkpoint::CheckpointError;
 use crate::training::learner::LearnError;
 use crate::training::{MetricsError, ModelFolderError};
 
-/// Exit code when the command line or the configuration is to blame.
+/// Exit code of errors in the command line or the configuration.
 const USAGE: u8 = 2;
-/// Exit code of every other failure.
+/// Exit code of all other errors.
 const FAILURE: u8 = 1;
 
-/// Tells of `error` on stderr and returns the code to exit with.
+/// Prints `error` to stderr and returns the exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    // With stderr closed, the exit code has to say it all.
+    // If stderr is closed, only the exit code remains.
     let _ = io::stderr().write_all(render(error, stderr_has_colour()).as_bytes());
     ExitCode::from(exit_code(error))
 }
 
-/// The lines that tell of `error`: what happened, what led to it where that adds something, what to do.
+/// Returns the lines for `error`: the message, the causes that add something, and the hint.
 ///
 /// ```text
 /// error: no space left on device while writing runs/tiny/checkpoints/…
@@ -47,7 +47,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 pub fn render(error: &anyhow::Error, colour: bool) -> String {
     let mut texts = Vec::<String>::new();
     for cause in error.chain().map(ToString::to_string) {
-        // Some errors repeat what led to them, and wrappers repeat what they wrap.
+        // Some errors include the text of their cause, and wrappers repeat the text of the wrapped
+        // error.
         if !texts.iter().any(|said| said.contains(&cause)) {
             texts.push(cause);
         }
@@ -65,12 +66,12 @@ pub fn render(error: &anyhow::Error, colour: bool) -> String {
     lines
 }
 
-/// 2 for mistakes in the command line and the configuration, 1 for everything else.
+/// Returns 2 for errors in the command line or the configuration, and 1 for all others.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(code_of).unwrap_or(FAILURE)
 }
 
-/// Whether text on stderr may be coloured: it is a terminal, and `NO_COLOR` is not set.
+/// Returns true if text on stderr may be coloured: stderr is a terminal, and `NO_COLOR` is not set.
 pub fn stderr_has_colour() -> bool {
     io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -85,8 +86,8 @@ fn painted(text: &str, paint: &str, colour: bool) -> String {
 
 type Cause<'a> = &'a (dyn Error + 'static);
 
-/// The outermost error of a known type decides: a model folder with impossible
-/// numbers in it is no mistake of whoever typed the command.
+/// The outermost error of a known type decides. An impossible number in a model folder is therefore
+/// not a usage error, although the same number on the command line is one.
 fn code_of(cause: Cause<'_>) -> Option<u8> {
     let usage = cause.is::<UsageError>()
         || cause.is::<ConfigError>()
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_what_then_why_then_what_to_do() {
+    fn an_error_shows_message_cause_and_hint() {
         let source = io::Error::new(io::ErrorKind::PermissionDenied, "permission denied");
         let path = PathBuf::from("runs/tiny/metrics.jsonl");
         let error = anyhow::Error::from(MetricsError { action: "write", path, source })
@@ -161,20 +162,20 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_that_was_told_already_is_not_told_again() {
+    fn a_cause_in_the_message_is_not_repeated() {
         let error = Err::<(), _>(full_disk()).with_context(|| full_disk().to_string()).unwrap_err();
         assert_eq!(render(&error, false).matches("no space left").count(), 1);
     }
 
     #[test]
-    fn lines_of_a_cause_stay_together() {
+    fn lines_of_a_cause_are_indented() {
         let error = anyhow::anyhow!("2 problems\n  first\n  second").context("cannot train");
         let expected = "error: cannot train\n  caused by: 2 problems\n      first\n      second\n";
         assert_eq!(render(&error, false), expected);
     }
 
     #[test]
-    fn only_mistakes_of_the_user_exit_with_2() {
+    fn only_usage_errors_exit_with_2() {
         let usage = UsageError::new("nothing to train on").with_hint("name a folder with `--data`");
         assert_eq!(exit_code(&usage.into()), 2);
         let config = ConfigError::NotFound { path: PathBuf::from("run.toml") };
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_changes_nothing_but_colour() {
+    fn colour_only_adds_escape_codes() {
         let error = anyhow::Error::from(full_disk());
         let coloured = render(&error, true);
         assert_ne!(coloured, render(&error, false));

@@ -1,4 +1,7 @@
 //! The commands of `covey`, one file each.
+//!
+//! A command turns arguments into calls of the other folders and prints the results. Start with
+//! [`dispatch::run`].
 
 pub(crate) mod bench;
 mod bucket;

@@ -88,7 +88,7 @@ pub fn own_bucket(
         Location::Folder(path) => absolute(&path)?,
         _ => url.to_owned(),
     };
-    Ok(OwnBucket { url, bucket: Limits::new(comms, clock).around(store, 1) })
+    Ok(OwnBucket { url, bucket: Limits::new(comms, clock).around(store, jitter_seed()?) })
 }
 
 fn absolute(folder: &Path) -> anyhow::Result<String> {
@@ -109,15 +109,15 @@ pub fn peer_buckets_opener(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<Opener>> {
     let trusts_neighbours = home.parse::<Location>()?.is_near();
-    let limits = Limits::new(comms, &clock);
+    let (limits, jitter_seed) = (Limits::new(comms, &clock), jitter_seed()?);
     Ok(Arc::new(move |url: &str| {
         let location: Location = url.parse()?;
         if !trusts_neighbours && location.is_near() {
-            let reason = "another peer may not send us to this machine or its network".to_owned();
+            let reason = "addresses of this machine and its network are refused if a peer announces them".to_owned();
             return Err(BucketError::InvalidUrl { url: url.to_owned(), reason });
         }
         let store = open(&location, &Access::default(), Arc::clone(&clock))?;
-        Ok(limits.around(store, 0))
+        Ok(limits.around(store, jitter_seed))
     }))
 }
 
@@ -151,6 +151,8 @@ impl Limits {
     /// Wraps `store` so that it retries and stays within these limits, shared with all other
     /// wrapped stores. `jitter_seed` seeds the random pauses between retries.
     pub fn around(&self, store: Arc<dyn Bucket>, jitter_seed: u64) -> Arc<dyn Bucket> {
+        // The budget is innermost, so it counts the bytes of every attempt. The rate limit is
+        // outermost: waiting for it must not consume the deadline of the retries.
         let budgeted = Budgeted::sharing(store, self.shared_budget.clone());
         let patient = Retry::new(budgeted, Arc::clone(&self.clock), self.retry, jitter_seed);
         Arc::new(RateLimited::on(patient, Arc::clone(&self.clock), self.line.clone()))
@@ -187,6 +189,6 @@ pub(super) fn jitter_seed() -> anyhow::Result<u64> {
 fn random_bytes() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
-        .map_err(|error| anyhow::anyhow!("the system gives no random numbers: {error}"))?;
+        .map_err(|error| anyhow::anyhow!("cannot get random numbers from the system: {error}"))?;
     Ok(bytes)
 }

@@ -108,7 +108,7 @@ fn check_slots(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
         return Ok(());
     }
     let problem = UsageError::new(format!(
-        "the data has windows for {slots} peers a round, {} each, but rounds.max_included = {peers}",
+        "the data has windows for {slots} peers per round, {} each, but rounds.max_included = {peers}",
         assignment.samples()
     ));
     let hint = match slots {

@@ -1,7 +1,7 @@
 //! Access to the ledger of a run from this machine.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,8 +15,16 @@ use covey_comms::run::Run;
 use futures_util::future::{Either, select};
 
 use super::bucket::jitter_seed;
-use crate::cli::LedgerFlags;
 use crate::system::error::UsageError;
+
+/// The ledger that a command uses: its backend, and the account that pays for entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerChoice {
+    /// `bucket`, or the URL of a contract; `None` for the bucket of the run.
+    pub url: Option<String>,
+    /// Key file of the paying account; `None` for [`WALLET_VARIABLE`].
+    pub wallet: Option<PathBuf>,
+}
 
 /// Environment variable with the secret key of the account that pays for entries in a contract.
 pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
@@ -28,7 +36,7 @@ pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
 pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
     let validator_set = &run.description().validator_set;
     let threshold =
-        u32::try_from(validator_set.threshold()).context("a threshold beyond all numbers")?;
+        u32::try_from(validator_set.threshold()).context("the threshold exceeds 32 bits")?;
     Ok(Genesis::new(run.id(), validator_set.validators().clone(), threshold)?)
 }
 
@@ -36,19 +44,19 @@ pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
 ///
 /// # Errors
 /// An invalid URL or wallet, a contract of another run, or errors of the ledger backend.
-pub async fn open(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Arc<dyn Ledger>> {
+pub async fn open(run: &Run, choice: &LedgerChoice) -> anyhow::Result<Arc<dyn Ledger>> {
     let genesis = genesis(run)?;
-    match flags.ledger.as_deref().unwrap_or("bucket") {
+    match choice.url.as_deref().unwrap_or("bucket") {
         "bucket" => Ok(Arc::new(BucketLog::new(
             Arc::clone(run.bucket()),
             genesis,
             Arc::clone(run.clock()),
             jitter_seed()?,
         ))),
-        url if url.starts_with("evm:") => evm::open(url, genesis, flags.wallet.as_deref()).await,
+        url if url.starts_with("evm:") => evm::open(url, genesis, choice.wallet.as_deref()).await,
         // The text is not repeated: it may be an address with a key in it.
         _ => {
-            let problem = UsageError::new("`--ledger` names no keeper of a ledger");
+            let problem = UsageError::new("`--ledger` is not a ledger backend");
             Err(problem.with_hint("write `bucket`, or evm:http://HOST:PORT/?contract=0x…").into())
         }
     }
@@ -122,7 +130,7 @@ mod evm {
         _: Genesis,
         _: Option<&Path>,
     ) -> anyhow::Result<Arc<dyn Ledger>> {
-        let problem = UsageError::new("this build keeps no ledger in a contract");
+        let problem = UsageError::new("this build does not support ledgers in contracts");
         Err(problem.with_hint("build it with `cargo build --release --features evm`").into())
     }
 }
@@ -132,7 +140,7 @@ mod evm {
 ///
 /// # Errors
 /// A key that was replaced, a URL that contains credentials, or errors of the ledger backend.
-pub async fn enter(
+pub async fn ensure_registered(
     registry: &mut LedgerClient,
     peer: &Keypair,
     bucket: Option<String>,
@@ -149,7 +157,7 @@ pub async fn enter(
 /// Time between two refreshes while a validator closes a round. Two seconds are short against any
 /// commit deadline, so all validators know a peer that registers before it publishes its join
 /// request.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The registered peers, refreshed while rounds are closed.
 #[derive(Debug)]
@@ -164,14 +172,15 @@ impl RegisteredPeers {
     /// # Errors
     /// Errors of the ledger backend.
     pub async fn open(ledger: Arc<dyn Ledger>) -> Result<Self, LedgerError> {
-        let mut membership = Self { registry: LedgerClient::new(ledger), members: Arc::default() };
-        membership.refresh().await?;
-        Ok(membership)
+        let mut registered = Self { registry: LedgerClient::new(ledger), members: Arc::default() };
+        registered.refresh().await?;
+        Ok(registered)
     }
 
     async fn refresh(&mut self) -> Result<(), LedgerError> {
         self.registry.refresh().await?;
         let members = self.registry.state().registered().map(|(peer, _)| peer).collect();
+        // The set is replaced as a whole, so it is valid even if a reader panicked.
         *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
         Ok(())
     }
@@ -191,6 +200,7 @@ impl RegisteredPeers {
         clock: &dyn Clock,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
+        // The list is fresh before the round starts, so a peer that registered earlier is known.
         self.refresh().await?;
         match select(pin!(work), pin!(self.keep_fresh(clock))).await {
             Either::Left((done, _)) => done,
@@ -201,7 +211,7 @@ impl RegisteredPeers {
     /// Refreshes until a permanent error occurs, and returns it.
     async fn keep_fresh(&mut self, clock: &dyn Clock) -> LedgerError {
         loop {
-            clock.sleep_until(clock.now() + LOOK_EVERY).await;
+            clock.sleep_until(clock.now() + REFRESH_INTERVAL).await;
             match self.refresh().await {
                 Err(error) if !error.is_passing() => return error,
                 _ => {}
@@ -224,12 +234,11 @@ impl RegisteredPeers {
         if self.registry.state().scores().posted(scores.round, validator.peer()) != Some(scores) {
             self.registry.post_scores(validator, scores).await?;
         }
-        let said = |round| self.registry.state().checkpoints().posted(round, validator.peer());
-        match checkpoint {
-            Some(checkpoint) if said(checkpoint.round) != Some(checkpoint) => {
-                self.registry.post_checkpoint(validator, checkpoint).await.map(drop)
-            }
-            _ => Ok(()),
+        let Some(checkpoint) = checkpoint else { return Ok(()) };
+        let posted = self.registry.state().checkpoints().posted(checkpoint.round, validator.peer());
+        if posted != Some(checkpoint) {
+            self.registry.post_checkpoint(validator, checkpoint).await?;
         }
+        Ok(())
     }
 }

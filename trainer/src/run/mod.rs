@@ -24,7 +24,7 @@ pub use self::bucket::{
     Connection, Limits, OwnBucket, identity, nonce, own_bucket, peer_buckets_opener,
 };
 pub use self::create::{NewRun, assignment};
-pub use self::ledger::{RegisteredPeers, WALLET_VARIABLE};
+pub use self::ledger::{LedgerChoice, RegisteredPeers, WALLET_VARIABLE};
 pub use self::replica::{Replica, ReplicaError, check_weights, exclusion};
 pub use self::spec::{RunSpec, SharedSource};
 pub use self::sync::{SyncedState, newest_checkpoint};

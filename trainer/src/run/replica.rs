@@ -60,11 +60,11 @@ impl ReplicaError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::OtherWeights { .. } => Some(
-                "check this machine's memory and disk, and join again from another folder with `--output`; if it comes back, \
-                 `covey verify` tells whether the validators or this machine computed wrongly"
+                "check this machine's memory and disk, and join again with another `--output`; \
+                 if the error repeats, run `covey verify` to find the cause"
                     .into(),
             ),
-            Self::Delta { .. } => Some("`covey verify` tells what the validators did".into()),
+            Self::Delta { .. } => Some("run `covey verify` to find the first round that differs".into()),
             Self::Form(_) => None,
         }
     }
@@ -88,6 +88,7 @@ impl Replica {
             })
             .collect();
         let mut tensors = weights;
+        // The schema sorts by name, and the outer step goes through both in parallel.
         tensors.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Self { tensors, canonical, codec: Codec::new(Arc::clone(&schema)), schema })
     }
@@ -254,9 +255,10 @@ impl Replica {
 /// [`ReplicaError::OtherWeights`].
 pub fn check_weights(manifest: &Manifest, got: Digest) -> Result<(), ReplicaError> {
     let (round, expected) = (manifest.round(), manifest.basis().weights);
-    match got == expected {
-        true => Ok(()),
-        false => Err(ReplicaError::OtherWeights { round, expected, got }),
+    if got == expected {
+        Ok(())
+    } else {
+        Err(ReplicaError::OtherWeights { round, expected, got })
     }
 }
 
@@ -269,16 +271,16 @@ pub fn exclusion(error: &DecodeError) -> Exclusion {
     }
 }
 
-fn mean_over(mean_over: covey_comms::objects::MeanOver) -> MeanOver {
+fn mean_over(mean_over: covey_comms::objects::Divisor) -> MeanOver {
     match mean_over {
-        covey_comms::objects::MeanOver::Senders => MeanOver::Senders,
-        covey_comms::objects::MeanOver::Peers => MeanOver::Peers,
+        covey_comms::objects::Divisor::Senders => MeanOver::Senders,
+        covey_comms::objects::Divisor::Peers => MeanOver::Peers,
     }
 }
 
-fn clip(clip: covey_comms::objects::Clip) -> Clip {
+fn clip(clip: covey_comms::objects::Clipping) -> Clip {
     match clip {
-        covey_comms::objects::Clip::Off => Clip::Off,
-        covey_comms::objects::Clip::MedianNorm => Clip::MedianNorm,
+        covey_comms::objects::Clipping::Off => Clip::Off,
+        covey_comms::objects::Clipping::MedianNorm => Clip::MedianNorm,
     }
 }

@@ -98,9 +98,10 @@ impl RunSpec {
     ) -> anyhow::Result<Vec<Source>> {
         let mut sources = Vec::new();
         for (index, shared) in self.sources.iter().enumerate() {
-            let path = match named.is_empty() {
-                true => fetched(run, index, shared, &cache.join(index.to_string())).await?,
-                false => matching(named, shared)?,
+            let path = if named.is_empty() {
+                download(run, index, shared, &cache.join(index.to_string())).await?
+            } else {
+                matching(named, shared)?
             };
             sources.push(Source { path, weight: shared.weight });
         }
@@ -110,7 +111,7 @@ impl RunSpec {
 
 async fn text(run: &Run, name: &str) -> anyhow::Result<String> {
     let bytes = run.part(name).await?;
-    String::from_utf8(bytes.to_vec()).with_context(|| format!("{name} of the run is no text"))
+    String::from_utf8(bytes.to_vec()).with_context(|| format!("part {name} of the run is not UTF-8 text"))
 }
 
 /// Returns the folder with exactly the data of `shared`.
@@ -124,7 +125,7 @@ fn matching(named: &[Source], shared: &SharedSource) -> anyhow::Result<PathBuf> 
     }
     let paths: Vec<_> = named.iter().map(|source| source.path.display().to_string()).collect();
     let problem = UsageError::new(format!(
-        "none of {} is the run's data set {}",
+        "none of {} contains the run's dataset {}",
         paths.join(", "),
         short(&shared.digest)
     ));
@@ -132,16 +133,16 @@ fn matching(named: &[Source], shared: &SharedSource) -> anyhow::Result<PathBuf> 
 }
 
 fn data_hint(shared: &SharedSource) -> &'static str {
-    match shared.files.is_empty() {
-        true => {
-            "prepare the same text with the run's tokenizer and the same settings, or copy the prepared folder"
-        }
-        false => "leave `--data` out to fetch it from the bucket",
+    if shared.files.is_empty() {
+        "prepare the same text with the run's tokenizer and the same settings, \
+         or copy the prepared folder"
+    } else {
+        "leave out `--data` to download it from the bucket"
     }
 }
 
 /// Downloads a dataset from the bucket, unless it is complete in `folder`.
-async fn fetched(
+async fn download(
     run: &Run,
     index: usize,
     shared: &SharedSource,
@@ -155,7 +156,7 @@ async fn fetched(
     }
     if shared.files.is_empty() {
         let problem = UsageError::new(format!(
-            "the run's data set {} is not in the bucket",
+            "the bucket does not contain the run's dataset {}",
             short(&shared.digest)
         ));
         return Err(problem
@@ -165,7 +166,7 @@ async fn fetched(
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     for name in &shared.files {
-        anyhow::ensure!(is_plain(name), "data set {index} of the run has a file called `{name}`");
+        anyhow::ensure!(is_plain(name), "dataset {index} of the run has a file with the invalid name `{name}`");
         let bytes = run.part(&SharedSource::part(index, name)).await?;
         let path = folder.join(name);
         std::fs::write(&path, &bytes)
@@ -175,7 +176,7 @@ async fn fetched(
     let got = dataset.digest();
     anyhow::ensure!(
         got.to_string() == shared.digest,
-        "the run's data set {index} is {got}, not {}",
+        "dataset {index} of the run has digest {got}, expected {}",
         shared.digest
     );
     dataset.verify()?;

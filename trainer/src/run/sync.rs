@@ -17,8 +17,8 @@ use crate::training::checkpoint::{NamedTensor, weights_digest};
 
 /// Number of attempts to find the newest checkpoint, and the time between two. The listings of some
 /// stores lag behind their objects by a few seconds.
-const LOOKS: u32 = 5;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+const ATTEMPTS: u32 = 5;
+const ATTEMPT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A replica and the history that leads to its weights.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl SyncedState {
     pub async fn enter(run: &Run, spec: &RunSpec) -> anyhow::Result<Self> {
         let mut light_client = LightClient::genesis(run.clone());
         let weights = newest_checkpoint(&mut light_client, spec).await?;
-        let weights = weights.context("the run has no checkpoint, not even of its beginning")?;
+        let weights = weights.context("the bucket has no checkpoint of the run")?;
         let replica = Replica::new(weights, &spec.config.sparseloco())?;
         Ok(Self { light_client, replica })
     }
@@ -55,13 +55,13 @@ pub async fn newest_checkpoint(
     spec: &RunSpec,
 ) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let clock = Arc::clone(light_client.run().clock());
-    for _ in 0..LOOKS {
-        match look(light_client, spec).await {
+    for _ in 0..ATTEMPTS {
+        match latest_valid(light_client, spec).await {
             Ok(Some(weights)) => return Ok(Some(weights)),
             Ok(None) => {}
             Err(error) => return Err(error),
         }
-        clock.sleep_until(clock.now() + BETWEEN_LOOKS).await;
+        clock.sleep_until(clock.now() + ATTEMPT_INTERVAL).await;
     }
     Ok(None)
 }
@@ -72,20 +72,21 @@ pub async fn newest_checkpoint(
 /// A single validator writes a checkpoint, and it may be dishonest or damaged. An invalid
 /// checkpoint is skipped in favour of an earlier one, and is an error only if no checkpoint is
 /// valid. `None` if every checkpoint is older than the position, or was removed since the listing.
-async fn look(
+async fn latest_valid(
     light_client: &mut LightClient,
     spec: &RunSpec,
 ) -> anyhow::Result<Option<Vec<NamedTensor>>> {
     let rounds = light_client.run().checkpoints().await?;
     let mut first_rejection = None;
     for round in rounds.into_iter().rev().filter(|round| *round >= light_client.next()) {
-        let mut scout = light_client.clone();
-        let rejection = match Fetched::from(scout.run().checkpoint(round).await) {
+        // A copy: `light_client` must not move if the checkpoint is invalid.
+        let mut ahead = light_client.clone();
+        let rejection = match Fetched::from(ahead.run().checkpoint(round).await) {
             Fetched::Valid(description) => {
-                walk(&mut scout, round).await?;
-                match read_weights(&scout, &description, spec).await? {
+                follow_to(&mut ahead, round).await?;
+                match read_weights(&ahead, &description, spec).await? {
                     Ok(Some(weights)) => {
-                        *light_client = scout;
+                        *light_client = ahead;
                         return Ok(Some(weights));
                     }
                     Ok(None) => return Ok(None),
@@ -122,7 +123,7 @@ pub(super) async fn weights_at(
 
 /// The outcome of reading a checkpoint: its weights, `None` if a part was removed since the
 /// listing, or the reason of the rejection.
-type Read = Result<Option<Vec<NamedTensor>>, anyhow::Error>;
+type WeightsRead = Result<Option<Vec<NamedTensor>>, anyhow::Error>;
 
 /// Downloads the weights that `description` names and checks them against the history of
 /// `light_client`.
@@ -130,7 +131,7 @@ async fn read_weights(
     light_client: &LightClient,
     description: &CheckpointDescription,
     spec: &RunSpec,
-) -> anyhow::Result<Read> {
+) -> anyhow::Result<WeightsRead> {
     if let Err(rejection) = check_history(description, light_client) {
         return Ok(Err(rejection));
     }
@@ -156,7 +157,7 @@ fn check_weights(
     let got = weights_digest(&weights).to_string();
     anyhow::ensure!(
         got == description.weights.to_string(),
-        "the checkpoint of {} holds weights {got}, not {}",
+        "the checkpoint of {} has weights {got}, expected {}",
         description.round,
         description.weights
     );
@@ -164,7 +165,7 @@ fn check_weights(
 }
 
 /// Follows the manifests up to the start of `round` without applying them.
-async fn walk(light_client: &mut LightClient, round: Round) -> anyhow::Result<()> {
+async fn follow_to(light_client: &mut LightClient, round: Round) -> anyhow::Result<()> {
     while light_client.next() < round {
         let next = light_client.next();
         let manifest = light_client.poll().await?;
@@ -198,7 +199,7 @@ fn check_history(
     };
     anyhow::ensure!(
         description.weights == expected,
-        "the checkpoint of {round} holds weights {}, the manifests lead to {expected}",
+        "the checkpoint of {round} has weights {}, the manifests lead to {expected}",
         description.weights
     );
     Ok(())

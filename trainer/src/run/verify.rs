@@ -10,7 +10,7 @@ use covey_comms::gauntlet::conduct::PeerTable;
 use covey_comms::gauntlet::scoring::Evaluator;
 use covey_comms::gauntlet::verdict::{Difference, Verdict};
 use covey_comms::history::LightClient;
-use covey_comms::objects::Manifest;
+use covey_comms::objects::{Exclusion, Manifest};
 use covey_comms::participants::validator::{VerdictVerifier, VerifiedRound};
 use covey_comms::primitives::{Digest, PeerId, Round};
 use covey_comms::run::{CommsError, Run};
@@ -114,7 +114,7 @@ impl Verification {
         self.take_weights().await?;
         let Some(manifest) = self.light_client.poll().await? else { return Ok(None) };
         let verdict = self.light_client.run().verdict_of(&manifest).await?;
-        self.move_on(&manifest, Some(&verdict)).await?;
+        self.advance(&manifest, Some(&verdict)).await?;
         Ok(Some(manifest.round()))
     }
 
@@ -122,7 +122,7 @@ impl Verification {
     ///
     /// # Errors
     /// Errors of the bucket and of this machine. A wrong round is a result and not an error.
-    pub async fn look(&mut self) -> anyhow::Result<Option<RoundVerification>> {
+    pub async fn verify_next(&mut self) -> anyhow::Result<Option<RoundVerification>> {
         if self.is_broken {
             return Ok(None);
         }
@@ -136,7 +136,7 @@ impl Verification {
                 self.is_broken = true;
                 return Ok(Some(RoundVerification::unreadable(
                     round,
-                    complaint("manifest", error)?,
+                    difference_of("manifest", error)?,
                 )));
             }
         };
@@ -159,13 +159,13 @@ impl Verification {
                 let audited = audit.of_manifest(&manifest, &verdict, evaluator).await?;
                 (Some(verdict), audited)
             }
-            (Ok(verdict), None) => (Some(verdict), refused(without_previous())),
-            (Err(error), _) => (None, refused(complaint("verdict", error)?)),
+            (Ok(verdict), None) => (Some(verdict), incomplete(without_previous())),
+            (Err(error), _) => (None, incomplete(difference_of("verdict", error)?)),
         };
         let difference = audited
             .difference
             .or_else(|| verdict.as_ref().and_then(|verdict| follows(&manifest, verdict)));
-        self.move_on(&manifest, verdict.as_ref()).await?;
+        self.advance(&manifest, verdict.as_ref()).await?;
         let depth = if audited.is_complete { Depth::Deltas } else { Depth::Documents };
         let proposer = Some(manifest.basis().proposer);
         Ok(Some(RoundVerification { round, proposer, signers, depth, difference }))
@@ -192,7 +192,7 @@ impl Verification {
     }
 
     /// Advances peer records and weights past a round.
-    async fn move_on(
+    async fn advance(
         &mut self,
         manifest: &Manifest,
         verdict: Option<&Verdict>,
@@ -205,13 +205,12 @@ impl Verification {
             Err(error) if is_without_deltas(&error) => None,
             Err(error) => return Err(error.into()),
         };
-        match deltas.is_some_and(|deltas| apply(&mut evaluation, manifest, &deltas)) {
-            true => self.evaluation = Some(evaluation),
+        if deltas.is_some_and(|deltas| apply(&mut evaluation, manifest, &deltas)) {
+            self.evaluation = Some(evaluation);
+        } else {
             // A later checkpoint may provide weights again.
-            false => {
-                let (reader, assignment) = evaluation.into_instruments();
-                self.instruments = Some(Instruments { reader, assignment });
-            }
+            let (reader, assignment) = evaluation.into_instruments();
+            self.instruments = Some(Instruments { reader, assignment });
         }
         Ok(())
     }
@@ -224,14 +223,14 @@ impl RoundVerification {
     }
 }
 
-fn refused(difference: Difference) -> VerifiedRound {
+fn incomplete(difference: Difference) -> VerifiedRound {
     VerifiedRound { difference: Some(difference), is_complete: false }
 }
 
 /// Without the previous peer records, the outcome of a round cannot be recomputed.
 fn without_previous() -> Difference {
     let (expected, got) =
-        ("the verdict of the round before".into(), "none that can be read".into());
+        ("the verdict of the previous round".into(), "an unreadable verdict".into());
     Difference { path: "previous".into(), expected, got }
 }
 
@@ -262,40 +261,38 @@ fn apply(
 /// Compares a manifest with the verdict that it names.
 fn follows(manifest: &Manifest, verdict: &Verdict) -> Option<Difference> {
     let outcome = &verdict.outcome;
-    let differ = |path: &str, expected: String, got: String| {
-        Some(Difference { path: path.into(), expected, got })
-    };
     if *manifest.included() != outcome.included {
-        let names = |peers: &BTreeMap<PeerId, _>| {
-            peers.keys().map(PeerId::short).collect::<Vec<_>>().join(", ")
-        };
-        return differ("manifest.included", names(&outcome.included), names(manifest.included()));
+        let (expected, got) = (short_names(&outcome.included), short_names(manifest.included()));
+        return Some(Difference { path: "manifest.included".into(), expected, got });
     }
     if *manifest.excluded() != outcome.excluded {
-        let names = |excluded: &BTreeMap<PeerId, covey_comms::objects::Exclusion>| {
-            excluded
-                .iter()
-                .map(|(peer, why)| format!("{} {why}", peer.short()))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        return differ("manifest.excluded", names(&outcome.excluded), names(manifest.excluded()));
+        let (expected, got) = (with_reasons(&outcome.excluded), with_reasons(manifest.excluded()));
+        return Some(Difference { path: "manifest.excluded".into(), expected, got });
     }
     if *manifest.outer() != verdict.inputs.outer {
         let (expected, got) =
             (format!("{:?}", verdict.inputs.outer), format!("{:?}", manifest.outer()));
-        return differ("manifest.outer", expected, got);
+        return Some(Difference { path: "manifest.outer".into(), expected, got });
     }
     if manifest.basis().weights != verdict.weights {
         let (expected, got) = (verdict.weights.to_string(), manifest.basis().weights.to_string());
-        return differ("manifest.weights", expected, got);
+        return Some(Difference { path: "manifest.weights".into(), expected, got });
     }
     None
 }
 
+fn short_names<T>(peers: &BTreeMap<PeerId, T>) -> String {
+    peers.keys().map(PeerId::short).collect::<Vec<_>>().join(", ")
+}
+
+fn with_reasons(excluded: &BTreeMap<PeerId, Exclusion>) -> String {
+    let peers = excluded.iter().map(|(peer, reason)| format!("{} {reason}", peer.short()));
+    peers.collect::<Vec<_>>().join(", ")
+}
+
 /// Returns the difference that an invalid document causes, or the error if the bucket failed.
-fn complaint(path: &str, error: CommsError) -> anyhow::Result<Difference> {
-    let is_documents_fault = matches!(
+fn difference_of(path: &str, error: CommsError) -> anyhow::Result<Difference> {
+    let is_invalid_document = matches!(
         error,
         CommsError::Envelope(_)
             | CommsError::Manifest(_)
@@ -304,9 +301,9 @@ fn complaint(path: &str, error: CommsError) -> anyhow::Result<Difference> {
             | CommsError::WrongContent { .. }
             | CommsError::Bucket(BucketError::Missing { .. })
     );
-    if !is_documents_fault {
+    if !is_invalid_document {
         return Err(error.into());
     }
     let got = format!("{:#}", anyhow::Error::from(error));
-    Ok(Difference { path: path.into(), expected: "what was signed".into(), got })
+    Ok(Difference { path: path.into(), expected: "the signed document".into(), got })
 }

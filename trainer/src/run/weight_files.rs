@@ -24,11 +24,16 @@ const FORMAT: FloatDtype = FloatDtype::Fp32;
 pub(super) fn to_parts(weights: &[&NamedTensor]) -> anyhow::Result<Vec<(String, Bytes)>> {
     let groups = grouped(weights);
     let total = groups.len();
-    let name = |index: usize| match total {
-        1 => "model.safetensors".to_owned(),
-        _ => format!("model-{:05}-of-{total:05}.safetensors", index + 1),
-    };
-    groups.iter().enumerate().map(|(index, group)| Ok((name(index), file(group)?))).collect()
+    let parts = groups.iter().enumerate();
+    parts.map(|(index, group)| Ok((part_name(index, total), file(group)?))).collect()
+}
+
+/// The names of `transformers`, so a checkpoint in the bucket can be loaded without Covey.
+fn part_name(index: usize, total: usize) -> String {
+    if total == 1 {
+        return "model.safetensors".to_owned();
+    }
+    format!("model-{:05}-of-{total:05}.safetensors", index + 1)
 }
 
 /// Groups consecutive tensors into parts of at most [`PART_BYTES`].
@@ -48,6 +53,7 @@ fn grouped<'a>(weights: &[&'a NamedTensor]) -> Vec<Vec<&'a NamedTensor>> {
 }
 
 fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
+    // `transformers` refuses files without this entry.
     let notes = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let headers: Vec<_> = tensors
         .iter()
@@ -71,21 +77,22 @@ fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
 pub(super) fn from_parts(model: &ModelConfig, parts: &[Bytes]) -> anyhow::Result<Vec<NamedTensor>> {
     let files =
         parts.iter().map(|bytes| SafeTensors::deserialize(bytes)).collect::<Result<Vec<_>, _>>()?;
-    let read = |name: &str, shape: &[usize]| {
-        let tensor = files.iter().find_map(|file| file.tensor(name).ok());
-        let tensor = tensor.with_context(|| format!("the checkpoint has no tensor {name}"))?;
-        let is_fitting = tensor.dtype() == safetensors::Dtype::F32 && tensor.shape() == shape;
-        anyhow::ensure!(
-            is_fitting,
-            "tensor {name} of the checkpoint is {:?} of shape {:?}, expected F32 of shape {shape:?}",
-            tensor.dtype(),
-            tensor.shape()
-        );
-        let values =
-            tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        Ok(NamedTensor { name: name.to_owned(), shape: shape.to_vec(), values })
-    };
-    model.parameters().iter().map(|spec| read(&spec.name, &spec.shape)).collect()
+    model.parameters().iter().map(|spec| tensor(&files, &spec.name, &spec.shape)).collect()
+}
+
+fn tensor(files: &[SafeTensors<'_>], name: &str, shape: &[usize]) -> anyhow::Result<NamedTensor> {
+    let tensor = files.iter().find_map(|file| file.tensor(name).ok());
+    let tensor = tensor.with_context(|| format!("the checkpoint has no tensor {name}"))?;
+    let is_fitting = tensor.dtype() == safetensors::Dtype::F32 && tensor.shape() == shape;
+    anyhow::ensure!(
+        is_fitting,
+        "tensor {name} of the checkpoint is {:?} of shape {:?}, expected F32 of shape {shape:?}",
+        tensor.dtype(),
+        tensor.shape()
+    );
+    let values =
+        tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    Ok(NamedTensor { name: name.to_owned(), shape: shape.to_vec(), values })
 }
 
 #[cfg(test)]
@@ -93,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_come_back_from_their_parts() {
+    fn weights_survive_a_round_trip_through_parts() {
         let model = covey_model::config::preset("tiny").unwrap();
         let initializer = covey_model::init::Initializer::new(1, &model);
         let weights: Vec<_> = model

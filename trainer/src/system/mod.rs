@@ -1,4 +1,6 @@
-//! What this machine offers: devices, signals, the terminal, and the async runtime.
+//! The services of this machine: devices, signals, the terminal, the log, and the async runtime.
+//!
+//! Nothing here knows models, data or runs.
 
 pub mod device;
 pub mod error;

@@ -1,20 +1,20 @@
-//! Ctrl-C and SIGTERM: first a wish, then an order.
+//! Ctrl-C and SIGTERM: the first stops cleanly, the second at once.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Exit code of a program that Ctrl-C has stopped: 128 plus the number of SIGINT.
+/// Exit code after a second Ctrl-C: 128 plus the number of SIGINT, as shells report it.
 const STOPPED: i32 = 130;
 
-/// Catches Ctrl-C, SIGTERM and SIGHUP from now on and returns the flag that the first of them raises.
+/// Catches Ctrl-C, SIGTERM and SIGHUP, and returns the flag that the first of them raises.
 ///
-/// The first asks for a clean stop and says so on stderr; whoever holds the
-/// flag finishes what is under way and leaves. The second ends the process at
-/// once with exit code 130; checkpoints are safe against that.
+/// The first signal prints a line, and the command finishes its current work and ends. The second
+/// ends the process at once with exit code 130. Checkpoints survive this: they get their final name
+/// only when they are complete.
 ///
 /// # Errors
-/// If the signals have been caught before, or the system refuses.
+/// If signals are caught already, or the system refuses.
 pub fn catch() -> Result<Arc<AtomicBool>, ctrlc::Error> {
     let flag = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&flag);
@@ -42,9 +42,9 @@ fn answer(raised: &AtomicBool) -> Answer {
 
 fn announce() {
     let mut stderr = io::stderr().lock();
-    // On a terminal the line is taken, by `^C` and perhaps a progress bar.
+    // On a terminal, the current line contains `^C` and perhaps a progress bar.
     let start = if stderr.is_terminal() { "\n" } else { "" };
-    // A closed stderr is no reason not to stop cleanly.
+    // A closed stderr must not prevent a clean stop.
     let _ = writeln!(stderr, "{start}stopping cleanly; press Ctrl-C again to stop at once");
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_signal_asks_and_every_later_one_insists() {
+    fn the_first_signal_stops_cleanly_and_later_ones_at_once() {
         let raised = AtomicBool::new(false);
         assert_eq!(answer(&raised), Answer::FinishStep);
         assert!(raised.load(Ordering::SeqCst));

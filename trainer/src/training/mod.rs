@@ -1,8 +1,8 @@
 //! Training on one machine: the loop with its data, metrics and checkpoints.
 //!
-//! Distributed runs use these parts and have a separate loop in [`crate::run`]. Nothing here depends
-//! on rounds, peers or buckets, except for one kind of metrics entry. Start with [`TrainingLoop`],
-//! then [`learner::Learner`] for one step and [`checkpoint`] for the state on disk.
+//! Distributed runs use these parts and have a separate loop in [`crate::run`]. Nothing here
+//! depends on rounds, peers or buckets, except for one kind of metrics entry. Start with
+//! [`TrainingLoop`], then [`learner::Learner`] for one step and [`checkpoint`] for saved state.
 //!
 //! ```
 //! use covey::training::{MetricsEntry, MetricsLog, StepReport};

@@ -67,7 +67,7 @@ fn a_wrong_type_is_reported_with_the_right_one() {
     "#;
     assert_snapshot!(complaint(file(text)), @r#"
     error: 10 problems in run.toml
-      line 2  run.device = "gpu"                  must be `cpu`, `cpu:4` for four members on it,
+      line 2  run.device = "gpu"                  must be `cpu`, `cpu:4` for four shards on it,
             or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
       line 2  run.name = 5                        must be a name, in quotes
       line 2  run.seed = -1                       must be at least 0

@@ -1,4 +1,5 @@
-//! What a validator finds out about deltas: true, and by the same rule on every machine.
+//! The evaluator of a validator: measurements are correct, and equal on every machine where they
+//! must be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::checks::Sketch;
 use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, Measurement};
 use covey_comms::membership::Slot;
-use covey_comms::objects::{Clip, Exclusion, MeanOver, OuterSettings};
+use covey_comms::objects::{Clipping, Exclusion, Divisor, OuterSettings};
 use covey_comms::primitives::{Keypair, PeerId, Round, SystemClock};
 use covey_data::dataset::Dataset;
 use covey_data::sampling::Assignment;
@@ -23,19 +24,19 @@ use covey_optim::sparseloco::Compressor;
 use crate::world::{INNER_STEPS, World};
 
 const OUTER: OuterSettings =
-    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
+    OuterSettings { alpha: 1.0, mean_over: Divisor::Senders, clip: Clipping::MedianNorm };
 const ROUND: Round = Round(3);
 const SEED: Seed = Seed::from_bytes([7; 32]);
 
-/// Peers that have trained from the same weights, each on the windows of its seat.
-struct Class {
+/// Peers that have trained from the same weights, each on the windows of its slot.
+struct TrainedPeers {
     world: World,
     model: ModelConfig,
     assignment: Assignment,
     payloads: BTreeMap<PeerId, Bytes>,
 }
 
-impl Class {
+impl TrainedPeers {
     fn new(peers: u8) -> Self {
         let world = World::new(Arc::new(SystemClock), 1, u32::from(peers));
         let world = world.adjusted(|config| config.optim.learning_rate = 1e-2);
@@ -44,13 +45,13 @@ impl Class {
         let vocab_size = datasets[0].tokenizer().unwrap().vocab_size();
         let model = config.model.shape.as_ref().unwrap().model_config(vocab_size).unwrap();
         let assignment = assignment(config, &datasets).unwrap();
-        let mut class = Self { world, model, assignment, payloads: BTreeMap::new() };
-        class.payloads =
-            (0..peers).map(|number| (class.peer(number), class.train(number))).collect();
-        class
+        let mut trained = Self { world, model, assignment, payloads: BTreeMap::new() };
+        trained.payloads =
+            (0..peers).map(|number| (trained.peer(number), trained.train(number))).collect();
+        trained
     }
 
-    /// The peers in the order of their seats, which is that of their names.
+    /// The peers in the order of their slots, which is the order of their IDs.
     fn peer(&self, number: u8) -> PeerId {
         let mut peers: Vec<PeerId> =
             (0..8).map(|key| Keypair::from_secret(&[key + 1; 32]).peer()).collect();
@@ -73,7 +74,7 @@ impl Class {
         Replica::new(weights, &self.world.config().sparseloco()).unwrap()
     }
 
-    /// Learns the windows of a seat, over and over so that it shows.
+    /// Trains repeatedly on the windows of a slot, so the effect is large.
     fn train(&self, slot: u8) -> Bytes {
         let (replica, mut learner) = (self.replica(), self.learner());
         learner.set_weights(replica.weights().map(|tensor| tensor.values.as_slice())).unwrap();
@@ -93,7 +94,7 @@ impl Class {
         replica.codec().encode(&delta).unwrap().into()
     }
 
-    /// An examination that has read all deltas.
+    /// An evaluator that has admitted all deltas.
     fn evaluation(&self) -> DeltaEvaluator {
         let mut evaluation =
             DeltaEvaluator::new(self.replica(), self.learner(), self.assignment.clone());
@@ -126,9 +127,9 @@ impl Class {
 }
 
 #[test]
-fn training_helps_and_helps_most_where_it_was_done() {
-    let class = Class::new(3);
-    let measured = class.measure(&mut class.evaluation(), 12);
+fn a_delta_lowers_the_loss_most_on_the_windows_of_its_slot() {
+    let trained = TrainedPeers::new(3);
+    let measured = trained.measure(&mut trained.evaluation(), 12);
     assert_eq!(measured.len(), 3);
     for Measurement { own, random } in measured.values() {
         assert!(own.after < own.before && random.after < random.before, "{measured:?}");
@@ -147,15 +148,15 @@ fn training_helps_and_helps_most_where_it_was_done() {
 }
 
 #[test]
-fn losses_agree_on_any_number_of_threads_and_weights_exactly() {
-    let class = Class::new(3);
+fn losses_nearly_agree_and_weights_agree_exactly_on_any_number_of_threads() {
+    let trained = TrainedPeers::new(3);
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut evaluation = class.evaluation();
-            let included = class.payloads.keys().copied().collect();
+            let mut evaluation = trained.evaluation();
+            let included = trained.payloads.keys().copied().collect();
             (
-                class.measure(&mut evaluation, 4),
+                trained.measure(&mut evaluation, 4),
                 evaluation.weights_after(&included, &OUTER).unwrap(),
             )
         })
@@ -174,20 +175,20 @@ fn losses_agree_on_any_number_of_threads_and_weights_exactly() {
 }
 
 #[test]
-fn a_measurement_leaves_no_trace_in_the_next() {
-    let class = Class::new(2);
-    let mut evaluation = class.evaluation();
-    let first = class.measure(&mut evaluation, 4);
-    evaluation.weights_after(&class.payloads.keys().copied().collect(), &OUTER).unwrap();
-    assert_eq!(class.measure(&mut evaluation, 4), first);
+fn measurements_are_independent() {
+    let trained = TrainedPeers::new(2);
+    let mut evaluation = trained.evaluation();
+    let first = trained.measure(&mut evaluation, 4);
+    evaluation.weights_after(&trained.payloads.keys().copied().collect(), &OUTER).unwrap();
+    assert_eq!(trained.measure(&mut evaluation, 4), first);
 }
 
 #[test]
-fn sketches_tell_copies_from_work_of_ones_own() {
-    let class = Class::new(2);
-    let (one, other) = (class.peer(0), class.peer(1));
-    let mut evaluation = class.evaluation();
-    evaluation.admit(Age::Previous, other, &class.payloads[&one]).unwrap();
+fn sketches_distinguish_copies_from_independent_deltas() {
+    let trained = TrainedPeers::new(2);
+    let (one, other) = (trained.peer(0), trained.peer(1));
+    let mut evaluation = trained.evaluation();
+    evaluation.admit(Age::Previous, other, &trained.payloads[&one]).unwrap();
     let sketch = |age, peer| evaluation.sketch(age, peer, &SEED).unwrap();
     let shared = |one: &Sketch, other: &Sketch| -> usize {
         let chunks = one.chunks().iter().zip(other.chunks());
@@ -208,15 +209,15 @@ fn sketches_tell_copies_from_work_of_ones_own() {
 }
 
 #[test]
-fn what_is_no_delta_is_refused_and_never_measured() {
-    let class = Class::new(2);
+fn invalid_payloads_are_excluded_and_never_measured() {
+    let trained = TrainedPeers::new(2);
     let mut evaluation =
-        DeltaEvaluator::new(class.replica(), class.learner(), class.assignment.clone());
-    let cut = class.payloads[&class.peer(0)].slice(..40);
-    assert_eq!(evaluation.admit(Age::Current, class.peer(0), &cut), Err(Exclusion::Malformed));
+        DeltaEvaluator::new(trained.replica(), trained.learner(), trained.assignment.clone());
+    let cut = trained.payloads[&trained.peer(0)].slice(..40);
+    assert_eq!(evaluation.admit(Age::Current, trained.peer(0), &cut), Err(Exclusion::Malformed));
     let too_long = Bytes::from(vec![0; evaluation.replica().codec().max_len() + 1]);
-    assert_eq!(evaluation.admit(Age::Current, class.peer(0), &too_long), Err(Exclusion::TooLarge));
-    let included = BTreeSet::from([class.peer(0)]);
+    assert_eq!(evaluation.admit(Age::Current, trained.peer(0), &too_long), Err(Exclusion::TooLarge));
+    let included = BTreeSet::from([trained.peer(0)]);
     assert!(evaluation.weights_after(&included, &OUTER).is_err());
     let nobody = evaluation.weights_after(&BTreeSet::new(), &OUTER).unwrap();
     assert_eq!(nobody, evaluation.replica().digest());

@@ -1,4 +1,4 @@
-//! A bad day at the store slows a run down, and does nothing else.
+//! An unreliable store slows a run down and changes nothing else.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ const ROUNDS: u64 = 20;
 const PEERS: u8 = 4;
 
 #[test]
-fn twenty_rounds_on_a_bad_day_end_with_the_same_bits() {
+fn twenty_rounds_on_an_unreliable_store_end_with_the_same_bits() {
     for seed in [1, 2] {
         let clock = VirtualClock::default();
         let world = World::new(Arc::new(clock.clone()), ROUNDS, PEERS.into());
         let store: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
-        // Everybody has a bad day of its own.
+        // Each machine sees different faults.
         let view = |number: u8| -> Arc<dyn Bucket> {
             let seed = seed * 1000 + u64::from(number);
             Arc::new(Faulty::new(
@@ -31,12 +31,12 @@ fn twenty_rounds_on_a_bad_day_end_with_the_same_bits() {
             ))
         };
         let all = async {
-            world.found(view(0)).await;
+            world.create(view(0)).await;
             join(world.validate(view(99)), join_all((1..=PEERS).map(|number| {
             world.peer(view(number), Choice { number, threads: 1, micro_batch: 4, device: "cpu" })
         }))).await.1
         };
-        let endings = clock.run(all).expect("somebody waits for what nobody will do");
+        let endings = clock.run(all).expect("every task waits");
         assert_eq!(endings, [RunEnd::Finished; PEERS as usize]);
         world.assert_same_bits(&(1..=PEERS).collect::<Vec<_>>());
         let last = world.rounds_of(1).into_values().next_back().unwrap();

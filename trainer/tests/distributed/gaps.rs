@@ -1,4 +1,5 @@
-//! Whoever lacks something that others had goes on from a checkpoint, and a validator makes up for one that is missing.
+//! A peer that misses deltas continues from a checkpoint, and a validator publishes a missing
+//! checkpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use futures_util::future::{Either, join, join4, select};
 use crate::same_bits::{ONE, THREE, TWO, until};
 use crate::world::World;
 
-/// A bucket in which one key cannot be written: whoever tries waits for ever.
+/// A bucket in which the write of one key never returns.
 #[derive(Debug)]
 struct Stuck {
     inner: Arc<dyn Bucket>,
@@ -49,7 +50,7 @@ fn memory(clock: &VirtualClock) -> Arc<dyn Bucket> {
 }
 
 #[test]
-fn rounds_whose_deltas_are_gone_are_left_out() {
+fn a_peer_skips_rounds_with_missing_deltas() {
     let clock = VirtualClock::default();
     let world = World::with_deadline(Arc::new(clock.clone()), 7, 3, Duration::from_secs(15));
     let world = world.adjusted(|config| config.rounds.keep_checkpoints = 1);
@@ -65,24 +66,24 @@ fn rounds_whose_deltas_are_gone_are_left_out() {
         world.peer(Arc::clone(&bucket), TWO).await
     };
     let all = async {
-        world.found(Arc::clone(&bucket)).await;
+        world.create(Arc::clone(&bucket)).await;
         let others = [ONE, THREE].map(|choice| world.peer(Arc::clone(&bucket), choice));
         let [one, three] = others;
         join4(world.validate(Arc::clone(&bucket)), one, absent, three).await
     };
-    let ((), one, two, three) = clock.run(all).expect("somebody waits for what nobody will do");
+    let ((), one, two, three) = clock.run(all).expect("every task waits");
     assert_eq!([one, two, three], [RunEnd::Finished; 3]);
     world.assert_same_bits(&[1, 2, 3]);
     let rounds: Vec<_> = world.rounds_of(TWO.number).into_keys().collect();
     assert_eq!(
         rounds,
         [0, 1, 5, 6, 7],
-        "the weights of a checkpoint are those after the round before it"
+        "a checkpoint has the weights after the round before it"
     );
 }
 
 #[test]
-fn a_bucket_that_one_peer_cannot_reach_keeps_it_from_nothing() {
+fn a_peer_continues_if_it_cannot_reach_the_bucket_of_another() {
     let clock = VirtualClock::default();
     let world = World::new(Arc::new(clock.clone()), 4, 3).with_own_bucket(
         THREE.number,
@@ -92,12 +93,12 @@ fn a_bucket_that_one_peer_cannot_reach_keeps_it_from_nothing() {
     let world = world.adjusted(|config| config.rounds.checkpoint_every = 1);
     let bucket = memory(&clock);
     let all = async {
-        world.found(Arc::clone(&bucket)).await;
+        world.create(Arc::clone(&bucket)).await;
         let [one, two, three] =
             [ONE, TWO, THREE].map(|choice| world.peer(Arc::clone(&bucket), choice));
         join4(world.validate(Arc::clone(&bucket)), one, two, three).await
     };
-    let ((), one, two, three) = clock.run(all).expect("somebody waits for what nobody will do");
+    let ((), one, two, three) = clock.run(all).expect("every task waits");
     assert_eq!([one, two, three], [RunEnd::Finished; 3]);
     world.assert_same_bits(&[1, 2, 3]);
     let included: Vec<_> = world
@@ -109,7 +110,7 @@ fn a_bucket_that_one_peer_cannot_reach_keeps_it_from_nothing() {
 }
 
 #[test]
-fn a_checkpoint_that_a_killed_validator_owes_is_made_up_for() {
+fn a_restarted_validator_publishes_a_missing_checkpoint() {
     let clock = VirtualClock::default();
     let world = World::new(Arc::new(clock.clone()), 3, 2)
         .adjusted(|config| config.rounds.checkpoint_every = 100);
@@ -119,18 +120,18 @@ fn a_checkpoint_that_a_killed_validator_owes_is_made_up_for() {
     let killed = async {
         let decided = until(&bucket, &world.clock, Key::Manifest(Round(3)));
         match select(Box::pin(world.validate(stuck)), Box::pin(decided)).await {
-            Either::Left(_) => panic!("a checkpoint was written that could not be written"),
+            Either::Left(_) => panic!("the write of the last checkpoint returned"),
             Either::Right(((), coordinator)) => drop(coordinator),
         }
     };
     let all = async {
-        world.found(Arc::clone(&bucket)).await;
+        world.create(Arc::clone(&bucket)).await;
         let [one, two] = [ONE, TWO].map(|choice| world.peer(Arc::clone(&bucket), choice));
         join(killed, join(one, two)).await;
         assert!(bucket.get(&last, u64::MAX).await.is_err());
         world.validate(Arc::clone(&bucket)).await;
         assert!(bucket.get(&last, u64::MAX).await.is_ok());
-        // Whoever comes now checks it against the history, and takes its weights.
+        // The new peer checks the checkpoint against the history, and loads its weights.
         world.peer(Arc::clone(&bucket), THREE).await
     };
     assert_eq!(clock.run(all), Some(RunEnd::Finished));

@@ -1,4 +1,5 @@
-//! Peers that really train, in one process: on virtual time over a bucket in memory, and on a real S3 server.
+//! Peers that train for real in one process, on virtual time with a bucket in memory, and on a real
+//! S3 server.
 #![expect(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
 mod evaluation;

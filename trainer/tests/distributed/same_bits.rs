@@ -1,4 +1,4 @@
-//! After every round all peers hold the same bits.
+//! After every round, all peers have the same bits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) const TWO: Choice = Choice { number: 2, threads: 2, micro_batch: 2, d
 pub(crate) const THREE: Choice = Choice { number: 3, threads: 3, micro_batch: 1, device: "cpu" };
 const FOUR: Choice = Choice { number: 4, threads: 1, micro_batch: 2, device: "cpu:3" };
 
-/// The validator's view of a bucket in which one delta is damaged for good.
+/// The view of a validator on a bucket in which one delta is damaged permanently.
 #[derive(Debug)]
 struct Damaged {
     inner: Arc<dyn Bucket>,
@@ -55,20 +55,21 @@ impl Bucket for Damaged {
     }
 }
 
-/// Waits until something lies under `key`.
+/// Waits until `key` exists.
 pub(crate) async fn until(bucket: &Arc<dyn Bucket>, clock: &Arc<dyn Clock>, key: Key) {
     while bucket.get(&key, u64::MAX).await.is_err() {
         clock.sleep_until(clock.now() + Duration::from_millis(10)).await;
     }
 }
 
-/// Four peers on other threads, devices and micro-batches each. One is killed in round 2 after it has delivered, and goes on;
-/// one joins when round 3 is over; the validator finds a delta damaged in round 5.
+/// Four peers with different threads, devices and micro-batches. One is killed in round 2 after its
+/// reveal and restarted, one joins after round 3, and the validator reads a damaged delta in round
+/// 5.
 async fn play(world: &World, bucket: Arc<dyn Bucket>) {
-    world.found(Arc::clone(&bucket)).await;
-    let unlucky = Keypair::from_secret(&[FOUR.number; 32]).peer();
+    world.create(Arc::clone(&bucket)).await;
+    let fourth = Keypair::from_secret(&[FOUR.number; 32]).peer();
     let damaged: Arc<dyn Bucket> =
-        Arc::new(Damaged { inner: Arc::clone(&bucket), key: Key::Delta(Round(5), unlucky) });
+        Arc::new(Damaged { inner: Arc::clone(&bucket), key: Key::Delta(Round(5), fourth) });
     let killed = async {
         let victim = Keypair::from_secret(&[TWO.number; 32]).peer();
         let delivered = until(&bucket, &world.clock, Key::Delta(Round(2), victim));
@@ -90,10 +91,10 @@ async fn play(world: &World, bucket: Arc<dyn Bucket>) {
 fn check(world: &World) {
     world.assert_same_bits(&[1, 2, 3, 4]);
     let own = |number, round| world.rounds_of(number).get(&round).map(|report| report.own.clone());
-    assert_eq!(own(2, 2).as_deref(), Some("included"), "what was delivered before the kill counts");
+    assert_eq!(own(2, 2).as_deref(), Some("included"), "a delta revealed before the kill counts");
     assert_eq!(own(4, 5).as_deref(), Some("damaged"));
     assert_eq!(own(4, 6).as_deref(), Some("included"));
-    assert_eq!(own(3, 1), None, "who joins late does not replay what a checkpoint holds");
+    assert_eq!(own(3, 1), None, "a late joiner starts at a checkpoint");
     let last = world.rounds_of(1).keys().next_back().copied().unwrap();
     assert_eq!(own(3, last).as_deref(), Some("included"));
     assert_eq!(world.rounds_of(1)[&last].outer_steps, ROUNDS);
@@ -104,14 +105,15 @@ fn every_peer_ends_with_the_same_bits() {
     let clock = VirtualClock::default();
     let world = World::new(Arc::new(clock.clone()), ROUNDS, 3);
     let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
-    clock.run(play(&world, bucket)).expect("somebody waits for what nobody will do");
+    clock.run(play(&world, bucket)).expect("every task waits");
     check(&world);
 }
 
-/// Plays on a real server, in real time.
+/// Runs on a real server in real time.
 fn play_on_server(url: &str, access: &Access) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    // Long enough for everybody, and short enough to sit out the round in which a delta is dropped.
+    // Long enough for all peers, and short enough to wait for the deadline of the round with the
+    // damaged delta.
     let world = World::with_deadline(Arc::clone(&clock), ROUNDS, 3, Duration::from_secs(15));
     let bucket = open(&url.parse().unwrap(), access, clock).unwrap();
     runtime().block_on(play(&world, bucket));
@@ -143,38 +145,39 @@ fn every_peer_ends_with_the_same_bits_on_our_server() {
     };
     let folder = tempfile::tempdir().unwrap();
     let server = Server::folder(folder.path(), options).unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     // Ends with the process.
     std::thread::spawn(move || {
         runtime().block_on(async {
             let bound = server.bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-            tell.send(bound.address()).unwrap();
+            sender.send(bound.address()).unwrap();
             bound.serve(std::future::pending()).await;
         });
     });
-    let address = told.recv().unwrap();
+    let address = receiver.recv().unwrap();
     let access = Access { keys: Some(("admin".into(), secret)), ..Access::default() };
     play_on_server(&format!("s3://covey/run?endpoint=http://{address}"), &access);
 }
 
 #[test]
-fn training_ahead_keeps_the_same_bits() {
+fn overlap_training_keeps_the_same_bits() {
     let clock = VirtualClock::default();
     let world = World::new(Arc::new(clock.clone()), ROUNDS, 3)
         .adjusted(|config| config.rounds.overlap = true);
     let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
-    clock.run(play(&world, bucket)).expect("somebody waits for what nobody will do");
+    clock.run(play(&world, bucket)).expect("every task waits");
     check(&world);
 }
 
-/// Weights after each round of a run of two peers, one of which may be killed after it has delivered in round 2.
+/// Weights after each round of a run with two peers, one of which may be killed after its reveal in
+/// round 2.
 fn weights_of(overlap: bool, kills: bool) -> Vec<(u32, String)> {
     let clock = VirtualClock::default();
     let world = World::new(Arc::new(clock.clone()), 4, 2)
         .adjusted(|config| config.rounds.overlap = overlap);
     let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
     let all = async {
-        world.found(Arc::clone(&bucket)).await;
+        world.create(Arc::clone(&bucket)).await;
         let two = async {
             if kills {
                 let victim = Keypair::from_secret(&[TWO.number; 32]).peer();

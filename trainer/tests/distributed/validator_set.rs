@@ -1,4 +1,4 @@
-//! Several validators: one that is silent and one that lies change nothing but the time it takes.
+//! Several validators: a silent one costs time, and a dishonest one changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use covey_comms::gauntlet::scoring::{
     Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement,
 };
 use covey_comms::history::LightClient;
-use covey_comms::objects::{Clip, Exclusion, Key, MeanOver, OuterSettings};
+use covey_comms::objects::{Clipping, Exclusion, Key, Divisor, OuterSettings};
 use covey_comms::participants::validator::Validator;
 use covey_comms::primitives::{Digest, PeerId, Round, VirtualClock};
 use futures_util::future::{join, join4};
@@ -27,14 +27,14 @@ use crate::world::{VALIDATOR, World, identity};
 
 const ROUNDS: u64 = 4;
 const OUTER: OuterSettings =
-    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
-/// The one of three who does not do what it should.
+    OuterSettings { alpha: 1.0, mean_over: Divisor::Senders, clip: Clipping::MedianNorm };
+/// The validator that does not follow the protocol.
 const ODD: u8 = VALIDATOR + 2;
 
-/// Finds all deltas to be much worse than they are.
-struct Liar(DeltaEvaluator);
+/// Reports losses that are much too high.
+struct DishonestValidator(DeltaEvaluator);
 
-impl Evaluator for Liar {
+impl Evaluator for DishonestValidator {
     fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion> {
         self.0.admit(age, peer, payload)
     }
@@ -76,7 +76,7 @@ fn world(clock: &VirtualClock) -> (World, Arc<dyn Bucket>) {
     (world, Arc::new(MemoryBucket::new(Arc::new(clock.clone()))))
 }
 
-/// The run with both honest validators and both peers.
+/// Runs both honest validators and both peers.
 async fn play(world: &World, bucket: &Arc<dyn Bucket>) {
     let [one, two] = [ONE, TWO].map(|choice| world.peer(Arc::clone(bucket), choice));
     let [first, second] =
@@ -97,11 +97,11 @@ async fn signers(bucket: &Arc<dyn Bucket>, round: u32) -> Vec<PeerId> {
 }
 
 #[test]
-fn a_validator_that_is_silent_holds_nobody_up_for_long() {
+fn a_silent_validator_only_delays_rounds() {
     let clock = VirtualClock::default();
     let (world, bucket) = world(&clock);
     let all = async {
-        world.found(Arc::clone(&bucket)).await;
+        world.create(Arc::clone(&bucket)).await;
         play(&world, &bucket).await;
         for round in 0..=ROUNDS as u32 {
             let signers = signers(&bucket, round).await;
@@ -111,15 +111,15 @@ fn a_validator_that_is_silent_holds_nobody_up_for_long() {
             );
         }
     };
-    clock.run(all).expect("somebody waits for what nobody will do");
+    clock.run(all).expect("every task waits");
     check(&world);
 }
 
-/// Plays a validator's part with another examiner.
-async fn lie(world: &World, bucket: &Arc<dyn Bucket>) {
-    let (run, spec, evaluation) = world.liars_tools(Arc::clone(bucket), ODD).await;
+/// Runs a validator with a dishonest evaluator.
+async fn validate_dishonestly(world: &World, bucket: &Arc<dyn Bucket>) {
+    let (run, spec, evaluation) = world.validator_parts(Arc::clone(bucket), ODD).await;
     let mut validator = Validator::open(LightClient::genesis(run), identity(ODD)).await.unwrap();
-    let (mut dishonest, every) = (Liar(evaluation), Duration::from_millis(20));
+    let (mut dishonest, every) = (DishonestValidator(evaluation), Duration::from_millis(20));
     while validator.light_client().outer_steps() < spec.outer_steps() {
         let closed = validator
             .close_round(OUTER, every, &mut dishonest, &AtomicBool::new(false))
@@ -131,13 +131,13 @@ async fn lie(world: &World, bucket: &Arc<dyn Bucket>) {
 }
 
 #[test]
-fn a_validator_that_lies_is_refused_for_all_to_see() {
+fn the_verdicts_of_a_dishonest_validator_are_rejected() {
     let clock = VirtualClock::default();
     let (world, bucket) = world(&clock);
     let all = async {
-        world.found(Arc::clone(&bucket)).await;
-        join(lie(&world, &bucket), play(&world, &bucket)).await;
-        let (run, ..) = world.liars_tools(Arc::clone(&bucket), VALIDATOR).await;
+        world.create(Arc::clone(&bucket)).await;
+        join(validate_dishonestly(&world, &bucket), play(&world, &bucket)).await;
+        let (run, ..) = world.validator_parts(Arc::clone(&bucket), VALIDATOR).await;
         let (mut light_client, mut rejections) = (LightClient::genesis(run.clone()), Vec::new());
         while let Some(manifest) = light_client.poll().await.unwrap() {
             if manifest.round() > Round::FIRST {
@@ -153,7 +153,7 @@ fn a_validator_that_lies_is_refused_for_all_to_see() {
         }
         rejections
     };
-    let rejections = clock.run(all).expect("somebody waits for what nobody will do");
+    let rejections = clock.run(all).expect("every task waits");
     check(&world);
     let dishonest = identity(ODD).peer();
     assert!(

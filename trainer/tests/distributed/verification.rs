@@ -1,4 +1,4 @@
-//! Anybody can repeat what the validators did, and finds out who did otherwise.
+//! Any reader can recompute the decisions of the validators and find the first difference.
 
 use std::sync::Arc;
 
@@ -22,15 +22,15 @@ use crate::world::{VALIDATOR, World, identity};
 const ROUNDS: u64 = 4;
 const LAST: Round = Round(ROUNDS as u32);
 
-/// A run that is over, and the bucket that tells of it.
-struct Past {
+/// A complete run in a bucket.
+struct CompleteRun {
     clock: VirtualClock,
     world: World,
     bucket: Arc<dyn Bucket>,
 }
 
-impl Past {
-    /// Two peers and one validator, who keep everything.
+impl CompleteRun {
+    /// Runs two peers and one validator, and keeps all checkpoints.
     fn play() -> Self {
         let clock = VirtualClock::default();
         let world = World::new(Arc::new(clock.clone()), ROUNDS, 2);
@@ -38,21 +38,21 @@ impl Past {
         let bucket: Arc<dyn Bucket> = Arc::new(MemoryBucket::new(Arc::new(clock.clone())));
         let ((), one, two) = on_threads(1, || {
             clock.run(async {
-                world.found(Arc::clone(&bucket)).await;
+                world.create(Arc::clone(&bucket)).await;
                 let [one, two] = [ONE, TWO].map(|choice| world.peer(Arc::clone(&bucket), choice));
                 join3(world.validate(Arc::clone(&bucket)), one, two).await
             })
-        }).expect("somebody waits for what nobody will do");
+        }).expect("every task waits");
         assert_eq!([one, two], [RunEnd::Finished; 2]);
         Self { clock, world, bucket }
     }
 
-    /// What a machine with another number of threads finds.
+    /// Verifies the run with another number of threads.
     fn findings(&self) -> Vec<RoundVerification> {
         on_threads(2, || self.clock.run(self.world.verify(Arc::clone(&self.bucket)))).unwrap()
     }
 
-    /// The path of the first difference, and the round.
+    /// The first round that differs, and the path of the difference.
     fn first_difference(&self) -> Option<(u32, String)> {
         let findings = self.findings().into_iter();
         findings.filter_map(|finding| Some((finding.round.0, finding.difference?.path))).next()
@@ -62,7 +62,7 @@ impl Past {
         self.clock.run(self.bucket.get(&key, u64::MAX)).unwrap().unwrap()
     }
 
-    /// Replaces what lies in the bucket, as only its owner can.
+    /// Replaces an object, as only the owner of the bucket can.
     fn replace(&self, key: Key, object: Bytes) {
         let replace = async {
             self.bucket.delete(&key).await.unwrap();
@@ -90,8 +90,9 @@ impl Past {
         Envelope::open(&self.get(key), &expectation).unwrap()
     }
 
-    /// Has the validator sign another verdict on the last round, with the manifest that follows from it. What follows from
-    /// forged inputs is computed as it should be, unless `forge` has the last word on it.
+    /// Replaces the last verdict by a signed forgery, together with its manifest. `forge_inputs`
+    /// changes the observations, from which the outcome is computed correctly; `forge` then changes
+    /// the verdict.
     fn forge(
         &self,
         forge_inputs: impl FnOnce(&mut Observations),
@@ -131,9 +132,9 @@ fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn every_round_holds_on_another_number_of_threads() {
-    let past = Past::play();
-    let findings = past.findings();
+fn every_round_verifies_on_another_number_of_threads() {
+    let complete = CompleteRun::play();
+    let findings = complete.findings();
     assert_eq!(findings.len() as u64, ROUNDS + 1);
     for finding in findings {
         assert_eq!((finding.difference, finding.depth), (None, Depth::Deltas), "{}", finding.round);
@@ -142,32 +143,32 @@ fn every_round_holds_on_another_number_of_threads() {
 }
 
 #[test]
-fn what_is_gone_is_not_computed_anew_and_nothing_is_claimed_of_it() {
-    let past = Past::play();
+fn rounds_without_deltas_are_verified_by_documents_only() {
+    let complete = CompleteRun::play();
     let remove = async {
-        for listed in past.bucket.list(&Prefix::Rounds, None).await.unwrap() {
+        for listed in complete.bucket.list(&Prefix::Rounds, None).await.unwrap() {
             if matches!(listed.key, Key::Delta(Round(2), _)) {
-                past.bucket.delete(&listed.key).await.unwrap();
+                complete.bucket.delete(&listed.key).await.unwrap();
             }
         }
     };
-    past.clock.run(remove).unwrap();
-    let findings = past.findings();
+    complete.clock.run(remove).unwrap();
+    let findings = complete.findings();
     assert!(findings.iter().all(|finding| finding.difference.is_none()), "{findings:?}");
     let depths: Vec<Depth> = findings.iter().map(|finding| finding.depth).collect();
     let (all, some) = (Depth::Deltas, Depth::Documents);
-    // Round 3 is compared with the deltas of round 2; a checkpoint has the weights of round 4.
+    // Round 3 is compared with the deltas of round 2. A checkpoint has the weights of round 4.
     assert_eq!(depths, [all, all, some, some, all]);
 }
 
-/// The path at which a forgery of the last round is caught.
-fn caught_at(
-    forge_inputs: impl FnOnce(&Past, &mut Observations),
+/// The path at which a forgery of the last round is found.
+fn path_of_forgery(
+    forge_inputs: impl FnOnce(&CompleteRun, &mut Observations),
     forge: impl FnOnce(&mut Verdict),
 ) -> String {
-    let past = Past::play();
-    past.forge(|inputs| forge_inputs(&past, inputs), forge);
-    let (round, path) = past.first_difference().expect("nothing was found");
+    let complete = CompleteRun::play();
+    complete.forge(|inputs| forge_inputs(&complete, inputs), forge);
+    let (round, path) = complete.first_difference().expect("no difference was found");
     assert_eq!(round, LAST.0);
     path.replace(&identity(ONE.number).peer().to_string(), "ONE")
         .replace(&identity(TWO.number).peer().to_string(), "TWO")
@@ -175,7 +176,7 @@ fn caught_at(
 
 #[test]
 fn an_altered_score_is_named() {
-    let path = caught_at(
+    let path = path_of_forgery(
         |_, _| {},
         |verdict| {
             let mut peer_table = serde_json::to_value(&verdict.outcome.peer_table).unwrap();
@@ -188,7 +189,7 @@ fn an_altered_score_is_named() {
 
 #[test]
 fn an_altered_loss_is_named() {
-    let path = caught_at(
+    let path = path_of_forgery(
         |_, inputs| {
             inputs.measurements.get_mut(&identity(ONE.number).peer()).unwrap().random.after *= 0.999
         },
@@ -200,7 +201,7 @@ fn an_altered_loss_is_named() {
 #[test]
 fn an_omitted_peer_is_named() {
     let omitted = identity(TWO.number).peer();
-    let path = caught_at(
+    let path = path_of_forgery(
         |_, inputs| {
             inputs.active.remove(&omitted).unwrap();
             inputs.measurements.remove(&omitted).unwrap();
@@ -213,7 +214,7 @@ fn an_omitted_peer_is_named() {
 #[test]
 fn a_swapped_order_is_named() {
     let [one, two] = [ONE, TWO].map(|choice| identity(choice.number).peer());
-    let path = caught_at(
+    let path = path_of_forgery(
         |_, inputs| {
             let (first, second) = (inputs.measurements[&one], inputs.measurements[&two]);
             inputs.measurements.extend([(one, second), (two, first)]);
@@ -224,9 +225,9 @@ fn a_swapped_order_is_named() {
 }
 
 #[test]
-fn a_foreign_delta_is_named() {
+fn a_delta_of_another_peer_is_named() {
     let [one, two] = [ONE, TWO].map(|choice| identity(choice.number).peer());
-    let path = caught_at(
+    let path = path_of_forgery(
         |_, inputs| {
             let foreign = inputs.active[&two].presence;
             inputs.active.get_mut(&one).unwrap().presence = foreign;
@@ -238,9 +239,9 @@ fn a_foreign_delta_is_named() {
 
 #[test]
 fn a_wrong_secret_is_named() {
-    let path = caught_at(
-        |past, inputs| {
-            let run = RunId::of(&past.get(Key::RunDescription));
+    let path = path_of_forgery(
+        |complete, inputs| {
+            let run = RunId::of(&complete.get(Key::RunDescription));
             inputs.secret = Some(RoundSecret::of(&identity(7), run, inputs.round, inputs.base));
         },
         |_| {},
@@ -250,16 +251,16 @@ fn a_wrong_secret_is_named() {
 
 #[test]
 fn other_weights_are_named() {
-    let path = caught_at(|_, _| {}, |verdict| verdict.weights = Digest::of(b"other weights"));
+    let path = path_of_forgery(|_, _| {}, |verdict| verdict.weights = Digest::of(b"other weights"));
     assert_eq!(path, "weights");
 }
 
 #[test]
-fn bytes_that_nobody_signed_are_named() {
-    let past = Past::play();
+fn unsigned_bytes_are_named() {
+    let complete = CompleteRun::play();
     let key = Key::Verdict(LAST, identity(VALIDATOR).peer());
-    let mut object = past.get(key).to_vec();
+    let mut object = complete.get(key).to_vec();
     *object.last_mut().unwrap() ^= 1;
-    past.replace(key, object.into());
-    assert_eq!(past.first_difference(), Some((LAST.0, "verdict".to_owned())));
+    complete.replace(key, object.into());
+    assert_eq!(complete.first_difference(), Some((LAST.0, "verdict".to_owned())));
 }

@@ -1,4 +1,4 @@
-//! A small run, its peers and its validators.
+//! A small run with its peers and validators.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,23 +31,23 @@ use tempfile::TempDir;
 /// Inner steps of a round.
 pub(crate) const INNER_STEPS: u64 = 3;
 
-/// A run in a bucket, and a folder for everybody who takes part.
+/// A run in a bucket, and a folder for each participant.
 pub(crate) struct World {
     home: TempDir,
     pub(crate) clock: Arc<dyn Clock>,
-    /// How many validators there are, and how many must agree.
+    /// Number of validators, and number of them that must agree.
     validator_set: (u8, u32),
     config: Config,
-    /// Buckets that peers bring, by their numbers.
+    /// The separate buckets of peers, by peer number.
     own_buckets: BTreeMap<u8, Arc<dyn Bucket>>,
-    /// Who cannot reach whose bucket.
+    /// A reader, and the peer with the bucket that this reader cannot open.
     cut_off: Option<(u8, u8)>,
 }
 
-/// The number of the first validator: validators have keys and folders by numbers as peers have.
+/// Number of the first validator. Validators have keys and folders by number, like peers.
 pub(crate) const VALIDATOR: u8 = 200;
 
-/// What a peer chooses for itself.
+/// The settings of one peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice {
     pub(crate) number: u8,
@@ -57,12 +57,12 @@ pub(crate) struct Choice {
 }
 
 impl World {
-    /// A run of so many rounds that begins with `peers` peers; founded in `bucket`.
+    /// A run of `rounds` rounds that starts with `peers` peers.
     pub(crate) fn new(clock: Arc<dyn Clock>, rounds: u64, peers: u32) -> Self {
         Self::with_deadline(clock, rounds, peers, Duration::from_secs(3600))
     }
 
-    /// The same with rounds that last `deadline` at most.
+    /// The same with a commit deadline.
     pub(crate) fn with_deadline(
         clock: Arc<dyn Clock>,
         rounds: u64,
@@ -86,9 +86,9 @@ impl World {
             ("rounds.max_included", "8".to_owned()),
             ("rounds.commit_deadline", deadline.as_secs().to_string()),
             ("rounds.checkpoint_every", "2".to_owned()),
-            // Soon over: who joins late has short steps at first, and is to count before the run ends.
+            // Short, so a late joiner is included before the run ends.
             ("rounds.join_warmup_steps", "6".to_owned()),
-            // What so few steps on so little text bring is no more than chance.
+            // So few steps on so little text change the loss by chance only.
             ("gauntlet.min_gain_ratio", "0".to_owned()),
             ("gauntlet.norm_ratio", "1000".to_owned()),
         ];
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// What the run's founder has set.
+    /// The configuration of the run.
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -118,12 +118,12 @@ impl World {
         self
     }
 
-    /// The same run with `count` validators, of whom `threshold` must agree.
+    /// The same run with `count` validators, of which `threshold` must agree.
     pub(crate) fn with_validators(self, count: u8, threshold: u32) -> Self {
         Self { validator_set: (count, threshold), ..self }
     }
 
-    /// The same run, to which peer `owner` brings a bucket of its own that peer `reader` does not reach.
+    /// The same run with a separate bucket for peer `owner`, which peer `reader` cannot open.
     pub(crate) fn with_own_bucket(
         mut self,
         owner: u8,
@@ -135,7 +135,7 @@ impl World {
         self
     }
 
-    pub(crate) async fn found(&self, bucket: Arc<dyn Bucket>) {
+    pub(crate) async fn create(&self, bucket: Arc<dyn Bucket>) {
         let (count, threshold) = self.validator_set;
         let validators =
             (VALIDATOR..VALIDATOR + count).map(|number| identity(number).peer()).collect();
@@ -146,15 +146,15 @@ impl World {
         foundation.publish(&connection, &identity(VALIDATOR)).await.unwrap();
     }
 
-    /// Closes rounds until the run is over, as the first validator.
+    /// Closes rounds until the run is complete, as the first validator.
     pub(crate) async fn validate(&self, bucket: Arc<dyn Bucket>) {
         self.validate_as(bucket, VALIDATOR).await;
     }
 
-    /// The same as any of them.
+    /// The same as validator `number`.
     pub(crate) async fn validate_as(&self, bucket: Arc<dyn Bucket>, number: u8) {
         let run = self.open(bucket, number).await;
-        let (spec, config, datasets) = self.settle_in(&run, number, 4).await;
+        let (spec, config, datasets) = self.prepare_machine(&run, number, 4).await;
         let setup = ValidatorSetup { run, spec, config, identity: identity(number), datasets };
         let mut validation = Validation::open(setup).await.unwrap();
         while !validation.is_over() {
@@ -162,14 +162,14 @@ impl World {
         }
     }
 
-    /// The first look of a validator into a run: to play it otherwise than the program does.
-    pub(crate) async fn liars_tools(
+    /// The parts of a validator, for one that does not follow the protocol.
+    pub(crate) async fn validator_parts(
         &self,
         bucket: Arc<dyn Bucket>,
         number: u8,
     ) -> (Run, RunSpec, DeltaEvaluator) {
         let run = self.open(bucket, number).await;
-        let (spec, config, datasets) = self.settle_in(&run, number, 4).await;
+        let (spec, config, datasets) = self.prepare_machine(&run, number, 4).await;
         let replica = SyncedState::enter(&run, &spec).await.unwrap().replica;
         let reader =
             Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
@@ -178,25 +178,25 @@ impl World {
         (run, spec, evaluation)
     }
 
-    /// Looks into every round, as anybody could.
+    /// Verifies every round, as any reader can.
     pub(crate) async fn verify(&self, bucket: Arc<dyn Bucket>) -> Vec<RoundVerification> {
         const ANYBODY: u8 = 150;
         let run = self.open(bucket, ANYBODY).await;
-        let (spec, config, datasets) = self.settle_in(&run, ANYBODY, 2).await;
+        let (spec, config, datasets) = self.prepare_machine(&run, ANYBODY, 2).await;
         let reader =
             Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()])).unwrap();
         let instruments =
             Instruments { reader, assignment: assignment(&config, &datasets).unwrap() };
         let mut verification = Verification::begin(run, spec, Some(instruments)).await.unwrap();
         let mut findings = Vec::new();
-        while let Some(finding) = verification.look().await.unwrap() {
+        while let Some(finding) = verification.verify_next().await.unwrap() {
             findings.push(finding);
         }
         findings
     }
 
-    /// What a machine knows and has before it does anything in a run.
-    async fn settle_in(
+    /// The run spec, configuration and data of a machine before it does anything.
+    async fn prepare_machine(
         &self,
         run: &Run,
         number: u8,
@@ -216,11 +216,11 @@ impl World {
         (spec, config, datasets)
     }
 
-    /// Takes part from the newest checkpoint of its own, or of the bucket, to the end of the run.
+    /// Takes part until the run is complete, from this peer's newest checkpoint or the bucket's.
     pub(crate) async fn take_part(&self, bucket: Arc<dyn Bucket>, choice: Choice) -> RunEnd {
         let run = self.open(bucket, choice.number).await;
         let (spec, mut config, datasets) =
-            self.settle_in(&run, choice.number, choice.micro_batch).await;
+            self.prepare_machine(&run, choice.number, choice.micro_batch).await;
         config.run.device = choice.device.to_owned();
         let folder = self.folder(choice.number);
         let identity = identity(choice.number);
@@ -236,7 +236,7 @@ impl World {
         peer.play(&AtomicBool::new(false)).await.unwrap()
     }
 
-    /// The same with threads of its own.
+    /// The same with separate threads.
     pub(crate) fn peer<'a>(
         &'a self,
         bucket: Arc<dyn Bucket>,
@@ -272,7 +272,7 @@ impl World {
         self.home.path().join(format!("peer-{number}"))
     }
 
-    /// What a peer wrote down of each round.
+    /// The metrics of a peer, by round.
     pub(crate) fn rounds_of(&self, number: u8) -> BTreeMap<u32, RoundReport> {
         let text = std::fs::read_to_string(MetricsLog::path_in(&self.folder(number))).unwrap();
         let reports = text.lines().filter_map(|line| match serde_json::from_str(line).unwrap() {
@@ -282,7 +282,7 @@ impl World {
         reports.collect()
     }
 
-    /// Holds all peers to equal weights and lineages after every round that they have in common with anybody.
+    /// Compares weights and lineage of all peers after every round that two of them recorded.
     pub(crate) fn assert_same_bits(&self, peers: &[u8]) {
         let mut first: BTreeMap<u32, (u8, RoundReport)> = BTreeMap::new();
         for number in peers {
@@ -303,16 +303,16 @@ impl World {
         let distinct: std::collections::BTreeSet<_> =
             first.values().map(|(_, report)| &report.weights).collect();
         let moved = first.values().filter(|(_, report)| report.included > 0).count();
-        assert_eq!(distinct.len(), moved + 1, "every round but void ones moves the weights");
+        assert_eq!(distinct.len(), moved + 1, "every round except void ones changes the weights");
     }
 }
 
-/// The key of a peer or validator.
+/// The key pair of a peer or validator.
 pub(crate) fn identity(number: u8) -> Keypair {
     Keypair::from_secret(&[number; 32])
 }
 
-/// A future that computes on threads of its own.
+/// A future that computes on separate threads.
 struct Pooled<'a, T> {
     pool: ThreadPool,
     future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
@@ -324,7 +324,7 @@ impl<T: Send> Future for Pooled<'_, T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let waker = context.waker().clone();
         let Self { pool, future } = &mut *self;
-        // Network and timers belong to the thread that polls, if there is a runtime at all.
+        // Network and timers belong to the thread that polls, if there is a runtime.
         let runtime = tokio::runtime::Handle::try_current().ok();
         pool.install(|| {
             let _within = runtime.as_ref().map(tokio::runtime::Handle::enter);
@@ -333,7 +333,7 @@ impl<T: Send> Future for Pooled<'_, T> {
     }
 }
 
-/// A tokenizer and shards of a few made-up documents.
+/// A tokenizer and shards of a few generated documents.
 fn make_data(home: &Path) {
     let words = [
         "the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "this", "old",

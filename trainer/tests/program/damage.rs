@@ -1,4 +1,4 @@
-//! Files that are not as they were written: truncated, or with a flipped bit.
+//! Damaged files: truncated, or with a flipped bit.
 
 use insta::assert_snapshot;
 
@@ -22,7 +22,7 @@ fn truncated_weights_of_a_hub_folder() {
     assert!(!sandbox.has("copy/config.json") && !sandbox.has("runs"));
 }
 
-/// The Hub's format has no checksums; a flip is found where it breaks the header.
+/// The Hub's format has no checksums. A flip is detected only if it breaks the header.
 #[test]
 fn flipped_bits_in_the_header_of_a_hub_folder() {
     let sandbox = Sandbox::with(&["hub"]);
@@ -40,7 +40,7 @@ fn flipped_bits_in_the_header_of_a_hub_folder() {
 }
 
 #[test]
-fn a_config_of_a_hub_folder_that_is_broken() {
+fn a_damaged_config_of_a_hub_folder() {
     let sandbox = Sandbox::with(&["hub"]);
     let config = String::from_utf8(sandbox.read("hub/config.json")).unwrap();
     sandbox.write(
@@ -74,7 +74,7 @@ fn a_truncated_shard() {
 #[test]
 fn a_flipped_bit_in_a_shard() {
     let sandbox = Sandbox::with(&["data", "trained"]);
-    // In the header, and then among the tokens, where only the digest tells.
+    // In the header, and then in the tokens, where only the digest can detect it.
     sandbox.flip("data/train-00000.safetensors", 8);
     assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
     error: shard data/train-00000.safetensors is damaged: header: expected value at line 1 column 1
@@ -109,7 +109,7 @@ fn a_flipped_bit_in_a_checkpoint() {
     let sandbox = Sandbox::with(&["data", "trained"]);
     let newest = "trained/checkpoints/step-00000040";
     sandbox.flip(&format!("{newest}/model.safetensors"), 9000);
-    // Named itself it is an error; as the newest of its run it is passed over.
+    // The damage is an error if the checkpoint is named, and a warning if the run is named.
     assert_snapshot!(sandbox.covey(&["generate", newest]).complaint(FAILURE), @r"
     error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
     hint: use an older checkpoint; `--resume` continues from the newest intact one
@@ -137,7 +137,7 @@ fn a_truncated_checkpoint() {
     ");
 }
 
-/// Too large a step: the run ends by itself, and what was saved before stays good.
+/// The step size is too large: the run stops with an error, and earlier checkpoints stay intact.
 #[test]
 fn a_run_that_diverges() {
     let sandbox = Sandbox::with(&["data", "trained"]);
@@ -146,11 +146,11 @@ fn a_run_that_diverges() {
     let resumed =
         sandbox.covey(&[&["train", "--resume", "--output=trained"], wild.as_slice()].concat());
     let complaint = resumed.complaint(FAILURE);
-    // How large it was depends on the processor.
+    // The size of the loss depends on the processor.
     let (before_loss, rest) = complaint.split_once("(loss ").unwrap();
     let (_, after_loss) = rest.split_once(')').unwrap();
     assert_snapshot!(format!("{before_loss}(loss LOSS){after_loss}"), @r"
-    going on from trained/checkpoints/step-00000040
+    continuing from trained/checkpoints/step-00000040
     25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     error: at step 42 the gradient of model.embed_tokens.weight is not finite (loss LOSS)
     hint: lower the learning rate: start again, or continue from the last checkpoint with `--resume --set optim.learning_rate=…`
@@ -160,6 +160,6 @@ fn a_run_that_diverges() {
 
     let begun = sandbox.train(&[&["--output=run"], wild.as_slice()].concat()).complaint(FAILURE);
     assert!(begun.contains("is not finite"), "{begun}");
-    // As the hint says: without a checkpoint, the run may begin again in the same folder.
+    // Without a checkpoint, the run may start again in the same folder, as the hint states.
     assert_eq!(sandbox.train(&["--output=run", "--steps=3"]).code, Some(0));
 }

@@ -1,4 +1,4 @@
-//! Several devices, here members on one CPU: the same run, whoever holds what.
+//! Several devices, simulated by shards on one CPU: the same run on any number of them.
 
 use insta::assert_snapshot;
 
@@ -13,7 +13,7 @@ fn losses(sandbox: &Sandbox) -> Vec<f64> {
     lines.map(|line| line["loss"].as_f64().unwrap()).collect()
 }
 
-/// The run on `device` up to step `steps`; a later part of it goes on from the one before.
+/// Trains on `device` up to step `steps`; later calls resume the run.
 fn train(sandbox: &Sandbox, device: &str, steps: u64) {
     let device = format!("--device={device}");
     if sandbox.has("run/checkpoints") {
@@ -28,7 +28,7 @@ fn train(sandbox: &Sandbox, device: &str, steps: u64) {
 }
 
 #[test]
-fn a_run_goes_on_with_any_number_of_devices() {
+fn a_run_resumes_on_any_number_of_devices() {
     let alone = Sandbox::with(&["data"]);
     train(&alone, "cpu", 12);
     let shared = Sandbox::with(&["data"]);
@@ -47,15 +47,15 @@ fn a_damaged_part_of_a_checkpoint_is_named() {
     let sandbox = Sandbox::with(&["data"]);
     train(&sandbox, "cpu:4", 4);
     sandbox.flip("run/checkpoints/step-00000004/optimizer.safetensors", 4000);
-    let go_on = ["train", "--resume", "--output=run", "--device=cpu:2"];
-    assert_snapshot!(sandbox.covey(&go_on).complaint(FAILURE), @r"
+    let resume = ["train", "--resume", "--output=run", "--device=cpu:2"];
+    assert_snapshot!(sandbox.covey(&resume).complaint(FAILURE), @r"
     error: none of the 1 checkpoints in run is intact; step-00000004 is the newest: checkpoint run/checkpoints/step-00000004 is damaged: optimizer.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
     hint: restore the folder from a backup, or start a new run in another folder
     ");
 }
 
 #[test]
-fn more_members_than_parts() {
+fn more_shards_than_parts_of_the_network() {
     let sandbox = Sandbox::with(&["data"]);
     let crowd = [RUN, &["--device=cpu:1000"]].concat();
     assert_snapshot!(sandbox.covey(&training(&crowd)).complaint(USAGE), @r"
@@ -66,7 +66,7 @@ fn more_members_than_parts() {
 }
 
 #[test]
-fn a_network_that_does_not_fit() {
+fn a_network_larger_than_the_memory_limit() {
     let sandbox = Sandbox::with(&["data"]);
     let small = [RUN, &["--device=cpu:2", "--set=memory.limit=1000000"]].concat();
     assert_snapshot!(sandbox.covey(&training(&small)).complaint(USAGE), @r"
@@ -77,11 +77,11 @@ fn a_network_that_does_not_fit() {
 
 #[test]
 fn devices_are_listed_with_reasons() {
-    let said = Sandbox::empty().succeed(&["devices"]);
-    assert!(said.stdout.starts_with("cpu "), "{}", said.stdout);
+    let printed = Sandbox::empty().succeed(&["devices"]);
+    assert!(printed.stdout.starts_with("cpu "), "{}", printed.stdout);
     let missing = |feature: &str| format!("not usable: this program was built without {feature}");
-    assert!(cfg!(feature = "cuda") || said.stdout.contains(&missing("cuda")), "{}", said.stdout);
-    assert!(cfg!(feature = "wgpu") || said.stdout.contains(&missing("wgpu")), "{}", said.stdout);
+    assert!(cfg!(feature = "cuda") || printed.stdout.contains(&missing("cuda")), "{}", printed.stdout);
+    assert!(cfg!(feature = "wgpu") || printed.stdout.contains(&missing("wgpu")), "{}", printed.stdout);
 }
 
 #[test]
@@ -99,35 +99,35 @@ fn the_plan_of_the_published_run() {
     assert_snapshot!(Sandbox::empty().succeed(&arguments).stdout, @r"
     72,747,327,488 parameters on cuda:0-7, bf16, micro-batches of 1 x 2048 tokens, 1 at a time, every block recomputed
 
-    memory of each member, at most
+    memory of each shard, at most
       weights, fp32                    36.4 GB
       gradients, fp32                  36.4 GB
       moments, fp32                    72.8 GB
-      weights brought together         6.01 GB
-      gradients on their way           9.66 GB
+      gathered weights                 6.01 GB
+      gradients in reduction           9.66 GB
       activations                      8.13 GB
       working buffers                  14.1 GB
       peak                             183 GB
       fits                             yes: 183 GB of 192 GB
 
-    memory of the machine, as a peer of a common run
+    memory of the machine, as a peer of a distributed run
       shared weights                   291 GB
       error feedback                   291 GB
-      while a delta is made            582 GB
-      while a checkpoint is written    1.16 TB
+      during compression               582 GB
+      during a checkpoint              1.16 TB
       peak                             1.75 TB
 
     a step
       arithmetic                       1.697e17 FLOPs
       recomputed                       20.5 % more
-      moved by each member             12.2 TB
+      moved by each shard              12.2 TB
       compute                          1m 03s
-      transfers, beside it             27.16 s
+      transfers, in parallel           27.16 s
       whole step                       1m 03s
 
     a round of 30 steps, 20 peers
       delta                            1.27 GB
-      sent and fetched                 25.5 GB, 20 deltas
+      sent and received                25.5 GB, 20 deltas
       exchange                         7m 59s
       hidden behind training           0 %
       training                         31m 57s

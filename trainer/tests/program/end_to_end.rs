@@ -1,4 +1,4 @@
-//! The way of a new user, from text to a model that others load.
+//! The steps of a new user, from text to a model that other programs load.
 
 use insta::assert_snapshot;
 use serde_json::Value;
@@ -22,7 +22,7 @@ fn written_by(sandbox: &Sandbox, model: &str) -> String {
 }
 
 #[test]
-fn text_becomes_a_model_that_writes() {
+fn text_becomes_a_model_that_generates_text() {
     let sandbox = Sandbox::with(&["texts"]);
     let tokenizer =
         ["tokenizer", "train", "texts", "--vocab-size=320", "--output=new/tokenizer.json"];
@@ -57,7 +57,7 @@ fn held_out_loss(line: &Value) -> Option<f64> {
 }
 
 #[test]
-fn smaller_numbers_still_make_a_model() {
+fn exports_in_16_bits_keep_the_loss() {
     let sandbox = Sandbox::with(&["trained", "data"]);
     let loss = |model: &str| {
         let score: Value =
@@ -74,7 +74,7 @@ fn smaller_numbers_still_make_a_model() {
 }
 
 #[test]
-fn an_export_in_many_files_is_the_same_model() {
+fn an_export_in_many_files_has_the_same_weights() {
     let sandbox = Sandbox::with(&["trained", "hub"]);
     sandbox.succeed(&["export", "trained", "--output=many", "--max-shard-size=20KB"]);
     assert!(
@@ -85,7 +85,7 @@ fn an_export_in_many_files_is_the_same_model() {
 }
 
 #[test]
-fn training_from_a_model_begins_where_it_ended() {
+fn training_from_a_model_starts_with_its_loss() {
     let sandbox = Sandbox::with(&["trained", "hub", "data"]);
     let last =
         metrics(&sandbox.path("trained")).iter().filter_map(held_out_loss).next_back().unwrap();
@@ -125,7 +125,7 @@ fn preparing_twice_does_nothing() {
 }
 
 #[test]
-fn a_config_file_that_was_shown_says_the_same() {
+fn a_shown_config_file_has_the_same_values() {
     let sandbox = Sandbox::empty();
     let shown = sandbox.succeed(&["config", "show", "--preset=150m", "--set=train.steps=7"]).stdout;
     sandbox.write("run.toml", &shown);

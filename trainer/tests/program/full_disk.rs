@@ -1,4 +1,4 @@
-//! No room left. Every single write that can fail, failing: the tests of `checkpoint` and those of `covey-data`.
+//! Full disks. The tests of `checkpoint` and `covey-data` fail every single write.
 
 use insta::assert_snapshot;
 
@@ -6,11 +6,11 @@ use crate::support::fixtures::files_below;
 use crate::support::sandbox::{FAILURE, Sandbox, training};
 
 #[test]
-fn a_checkpoint_that_does_not_fit() {
+fn a_full_disk_during_a_checkpoint() {
     let sandbox = Sandbox::with(&["data"]);
-    let said =
-        sandbox.cramped(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
-    assert_snapshot!(said.complaint(FAILURE), @r"
+    let printed =
+        sandbox.covey_with_file_limit(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
+    assert_snapshot!(printed.complaint(FAILURE), @r"
     25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     error: no space left on device while writing run/checkpoints/step-00000005.partial-PID/model.safetensors
       caused by: File too large (os error 27)
@@ -21,10 +21,10 @@ fn a_checkpoint_that_does_not_fit() {
 }
 
 #[test]
-fn a_dataset_that_does_not_fit() {
+fn a_full_disk_during_prepare() {
     let sandbox = Sandbox::with(&["texts", "tokenizer"]);
     let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=data"];
-    assert_snapshot!(sandbox.cramped(2, &prepare).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey_with_file_limit(2, &prepare).complaint(FAILURE), @r"
     error: disk full while writing data/tokenizer.json
     hint: free some space and run the same command again; `covey prepare` continues after the last shard
     ");
@@ -33,9 +33,9 @@ fn a_dataset_that_does_not_fit() {
 }
 
 #[test]
-fn a_tokenizer_that_does_not_fit() {
+fn a_full_disk_during_tokenizer_training() {
     let sandbox = Sandbox::with(&["texts"]);
-    assert_snapshot!(sandbox.cramped(2, &["tokenizer", "train", "texts"]).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey_with_file_limit(2, &["tokenizer", "train", "texts"]).complaint(FAILURE), @r"
     training the tokenizer
     trained a tokenizer of 305 tokens on 30 documents (TIME)
     error: disk full while writing ./tokenizer.json
@@ -45,9 +45,9 @@ fn a_tokenizer_that_does_not_fit() {
 }
 
 #[test]
-fn an_export_that_does_not_fit() {
+fn a_full_disk_during_an_export() {
     let sandbox = Sandbox::with(&["trained"]);
-    assert_snapshot!(sandbox.cramped(64, &["export", "trained", "--output=hub"]).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey_with_file_limit(64, &["export", "trained", "--output=hub"]).complaint(FAILURE), @r"
     error: cannot write `hub/model.safetensors`
       caused by: File too large (os error 27)
     hint: check free space and permissions, then try again
@@ -60,10 +60,10 @@ mod device {
     use std::fs::OpenOptions;
 
     use super::*;
-    use crate::support::sandbox::Said;
+    use crate::support::sandbox::ProgramOutput;
 
     #[test]
-    fn metrics_that_do_not_fit() {
+    fn a_full_disk_for_metrics() {
         let sandbox = Sandbox::with(&["data"]);
         std::fs::create_dir(sandbox.path("run")).unwrap();
         std::os::unix::fs::symlink("/dev/full", sandbox.path("run/metrics.jsonl")).unwrap();
@@ -75,11 +75,11 @@ mod device {
     }
 
     #[test]
-    fn output_that_does_not_fit() {
+    fn a_full_disk_for_stdout() {
         let sandbox = Sandbox::with(&["hub", "data"]);
         let complaint = |arguments: &[&str]| {
             let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-            Said::new(
+            ProgramOutput::new(
                 sandbox
                     .command(arguments)
                     .stdout(full)

@@ -1,4 +1,4 @@
-//! Laws of the program as a whole, held against the real binary.
+//! Laws of the whole program, tested with the real binary.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 

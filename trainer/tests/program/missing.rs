@@ -1,4 +1,4 @@
-//! What is not there, is empty, or stands in the way. Nothing may be written then.
+//! Missing, empty or blocked inputs and outputs. No file is written in these cases.
 
 use insta::assert_snapshot;
 
@@ -9,7 +9,7 @@ fn a_missing_config_file() {
     let sandbox = Sandbox::with(&["data"]);
     assert_snapshot!(sandbox.covey(&["train", "run.toml"]).complaint(USAGE), @r"
     error: config file run.toml does not exist
-    hint: check the path, or write a file to start from with `covey config show > run.toml`
+    hint: check the path, or create a file with `covey config show > run.toml`
     ");
 }
 
@@ -56,7 +56,7 @@ fn a_missing_data_folder() {
 }
 
 #[test]
-fn a_data_folder_that_was_never_finished() {
+fn an_unfinished_data_folder() {
     let sandbox = Sandbox::with(&["data"]);
     std::fs::remove_file(sandbox.path("data/manifest.json")).unwrap();
     assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
@@ -84,7 +84,7 @@ hint: name a run folder, a checkpoint, or a Hugging Face folder with a config.js
 }
 
 #[test]
-fn a_folder_that_holds_something_else() {
+fn a_folder_without_a_model() {
     let sandbox = Sandbox::with(&["data"]);
     assert_snapshot!(sandbox.covey(&["generate", "data"]).complaint(FAILURE), @r"
     error: data does not contain a model
@@ -125,7 +125,7 @@ fn an_empty_corpus() {
 }
 
 #[test]
-fn a_text_of_nothing_but_white_space() {
+fn a_text_with_only_white_space() {
     let sandbox = Sandbox::with(&["tokenizer"]);
     sandbox.write("empty.txt", "");
     sandbox.write("blank.txt", " \n\t\n");
@@ -167,9 +167,10 @@ fn a_corpus_without_held_out_text() {
     assert!(!sandbox.has("run"));
 }
 
-/// Tests may run as root, whom permissions do not stop; nobody can make a folder below a file.
+/// Tests may run as root, and permissions do not stop root. A folder below a file is impossible for
+/// all users.
 #[test]
-fn a_folder_that_cannot_be_written() {
+fn an_output_folder_below_a_file() {
     let sandbox = Sandbox::with(&["texts", "tokenizer", "data", "trained"]);
     sandbox.write("file", "");
     assert_snapshot!(sandbox.train(&["--output=file/run"]).complaint(FAILURE), @r"
@@ -198,10 +199,10 @@ fn a_folder_that_cannot_be_written() {
     assert!(sandbox.read("file").is_empty());
 }
 
-/// Where the system keeps even root from writing.
+/// A folder in which even root cannot write.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_that_the_system_keeps_to_itself() {
+fn an_output_folder_in_proc() {
     let sandbox = Sandbox::with(&["data"]);
     let complaint = sandbox.train(&["--output=/proc/run"]).complaint(FAILURE);
     assert_eq!(

@@ -1,44 +1,46 @@
-//! Data on stdout, talk on stderr, neither with control characters when nobody looks on.
+//! Data goes to stdout and messages to stderr, both without control characters if the output is not
+//! a terminal.
 
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::sandbox::{Said, Sandbox, training};
+use crate::support::sandbox::{ProgramOutput, Sandbox, training};
 
 #[test]
 fn help() {
     assert_snapshot!(Sandbox::empty().succeed(&["--help"]).stdout, @r"
     Train Llama-style language models, from text to a Hugging Face folder
 
-    Usage: covey <COMMAND>
+    Usage: covey [OPTIONS] <COMMAND>
 
     Commands:
-      demo       Let two peers train a small model on built-in text, within minutes, and let it write
-      tokenizer  Make tokenizers
-      prepare    Turn text into shards of tokens to train on
-      train      Train a model, or go on with one
-      generate   Let a model continue a text
+      demo       Train a small model with two peers on built-in text, then generate; takes minutes
+      tokenizer  Train tokenizers
+      prepare    Convert text to token shards for training
+      train      Train a model, or resume training
+      generate   Generate text with a model
       eval       Score a model on held-out text
-      export     Write a model as a folder that `transformers` loads
-      init       Begin a run that many train together, in a bucket or a folder
-      id         Print who a secret key is: the id of a peer or a validator
-      join       Take part in a run
-      validate   Judge what peers learned, and close the rounds of a run together with its other
-                 validators
-      verify     Hold a run's verdicts to everything that they follow from
-      status     Show how a run stands: rounds, peers, bytes, lineage
-      peer       Register in a run's ledger, change keys, leave, and see how peers stand
-      ledger     Check a run's ledger
-      bucket     Keep a bucket for others
-      devices    List what can be computed on, and why the rest cannot
-      plan       Say what a configuration needs: memory of every device, time of a step, bytes of a
-                 round
-      config     Look at the configuration
+      export     Export a model as a folder that `transformers` can load
+      init       Create a distributed run in a bucket or a folder
+      id         Print the public ID of a key file
+      join       Join a distributed run as a peer
+      validate   Score the deltas of a run and close its rounds, as one of its validators
+      verify     Recompute a run's verdicts and report the first mismatch
+      status     Show the state of a run: rounds, peers, bytes, lineage
+      peer       Register a peer in a run's ledger, change its key, or list scores
+      ledger     Verify a run's ledger
+      bucket     Serve a bucket to other machines
+      devices    List the devices of this machine, with the reason why a device cannot be used
+      plan       Estimate memory per device, time per step and bytes per round
+      config     Show the configuration, its presets and its keys
       help       Print this message or the help of the given subcommand(s)
 
     Options:
-      -h, --help     Print help
-      -V, --version  Print version
+          --log <LEVEL>          Log level of stderr, from error to trace, or a filter such as
+                                 covey_comms=debug [default: off] [env: COVEY_LOG]
+          --log-format <FORMAT>  Format of the log, text or json [default: text]
+      -h, --help                 Print help
+      -V, --version              Print version
 
     Start here:
       covey demo
@@ -59,7 +61,7 @@ fn presets() {
 }
 
 #[test]
-fn every_example_in_the_help_can_be_typed() {
+fn every_help_has_an_example_of_its_command() {
     let sandbox = Sandbox::empty();
     let commands = [
         "demo",
@@ -104,17 +106,17 @@ fn version() {
     );
 }
 
-fn is_plain(said: &Said) -> bool {
+fn is_plain(printed: &ProgramOutput) -> bool {
     let is_plain = |text: &str| text.chars().all(|letter| letter == '\n' || !letter.is_control());
-    is_plain(&said.stdout) && is_plain(&said.stderr)
+    is_plain(&printed.stdout) && is_plain(&printed.stderr)
 }
 
 #[test]
-fn a_score_is_json_and_nothing_else() {
+fn eval_prints_only_json() {
     let sandbox = Sandbox::with(&["hub", "data"]);
-    let said = sandbox.succeed(&["eval", "hub", "--data=data", "--sequence-length=32"]);
-    assert!(is_plain(&said), "{said:?}");
-    let score: Value = serde_json::from_str(&said.stdout).unwrap();
+    let printed = sandbox.succeed(&["eval", "hub", "--data=data", "--sequence-length=32"]);
+    assert!(is_plain(&printed), "{printed:?}");
+    let score: Value = serde_json::from_str(&printed.stdout).unwrap();
     let keys: Vec<&String> = score.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["loss", "perplexity", "bits_per_byte", "tokens", "bytes"]);
     let (loss, perplexity) =
@@ -126,40 +128,40 @@ fn a_score_is_json_and_nothing_else() {
 }
 
 #[test]
-fn a_text_is_the_text_and_nothing_else() {
+fn generate_prints_only_the_text() {
     let sandbox = Sandbox::with(&["hub"]);
     let arguments = ["generate", "hub", "--prompt=the lazy dog", "--max-tokens=8", "--seed=5"];
-    let said = sandbox.succeed(&arguments);
-    assert_eq!(said.stderr, "");
-    assert!(said.stdout.starts_with("the lazy dog") && said.stdout.ends_with('\n'), "{said:?}");
-    assert_eq!(sandbox.succeed(&arguments).stdout, said.stdout, "the same seed");
+    let printed = sandbox.succeed(&arguments);
+    assert_eq!(printed.stderr, "");
+    assert!(printed.stdout.starts_with("the lazy dog") && printed.stdout.ends_with('\n'), "{printed:?}");
+    assert_eq!(sandbox.succeed(&arguments).stdout, printed.stdout, "the same seed");
 }
 
 #[test]
 fn a_text_ends_where_the_positions_end() {
     let sandbox = Sandbox::with(&["hub"]);
-    let said =
+    let printed =
         sandbox.succeed(&["generate", "hub", "--prompt=the", "--max-tokens=1000", "--seed=1"]);
     assert!(
-        ["", "the model has no more than 256 positions\n"].contains(&said.stderr.as_str()),
-        "{said:?}"
+        ["", "stopped at the last of the model's 256 positions\n"].contains(&printed.stderr.as_str()),
+        "{printed:?}"
     );
 }
 
 #[test]
-fn training_talks_on_stderr_in_plain_lines() {
+fn training_reports_on_stderr_in_plain_lines() {
     let sandbox = Sandbox::with(&["data"]);
-    let said = sandbox.succeed(&training(&["--steps=3", "--output=run"]));
-    assert_eq!(said.stdout, "");
-    assert!(is_plain(&said), "{said:?}");
+    let printed = sandbox.succeed(&training(&["--steps=3", "--output=run"]));
+    assert_eq!(printed.stdout, "");
+    assert!(is_plain(&printed), "{printed:?}");
     assert!(
-        said.stderr.ends_with("finished after step 3; saved run/checkpoints/step-00000003\n"),
-        "{said:?}"
+        printed.stderr.ends_with("finished after step 3; saved run/checkpoints/step-00000003\n"),
+        "{printed:?}"
     );
 }
 
 #[test]
-fn whoever_has_read_enough_may_leave() {
+fn a_reader_can_close_stdout_early() {
     let sandbox = Sandbox::with(&["hub"]);
     let mut command = sandbox.command(&["generate", "hub", "--max-tokens=200", "--seed=1"]);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! What fits nothing: wrong formats, foreign vocabularies, impossible lengths, unknown devices.
+//! Invalid inputs: wrong formats, other vocabularies, impossible lengths, unknown devices.
 
 use insta::assert_snapshot;
 
@@ -17,7 +17,7 @@ fn a_file_of_an_unknown_format() {
 }
 
 #[test]
-fn a_text_that_is_not_utf_8() {
+fn a_text_file_with_invalid_utf_8() {
     let sandbox = Sandbox::with(&["tokenizer"]);
     sandbox.write("book.txt", b"caf\xe9");
     let arguments = ["prepare", "book.txt", "--tokenizer=tokenizer", "--output=data"];
@@ -29,29 +29,29 @@ fn a_text_that_is_not_utf_8() {
 }
 
 #[test]
-fn a_file_that_is_no_tokenizer() {
+fn an_invalid_tokenizer_file() {
     let sandbox = Sandbox::with(&["texts", "hub"]);
     sandbox.write("empty.json", "");
     for (file, reason) in [
         ("empty.json", "EOF while parsing a value at line 1 column 0"),
         ("hub/config.json", "expected `,` or `}` at line 2 column 18"),
     ] {
-        let said = sandbox.covey(&["prepare", "texts", "--tokenizer", file, "--output=data"]);
+        let printed = sandbox.covey(&["prepare", "texts", "--tokenizer", file, "--output=data"]);
         let expected = format!(
             "error: {file} is not a usable tokenizer: {reason}\n\
              hint: name a `tokenizer.json` of the `tokenizers` library, such as `covey tokenizer train` writes\n"
         );
-        assert_eq!(said.complaint(FAILURE), expected);
+        assert_eq!(printed.complaint(FAILURE), expected);
     }
     assert!(!sandbox.has("data"));
 }
 
 #[test]
-fn a_tokenizer_by_another_name() {
+fn a_tokenizer_file_with_another_name() {
     let sandbox = Sandbox::with(&["texts"]);
     assert_snapshot!(sandbox.covey(&["tokenizer", "train", "texts", "--output=words.json"]).complaint(USAGE), @r"
-    error: words.json is not called tokenizer.json
-    hint: `transformers` finds a tokenizer by that name: end the path with it
+    error: the file name of words.json is not tokenizer.json
+    hint: end the path with `tokenizer.json`, the name that `transformers` expects
     ");
 }
 
@@ -66,7 +66,7 @@ fn a_vocabulary_smaller_than_the_bytes() {
 }
 
 #[test]
-fn settings_of_shards_out_of_range() {
+fn shard_settings_out_of_range() {
     let sandbox = Sandbox::with(&["texts", "tokenizer"]);
     let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=data"];
     let with = |setting| [prepare.as_slice(), &[setting]].concat();
@@ -82,7 +82,7 @@ fn settings_of_shards_out_of_range() {
 }
 
 #[test]
-fn data_with_the_ids_of_another_tokenizer_is_not_learned_from() {
+fn data_of_another_tokenizer_is_rejected_in_training() {
     let sandbox = Sandbox::with(&["hub", "trained", "data", "other-data"]);
     let from_hub = [
         "train",
@@ -107,11 +107,11 @@ fn data_with_the_ids_of_another_tokenizer_is_not_learned_from() {
 }
 
 #[test]
-fn data_with_the_ids_of_another_tokenizer_is_not_scored() {
+fn data_of_another_tokenizer_is_rejected_in_evaluation() {
     let sandbox = Sandbox::with(&["trained", "other-data"]);
     assert_snapshot!(sandbox.covey(&["eval", "trained", "--data=other-data"]).complaint(USAGE), @r"
-    error: other-data was prepared with another tokenizer than that of trained/checkpoints/step-00000040
-    hint: prepare the text with the model's own tokenizer.json
+    error: the tokenizer of other-data differs from the one of trained/checkpoints/step-00000040
+    hint: prepare the text with the tokenizer.json of the model
     ");
 }
 
@@ -157,8 +157,8 @@ fn a_sequence_longer_than_the_positions() {
 fn a_prompt_longer_than_the_positions() {
     let sandbox = Sandbox::with(&["hub"]);
     let prompt = "zebra ".repeat(100);
-    let said = sandbox.covey(&["generate", "hub", "--prompt", &prompt]);
-    assert_snapshot!(said.complaint(USAGE), @r"
+    let printed = sandbox.covey(&["generate", "hub", "--prompt", &prompt]);
+    assert_snapshot!(printed.complaint(USAGE), @r"
     error: the prompt has 500 tokens, but the model has 256 positions
     hint: shorten the prompt
     ");
@@ -194,7 +194,7 @@ fn impossible_sampling() {
 }
 
 #[test]
-fn counts_of_nothing() {
+fn counts_of_zero() {
     let sandbox = Sandbox::with(&["hub", "data"]);
     assert_snapshot!(sandbox.covey(&["eval", "hub", "--data=data", "--windows=0"]).complaint(USAGE), @r"
     error: invalid value '0' for '--windows <COUNT>': must be a whole number, at least 1
@@ -202,8 +202,8 @@ fn counts_of_nothing() {
     For more information, try '--help'.
     ");
     assert_snapshot!(sandbox.covey(&["generate", "hub", "--threads=0"]).complaint(USAGE), @r"
-    error: 0 threads do no work
-    hint: leave `--threads` out to use every core
+    error: the number of threads is 0
+    hint: leave out `--threads` to use all cores
     ");
 }
 
@@ -212,18 +212,18 @@ fn unknown_devices() {
     let sandbox = Sandbox::with(&["data", "hub"]);
     assert_snapshot!(sandbox.train(&["--device=gpu", "--output=run"]).complaint(USAGE), @r#"
     error: 1 problem in the configuration
-      --device  run.device = "gpu"  must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
+      --device  run.device = "gpu"  must be `cpu`, `cpu:4` for four shards on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
     assert_snapshot!(sandbox.covey(&["generate", "hub", "--device=tpu"]).complaint(USAGE), @r"
-    error: --device = tpu: must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
+    error: --device = tpu: must be `cpu`, `cpu:4` for four shards on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
     ");
     assert!(!sandbox.has("run"));
 }
 
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn a_device_that_was_not_built_in() {
+fn a_device_without_support_in_this_build() {
     let sandbox = Sandbox::with(&["data", "hub"]);
     let message = "error: this program was built without cuda\n\
                    hint: build it with `cargo build --release --features cuda`, or use `--device cpu`\n";
@@ -233,18 +233,18 @@ fn a_device_that_was_not_built_in() {
 }
 
 #[test]
-fn a_run_folder_that_is_taken() {
+fn a_run_folder_with_another_run() {
     let sandbox = Sandbox::with(&["data", "trained"]);
     let before = sandbox.read("trained/metrics.jsonl");
     assert_snapshot!(sandbox.train(&["--output=trained"]).complaint(USAGE), @r"
-    error: trained already holds a run
-    hint: go on with it by `--resume`, or choose another folder with `--output`
+    error: trained already contains a run
+    hint: use `--resume` to continue it, or choose another folder with `--output`
     ");
     assert_eq!(sandbox.read("trained/metrics.jsonl"), before);
 }
 
 #[test]
-fn a_data_folder_that_is_taken() {
+fn a_data_folder_with_another_dataset() {
     let sandbox = Sandbox::with(&["texts", "tokenizer", "other-tokenizer", "data"]);
     let before = sandbox.read("data/manifest.json");
     let prepare =
@@ -262,11 +262,11 @@ fn a_data_folder_that_is_taken() {
 }
 
 #[test]
-fn an_export_onto_itself() {
+fn an_export_into_the_model_folder() {
     let sandbox = Sandbox::with(&["hub"]);
     let before = sandbox.read("hub/model.safetensors");
     assert_snapshot!(sandbox.covey(&["export", "hub", "--output=hub/../hub"]).complaint(USAGE), @r"
-    error: hub/../hub would be written over itself
+    error: the output folder hub/../hub is the model folder
     hint: choose another folder with `--output`
     ");
     assert_eq!(sandbox.read("hub/model.safetensors"), before);

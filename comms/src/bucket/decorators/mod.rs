@@ -25,11 +25,13 @@
 //! ```
 
 mod byte_budget;
+#[cfg(feature = "testing")]
 mod faulty;
 mod rate_limit;
 mod retry;
 
 pub use self::byte_budget::{Budgeted, ByteBudget};
+#[cfg(feature = "testing")]
 pub use self::faulty::{FaultRates, Faulty};
 pub use self::rate_limit::{RateLimit, RateLimited, RateLimiter};
 pub use self::retry::{Retry, RetryPolicy};

@@ -2,8 +2,8 @@
 //!
 //! The folder holds values and their limits, and never a rule. Start with
 //! [`GauntletConfig`](crate::gauntlet::GauntletConfig); the defaults are those of the published
-//! Gauntlet where it names one. `docs/decisions/0011-where-the-gauntlet-differs.md` gives the
-//! reason for each difference.
+//! Gauntlet where it names one. `docs/decisions/0011-differences-from-published-gauntlet.md` gives
+//! the reason for each difference.
 //!
 //! ```rust
 //! use covey_comms::gauntlet::GauntletConfig;

@@ -41,6 +41,7 @@ impl Default for PenaltyConfig {
         Self {
             inactive: 0.75,
             inactive_rounds: 3,
+            // The third failure in a row takes all trust.
             undelivered: [0.75, 0.5, 0.0],
             unreliable: 4,
             negative: 0.25,

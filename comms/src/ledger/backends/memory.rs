@@ -51,7 +51,7 @@ impl Ledger for MemoryLedger {
         operation: Operation,
         successor: Option<&Keypair>,
     ) -> Result<u64, LedgerError> {
-        // The lock is held from the number to the push, so writers cannot take the same number.
+        // Locked until the push, so two writers cannot take the same number.
         let mut entries = self.entries();
         let number = entries.len() as u64;
         let after = entries.last().map_or(*self.genesis.run.digest(), Entry::digest);

@@ -1,7 +1,7 @@
 //! The stores of a ledger: memory, a log in a bucket, or an EVM contract.
 //!
 //! A backend orders entries and keeps them. It never decides which entry has an effect; the fold in
-//! [`state`](super::state) does that. [`check_ledger_conformance`](super::check_ledger_conformance)
+//! [`state`](super::state) does that. `check_ledger_conformance`
 //! tests every backend. Start with [`BucketLog`].
 //!
 //! ```rust

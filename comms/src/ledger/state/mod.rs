@@ -25,4 +25,4 @@ mod validator_set_change;
 
 pub use self::state::{KeyRecord, LedgerState, Membership};
 pub use self::tally::Tally;
-pub use self::validator_set_change::{Genesis, MAX_VALIDATORS, ValidatorSetChange};
+pub use self::validator_set_change::{Genesis, ValidatorSetChange};

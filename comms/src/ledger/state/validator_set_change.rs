@@ -4,20 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agreement::check_threshold;
 use crate::ledger::rejection::Rejection;
 use crate::primitives::{Digest, PeerId, RunId};
 
-/// The most validators of a run.
-///
-/// An entry that names them has to fit into
-/// [`Entry::MAX_LENGTH`](crate::ledger::Entry::MAX_LENGTH). The contract has the same limit.
-pub const MAX_VALIDATORS: usize = 64;
-
 /// A validator set with its generation.
 ///
-/// - It has 1 to [`MAX_VALIDATORS`] members.
-/// - The threshold is more than half of the members, so two disjoint groups cannot agree on
-///   different statements, and at most all of them.
+/// Count and threshold satisfy [`check_threshold`], as in the description of a run. The contract has
+/// the same limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidatorSetChange {
@@ -40,20 +34,9 @@ impl ValidatorSetChange {
     /// # Errors
     /// [`Rejection::InvalidValidatorSet`].
     pub fn check(&self) -> Result<(), Rejection> {
-        let count = self.members.len();
         let threshold = usize::try_from(self.threshold).unwrap_or(usize::MAX);
-        if !(1..=MAX_VALIDATORS).contains(&count) {
-            let reason = format!("{count} validators, allowed are 1 to {MAX_VALIDATORS}");
-            return Err(Rejection::InvalidValidatorSet { reason });
-        }
-        if threshold > count || threshold <= count / 2 {
-            let least = count / 2 + 1;
-            let reason = format!(
-                "threshold {threshold} for {count} validators, allowed are {least} to {count}"
-            );
-            return Err(Rejection::InvalidValidatorSet { reason });
-        }
-        Ok(())
+        check_threshold(self.members.len(), threshold)
+            .map_err(|error| Rejection::InvalidValidatorSet { reason: error.to_string() })
     }
 }
 

@@ -26,8 +26,8 @@ impl<'model> ToyEvaluator<'model> {
         Self { model, deltas: BTreeMap::new(), is_dishonest }
     }
 
-    /// The loss with `share` of a delta applied: half the squared distance from the optimum, plus an
-    /// irreducible loss of 1.
+    /// The loss with `share` of a delta applied: half the squared distance from the optimum, plus
+    /// an irreducible loss of 1.
     fn loss(&self, peer: PeerId, outer: &OuterSettings, share: f64) -> Result<f64, EvaluatorError> {
         let mut model = self.model.clone();
         let delta = self.deltas.get(&peer).map(|delta| (peer, delta.clone()));

@@ -1,8 +1,8 @@
 //! The simulated peers and validators, and the toy model that they train.
 //!
 //! Each actor runs the real clients of [`participants`](crate::participants) over its own link and
-//! clock. Actors share only the [`World`](super::world::World) and never call each other. Start with
-//! [`peer::run`].
+//! clock. Actors share only the [`World`](super::world::World) and never call each other. Start
+//! with [`peer::run`].
 
 mod actor;
 mod evaluator;

@@ -5,14 +5,15 @@ use std::sync::atomic::AtomicBool;
 use super::actor::ActorContext;
 use super::evaluator::ToyEvaluator;
 use super::replica::ToyReplica;
-use crate::objects::{Clip, MeanOver, OuterSettings};
+use crate::objects::{Clipping, Divisor, OuterSettings};
 use crate::participants::validator::{Closed, Validator};
 use crate::sim::failure::Interruption;
 use crate::sim::trace::Event;
 use crate::sim::world::World;
 
+// Without clipping, because `ToyModel::apply` has none.
 const OUTER: OuterSettings =
-    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::Off };
+    OuterSettings { alpha: 1.0, mean_over: Divisor::Senders, clip: Clipping::Off };
 
 /// Closes rounds until the end of the run.
 pub(crate) async fn run(world: &World, context: &mut ActorContext) -> Result<(), Interruption> {

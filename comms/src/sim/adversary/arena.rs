@@ -10,7 +10,7 @@ use super::delta::ToyDelta;
 use super::record::ContestRound;
 use super::regression::Regression;
 use crate::bucket::stores::MemoryBucket;
-use crate::objects::{Clip, MeanOver, OuterSettings};
+use crate::objects::{Clipping, Divisor, OuterSettings};
 use crate::primitives::{Clock, Keypair, Round, RunId, SeededRng, Timestamp, VirtualClock};
 use crate::run::{CommsError, Run};
 use crate::sim::keys::keypair_from;
@@ -22,7 +22,7 @@ pub(super) const POLL: Duration = Duration::from_secs(5);
 pub(super) const START: Timestamp = Timestamp::from_micros(1 << 50);
 
 pub(super) const OUTER: OuterSettings =
-    OuterSettings { alpha: 1.0, mean_over: MeanOver::Senders, clip: Clip::MedianNorm };
+    OuterSettings { alpha: 1.0, mean_over: Divisor::Senders, clip: Clipping::MedianNorm };
 
 /// Seconds for which a copier waits for a leak.
 // Honest peers train for 30 to 60 s, so most leaks come within this time of the copier's turn.
@@ -96,7 +96,7 @@ impl Arena {
     /// Waits for the leaked delta of a round; returns `None` after 30 s.
     pub(super) async fn wait_for_leak(&self, round: Round) -> Option<ToyDelta> {
         for _ in 0..LEAK_WAIT {
-            // In a statement of its own, so the lock is not held over the sleep.
+            // A separate statement: the guard is dropped before the sleep.
             let leaked = self.state().leaks.get(&round).cloned();
             if leaked.is_some() {
                 return leaked;

@@ -146,8 +146,8 @@ impl ToyFeedback {
     }
 }
 
-/// Moves weights by `alpha` times the mean of deltas, each clipped to their median norm. The mean of
-/// a weight is over the deltas that send a value for it.
+/// Moves weights by `alpha` times the mean of deltas, each clipped to their median norm. The mean
+/// of a weight is over the deltas that send a value for it.
 pub(super) fn apply(weights: &mut [f64], deltas: &BTreeMap<PeerId, ToyDelta>, alpha: f64) {
     let limit = median_norm(deltas.values());
     // Summed in ascending order of peers: validators compare digests of the result.

@@ -80,6 +80,7 @@ impl ArenaEvaluator<'_> {
 
 impl Evaluator for ArenaEvaluator<'_> {
     fn admit(&mut self, age: Age, peer: PeerId, payload: &Bytes) -> Result<(), Exclusion> {
+        // Both ages: deltas of the previous round are needed to find copies of them.
         self.deltas.insert((age, peer), ToyDelta::parse(payload)?);
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! Honest peers against attacks, over the real protocol, on a toy regression problem.
 //!
-//! A [`Contest`] measures what an attack gains in payouts and what harm it does to the loss. Only the
-//! learning problem and the network are simulated; bucket, validators, Gauntlet and manifests are
-//! those of real runs. Attacks never use more than a real dishonest peer has: its key, the bucket,
-//! and deals with other peers. Start with [`Contest::play`].
+//! A [`Contest`] measures what an attack gains in payouts and what harm it does to the loss. Only
+//! the learning problem and the network are simulated; bucket, validators, Gauntlet and manifests
+//! are those of real runs. Attacks never use more than a real dishonest peer has: its key, the
+//! bucket, and deals with other peers. Start with [`Contest::play`].
 //!
 //! ```rust
 //! use covey_comms::sim::adversary::{Attack, Contest};

@@ -115,6 +115,7 @@ impl<'arena> ArenaPeer<'arena> {
             .into_iter()
             .filter_map(|(peer, payload)| Some((peer, ToyDelta::parse(&payload).ok()?)))
             .collect();
+        // Before the update, so index n holds the weights at the start of round n.
         self.history.push(self.weights.clone());
         apply(&mut self.weights, &self.previous, manifest.outer().alpha);
         Ok(())

@@ -65,8 +65,8 @@ impl ContestReport {
         self.rounds.last().map_or(f64::NAN, |round| round.loss)
     }
 
-    /// The number of rounds from the first appearance of an attacker to the last one that includes an
-    /// attacker; zero if none was ever included.
+    /// The number of rounds from the first appearance of an attacker to the last one that includes
+    /// an attacker; zero if none was ever included.
     pub fn rounds_until_excluded(&self) -> usize {
         // From the first appearance: attackers of a burst join late.
         let first = self.rounds.iter().position(|round| round.names_any(&self.attackers));
@@ -116,6 +116,7 @@ impl ContestReport {
 
     /// The number of exclusions of attackers, by reason.
     pub fn reasons(&self) -> BTreeMap<Exclusion, usize> {
+        // A column of `docs/results/adversaries.md`: it shows which rules stop an attack.
         let mut reasons = BTreeMap::new();
         let excluded = self.rounds.iter().flat_map(|round| &round.excluded);
         for (_, reason) in excluded.filter(|(peer, _)| self.attackers.contains(peer)) {

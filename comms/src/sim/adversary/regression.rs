@@ -2,9 +2,9 @@
 //!
 //! A window is a few samples that follow from its number. A sample has some of the features, each
 //! with sign 1 or -1, and a target: the signed sum of the optimal weights of its features, plus
-//! noise. Stochastic gradient descent learns the weights slowly and the noise of its windows at once.
-//! A step therefore helps more on the windows that it was trained on than on others, as in the
-//! training of language models. The Gauntlet relies on this difference.
+//! noise. Stochastic gradient descent learns the weights slowly and the noise of its windows at
+//! once. A step therefore helps more on the windows that it was trained on than on others, as in
+//! the training of language models. The Gauntlet relies on this difference.
 
 use std::ops::Range;
 
@@ -57,8 +57,8 @@ fn root(rank: usize) -> f64 {
 
 /// The cumulative frequency of the ranks from 0 to `rank`.
 ///
-/// Ranks order features by frequency, which falls with the root of the rank plus [`SKEW`]. The first
-/// feature is eight times as frequent as the last one.
+/// Ranks order features by frequency, which falls with the root of the rank plus [`SKEW`]. The
+/// first feature is eight times as frequent as the last one.
 fn cumulative_frequency(rank: usize) -> f64 {
     (root(rank + 1) - root(0)) / (root(SIZE) - root(0))
 }
@@ -101,8 +101,8 @@ impl Regression {
 
     /// The expected loss over all possible windows, in closed form.
     ///
-    /// Signs are independent, so the errors of different features are uncorrelated and their squares
-    /// add up.
+    /// Signs are independent, so the errors of different features are uncorrelated and their
+    /// squares add up.
     pub(super) fn held_out(&self, weights: &[f64]) -> f64 {
         let errors = (0..SIZE).map(|rank| frequency(rank) * self.squared_error(weights, rank));
         let mean: f64 = errors.sum();

@@ -2,7 +2,7 @@
 //!
 //! Everything here is a decorator of a real trait ([`Bucket`](crate::bucket::Bucket) or
 //! [`Clock`](crate::primitives::Clock)), so the protocol code cannot tell it from the real one. It
-//! delays and fails requests, but never changes their content. Start with `Link`.
+//! delays and fails requests, but never changes their content. Start with `BucketLink`.
 
 mod link;
 mod outages;

@@ -27,7 +27,8 @@ impl Clock for SkewedClock {
     }
 
     fn sleep_until(&self, wake: Timestamp) -> BoxFuture<'static, ()> {
-        // `wake` is a time of this clock. Converted back, so durations are not affected by the error.
+        // `wake` is a time of this clock. Converted back, so durations are not affected by the
+        // error.
         self.inner.sleep_until(Timestamp::from_micros(
             wake.as_micros().saturating_add_signed(-self.ahead),
         ))

@@ -1,4 +1,4 @@
-//! `covey bench`: figures for the scripts that compare this program with others. Hidden from `--help`.
+//! `covey bench`: measurements for the comparison scripts. Hidden from `--help`.
 
 use std::io::Write;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) fn run(command: &BenchCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Logits of every position of one window, for comparison with other programs.
+/// Returns the logits of every position of one window, for comparison with other programs.
 fn logits(model: &Path, tokens: &[u32]) -> anyhow::Result<serde_json::Value> {
     let device = device::open_one("cpu")?;
     let (decoder, weights) = ModelFolder::open(model, |_| {})?.load(&device)?;

@@ -1,7 +1,8 @@
-//! `covey bench outer`: many peers in one process, under one way of exchanging what they learned.
+//! `covey bench outer`: many peers in one process, with one outer method.
 //!
-//! All ways see the same windows in the same order: those of the seats of a common run. Data-parallel AdamW takes the
-//! windows of all peers into one step, so that tokens are equal.
+//! All methods see the same windows in the same order, those of the slots of a distributed run.
+//! Data-parallel AdamW takes the windows of all peers into one step, so the number of tokens is the
+//! same.
 
 use std::io::Write;
 use std::path::Path;
@@ -26,7 +27,7 @@ use crate::system::device;
 use crate::training::checkpoint::NamedTensor;
 use crate::training::learner::Learner;
 
-/// Rounds between two measurements.
+/// Rounds between two evaluations.
 const MEASURE_EVERY: u64 = 4;
 
 pub(super) fn run(arguments: &BenchOuterArgs) -> anyhow::Result<()> {
@@ -42,7 +43,8 @@ pub(super) fn run(arguments: &BenchOuterArgs) -> anyhow::Result<()> {
     }
 }
 
-/// What the bench of every method has in common: the `tiny` preset, shortened.
+/// The configuration of every benchmark: the `tiny` preset with shorter sequences and smaller
+/// batches.
 pub(super) fn config(arguments: &BenchOuterArgs) -> anyhow::Result<Config> {
     let layers = Layers::new()
         .flag("bench", "model.preset", "tiny")
@@ -56,7 +58,7 @@ pub(super) fn config(arguments: &BenchOuterArgs) -> anyhow::Result<Config> {
     Ok(layers.resolve(Purpose::Train)?.config)
 }
 
-/// Peers, their data, and the weights that they share.
+/// Peers, their data, and the shared weights.
 pub(super) struct OuterBench {
     pub(super) config: Config,
     pub(super) learners: Vec<Learner>,
@@ -130,7 +132,7 @@ impl OuterBench {
         })
     }
 
-    /// Rounds of inner steps and one outer step each.
+    /// Runs rounds of inner steps with one outer step each.
     fn rounds(
         &mut self,
         mut method: Box<dyn OuterMethod>,
@@ -151,7 +153,7 @@ impl OuterBench {
         Ok(())
     }
 
-    /// What one peer learned in a round: start minus end.
+    /// Returns the pseudo-gradient of one peer in one round: start minus end.
     pub(super) fn pseudo_gradient(
         &mut self,
         round: u64,
@@ -169,14 +171,14 @@ impl OuterBench {
         Ok(self.replica.minus(&learner.named_weights()))
     }
 
-    /// One learner that takes the windows of all peers into each step.
+    /// Runs one learner that takes the windows of all peers into each step.
     fn data_parallel(&mut self, rounds: u64) -> anyhow::Result<()> {
         let peers = u32::try_from(self.learners.len())?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
         self.learners.truncate(1);
         self.learners[0]
             .set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
-        // Gradients in fp32 to and from everybody, in every step.
+        // Every peer would send and receive its gradients in fp32 in every step.
         let bytes_per_step = 4 * self.replica.schema().num_elements() as u64;
         self.measure(0, 0)?;
         for round in 0..rounds {
@@ -197,7 +199,7 @@ impl OuterBench {
         Ok(())
     }
 
-    /// One JSON line: loss of the shared weights on held-out text.
+    /// Prints one JSON line: the loss of the shared weights on held-out text.
     fn measure(&mut self, round: u64, bytes_per_peer: u64) -> anyhow::Result<()> {
         let learner = &mut self.learners[0];
         let own: Vec<_> = learner.named_weights();
@@ -236,7 +238,7 @@ fn draw(sampler: &mut WindowSampler, batch: usize) -> anyhow::Result<Vec<u32>> {
     Ok(tokens)
 }
 
-/// Real pseudo-gradients, as files for other programs: tensors `roundNNN/NAME`.
+/// Writes real pseudo-gradients for other programs, as tensors `roundNNN/NAME` of one file.
 pub(super) fn write_pseudo_gradients(
     arguments: &BenchOuterArgs,
     output: &Path,

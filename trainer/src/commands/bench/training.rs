@@ -1,4 +1,5 @@
-//! Whole training steps of one model: forward, backward, clipping and AdamW.
+//! `covey bench train`: full training steps of one model, that is forward, backward, clipping and
+//! AdamW.
 
 use std::fs;
 use std::time::Instant;
@@ -18,11 +19,11 @@ use crate::system::device;
 use crate::training::learner::Learner;
 use crate::training::model_folder::flat_tensor;
 
-/// Windows of the benchmark and their length, in tokens.
+/// Windows of a batch, and tokens of a window.
 const SEQUENCES: usize = 8;
 const LENGTH: usize = 256;
 
-/// Times steps and tells what they cost.
+/// Measures the time and memory of training steps.
 pub(super) fn figures(arguments: &BenchTrainArgs) -> anyhow::Result<serde_json::Value> {
     device::use_threads(arguments.threads)?;
     let settings = arguments.set.iter().fold(Layers::new(), |layers, setting| layers.set(setting));
@@ -46,7 +47,7 @@ pub(super) fn figures(arguments: &BenchTrainArgs) -> anyhow::Result<serde_json::
     }))
 }
 
-/// The model that all programs train: 8.0 M parameters.
+/// The model that all compared programs train: 8.0 M parameters.
 fn benchmark_model() -> anyhow::Result<ModelConfig> {
     let config = ModelConfig {
         vocab_size: 4096,
@@ -64,11 +65,11 @@ fn benchmark_model() -> anyhow::Result<ModelConfig> {
     Ok(config.checked()?)
 }
 
-/// Who makes the steps.
+/// The implementation that makes the steps.
 enum Contestant {
-    /// What everybody trains with.
+    /// The learner of `covey train`.
     Learner(Box<Learner>),
-    /// The plainest loop there is over whole weights, without shards and passes, to hold the learner against.
+    /// A plain loop over whole weights, as the baseline of the learner.
     Unsharded(Box<Unsharded>),
 }
 
@@ -87,7 +88,7 @@ impl Contestant {
         Ok(Self::Learner(Box::new(learner)))
     }
 
-    /// The step's mean loss.
+    /// Makes one step and returns its mean loss.
     fn step(&mut self, tokens: &[u32]) -> anyhow::Result<f64> {
         match self {
             Self::Learner(learner) => Ok(learner.step(tokens, LENGTH)?.loss),
@@ -130,7 +131,7 @@ impl Unsharded {
     }
 }
 
-/// Pseudo-random windows; their tokens do not matter to the time.
+/// Returns pseudo-random windows. The time of a step does not depend on the tokens.
 fn random_tokens(step: u64) -> Vec<u32> {
     let mut state = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -148,7 +149,7 @@ fn median(values: &[f64]) -> anyhow::Result<f64> {
     sorted.get(sorted.len() / 2).copied().context("at least one step must be timed")
 }
 
-/// The most memory that this process has held, in bytes.
+/// The peak memory of this process in bytes.
 fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

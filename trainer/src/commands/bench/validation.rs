@@ -1,4 +1,4 @@
-//! `covey bench validate`: what it costs to measure deltas, beside what it cost to make them.
+//! `covey bench validate`: the cost of evaluating deltas, relative to inner steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::system::device;
 
 const ROUND: Round = Round(1);
 
-/// Seconds of an inner step, and of measuring the deltas of as many peers as were asked for.
+/// Measures the time of an inner step, and of the evaluation of `peers` deltas.
 pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     device::use_threads(arguments.threads)?;
     let mut bench = OuterBench::new(config(arguments)?, 1)?;
@@ -66,7 +66,8 @@ fn slots(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Slot>> {
         .collect())
 }
 
-/// What one peer would publish; how it differs from that of the next does not matter to time.
+/// Returns the payload of one peer. The peers may publish equal deltas: the time does not depend on
+/// the values.
 fn delta(bench: &mut OuterBench) -> anyhow::Result<Vec<u8>> {
     let gradient = bench.pseudo_gradient(1, 0)?;
     let mut compressor =

@@ -1,4 +1,4 @@
-//! Commands on tokenizers and datasets.
+//! Commands that prepare data.
 
 pub(crate) mod prepare;
 pub(crate) mod tokenizer;

@@ -1,4 +1,4 @@
-//! `covey prepare`: text into shards of tokens.
+//! `covey prepare`: turns text into shards of tokens.
 
 use std::sync::atomic::AtomicBool;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Re
         ..PrepareOptions::default()
     };
     let preparation = Pipeline { options, ..Pipeline::new(&inputs, &tokenizer, &arguments.output) };
-    let again = "; the same command goes on from here";
+    let again = "; run the same command again to continue";
     match prepare(&preparation, interrupt) {
         Err(error)
             if error
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Re
     }
 }
 
-/// Prepares with a progress bar and says what came of it.
+/// Prepares with a progress bar and prints the result.
 pub(crate) fn prepare(
     preparation: &Pipeline<'_>,
     interrupt: &AtomicBool,
@@ -58,7 +58,7 @@ pub(crate) fn prepare(
     Ok(prepared)
 }
 
-/// Shows a preparation on a progress bar.
+/// Shows the progress of a preparation.
 struct Bar(ByteProgress);
 
 impl PrepareObserver for Bar {
@@ -68,7 +68,7 @@ impl PrepareObserver for Bar {
 
     fn note(&mut self, note: Note) {
         self.0.note(match note {
-            Note::Resumed { .. } => "going on where it was interrupted",
+            Note::Resumed { .. } => "continuing the interrupted preparation",
             Note::StartedAgain => {
                 "the inputs have changed since it was interrupted: starting again"
             }

@@ -1,4 +1,4 @@
-//! `covey tokenizer train`: a vocabulary from text.
+//! `covey tokenizer train`: trains a tokenizer on text.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +23,8 @@ pub(crate) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> a
     Ok(())
 }
 
-/// Learns a vocabulary from all documents, or stops between two of them with [`DataError::Cancelled`].
+/// Trains a tokenizer on all documents. An interrupt stops it between two documents with
+/// [`DataError::Cancelled`].
 pub(crate) fn learn(
     inputs: &InputFiles,
     vocab_size: usize,
@@ -52,12 +53,12 @@ pub(crate) fn learn(
     Ok(tokenizer)
 }
 
-/// The folder that gets `tokenizer.json` and the files beside it.
+/// Returns the folder for `tokenizer.json` and its companion files.
 fn folder_of(output: &Path) -> anyhow::Result<&Path> {
     if output.file_name().is_none_or(|name| name != "tokenizer.json") {
-        let problem = UsageError::new(format!("{} is not called tokenizer.json", output.display()));
+        let problem = UsageError::new(format!("the file name of {} is not tokenizer.json", output.display()));
         return Err(problem
-            .with_hint("`transformers` finds a tokenizer by that name: end the path with it")
+            .with_hint("end the path with `tokenizer.json`, the name that `transformers` expects")
             .into());
     }
     Ok(output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))

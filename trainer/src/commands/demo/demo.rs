@@ -1,4 +1,4 @@
-//! `covey demo`: the whole way from text to a model that writes, on text that comes with the program.
+//! `covey demo`: trains a small model on built-in text, and generates text with it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::cli::DemoArgs;
 use crate::commands::data::{prepare, tokenizer};
 use crate::commands::demo::together;
 use crate::commands::model::export;
-use crate::commands::model::train::{closing_words, refuse_taken, train};
+use crate::commands::model::train::{closing_line, refuse_taken, train};
 use crate::commands::machine::config::resolve;
 use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::generate::TextStream;
@@ -24,20 +24,21 @@ use crate::system::signal::is_raised;
 use crate::system::terminal::output::say;
 use crate::training::{Activity, EvalReport, ModelFolder};
 
-/// Tokens of the demo's vocabulary.
+/// Tokens of the vocabulary. A larger one would need more text than the program contains.
 const VOCAB_SIZE: usize = 4096;
 
-/// How the demo's model begins to write.
+/// Start of the generated text.
 const PROMPT: &str = "The people of the United States";
 
-/// Steps of each peer, and most steps between two exchanges.
+/// Steps of each peer, and inner steps of a round.
 const STEPS_TOGETHER: u64 = 1500;
 const INNER_STEPS: u64 = 15;
 
-/// Windows that each delta is measured on: a validator who shares the machine is to cost little.
+/// Evaluation windows per delta. Four instead of eight halve the work of the validator, which
+/// shares the machine with the peers.
 const WINDOWS: u32 = 4;
 
-/// Tokens it writes.
+/// Number of generated tokens.
 const SAMPLE_TOKENS: usize = 120;
 
 pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
@@ -76,41 +77,41 @@ pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Resul
     export::write(&trained.folder, &folder.join("export"), FloatDtype::Fp32, u64::MAX, interrupt)?;
     let shown = trained.folder.display();
     say(&format!(
-        "let it write more with `covey generate {shown} --prompt \"My fellow citizens\"`"
+        "generate more text with `covey generate {shown} --prompt \"My fellow citizens\"`"
     ));
     Ok(())
 }
 
-/// A model that the demo has made.
+/// A model that the demo has trained.
 pub(super) struct Trained {
-    /// The folder of the run, or of one peer of it.
+    /// Folder of the run or of one peer.
     pub(super) folder: PathBuf,
     pub(super) first: EvalReport,
     pub(super) last: EvalReport,
 }
 
-/// One process on one machine; nothing, if it was interrupted.
+/// Trains in this process. Returns `None` if interrupted.
 fn alone(
     resolved: &Resolved,
     folder: &Path,
     interrupt: &AtomicBool,
 ) -> anyhow::Result<Option<Trained>> {
     let outcome = train(resolved, None, interrupt)?;
-    say(&closing_words(folder, &outcome));
+    say(&closing_line(folder, &outcome));
     if !outcome.finished {
         return Ok(None);
     }
-    let nothing = "nothing was measured on held-out text";
+    let nothing = "there is no evaluation on held-out text";
     let (first, last) = (outcome.first.context(nothing)?, outcome.last.context(nothing)?);
     Ok(Some(Trained { folder: folder.to_owned(), first, last }))
 }
 
-/// The folder asked for, or the first free one of `runs/demo`, `runs/demo-2`, …
+/// Returns the requested folder, or the first free one of `runs/demo`, `runs/demo-2`, …
 fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &arguments.output {
         refuse_taken(folder)?;
         if folder.join("bucket").exists() {
-            let taken = UsageError::new(format!("{} already holds a demo", folder.display()));
+            let taken = UsageError::new(format!("{} already contains a demo", folder.display()));
             return Err(taken.with_hint("choose another folder with `--output`").into());
         }
         return Ok(folder.clone());
@@ -125,7 +126,7 @@ fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
         .context("there is always a free number")
 }
 
-/// Tokenizer and shards from the text in the program.
+/// Trains a tokenizer on the built-in text and prepares the text with it.
 fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let inputs = InputFiles::embedded();
     let tokenizer =
@@ -145,7 +146,7 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
         .sources_flag("demo", &[data.to_owned()]);
     if !arguments.alone {
         let steps = arguments.steps.unwrap_or(STEPS_TOGETHER);
-        // Whole rounds, however few steps were asked for.
+        // The number of inner steps must divide the number of steps.
         let inner_steps =
             (1..=INNER_STEPS).rev().find(|inner| steps.is_multiple_of(*inner)).unwrap_or(1);
         layers = layers

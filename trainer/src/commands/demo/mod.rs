@@ -1,4 +1,4 @@
-//! The demo: a small model, alone or with two peers and a validator.
+//! The demo: trains a small model, in one process or as a distributed run on one machine.
 
 pub(crate) mod demo;
 mod together;

@@ -1,4 +1,5 @@
-//! The demo's run: a folder for a bucket, and a process for the validator and for every peer, as on many machines.
+//! The distributed run of the demo: a folder as bucket, and one process each for the validator and
+//! every peer, as on separate machines.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,10 +18,10 @@ use crate::system::signal::is_raised;
 use crate::system::terminal::output::say;
 use crate::training::{EvalReport, MetricsEntry, MetricsLog};
 
-/// How often it is looked whether a process has ended.
+/// Time between two checks of the processes.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// Trains with `peers` peers in `folder`; nothing, if it was interrupted.
+/// Trains with `peers` peers in `folder`. Returns `None` if interrupted.
 pub(super) fn train(
     config: &Config,
     folder: &Path,
@@ -29,13 +30,13 @@ pub(super) fn train(
 ) -> anyhow::Result<Option<Trained>> {
     let bucket = folder.join("bucket");
     let key = folder.join("validator.key");
-    found(config, &bucket, &key)?;
+    create_run(config, &bucket, &key)?;
     let mut processes = Processes(vec![validator(config, folder, &bucket, &key)?]);
     for number in 1..=peers {
         processes.0.push(peer(config, folder, &bucket, (number, peers))?);
     }
     say(&format!(
-        "{peers} peers and a validator share {}; `covey status` tells how they stand",
+        "{peers} peers and a validator share {}; run `covey status` to see their state",
         bucket.display()
     ));
     watch(processes, interrupt)?;
@@ -43,7 +44,7 @@ pub(super) fn train(
     match measured(&own)?.as_slice() {
         _ if is_raised(interrupt) => {
             say(&format!(
-                "stopped; `covey validate` and `covey join` go on with {}",
+                "stopped; continue with `covey validate` and `covey join` on {}",
                 bucket.display()
             ));
             Ok(None)
@@ -51,27 +52,27 @@ pub(super) fn train(
         [first, .., last] => {
             Ok(Some(Trained { folder: own, first: first.clone(), last: last.clone() }))
         }
-        _ => anyhow::bail!("nothing was measured on held-out text"),
+        _ => anyhow::bail!("there is no evaluation on held-out text"),
     }
 }
 
-fn found(config: &Config, bucket: &Path, key: &Path) -> anyhow::Result<()> {
+fn create_run(config: &Config, bucket: &Path, key: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(bucket).with_context(|| format!("cannot create {}", bucket.display()))?;
     let creator = identity(key)?;
-    let foundation = NewRun::new(config, ValidatorSet::single(creator.peer()), true)?;
+    let new_run = NewRun::new(config, ValidatorSet::single(creator.peer()), true)?;
     let connection = Connection::open(&bucket.display().to_string(), &config.comms)?;
-    on_runtime(async { foundation.publish(&connection, &creator).await.map(drop) })
+    on_runtime(async { new_run.publish(&connection, &creator).await.map(drop) })
 }
 
-/// One of the demo's processes.
+/// A process of the demo.
 struct Process {
     name: String,
     child: Child,
     log: Option<PathBuf>,
 }
 
-/// The processes of the demo. Dropping them ends those that still run, whatever went wrong: a peer
-/// that cannot start, an error of the system, a panic.
+/// The processes of the demo. Dropping them ends all that still run, after any failure: a peer that
+/// cannot start, an error of the system, a panic.
 struct Processes(Vec<Process>);
 
 impl Drop for Processes {
@@ -84,7 +85,7 @@ impl Drop for Processes {
     }
 }
 
-/// Starts the validator on all threads: it computes while peers wait.
+/// Starts the validator on all threads: it computes while the peers wait.
 fn validator(config: &Config, folder: &Path, bucket: &Path, key: &Path) -> anyhow::Result<Process> {
     let (output, threads) = (folder.join("validator"), threads(config));
     process(folder, "validator", |command| {
@@ -122,8 +123,8 @@ fn peer(
             .arg(output)
             .arg("--threads")
             .arg(threads.to_string());
-        // One peer is enough to watch, and to measure.
-        let every = if number == 1 { "500" } else { "never" };
+        // One peer is enough to follow the loss; more evaluations would only take time.
+        let every = if number == 1 { "500" } else { "none" };
         command
             .arg("--set")
             .arg(format!("train.eval_every={every}"))
@@ -132,13 +133,13 @@ fn peer(
     })
 }
 
-/// Starts a command of this program. The first peer is shown; the others write into a file.
+/// Starts a command of this program. The first peer writes to the terminal, the others into a file.
 fn process(
     folder: &Path,
     name: &str,
     arguments: impl FnOnce(&mut Command) -> &mut Command,
 ) -> anyhow::Result<Process> {
-    let program = std::env::current_exe().context("cannot find the program's own file")?;
+    let program = std::env::current_exe().context("cannot find the program file")?;
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
     let log = (name != "peer-1").then(|| folder.join(format!("{name}.log")));
@@ -153,7 +154,7 @@ fn process(
 /// Waits until all processes have ended.
 ///
 /// # Errors
-/// The first process that fails, with its last lines; the others are ended.
+/// The first process that fails, with its last lines. The others are ended then.
 fn watch(mut processes: Processes, interrupt: &AtomicBool) -> anyhow::Result<()> {
     let mut was_asked = false;
     loop {
@@ -169,7 +170,8 @@ fn watch(mut processes: Processes, interrupt: &AtomicBool) -> anyhow::Result<()>
             return Ok(());
         }
         if is_raised(interrupt) && !was_asked {
-            // Ctrl-C reaches them, too; other signals may have been sent to this process only.
+            // The terminal sends Ctrl-C to all processes, but other signals reach this process
+            // only.
             processes.0.iter().for_each(ask_to_stop);
             was_asked = true;
         }
@@ -177,7 +179,7 @@ fn watch(mut processes: Processes, interrupt: &AtomicBool) -> anyhow::Result<()>
     }
 }
 
-/// The error of a failed process, with the last lines of its log.
+/// Returns the error of a failed process, with the last lines of its log.
 fn failure(process: &Process, status: ExitStatus) -> anyhow::Error {
     let Process { name, log, .. } = process;
     let text = log.as_ref().and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
@@ -188,14 +190,14 @@ fn failure(process: &Process, status: ExitStatus) -> anyhow::Error {
 
 #[cfg(unix)]
 fn ask_to_stop(process: &Process) {
-    // The standard library can only kill; the shell's own command asks.
+    // The standard library can only kill a process; the `kill` command can also interrupt it.
     let _ = Command::new("kill").arg("-INT").arg(process.child.id().to_string()).status();
 }
 
 #[cfg(not(unix))]
 fn ask_to_stop(_process: &Process) {}
 
-/// What a peer measured on held-out text.
+/// The evaluations in the metrics of a peer.
 fn measured(folder: &Path) -> anyhow::Result<Vec<EvalReport>> {
     let path = MetricsLog::path_in(folder);
     let text =

@@ -1,4 +1,4 @@
-//! `covey peer`: a peer's words in the ledger, and what the ledger knows of peers.
+//! `covey peer`: registration, keys and scores of peers in the ledger.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use covey_comms::ledger::LedgerClient;
 use covey_comms::primitives::Keypair;
 use covey_comms::run::Run;
 
-use super::scores;
+use super::{ledger_choice, scores};
 use crate::cli::{
     LeaveArgs, LedgerArgs, PeerCommand, RegisterArgs, RotateArgs, RunArgs, ScoresArgs,
 };
@@ -28,22 +28,22 @@ pub(crate) fn run(command: &PeerCommand) -> anyhow::Result<()> {
     }
 }
 
-/// The run in a bucket.
+/// Opens the run in a bucket.
 pub(super) async fn connect(place: &RunArgs) -> anyhow::Result<Run> {
     let own = resolve(own_layers(&place.own), Purpose::Show)?.config;
     let connection = Connection::open(&place.bucket, &own.comms)?;
     Ok(Run::open(connection.bucket.clone(), connection.clock.clone(), place.run).await?)
 }
 
-/// The run and what its ledger amounts to now.
+/// Opens the run, and reads its ledger.
 async fn open(arguments: &LedgerArgs) -> anyhow::Result<(Run, LedgerClient)> {
     let run = connect(&arguments.place).await?;
-    let mut registry = LedgerClient::new(ledger::open(&run, &arguments.ledger).await?);
+    let mut registry = LedgerClient::new(ledger::open(&run, &ledger_choice(&arguments.ledger)).await?);
     registry.refresh().await?;
     Ok((run, registry))
 }
 
-/// Where the peer's key is: as named, or where `covey join` has it.
+/// Returns the key file of the peer: the named one, or the one of `covey join`.
 async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     match named {
         Some(path) => Ok(path.clone()),
@@ -58,20 +58,19 @@ async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow
     }
 }
 
-/// A key that must be there already.
+/// Loads a key that must exist already.
 async fn existing_key(
     run: &Run,
     place: &RunArgs,
     named: Option<&PathBuf>,
 ) -> anyhow::Result<Keypair> {
     let path = key_file(run, place, named).await?;
-    match path.exists() {
-        true => identity(&path),
-        false => {
-            let problem = UsageError::new(format!("there is no key in {}", path.display()));
-            Err(problem.with_hint("name the key that you registered with `--key`").into())
-        }
+    // `identity` would create a new key, which is not the registered one.
+    if path.exists() {
+        return identity(&path);
     }
+    let problem = UsageError::new(format!("key file {} does not exist", path.display()));
+    Err(problem.with_hint("name the registered key file with `--key`").into())
 }
 
 fn register(arguments: &RegisterArgs) -> anyhow::Result<()> {
@@ -79,10 +78,11 @@ fn register(arguments: &RegisterArgs) -> anyhow::Result<()> {
     on_runtime(async {
         let (run, mut registry) = open(&arguments.ledger).await?;
         let peer = identity(&key_file(&run, place, arguments.key.as_ref()).await?)?;
-        let said = ledger::enter(&mut registry, &peer, arguments.own_bucket.clone()).await?;
-        say(&match said {
-            Some(number) => format!("entry {number}: {} takes part", peer.peer()),
-            None => format!("{} takes part already", peer.peer()),
+        let bucket = arguments.own_bucket.clone();
+        let entry = ledger::ensure_registered(&mut registry, &peer, bucket).await?;
+        say(&match entry {
+            Some(number) => format!("entry {number}: registered {}", peer.peer()),
+            None => format!("{} is registered already", peer.peer()),
         });
         print(&format!("{}\n", peer.peer()))
     })
@@ -96,9 +96,9 @@ fn rotate(arguments: &RotateArgs) -> anyhow::Result<()> {
         let new = identity(&arguments.new_key)?;
         let number = registry.rotate(&old, &new).await?;
         let path = arguments.new_key.display();
-        say(&format!("entry {number}: {} goes on as {}", old.peer(), new.peer()));
+        say(&format!("entry {number}: {} is replaced by {}", old.peer(), new.peer()));
         say(&format!(
-            "from now on, take part with `--set comms.key_file={path}`; the old key is of no use any more"
+            "join with `--set comms.key_file={path}` from now on; the old key is revoked"
         ));
         print(&format!("{}\n", new.peer()))
     })
@@ -113,7 +113,7 @@ fn leave(arguments: &LeaveArgs) -> anyhow::Result<()> {
         let (run, mut registry) = open(&arguments.ledger).await?;
         let peer = existing_key(&run, place, arguments.key.as_ref()).await?;
         let number = registry.leave(&peer).await?;
-        say(&format!("entry {number}: {} takes part no longer", peer.peer()));
+        say(&format!("entry {number}: {} has left", peer.peer()));
         Ok(())
     })
 }
@@ -131,14 +131,14 @@ fn withdraw(arguments: &LeaveArgs) -> anyhow::Result<()> {
         )
         .await?;
         let gas = contract.withdraw().await?.gas;
-        say(&format!("the stake is back, for {gas} gas"));
+        say(&format!("withdrew the stake for {gas} gas"));
         Ok(())
     })
 }
 
 #[cfg(not(feature = "evm"))]
 fn withdraw(_: &LeaveArgs) -> anyhow::Result<()> {
-    let problem = UsageError::new("only contracts hold stakes, and this build knows none");
+    let problem = UsageError::new("stakes exist only in contracts, which this build does not support");
     Err(problem.with_hint("build it with `cargo build --release --features evm`").into())
 }
 
@@ -146,17 +146,17 @@ fn scores(arguments: &ScoresArgs) -> anyhow::Result<()> {
     on_runtime(async {
         let (run, registry) = open(&arguments.ledger).await?;
         let (state, newest) = (registry.state(), newest_verdict(&run).await?);
-        print(&match arguments.json {
-            true => format!(
-                "{}\n",
-                serde_json::to_string_pretty(&scores::as_json(state, newest.as_ref()))?
-            ),
-            false => scores::as_text(state, arguments.rounds, newest.as_ref()),
-        })
+        let text = if arguments.json {
+            let scores = scores::as_json(state, newest.as_ref());
+            format!("{}\n", serde_json::to_string_pretty(&scores)?)
+        } else {
+            scores::as_text(state, arguments.rounds, newest.as_ref())
+        };
+        print(&text)
     })
 }
 
-/// The verdict of the newest round, by the manifests from genesis on.
+/// Returns the verdict of the newest round, after verification of all manifests from genesis.
 async fn newest_verdict(run: &Run) -> anyhow::Result<Option<Verdict>> {
     let mut light_client = LightClient::genesis(run.clone());
     while light_client.poll().await?.is_some() {}

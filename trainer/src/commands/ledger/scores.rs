@@ -1,4 +1,4 @@
-//! What a ledger knows of peers and rounds, for people and for programs.
+//! Peers, rounds and scores of a ledger, as tables and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,50 +9,52 @@ use covey_comms::ledger::state::{KeyRecord, LedgerState, Membership};
 use covey_comms::primitives::{Digest, PeerId};
 use serde_json::{Value, json};
 
-/// Tables of peers, of the newest rounds, and of what the newest verdict says of everybody.
+/// Returns tables of the peers, of the newest rounds, and of the peer records in the newest
+/// verdict.
 pub(super) fn as_text(state: &LedgerState, rounds: usize, newest: Option<&Verdict>) -> String {
     let validator_set = state.validator_set();
     let validators: Vec<_> = validator_set.members.iter().map(PeerId::short).collect();
     let mut text = format!(
-        "entries     {}\nmembers     {}\nvalidators  {}; {} must agree\n",
+        "entries     {}\nregistered  {}\nvalidators  {}; {} must agree\n",
         state.next(),
         state.registered().count(),
         validators.join(", "),
         validator_set.threshold
     );
     if !state.peers().is_empty() {
-        text += "\npeer      since  is        bucket\n";
+        text += "\npeer      since  status      bucket\n";
     }
     for (peer, record) in state.peers() {
-        let bucket = record.bucket.as_deref().unwrap_or("the run's");
+        let bucket = record.bucket.as_deref().unwrap_or("of the run");
         line(
             &mut text,
-            &format!("{}  {:>5}  {:<8}  {bucket}", peer.short(), record.since, synced(record)),
+            &format!("{}  {:>5}  {:<10}  {bucket}", peer.short(), record.since, status(record)),
         );
     }
-    let said: Vec<_> = state.scores().rounds().collect();
-    if !said.is_empty() {
-        text += "\nround  verdict   said by\n";
+    let posted: Vec<_> = state.scores().rounds().collect();
+    if !posted.is_empty() {
+        text += "\nround  verdict   posted by\n";
     }
-    for (round, by, agreed) in said.iter().skip(said.len().saturating_sub(rounds)) {
+    for (round, by, agreed) in posted.iter().skip(posted.len().saturating_sub(rounds)) {
         let verdict = agreed.map_or_else(|| "disputed".to_owned(), |scores| short(&scores));
-        line(&mut text, &format!("{:>5}  {verdict}  {}", round.0, voices(by)));
+        line(&mut text, &format!("{:>5}  {verdict}  {}", round.0, posts(by)));
     }
-    newest.map_or_else(String::new, earned).lines().for_each(|row| line(&mut text, row));
+    newest.map_or_else(String::new, peer_records).lines().for_each(|row| line(&mut text, row));
     text
 }
 
-/// What everybody has earned by a verdict, the best first.
-fn earned(verdict: &Verdict) -> String {
+/// Returns the peer records of a verdict, sorted by descending score.
+fn peer_records(verdict: &Verdict) -> String {
     let digest = Digest::of(&verdict.to_bytes()).to_string();
     let (round, digest) = (verdict.inputs.round.0, digest.get(..8).unwrap_or_default());
     let mut text = format!(
         "\nafter round {round}, verdict {digest}:\npeer        score   share  skill          own windows\n"
     );
     let mut scores: Vec<_> = verdict.outcome.peer_table.iter().collect();
+    // Equal scores are sorted by peer, so the output is the same on every machine.
     scores.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
-    for (peer, synced) in scores {
-        let (score, rating, bma) = (synced.score, synced.rating, synced.bma);
+    for (peer, record) in scores {
+        let (score, rating, bma) = (record.score, record.rating, record.bma);
         let share = 100.0 * verdict.outcome.payouts.get(&peer).copied().unwrap_or(0.0);
         let skill = format!("{:.2} ± {:.2}", rating.mu, rating.sigma);
         line(
@@ -71,22 +73,22 @@ fn short(scores: &Scores) -> String {
     scores.verdict.to_string().chars().take(8).collect()
 }
 
-/// Who said what, in the order of validators.
-fn voices(by: &BTreeMap<PeerId, Scores>) -> String {
-    let voices: Vec<_> =
+/// Each validator with the digest that it posted, sorted by validator.
+fn posts(by: &BTreeMap<PeerId, Scores>) -> String {
+    let posts: Vec<_> =
         by.iter().map(|(peer, scores)| format!("{} {}", peer.short(), short(scores))).collect();
-    voices.join(", ")
+    posts.join(", ")
 }
 
-fn synced(record: &KeyRecord) -> String {
+fn status(record: &KeyRecord) -> String {
     match record.membership {
-        Membership::Active => "member".into(),
+        Membership::Active => "registered".into(),
         Membership::Left { .. } => "left".into(),
         Membership::Rotated { to, .. } => to.short(),
     }
 }
 
-/// Everything.
+/// Returns the same data as JSON, for all rounds.
 pub(super) fn as_json(state: &LedgerState, newest: Option<&Verdict>) -> Value {
     let peers: serde_json::Map<_, _> =
         state.peers().iter().map(|(peer, record)| (peer.to_string(), one(record))).collect();

@@ -1,4 +1,4 @@
-//! `covey config`: what is configured, and what could be.
+//! `covey config`, and the configuration layers of all commands.
 
 use crate::cli::{ConfigArgs, ConfigCommand, OwnArgs};
 use crate::config::checks::ConfigError;
@@ -7,10 +7,10 @@ use crate::config::schema::key_list;
 use crate::config::schema::presets::preset_table;
 use crate::system::terminal::output::{print, say};
 
-/// Prints what was asked for on stdout.
+/// Prints the configuration, the presets, or all keys.
 ///
 /// # Errors
-/// A configuration with problems, or a stdout that cannot be written.
+/// An invalid configuration, or an error of stdout.
 pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<()> {
     let text = match command {
         ConfigCommand::Show(arguments) => resolve(layers(arguments), Purpose::Show)?.show(),
@@ -20,7 +20,7 @@ pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<()> {
     print(&text)
 }
 
-/// What the command line and the environment of this process say.
+/// The layers from the flags and the environment of this process.
 pub(crate) fn layers(arguments: &ConfigArgs) -> Layers {
     let mut layers = own_layers(&arguments.own);
     if let Some(file) = &arguments.file {
@@ -42,7 +42,7 @@ pub(crate) fn layers(arguments: &ConfigArgs) -> Layers {
     )
 }
 
-/// What a machine says of itself: on the command line and in the environment of this process.
+/// The layers from the flags that every machine sets for itself, and from the environment.
 pub(crate) fn own_layers(own: &OwnArgs) -> Layers {
     let mut layers = Layers::new().environment(std::env::vars_os());
     if let Some(output) = &own.output {
@@ -55,9 +55,10 @@ pub(crate) fn own_layers(own: &OwnArgs) -> Layers {
     own.set.iter().fold(with_flags(layers, flags), |layers, setting| layers.set(setting))
 }
 
-/// Resolves the layers of this process, and prints a note for each key under its former name.
+/// Resolves the layers of this process, and prints a note for each key with its former name.
 ///
-/// A command that resolves its layers several times does so here once, so each note appears once.
+/// A command that resolves its layers several times calls this function once, so each note appears
+/// once.
 ///
 /// # Errors
 /// [`ConfigError`].
@@ -69,7 +70,7 @@ pub(crate) fn resolve(layers: Layers, purpose: Purpose) -> Result<Resolved, Conf
     Ok(resolved)
 }
 
-/// The flags that were given, on top of `layers`.
+/// Adds the given flags on top of `layers`.
 fn with_flags<const COUNT: usize>(
     layers: Layers,
     flags: [(&str, &str, Option<String>); COUNT],

@@ -1,4 +1,4 @@
-//! `covey devices`: what this program can compute on, and why not on the rest.
+//! `covey devices`: lists usable devices, and the reasons why others are not usable.
 
 use crate::system::device::{DeviceProbe, probe_all};
 use crate::system::terminal::bytes;

@@ -1,4 +1,4 @@
-//! Commands that describe this machine and what it can do.
+//! Commands that describe this machine and its configuration.
 
 pub(crate) mod config;
 pub(crate) mod devices;

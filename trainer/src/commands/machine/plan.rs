@@ -1,4 +1,4 @@
-//! `covey plan`: what a configuration needs, before any of it is spent.
+//! `covey plan`: estimates memory, time and traffic of a configuration before any training.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ use crate::system::terminal::{bytes, grouped, span};
 use crate::training::ModelFolder;
 use crate::training::learner::{advice, devices, memory_limit, room};
 use crate::training::plan::{
-    DeviceMemory, ExchangePlan, HostMemory, Link, MemoryPlan, Needs, Speeds, StepTime, fit,
+    DeviceMemory, ExchangePlan, HostMemory, LinkSpeed, MemoryPlan, Needs, Speeds, StepTime, fit,
 };
 
 pub(crate) fn run(arguments: &PlanArgs) -> anyhow::Result<()> {
@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> anyhow::Result<()> {
     print(&text)
 }
 
-/// All that the calculation starts from.
+/// The inputs of the estimate.
 struct Sheet<'a> {
     arguments: &'a PlanArgs,
     config: &'a Config,
@@ -79,7 +79,7 @@ impl<'a> Sheet<'a> {
         let of_each = if plan.members.len() == 1 {
             "memory of the device"
         } else {
-            "memory of each member, at most"
+            "memory of each shard, at most"
         };
         section(text, of_each, &parts(most));
         let limit =
@@ -88,12 +88,12 @@ impl<'a> Sheet<'a> {
         let host = HostMemory::new(&self.model);
         section(
             text,
-            "memory of the machine, as a peer of a common run",
+            "memory of the machine, as a peer of a distributed run",
             &[
                 ("shared weights", host.replica),
                 ("error feedback", host.error_feedback),
-                ("while a delta is made", host.exchange),
-                ("while a checkpoint is written", host.checkpoint),
+                ("during compression", host.exchange),
+                ("during a checkpoint", host.checkpoint),
                 ("peak", host.peak()),
             ],
         );
@@ -101,7 +101,7 @@ impl<'a> Sheet<'a> {
     }
 
     fn verdict(&self, plan: &MemoryPlan, limit: Option<u64>) -> String {
-        let Some(limit) = limit else { return "unknown: say `--device-memory`".into() };
+        let Some(limit) = limit else { return "unknown: set `--device-memory`".into() };
         let needed = plan.peak_of_devices(&self.devices);
         if needed <= limit {
             return format!("yes: {} of {}", bytes(needed as f64), bytes(limit as f64));
@@ -110,29 +110,29 @@ impl<'a> Sheet<'a> {
         format!("no: {} of {}; {advice}", bytes(needed as f64), bytes(limit as f64))
     }
 
-    /// Seconds of a step, if they can be told.
+    /// Seconds of a step, if the speeds are known.
     fn step(&self, text: &mut String) -> Option<f64> {
         let speeds = Speeds { rate: self.rate(), between: self.arguments.between };
         let time = StepTime::new(&self.model, self.config, self.needs, speeds);
         text.push_str("\na step\n");
         line(text, "arithmetic", &format!("{:.3e} FLOPs", time.flops));
         line(text, "recomputed", &format!("{:.1} % more", time.recomputed / time.flops * 100.0));
-        line(text, "moved by each member", &bytes(time.moved));
+        line(text, "moved by each shard", &bytes(time.moved));
         let seconds =
             |known: Option<f64>, missing: &str| known.map_or_else(|| missing.to_owned(), span);
-        line(text, "compute", &seconds(time.compute, "unknown: say `--rate`"));
+        line(text, "compute", &seconds(time.compute, "unknown: set `--rate`"));
         if time.moved > 0.0 {
-            line(text, "transfers, beside it", &seconds(time.transfer, "unknown: say `--between`"));
+            line(text, "transfers, in parallel", &seconds(time.transfer, "unknown: set `--between`"));
         }
         line(text, "whole step", &seconds(time.seconds(), "unknown"));
         time.seconds()
     }
 
-    /// As given; else as measured, where the devices are of this machine.
+    /// The given speed, or the measured speed of this machine's device.
     fn rate(&self) -> Option<f64> {
         self.arguments.rate.or_else(|| {
             let device = self.devices.first().open().ok()?.remove(0);
-            // Members on one CPU share its cores.
+            // Shards on one CPU share its cores, so each gets a part of the measured speed.
             let sharers =
                 if self.devices.kind() == DeviceKind::Cpu { self.devices.members() } else { 1 };
             Some(measured_peak(&device, self.needs.precision) / sharers as f64)
@@ -142,13 +142,13 @@ impl<'a> Sheet<'a> {
     fn exchange(&self, text: &mut String, train_seconds: Option<f64>) {
         let PlanArgs { peers, up, down, .. } = *self.arguments;
         let plan =
-            ExchangePlan::new(&self.model, self.config, peers, Link { up, down }, train_seconds);
+            ExchangePlan::new(&self.model, self.config, peers, LinkSpeed { up, down }, train_seconds);
         let _ =
             write!(text, "\na round of {} steps, {peers} peers\n", self.config.rounds.inner_steps);
         line(text, "delta", &bytes(plan.delta));
         line(
             text,
-            "sent and fetched",
+            "sent and received",
             &format!("{}, {} deltas", bytes(plan.bytes()), plan.fetched + 1),
         );
         line(text, "exchange", &span(plan.seconds));
@@ -162,7 +162,7 @@ impl<'a> Sheet<'a> {
                     &format!("{:.1} % of the time", plan.utilisation(seconds) * 100.0),
                 );
             }
-            None => line(text, "training", "unknown: say `--rate`"),
+            None => line(text, "training", "unknown: set `--rate`"),
         }
     }
 }
@@ -176,7 +176,7 @@ fn network(arguments: &PlanArgs, config: &Config) -> anyhow::Result<ModelConfig>
         .vocab_size
         .or(shape.vocab_size)
         .or_else(|| preset(&config.model.preset).map(|model| model.vocab_size));
-    Ok(shape.model_config(vocabulary.context("the vocabulary is unknown: say `--vocab-size`")?)?)
+    Ok(shape.model_config(vocabulary.context("the vocabulary is unknown: set `--vocab-size`")?)?)
 }
 
 fn parts(member: &DeviceMemory) -> [(&'static str, u64); 8] {
@@ -184,8 +184,8 @@ fn parts(member: &DeviceMemory) -> [(&'static str, u64); 8] {
         ("weights, fp32", member.weights),
         ("gradients, fp32", member.gradients),
         ("moments, fp32", member.moments),
-        ("weights brought together", member.gathered),
-        ("gradients on their way", member.sums),
+        ("gathered weights", member.gathered),
+        ("gradients in reduction", member.sums),
         ("activations", member.activations),
         ("working buffers", member.working),
         ("peak", member.peak()),

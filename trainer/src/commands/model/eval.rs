@@ -1,4 +1,4 @@
-//! `covey eval`: a model scored on held-out text.
+//! `covey eval`: scores a model on held-out text.
 
 use std::sync::atomic::AtomicBool;
 
@@ -43,7 +43,8 @@ pub(crate) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Resul
     print(&format!("{figures:#}\n"))
 }
 
-/// Ids mean nothing to a model that learned them from another tokenizer.
+/// Checks that data and model use the same tokenizer: token IDs of another tokenizer have other
+/// meanings, so the loss would be meaningless.
 fn check_tokenizer(model: &ModelFolder, dataset: &Dataset) -> anyhow::Result<()> {
     let (known, used) = (model.config().model.vocab_size, dataset.manifest().vocab_size);
     let other =
@@ -53,11 +54,11 @@ fn check_tokenizer(model: &ModelFolder, dataset: &Dataset) -> anyhow::Result<()>
     }
     let (data, model) = (dataset.folder().display(), model.path().display());
     let problem =
-        UsageError::new(format!("{data} was prepared with another tokenizer than that of {model}"));
-    Err(problem.with_hint("prepare the text with the model's own tokenizer.json").into())
+        UsageError::new(format!("the tokenizer of {data} differs from the one of {model}"));
+    Err(problem.with_hint("prepare the text with the tokenizer.json of the model").into())
 }
 
-/// As asked for, as trained, or as long as the positions reach.
+/// Returns the requested length, or the length in training, or the number of positions.
 fn length(arguments: &EvalArgs, model: &ModelFolder) -> anyhow::Result<usize> {
     let positions = model.config().model.max_positions;
     let length = arguments

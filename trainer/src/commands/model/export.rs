@@ -1,4 +1,4 @@
-//! `covey export`: a model as a folder that `transformers` loads.
+//! `covey export`: writes a model as a folder for `transformers`.
 
 use std::borrow::Cow;
 use std::io;
@@ -22,7 +22,8 @@ pub(crate) fn run(arguments: &ExportArgs, interrupt: &AtomicBool) -> anyhow::Res
     write(&arguments.checkpoint, &arguments.output, format, arguments.max_shard_size, interrupt)
 }
 
-/// Writes the model in `source`, with its tokenizer if it has one, to `output`. Interrupted, it leaves `output` as it was.
+/// Writes the model in `source`, with its tokenizer if it has one, to `output`. After an interrupt,
+/// `output` is unchanged.
 pub(crate) fn write(
     source: &Path,
     output: &Path,
@@ -35,7 +36,7 @@ pub(crate) fn write(
         .canonicalize()
         .is_ok_and(|output| model.path().canonicalize().is_ok_and(|path| path == output))
     {
-        let problem = UsageError::new(format!("{} would be written over itself", output.display()));
+        let problem = UsageError::new(format!("the output folder {} is the model folder", output.display()));
         return Err(problem.with_hint("choose another folder with `--output`").into());
     }
     let config = model.config();

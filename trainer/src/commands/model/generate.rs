@@ -1,4 +1,4 @@
-//! `covey generate`: a text continued by a model.
+//! `covey generate`: continues a text with a model.
 
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
@@ -24,7 +24,8 @@ pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::R
         TextStream { decoder: &decoder, weights: &weights, tokenizer: &tokenizer, sampler, ends };
 
     let mut stdout = std::io::stdout().lock();
-    // The prompt comes with the first of the text, so that nothing is written if it cannot be read.
+    // The prompt is printed together with the first generated text, so nothing is printed if the
+    // prompt is invalid.
     let mut prompt = Some(arguments.prompt.as_str());
     let ending = writer.write(&arguments.prompt, arguments.max_tokens, interrupt, |text| {
         let prompt = prompt.take().unwrap_or_default();
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::R
     })?;
     stdout.write_all(b"\n").context("cannot write the text")?;
     if ending == StopReason::Positions {
-        say(&format!("the model has no more than {} positions", decoder.config().max_positions));
+        say(&format!("stopped at the last of the model's {} positions", decoder.config().max_positions));
     }
     Ok(())
 }

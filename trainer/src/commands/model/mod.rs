@@ -1,4 +1,4 @@
-//! Commands that train a model or use one.
+//! Commands that train or use a model.
 
 pub(crate) mod eval;
 pub(crate) mod export;

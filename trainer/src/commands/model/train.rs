@@ -1,4 +1,4 @@
-//! `covey train`: a run from its beginning, or from where it stopped.
+//! `covey train`: starts or resumes a run on this machine.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -25,11 +25,11 @@ pub(crate) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> anyhow::Resu
     };
     device::use_threads(resolved.config.run.threads)?;
     let outcome = train(&resolved, found.as_ref(), interrupt)?;
-    say(&closing_words(&resolved.config.run.output, &outcome));
+    say(&closing_line(&resolved.config.run.output, &outcome));
     Ok(())
 }
 
-/// Opens the run, says where it stands, and trains.
+/// Opens the run, prints its size, and trains.
 pub(crate) fn train(
     resolved: &Resolved,
     found: Option<&Found>,
@@ -37,7 +37,7 @@ pub(crate) fn train(
 ) -> anyhow::Result<TrainingOutcome> {
     if let Some(found) = found {
         warn_of_skipped(found);
-        say(&format!("going on from {}", found.checkpoint.path().display()));
+        say(&format!("continuing from {}", found.checkpoint.path().display()));
     }
     let run = TrainingLoop::open(resolved, found.map(|found| &found.checkpoint))?;
     let model = run.model();
@@ -52,12 +52,13 @@ pub(crate) fn train(
     run.train(interrupt)
 }
 
-/// The newest intact checkpoint, and the configuration of its run with what was said on the command line on top.
+/// Returns the newest intact checkpoint, and its configuration with the flags of the command line
+/// on top.
 fn find(layers: Layers, has_file: bool) -> anyhow::Result<(Resolved, Option<Found>)> {
     let folder = config::resolve(layers.clone(), Purpose::Show)?.config.run.output;
     let found = newest_intact(&folder)?.ok_or_else(|| {
-        UsageError::new(format!("{} has no checkpoint to go on from", folder.display()))
-            .with_hint("name the run's folder with `--output`, or leave out `--resume` to begin it")
+        UsageError::new(format!("{} has no checkpoint to resume from", folder.display()))
+            .with_hint("name the run's folder with `--output`, or leave out `--resume` to start it")
     })?;
     let layers = if has_file {
         layers
@@ -72,30 +73,30 @@ fn find(layers: Layers, has_file: bool) -> anyhow::Result<(Resolved, Option<Foun
     Ok((layers.resolve(Purpose::Train)?, Some(found)))
 }
 
-/// A run that begins does not bury one that is there.
+/// Refuses to start a run in a folder that contains another one.
 pub(crate) fn refuse_taken(folder: &Path) -> anyhow::Result<()> {
     if !has_checkpoints(folder)? {
         return Ok(());
     }
-    let taken = UsageError::new(format!("{} already holds a run", folder.display()));
+    let taken = UsageError::new(format!("{} already contains a run", folder.display()));
     Err(taken
-        .with_hint("go on with it by `--resume`, or choose another folder with `--output`")
+        .with_hint("use `--resume` to continue it, or choose another folder with `--output`")
         .into())
 }
 
-/// What became of the run, and what to do next.
-pub(crate) fn closing_words(folder: &Path, outcome: &TrainingOutcome) -> String {
+/// The last line of a run: its result, and the next command if there is one.
+pub(crate) fn closing_line(folder: &Path, outcome: &TrainingOutcome) -> String {
     let folder = folder.display();
     match &outcome.checkpoint {
         _ if !outcome.finished => {
             format!(
-                "stopped after step {}; go on with `covey train --resume --output {folder}`",
+                "stopped after step {}; continue with `covey train --resume --output {folder}`",
                 outcome.step
             )
         }
         Some(checkpoint) => {
             format!("finished after step {}; saved {}", outcome.step, checkpoint.display())
         }
-        None => format!("all {} steps were done before; nothing was left to do", outcome.step),
+        None => format!("all {} steps are complete; there is nothing to do", outcome.step),
     }
 }

@@ -1,4 +1,4 @@
-//! `covey init`: a run that others can join.
+//! `covey init`: creates a distributed run in a bucket.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -27,12 +27,13 @@ pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
     make_folder(&arguments.bucket)?;
     let connection = Connection::open(&arguments.bucket, &config.comms)?;
     let run: Run = on_runtime(async {
+        // Checked first, because preparing the parts reads all data.
         refuse_read_only(&connection, &arguments.bucket, None).await?;
-        let foundation = NewRun::new(&config, validator_set.clone(), !arguments.without_data)?;
-        foundation.publish(&connection, &creator).await
+        let new_run = NewRun::new(&config, validator_set.clone(), !arguments.without_data)?;
+        new_run.publish(&connection, &creator).await
     })?;
     say(&format!(
-        "run {} is in {}; its first validator's key is {}",
+        "created run {} in {}; key file of its first validator: {}",
         run.id(),
         arguments.bucket,
         key.display()
@@ -51,7 +52,8 @@ pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
     print(&format!("{}\n", run.id()))
 }
 
-/// The founder and the others who were named; more than half of them, if nobody says how many.
+/// Returns the set of the creator and the other named validators. Without `threshold`, more than
+/// half of them must agree.
 fn validator_set(
     creator: PeerId,
     others: &[PeerId],
@@ -59,23 +61,24 @@ fn validator_set(
 ) -> Result<ValidatorSet, UsageError> {
     let validators: BTreeSet<PeerId> = others.iter().copied().chain([creator]).collect();
     let count = validators.len() as u32;
+    // Two sets of more than half share a validator, so two outcomes of a round cannot both win.
     let threshold = threshold.unwrap_or(count / 2 + 1);
     ValidatorSet::new(validators, threshold).ok_or_else(|| {
-        let problem = UsageError::new(format!("{threshold} of {count} validators are no quorum"));
+        let problem = UsageError::new(format!("{threshold} of {count} validators are not a quorum"));
         let rule = format!(
-            "more than half of them must agree, and there are at most {}",
+            "more than half must agree, and a set has at most {} validators",
             ValidatorSet::MAX
         );
-        problem.with_hint(format!("{rule}; use `--threshold {}`", count / 2 + 1))
+        problem.with_hint(format!("use `--threshold {}`; {rule}", count / 2 + 1))
     })
 }
 
-/// Where the key of a validator of a run lies unless somebody says otherwise.
+/// The default key file of a validator of run `name`.
 pub(super) fn validator_key(name: &str) -> PathBuf {
     PathBuf::from("runs").join(name).join("validator.key")
 }
 
-/// A folder that is to become a bucket need not be there.
+/// Creates the folder if the bucket is a folder.
 fn make_folder(bucket: &str) -> anyhow::Result<()> {
     if let Location::Folder(path) = bucket.parse()? {
         std::fs::create_dir_all(&path)

@@ -1,4 +1,4 @@
-//! `covey join`: one machine's part in a run.
+//! `covey join`: takes part in a run as a peer.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use covey_data::dataset::Dataset;
 
 use crate::cli::JoinArgs;
 use crate::commands::dispatch::warn_of_skipped;
+use crate::commands::ledger::ledger_choice;
 use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::{CommsConfig, Config};
@@ -37,46 +38,49 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
         let config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
         let identity = identity(&config.comms.key_file)?;
         refuse_read_only(&connection, &arguments.place.bucket, Some(identity.peer())).await?;
-        let brought = match &arguments.own_bucket {
-            Some(url) => Some(bring(url, &config.comms, &connection.clock).await?),
+        let own_bucket = match &arguments.own_bucket {
+            Some(url) => Some(open_own_bucket(url, &config.comms, &connection.clock).await?),
             None => None,
         };
         if arguments.ledger.ledger.is_some() {
-            let url = brought.as_ref().map(|own: &OwnBucket| own.url.clone());
-            let mut registry = LedgerClient::new(ledger::open(&run, &arguments.ledger).await?);
-            ledger::enter(&mut registry, &identity, url).await?;
+            let url = own_bucket.as_ref().map(|own: &OwnBucket| own.url.clone());
+            let mut registry = LedgerClient::new(ledger::open(&run, &ledger_choice(&arguments.ledger)).await?);
+            ledger::ensure_registered(&mut registry, &identity, url).await?;
         }
         let run = run.with_opener(peer_buckets_opener(
             &arguments.place.bucket,
             &config.comms,
             connection.clock.clone(),
         )?);
-        let (mut peer, folder) = enter(run, spec, config, (identity, brought)).await?;
+        let (mut peer, folder) = enter(run, spec, config, (identity, own_bucket)).await?;
         say(&format!("taking part as {} in {folder}", peer.peer()));
         let ending = peer.play(interrupt).await?;
-        say(&closing_words(ending, &arguments.place.bucket, &folder));
+        say(&closing_line(ending, &arguments.place.bucket, &folder));
         Ok(())
     })
 }
 
 fn layers(arguments: &JoinArgs) -> Layers {
     let layers = own_layers(&arguments.place.own);
-    match arguments.data.is_empty() {
-        true => layers,
-        false => layers.sources_flag("--data", &arguments.data),
+    if arguments.data.is_empty() {
+        layers
+    } else {
+        layers.sources_flag("--data", &arguments.data)
     }
 }
 
-/// The run, if the bucket lets us in. Who keeps the bucket has to know the peer's name for that, so it is told here.
+/// Opens the run. If the bucket denies access, the hint contains the peer ID, because the owner of
+/// the bucket needs it to create keys.
 async fn open(connection: &Connection, arguments: &JoinArgs, key: &Path) -> anyhow::Result<Run> {
     match Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await
     {
         Err(CommsError::Bucket(BucketError::Denied { .. })) => {
-            let problem = UsageError::new(format!("{} does not let us in", arguments.place.bucket));
-            // Without a folder of its own, the peer's key would be looked for below the name of the run.
+            let problem = UsageError::new(format!("access to {} is denied", arguments.place.bucket));
+            // Without an output folder, the path of the key would depend on the name of the run,
+            // which cannot be read here.
             let peer = arguments.place.own.output.as_ref().map(|_| identity(key)).transpose()?;
             Err(problem
-                .with_hint(ask_for_keys("let this machine in", peer.map(|own| own.peer())))
+                .with_hint(ask_for_keys("allow reading", peer.map(|own| own.peer())))
                 .into())
         }
         run => Ok(run?),
@@ -84,11 +88,11 @@ async fn open(connection: &Connection, arguments: &JoinArgs, key: &Path) -> anyh
 }
 
 fn ask_for_keys(purpose: &str, peer: Option<PeerId>) -> String {
-    let name = peer.map(|peer| format!("; it is peer {peer}")).unwrap_or_default();
+    let name = peer.map(|peer| format!("; this machine is peer {peer}")).unwrap_or_default();
     format!("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that {purpose}{name}")
 }
 
-/// A bucket that cannot be written to is found out before anything is fetched.
+/// Refuses a bucket that cannot be written, before anything is downloaded.
 pub(super) async fn refuse_read_only(
     connection: &Connection,
     bucket: &str,
@@ -96,8 +100,8 @@ pub(super) async fn refuse_read_only(
 ) -> anyhow::Result<()> {
     match connection.check().await? {
         Creation::ReadOnly => {
-            let problem = UsageError::new(format!("{bucket} can be read, but not written to"));
-            Err(problem.with_hint(ask_for_keys("let this machine write", peer)).into())
+            let problem = UsageError::new(format!("{bucket} can be read but not written"));
+            Err(problem.with_hint(ask_for_keys("allow writing", peer)).into())
         }
         creation @ Creation::Overwrites => {
             say(&format!("warning: {}", creation.consequence()));
@@ -107,8 +111,8 @@ pub(super) async fn refuse_read_only(
     }
 }
 
-/// The bucket of this peer's own, held to what the run's is: to be found out before anything is trained for nothing.
-async fn bring(
+/// Opens the separate bucket of this peer and probes it, before any training.
+async fn open_own_bucket(
     url: &str,
     comms: &CommsConfig,
     clock: &Arc<dyn Clock>,
@@ -117,16 +121,16 @@ async fn bring(
     let connection = Connection { bucket: Arc::clone(&own.bucket), clock: Arc::clone(clock) };
     match connection.check().await? {
         Creation::ReadOnly => {
-            let problem = UsageError::new(format!("{url} can be read, but not written to"));
-            let hint = "set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that let this machine write";
+            let problem = UsageError::new(format!("{url} can be read but not written"));
+            let hint = "set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that allow writing";
             Err(problem.with_hint(hint).into())
         }
-        // Nobody else writes there.
+        // Only this peer writes there, so nothing can be overwritten by others.
         Creation::Honoured | Creation::Overwrites => Ok(own),
     }
 }
 
-/// The peer, at the newest checkpoint of its own folder or of the bucket, and where that folder is.
+/// Returns the peer, at its own newest checkpoint or the newest of the bucket, and its folder.
 async fn enter(
     run: Run,
     spec: RunSpec,
@@ -134,7 +138,7 @@ async fn enter(
     (identity, own_bucket): (Keypair, Option<OwnBucket>),
 ) -> anyhow::Result<(RoundLoop, String)> {
     let folder = config.run.output.clone();
-    // Before gigabytes of data are fetched.
+    // Before gigabytes of data are downloaded.
     Learner::check(&spec.model, &config)?;
     config.data.sources = spec.data(&run, &config.data.sources, &folder.join("data")).await?;
     let datasets = config.data.sources.iter().map(|source| Dataset::open(&source.path));
@@ -145,27 +149,28 @@ async fn enter(
     Ok((peer, folder.display().to_string()))
 }
 
-/// The newest checkpoint of this peer that is intact. Without one, the bucket has all but its error feedback.
+/// Returns the newest intact checkpoint of this peer. Without one, only its error feedback is lost:
+/// everything else is in the bucket.
 fn own_checkpoint(folder: &Path) -> anyhow::Result<Option<Found>> {
     let found = match newest_intact(folder) {
         Err(error @ CheckpointError::NoneIntact { .. }) => {
-            say(&format!("warning: {error}; beginning anew from the bucket"));
+            say(&format!("warning: {error}; starting from the checkpoint of the bucket"));
             None
         }
         found => found?,
     };
     if let Some(found) = &found {
         warn_of_skipped(found);
-        say(&format!("going on from {}", found.checkpoint.path().display()));
+        say(&format!("continuing from {}", found.checkpoint.path().display()));
     }
     Ok(found)
 }
 
-fn closing_words(ending: RunEnd, bucket: &str, folder: &str) -> String {
+fn closing_line(ending: RunEnd, bucket: &str, folder: &str) -> String {
     match ending {
         RunEnd::Finished => format!("the run is over; its weights are in {folder}"),
         RunEnd::Left => {
-            format!("left the run; come back with `covey join {bucket} --output {folder}`")
+            format!("left the run; return with `covey join {bucket} --output {folder}`")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `covey status`: how a run stands, from its bucket alone.
+//! `covey status`: the state of a run, read from its bucket alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -28,14 +28,15 @@ pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
                 .await?;
         RunStatus::read(run, arguments.rounds).await
     })?;
-    let text = match arguments.json {
-        true => format!("{}\n", serde_json::to_string_pretty(&state.to_json())?),
-        false => state.to_text(arguments.rounds),
+    let text = if arguments.json {
+        format!("{}\n", serde_json::to_string_pretty(&state.to_json())?)
+    } else {
+        state.to_text(arguments.rounds)
     };
     print(&text)
 }
 
-/// A run as its manifests tell of it.
+/// The state of a run according to its manifests.
 struct RunStatus {
     run: Run,
     outer_steps: u64,
@@ -43,33 +44,33 @@ struct RunStatus {
     lineage: String,
     rounds: Vec<Decided>,
     checkpoints: Vec<u32>,
-    judgement: Judgement,
+    last_outcome: LastOutcome,
 }
 
-/// A round that is over.
+/// A decided round.
 struct Decided {
     manifest: Manifest,
     lineage: String,
     signers: BTreeSet<PeerId>,
-    /// Who refused whose verdict, and why; of the newest rounds only.
-    rejections: Vec<RefusedDelta>,
+    /// Votes against verdicts, with reasons; only for the newest rounds.
+    rejections: Vec<RejectedVerdict>,
 }
 
-struct RefusedDelta {
+struct RejectedVerdict {
     proposer: PeerId,
     voter: PeerId,
     reason: String,
 }
 
-/// What validators think of peers by now.
+/// The peer records and penalties after the last round.
 #[derive(Default)]
-struct Judgement {
+struct LastOutcome {
     peer_table: PeerTable,
     penalties: Vec<Penalty>,
 }
 
 impl RunStatus {
-    /// Walks and verifies the whole history; looks at the votes of the newest rounds.
+    /// Reads and verifies the whole history, and the votes of the newest rounds.
     async fn read(run: Run, newest: usize) -> anyhow::Result<Self> {
         let total = RunSpec::read(&run).await?.outer_steps();
         let mut light_client = LightClient::genesis(run.clone());
@@ -83,13 +84,14 @@ impl RunStatus {
             rounds.push(Decided { manifest, lineage: head.to_string(), signers, rejections });
         }
         let skipped = rounds.len().saturating_sub(newest);
+        // Votes are one object per validator and verdict, so only the shown rounds are read.
         for decided in rounds.iter_mut().skip(skipped) {
             decided.rejections = rejections(&run, &decided.manifest).await?;
         }
         let checkpoints = run.checkpoints().await?.into_iter().map(|round| round.0).collect();
-        let judgement = judgement(&run, light_client.last()).await?;
+        let last_outcome = last_outcome(&run, light_client.last()).await?;
         let (outer_steps, lineage) = (light_client.outer_steps(), light_client.head().to_string());
-        Ok(Self { run, outer_steps, total, lineage, rounds, checkpoints, judgement })
+        Ok(Self { run, outer_steps, total, lineage, rounds, checkpoints, last_outcome })
     }
 
     fn bytes(&self) -> u64 {
@@ -114,8 +116,8 @@ impl RunStatus {
             "bytes": self.bytes(),
             "checkpoints": self.checkpoints,
             "rounds": self.rounds.iter().map(Decided::to_json).collect::<Vec<_>>(),
-            "standings": self.judgement.peer_table,
-            "penalties": self.judgement.penalties,
+            "standings": self.last_outcome.peer_table,
+            "penalties": self.last_outcome.penalties,
         })
     }
 
@@ -137,7 +139,7 @@ impl RunStatus {
         );
         let newest = &self.rounds[self.rounds.len().saturating_sub(most)..];
         if !newest.is_empty() {
-            text += "\nround  deltas  bytes       lineage   verdict   signed  left out\n";
+            text += "\nround  deltas  bytes       lineage   verdict   signed  excluded\n";
         }
         newest.iter().for_each(|decided| text += &decided.row());
         text += &self.disagreements(newest);
@@ -158,15 +160,15 @@ impl RunStatus {
         }
     }
 
-    /// Who refused whose verdict, and who has not been heard of at all.
+    /// Lists votes against verdicts, and validators without a signature in the shown rounds.
     fn disagreements(&self, newest: &[Decided]) -> String {
         let mut lines = Vec::new();
         for decided in newest {
             let round = decided.manifest.round();
-            lines.extend(decided.rejections.iter().map(|rejection: &RefusedDelta| {
+            lines.extend(decided.rejections.iter().map(|rejection: &RejectedVerdict| {
                 let (voter, proposer) = (rejection.voter.short(), rejection.proposer.short());
                 format!(
-                    "{round}: {voter} refuses the verdict of {proposer}: {}\n",
+                    "{round}: {voter} rejects the verdict of {proposer}: {}\n",
                     rejection.reason
                 )
             }));
@@ -186,32 +188,32 @@ impl RunStatus {
     }
 
     fn scores(&self) -> String {
-        let Judgement { peer_table, penalties } = &self.judgement;
+        let LastOutcome { peer_table, penalties } = &self.last_outcome;
         if peer_table.is_empty() {
             return String::new();
         }
         let mut text =
             "\npeer      score   skill          own windows  measured  notes\n".to_owned();
-        for (peer, synced) in peer_table.iter() {
+        for (peer, record) in peer_table.iter() {
             let mut notes: Vec<String> = penalties
                 .iter()
                 .filter(|penalty| penalty.peer == peer)
                 .map(|penalty| format!("{} in the last round", offence(penalty)))
                 .collect();
-            if synced.is_banned(self.next_round()) {
+            if record.is_banned(self.next_round()) {
                 let until =
-                    synced.banned_until.map_or_else(String::new, |round| format!(" until {round}"));
+                    record.banned_until.map_or_else(String::new, |round| format!(" until {round}"));
                 notes.push(format!("banned{until}"));
             }
-            let rating = &synced.rating;
+            let rating = &record.rating;
             let row = format!(
                 "{}  {:>6.3}  {:>6.2} +- {:<4.2}  {:>+11.3}  {:>8}  {}",
                 peer.short(),
-                synced.score,
+                record.score,
                 rating.mu,
                 rating.sigma,
-                synced.bma,
-                synced.evaluations,
+                record.bma,
+                record.evaluations,
                 notes.join(", ")
             );
             writeln!(text, "{}", row.trim_end()).expect("writing to a string cannot fail");
@@ -263,7 +265,7 @@ impl Decided {
             "verdict": manifest.basis().verdict.to_string(),
             "weights": manifest.basis().weights.to_string(),
             "signers": self.signers.iter().map(PeerId::to_string).collect::<Vec<_>>(),
-            "refusals": self.rejections.iter().map(|rejection: &RefusedDelta| {
+            "refusals": self.rejections.iter().map(|rejection: &RejectedVerdict| {
             let (proposer, voter) = (rejection.proposer.to_string(), rejection.voter.to_string());
             json!({ "proposer": proposer, "voter": voter, "reason": rejection.reason })
         }).collect::<Vec<_>>(),
@@ -271,32 +273,33 @@ impl Decided {
     }
 }
 
-async fn rejections(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<RefusedDelta>> {
+async fn rejections(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<RejectedVerdict>> {
     let votes: BTreeMap<PeerId, BTreeMap<PeerId, Vote>> =
         run.votes(manifest.round(), manifest.previous()).await?;
     let by_proposer = votes.into_iter().flat_map(|(proposer, votes)| {
         votes.into_iter().filter_map(move |(voter, vote)| match vote {
-            Vote::Refuses { reason } => Some(RefusedDelta { proposer, voter, reason }),
+            Vote::Refuses { reason } => Some(RejectedVerdict { proposer, voter, reason }),
             Vote::Agrees(_) => None,
         })
     });
     Ok(by_proposer.collect())
 }
 
-/// Standings after the last round; none if its verdict cannot be read, which is for `covey verify` to tell.
-async fn judgement(run: &Run, last: Option<&Manifest>) -> anyhow::Result<Judgement> {
-    let Some(last) = last else { return Ok(Judgement::default()) };
+/// Returns the peer records after the last round; none if its verdict is unreadable, which `covey
+/// verify` reports.
+async fn last_outcome(run: &Run, last: Option<&Manifest>) -> anyhow::Result<LastOutcome> {
+    let Some(last) = last else { return Ok(LastOutcome::default()) };
     match run.verdict_of(last).await {
-        Ok(verdict) => Ok(Judgement {
+        Ok(verdict) => Ok(LastOutcome {
             peer_table: verdict.outcome.peer_table,
             penalties: verdict.outcome.penalties,
         }),
         Err(CommsError::Bucket(error)) => Err(error.into()),
-        Err(_) => Ok(Judgement::default()),
+        Err(_) => Ok(LastOutcome::default()),
     }
 }
 
-/// The name of an offence as documents have it, in words.
+/// The serialised name of an offence, in words.
 fn offence(penalty: &Penalty) -> String {
     json!(penalty.offence).as_str().unwrap_or("punished").replace('-', " ")
 }

@@ -1,4 +1,5 @@
-//! `covey validate`: judges what peers learned, and closes the rounds of a run together with its other validators.
+//! `covey validate`: scores deltas and closes the rounds of a run together with the other
+//! validators.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -12,6 +13,7 @@ use covey_data::dataset::Dataset;
 use super::init::validator_key;
 use super::join::refuse_read_only;
 use crate::cli::{IdArgs, LedgerFlags, ValidateArgs};
+use crate::commands::ledger::ledger_choice;
 use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::Purpose;
 use crate::config::schema::Config;
@@ -47,13 +49,13 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
         let key = arguments.key.clone().unwrap_or_else(|| validator_key(&run.description().name));
         let identity = validator(&run, &key)?;
         refuse_read_only(&connection, &arguments.place.bucket, None).await?;
-        refuse_peers_rights(&run, &arguments.place.bucket).await?;
+        check_manifest_access(&run, &arguments.place.bucket).await?;
         let spec = RunSpec::read(&run).await?;
         let config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
-        let mut membership = membership(&run, &arguments.ledger).await?;
+        let mut registered = registered_peers(&run, &arguments.ledger).await?;
         let validation = open(run, spec, config, identity.clone()).await?;
-        let mut validation = match &membership {
-            Some(membership) => validation.with_registry(membership.lookup()),
+        let mut validation = match &registered {
+            Some(registered) => validation.with_registry(registered.lookup()),
             None => validation,
         };
         say(&format!(
@@ -63,13 +65,13 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
         ));
         while !validation.is_over() && !is_raised(interrupt) {
             let work = validation.close_round(interrupt);
-            let closed = match &mut membership {
-                Some(membership) => membership.during(connection.clock.as_ref(), work).await?,
+            let closed = match &mut registered {
+                Some(registered) => registered.during(connection.clock.as_ref(), work).await?,
                 None => work.await?,
             };
             if let Some(closed) = closed {
                 say(&line(&closed));
-                tell(membership.as_mut(), &identity, &closed).await?;
+                post_to_ledger(registered.as_mut(), &identity, &closed).await?;
             }
         }
         say(if validation.is_over() {
@@ -81,59 +83,61 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
     })
 }
 
-/// Who takes part, if the ledger is asked.
-async fn membership(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Option<RegisteredPeers>> {
+/// Returns the registered peers, if a ledger is given.
+async fn registered_peers(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Option<RegisteredPeers>> {
     match flags.ledger {
-        Some(_) => Ok(Some(RegisteredPeers::open(ledger::open(run, flags).await?).await?)),
+        Some(_) => Ok(Some(RegisteredPeers::open(ledger::open(run, &ledger_choice(flags)).await?).await?)),
         None => Ok(None),
     }
 }
 
-/// Names the verdict in the ledger, and the weights if they are kept. The round is closed without that, so a ledger that is away stops nobody.
-async fn tell(
-    membership: Option<&mut RegisteredPeers>,
+/// Posts the digests of a closed round to the ledger. The round is closed already, so an
+/// unreachable ledger causes a warning only.
+async fn post_to_ledger(
+    registered: Option<&mut RegisteredPeers>,
     identity: &Keypair,
     closed: &ClosedRound,
 ) -> anyhow::Result<()> {
-    let Some(membership) = membership else { return Ok(()) };
-    match membership.post(identity, closed.scores, closed.checkpoint).await {
+    let Some(registered) = registered else { return Ok(()) };
+    match registered.post(identity, closed.scores, closed.checkpoint).await {
         Err(error) if error.is_passing() => {
-            say(&format!("warning: the ledger was not told of round {}: {error}", closed.round));
+            say(&format!("warning: cannot post round {} to the ledger: {error}", closed.round));
             Ok(())
         }
-        told => Ok(told?),
+        posted => Ok(posted?),
     }
 }
 
-/// `covey id`: who a key is.
+/// `covey id`: prints the public ID of a key file.
 pub(crate) fn id(arguments: &IdArgs) -> anyhow::Result<()> {
     print(&format!("{}\n", identity(&arguments.key)?.peer()))
 }
 
-/// The validator of a key; signatures of anybody else would be believed by nobody.
+/// Loads the key of a validator of the run. Signatures of any other key would not count.
 fn validator(run: &Run, key: &Path) -> anyhow::Result<Keypair> {
     if !key.exists() {
-        let problem = UsageError::new(format!("there is no key in {}", key.display()));
+        let problem = UsageError::new(format!("key file {} does not exist", key.display()));
         return Err(problem
-            .with_hint("name the key that `covey init` or `covey id` made with `--key`")
+            .with_hint("name the key file that `covey init` or `covey id` created with `--key`")
             .into());
     }
     let identity = identity(key)?;
-    match run.description().validator_set.contains(identity.peer()) {
-        true => Ok(identity),
-        false => Err(CommsError::NotValidator { got: identity.peer() }.into()),
+    if run.description().validator_set.contains(identity.peer()) {
+        Ok(identity)
+    } else {
+        Err(CommsError::NotValidator { got: identity.peer() }.into())
     }
 }
 
-/// Who may not write what the founder wrote, again and with the same bytes, may not write manifests either. It is found
-/// out before peers train for nothing.
-async fn refuse_peers_rights(run: &Run, bucket: &str) -> anyhow::Result<()> {
+/// Refuses keys that cannot write the run description again, with the same bytes: they could not
+/// write manifests either. This is checked before any peer trains.
+async fn check_manifest_access(run: &Run, bucket: &str) -> anyhow::Result<()> {
     let description = run.description().to_bytes().into();
     match run.bucket().put_new(&Key::RunDescription, description).await {
         Err(BucketError::Denied { .. }) => {
             let problem =
-                UsageError::new(format!("the keys in use may not close rounds in {bucket}"));
-            Err(problem.with_hint("validate with the keys that the run was founded with").into())
+                UsageError::new(format!("the access keys in use cannot write manifests in {bucket}"));
+            Err(problem.with_hint("use the access keys of the run's creator").into())
         }
         written => Ok(written.map(drop)?),
     }
@@ -149,13 +153,14 @@ async fn open(
     Validation::open(ValidatorSetup { run, spec, config, identity, datasets }).await
 }
 
-/// The run's data, from the folders that were named or below this machine's own; `config` knows then where it is.
+/// Returns the datasets of the run, from the given folders or downloaded below the output folder,
+/// and sets their paths in `config`.
 pub(super) async fn datasets(
     run: &Run,
     spec: &RunSpec,
     config: &mut Config,
 ) -> anyhow::Result<Vec<Dataset>> {
-    // Before gigabytes are fetched.
+    // Before gigabytes of data are downloaded.
     Learner::check(&spec.model, config)?;
     config.data.sources =
         spec.data(run, &config.data.sources, &config.run.output.join("data")).await?;
@@ -167,12 +172,12 @@ pub(super) async fn datasets(
         .collect::<Result<_, _>>()?)
 }
 
-/// A closed round, for people.
+/// The progress line of a closed round.
 fn line(closed: &ClosedRound) -> String {
     let out: Vec<_> =
         closed.excluded.iter().map(|(peer, reason)| format!("{} {reason}", peer.short())).collect();
     let out =
-        if out.is_empty() { String::new() } else { format!("; left out: {}", out.join(", ")) };
+        if out.is_empty() { String::new() } else { format!("; excluded: {}", out.join(", ")) };
     let (included, weights) = (closed.included, closed.weights.get(..8).unwrap_or_default());
     let kind = if included == 0 { " (void)" } else { "" };
     format!(
@@ -183,18 +188,16 @@ fn line(closed: &ClosedRound) -> String {
         closed.proposer.short(),
         closed.outer_steps,
         closed.total,
-        punished(closed)
+        penalties(closed)
     )
 }
 
-fn punished(closed: &ClosedRound) -> String {
+fn penalties(closed: &ClosedRound) -> String {
     let mut peers: Vec<PeerId> = closed.penalties.iter().map(|penalty| penalty.peer).collect();
     peers.dedup();
-    match peers.is_empty() {
-        true => String::new(),
-        false => format!(
-            "; punished: {}",
-            peers.iter().map(PeerId::short).collect::<Vec<_>>().join(", ")
-        ),
+    if peers.is_empty() {
+        return String::new();
     }
+    let names: Vec<_> = peers.iter().map(PeerId::short).collect();
+    format!("; penalties for {}", names.join(", "))
 }

@@ -1,4 +1,4 @@
-//! `covey verify`: a run's verdicts, held to everything that they follow from.
+//! `covey verify`: recomputes the verdicts of a run and reports differences.
 
 use std::sync::atomic::AtomicBool;
 
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Res
             connection.clock.clone(),
         )?);
         let verification = begin(run, arguments, layers).await?;
-        walk(verification, arguments, interrupt).await
+        verify_rounds(verification, arguments, interrupt).await
     })?;
     conclude(&findings)
 }
@@ -51,9 +51,10 @@ pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Res
 async fn begin(run: Run, arguments: &VerifyArgs, layers: Layers) -> anyhow::Result<Verification> {
     let spec = RunSpec::read(&run).await?;
     let mut config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
-    let instruments = match arguments.quick {
-        true => None,
-        false => Some(instruments(&run, &spec, &mut config).await?),
+    let instruments = if arguments.quick {
+        None
+    } else {
+        Some(instruments(&run, &spec, &mut config).await?)
     };
     Verification::begin(run, spec, instruments).await
 }
@@ -68,8 +69,8 @@ async fn instruments(
     Ok(Instruments { reader, assignment: assignment(config, &datasets)? })
 }
 
-/// Looks into the rounds that were asked for, and tells of each.
-async fn walk(
+/// Verifies the requested rounds and prints a line for each.
+async fn verify_rounds(
     mut verification: Verification,
     arguments: &VerifyArgs,
     interrupt: &AtomicBool,
@@ -87,16 +88,16 @@ async fn walk(
             }
             _ => {}
         }
-        let Some(finding) = verification.look().await? else {
+        let Some(finding) = verification.verify_next().await? else {
             if let Some(wanted) = arguments.round {
                 return Err(undecided(wanted, next).into());
             }
             break;
         };
-        match arguments.json {
-            true => print(&format!("{}\n", as_json(&finding)))?,
-            false => print(&format!("{}\n", line(&finding)))?,
-        }
+        // Printed at once: the verification of a long run takes hours.
+        let text =
+            if arguments.json { as_json(&finding).to_string() } else { line(&finding) };
+        print(&format!("{text}\n"))?;
         findings.push(finding);
     }
     Ok(findings)
@@ -106,12 +107,12 @@ fn undecided(wanted: u32, next: u32) -> UsageError {
     UsageError::new(format!("round {wanted} has not been decided; the next one is round {next}"))
 }
 
-/// The end of it: an error if anything is not as it should be.
+/// Prints the result, or returns an error if a round differs.
 fn conclude(findings: &[RoundVerification]) -> anyhow::Result<()> {
     let wrong: Vec<_> = findings.iter().filter(|finding| finding.difference.is_some()).collect();
     if let Some(first) = wrong.first() {
         anyhow::bail!(
-            "{} of {} rounds do not hold, the first is round {}",
+            "{} of {} rounds differ, the first is round {}",
             wrong.len(),
             findings.len(),
             first.round.0
@@ -119,24 +120,24 @@ fn conclude(findings: &[RoundVerification]) -> anyhow::Result<()> {
     }
     let deep = findings.iter().filter(|finding| finding.depth == Depth::Deltas).count();
     say(&format!(
-        "{} rounds hold; losses and weights of {deep} of them were computed anew",
+        "{} rounds match; losses and weights of {deep} of them were recomputed",
         findings.len()
     ));
     Ok(())
 }
 
 fn line(finding: &RoundVerification) -> String {
-    let proposer = finding.proposer.map_or_else(|| "nobody".to_owned(), |peer| peer.short());
+    let proposer = finding.proposer.map_or_else(|| "an unknown validator".to_owned(), |peer| peer.short());
     let depth = match finding.depth {
         Depth::Documents => "documents only",
-        Depth::Deltas => "losses and weights too",
+        Depth::Deltas => "losses and weights recomputed",
     };
-    let said = format!("verdict of {proposer}, {} signatures", finding.signers.len());
+    let source = format!("verdict of {proposer}, {} signatures", finding.signers.len());
     match &finding.difference {
-        None => format!("round {}: holds ({said}; {depth})", finding.round.0),
+        None => format!("round {}: matches ({source}; {depth})", finding.round.0),
         Some(Difference { path, expected, got }) => {
             format!(
-                "round {}: differs at {path}: expected {expected}, got {got} ({said})",
+                "round {}: differs at {path}: expected {expected}, got {got} ({source})",
                 finding.round.0
             )
         }
@@ -147,7 +148,7 @@ fn as_json(finding: &RoundVerification) -> serde_json::Value {
     let difference = finding
         .difference
         .as_ref()
-        .map(|difference| json!({ "path": difference.path, "expected": difference.expected, "got": difference.got }));
+        .map(|Difference { path, expected, got }| json!({ "path": path, "expected": expected, "got": got }));
     json!({
         "round": finding.round.0,
         "proposer": finding.proposer.map(|peer| peer.to_string()),

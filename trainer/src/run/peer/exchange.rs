@@ -35,7 +35,7 @@ enum DeltaStage {
     /// Its digest and length.
     Committed,
     /// The payload, or nothing more: another delta is binding for this round.
-    Told,
+    Done,
 }
 
 impl PendingDelta {
@@ -78,51 +78,51 @@ impl RoundLoop {
         let Some(payload) = self.payload()? else { return Ok(()) };
         let start = Instant::now();
         let (round, base) = (self.light_client.next(), self.light_client.head());
-        let committed = self.member.commit(round, base, &payload).await?;
+        let committed = self.peer_client.commit(round, base, &payload).await?;
         let is_kept = committed == DeltaRef::of(&payload);
         if !is_kept {
             // Committed before a restart, and that delta is lost with the disk. Revealing this one
             // would count as a broken commitment, so the round goes without a delta of this peer.
             self.recorder
-                .note(&format!("warning: {round} is lost, another delta had been promised for it"));
+                .note(&format!("warning: no delta in {round}: this peer committed to another one before the restart"));
             self.timings.bytes_sent = 0;
         }
-        self.turn_to(if is_kept { DeltaStage::Committed } else { DeltaStage::Told });
+        self.set_stage(if is_kept { DeltaStage::Committed } else { DeltaStage::Done });
         self.timings.exchange += start.elapsed();
         Ok(())
     }
 
     /// Publishes the pending delta once commitments are closed.
-    async fn reveal_if_called(&mut self) -> anyhow::Result<()> {
+    async fn reveal_if_closed(&mut self) -> anyhow::Result<()> {
         let Some(pending) =
             self.pending.as_ref().filter(|pending| pending.stage == DeltaStage::Committed)
         else {
             return Ok(());
         };
         let (round, base) = (self.light_client.next(), self.light_client.head());
-        if !self.member.may_reveal(round, base).await? {
+        if !self.peer_client.may_reveal(round, base).await? {
             return Ok(());
         }
         let start = Instant::now();
         let payload = self.replica.codec().encode(&pending.delta)?;
-        match self.member.publish(round, base, payload.into()).await {
+        match self.peer_client.publish(round, base, payload.into()).await {
             // The delta was stored before a restart. Retention may have removed it if the round was
             // decided long ago.
             Ok(Published::Stored) | Err(CommsError::DeltaGone { .. }) => {}
             Ok(Published::Occupied(payload)) => {
                 // Published before the last restart; the first version is binding.
-                let said = self.replica.codec().decode(&payload)?;
-                self.compressor.replace(&pending.delta, &said)?;
-                self.pending = Some(PendingDelta::new(said));
+                let published = self.replica.codec().decode(&payload)?;
+                self.compressor.replace(&pending.delta, &published)?;
+                self.pending = Some(PendingDelta::new(published));
             }
             Err(error) => return Err(error.into()),
         }
         self.timings.exchange += start.elapsed();
-        self.turn_to(DeltaStage::Told);
+        self.set_stage(DeltaStage::Done);
         Ok(())
     }
 
-    fn turn_to(&mut self, stage: DeltaStage) {
+    fn set_stage(&mut self, stage: DeltaStage) {
         if let Some(pending) = &mut self.pending {
             pending.stage = stage;
         }
@@ -138,9 +138,10 @@ impl RoundLoop {
             if let LearnerState::Overlapping(overlap) = &self.learner {
                 overlap.lines().try_for_each(|line| self.recorder.step(line))?;
             }
-            self.reveal_if_called().await?;
+            self.reveal_if_closed().await?;
             let is_waiting_for_commitment_lists =
                 self.pending.as_ref().is_some_and(|pending| pending.stage == DeltaStage::Committed);
+            // A late reveal delays the round, so the peer polls at the full rate until it has revealed.
             let slice = if is_waiting_for_commitment_lists { every } else { SLICE.max(every) };
             if let Some(manifest) = self.light_client.wait(every, clock.now() + slice).await? {
                 self.timings.wait += start.elapsed();

@@ -72,12 +72,12 @@ impl Resumed {
         let state = checkpoint.state();
         let path = checkpoint.path().display();
         let own: PeerState = serde_json::from_value(state.cursor.clone()).map_err(|_| {
-            let problem = UsageError::new(format!("{path} is no checkpoint of a run with others"));
+            let problem = UsageError::new(format!("{path} is not a checkpoint of a distributed run"));
             problem.with_hint("choose another folder with `--output`")
         })?;
         if own.run != run.to_string() {
             let problem = UsageError::new(format!(
-                "{path} belongs to run {}, the bucket holds {run}",
+                "{path} belongs to run {}, but the bucket contains run {run}",
                 own.run
             ));
             return Err(problem.with_hint("choose another folder with `--output`").into());

@@ -44,7 +44,7 @@ pub struct RoundLoop {
     pub(super) spec: RunSpec,
     pub(super) config: Config,
     pub(super) light_client: LightClient,
-    pub(super) member: PeerClient,
+    pub(super) peer_client: PeerClient,
     /// URL of the separate bucket with its deltas; `None` for the bucket of the run.
     pub(super) own_url: Option<String>,
     /// The shared weights at the start of the round: theta.
@@ -69,7 +69,7 @@ pub struct RoundLoop {
 impl RoundLoop {
     /// The ID of this peer.
     pub fn peer(&self) -> PeerId {
-        self.member.peer()
+        self.peer_client.peer()
     }
 
     /// The shared weights on this machine.
@@ -88,11 +88,11 @@ impl RoundLoop {
     /// Errors of bucket, data, disk or device. A later start continues with the last round.
     pub async fn play(&mut self, interrupt: &AtomicBool) -> anyhow::Result<RunEnd> {
         match &self.own_url {
-            Some(url) => self.member.join_request_from(url).await?,
-            None => self.member.join_request().await?,
+            Some(url) => self.peer_client.join_request_from(url).await?,
+            None => self.peer_client.join_request().await?,
         }
         if self.pending.is_some() {
-            let slot = self.light_client.slot(self.member.peer());
+            let slot = self.light_client.slot(self.peer_client.peer());
             self.exchange(slot, interrupt).await?;
         }
         loop {
@@ -103,7 +103,7 @@ impl RoundLoop {
             if interrupt.load(Ordering::SeqCst) {
                 return self.leave().await;
             }
-            match self.light_client.slot(self.member.peer()) {
+            match self.light_client.slot(self.peer_client.peer()) {
                 Some(slot) => self.play_round(slot, interrupt).await?,
                 None => self.request_slot(interrupt).await?,
             }
@@ -113,18 +113,20 @@ impl RoundLoop {
     /// Trains and exchanges one round.
     async fn play_round(&mut self, slot: Slot, interrupt: &AtomicBool) -> anyhow::Result<()> {
         let (round, base) = (self.light_client.next(), self.light_client.head());
-        self.member.heartbeat(round, base).await?;
+        self.peer_client.heartbeat(round, base).await?;
         let Some(pseudo_gradient) = self.inner_steps(round, slot, interrupt)? else {
             return Ok(());
         };
         let start = Instant::now();
         self.idle_learner()?;
         let LearnerState::Idle(learner) = &mut self.learner else { return Ok(()) };
+        // Compression needs the memory of the moments, which are not used until the next phase.
         if self.config.memory.offload_optimizer {
             learner.offload_moments();
         }
         let delta = learner.compress(&mut self.compressor, &pseudo_gradient)?;
         self.pending = Some(PendingDelta::new(delta));
+        // On disk before the commitment: after a restart the peer must publish these bytes.
         self.save()?;
         self.timings.exchange += start.elapsed();
         self.exchange(Some(slot), interrupt).await
@@ -163,7 +165,7 @@ impl RoundLoop {
 
     /// Publishes a heartbeat without a slot, and waits for the manifest that assigns one.
     async fn request_slot(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
-        self.member.heartbeat(self.light_client.next(), self.light_client.head()).await?;
+        self.peer_client.heartbeat(self.light_client.next(), self.light_client.head()).await?;
         self.await_decision(interrupt).await
     }
 
@@ -181,7 +183,7 @@ impl RoundLoop {
         let start = Instant::now();
         let outer_steps = self.light_client.outer_steps() - u64::from(!manifest.is_void());
         let own = self.pending.take();
-        let is_in = manifest.included().contains_key(&self.member.peer());
+        let is_in = manifest.included().contains_key(&self.peer_client.peer());
         if let Some(own) = own.as_ref().filter(|_| self.config.sparseloco.return_excluded && !is_in)
         {
             self.compressor.return_mass(&own.delta)?;
@@ -190,7 +192,7 @@ impl RoundLoop {
             Fetched::Valid(payloads) => {
                 let deltas = self.replica.decode(&payloads)?;
                 let skipped = self.replica.apply(manifest, &deltas)?;
-                self.warn_of(&skipped);
+                self.warn_about_skipped(&skipped);
             }
             Fetched::Absent => self.jump("a delta of the round is no longer in the bucket").await?,
             Fetched::Unreachable(error) if error.is_outage_of_peer_bucket() => {
@@ -231,7 +233,7 @@ impl RoundLoop {
     /// a reveal is recorded as withheld unless this peer returns in time. An unfinished inner phase
     /// starts again after the return.
     async fn leave(&mut self) -> anyhow::Result<RunEnd> {
-        self.member.leave_notice(self.light_client.next(), self.light_client.head()).await?;
+        self.peer_client.leave_notice(self.light_client.next(), self.light_client.head()).await?;
         self.idle_learner()?;
         self.recorder.close()?;
         Ok(RunEnd::Left)

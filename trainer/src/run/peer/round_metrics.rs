@@ -21,10 +21,10 @@ pub(super) struct RoundTimings {
 }
 
 impl RoundLoop {
-    pub(super) fn warn_of(&self, skipped: &[String]) {
+    pub(super) fn warn_about_skipped(&self, skipped: &[String]) {
         for name in skipped {
             self.recorder
-                .note(&format!("warning: {name} would no longer be finite and was left as it is"));
+                .note(&format!("warning: skipped {name} in the outer step, the result would not be finite"));
         }
     }
 
@@ -32,7 +32,7 @@ impl RoundLoop {
     /// checkpoint.
     pub(super) fn record(&mut self, took_part: bool, weights: Digest) -> anyhow::Result<()> {
         let Some(manifest) = self.light_client.last() else { return Ok(()) };
-        let me = self.member.peer();
+        let me = self.peer_client.peer();
         let own = match (manifest.included().get(&me), manifest.excluded().get(&me)) {
             (Some(_), _) => "included".to_owned(),
             (None, Some(reason)) => reason.to_string(),
@@ -60,12 +60,10 @@ impl RoundLoop {
     /// `before` outer steps, and at its end.
     pub(super) fn evaluate_if_due(&mut self, before: u64) -> anyhow::Result<()> {
         let Some(every) = self.config.train.eval_every else { return Ok(()) };
-        let step = |outer_steps| outer_steps * self.config.rounds.inner_steps;
-        let (before, after) = (step(before), step(self.light_client.outer_steps()));
-        match is_due(before, after, every, step(self.spec.outer_steps())) {
-            true => self.evaluate(after),
-            false => Ok(()),
-        }
+        let inner_steps = self.config.rounds.inner_steps;
+        let after = self.light_client.outer_steps() * inner_steps;
+        let total = self.spec.outer_steps() * inner_steps;
+        if is_due(before * inner_steps, after, every, total) { self.evaluate(after) } else { Ok(()) }
     }
 
     pub(super) fn evaluate(&mut self, shown: u64) -> anyhow::Result<()> {
@@ -116,15 +114,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_are_measured_once_where_a_multiple_is_passed_and_at_the_end() {
-        let due = |before, after| is_due(before, after, 20, 50);
+    fn evaluations_are_due_at_each_multiple_and_at_the_end() {
         let rounds = [(0, 15), (15, 30), (30, 30), (30, 45), (45, 60), (60, 60)];
         assert_eq!(
-            rounds.map(|(before, after)| due(before, after)),
+            rounds.map(|(before, after)| is_due(before, after, 20, 50)),
             [false, true, false, true, true, false]
         );
-        assert!(due(0, 45), "a jump passes what the rounds in between would have");
-        assert!(due(45, 50) && !due(50, 50), "the last one, once");
-        assert!(due(5, 20) && !due(20, 35), "a multiple belongs to the round that reaches it");
+        assert!(is_due(0, 45, 20, 50), "a jump passes what the rounds in between would have");
+        assert!(is_due(45, 50, 20, 50) && !is_due(50, 50, 20, 50), "the last one, once");
+        assert!(is_due(5, 20, 20, 50) && !is_due(20, 35, 20, 50), "a multiple belongs to the round that reaches it");
     }
 }

@@ -78,7 +78,7 @@ impl RoundLoop {
             compressor: Compressor::new(Arc::clone(replica.schema()), config.sparseloco().decay),
             assignment: Arc::new(assignment(&config, &datasets)?),
             held_out: held_out(&config, &datasets)?,
-            member: member(run, identity, own_bucket.as_ref()),
+            peer_client: peer_client(run, identity, own_bucket.as_ref()),
             own_url: own_bucket.map(|own| own.url),
             // A late joiner starts with zero optimizer moments, so its learning rate warms up
             // again.
@@ -93,14 +93,14 @@ impl RoundLoop {
             replica,
         };
         match kept {
-            Some(kept) => peer.take_up(kept)?,
+            Some(kept) => peer.restore(kept)?,
             None => peer.evaluate(shown)?,
         }
         Ok(peer)
     }
 
     /// Restores the state that this peer had at its last checkpoint.
-    fn take_up(&mut self, kept: Kept) -> anyhow::Result<()> {
+    fn restore(&mut self, kept: Kept) -> anyhow::Result<()> {
         if !kept.error_feedback.is_empty() {
             self.compressor.restore(self.replica.to_schema(kept.error_feedback))?;
         }
@@ -113,11 +113,11 @@ impl RoundLoop {
     }
 }
 
-fn member(run: Run, identity: Keypair, own_bucket: Option<&OwnBucket>) -> PeerClient {
-    let member = PeerClient::new(run, identity);
+fn peer_client(run: Run, identity: Keypair, own_bucket: Option<&OwnBucket>) -> PeerClient {
+    let peer_client = PeerClient::new(run, identity);
     match own_bucket {
-        Some(own) => member.with_bucket(Arc::clone(&own.bucket)),
-        None => member,
+        Some(own) => peer_client.with_bucket(Arc::clone(&own.bucket)),
+        None => peer_client,
     }
 }
 

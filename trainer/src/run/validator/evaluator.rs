@@ -31,12 +31,12 @@ pub struct DeltaEvaluator {
     reader: Learner,
     assignment: Assignment,
     deltas: BTreeMap<(Age, PeerId), Delta>,
-    after: Option<After>,
+    after: Option<WeightsAfter>,
 }
 
 /// The weights after a round with these included peers, if it is decided this way.
 #[derive(Debug)]
-struct After {
+struct WeightsAfter {
     included: BTreeSet<PeerId>,
     outer: OuterSettings,
     digest: Digest,
@@ -100,7 +100,7 @@ impl DeltaEvaluator {
     }
 }
 
-impl After {
+impl WeightsAfter {
     fn is_of(&self, manifest: &Manifest) -> bool {
         self.included.iter().eq(manifest.included().keys()) && self.outer == *manifest.outer()
     }
@@ -121,20 +121,20 @@ impl Evaluator for DeltaEvaluator {
         let delta = self.deltas.get(&(age, peer))?;
         // Validators compare norms bit by bit, so the sum runs in the order of the schema, and the
         // square is a product: `powi` may round differently on other machines.
-        Some(delta.tensors().map(|tensor| tensor.norm().powi(2)).sum::<f64>().sqrt())
+        Some(delta.tensors().map(|tensor| tensor.norm()).map(|norm| norm * norm).sum::<f64>().sqrt())
     }
 
     fn measure(
         &mut self,
-        trial: &EvaluationRequest<'_>,
+        request: &EvaluationRequest<'_>,
     ) -> Result<BTreeMap<PeerId, Measurement>, EvaluatorError> {
-        let probe_batches = ProbeBatches::draw(trial, &self.assignment)?;
-        let admitted = trial
+        let probe_batches = ProbeBatches::draw(request, &self.assignment)?;
+        let admitted = request
             .admitted
             .iter()
             .filter_map(|peer: &PeerId| Some((*peer, self.deltas.get(&(Age::Current, *peer))?)))
             .collect();
-        Ok(LossProbe::new(trial, &self.replica, &mut self.reader, &admitted)
+        Ok(LossProbe::new(request, &self.replica, &mut self.reader, &admitted)
             .measure(&probe_batches)?)
     }
 
@@ -149,7 +149,7 @@ impl Evaluator for DeltaEvaluator {
         }
         let replica = self.replica.after(outer, &deltas)?;
         let digest = replica.digest();
-        self.after = Some(After { included: included.clone(), outer: *outer, digest, replica });
+        self.after = Some(WeightsAfter { included: included.clone(), outer: *outer, digest, replica });
         Ok(digest)
     }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use covey_comms::gauntlet::scoring::{EvaluationRequest, Measurement, ProbeLosses};
-use covey_comms::objects::Clip;
+use covey_comms::objects::Clipping;
 use covey_comms::primitives::PeerId;
 use covey_optim::sparseloco::{Delta, TensorDelta, clip_scales};
 
-use super::probe_batches::{DeltaEvaluationError, Passage, ProbeBatches};
+use super::probe_batches::{DeltaEvaluationError, ProbeBatches, WindowGroup};
 use crate::eval::LanguageModel;
 use crate::run::replica::Replica;
 use crate::training::Activity;
@@ -30,23 +30,15 @@ impl<'a> LossProbe<'a> {
     /// The step along a delta is a share of the outer learning rate, and shorter for deltas with a
     /// norm above the median of the admitted ones (Gauntlet: `theta' = theta - beta clip(delta)`).
     pub(super) fn new(
-        trial: &EvaluationRequest<'_>,
+        request: &EvaluationRequest<'_>,
         replica: &'a Replica,
         reader: &'a mut Learner,
         admitted: &'a BTreeMap<PeerId, &'a Delta>,
     ) -> Self {
-        let rate = (trial.eval_rate * trial.outer.alpha) as f32;
-        let steps = |index| -> Vec<f32> {
-            let tensors: Vec<TensorDelta<'_>> =
-                admitted.values().map(|delta| delta.tensor(index)).collect();
-            match trial.outer.clip {
-                Clip::MedianNorm => {
-                    clip_scales(&tensors).into_iter().map(|scale| rate * scale).collect()
-                }
-                Clip::Off => vec![rate; tensors.len()],
-            }
-        };
-        let steps = (0..replica.schema().tensors().len()).map(steps).collect();
+        let rate = (request.eval_rate * request.outer.alpha) as f32;
+        let steps = (0..replica.schema().tensors().len())
+            .map(|index| step_lengths(admitted, index, rate, request.outer.clip))
+            .collect();
         Self { replica, reader, admitted, steps }
     }
 
@@ -58,12 +50,14 @@ impl<'a> LossProbe<'a> {
         probe_batches: &ProbeBatches,
     ) -> Result<BTreeMap<PeerId, Measurement>, DeltaEvaluationError> {
         self.reader.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
-        let before = self.answers(probe_batches)?;
+        let before = self.base_losses(probe_batches)?;
+        // The mean of all deltas is the reference of a gain. A single delta would be compared with
+        // itself, so the reference is no delta then.
         let typical = match self.admitted.len() {
             0 | 1 => before.clone(),
             others => {
-                self.follow(|_| 1.0 / others as f32)?;
-                self.answers(probe_batches)?
+                self.set_mixture(|_| 1.0 / others as f32)?;
+                self.base_losses(probe_batches)?
             }
         };
         let (activity, total) =
@@ -74,14 +68,11 @@ impl<'a> LossProbe<'a> {
             if !self.admitted.contains_key(peer) {
                 return Err(DeltaEvaluationError::NotAdmitted { peer: *peer });
             }
-            self.follow(|other| if other == *peer { 1.0 } else { 0.0 })?;
-            let losses = |after, before: &[f64], typical: &[f64], place: usize| ProbeLosses {
-                before: before[place],
-                after,
-                typical: typical[place],
-            };
-            let own = losses(self.mean_loss(own)?, &before, &typical, place);
-            let random = losses(self.mean_loss(&probe_batches.random)?, &before, &typical, total);
+            self.set_mixture(|other| if other == *peer { 1.0 } else { 0.0 })?;
+            let after = self.mean_loss(own)?;
+            let own = ProbeLosses { before: before[place], after, typical: typical[place] };
+            let after = self.mean_loss(&probe_batches.random)?;
+            let random = ProbeLosses { before: before[total], after, typical: typical[total] };
             measurements.insert(*peer, Measurement { own, random });
         }
         activity.finish(&format!("measured {total} deltas"));
@@ -90,18 +81,18 @@ impl<'a> LossProbe<'a> {
 
     /// Returns the losses on the assigned windows of all evaluated peers in their order, and last
     /// on the random windows.
-    fn answers(&mut self, probe_batches: &ProbeBatches) -> Result<Vec<f64>, DeltaEvaluationError> {
+    fn base_losses(&mut self, probe_batches: &ProbeBatches) -> Result<Vec<f64>, DeltaEvaluationError> {
         probe_batches
             .own
             .values()
             .chain([&probe_batches.random])
-            .map(|passage| self.mean_loss(passage))
+            .map(|group| self.mean_loss(group))
             .collect()
     }
 
     /// Sets the weights of the reader to those after a mixture of deltas, one tensor at a time. A
     /// second copy of the network is never in memory.
-    fn follow(&mut self, share: impl Fn(PeerId) -> f32) -> Result<(), DeltaEvaluationError> {
+    fn set_mixture(&mut self, share: impl Fn(PeerId) -> f32) -> Result<(), DeltaEvaluationError> {
         for parameter in 0..self.replica.weights().len() {
             let (place, tensor) =
                 self.replica.tensor(parameter).expect("there are as many as weights");
@@ -122,9 +113,24 @@ impl<'a> LossProbe<'a> {
     }
 
     /// Mean cross-entropy per token, in nats.
-    fn mean_loss(&mut self, passage: &Passage) -> Result<f64, DeltaEvaluationError> {
-        let targets = passage.tokens.len() - passage.windows;
-        let loss = self.reader.loss(&passage.tokens, passage.windows)? / targets as f64;
+    fn mean_loss(&mut self, group: &WindowGroup) -> Result<f64, DeltaEvaluationError> {
+        let targets = group.tokens.len() - group.num_windows;
+        let loss = self.reader.loss(&group.tokens, group.num_windows)? / targets as f64;
         Ok(if loss < LOSS_LIMIT { loss } else { LOSS_LIMIT })
+    }
+}
+
+/// Step lengths along the tensor `index` of all admitted deltas.
+fn step_lengths(
+    admitted: &BTreeMap<PeerId, &Delta>,
+    index: usize,
+    rate: f32,
+    clip: Clipping,
+) -> Vec<f32> {
+    let tensors: Vec<TensorDelta<'_>> =
+        admitted.values().map(|delta| delta.tensor(index)).collect();
+    match clip {
+        Clipping::MedianNorm => clip_scales(&tensors).into_iter().map(|scale| rate * scale).collect(),
+        Clipping::Off => vec![rate; tensors.len()],
     }
 }

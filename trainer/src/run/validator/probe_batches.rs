@@ -26,7 +26,7 @@ pub enum DeltaEvaluationError {
     #[error(transparent)]
     Weights(#[from] FsdpError),
     /// An evaluated delta was not admitted.
-    #[error("the delta of {} is to be measured, but was not read", peer.short())]
+    #[error("cannot measure the delta of {}: it was not admitted", peer.short())]
     NotAdmitted {
         /// The peer that published it.
         peer: PeerId,
@@ -35,9 +35,9 @@ pub enum DeltaEvaluationError {
 
 /// Tokens of some windows, concatenated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Passage {
+pub(super) struct WindowGroup {
     pub(super) tokens: Vec<u32>,
-    pub(super) windows: usize,
+    pub(super) num_windows: usize,
 }
 
 /// The windows of all evaluations of a round.
@@ -46,8 +46,8 @@ pub(super) struct Passage {
 /// - The random windows belong to no slot and are the same for all peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeBatches {
-    pub(super) own: BTreeMap<PeerId, Passage>,
-    pub(super) random: Passage,
+    pub(super) own: BTreeMap<PeerId, WindowGroup>,
+    pub(super) random: WindowGroup,
 }
 
 impl ProbeBatches {
@@ -55,30 +55,33 @@ impl ProbeBatches {
     ///
     /// # Errors
     /// Windows that cannot be read.
-    pub fn draw(trial: &EvaluationRequest<'_>, assignment: &Assignment) -> Result<Self, DataError> {
-        let slots = trial.evaluated.values().map(|slot| slot.num_slots).max().unwrap_or(0);
-        let read = |purpose: &str, samples| passage(trial, assignment, purpose, samples);
-        let own = |(peer, slot): (&PeerId, &covey_comms::membership::Slot)| {
+    pub fn draw(request: &EvaluationRequest<'_>, assignment: &Assignment) -> Result<Self, DataError> {
+        let slots = request.evaluated.values().map(|slot| slot.num_slots).max().unwrap_or(0);
+        let mut own = BTreeMap::new();
+        for (peer, slot) in request.evaluated {
             let first = u64::from(slot.index) * assignment.samples();
             let samples = first..first + assignment.samples();
-            Ok((*peer, read(&format!("own windows {peer}"), samples)?))
-        };
-        let random = read("random windows", assignment.unassigned(slots))?;
-        Ok(Self { own: trial.evaluated.iter().map(own).collect::<Result<_, DataError>>()?, random })
+            // The peer is part of the purpose: all peers would get the same offsets otherwise.
+            let purpose = format!("own windows {peer}");
+            own.insert(*peer, draw_windows(request, assignment, &purpose, samples)?);
+        }
+        let unassigned = assignment.unassigned(slots);
+        let random = draw_windows(request, assignment, "random windows", unassigned)?;
+        Ok(Self { own, random })
     }
 }
 
-fn passage(
-    trial: &EvaluationRequest<'_>,
+fn draw_windows(
+    request: &EvaluationRequest<'_>,
     assignment: &Assignment,
     purpose: &str,
     samples: Range<u64>,
-) -> Result<Passage, DataError> {
-    let seed: &Seed = trial.seed;
-    let drawn = seed.draw(purpose, trial.windows as usize, samples.end - samples.start);
+) -> Result<WindowGroup, DataError> {
+    let seed: &Seed = request.seed;
+    let drawn = seed.draw(purpose, request.windows as usize, samples.end - samples.start);
     let mut tokens = Vec::new();
     for offset in &drawn {
-        assignment.read(trial.round.0, samples.start + offset, &mut tokens)?;
+        assignment.read(request.round.0, samples.start + offset, &mut tokens)?;
     }
-    Ok(Passage { tokens, windows: drawn.len() })
+    Ok(WindowGroup { tokens, num_windows: drawn.len() })
 }

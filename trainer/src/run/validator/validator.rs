@@ -216,12 +216,12 @@ pub(crate) fn settings(config: &SparseLocoConfig, outer_steps: u64) -> OuterSett
     OuterSettings {
         alpha: config.outer_learning_rate.rate(outer_steps),
         mean_over: match config.mean_over {
-            MeanOver::Senders => covey_comms::objects::MeanOver::Senders,
-            MeanOver::Peers => covey_comms::objects::MeanOver::Peers,
+            MeanOver::Senders => covey_comms::objects::Divisor::Senders,
+            MeanOver::Peers => covey_comms::objects::Divisor::Peers,
         },
         clip: match config.clip {
-            Clip::Off => covey_comms::objects::Clip::Off,
-            Clip::MedianNorm => covey_comms::objects::Clip::MedianNorm,
+            Clip::Off => covey_comms::objects::Clipping::Off,
+            Clip::MedianNorm => covey_comms::objects::Clipping::MedianNorm,
         },
     }
 }

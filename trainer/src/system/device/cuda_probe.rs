@@ -1,7 +1,8 @@
-//! Whether CUDA can be used here, asked of the file system alone.
+//! Detects CUDA by file names alone.
 //!
-//! Burn starts CUDA on a thread of its own, and where there is no driver that thread panics. So this is asked first:
-//! it looks where the loader would look, and neither loads a library nor touches a device.
+//! Burn starts CUDA on a separate thread, which panics without a driver. Therefore the program
+//! looks for the files first, in the folders of the system's loader. It loads no library and opens
+//! no device.
 
 use std::path::{Path, PathBuf};
 
@@ -9,42 +10,42 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaProblem {
-    /// The driver's library is nowhere that the loader looks.
-    #[error("there is no NVIDIA driver: `libcuda.so.1` is not where the loader looks")]
+    /// The loader cannot find the driver's library.
+    #[error("no NVIDIA driver found: the loader cannot find `libcuda.so.1`")]
     NoDriver,
-    /// There is a driver, but no device shows.
+    /// The driver lists no device.
     #[error("the NVIDIA driver shows no GPU")]
     NoDevice,
-    /// The environment hides all of them.
+    /// The environment hides all devices.
     #[error("CUDA_VISIBLE_DEVICES hides every GPU of {present}")]
     Hidden {
-        /// GPUs that the driver shows.
+        /// Number of GPUs that the driver lists.
         present: usize,
     },
     /// This program compiles kernels with NVRTC, which is missing.
     #[error(
-        "this program was built with `cuda-offline` and needs `libnvrtc.so`, which is not where the loader looks"
+        "this program was built with `cuda-offline` and needs `libnvrtc.so`, which the loader cannot find"
     )]
     NoCompiler,
-    /// This program compiles kernels with NVRTC, and that needs header files.
+    /// NVRTC needs header files that are missing.
     #[error(
         "this program was built with `cuda-offline` and needs CUDA's header files, which are not in {looked_in}"
     )]
     NoHeaders {
-        /// Folders that could have held them.
+        /// The folders that were searched.
         looked_in: String,
     },
 }
 
 impl CudaProblem {
-    /// What the person at the keyboard can do, if anything.
+    /// Returns what the user can do, if anything.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoDriver => {
                 "install NVIDIA's driver, or add the folder of its library to LD_LIBRARY_PATH"
             }
             Self::NoDevice => {
-                "see what `nvidia-smi` says; a container must be started with access to GPUs"
+                "check the output of `nvidia-smi`, and start containers with access to GPUs"
             }
             Self::Hidden { .. } => "unset CUDA_VISIBLE_DEVICES, or name the GPUs to use there",
             Self::NoCompiler => {
@@ -56,18 +57,18 @@ impl CudaProblem {
     }
 }
 
-/// Number of CUDA devices that this program can use: `cuda:0` to one below it.
+/// Returns the number of CUDA devices that this program can use, numbered from `cuda:0`.
 ///
 /// # Errors
-/// [`CudaProblem`] if there is none.
+/// [`CudaProblem`] if there are none.
 pub fn cuda_devices() -> Result<usize, CudaProblem> {
     Surroundings::of_this_process().devices(cfg!(feature = "cuda-offline"))
 }
 
-/// What the loader and CUDA look at.
+/// The files and variables that the loader and CUDA read.
 #[derive(Clone, Debug)]
 struct Surroundings {
-    /// `/`, but for tests.
+    /// `/`, except in tests.
     root: PathBuf,
     /// LD_LIBRARY_PATH.
     library_path: Vec<PathBuf>,
@@ -77,7 +78,7 @@ struct Surroundings {
     toolkit: Option<PathBuf>,
 }
 
-/// Where the loader looks when nothing is configured.
+/// The folders that the loader searches by default.
 const STANDARD_FOLDERS: [&str; 4] = ["lib64", "usr/lib64", "lib", "usr/lib"];
 
 impl Surroundings {
@@ -106,10 +107,11 @@ impl Surroundings {
         }
     }
 
-    /// GPUs that the driver shows.
+    /// Number of GPUs of this machine.
     fn present(&self) -> usize {
         let listed = count_entries(&self.root.join("proc/driver/nvidia/gpus"), |_| true);
-        // Containers may have the devices without the driver's list, and Windows lends Linux one without either.
+        // Containers may have the device files without the driver's list. WSL has neither, only
+        // `dev/dxg`.
         let shared = usize::from(self.root.join("dev/dxg").exists());
         listed
             .max(count_entries(&self.root.join("dev"), |name: &str| {
@@ -118,7 +120,8 @@ impl Surroundings {
             .max(shared)
     }
 
-    /// How many of them CUDA_VISIBLE_DEVICES leaves: CUDA reads it up to the first name that means nothing.
+    /// Number of GPUs that CUDA_VISIBLE_DEVICES leaves. CUDA reads its list up to the first invalid
+    /// name.
     fn visible_of(&self, present: usize) -> usize {
         let Some(visible) = &self.visible else { return present };
         visible
@@ -146,7 +149,7 @@ impl Surroundings {
         Err(CudaProblem::NoHeaders { looked_in: names.join(", ") })
     }
 
-    /// Whether the loader would find one of these libraries.
+    /// Returns true if the loader would find one of these libraries.
     fn has_library(&self, names: &[&str]) -> bool {
         let standard = STANDARD_FOLDERS.map(|folder| self.root.join(folder));
         self.library_path
@@ -156,7 +159,8 @@ impl Surroundings {
             || self.is_in_the_cache(names)
     }
 
-    /// The loader's cache holds paths as zero-ended text among numbers. A path may outlive its file.
+    /// Returns true if the loader's cache lists one of these libraries. The cache contains paths as
+    /// zero-terminated text, and may list files that no longer exist.
     fn is_in_the_cache(&self, names: &[&str]) -> bool {
         let cache = std::fs::read(self.root.join("etc/ld.so.cache")).unwrap_or_default();
         let paths =
@@ -172,7 +176,7 @@ impl Surroundings {
     }
 }
 
-/// Entries of a folder whose names are wanted; 0 without such a folder.
+/// Number of entries of a folder with wanted names; 0 if the folder does not exist.
 fn count_entries(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name().to_str().is_some_and(&is_wanted)).count()
@@ -182,7 +186,7 @@ fn count_entries(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> usize {
 mod tests {
     use super::*;
 
-    /// A machine of empty files.
+    /// A root folder with these empty files.
     fn machine(files: &[&str]) -> (tempfile::TempDir, Surroundings) {
         let root = tempfile::tempdir().unwrap();
         for file in files {
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loaders_cache_counts_if_the_file_is_there() {
+    fn an_entry_of_the_loaders_cache_counts_if_its_file_exists() {
         let (root, machine) = machine(&["opt/nvidia/libcuda.so.1", "dev/nvidia0"]);
         assert_eq!(machine.devices(false), Err(CudaProblem::NoDriver));
         std::fs::create_dir_all(root.path().join("etc")).unwrap();
@@ -256,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn nvrtc_and_its_headers_are_asked_for_only_where_they_are_used() {
+    fn nvrtc_and_its_headers_are_needed_only_for_cuda_offline() {
         let (root, machine) = machine(&[DRIVER, "dev/nvidia0", "wheel/lib/libnvrtc.so.13"]);
         assert_eq!(machine.devices(false), Ok(1));
         assert_eq!(machine.devices(true), Err(CudaProblem::NoCompiler));

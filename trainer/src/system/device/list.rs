@@ -1,4 +1,4 @@
-//! The devices that one process drives, as written: `cpu`, `cpu:4`, `cuda:0-7`, `cuda:0,2`, `wgpu`.
+//! The devices of one process as text: `cpu`, `cpu:4`, `cuda:0-7`, `cuda:0,2`, `wgpu`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,25 +9,26 @@ use covey_model::config::Precision;
 use super::probe;
 use crate::system::error::UsageError;
 
-/// Members at most: far more than any machine has devices, few enough for every list of them.
+/// Most shards of a process: far more than the devices of any machine, and small enough to allocate
+/// a list of them.
 const MOST_MEMBERS: usize = 1024;
 
-/// What all devices of a list are.
+/// The kind of all devices of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceKind {
-    /// The processor, with all of its cores.
+    /// The CPU with all its cores.
     Cpu,
-    /// GPUs of NVIDIA.
+    /// NVIDIA GPUs.
     Cuda,
     /// GPUs through WebGPU: Vulkan, Metal or DirectX.
     Wgpu,
 }
 
-/// The devices of one process, a member each.
+/// The devices of one process, one for each shard.
 ///
 /// - There is at least one, and all are of one kind.
-/// - A device may stand there several times; its members share it. The number after `cpu` *is* how often it stands
-///   there, since there is one CPU only.
+/// - A device may be listed several times; its shards share it. The number after `cpu` is the
+///   number of shards, because there is only one CPU.
 ///
 /// ```
 /// # use covey::system::device::DeviceList;
@@ -39,34 +40,35 @@ pub enum DeviceKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceList {
     kind: DeviceKind,
-    /// Number of each member's device; all 0 on the CPU.
+    /// Number of the device of each shard; all 0 on the CPU.
     numbers: Vec<usize>,
     written: String,
 }
 
 impl DeviceList {
-    /// What the devices are.
+    /// The kind of the devices.
     pub fn kind(&self) -> DeviceKind {
         self.kind
     }
 
-    /// How many members there are, at least 1.
+    /// The number of shards, at least 1.
     pub fn members(&self) -> usize {
         self.numbers.len()
     }
 
-    /// How many members live on the device of member `member`.
+    /// The number of shards on the device of shard `member`.
     pub fn sharers(&self, member: usize) -> usize {
         self.numbers.iter().filter(|number| self.numbers.get(member) == Some(number)).count()
     }
 
-    /// The list's first member alone.
+    /// The first device alone.
     #[must_use]
     pub fn first(&self) -> Self {
         Self { numbers: self.numbers[..1].to_vec(), ..self.clone() }
     }
 
-    /// The numbers that training computes in unless somebody chooses: half the bytes where that is faster.
+    /// The default precision: bf16 on NVIDIA GPUs, which compute faster in half the bytes, and fp32
+    /// otherwise.
     pub fn usual_precision(&self) -> Precision {
         match self.kind {
             DeviceKind::Cuda => Precision::Bf16,
@@ -74,15 +76,15 @@ impl DeviceList {
         }
     }
 
-    /// That all devices can be used, without touching them.
+    /// Checks that all devices can be used, without opening them.
     ///
     /// # Errors
-    /// [`UsageError`] for a kind that this program was built without, or a device that is not there.
+    /// [`UsageError`] for a kind without support in this build, or a device that does not exist.
     pub fn check(&self) -> Result<(), UsageError> {
         probe::check(self.kind, self.numbers.iter().copied())
     }
 
-    /// The devices, a member each.
+    /// Opens the devices, one for each shard.
     ///
     /// # Errors
     /// As for [`DeviceList::check`].
@@ -101,7 +103,7 @@ impl fmt::Display for DeviceList {
 impl FromStr for DeviceList {
     type Err = String;
 
-    /// The error says what a list of devices must look like.
+    /// The error describes the format of a list.
     fn from_str(text: &str) -> Result<Self, String> {
         let (kind, rest) = match text.split_once(':') {
             Some((kind, rest)) => (kind, Some(rest)),
@@ -115,18 +117,18 @@ impl FromStr for DeviceList {
         };
         let written = text.to_owned();
         numbers.map(|numbers| Self { kind, numbers, written }).ok_or_else(|| {
-            "must be `cpu`, `cpu:4` for four members on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`"
+            "must be `cpu`, `cpu:4` for four shards on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`"
                 .into()
         })
     }
 }
 
-/// How many members share the CPU.
+/// The number of shards on the CPU.
 fn count(text: &str) -> Option<usize> {
     number(text).filter(|count| (1..=MOST_MEMBERS).contains(count))
 }
 
-/// `0-2,5` as 0, 1, 2, 5.
+/// Parses `0-2,5` as 0, 1, 2, 5.
 fn numbers(text: &str) -> Option<Vec<usize>> {
     let mut numbers = Vec::new();
     for part in text.split(',') {
@@ -140,16 +142,16 @@ fn numbers(text: &str) -> Option<Vec<usize>> {
     Some(numbers)
 }
 
-/// Digits alone: the usual parser would take a sign as well.
+/// Accepts digits only. The parser of the standard library would accept a sign as well.
 fn number(text: &str) -> Option<usize> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse::<u16>().ok().filter(|_| digits).map(usize::from)
 }
 
-/// The first device of a list, for work that is not shared out.
+/// Opens the first device of a list, for work that is not divided.
 ///
 /// # Errors
-/// [`UsageError`] for a text that is no list of devices, or a device that cannot be used.
+/// [`UsageError`] for an invalid list, or a device that cannot be used.
 pub fn open_one(written: &str) -> Result<Device, UsageError> {
     let list: DeviceList =
         written.parse().map_err(|rule| UsageError::new(format!("--device = {written}: {rule}")))?;
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_name_a_device_per_member() {
+    fn lists_have_one_device_per_shard() {
         assert_eq!(members("cpu"), Some(vec![0]));
         assert_eq!(members("cpu:4"), Some(vec![0; 4]));
         assert_eq!(members("cuda"), Some(vec![0]));
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_list() {
+    fn invalid_lists_are_rejected() {
         let nonsense = [
             "",
             "gpu",
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_one_device_share_it() {
+    fn shards_on_one_device_share_it() {
         let list: DeviceList = "cuda:0,1,0".parse().unwrap();
         assert_eq!([0, 1, 2].map(|member| list.sharers(member)), [2, 1, 2]);
         assert_eq!(list.first().members(), 1);

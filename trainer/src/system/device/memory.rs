@@ -1,16 +1,16 @@
-//! How many bytes there are to fill, asked of the system.
+//! The memory of this machine and its GPUs.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// Bytes of main memory that this process could still take, as far as the system says: the smaller of what is free and
-/// of what its control group allows.
+/// Bytes of main memory that this process can still allocate, if known: the smaller of the
+/// available memory and the rest of its control group's limit.
 pub fn memory_of_machine() -> Option<u64> {
     let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
     [available, left_in_group()].into_iter().flatten().min()
 }
 
-/// Total bytes of each NVIDIA GPU, in the order of its driver's tool; empty without one.
+/// Total bytes of each NVIDIA GPU in the order of `nvidia-smi`; empty without it.
 pub fn memory_of_gpus() -> Vec<u64> {
     let mut query = Command::new("nvidia-smi");
     query.args(["--query-gpu=memory.total", "--format=csv,noheader,nounits"]).stdin(Stdio::null());
@@ -23,7 +23,7 @@ fn available(meminfo: &str) -> Option<u64> {
     kibibytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What the control group of this process (version 2, as containers have it) has not used.
+/// The unused part of this process's control group limit (cgroup version 2, as in containers).
 fn left_in_group() -> Option<u64> {
     let read = |name: &str| {
         fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok()
@@ -31,7 +31,7 @@ fn left_in_group() -> Option<u64> {
     Some(read("memory.max")?.saturating_sub(read("memory.current")?))
 }
 
-/// One number a line.
+/// Parses one number in MiB per line.
 fn mebibytes(text: &str) -> Vec<u64> {
     text.lines()
         .map_while(|line: &str| line.trim().parse::<u64>().ok()?.checked_mul(1 << 20))
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_systems_words_are_understood() {
+    fn memory_figures_of_the_system_are_parsed() {
         let meminfo = "MemTotal:       24000000 kB\nMemFree:  1 kB\nMemAvailable:   20000000 kB\n";
         assert_eq!(available(meminfo), Some(20_000_000 * 1024));
         assert_eq!(available("MemTotal: 3 kB\n"), None);

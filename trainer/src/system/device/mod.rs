@@ -1,4 +1,6 @@
-//! The devices of this machine: which there are, their memory, and their speed.
+//! The devices of this machine: their names, memory and speed.
+//!
+//! Start with [`DeviceList`].
 
 mod compute;
 mod cuda_probe;

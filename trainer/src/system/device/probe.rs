@@ -1,4 +1,4 @@
-//! Which devices there are, and why others cannot be used.
+//! Usable devices, and the reasons why others cannot be used.
 
 use std::thread;
 
@@ -7,23 +7,23 @@ use super::list::DeviceKind;
 use super::memory::{memory_of_gpus, memory_of_machine};
 use crate::system::error::UsageError;
 
-/// What is known of one device, or of one kind of which there is none.
+/// A device of this machine, or a kind without a usable device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceProbe {
-    /// As `--device` takes it.
+    /// The name for `--device`.
     pub name: String,
-    /// What it is, or why it cannot be used.
+    /// A description, or the reason why it cannot be used.
     pub state: Result<String, String>,
-    /// Its memory in bytes, if the system says.
+    /// Its memory in bytes, if known.
     pub memory: Option<u64>,
 }
 
-/// Every device of this machine, and every kind that cannot be used, with the reason.
+/// Returns every device of this machine, and every kind that cannot be used with the reason.
 pub fn probe_all() -> Vec<DeviceProbe> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let cpu = DeviceProbe {
         name: "cpu".into(),
-        state: Ok(format!("{cores} cores; `cpu:N` for N members on it")),
+        state: Ok(format!("{cores} cores; `cpu:N` for N shards on it")),
         memory: memory_of_machine(),
     };
     [cpu].into_iter().chain(gpus_of(DeviceKind::Cuda)).chain(gpus_of(DeviceKind::Wgpu)).collect()
@@ -43,7 +43,7 @@ fn gpus_of(kind: DeviceKind) -> Vec<DeviceProbe> {
         Ok(None) => {
             vec![DeviceProbe {
                 name: name.into(),
-                state: Ok("whatever its driver offers".into()),
+                state: Ok("selected by the driver".into()),
                 memory: None,
             }]
         }
@@ -60,7 +60,7 @@ fn gpus_of(kind: DeviceKind) -> Vec<DeviceProbe> {
     }
 }
 
-/// That devices of this kind with these numbers can be used.
+/// Checks that the devices of this kind with these numbers can be used.
 pub(super) fn check(
     kind: DeviceKind,
     mut numbers: impl Iterator<Item = usize>,
@@ -70,22 +70,23 @@ pub(super) fn check(
         None => Ok(()),
         Some(missing) => {
             let problem = format!(
-                "there is no device `{}:{missing}`, this machine has {count} of its kind",
+                "device `{}:{missing}` does not exist; this machine has {count} of this kind",
                 kind.name()
             );
-            Err(UsageError::new(problem).with_hint("`covey devices` lists what can be used"))
+            Err(UsageError::new(problem).with_hint("run `covey devices` to list usable devices"))
         }
     }
 }
 
-/// How many devices of this kind there are, if that can be told without touching them.
+/// Number of devices of this kind, if it can be found without opening them.
 fn usable(kind: DeviceKind) -> Result<Option<usize>, UsageError> {
     match kind {
         DeviceKind::Cpu => Ok(None),
         DeviceKind::Cuda if !cfg!(feature = "cuda") => Err(not_built_in(kind)),
-        // The engine would fall over without its driver, on a thread that nobody can catch it on.
+        // Without this check, Burn would panic on a separate thread, where the panic cannot be
+        // caught.
         DeviceKind::Cuda => cuda_devices().map(Some).map_err(|problem| {
-            let hint = problem.hint().unwrap_or_else(|| "or use `--device cpu`".into());
+            let hint = problem.hint().unwrap_or_else(|| "use `--device cpu`".into());
             UsageError::new(problem.to_string()).with_hint(hint)
         }),
         DeviceKind::Wgpu if !cfg!(feature = "wgpu") => Err(not_built_in(kind)),
@@ -93,7 +94,7 @@ fn usable(kind: DeviceKind) -> Result<Option<usize>, UsageError> {
     }
 }
 
-/// The refusal of a kind that was not compiled in.
+/// The error for a kind without support in this build.
 pub(super) fn not_built_in(kind: DeviceKind) -> UsageError {
     let feature = kind.name();
     UsageError::new(format!("this program was built without {feature}")).with_hint(format!(
@@ -102,7 +103,7 @@ pub(super) fn not_built_in(kind: DeviceKind) -> UsageError {
 }
 
 impl DeviceKind {
-    /// The word before the number.
+    /// The name before the colon.
     fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",

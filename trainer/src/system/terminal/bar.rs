@@ -1,4 +1,4 @@
-//! What progress is drawn on.
+//! The surface on which progress is shown.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Time between two progress lines in a log.
 pub const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Frames per second of a bar: enough to look alive, too few to cost anything.
+/// Frames per second of a bar: smooth for the eye, with negligible cost.
 const FRAMES: u8 = 10;
 
-/// A bar that is redrawn in place, or a log that is written line by line.
+/// A bar that is redrawn in place, or a log of lines.
 #[derive(Debug)]
 pub(crate) enum Surface {
     Bar(ProgressBar),
@@ -21,7 +21,7 @@ pub(crate) enum Surface {
 }
 
 impl Surface {
-    /// A bar of `length` on a terminal, else a log.
+    /// A bar of `length` on a terminal, otherwise a log.
     pub(crate) fn stderr(length: u64, template: &'static str) -> Self {
         if !stderr_can_redraw() {
             return Self::log();
@@ -33,7 +33,7 @@ impl Surface {
         Self::Bar(bar.with_style(style.progress_chars("=> ")))
     }
 
-    /// A turning wheel on a terminal, else a log.
+    /// A spinner on a terminal, otherwise a log.
     pub(crate) fn spinner() -> Self {
         if !stderr_can_redraw() {
             return Self::log();
@@ -47,8 +47,8 @@ impl Surface {
         Self::Log(Mutex::new(Log::new(Box::new(io::stderr()), INTERVAL)))
     }
 
-    /// Shows `position` and the text that `describe` makes, if it is time to;
-    /// `describe` learns whether the position has to be in the text.
+    /// Shows `position` and the text of `describe`, if the last update is old enough. The argument
+    /// of `describe` is true if the text must contain the position.
     pub(crate) fn show(&self, position: u64, describe: impl FnOnce(bool) -> String) {
         match self {
             Self::Bar(bar) => {
@@ -59,7 +59,7 @@ impl Surface {
         }
     }
 
-    /// Writes a line of its own.
+    /// Writes a separate line.
     pub(crate) fn note(&self, text: &str) {
         match self {
             Self::Bar(bar) => bar.println(text),
@@ -67,7 +67,7 @@ impl Surface {
         }
     }
 
-    /// Leaves what was shown last; what is shown afterwards has no effect on a bar.
+    /// Keeps the last text on the screen. A bar ignores later updates.
     pub(crate) fn finish(&self) {
         match self {
             Self::Bar(bar) => bar.abandon(),
@@ -75,7 +75,7 @@ impl Surface {
         }
     }
 
-    /// Leaves `text` in place of what was shown.
+    /// Replaces the progress by `text`.
     pub(crate) fn replace(&self, text: &str) {
         match self {
             Self::Bar(bar) => {
@@ -94,17 +94,17 @@ fn stderr_can_redraw() -> bool {
     io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
-/// A panic elsewhere is no reason to stop showing progress.
+/// A panic of another thread is not a reason to stop the display.
 fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lines, no more than one per interval.
+/// Lines, at most one per interval.
 pub(crate) struct Log {
     sink: Box<dyn Write + Send>,
     interval: Duration,
     written: Option<Instant>,
-    /// Shown, but not written yet.
+    /// The last text that was not written yet.
     latest: Option<String>,
 }
 
@@ -128,7 +128,7 @@ impl Log {
     }
 
     fn write(&mut self, text: &str) {
-        // Nobody reads a closed stderr; the work itself goes on.
+        // A closed stderr must not stop the work.
         let _ = writeln!(self.sink, "{text}");
     }
 }
@@ -139,7 +139,7 @@ impl fmt::Debug for Log {
     }
 }
 
-/// What a surface made by [`Surface::recorded`] has written.
+/// The text that a surface of [`Surface::recorded`] has written.
 #[cfg(test)]
 #[derive(Clone, Default)]
 pub(crate) struct Recorded(std::sync::Arc<Mutex<Vec<u8>>>);

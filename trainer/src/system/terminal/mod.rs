@@ -1,4 +1,4 @@
-//! Progress bars and numbers for people.
+//! Text for users: output, progress bars, and numbers.
 
 pub(crate) mod bar;
 mod numbers;

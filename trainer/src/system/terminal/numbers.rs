@@ -1,4 +1,4 @@
-//! Numbers as a person wants to read them in passing.
+//! Numbers in a short form for users.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) fn bytes(number: f64) -> String {
 
 fn scaled(number: f64, base: f64, units: &[&str]) -> String {
     let (mut value, mut exponent) = (number, 0);
-    // What rounds to the base already belongs to the next unit.
+    // 999.6 is shown as 1.00k: a value that rounds to the base belongs to the next unit.
     while value >= base - 0.5 && exponent + 1 < units.len() {
         value /= base;
         exponent += 1;
@@ -45,7 +45,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A count with its thousands set apart, `72,747,327,488`.
+/// A count with thousands separators, `72,747,327,488`.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let starts_group = |index: usize| index > 0 && (digits.len() - index).is_multiple_of(3);
@@ -61,7 +61,7 @@ pub(crate) fn span(seconds: f64) -> String {
     match seconds {
         _ if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
         _ if seconds < 60.0 => format!("{seconds:.2} s"),
-        // Nobody plans beyond it, and no number overflows.
+        // The limit of 30,000 years prevents a panic for infinite times.
         _ => duration(Duration::from_secs_f64(seconds.min(1e12))),
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_have_separators() {
         assert_eq!(
             ["7", "999", "1,000", "72,747,327,488"],
             [7, 999, 1000, 72_747_327_488].map(grouped).each_ref().map(String::as_str)
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_have_the_unit_that_fits() {
+    fn spans_have_a_suitable_unit() {
         assert_eq!([0.0123, 4.56, 185.0].map(span), ["12.3 ms", "4.56 s", "3m 05s"]);
     }
 }

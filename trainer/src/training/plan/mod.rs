@@ -28,7 +28,7 @@ mod step_time;
 
 pub use self::fit::{Change, Room, fit};
 pub use self::memory::{DeviceMemory, HostMemory, MemoryPlan, Needs};
-pub use self::round_time::{ExchangePlan, Link};
+pub use self::round_time::{ExchangePlan, LinkSpeed};
 pub use self::shard_plan::plan;
 pub(crate) use self::shard_plan::{micro_batches, together};
 pub use self::step_time::{Speeds, StepTime};

@@ -12,7 +12,7 @@ const CHUNK: f64 = 4096.0;
 
 /// The network link between a peer and the bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Link {
+pub struct LinkSpeed {
     /// Upload in bits per second.
     pub up: f64,
     /// Download in bits per second.
@@ -40,7 +40,7 @@ impl ExchangePlan {
         model: &ModelConfig,
         config: &Config,
         peers: u64,
-        link: Link,
+        link: LinkSpeed,
         train_seconds: Option<f64>,
     ) -> Self {
         let values = model.num_parameters() as f64 / CHUNK * config.sparseloco.k as f64;
@@ -75,7 +75,7 @@ mod tests {
     fn plan(setting: (&str, &str), train_seconds: Option<f64>) -> ExchangePlan {
         let config =
             Layers::new().flag("test", setting.0, setting.1).resolve(Purpose::Show).unwrap().config;
-        let link = Link { up: 110e6, down: 500e6 };
+        let link = LinkSpeed { up: 110e6, down: 500e6 };
         ExchangePlan::new(&preset("covenant-72b").unwrap(), &config, 20, link, train_seconds)
     }
 

@@ -1,4 +1,4 @@
-//! Who takes part by the ledger, and what is found in it.
+//! Membership by the ledger, and the contents of the ledger.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn registering<'a>(key: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["peer", "register", "bucket", "--key", key], more].concat()
 }
 
-/// The name of the log's object.
+/// The path of an entry in the bucket.
 fn object(number: u64) -> String {
     format!("bucket/ledger/{number:020}")
 }
@@ -23,9 +23,9 @@ fn peers_register_rotate_and_leave() {
     let sandbox = created(&[]);
     let first = sandbox.succeed(&registering("peer-1/peer.key", &[]));
     let peer = first.stdout.trim_end().to_owned();
-    assert!(first.stderr.contains(&format!("entry 0: {peer} takes part")), "{}", first.stderr);
+    assert!(first.stderr.contains(&format!("entry 0: registered {peer}")), "{}", first.stderr);
     let again = sandbox.succeed(&registering("peer-1/peer.key", &[]));
-    assert!(again.stderr.contains("takes part already"), "{}", again.stderr);
+    assert!(again.stderr.contains("is registered already"), "{}", again.stderr);
     sandbox.succeed(&registering("peer-1/peer.key", &["--own-bucket=s3://mine/deltas"]));
     let rotated = sandbox.succeed(&[
         "peer",
@@ -43,7 +43,7 @@ fn peers_register_rotate_and_leave() {
     assert_eq!(state["peers"][&next]["bucket"], "s3://mine/deltas");
     sandbox.succeed(&["peer", "leave", "bucket", "--key=next.key"]);
     let text = sandbox.succeed(&["peer", "scores", "bucket"]).stdout;
-    assert!(text.contains("members     0\n") && text.contains("left"), "{text}");
+    assert!(text.contains("registered  0\n") && text.contains("left"), "{text}");
     let dead = sandbox.covey(&registering("peer-1/peer.key", &[]));
     assert_eq!(dead.code, Some(FAILURE));
     assert!(
@@ -54,7 +54,7 @@ fn peers_register_rotate_and_leave() {
 }
 
 #[test]
-fn secrets_and_addresses_that_are_none_are_refused() {
+fn invalid_ledger_urls_and_secrets_in_urls_are_rejected() {
     let sandbox = created(&[]);
     let secret =
         sandbox.covey(&registering("peer-1/peer.key", &["--own-bucket=s3://name:word@bucket"]));
@@ -65,21 +65,21 @@ fn secrets_and_addresses_that_are_none_are_refused() {
     );
     assert!(!sandbox.has(&object(0)));
     for ledger in ["nowhere", "evm:http://127.0.0.1:1/secret"] {
-        let said = sandbox.covey(&["ledger", "verify", "bucket", "--ledger", ledger]);
-        assert_eq!(said.code, Some(USAGE), "{}", said.stderr);
+        let printed = sandbox.covey(&["ledger", "verify", "bucket", "--ledger", ledger]);
+        assert_eq!(printed.code, Some(USAGE), "{}", printed.stderr);
         assert!(
-            said.stderr.contains("hint: ") || said.stderr.contains("`contract` is missing"),
+            printed.stderr.contains("hint: ") || printed.stderr.contains("`contract` is missing"),
             "{}",
-            said.stderr
+            printed.stderr
         );
-        assert!(!said.stderr.contains("secret"), "{}", said.stderr);
+        assert!(!printed.stderr.contains("secret"), "{}", printed.stderr);
     }
     let missing = sandbox.covey(&["peer", "leave", "bucket", "--key=no.key"]);
     assert_eq!(missing.code, Some(USAGE), "{}", missing.stderr);
 }
 
 #[test]
-fn a_damaged_ledger_is_found_and_its_first_bad_entry_named() {
+fn verification_names_the_first_invalid_entry_of_a_ledger() {
     let sandbox = created(&[]);
     for number in 1..=3 {
         sandbox.succeed(&registering(&format!("peer-{number}/peer.key"), &[]));
@@ -97,12 +97,12 @@ fn a_damaged_ledger_is_found_and_its_first_bad_entry_named() {
     sandbox.flip(&object(1), 20);
     let damaged = sandbox.covey(&["ledger", "verify", "bucket"]);
     assert_eq!(damaged.code, Some(FAILURE));
-    assert!(damaged.stderr.contains("does not hold: entry 1 is invalid"), "{}", damaged.stderr);
+    assert!(damaged.stderr.contains("is invalid: entry 1 is invalid"), "{}", damaged.stderr);
 }
 
-/// The ledger of the run's own bucket.
+/// With the ledger in the bucket of the run.
 #[test]
-fn a_run_seats_whom_the_ledger_names_and_tells_it_of_every_verdict() {
+fn registered_peers_get_slots_and_every_verdict_is_posted() {
     let sandbox = created(&[]);
     play(&sandbox, "bucket");
 }
@@ -112,7 +112,7 @@ fn play(sandbox: &Sandbox, ledger: &str) {
     for number in 1..=2 {
         sandbox.succeed(&registering(&format!("peer-{number}/peer.key"), &[&flag]));
     }
-    // Says hello like the others, but never registered.
+    // Publishes a join request like the others, but is not registered.
     let outsider = peer(sandbox, "peer-3", &[]);
     let ends = [
         validator(sandbox, &[&flag]),
@@ -126,7 +126,7 @@ fn play(sandbox: &Sandbox, ledger: &str) {
         .as_array()
         .unwrap()
         .iter()
-        .map(|said| said["round"].as_u64().unwrap())
+        .map(|entry| entry["round"].as_u64().unwrap())
         .collect();
     assert_eq!(rounds, (0..=LAST_ROUND).collect::<Vec<_>>());
     assert!(
@@ -134,11 +134,11 @@ fn play(sandbox: &Sandbox, ledger: &str) {
             .as_array()
             .unwrap()
             .iter()
-            .all(|said| said["agreed"]["verdict"].is_string())
+            .all(|entry| entry["agreed"]["verdict"].is_string())
     );
     let kept = state["checkpoints"].as_array().unwrap();
     assert!(
-        !kept.is_empty() && kept.iter().all(|said| said["agreed"]["weights"].is_string()),
+        !kept.is_empty() && kept.iter().all(|entry| entry["agreed"]["weights"].is_string()),
         "{kept:?}"
     );
     let earned = &state["standings"];

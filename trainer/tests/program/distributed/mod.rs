@@ -1,4 +1,4 @@
-//! Distributed runs, each peer and validator a process.
+//! Distributed runs with a process for each peer and validator.
 
 mod ledger;
 mod peers;

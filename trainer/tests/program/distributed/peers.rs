@@ -1,4 +1,4 @@
-//! A run with others on a desk: how it is founded, its validator and its peers, each a process.
+//! A distributed run in a sandbox: creation, its validator, and its peers, each in a process.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::support::sandbox::{SMALL, Sandbox};
 use crate::support::trained::{Running, metrics, timeless};
 
-/// Twelve steps in rounds of two, begun by two peers. Rounds wait: nobody is left out because the machine is busy.
-pub(crate) const FOUNDING: &[&str] = &[
+/// Twelve steps in rounds of two, with two peers at the start. The deadlines are so long that no
+/// peer is late on a busy machine.
+pub(crate) const CREATION: &[&str] = &[
     "--key=validator.key",
     "--set=train.steps=12",
     "--set=rounds.inner_steps=2",
@@ -20,18 +21,18 @@ pub(crate) const FOUNDING: &[&str] = &[
     "--set=rounds.commit_deadline=600",
     "--set=rounds.reveal_deadline=600",
     "--set=rounds.checkpoint_every=3",
-    // What so few steps on so little text bring is no more than chance: nobody is left out for it.
+    // So few steps on so little text change the loss by chance only; no peer is excluded for it.
     "--set=gauntlet.eval_windows=2",
     "--set=gauntlet.min_gain_ratio=0",
     "--set=gauntlet.norm_ratio=1000",
     "--set=gauntlet.probation=1000",
 ];
 
-/// The last round of such a run; the first only hands out the seats.
+/// The last round of such a run; round 0 only assigns slots.
 pub(crate) const LAST_ROUND: u64 = 6;
 
-/// A desk with the materials called `names` and the keys of a validator and of four peers, the same every time: who
-/// trains on what follows from the peers' names.
+/// A sandbox with the fixtures `names` and fixed keys for a validator and four peers. The assigned
+/// windows follow from the peer IDs, so they are the same in every test.
 pub(crate) fn sandbox_with_keys(names: &[&str]) -> Sandbox {
     let sandbox = Sandbox::with(names);
     write_key(&sandbox, "validator.key", 99);
@@ -46,19 +47,19 @@ fn write_key(sandbox: &Sandbox, path: &str, byte: u8) {
     fs::set_permissions(sandbox.path(path), Permissions::from_mode(0o600)).unwrap();
 }
 
-/// A desk with a run in `bucket` that nobody has joined; `more` has the last word on its founding.
+/// A sandbox with a run in `bucket` and no peers; `more` overrides its settings.
 pub(crate) fn created(more: &[&str]) -> Sandbox {
     let sandbox = sandbox_with_keys(&["data"]);
     sandbox.succeed(&creation("bucket", more));
     sandbox
 }
 
-/// The arguments that found the run of the small model in `bucket`.
+/// The arguments that create the run of the small model in `bucket`.
 pub(crate) fn creation<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["init", bucket, "--data=data"], SMALL, FOUNDING, more].concat()
+    [&["init", bucket, "--data=data"], SMALL, CREATION, more].concat()
 }
 
-/// The arguments that close the rounds of the run in `bucket`.
+/// The arguments that validate the run in `bucket`.
 pub(crate) fn validating<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [
         &[
@@ -73,7 +74,7 @@ pub(crate) fn validating<'a>(bucket: &'a str, more: &[&'a str]) -> Vec<&'a str> 
     .concat()
 }
 
-/// The arguments that take part in the run in `bucket` from the folder of that name.
+/// The arguments that join the run in `bucket` from folder `output`.
 pub(crate) fn joining<'a>(bucket: &'a str, output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let own = [
         "--set=run.threads=1",
@@ -84,30 +85,30 @@ pub(crate) fn joining<'a>(bucket: &'a str, output: &'a str, more: &[&'a str]) ->
     [&["join", bucket, "--output", output], own.as_slice(), more].concat()
 }
 
-/// The validator of the run in `bucket`, at work.
+/// Starts the validator of the run in `bucket`.
 pub(crate) fn validator(sandbox: &Sandbox, more: &[&str]) -> Running {
     started(sandbox, "validator", &validating("bucket", more))
 }
 
-/// A peer of the run in `bucket`, at work; its folder has its name.
+/// Starts a peer of the run in `bucket`, in the folder with its name.
 pub(crate) fn peer(sandbox: &Sandbox, name: &str, more: &[&str]) -> Running {
     started(sandbox, name, &joining("bucket", name, more))
 }
 
 fn started(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Running {
     let command: Command = sandbox.command(arguments);
-    Running::beside_others(sandbox, name, command)
+    Running::start_named(sandbox, name, command)
 }
 
-/// Waits for the good end of each.
+/// Waits for all processes and requires exit code 0.
 pub(crate) fn finish(processes: impl IntoIterator<Item = Running>) {
     for process in processes {
-        let said = process.end();
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let printed = process.end();
+        assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     }
 }
 
-/// What a peer has written about its rounds.
+/// The round entries in the metrics of a peer.
 pub(crate) fn rounds(folder: &Path) -> Vec<Value> {
     metrics(folder).into_iter().filter(|line| line["kind"] == "round").collect()
 }
@@ -119,12 +120,12 @@ pub(crate) fn digests(folder: &Path) -> Vec<(u64, String)> {
     }).collect()
 }
 
-/// Everything that a peer has written down but what differs from day to day.
-pub(crate) fn story(folder: &Path) -> Vec<String> {
+/// All metrics of a peer without values that differ between two runs.
+pub(crate) fn timeless_metrics(folder: &Path) -> Vec<String> {
     metrics(folder).into_iter().map(|line| timeless(line).to_string()).collect()
 }
 
-/// Rounds that the peer in `folder` has seen decided.
+/// Number of decided rounds that the peer in `folder` has recorded.
 pub(crate) fn num_rounds(folder: &Path) -> usize {
     rounds(folder).len()
 }

@@ -1,4 +1,4 @@
-//! Runs with others that cannot be: each with one clear reason, before anything is spent.
+//! Invalid distributed runs: each is rejected with one reason, before any cost.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,21 +12,21 @@ use crate::distributed::peers::{
 use crate::support::fixtures::files_below;
 use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
 
-/// Joining fails, says this, and has not even fetched the data.
-fn join_refused(sandbox: &Sandbox, more: &[&str], code: i32) -> String {
+/// Joining fails with the returned message, before any data is downloaded.
+fn rejected_join(sandbox: &Sandbox, more: &[&str], code: i32) -> String {
     let complaint = sandbox.covey(&joining("bucket", "peer-1", more)).complaint(code);
     assert!(!sandbox.has("peer-1/data") && !sandbox.has("peer-1/checkpoints"), "{complaint}");
     complaint
 }
 
-fn init_refused(sandbox: &Sandbox, more: &[&str], code: i32) -> String {
+fn rejected_init(sandbox: &Sandbox, more: &[&str], code: i32) -> String {
     let complaint = sandbox.covey(&creation("bucket", more)).complaint(code);
     assert!(!sandbox.has("bucket/run"), "{complaint}");
     complaint
 }
 
 #[test]
-fn a_bucket_that_is_not_there() {
+fn a_missing_bucket() {
     let sandbox = sandbox_with_keys(&[]);
     for arguments in
         [joining("bucket", "peer-1", &[]), validating("bucket", &[]), vec!["status", "bucket"]]
@@ -48,10 +48,10 @@ fn a_bucket_that_is_not_there() {
 }
 
 #[test]
-fn a_folder_that_holds_no_run() {
+fn a_bucket_without_a_run() {
     let sandbox = sandbox_with_keys(&[]);
     fs::create_dir(sandbox.path("bucket")).unwrap();
-    assert_snapshot!(join_refused(&sandbox, &[], FAILURE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &[], FAILURE), @r"
     error: bucket holds no run
     hint: found a run here first, or correct the bucket's address
     ");
@@ -67,10 +67,10 @@ fn a_folder_that_holds_no_run() {
 }
 
 #[test]
-fn another_run_than_the_announced_one() {
+fn a_bucket_with_another_run() {
     let sandbox = created(&[]);
     let expected = format!("--run={}", "ab".repeat(32));
-    assert_snapshot!(join_refused(&sandbox, &[&expected], FAILURE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &[&expected], FAILURE), @r"
     error: bucket holds run HASH, not HASH
     hint: use another prefix of the bucket, or compare the address with the announced one
     ");
@@ -101,21 +101,21 @@ fn two_runs_in_one_bucket() {
 }
 
 #[test]
-fn a_key_that_the_run_fixes() {
+fn a_configuration_key_fixed_by_the_run() {
     let sandbox = created(&[]);
-    assert_snapshot!(join_refused(&sandbox, &["--set=optim.learning_rate=1"], USAGE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &["--set=optim.learning_rate=1"], USAGE), @r"
     error: optim.learning_rate = 1.0, but the run has 0.004
     hint: leave `optim.learning_rate` out; all peers of a run train with the same value
     ");
-    assert_snapshot!(join_refused(&sandbox, &["--set=model.hidden_size=64"], USAGE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &["--set=model.hidden_size=64"], USAGE), @r"
     error: model.hidden_size = 64, but the run has 32
     hint: leave `model.hidden_size` out; all peers of a run train with the same value
     ");
-    assert_snapshot!(join_refused(&sandbox, &["--set=sparseloco.k=8"], USAGE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &["--set=sparseloco.k=8"], USAGE), @r"
     error: sparseloco.k = 8, but the run has 64
     hint: leave `sparseloco.k` out; all peers of a run train with the same value
     ");
-    // Saying the same is no contradiction.
+    // A setting with the value of the run is allowed.
     let same = ["--set=rounds.inner_steps=2", "--set=train.batch_size=8"];
     finish([
         validator(&sandbox, &[]),
@@ -125,14 +125,14 @@ fn a_key_that_the_run_fixes() {
 }
 
 #[test]
-fn a_key_that_there_is_not() {
+fn an_unknown_configuration_key() {
     let sandbox = created(&[]);
-    assert_snapshot!(join_refused(&sandbox, &["--set=comms.pol=1"], USAGE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &["--set=comms.pol=1"], USAGE), @r"
     error: 1 problem in the configuration
       --set  comms.pol = 1  unknown key, did you mean `comms.poll_interval`?
     hint: `covey config keys` lists every key with its meaning, unit and default
     ");
-    assert_snapshot!(join_refused(&sandbox, &["--set=train.micro_batch_size=3"], USAGE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &["--set=train.micro_batch_size=3"], USAGE), @r"
     error: 1 problem in the configuration
       --set  train.micro_batch_size = 3  must divide `train.batch_size` = 8 (preset tiny)
     hint: `covey config keys` lists every key with its meaning, unit and default
@@ -140,31 +140,31 @@ fn a_key_that_there_is_not() {
 }
 
 #[test]
-fn steps_that_are_no_whole_rounds() {
+fn steps_that_are_not_whole_rounds() {
     let sandbox = sandbox_with_keys(&["data"]);
-    assert_snapshot!(init_refused(&sandbox, &["--set=rounds.inner_steps=5"], USAGE), @r"
+    assert_snapshot!(rejected_init(&sandbox, &["--set=rounds.inner_steps=5"], USAGE), @r"
     error: rounds.inner_steps = 5 does not divide train.steps = 12
     hint: use whole rounds, such as `--steps 10`
     ");
 }
 
 #[test]
-fn more_peers_than_there_is_text_for() {
+fn more_peers_than_the_text_allows() {
     let sandbox = sandbox_with_keys(&["data"]);
-    assert_snapshot!(init_refused(&sandbox, &["--set=rounds.max_included=64"], USAGE), @r"
-    error: the data has windows for 6 peers a round, 16 each, but rounds.max_included = 64
+    assert_snapshot!(rejected_init(&sandbox, &["--set=rounds.max_included=64"], USAGE), @r"
+    error: the data has windows for 6 peers per round, 16 each, but rounds.max_included = 64
     hint: prepare more text, or use `--set rounds.max_included=6`
     ");
-    assert_snapshot!(init_refused(&sandbox, &["--set=train.steps=120", "--set=rounds.inner_steps=60"], USAGE), @r"
-    error: the data has windows for 0 peers a round, 480 each, but rounds.max_included = 4
+    assert_snapshot!(rejected_init(&sandbox, &["--set=train.steps=120", "--set=rounds.inner_steps=60"], USAGE), @r"
+    error: the data has windows for 0 peers per round, 480 each, but rounds.max_included = 4
     hint: prepare more text, or lower rounds.inner_steps or train.batch_size
     ");
 }
 
 #[test]
-fn fewer_seats_than_peers_to_wait_for() {
+fn fewer_slots_than_required_peers() {
     let sandbox = sandbox_with_keys(&["data"]);
-    assert_snapshot!(init_refused(&sandbox, &["--set=rounds.min_peers=5"], USAGE), @r"
+    assert_snapshot!(rejected_init(&sandbox, &["--set=rounds.min_peers=5"], USAGE), @r"
     error: 1 problem in the configuration
       --set  rounds.min_peers = 5  must be at most `rounds.max_included` = 4 (--set)
     hint: `covey config keys` lists every key with its meaning, unit and default
@@ -172,30 +172,30 @@ fn fewer_seats_than_peers_to_wait_for() {
 }
 
 #[test]
-fn data_that_is_not_the_runs() {
+fn data_of_another_run() {
     let sandbox = created(&[]);
     sandbox.write("texts/00.txt", "other words\n".repeat(200));
     sandbox.succeed(&["prepare", "texts", "--tokenizer=data/tokenizer.json", "--output=other"]);
-    assert_snapshot!(masked_short(&join_refused(&sandbox, &["--data=other"], USAGE)), @r"
-    error: none of other is the run's data set SHORT
-    hint: leave `--data` out to fetch it from the bucket
+    assert_snapshot!(masked_short(&rejected_join(&sandbox, &["--data=other"], USAGE)), @r"
+    error: none of other contains the run's dataset SHORT
+    hint: leave out `--data` to download it from the bucket
     ");
-    assert_snapshot!(join_refused(&sandbox, &["--data=nowhere"], FAILURE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &["--data=nowhere"], FAILURE), @r"
     error: nowhere does not exist
     hint: check the spelling; relative paths start at the current folder
     ");
 }
 
 #[test]
-fn data_that_is_neither_here_nor_there() {
+fn data_that_is_neither_local_nor_in_the_bucket() {
     let sandbox = created(&["--without-data"]);
-    assert_snapshot!(masked_short(&join_refused(&sandbox, &[], USAGE)), @r"
-    error: the run's data set SHORT is not in the bucket
+    assert_snapshot!(masked_short(&rejected_join(&sandbox, &[], USAGE)), @r"
+    error: the bucket does not contain the run's dataset SHORT
     hint: name its folder with `--data`; prepare the same text with the run's tokenizer and the same settings, or copy the prepared folder
     ");
 }
 
-/// Short digests depend on nothing but the text, but say nothing to a reader either.
+/// Short digests depend on the text only, but mean nothing to a reader.
 fn masked_short(text: &str) -> String {
     text.split_inclusive([' ', '\n']).map(|word: &str| {
         let bare = word.trim_end();
@@ -205,12 +205,12 @@ fn masked_short(text: &str) -> String {
 }
 
 #[test]
-fn a_key_file_that_others_may_read() {
+fn a_key_file_readable_by_other_users() {
     let sandbox = created(&[]);
     for key in ["peer-1/peer.key", "validator.key"] {
         fs::set_permissions(sandbox.path(key), Permissions::from_mode(0o644)).unwrap();
     }
-    assert_snapshot!(join_refused(&sandbox, &[], FAILURE), @r"
+    assert_snapshot!(rejected_join(&sandbox, &[], FAILURE), @r"
     error: key file peer-1/peer.key has mode 644: other users can read it
     hint: run `chmod 600 peer-1/peer.key`; create a new key if another user may have read this one
     ");
@@ -226,11 +226,11 @@ fn a_key_file_that_others_may_read() {
 }
 
 #[test]
-fn a_validator_that_is_none() {
+fn a_key_that_is_not_a_validator() {
     let sandbox = created(&[]);
     assert_snapshot!(sandbox.covey(&["validate", "bucket"]).complaint(USAGE), @r"
-    error: there is no key in runs/run/validator.key
-    hint: name the key that `covey init` or `covey id` made with `--key`
+    error: key file runs/run/validator.key does not exist
+    hint: name the key file that `covey init` or `covey id` created with `--key`
     ");
     let complaint =
         sandbox.covey(&["validate", "bucket", "--key=peer-1/peer.key"]).complaint(FAILURE);
@@ -248,8 +248,8 @@ fn a_folder_of_another_run() {
     let before = files_below(&sandbox.path("peer-1/checkpoints"));
     sandbox.succeed(&creation("other", &["--seed=7", "--set=rounds.min_peers=1"]));
     assert_snapshot!(sandbox.covey(&joining("other", "peer-1", &[])).complaint(USAGE), @r"
-    going on from peer-1/checkpoints/step-00000012
-    error: peer-1/checkpoints/step-00000012 belongs to run HASH, the bucket holds HASH
+    continuing from peer-1/checkpoints/step-00000012
+    error: peer-1/checkpoints/step-00000012 belongs to run HASH, but the bucket contains run HASH
     hint: choose another folder with `--output`
     ");
     assert!(files_below(&sandbox.path("peer-1/checkpoints")) == before);
@@ -257,13 +257,13 @@ fn a_folder_of_another_run() {
 }
 
 #[test]
-fn a_folder_of_a_run_that_was_trained_alone() {
+fn a_folder_of_a_local_run() {
     let sandbox = sandbox_with_keys(&["data", "trained"]);
     sandbox.succeed(&creation("bucket", &[]));
     let before = files_below(&sandbox.path("trained"));
     assert_snapshot!(sandbox.covey(&joining("bucket", "trained", &["--data=data"])).complaint(USAGE), @r"
-    going on from trained/checkpoints/step-00000040
-    error: trained/checkpoints/step-00000040 is no checkpoint of a run with others
+    continuing from trained/checkpoints/step-00000040
+    error: trained/checkpoints/step-00000040 is not a checkpoint of a distributed run
     hint: choose another folder with `--output`
     ");
     let after = files_below(&sandbox.path("trained"));
@@ -271,7 +271,7 @@ fn a_folder_of_a_run_that_was_trained_alone() {
 }
 
 #[test]
-fn a_folder_that_another_process_uses() {
+fn a_folder_in_use_by_another_process() {
     let sandbox = created(&[]);
     let mut running = peer(&sandbox, "peer-1", &[]);
     running.wait_until(|| sandbox.has("peer-1/checkpoints/.lock"));
@@ -280,13 +280,13 @@ fn a_folder_that_another_process_uses() {
     error: peer-1 is in use by another process
     hint: wait for it to end, stop it, or choose another folder with `--output`
     ");
-    assert_eq!(running.kill().code, None, "the first must not be disturbed");
+    assert_eq!(running.kill().code, None, "the first process must continue");
 }
 
 #[test]
-fn a_bucket_that_is_full() {
+fn a_full_bucket() {
     let sandbox = sandbox_with_keys(&["data"]);
-    assert_snapshot!(sandbox.cramped(64, &creation("bucket", &["--set=rounds.min_peers=1"])).complaint(FAILURE), @r"
+    assert_snapshot!(sandbox.covey_with_file_limit(64, &creation("bucket", &["--set=rounds.min_peers=1"])).complaint(FAILURE), @r"
     error: bucket is full, checkpoints/0000000000/parts/HASH was not written
       caused by: Generic LocalFileSystem error: Unable to copy data to file: File too large (os error 27)
     hint: free space or raise the quota; objects already written are complete
@@ -296,7 +296,7 @@ fn a_bucket_that_is_full() {
 }
 
 #[test]
-fn a_damaged_manifest_or_checkpoint_of_the_bucket() {
+fn a_damaged_manifest_or_checkpoint_in_the_bucket() {
     let sandbox = created(&["--set=rounds.min_peers=1"]);
     finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[])]);
     let manifest = "bucket/rounds/0000000002/manifest";
@@ -340,7 +340,7 @@ fn a_damaged_manifest_or_checkpoint_of_the_bucket() {
 }
 
 #[test]
-fn an_own_checkpoint_that_is_damaged_is_passed_over() {
+fn damaged_checkpoints_of_a_peer_are_skipped_and_kept() {
     let sandbox = created(&["--set=rounds.min_peers=1"]);
     finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[])]);
     let before = digests(&sandbox.path("peer-1"));
@@ -348,13 +348,13 @@ fn an_own_checkpoint_that_is_damaged_is_passed_over() {
     sandbox.flip(&format!("{newest}/model.safetensors"), 9000);
     assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
     warning: passed over peer-1/checkpoints/step-00000012: checkpoint peer-1/checkpoints/step-00000012 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
-    going on from peer-1/checkpoints/step-00000010
+    continuing from peer-1/checkpoints/step-00000010
     kept a later checkpoint as peer-1/checkpoints/step-00000012.set-aside-1
     taking part as HASH in peer-1
-    went on from the checkpoint of round 7
+    continuing from the checkpoint of round 7: a delta of the round is no longer in the bucket
     the run is over; its weights are in peer-1
     ");
-    // The deltas of the round that it would have to repeat are no longer kept.
+    // The deltas of the round that the peer would have to repeat are no longer in the bucket.
     assert_eq!(digests(&sandbox.path("peer-1")).last(), before.last());
     for step in files_below(&sandbox.path("peer-1/checkpoints"))
         .keys()
@@ -363,7 +363,7 @@ fn an_own_checkpoint_that_is_damaged_is_passed_over() {
         sandbox.flip(&format!("peer-1/checkpoints/{}", step.display()), 9000);
     }
     assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
-    warning: none of the 2 checkpoints in peer-1 is intact; step-00000010 is the newest: checkpoint peer-1/checkpoints/step-00000010 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH); beginning anew from the bucket
+    warning: none of the 2 checkpoints in peer-1 is intact; step-00000010 is the newest: checkpoint peer-1/checkpoints/step-00000010 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH); starting from the checkpoint of the bucket
     kept a later checkpoint as peer-1/checkpoints/step-00000008.set-aside-1
     kept a later checkpoint as peer-1/checkpoints/step-00000010.set-aside-1
     taking part as HASH in peer-1

@@ -1,4 +1,5 @@
-//! `covey bucket serve` and `covey bucket key`: a bucket for a few machines, with a key for each.
+//! `covey bucket serve` and `covey bucket key`: a bucket for a few machines, with a key pair for
+//! each.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -8,10 +9,10 @@ use insta::assert_snapshot;
 use crate::distributed::peers::{
     creation, digests, finish, joining, num_rounds, sandbox_with_keys, validating,
 };
-use crate::support::sandbox::{FAILURE, Said, Sandbox, USAGE};
+use crate::support::sandbox::{FAILURE, ProgramOutput, Sandbox, USAGE};
 use crate::support::trained::Running;
 
-/// The address and the secret of a pair of keys, as variables.
+/// A key pair as environment variables.
 type Keys = Vec<(String, String)>;
 
 /// A folder that is served as a bucket.
@@ -25,15 +26,14 @@ impl Served {
     fn start(more: &[&str]) -> Self {
         let sandbox = sandbox_with_keys(&["data"]);
         let arguments = [&["bucket", "serve", "shared", "--address=127.0.0.1:0"], more].concat();
-        let mut server = Running::beside_others(&sandbox, "server", sandbox.command(&arguments));
-        let said = || String::from_utf8(sandbox.read("server.stderr")).unwrap();
-        server.wait_until(|| said().lines().count() >= 2);
-        let line = said().lines().next().unwrap().to_owned();
+        let mut server = Running::start_named(&sandbox, "server", sandbox.command(&arguments));
+        server.wait_until(|| stderr_of_server(&sandbox).lines().count() >= 2);
+        let line = stderr_of_server(&sandbox).lines().next().unwrap().to_owned();
         let url = line.strip_prefix("serving shared as ").unwrap().to_owned();
         Self { sandbox, server, url }
     }
 
-    /// What `covey bucket key` says to a shell.
+    /// The variables that `covey bucket key` prints.
     fn keys(&self, more: &[&str]) -> Keys {
         let text =
             self.sandbox.succeed(&[&["bucket", "key", "shared.secret"], more].concat()).stdout;
@@ -53,19 +53,19 @@ impl Served {
         command
     }
 
-    fn covey(&self, arguments: &[&str], keys: &Keys) -> Said {
-        Said::new(self.command(arguments, keys).output().unwrap())
+    fn covey(&self, arguments: &[&str], keys: &Keys) -> ProgramOutput {
+        ProgramOutput::new(self.command(arguments, keys).output().unwrap())
     }
 
     fn peer(&self, name: &str, keys: &Keys) -> Running {
-        Running::beside_others(
+        Running::start_named(
             &self.sandbox,
             name,
             self.command(&joining(&self.url, name, &[]), keys),
         )
     }
 
-    /// What a command complains about, without the port of the day and the server's own long words.
+    /// The error message of a command, without the port of this test and the answers of the server.
     fn complaint(&self, arguments: &[&str], keys: &Keys, code: i32) -> String {
         let complaint = self.covey(arguments, keys).complaint(code).replace(&self.url, "URL");
         complaint
@@ -75,21 +75,25 @@ impl Served {
             .collect()
     }
 
-    /// Founds the run as the administrator.
-    fn found(&self) -> Keys {
+    /// Creates the run as administrator.
+    fn create(&self) -> Keys {
         let admin = self.keys(&[]);
-        let said = self.covey(&creation(&self.url, &[]), &admin);
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let printed = self.covey(&creation(&self.url, &[]), &admin);
+        assert_eq!(printed.code, Some(0), "{}", printed.stderr);
         admin
     }
 }
 
+fn stderr_of_server(sandbox: &Sandbox) -> String {
+    String::from_utf8(sandbox.read("server.stderr")).unwrap()
+}
+
 #[test]
-fn peers_with_keys_of_their_own_train_one_model() {
+fn peers_with_separate_keys_train_one_model() {
     let mut served = Served::start(&[]);
-    let admin = served.found();
+    let admin = served.create();
     let validator = served.command(&validating(&served.url, &[]), &admin);
-    let validator = Running::beside_others(&served.sandbox, "validator", validator);
+    let validator = Running::start_named(&served.sandbox, "validator", validator);
     let peers = ["peer-1", "peer-2"].map(|name| served.peer(name, &served.keys_of(name)));
     finish([validator].into_iter().chain(peers));
     let [one, two] = ["peer-1", "peer-2"].map(|name| digests(&served.sandbox.path(name)));
@@ -98,8 +102,8 @@ fn peers_with_keys_of_their_own_train_one_model() {
     let status = served.covey(&["status", &served.url], &served.keys_of("peer-3"));
     assert!(status.stdout.contains("6 of 6 outer steps"), "{status:?}");
     served.server.signal("INT");
-    let said = served.server.end().complaint(0).replace(&served.url, "URL");
-    assert_snapshot!(said, @r"
+    let printed = served.server.end().complaint(0).replace(&served.url, "URL");
+    assert_snapshot!(printed, @r"
     serving shared as URL
     `covey bucket key shared.secret` prints the administrator's keys, `--peer` those of a peer
     stopping cleanly; press Ctrl-C again to stop at once
@@ -108,14 +112,14 @@ fn peers_with_keys_of_their_own_train_one_model() {
 }
 
 #[test]
-fn the_secret_is_the_owners_alone() {
+fn the_secret_is_readable_by_its_owner_only() {
     let served = Served::start(&[]);
     let mode =
         std::fs::metadata(served.sandbox.path("shared.secret")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let secret = String::from_utf8(served.sandbox.read("shared.secret")).unwrap();
-    let said = String::from_utf8(served.sandbox.read("server.stderr")).unwrap();
-    assert!(!said.contains(secret.trim()), "{said}");
+    let printed = String::from_utf8(served.sandbox.read("server.stderr")).unwrap();
+    assert!(!printed.contains(secret.trim()), "{printed}");
     let keys = [served.keys(&[]), served.keys_of("peer-1"), served.keys_of("peer-2")];
     assert_eq!(keys[1], served.keys_of("peer-1"));
     assert!(keys[0] != keys[1] && keys[1] != keys[2]);
@@ -123,9 +127,9 @@ fn the_secret_is_the_owners_alone() {
 }
 
 #[test]
-fn the_key_of_another_peer_is_good_for_nothing() {
+fn the_key_of_another_peer_is_denied() {
     let served = Served::start(&[]);
-    served.found();
+    served.create();
     let complaint =
         served.complaint(&joining(&served.url, "peer-2", &[]), &served.keys_of("peer-1"), FAILURE);
     assert_snapshot!(complaint, @r"
@@ -139,65 +143,65 @@ fn the_key_of_another_peer_is_good_for_nothing() {
             .contains("\"kind\":\"step\"")
     );
     let files = crate::support::fixtures::files_below(&served.sandbox.path("shared"));
-    assert!(!files.keys().any(|path| path.starts_with("peers")), "nobody has said hello");
+    assert!(!files.keys().any(|path| path.starts_with("peers")), "a join request was published");
 }
 
 #[test]
-fn peers_neither_found_nor_validate() {
+fn peer_keys_cannot_create_or_validate_a_run() {
     let served = Served::start(&[]);
     let own = served.keys_of("peer-1");
     assert_snapshot!(served.complaint(&creation(&served.url, &[]), &own, FAILURE), @r"
     error: no permission for run/parts/HASH
     hint: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the permissions of the key
     ");
-    served.found();
+    served.create();
     let complaint = served.complaint(&validating(&served.url, &[]), &own, USAGE);
     assert_snapshot!(complaint, @r"
-    error: the keys in use may not close rounds in URL
-    hint: validate with the keys that the run was founded with
+    error: the access keys in use cannot write manifests in URL
+    hint: use the access keys of the run's creator
     ");
 }
 
 #[test]
-fn without_keys_nothing_is_told() {
+fn access_without_keys_is_denied() {
     let served = Served::start(&[]);
-    served.found();
+    served.create();
     assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @r"
-    error: URL does not let us in
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine in; it is peer HASH
+    error: access to URL is denied
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow reading; this machine is peer HASH
     ");
     let half = vec![("AWS_ACCESS_KEY_ID".to_owned(), "admin".to_owned())];
     assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &half, USAGE), @"error: access to the bucket is misconfigured: AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not");
     let wrong = [half, vec![("AWS_SECRET_ACCESS_KEY".to_owned(), "guessed".to_owned())]].concat();
     assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &wrong, USAGE), @r"
-    error: URL does not let us in
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine in; it is peer HASH
+    error: access to URL is denied
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow reading; this machine is peer HASH
     ");
 }
 
-/// Whoever may only read finds out at once, whatever the command.
+/// Missing write permission is reported at once by every command.
 #[test]
-fn what_can_only_be_read_cannot_be_taken_part_in() {
+fn a_read_only_bucket_is_rejected_at_once() {
     let served = Served::start(&["--public-read"]);
     assert_snapshot!(served.complaint(&creation(&served.url, &[]), &Keys::new(), USAGE), @r"
-    error: URL can be read, but not written to
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    error: URL can be read but not written
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow writing
     ");
-    served.found();
+    served.create();
     assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @r"
-    error: URL can be read, but not written to
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write; it is peer HASH
+    error: URL can be read but not written
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow writing; this machine is peer HASH
     ");
     assert_snapshot!(served.complaint(&validating(&served.url, &[]), &Keys::new(), USAGE), @r"
-    error: URL can be read, but not written to
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    error: URL can be read but not written
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow writing
     ");
     let keyless =
         [served.keys_of("peer-1"), vec![("OWN_AWS_REGION".to_owned(), "here".to_owned())]].concat();
     let own = joining(&served.url, "peer-1", &["--own-bucket", &served.url]);
     assert_snapshot!(served.complaint(&own, &keyless, USAGE), @r"
-    error: URL can be read, but not written to
-    hint: set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that let this machine write
+    error: URL can be read but not written
+    hint: set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that allow writing
     ");
     let status = served.covey(&["status", &served.url], &Keys::new());
     assert!(status.stdout.contains("0 of 6 outer steps"), "{status:?}");
@@ -206,18 +210,18 @@ fn what_can_only_be_read_cannot_be_taken_part_in() {
 }
 
 #[test]
-fn a_server_that_is_gone() {
+fn an_unreachable_server() {
     let served = Served::start(&[]);
-    let admin = served.found();
+    let admin = served.create();
     let Served { sandbox, server, url } = served;
     server.kill();
     let mut command = sandbox.command(&joining(&url, "peer-1", &["--set=comms.retry_timeout=1"]));
-    let said = Said::new(command.envs(admin).output().unwrap()).complaint(FAILURE);
+    let printed = ProgramOutput::new(command.envs(admin).output().unwrap()).complaint(FAILURE);
     let (address, port) = url.rsplit_once(':').unwrap();
     let port = port.trim_end_matches('/');
     assert!(address.ends_with("127.0.0.1"));
-    let first = said.lines().next().unwrap().split(" after ").next().unwrap().to_owned();
-    let hint = said.lines().last().unwrap().to_owned();
+    let first = printed.lines().next().unwrap().split(" after ").next().unwrap().to_owned();
+    let hint = printed.lines().last().unwrap().to_owned();
     assert_snapshot!(format!("{first}\n{hint}").replace(port, "PORT"), @r"
     error: gave up on run/description
     hint: check the endpoint and the network
@@ -236,12 +240,12 @@ fn a_bucket_that_cannot_be_served() {
     ");
     let sandbox = Sandbox::empty();
     assert_snapshot!(sandbox.covey(&["bucket", "key", "shared.secret"]).complaint(USAGE), @r"
-    error: there is no secret in shared.secret
-    hint: `covey bucket serve` makes it; name it with the path that it printed
+    error: secret file shared.secret does not exist
+    hint: use the path that `covey bucket serve` printed
     ");
     sandbox.write("short.secret", "abc\n");
     assert_snapshot!(sandbox.covey(&["bucket", "serve", "shared", "--secret=short.secret"]).complaint(USAGE), @r"
-    error: short.secret holds no secret of 16 characters
+    error: secret file short.secret has fewer than 16 characters
     hint: restore it from a copy; with a new one, every peer needs new keys
     ");
     sandbox.write("file", "");
@@ -252,10 +256,10 @@ fn a_bucket_that_cannot_be_served() {
 }
 
 #[test]
-fn a_key_for_nobody() {
+fn a_key_for_an_invalid_peer() {
     let served = Served::start(&[]);
     assert_snapshot!(served.sandbox.covey(&["bucket", "key", "shared.secret", "--peer=nobody"]).complaint(USAGE), @r"
-    error: `nobody` is neither the id of a peer nor its key file
-    hint: `covey join` tells a peer its id when it is not let in
+    error: `nobody` is neither a peer ID nor a key file
+    hint: run `covey id FILE` on the peer's machine to print its ID
     ");
 }

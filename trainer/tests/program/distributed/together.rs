@@ -1,4 +1,5 @@
-//! Peers that train apart and exchange deltas through a folder hold the same bits after every round.
+//! Peers that train separately and exchange deltas through a folder have the same bits after every
+//! round.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,13 +13,13 @@ use serde_json::Value;
 
 use crate::distributed::peers::{
     LAST_ROUND, created, creation, digests, finish, joining, num_rounds, peer, rounds,
-    sandbox_with_keys, story, validator,
+    sandbox_with_keys, timeless_metrics, validator,
 };
 use crate::support::fixtures::{Files, files_below};
-use crate::support::sandbox::{Said, Sandbox};
+use crate::support::sandbox::{ProgramOutput, Sandbox};
 use crate::support::trained::Running;
 
-/// What peer 1 and peer 2 have written down in the run that nothing disturbed.
+/// The records of peer 1 and peer 2 in the run without interruption.
 struct Undisturbed {
     digests: Vec<(u64, String)>,
     stories: [Vec<String>; 2],
@@ -34,7 +35,7 @@ fn undisturbed() -> &'static Undisturbed {
             peer(&sandbox, "peer-1", &[]),
             peer(&sandbox, "peer-2", &[]),
         ]);
-        let stories = ["peer-1", "peer-2"].map(|name| story(&sandbox.path(name)));
+        let stories = ["peer-1", "peer-2"].map(|name| timeless_metrics(&sandbox.path(name)));
         Undisturbed {
             digests: digests(&sandbox.path("peer-1")),
             stories,
@@ -43,8 +44,8 @@ fn undisturbed() -> &'static Undisturbed {
     })
 }
 
-/// A desk with the run that nothing disturbed, after its end.
-fn desk_of_a_finished_run() -> Sandbox {
+/// A sandbox with the complete run.
+fn sandbox_of_a_complete_run() -> Sandbox {
     let sandbox = sandbox_with_keys(&[]);
     undisturbed()
         .files
@@ -61,19 +62,19 @@ fn assert_same_bits(sandbox: &Sandbox, names: &[&str]) {
 }
 
 #[test]
-fn founding_prints_the_id_and_what_comes_next() {
+fn init_prints_the_run_id_and_the_next_commands() {
     let sandbox = sandbox_with_keys(&["data"]);
-    let said = sandbox.succeed(&creation("bucket", &[]));
-    let id = said.stdout.trim_end().to_owned();
-    assert_eq!((id.len(), said.stdout.len()), (64, 65));
-    assert_snapshot!(said.stderr.replace(&id, "ID"), @r"
-    run ID is in bucket; its first validator's key is validator.key
+    let printed = sandbox.succeed(&creation("bucket", &[]));
+    let id = printed.stdout.trim_end().to_owned();
+    assert_eq!((id.len(), printed.stdout.len()), (64, 65));
+    assert_snapshot!(printed.stderr.replace(&id, "ID"), @r"
+    created run ID in bucket; key file of its first validator: validator.key
     next: `covey validate bucket`, and `covey join bucket` on every machine
     ");
     assert_eq!(
         sandbox.succeed(&creation("bucket", &[])).stdout,
-        said.stdout,
-        "the same run again is no other"
+        printed.stdout,
+        "creating the same run again changes nothing"
     );
 }
 
@@ -82,11 +83,11 @@ fn peers_hold_the_same_weights_after_every_round() {
     let run = undisturbed();
     let numbers: Vec<_> = run.digests.iter().map(|(round, _)| *round).collect();
     assert_eq!(numbers, (0..=LAST_ROUND).collect::<Vec<_>>());
-    let sandbox = desk_of_a_finished_run();
+    let sandbox = sandbox_of_a_complete_run();
     assert_same_bits(&sandbox, &["peer-2"]);
     assert!(
         run.digests.windows(2).skip(1).all(|pair| pair[0].1 != pair[1].1),
-        "every round moves the weights"
+        "every round changes the weights"
     );
     for name in ["peer-1", "peer-2"] {
         let folder = sandbox.path(name);
@@ -102,7 +103,7 @@ fn peers_hold_the_same_weights_after_every_round() {
             "{losses:?}"
         );
     }
-    assert_ne!(run.stories[0], run.stories[1], "each learns from windows of its own");
+    assert_ne!(run.stories[0], run.stories[1], "each peer trains on its assigned windows");
 }
 
 fn held_out_losses(folder: &Path) -> Vec<f64> {
@@ -113,7 +114,7 @@ fn held_out_losses(folder: &Path) -> Vec<f64> {
 
 #[test]
 fn the_folder_of_every_peer_is_a_model() {
-    let sandbox = desk_of_a_finished_run();
+    let sandbox = sandbox_of_a_complete_run();
     let written = |model: &str| {
         sandbox
             .succeed(&[
@@ -138,8 +139,8 @@ fn the_folder_of_every_peer_is_a_model() {
 }
 
 #[test]
-fn the_status_tells_how_a_run_stands() {
-    let sandbox = desk_of_a_finished_run();
+fn status_shows_rounds_and_peers() {
+    let sandbox = sandbox_of_a_complete_run();
     let text = sandbox.succeed(&["status", "bucket", "--rounds=3"]).stdout;
     let (decisions, scores) = text.split_once("\npeer ").unwrap();
     assert_eq!(scores.lines().count(), 3, "{scores}");
@@ -151,7 +152,7 @@ fn the_status_tells_how_a_run_stands() {
     bytes        SIZE kB in deltas
     checkpoints  of rounds 6, 7
 
-    round  deltas  bytes       lineage   verdict   signed  left out
+    round  deltas  bytes       lineage   verdict   signed  excluded
         4       2  SIZE kB     HASH  HASH       1
         5       2  SIZE kB     HASH  HASH       1
         6       2  SIZE kB     HASH  HASH       1
@@ -191,7 +192,7 @@ fn the_status_tells_how_a_run_stands() {
 }
 
 #[test]
-fn the_status_of_a_run_that_nobody_has_joined() {
+fn status_of_a_run_without_peers() {
     assert_snapshot!(masked(&created(&[]).succeed(&["status", "bucket"]).stdout), @r"
     run          run (HASH)
     validators   HASH
@@ -202,7 +203,7 @@ fn the_status_of_a_run_that_nobody_has_joined() {
     ");
 }
 
-/// How small deltas are depends a little on the processor.
+/// The sizes of deltas depend slightly on the processor.
 fn without_sizes(text: &str) -> String {
     let (before, last) = text.rsplit_once(" kB").unwrap();
     let masked =
@@ -210,7 +211,7 @@ fn without_sizes(text: &str) -> String {
     masked.collect::<String>() + last
 }
 
-/// Without digests and names, long or short.
+/// The text without digests and peer IDs, long or short.
 fn masked(text: &str) -> String {
     let mask = |word: &str| {
         let is_hash =
@@ -226,7 +227,7 @@ fn masked(text: &str) -> String {
 }
 
 #[test]
-fn threads_and_micro_batches_do_not_matter() {
+fn threads_and_micro_batches_change_no_weights() {
     let sandbox = created(&[]);
     let one = peer(&sandbox, "peer-1", &["--set=run.threads=3", "--set=train.micro_batch_size=8"]);
     let two = peer(&sandbox, "peer-2", &["--set=run.threads=2", "--set=train.micro_batch_size=1"]);
@@ -235,21 +236,21 @@ fn threads_and_micro_batches_do_not_matter() {
     assert_eq!(num_rounds(&sandbox.path("peer-1")), undisturbed().digests.len());
 }
 
-/// It is named from where the peer was started, and found by those who were started elsewhere.
+/// A relative path is named from the peer's current folder, and found by machines with another one.
 #[test]
-fn a_bucket_of_ones_own_does_not_matter() {
+fn a_separate_bucket_changes_no_bits() {
     let sandbox = created(&[]);
     std::fs::create_dir_all(sandbox.path("peer-2/own")).unwrap();
     let mut command = sandbox.command(&joining("../bucket", ".", &["--own-bucket=own"]));
     command.current_dir(sandbox.path("peer-2"));
-    let two = Running::beside_others(&sandbox, "peer-2", command);
+    let two = Running::start_named(&sandbox, "peer-2", command);
     finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[]), two]);
     assert_same_bits(&sandbox, &["peer-1", "peer-2"]);
     let [shared, own] = ["bucket", "peer-2/own"].map(|folder| senders(&sandbox.path(folder)));
     assert_eq!((shared.len(), own.len(), shared.intersection(&own).count()), (1, 1, 0));
 }
 
-/// The names of those whose deltas lie in a bucket.
+/// The peers with deltas in a bucket.
 fn senders(bucket: &Path) -> BTreeSet<OsString> {
     files_below(bucket)
         .keys()
@@ -259,7 +260,7 @@ fn senders(bucket: &Path) -> BTreeSet<OsString> {
 }
 
 #[test]
-fn a_peer_that_is_killed_goes_on_as_if_nothing_had_happened() {
+fn a_killed_peer_resumes_with_the_same_bits() {
     let mut kills = 0;
     for pause in [0, 3, 9, 20] {
         let sandbox = created(&[]);
@@ -272,17 +273,17 @@ fn a_peer_that_is_killed_goes_on_as_if_nothing_had_happened() {
         finish(others);
         assert_same_bits(&sandbox, &["peer-1", "peer-2"]);
         assert_eq!(
-            story(&sandbox.path("peer-2")),
+            timeless_metrics(&sandbox.path("peer-2")),
             undisturbed().stories[1],
             "killed {pause} ms after round 2"
         );
-        assert_eq!(story(&sandbox.path("peer-1")), undisturbed().stories[0]);
+        assert_eq!(timeless_metrics(&sandbox.path("peer-1")), undisturbed().stories[0]);
     }
     assert!(kills > 0, "every kill came too late");
 }
 
 #[test]
-fn a_validator_that_is_killed_goes_on_where_it_was() {
+fn a_killed_validator_resumes() {
     let sandbox = created(&[]);
     let peers = [peer(&sandbox, "peer-1", &[]), peer(&sandbox, "peer-2", &[])];
     for number in [2, 4] {
@@ -296,16 +297,16 @@ fn a_validator_that_is_killed_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_peer_can_come_later() {
+fn a_peer_can_join_late() {
     let sandbox = created(&["--set=rounds.min_peers=1", "--set=train.steps=20"]);
     let mut early = peer(&sandbox, "peer-1", &[]);
-    // While there is no validator, nothing moves.
+    // Without a validator, no round is decided.
     let slow = validator(&sandbox, &["--set=comms.poll_interval=0.3"]);
     // One more than the checkpoint needs: it is written after the decision.
     early.wait_until(|| num_rounds(&sandbox.path("peer-1")) >= 5);
     assert_eq!(slow.kill().code, None);
     let mut late = peer(&sandbox, "peer-2", &[]);
-    let beats = format!("bucket/peers/{}/heartbeats", name_of(&sandbox, "peer-2"));
+    let beats = format!("bucket/peers/{}/heartbeats", peer_id_of(&sandbox, "peer-2"));
     late.wait_until(|| sandbox.has(&beats));
     finish([validator(&sandbox, &[]), early, late]);
 
@@ -325,13 +326,13 @@ fn learning_rates(folder: &Path) -> Vec<f64> {
     steps.map(|line| line["learning_rate"].as_f64().unwrap()).collect()
 }
 
-/// The name that the peer in `folder` goes by, from what it has said.
-fn name_of(sandbox: &Sandbox, folder: &str) -> String {
+/// The ID of the peer in `folder`, from its output.
+fn peer_id_of(sandbox: &Sandbox, folder: &str) -> String {
     let line = format!(" in {folder}");
     let stderr = || String::from_utf8(sandbox.read(&format!("{folder}.stderr"))).unwrap();
     let named = |text: String| {
-        text.lines().find_map(|said| {
-            said.strip_prefix("taking part as ")?.strip_suffix(&line).map(str::to_owned)
+        text.lines().find_map(|printed| {
+            printed.strip_prefix("taking part as ")?.strip_suffix(&line).map(str::to_owned)
         })
     };
     for _ in 0..12_000 {
@@ -340,11 +341,11 @@ fn name_of(sandbox: &Sandbox, folder: &str) -> String {
         }
         sleep(Duration::from_millis(10));
     }
-    panic!("{folder} never took part: {}", stderr());
+    panic!("{folder} never joined: {}", stderr());
 }
 
 #[test]
-fn a_peer_that_is_stopped_leaves_and_may_come_back() {
+fn a_stopped_peer_leaves_and_can_return() {
     let sandbox = created(&[
         "--set=rounds.min_peers=1",
         "--set=train.steps=20",
@@ -355,10 +356,10 @@ fn a_peer_that_is_stopped_leaves_and_may_come_back() {
     let slow = validator(&sandbox, &["--set=comms.poll_interval=0.3"]);
     leaving.wait_until(|| num_rounds(&sandbox.path("peer-2")) >= 2);
     leaving.signal("INT");
-    let said = leaving.end();
-    assert_snapshot!(the_end_of(&said), @r"
+    let printed = leaving.end();
+    assert_snapshot!(output_from_stop(&printed), @r"
     stopping cleanly; press Ctrl-C again to stop at once
-    left the run; come back with `covey join bucket --output peer-2`
+    left the run; return with `covey join bucket --output peer-2`
     ");
     let left = num_rounds(&sandbox.path("peer-2"));
     staying.wait_until(|| num_rounds(&sandbox.path("peer-1")) >= left + 2);
@@ -373,9 +374,9 @@ fn a_peer_that_is_stopped_leaves_and_may_come_back() {
     assert_eq!(seen[seen.len() - 1]["included"], 2, "{seen:?}");
 }
 
-/// What a program says from the moment on that it is asked to stop, but for the step that it finishes.
-fn the_end_of(said: &Said) -> String {
-    let complaint = said.complaint(0);
+/// The output from the stop signal on, without the step in progress.
+fn output_from_stop(printed: &ProgramOutput) -> String {
+    let complaint = printed.complaint(0);
     let start = complaint.find("stopping").unwrap();
     complaint[start..].to_owned()
 }
@@ -395,7 +396,7 @@ fn a_stopped_validator_can_be_started_again() {
 }
 
 #[test]
-fn data_that_is_not_in_the_bucket_is_brought_along() {
+fn each_peer_supplies_data_that_is_not_in_the_bucket() {
     let sandbox = created(&["--without-data", "--set=rounds.min_peers=1"]);
     finish([validator(&sandbox, &["--data=data"]), peer(&sandbox, "peer-1", &["--data=data"])]);
     assert!(!sandbox.has("peer-1/data") && !sandbox.has("validator/data"));
@@ -405,8 +406,8 @@ fn data_that_is_not_in_the_bucket_is_brought_along() {
 }
 
 #[test]
-fn data_is_fetched_once() {
-    let sandbox = desk_of_a_finished_run();
+fn data_is_downloaded_once() {
+    let sandbox = sandbox_of_a_complete_run();
     assert!(files_below(&sandbox.path("peer-1/data/0")) == files_below(&sandbox.path("data")));
     sandbox.flip("peer-1/data/0/train-00000.safetensors", 5000);
     finish([peer(&sandbox, "peer-1", &[])]);
@@ -417,13 +418,13 @@ fn data_is_fetched_once() {
 }
 
 #[test]
-fn a_run_that_is_over_is_joined_for_its_weights() {
-    let sandbox = desk_of_a_finished_run();
-    let said = sandbox.succeed(&joining("bucket", "peer-3", &[]));
+fn joining_a_complete_run_downloads_its_weights() {
+    let sandbox = sandbox_of_a_complete_run();
+    let printed = sandbox.succeed(&joining("bucket", "peer-3", &[]));
     assert!(
-        said.stderr.ends_with("the run is over; its weights are in peer-3\n"),
+        printed.stderr.ends_with("the run is over; its weights are in peer-3\n"),
         "{}",
-        said.stderr
+        printed.stderr
     );
     sandbox.succeed(&["export", "peer-3", "--output=hub"]);
     sandbox.succeed(&["export", "peer-1", "--output=other"]);

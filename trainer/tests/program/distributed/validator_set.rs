@@ -1,4 +1,4 @@
-//! Several validators, each a process, and whoever wants to know whether they did as they should.
+//! Several validators, each in a process, and readers that verify their decisions.
 
 use insta::assert_snapshot;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::support::fixtures::files_below;
 use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
 use crate::support::trained::Running;
 
-/// The ids of two more validators, whose keys are made on the way.
+/// Creates the keys of two more validators and returns their IDs.
 fn others(sandbox: &Sandbox) -> [String; 2] {
     ["second.key", "third.key"]
         .map(|key| sandbox.succeed(&["id", key]).stdout.trim_end().to_owned())
@@ -26,8 +26,8 @@ fn two_of_three_validators_are_enough() {
         "--set=rounds.judging_timeout=0.2".into(),
     ];
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
-    let said = sandbox.succeed(&creation("bucket", &more)).stderr;
-    assert!(said.contains("2 of its 3 validators must agree"), "{said}");
+    let printed = sandbox.succeed(&creation("bucket", &more)).stderr;
+    assert!(printed.contains("2 of its 3 validators must agree"), "{printed}");
     let validator = |key: &str, output: &str| {
         let (key, output) = (format!("--key={key}"), format!("--output={output}"));
         let arguments = [
@@ -38,7 +38,7 @@ fn two_of_three_validators_are_enough() {
             "--set=comms.poll_interval=0.02",
             "--set=run.threads=1",
         ];
-        Running::beside_others(&sandbox, &key, sandbox.command(&arguments))
+        Running::start_named(&sandbox, &key, sandbox.command(&arguments))
     };
     let validators = [validator("validator.key", "first"), validator("second.key", "second")];
     finish(
@@ -64,30 +64,30 @@ fn two_of_three_validators_are_enough() {
 }
 
 #[test]
-fn anybody_can_verify_a_run() {
+fn any_reader_can_verify_a_run() {
     let sandbox = sandbox_with_keys(&["data"]);
     sandbox.succeed(&creation(
         "bucket",
         &["--set=rounds.min_peers=1", "--set=rounds.keep_checkpoints=9"],
     ));
     let validator =
-        Running::beside_others(&sandbox, "validator", sandbox.command(&validating("bucket", &[])));
+        Running::start_named(&sandbox, "validator", sandbox.command(&validating("bucket", &[])));
     finish([validator, peer(&sandbox, "peer-1", &[])]);
     let verify = ["verify", "bucket", "--output=anybody", "--threads=2"];
-    let said = sandbox.succeed(&verify);
-    assert_eq!(said.stdout.lines().count() as u64, LAST_ROUND + 1);
+    let printed = sandbox.succeed(&verify);
+    assert_eq!(printed.stdout.lines().count() as u64, LAST_ROUND + 1);
     assert!(
-        said.stdout.lines().all(|line| line.contains(": holds (") && line.contains("weights too")),
-        "{said:?}"
+        printed.stdout.lines().all(|line| line.contains(": matches (") && line.contains("weights recomputed")),
+        "{printed:?}"
     );
     assert!(
-        said.stderr
-            .ends_with("7 rounds hold; losses and weights of 7 of them were computed anew\n"),
-        "{said:?}"
+        printed.stderr
+            .ends_with("7 rounds match; losses and weights of 7 of them were recomputed\n"),
+        "{printed:?}"
     );
     let one = sandbox.succeed(&[verify.as_slice(), &["--round=4"]].concat());
     assert!(
-        one.stdout.starts_with("round 4: holds (") && one.stdout.lines().count() == 1,
+        one.stdout.starts_with("round 4: matches (") && one.stdout.lines().count() == 1,
         "{one:?}"
     );
     assert_snapshot!(sandbox.covey(&[verify.as_slice(), &["--round=9"]].concat()).complaint(USAGE), @"error: round 9 has not been decided; the next one is round 7");
@@ -95,31 +95,31 @@ fn anybody_can_verify_a_run() {
     let verdicts = "bucket/rounds/0000000004/verdicts";
     let name = files_below(&sandbox.path(verdicts)).into_keys().next().unwrap();
     sandbox.flip(&format!("{verdicts}/{}", name.display()), 600);
-    let said = sandbox.covey(&verify);
+    let printed = sandbox.covey(&verify);
     assert!(
-        said.stdout.lines().any(|line| line.starts_with("round 4: differs at verdict: ")),
-        "{said:?}"
+        printed.stdout.lines().any(|line| line.starts_with("round 4: differs at verdict: ")),
+        "{printed:?}"
     );
     assert!(
-        said.stdout.lines().any(|line| line.starts_with("round 5: differs at previous: ")),
-        "{said:?}"
+        printed.stdout.lines().any(|line| line.starts_with("round 5: differs at previous: ")),
+        "{printed:?}"
     );
-    assert_eq!(said.code, Some(FAILURE));
+    assert_eq!(printed.code, Some(FAILURE));
     assert!(
-        said.stderr.ends_with("error: 2 of 7 rounds do not hold, the first is round 4\n"),
-        "{said:?}"
+        printed.stderr.ends_with("error: 2 of 7 rounds differ, the first is round 4\n"),
+        "{printed:?}"
     );
 }
 
 #[test]
-fn a_minority_is_no_quorum() {
+fn a_threshold_without_majority_is_rejected() {
     let sandbox = sandbox_with_keys(&["data"]);
     let [second, third] = others(&sandbox).map(|id| format!("--validator={id}"));
     let complaint =
         sandbox.covey(&creation("bucket", &[&second, &third, "--threshold=1"])).complaint(USAGE);
     assert_snapshot!(complaint, @r"
-    error: 1 of 3 validators are no quorum
-    hint: more than half of them must agree, and there are at most 64; use `--threshold 2`
+    error: 1 of 3 validators are not a quorum
+    hint: use `--threshold 2`; more than half must agree, and a set has at most 64 validators
     ");
     assert!(!sandbox.has("bucket/run"));
     let complaint = sandbox.covey(&creation("bucket", &["--validator=somebody"])).complaint(USAGE);

@@ -1,4 +1,5 @@
-//! What most tests need: text, tokenizers, prepared text, a trained model. Made once, kept in memory.
+//! Shared fixtures: text, tokenizers, prepared text, a trained model. Created once and kept in
+//! memory.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +8,10 @@ use std::sync::OnceLock;
 
 use crate::support::sandbox::{Sandbox, training};
 
-/// Files by their path.
+/// Files by path.
 pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// All of them:
+/// All fixtures:
 ///
 /// - `texts`: 30 short documents,
 /// - `tokenizer`: 300 tokens learned from them, and `data`: the documents as shards,
@@ -54,7 +55,7 @@ fn make() -> Files {
     files_below(&sandbox.path(""))
 }
 
-/// The words of one sentence over and over, in an order that the document's number picks.
+/// The words of one sentence, repeated in an order that depends on the document number.
 fn text(document: usize) -> String {
     let words = [
         "the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "near", "this", "old",
@@ -66,7 +67,7 @@ fn text(document: usize) -> String {
     text.join(" ") + ".\n"
 }
 
-/// Every file below `folder` with its contents, by its path from there.
+/// Every file below `folder` with its contents, by relative path.
 pub(crate) fn files_below(folder: &Path) -> Files {
     let mut files = Files::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,4 +1,4 @@
-//! Runs the program in a folder of its own, with text, data and models made once.
+//! Runs the program in temporary folders, with fixtures that are created once.
 
 pub(crate) mod fixtures;
 pub(crate) mod sandbox;

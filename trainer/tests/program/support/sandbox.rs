@@ -1,4 +1,4 @@
-//! A folder to run the program in, and what it says there.
+//! A temporary folder in which the program runs, and the outcome of a run.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use crate::support::fixtures::fixtures;
 
-/// Exit code of a mistake on the command line or in the configuration.
+/// Exit code of errors in the command line or the configuration.
 pub(crate) const USAGE: i32 = 2;
-/// Exit code of everything else that goes wrong.
+/// Exit code of all other errors.
 pub(crate) const FAILURE: i32 = 1;
 
-/// A model that learns within milliseconds; everything is logged, so that everything can be compared.
+/// A model that trains within milliseconds. Every step is logged, so all steps can be compared.
 pub(crate) const SMALL: &[&str] = &[
     "--threads=2",
     "--set=model.hidden_size=32",
@@ -31,7 +31,7 @@ pub(crate) const SMALL: &[&str] = &[
     "--set=optim.learning_rate=4e-3",
 ];
 
-/// A temporary current folder, so that messages name the same short paths on every machine.
+/// A temporary current folder. Messages therefore contain the same short paths on every machine.
 pub(crate) struct Sandbox {
     folder: TempDir,
 }
@@ -41,7 +41,7 @@ impl Sandbox {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// One with copies of these [`fixtures`].
+    /// A sandbox with copies of these [`fixtures`].
     pub(crate) fn with(names: &[&str]) -> Self {
         let sandbox = Self::empty();
         for (path, bytes) in
@@ -70,48 +70,49 @@ impl Sandbox {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Changes one bit of a file.
+    /// Flips one bit of a file.
     pub(crate) fn flip(&self, name: &str, offset: usize) {
         let mut bytes = self.read(name);
         bytes[offset] ^= 1;
         self.write(name, bytes);
     }
 
-    /// Cuts a file off in the middle.
+    /// Cuts a file to half its length.
     pub(crate) fn truncate(&self, name: &str) {
         let bytes = self.read(name);
         self.write(name, &bytes[..bytes.len() / 2]);
     }
 
-    /// The program in this folder, with nothing from the environment of the tests.
+    /// The program in this folder, without variables from the environment of the tests.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = clean(Command::new(env!("CARGO_BIN_EXE_covey")), self.folder.path());
         command.args(arguments);
         command
     }
 
-    /// The same where no file may grow beyond `blocks` of 512 or 1024 bytes: as good as a full disk, and needs no rights.
-    pub(crate) fn cramped(&self, blocks: u32, arguments: &[&str]) -> Said {
+    /// The program with a limit on file sizes, in blocks of 512 or 1024 bytes: it fails like a full
+    /// disk, without special permissions.
+    pub(crate) fn covey_with_file_limit(&self, blocks: u32, arguments: &[&str]) -> ProgramOutput {
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
         let mut shell = clean(Command::new("sh"), self.folder.path());
         shell.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_covey")).args(arguments);
-        Said::new(shell.output().unwrap())
+        ProgramOutput::new(shell.output().unwrap())
     }
 
-    /// Runs the program to its end.
-    pub(crate) fn covey(&self, arguments: &[&str]) -> Said {
-        Said::new(self.command(arguments).output().unwrap())
+    /// Runs the program until it ends.
+    pub(crate) fn covey(&self, arguments: &[&str]) -> ProgramOutput {
+        ProgramOutput::new(self.command(arguments).output().unwrap())
     }
 
-    /// Runs it to an end that has to be a good one.
-    pub(crate) fn succeed(&self, arguments: &[&str]) -> Said {
-        let said = self.covey(arguments);
-        assert_eq!(said.code, Some(0), "{arguments:?}\n{}", said.stderr);
-        said
+    /// Runs the program and requires exit code 0.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> ProgramOutput {
+        let printed = self.covey(arguments);
+        assert_eq!(printed.code, Some(0), "{arguments:?}\n{}", printed.stderr);
+        printed
     }
 
     /// `covey train` of the small model on `data`.
-    pub(crate) fn train(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn train(&self, arguments: &[&str]) -> ProgramOutput {
         self.covey(&training(arguments))
     }
 }
@@ -131,29 +132,29 @@ fn clean(mut command: Command, folder: &Path) -> Command {
     command
 }
 
-/// What the program said, and how it ended.
+/// The output of the program and its exit code.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct ProgramOutput {
     /// None if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Said {
+impl ProgramOutput {
     pub(crate) fn new(output: Output) -> Self {
-        let said = Self {
+        let printed = Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         };
-        assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
-        said
+        assert!(!printed.stderr.contains("panicked"), "{}", printed.stderr);
+        printed
     }
 
-    /// Everything on stderr, after making sure of the exit code and that there was no data.
+    /// All lines on stderr, after checks of the exit code and that stdout is empty.
     ///
-    /// Lines of progress are left out (rounds are progress, too), digests, process ids and seconds are masked.
+    /// Progress lines of steps and rounds are removed; digests, process IDs and seconds are masked.
     pub(crate) fn complaint(&self, code: i32) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
         let is_progress = |line: &&str| {
@@ -167,7 +168,7 @@ impl Said {
     }
 }
 
-/// The line with what differs between two runs of the tests taken out.
+/// The line without values that differ between two runs of the tests.
 fn masked(line: &str) -> String {
     let words = line.split_inclusive(|letter: char| !letter.is_alphanumeric());
     let mut masked = String::new();
@@ -188,7 +189,7 @@ fn masked(line: &str) -> String {
 }
 
 #[test]
-fn only_what_varies_is_masked() {
+fn only_variable_parts_are_masked() {
     let hash = "0123456789abcdef".repeat(4);
     let line =
         format!("cannot write a/step-00000005.partial-1605/x: {hash}, expected {hash} (12s)");

@@ -1,4 +1,4 @@
-//! What a run amounts to, and running processes that can be stopped.
+//! The reproducible part of a run, and running processes that can be stopped.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::sandbox::{Said, Sandbox};
+use crate::support::sandbox::{ProgramOutput, Sandbox};
 
-/// How long a test waits for something that takes milliseconds.
+/// Timeout of waits that normally take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Everything that must not depend on how often a run was stopped, by name.
+/// Everything that must not depend on interruptions, by name.
 ///
-/// Weights and moments to the bit; of state and metrics all but time, speed and memory.
-pub(crate) fn essence(run: &Path, step: u64) -> BTreeMap<&'static str, Vec<u8>> {
+/// Weights and moments are exact; state and metrics are without times, speeds and memory.
+pub(crate) fn reproducible_parts(run: &Path, step: u64) -> BTreeMap<&'static str, Vec<u8>> {
     let checkpoint = run.join(format!("checkpoints/step-{step:08}"));
     let read =
         |name| fs::read(checkpoint.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -35,7 +35,7 @@ pub(crate) fn essence(run: &Path, step: u64) -> BTreeMap<&'static str, Vec<u8>> 
     ])
 }
 
-/// Compares two essences part by part, so that a failure names the part and prints no weights.
+/// Compares two results part by part. A failure names the part and does not print weights.
 pub(crate) fn assert_same(got: &BTreeMap<&str, Vec<u8>>, expected: &BTreeMap<&str, Vec<u8>>) {
     for (name, bytes) in expected {
         let shown = |bytes: &[u8]| match *name {
@@ -51,14 +51,14 @@ pub(crate) fn assert_same(got: &BTreeMap<&str, Vec<u8>>, expected: &BTreeMap<&st
     }
 }
 
-/// The whole lines of a run's metrics; none if it has not begun.
+/// The complete lines of a run's metrics; none before the run starts.
 pub(crate) fn metrics(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     whole.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The line without what differs from day to day.
+/// The line without values that differ between two runs.
 pub(crate) fn timeless(mut line: Value) -> Value {
     let fields = line.as_object_mut().unwrap();
     let of_the_day = [
@@ -76,26 +76,26 @@ pub(crate) fn timeless(mut line: Value) -> Value {
     line
 }
 
-/// The step of the newest line of a run's metrics.
+/// The step in the last line of a run's metrics.
 pub(crate) fn last_step(run: &Path) -> u64 {
     metrics(run).last().map_or(0, |line| line["step"].as_u64().unwrap())
 }
 
-/// A program that is running; killed when dropped.
+/// A running program; killed when dropped.
 pub(crate) struct Running {
     child: Child,
-    /// Files that it writes to: a pipe would be full one day.
+    /// Output files. A pipe would block the program once it is full.
     stdout: PathBuf,
     stderr: PathBuf,
 }
 
 impl Running {
     pub(crate) fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
-        Self::beside_others(sandbox, "only", sandbox.command(arguments))
+        Self::start_named(sandbox, "only", sandbox.command(arguments))
     }
 
-    /// One of several on a desk, each of its own name.
-    pub(crate) fn beside_others(sandbox: &Sandbox, name: &str, mut command: Command) -> Self {
+    /// Starts one of several programs in a sandbox, with output files named `name`.
+    pub(crate) fn start_named(sandbox: &Sandbox, name: &str, mut command: Command) -> Self {
         let (stdout, stderr) =
             (sandbox.path(format!("{name}.stdout")), sandbox.path(format!("{name}.stderr")));
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
@@ -106,42 +106,44 @@ impl Running {
     pub(crate) fn wait_until(&mut self, mut happened: impl FnMut() -> bool) {
         let start = Instant::now();
         while !happened() && self.child.try_wait().unwrap().is_none() {
-            assert!(start.elapsed() < PATIENCE, "nothing happened");
+            assert!(start.elapsed() < PATIENCE, "timeout");
             sleep(Duration::from_micros(200));
         }
     }
 
-    /// Waits until it has said `line` on stderr.
+    /// Waits until stderr contains `line`.
     pub(crate) fn wait_for_line(&mut self, line: &str) {
         let stderr = self.stderr.clone();
-        let said = || fs::read_to_string(&stderr).unwrap().lines().any(|said| said == line);
-        self.wait_until(said);
-        assert!(said(), "it never said: {line}");
+        let has_line =
+            || fs::read_to_string(&stderr).unwrap().lines().any(|printed| printed == line);
+        self.wait_until(has_line);
+        assert!(has_line(), "stderr never had the line: {line}");
     }
 
-    /// Sends the signal called `name`, `INT` and the like. It may come too late.
+    /// Sends the signal `name`, such as `INT`. The program may have ended before.
     pub(crate) fn signal(&mut self, name: &str) {
         let script = format!("kill -{name} {}", self.child.id());
         Command::new("sh").args(["-c", &script]).status().unwrap();
     }
 
-    /// Ends it as a power cut would; its exit code tells if it had ended before.
-    pub(crate) fn kill(mut self) -> Said {
+    /// Kills the program, as a power failure would. The exit code shows whether it had ended
+    /// before.
+    pub(crate) fn kill(mut self) -> ProgramOutput {
         self.child.kill().unwrap();
         self.end()
     }
 
-    /// Waits for its end.
-    pub(crate) fn end(mut self) -> Said {
+    /// Waits for the end of the program.
+    pub(crate) fn end(mut self) -> ProgramOutput {
         let status = self.child.wait().unwrap();
         let read = |path| fs::read(path).unwrap();
-        Said::new(Output { status, stdout: read(&self.stdout), stderr: read(&self.stderr) })
+        ProgramOutput::new(Output { status, stdout: read(&self.stdout), stderr: read(&self.stderr) })
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Either it has ended, or a test has failed and what becomes of its program matters no more.
+        // The program has ended, or the test has failed already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

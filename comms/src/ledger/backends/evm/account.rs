@@ -11,8 +11,8 @@ pub type Account = Address;
 
 /// The predecessor of an entry in a contract: chain, contract and calling wallet.
 ///
-/// It is signed. A wallet that copies a pending call of another one therefore sends an entry with an
-/// invalid signature.
+/// It is signed. A wallet that copies a pending call of another one therefore sends an entry with
+/// an invalid signature.
 pub(super) fn anchor(chain: u64, contract: Account, wallet: Account) -> Digest {
     // The context string is part of the signed format: docs/ledger.md.
     let mut hasher = blake3::Hasher::new_derive_key("covey ledger 1 account");

@@ -10,8 +10,8 @@ use crate::ledger::error::LedgerError;
 
 /// A contract with its node: `evm:http://HOST:PORT/?contract=0x…&confirmations=N`.
 ///
-/// - The node is reached over HTTP or HTTPS. Providers hand out URLs with an access key in the path,
-///   so only the host is ever printed.
+/// - The node is reached over HTTP or HTTPS. Providers hand out URLs with an access key in the
+///   path, so only the host is ever printed.
 /// - Query parameters other than `contract` and `confirmations` are passed to the node.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EvmAddress {
@@ -19,8 +19,8 @@ pub struct EvmAddress {
     pub node: Url,
     /// The contract.
     pub contract: Account,
-    /// The number of blocks that must follow a block before it is read. Zero reads the newest block,
-    /// which the chain can still replace.
+    /// The number of blocks that must follow a block before it is read. Zero reads the newest
+    /// block, which the chain can still replace.
     pub confirmations: u64,
 }
 

@@ -40,11 +40,11 @@ pub struct EvmLedger {
     pub(super) contract: Contract,
     pub(super) origin: ContractOrigin,
     known: Mutex<ChainState>,
-    successors: Mutex<SuccessorAccounts>,
+    successors: Mutex<SuccessorWallets>,
 }
 
 /// Wallets of possible next validator sets, by their digest.
-type SuccessorAccounts = BTreeMap<Digest, BTreeMap<PeerId, Account>>;
+type SuccessorWallets = BTreeMap<Digest, BTreeMap<PeerId, Account>>;
 
 #[derive(Debug)]
 struct ChainState {
@@ -56,7 +56,8 @@ impl EvmLedger {
     /// Opens the ledger of a run at `address`.
     ///
     /// # Errors
-    /// [`LedgerError::OtherLedger`] if the contract belongs to another run, or a failure of the node.
+    /// [`LedgerError::OtherLedger`] if the contract belongs to another run, or a failure of the
+    /// node.
     pub async fn open(
         address: EvmAddress,
         genesis: Genesis,
@@ -104,6 +105,7 @@ impl EvmLedger {
     async fn refresh(&self) -> Result<(), LedgerError> {
         let newest = self.answer(self.provider.get_block_number().await)?;
         let Some(head) = newest.checked_sub(self.address.confirmations) else { return Ok(()) };
+        // Each page is stored at once, so a read that fails midway continues there.
         loop {
             let first = lock(&self.known).next_block;
             if first > head {
@@ -140,7 +142,7 @@ impl EvmLedger {
         Ok(())
     }
 
-    pub(super) fn successors(&self) -> MutexGuard<'_, SuccessorAccounts> {
+    pub(super) fn successors(&self) -> MutexGuard<'_, SuccessorWallets> {
         lock(&self.successors)
     }
 

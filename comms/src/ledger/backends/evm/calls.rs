@@ -116,8 +116,8 @@ impl EvmLedger {
     /// The wallets of the validators that `operation` votes for; empty for any other operation.
     ///
     /// # Errors
-    /// A vote for validators with wallets that are unknown here: the contract needs the wallets, and
-    /// the vote names only their digest.
+    /// A vote for validators with wallets that are unknown here: the contract needs the wallets,
+    /// and the vote names only their digest.
     fn successor_accounts(
         &self,
         operation: &Operation,

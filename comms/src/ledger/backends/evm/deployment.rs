@@ -28,8 +28,8 @@ pub struct Deployment {
 
 /// Deploys the contract of a run.
 ///
-/// `accounts` are the wallets of the first validators. `stake` is the deposit for a registration, in
-/// wei; `delay` is the time between leaving and its return, in seconds.
+/// `accounts` are the wallets of the first validators. `stake` is the deposit for a registration,
+/// in wei; `delay` is the time between leaving and its return, in seconds.
 ///
 /// # Errors
 /// Wallets for other keys than the validators in `genesis`, or a failure of the node.

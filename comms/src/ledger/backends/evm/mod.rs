@@ -1,8 +1,8 @@
 //! The ledger in an EVM contract, read and written over JSON-RPC.
 //!
 //! The contract orders calls and holds stakes. It cannot check ed25519 signatures, so this code
-//! verifies every event as it verifies an object of a bucket. It never stores the key of a wallet and
-//! never prints the address of a node, which can contain an access key. Start with
+//! verifies every event as it verifies an object of a bucket. It never stores the key of a wallet
+//! and never prints the address of a node, which can contain an access key. Start with
 //! [`EvmLedger`].
 //!
 //! ```rust

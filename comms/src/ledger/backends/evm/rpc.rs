@@ -64,7 +64,7 @@ pub(super) fn backend_error(
     LedgerError::Backend { backend: name(node), reason: reason.into(), is_passing, source }
 }
 
-/// Converts the error of an exchange, whatever its kind.
+/// Converts the error of any exchange with a node.
 pub(super) fn answer<T>(
     node: &Url,
     result: Result<T, impl Into<alloy::contract::Error>>,
