@@ -13,6 +13,11 @@ Rules:
   twice   a type name with two definitions in the workspace
   word    a file, folder or type name with a word that the glossary replaces
   glob    items exported from a crate's root, and every `pub use ...::*`
+  map     a folder with a mod.rs that docs/architecture.md does not list, or lists twice, or a listed folder without one
+  path    a path of the workspace in backticks in a Markdown page that does not exist
+
+The list in docs/architecture.md consists of the table rows whose first cell is a folder: | `comms/src/run/` | text |.
+Pages may shorten `comms/src/run` to `comms/run`. Pages in docs/results are measurements of the past and are not checked.
 """
 
 import argparse
@@ -53,6 +58,10 @@ WORDS = {
 }
 # Words that are fine within a name, but not as the whole name of a type.
 WHOLE_NAMES = {"Line": "rate limiter or link"}
+
+MAP = Path("docs/architecture.md")
+MAP_ROW = re.compile(r"^\|\s*`([\w/]+)/`\s*\|")
+CODE_SPAN = re.compile(r"`([^`\s]+)`")
 
 VISIBILITY = r"(?:pub(?:\([^)]*\))? )?"
 # `type` counts at the first column only: further in, it is an associated type.
@@ -174,6 +183,37 @@ def replacements(name: str) -> Iterator[str]:
             yield f"`{name}`: say {instead} instead of {word.lower()}"
 
 
+def check_map(root: Path, crates: list[Crate]) -> Iterator[Finding]:
+    folders = {crate.shown(folder) for crate in crates for folder in crate.folders}
+    listed: dict[Path, int] = {}
+    for line, text in enumerate((root / MAP).read_text(encoding="utf-8").splitlines(), 1):
+        row = MAP_ROW.match(text)
+        if not row:
+            continue
+        folder = Path(row[1])
+        if folder in listed:
+            yield Finding(MAP, line, "map", f"`{folder}/` is already listed in line {listed[folder]}")
+        elif folder not in folders:
+            yield Finding(MAP, line, "map", f"`{folder}/` is listed, but there is no such folder with a mod.rs")
+        listed.setdefault(folder, line)
+    for folder in sorted(folders - set(listed)):
+        yield Finding(folder, 1, "map", f"add this folder to {MAP}")
+
+
+def check_paths(root: Path, crates: list[Crate]) -> Iterator[Finding]:
+    tops = {crate.name for crate in crates} | {"docs", "scripts", "fuzz", ".ci", ".github"}
+    for page in sorted([*root.glob("*.md"), *files_below(root / "docs", "*.md")]):
+        shown = page.relative_to(root)
+        if "results" in shown.parts:
+            continue
+        for line, text in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            for span in CODE_SPAN.findall(text):
+                top, _, rest = span.partition("/")
+                places = [root / span, root / top / "src" / rest]
+                if top in tops and rest and not any(place.exists() for place in places):
+                    yield Finding(shown, line, "path", f"`{span}` does not exist")
+
+
 def report(crate: Crate) -> str:
     """A line of figures about one crate."""
     folders = sum(path.is_dir() for path in crate.src.rglob("*"))
@@ -195,7 +235,7 @@ def main() -> int:
     crates = [Crate(root, name) for name in workspace_crates(root)]
     rules = (check_loose, check_size, check_circle, check_upward, check_async, check_glob)
     findings = [finding for crate in crates for rule in rules for finding in rule(crate)]
-    findings += check_twice(crates)
+    findings += [*check_twice(crates), *check_map(root, crates), *check_paths(root, crates)]
     folders = [root / crate.name / section for crate in crates for section in SECTIONS] + [root / "fuzz"]
     findings += check_words(root, [folder for folder in folders if folder.is_dir()])
     findings = sorted(set(findings))

@@ -58,6 +58,11 @@ class Crate:
     def rooms(self) -> list[str]:
         return sorted({room(path) for path in self.sources} - {"lib", "main"})
 
+    @functools.cached_property
+    def folders(self) -> list[Path]:
+        """The folders that are modules, relative to `src`."""
+        return sorted(path.parent for path in self.sources if path.name == "mod.rs")
+
     def room_imports(self) -> Iterator[tuple[str, str, Path, int]]:
         """Yields each import from one room of another: importing room, imported room, path, line."""
         for path, line, target in self._file_imports(exports_count=True):

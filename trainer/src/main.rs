@@ -1,6 +1,7 @@
 //! The program `covey`: parses the command line, runs one command, and turns the result into an
 //! exit code.
 
+use covey::system::error::Failure;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+fn is_broken_pipe(error: &Failure) -> bool {
     let broken = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
     error.root_cause().downcast_ref::<std::io::Error>().is_some_and(broken)
 }

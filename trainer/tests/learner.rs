@@ -6,6 +6,7 @@ use std::path::Path;
 
 use covey::config::layers::{Layers, Purpose};
 use covey::config::schema::Config;
+use covey::system::error::Hint;
 use covey::training::ModelFolder;
 use covey::training::learner::Learner;
 use covey_model::hub::SafetensorsFile;

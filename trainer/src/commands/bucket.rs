@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::Context;
 use covey_comms::bucket::location::Secret;
 use covey_comms::bucket::server::auth::peer_credentials;
 use covey_comms::bucket::server::{Server, ServerOptions};
@@ -14,7 +13,7 @@ use covey_comms::primitives::{Keypair, PeerId};
 
 use crate::cli::{BucketCommand, KeyArgs, ServeArgs};
 use crate::run::nonce;
-use crate::system::error::UsageError;
+use crate::system::error::{Context, Failure, Result, UsageError};
 use crate::system::runtime::on_runtime;
 use crate::system::signal::is_raised;
 use crate::system::terminal::output::{print, say};
@@ -31,14 +30,14 @@ const SHORTEST_SECRET: usize = 16;
 /// Time between two checks for an interrupt.
 const SLICE: Duration = Duration::from_millis(200);
 
-pub(super) fn run(command: &BucketCommand, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(super) fn run(command: &BucketCommand, interrupt: &AtomicBool) -> Result<()> {
     match command {
         BucketCommand::Serve(arguments) => serve(arguments, interrupt),
         BucketCommand::Key(arguments) => key(arguments),
     }
 }
 
-fn serve(arguments: &ServeArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+fn serve(arguments: &ServeArgs, interrupt: &AtomicBool) -> Result<()> {
     fs::create_dir_all(&arguments.folder)
         .with_context(|| format!("cannot create {}", arguments.folder.display()))?;
     let file = arguments.secret.clone().unwrap_or_else(|| default_secret_file(&arguments.folder));
@@ -74,7 +73,7 @@ async fn until_raised(interrupt: &AtomicBool) {
 }
 
 /// Prints a key pair as shell commands.
-fn key(arguments: &KeyArgs) -> anyhow::Result<()> {
+fn key(arguments: &KeyArgs) -> Result<()> {
     let master = read_secret(&arguments.secret)?;
     let (id, secret) = match &arguments.peer {
         Some(peer) => peer_credentials(&master, peer_of(peer)?),
@@ -87,13 +86,14 @@ fn key(arguments: &KeyArgs) -> anyhow::Result<()> {
 }
 
 /// Returns the peer that `text` names, by its ID or by its key file.
-fn peer_of(text: &str) -> anyhow::Result<PeerId> {
+fn peer_of(text: &str) -> Result<PeerId> {
     match text.parse() {
         Ok(peer) => Ok(peer),
         Err(_) if !Path::new(text).exists() => {
-            let problem =
-                UsageError::new(format!("`{text}` is neither a peer ID nor a key file"));
-            Err(problem.with_hint("run `covey id FILE` on the peer's machine to print its ID").into())
+            let problem = UsageError::new(format!("`{text}` is neither a peer ID nor a key file"));
+            Err(problem
+                .with_hint("run `covey id FILE` on the peer's machine to print its ID")
+                .into())
         }
         Err(_) => Ok(Keypair::load(Path::new(text))?.peer()),
     }
@@ -111,15 +111,13 @@ fn default_secret_file(folder: &Path) -> PathBuf {
     folder.with_file_name(name)
 }
 
-fn read_secret(file: &Path) -> anyhow::Result<Secret> {
+fn read_secret(file: &Path) -> Result<Secret> {
     let text = fs::read_to_string(file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             let problem = UsageError::new(format!("secret file {} does not exist", file.display()));
-            problem
-                .with_hint("use the path that `covey bucket serve` printed")
-                .into()
+            problem.with_hint("use the path that `covey bucket serve` printed").into()
         }
-        _ => anyhow::Error::from(error).context(format!("cannot read {}", file.display())),
+        _ => Failure::from(error).context(format!("cannot read {}", file.display())),
     })?;
     match text.trim() {
         text if text.len() < SHORTEST_SECRET => {
@@ -136,7 +134,7 @@ fn read_secret(file: &Path) -> anyhow::Result<Secret> {
 }
 
 /// Writes a new secret into a file that only its owner can read.
-fn write_secret(file: &Path) -> anyhow::Result<Secret> {
+fn write_secret(file: &Path) -> Result<Secret> {
     let text = nonce()?.to_string();
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

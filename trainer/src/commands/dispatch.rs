@@ -20,6 +20,8 @@ use crate::commands::run::join;
 use crate::commands::run::status;
 use crate::commands::run::validate;
 use crate::commands::run::verify;
+use crate::system::error::Result;
+use crate::system::logging;
 use crate::system::signal;
 use crate::system::terminal::output::say;
 use crate::training::checkpoint::Found;
@@ -28,7 +30,8 @@ use crate::training::checkpoint::Found;
 ///
 /// # Errors
 /// The error of the command; [`super::error_report::report`] prints it.
-pub fn run(cli: &Cli) -> anyhow::Result<()> {
+pub fn run(cli: &Cli) -> Result<()> {
+    logging::init(cli.log.filter.as_deref(), cli.log.format)?;
     let interrupt = signal::catch()?;
     match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, &interrupt),

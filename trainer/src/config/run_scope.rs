@@ -11,7 +11,7 @@ use super::show;
 use crate::config::checks::ConfigError;
 use crate::config::layers::{Layers, Origin, Purpose, Resolved};
 use crate::config::schema::{Config, ConfigKey, KEYS, Naming};
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 
 /// The name of the shared config among the parts of a run description.
 pub const SHARED_CONFIG: &str = "config.toml";
@@ -43,7 +43,7 @@ impl Layers {
     ///
     /// # Errors
     /// [`ConfigError`], or [`UsageError`] if `self` sets a key of the run to another value.
-    pub fn resolve_within(self, shared: &str, purpose: Purpose) -> anyhow::Result<Resolved> {
+    pub fn resolve_within(self, shared: &str, purpose: Purpose) -> Result<Resolved> {
         // Resolved twice: alone, and below the settings of this machine. A key of the run that
         // differs between the two was set here to something else.
         let run = Config::from_shared_toml(shared)?;

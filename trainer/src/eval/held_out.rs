@@ -1,5 +1,6 @@
 //! Cross-entropy of a model on held-out windows.
 
+use crate::system::error::Hint;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -57,9 +58,8 @@ pub enum EvaluationError {
     Interrupted,
 }
 
-impl EvaluationError {
-    /// Advice to the user, if there is any.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for EvaluationError {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Data(error) => error.hint(),
             Self::Batch(error) => error.hint(),
@@ -70,6 +70,10 @@ impl EvaluationError {
             ),
             Self::Interrupted => None,
         }
+    }
+
+    fn is_usage(&self) -> bool {
+        matches!(self, Self::Data(error) if error.is_usage())
     }
 }
 

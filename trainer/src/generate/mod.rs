@@ -31,7 +31,7 @@
 //!     Ok(())
 //! })?;
 //! assert!(matches!(reason, StopReason::Length | StopReason::EndOfText));
-//! # Ok::<(), anyhow::Error>(())
+//! # Ok::<(), covey::system::error::Failure>(())
 //! ```
 
 mod text_stream;

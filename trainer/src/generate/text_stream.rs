@@ -2,12 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
 use covey_data::tokenizer::Tokenizer;
 use covey_model::generation::{Generator, TokenSampler};
 use covey_model::network::{Decoder, Weights};
 
-use crate::system::error::UsageError;
+use crate::system::error::{Context, Result, UsageError};
 
 /// A model with tokenizer and sampler, ready to continue a prompt.
 #[derive(Debug)]
@@ -51,8 +50,8 @@ impl TextStream<'_> {
         prompt: &str,
         max_tokens: usize,
         interrupt: &AtomicBool,
-        mut emit: impl FnMut(&str) -> anyhow::Result<()>,
-    ) -> anyhow::Result<StopReason> {
+        mut emit: impl FnMut(&str) -> Result<()>,
+    ) -> Result<StopReason> {
         let mut tokens = self.prompt_tokens(prompt)?;
         let mut generator = Generator::new(self.decoder, self.weights);
         let mut stream = self.tokenizer.decode_stream();
@@ -83,7 +82,7 @@ impl TextStream<'_> {
     }
 
     /// The tokens of `prompt`, at least one.
-    fn prompt_tokens(&self, prompt: &str) -> anyhow::Result<Vec<u32>> {
+    fn prompt_tokens(&self, prompt: &str) -> Result<Vec<u32>> {
         let tokens = self.tokenizer.encode(prompt)?;
         let (length, positions) = (tokens.len(), self.decoder.config().max_positions);
         if length > positions {

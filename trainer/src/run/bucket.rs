@@ -1,11 +1,11 @@
 //! Opening buckets with the limits and keys of this machine.
 
+use crate::system::error::{Context, Failure, Result};
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use covey_comms::bucket::decorators::{
     Budgeted, ByteBudget, RateLimit, RateLimited, RateLimiter, Retry, RetryPolicy,
 };
@@ -30,7 +30,7 @@ impl Connection {
     ///
     /// # Errors
     /// An invalid URL, a missing folder, or only one half of a key pair.
-    pub fn open(url: &str, comms: &CommsConfig) -> anyhow::Result<Self> {
+    pub fn open(url: &str, comms: &CommsConfig) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let location: Location = url.parse()?;
         let access = Access::from_variables(std::env::vars())?;
@@ -43,7 +43,7 @@ impl Connection {
     ///
     /// # Errors
     /// A clock that is off, or errors of the store.
-    pub async fn check(&self) -> anyhow::Result<Creation> {
+    pub async fn check(&self) -> Result<Creation> {
         let probe = probe(self.bucket.as_ref(), nonce()?).await?;
         if let Some(theirs) = probe.store_time {
             check_clock_skew(self.clock.now(), theirs)?;
@@ -68,11 +68,7 @@ pub struct OwnBucket {
 ///
 /// # Errors
 /// As for [`Connection::open`].
-pub fn own_bucket(
-    url: &str,
-    comms: &CommsConfig,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<OwnBucket> {
+pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> Result<OwnBucket> {
     let own: Vec<_> = std::env::vars()
         .filter_map(|(name, value)| Some((name.strip_prefix("OWN_")?.to_owned(), value)))
         .collect();
@@ -91,7 +87,7 @@ pub fn own_bucket(
     Ok(OwnBucket { url, bucket: Limits::new(comms, clock).around(store, jitter_seed()?) })
 }
 
-fn absolute(folder: &Path) -> anyhow::Result<String> {
+fn absolute(folder: &Path) -> Result<String> {
     let path =
         std::path::absolute(folder).with_context(|| format!("cannot find {}", folder.display()))?;
     Ok(path.to_str().with_context(|| format!("{} is not UTF-8 text", path.display()))?.to_owned())
@@ -107,13 +103,15 @@ pub fn peer_buckets_opener(
     home: &str,
     comms: &CommsConfig,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<Arc<Opener>> {
+) -> Result<Arc<Opener>> {
     let trusts_neighbours = home.parse::<Location>()?.is_near();
     let (limits, jitter_seed) = (Limits::new(comms, &clock), jitter_seed()?);
     Ok(Arc::new(move |url: &str| {
         let location: Location = url.parse()?;
         if !trusts_neighbours && location.is_near() {
-            let reason = "addresses of this machine and its network are refused if a peer announces them".to_owned();
+            let reason =
+                "addresses of this machine and its network are refused if a peer announces them"
+                    .to_owned();
             return Err(BucketError::InvalidUrl { url: url.to_owned(), reason });
         }
         let store = open(&location, &Access::default(), Arc::clone(&clock))?;
@@ -148,7 +146,7 @@ impl Limits {
         }
     }
 
-    /// Wraps `store` so that it retries and stays within these limits, shared with all other
+    /// Wraps `store` to make it retry and stay within these limits, shared with all other
     /// wrapped stores. `jitter_seed` seeds the random pauses between retries.
     pub fn around(&self, store: Arc<dyn Bucket>, jitter_seed: u64) -> Arc<dyn Bucket> {
         // The budget is innermost, so it counts the bytes of every attempt. The rate limit is
@@ -163,7 +161,7 @@ impl Limits {
 ///
 /// # Errors
 /// A file that is not a key, that other users may read, or that cannot be written.
-pub fn identity(path: &Path) -> anyhow::Result<Keypair> {
+pub fn identity(path: &Path) -> Result<Keypair> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
@@ -175,20 +173,21 @@ pub fn identity(path: &Path) -> anyhow::Result<Keypair> {
 ///
 /// # Errors
 /// If the system has no random numbers.
-pub fn nonce() -> anyhow::Result<Digest> {
+pub fn nonce() -> Result<Digest> {
     Ok(Digest::from_bytes(random_bytes()?))
 }
 
 /// Returns a random seed for the pauses between retries, so machines that failed at the same moment
 /// do not retry at the same moment.
-pub(super) fn jitter_seed() -> anyhow::Result<u64> {
+pub(super) fn jitter_seed() -> Result<u64> {
     let [a, b, c, d, e, f, g, h, ..] = random_bytes()?;
     Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }
 
-fn random_bytes() -> anyhow::Result<[u8; 32]> {
+fn random_bytes() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| anyhow::anyhow!("cannot get random numbers from the system: {error}"))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Failure::new(format!("cannot get random numbers from the system: {error}"))
+    })?;
     Ok(bytes)
 }

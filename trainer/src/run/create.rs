@@ -17,9 +17,9 @@ use super::bucket::Connection;
 use super::replica::Replica;
 use super::spec::{DATA, MODEL_CONFIG, SharedSource, TOKENIZER, files_of};
 use super::weight_files::to_parts;
-use crate::config::{SHARED_CONFIG, current_path};
 use crate::config::schema::{Config, ModelChoice, NetworkShape, RoundsConfig};
-use crate::system::error::UsageError;
+use crate::config::{SHARED_CONFIG, current_path};
+use crate::system::error::{Result, UsageError};
 use crate::training::{Start, check_fit, common_tokenizer, hub_config, open_datasets};
 
 /// A run that is ready to be published: its description, its parts, and its first weights.
@@ -35,11 +35,7 @@ impl NewRun {
     ///
     /// # Errors
     /// The errors of `covey train`, and settings that a distributed run does not allow.
-    pub fn new(
-        config: &Config,
-        validator_set: ValidatorSet,
-        with_data: bool,
-    ) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, validator_set: ValidatorSet, with_data: bool) -> Result<Self> {
         check_rounds(config)?;
         check_gauntlet(config)?;
         let datasets = open_datasets(config)?;
@@ -70,7 +66,7 @@ impl NewRun {
     /// # Errors
     /// Another run in the bucket, a creator that is not one of the validators, or errors of the
     /// bucket.
-    pub async fn publish(self, connection: &Connection, creator: &Keypair) -> anyhow::Result<Run> {
+    pub async fn publish(self, connection: &Connection, creator: &Keypair) -> Result<Run> {
         let Connection { bucket, clock } = connection.clone();
         let weights = self.description.genesis_weights;
         let run = Run::create(bucket, clock, &self.description, &self.parts).await?;
@@ -101,14 +97,15 @@ fn check_gauntlet(config: &Config) -> Result<(), UsageError> {
 }
 
 /// Checks that the data has enough windows for all peers of a round to train on different text.
-fn check_slots(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
+fn check_slots(config: &Config, datasets: &[Dataset]) -> Result<()> {
     let assignment = assignment(config, datasets)?;
     let (slots, peers) = (assignment.disjoint_slots(), u64::from(config.rounds.max_included));
     if slots >= peers {
         return Ok(());
     }
     let problem = UsageError::new(format!(
-        "the data has windows for {slots} peers per round, {} each, but rounds.max_included = {peers}",
+        "the data has windows for {slots} peers per round, {} each, \
+         but rounds.max_included = {peers}",
         assignment.samples()
     ));
     let hint = match slots {
@@ -122,12 +119,12 @@ fn check_slots(config: &Config, datasets: &[Dataset]) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Data without a window of the configured length.
-pub fn assignment(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Assignment> {
+pub fn assignment(config: &Config, datasets: &[Dataset]) -> Result<Assignment> {
     let sources = datasets.iter().zip(&config.data.sources).map(|(dataset, source)| {
         let windows = dataset.windows(Split::Train, config.data.sequence_length)?;
         Ok(WindowSource { windows, weight: source.weight })
     });
-    let sources = sources.collect::<anyhow::Result<_>>()?;
+    let sources = sources.collect::<Result<_>>()?;
     let samples = config.rounds.inner_steps * config.train.batch_size as u64;
     Ok(Assignment::new(sources, config.run.seed, samples))
 }
@@ -156,7 +153,7 @@ fn parts(
     tokenizer: &Tokenizer,
     datasets: &[Dataset],
     with_data: bool,
-) -> anyhow::Result<BTreeMap<String, Bytes>> {
+) -> Result<BTreeMap<String, Bytes>> {
     let mut parts = BTreeMap::new();
     let mut sources = Vec::new();
     for (index, (dataset, source)) in datasets.iter().zip(&config.data.sources).enumerate() {

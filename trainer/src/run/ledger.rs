@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::Context;
 use covey_comms::ledger::backends::BucketLog;
 use covey_comms::ledger::state::Genesis;
 use covey_comms::ledger::{CheckpointDigest, Ledger, LedgerClient, LedgerError, Scores};
@@ -15,7 +14,7 @@ use covey_comms::run::Run;
 use futures_util::future::{Either, select};
 
 use super::bucket::jitter_seed;
-use crate::system::error::UsageError;
+use crate::system::error::{Context, Result, UsageError};
 
 /// The ledger that a command uses: its backend, and the account that pays for entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub const WALLET_VARIABLE: &str = "COVEY_WALLET_KEY";
 ///
 /// # Errors
 /// An invalid validator set. Run descriptions with such a set are never accepted.
-pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
+pub fn genesis(run: &Run) -> Result<Genesis> {
     let validator_set = &run.description().validator_set;
     let threshold =
         u32::try_from(validator_set.threshold()).context("the threshold exceeds 32 bits")?;
@@ -44,7 +43,7 @@ pub fn genesis(run: &Run) -> anyhow::Result<Genesis> {
 ///
 /// # Errors
 /// An invalid URL or wallet, a contract of another run, or errors of the ledger backend.
-pub async fn open(run: &Run, choice: &LedgerChoice) -> anyhow::Result<Arc<dyn Ledger>> {
+pub async fn open(run: &Run, choice: &LedgerChoice) -> Result<Arc<dyn Ledger>> {
     let genesis = genesis(run)?;
     match choice.url.as_deref().unwrap_or("bucket") {
         "bucket" => Ok(Arc::new(BucketLog::new(
@@ -66,7 +65,7 @@ pub async fn open(run: &Run, choice: &LedgerChoice) -> anyhow::Result<Arc<dyn Le
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn wallet_key(file: Option<&Path>) -> anyhow::Result<Option<String>> {
+pub fn wallet_key(file: Option<&Path>) -> Result<Option<String>> {
     match file {
         Some(path) => {
             let text = std::fs::read_to_string(path)
@@ -91,7 +90,7 @@ pub mod evm {
     ///
     /// # Errors
     /// A file that cannot be read, or an invalid key.
-    pub fn wallet(file: Option<&Path>) -> anyhow::Result<Option<Wallet>> {
+    pub fn wallet(file: Option<&Path>) -> Result<Option<Wallet>> {
         Ok(wallet_key(file)?.map(|text| text.parse()).transpose()?)
     }
 
@@ -99,7 +98,7 @@ pub mod evm {
         url: &str,
         genesis: Genesis,
         file: Option<&Path>,
-    ) -> anyhow::Result<Arc<dyn Ledger>> {
+    ) -> Result<Arc<dyn Ledger>> {
         Ok(Arc::new(contract(url, genesis, file).await?))
     }
 
@@ -107,11 +106,7 @@ pub mod evm {
     ///
     /// # Errors
     /// As for [`super::open`].
-    pub async fn contract(
-        url: &str,
-        genesis: Genesis,
-        file: Option<&Path>,
-    ) -> anyhow::Result<EvmLedger> {
+    pub async fn contract(url: &str, genesis: Genesis, file: Option<&Path>) -> Result<EvmLedger> {
         let address =
             url.parse().map_err(|error| UsageError::new(format!("`--ledger`: {error}")))?;
         Ok(EvmLedger::open(address, genesis, wallet(file)?).await?)
@@ -121,15 +116,11 @@ pub mod evm {
 #[cfg(not(feature = "evm"))]
 mod evm {
     use super::{Arc, Path};
-    use crate::system::error::UsageError;
+    use crate::system::error::{Result, UsageError};
     use covey_comms::ledger::Ledger;
     use covey_comms::ledger::state::Genesis;
 
-    pub(super) async fn open(
-        _: &str,
-        _: Genesis,
-        _: Option<&Path>,
-    ) -> anyhow::Result<Arc<dyn Ledger>> {
+    pub(super) async fn open(_: &str, _: Genesis, _: Option<&Path>) -> Result<Arc<dyn Ledger>> {
         let problem = UsageError::new("this build does not support ledgers in contracts");
         Err(problem.with_hint("build it with `cargo build --release --features evm`").into())
     }
@@ -198,8 +189,8 @@ impl RegisteredPeers {
     pub async fn during<T>(
         &mut self,
         clock: &dyn Clock,
-        work: impl Future<Output = anyhow::Result<T>>,
-    ) -> anyhow::Result<T> {
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         // The list is fresh before the round starts, so a peer that registered earlier is known.
         self.refresh().await?;
         match select(pin!(work), pin!(self.keep_fresh(clock))).await {

@@ -12,6 +12,7 @@ use covey_optim::sparseloco::{
     Clip, Delta, MeanOver, Schema, SparseLocoConfig, SparseLocoError, aggregate, outer_step,
 };
 
+use crate::system::error::Hint;
 use crate::training::checkpoint::{NamedTensor, weights_digest};
 
 /// The weights at the start of a round, with the schema and codec of the deltas that update them.
@@ -55,17 +56,18 @@ pub enum ReplicaError {
     Form(#[from] SparseLocoError),
 }
 
-impl ReplicaError {
-    /// Returns what the user can do, if anything.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ReplicaError {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::OtherWeights { .. } => Some(
                 "check this machine's memory and disk, and join again with another `--output`; \
                  if the error repeats, run `covey verify` to find the cause"
                     .into(),
             ),
-            Self::Delta { .. } => Some("run `covey verify` to find the first round that differs".into()),
-            Self::Form(_) => None,
+            Self::Delta { .. } => {
+                Some("run `covey verify` to find the first round that differs".into())
+            }
+            Self::Form(error) => error.hint(),
         }
     }
 }
@@ -202,7 +204,7 @@ impl Replica {
         self.step(manifest.outer(), deltas)
     }
 
-    /// The outer step with these deltas and settings. Without deltas, nothing changes.
+    /// The outer step with these deltas and settings. Without deltas, the weights stay the same.
     ///
     /// # Errors
     /// Deltas with another schema.
@@ -255,11 +257,7 @@ impl Replica {
 /// [`ReplicaError::OtherWeights`].
 pub fn check_weights(manifest: &Manifest, got: Digest) -> Result<(), ReplicaError> {
     let (round, expected) = (manifest.round(), manifest.basis().weights);
-    if got == expected {
-        Ok(())
-    } else {
-        Err(ReplicaError::OtherWeights { round, expected, got })
-    }
+    if got == expected { Ok(()) } else { Err(ReplicaError::OtherWeights { round, expected, got }) }
 }
 
 /// Returns the reason for the exclusion of a payload that cannot be decoded.

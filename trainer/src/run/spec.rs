@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use bytes::Bytes;
 use covey_comms::run::Run;
 use covey_data::dataset::Dataset;
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::SHARED_CONFIG;
 use crate::config::schema::{Config, Source};
-use crate::system::error::UsageError;
+use crate::system::error::{Context, Failure, Result, UsageError};
 use crate::training::checkpoint::ExtraFile;
 
 /// Name of the part that contains the Hub's `config.json`.
@@ -63,7 +62,7 @@ impl RunSpec {
     ///
     /// # Errors
     /// A part that cannot be downloaded or parsed.
-    pub async fn read(run: &Run) -> anyhow::Result<Self> {
+    pub async fn read(run: &Run) -> Result<Self> {
         let shared = text(run, SHARED_CONFIG).await?;
         let config = Config::from_shared_toml(&shared)?;
         let model_config = text(run, MODEL_CONFIG).await?;
@@ -90,12 +89,7 @@ impl RunSpec {
     ///
     /// # Errors
     /// Folders with other data, or data that is neither here nor in the bucket.
-    pub async fn data(
-        &self,
-        run: &Run,
-        named: &[Source],
-        cache: &Path,
-    ) -> anyhow::Result<Vec<Source>> {
+    pub async fn data(&self, run: &Run, named: &[Source], cache: &Path) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
         for (index, shared) in self.sources.iter().enumerate() {
             let path = if named.is_empty() {
@@ -109,13 +103,14 @@ impl RunSpec {
     }
 }
 
-async fn text(run: &Run, name: &str) -> anyhow::Result<String> {
+async fn text(run: &Run, name: &str) -> Result<String> {
     let bytes = run.part(name).await?;
-    String::from_utf8(bytes.to_vec()).with_context(|| format!("part {name} of the run is not UTF-8 text"))
+    String::from_utf8(bytes.to_vec())
+        .with_context(|| format!("part {name} of the run is not UTF-8 text"))
 }
 
 /// Returns the folder with exactly the data of `shared`.
-fn matching(named: &[Source], shared: &SharedSource) -> anyhow::Result<PathBuf> {
+fn matching(named: &[Source], shared: &SharedSource) -> Result<PathBuf> {
     for source in named {
         let dataset = Dataset::open(&source.path)?;
         if dataset.digest().to_string() == shared.digest {
@@ -147,7 +142,7 @@ async fn download(
     index: usize,
     shared: &SharedSource,
     folder: &Path,
-) -> anyhow::Result<PathBuf> {
+) -> Result<PathBuf> {
     // An earlier download may have been interrupted in any file, so all digests are checked.
     if Dataset::open(folder).is_ok_and(|dataset: Dataset| {
         dataset.digest().to_string() == shared.digest && dataset.verify().is_ok()
@@ -166,7 +161,11 @@ async fn download(
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     for name in &shared.files {
-        anyhow::ensure!(is_plain(name), "dataset {index} of the run has a file with the invalid name `{name}`");
+        if !(is_plain(name)) {
+            return Err(Failure::new(format!(
+                "dataset {index} of the run has a file with the invalid name `{name}`"
+            )));
+        }
         let bytes = run.part(&SharedSource::part(index, name)).await?;
         let path = folder.join(name);
         std::fs::write(&path, &bytes)
@@ -174,11 +173,12 @@ async fn download(
     }
     let dataset = Dataset::open(folder)?;
     let got = dataset.digest();
-    anyhow::ensure!(
-        got.to_string() == shared.digest,
-        "dataset {index} of the run has digest {got}, expected {}",
-        shared.digest
-    );
+    if !(got.to_string() == shared.digest) {
+        return Err(Failure::new(format!(
+            "dataset {index} of the run has digest {got}, expected {}",
+            shared.digest
+        )));
+    }
     dataset.verify()?;
     Ok(folder.to_owned())
 }
@@ -197,7 +197,7 @@ fn short(digest: &str) -> &str {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(super) fn files_of(dataset: &Dataset) -> anyhow::Result<Vec<(String, Bytes)>> {
+pub(super) fn files_of(dataset: &Dataset) -> Result<Vec<(String, Bytes)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dataset.folder())? {
         let path = entry?.path();

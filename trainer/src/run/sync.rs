@@ -1,9 +1,9 @@
 //! Sync: the verified history of a run, and the weights that follow from it.
 
+use crate::system::error::{Context, Failure, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
 use covey_comms::history::LightClient;
 use covey_comms::objects::CheckpointDescription;
@@ -35,7 +35,7 @@ impl SyncedState {
     ///
     /// # Errors
     /// A broken history, a checkpoint that does not match it, or errors of the bucket.
-    pub async fn enter(run: &Run, spec: &RunSpec) -> anyhow::Result<Self> {
+    pub async fn enter(run: &Run, spec: &RunSpec) -> Result<Self> {
         let mut light_client = LightClient::genesis(run.clone());
         let weights = newest_checkpoint(&mut light_client, spec).await?;
         let weights = weights.context("the bucket has no checkpoint of the run")?;
@@ -53,7 +53,7 @@ impl SyncedState {
 pub async fn newest_checkpoint(
     light_client: &mut LightClient,
     spec: &RunSpec,
-) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+) -> Result<Option<Vec<NamedTensor>>> {
     let clock = Arc::clone(light_client.run().clock());
     for _ in 0..ATTEMPTS {
         match latest_valid(light_client, spec).await {
@@ -75,7 +75,7 @@ pub async fn newest_checkpoint(
 async fn latest_valid(
     light_client: &mut LightClient,
     spec: &RunSpec,
-) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+) -> Result<Option<Vec<NamedTensor>>> {
     let rounds = light_client.run().checkpoints().await?;
     let mut first_rejection = None;
     for round in rounds.into_iter().rev().filter(|round| *round >= light_client.next()) {
@@ -111,7 +111,7 @@ async fn latest_valid(
 pub(super) async fn weights_at(
     light_client: &LightClient,
     spec: &RunSpec,
-) -> anyhow::Result<Option<Vec<NamedTensor>>> {
+) -> Result<Option<Vec<NamedTensor>>> {
     let fetched = light_client.run().checkpoint(light_client.next()).await;
     match Fetched::from(fetched).into_option()? {
         Some(description) => {
@@ -123,7 +123,7 @@ pub(super) async fn weights_at(
 
 /// The outcome of reading a checkpoint: its weights, `None` if a part was removed since the
 /// listing, or the reason of the rejection.
-type WeightsRead = Result<Option<Vec<NamedTensor>>, anyhow::Error>;
+type WeightsRead = Result<Option<Vec<NamedTensor>>, Failure>;
 
 /// Downloads the weights that `description` names and checks them against the history of
 /// `light_client`.
@@ -131,7 +131,7 @@ async fn read_weights(
     light_client: &LightClient,
     description: &CheckpointDescription,
     spec: &RunSpec,
-) -> anyhow::Result<WeightsRead> {
+) -> Result<WeightsRead> {
     if let Err(rejection) = check_history(description, light_client) {
         return Ok(Err(rejection));
     }
@@ -152,20 +152,20 @@ fn check_weights(
     description: &CheckpointDescription,
     parts: &[Bytes],
     spec: &RunSpec,
-) -> anyhow::Result<Vec<NamedTensor>> {
+) -> Result<Vec<NamedTensor>> {
     let weights = from_parts(&spec.model, parts)?;
     let got = weights_digest(&weights).to_string();
-    anyhow::ensure!(
-        got == description.weights.to_string(),
-        "the checkpoint of {} has weights {got}, expected {}",
-        description.round,
-        description.weights
-    );
+    if !(got == description.weights.to_string()) {
+        return Err(Failure::new(format!(
+            "the checkpoint of {} has weights {got}, expected {}",
+            description.round, description.weights
+        )));
+    }
     Ok(weights)
 }
 
 /// Follows the manifests up to the start of `round` without applying them.
-async fn follow_to(light_client: &mut LightClient, round: Round) -> anyhow::Result<()> {
+async fn follow_to(light_client: &mut LightClient, round: Round) -> Result<()> {
     while light_client.next() < round {
         let next = light_client.next();
         let manifest = light_client.poll().await?;
@@ -176,31 +176,31 @@ async fn follow_to(light_client: &mut LightClient, round: Round) -> anyhow::Resu
     Ok(())
 }
 
-fn check_history(
-    description: &CheckpointDescription,
-    light_client: &LightClient,
-) -> anyhow::Result<()> {
+fn check_history(description: &CheckpointDescription, light_client: &LightClient) -> Result<()> {
     let round = description.round;
-    anyhow::ensure!(
-        description.lineage == light_client.head(),
-        "the checkpoint of {round} has lineage {}, the manifests lead to {}",
-        description.lineage,
-        light_client.head()
-    );
-    anyhow::ensure!(
-        description.outer_steps == light_client.outer_steps(),
-        "the checkpoint of {round} counts {} outer steps, the manifests {}",
-        description.outer_steps,
-        light_client.outer_steps()
-    );
+    if !(description.lineage == light_client.head()) {
+        return Err(Failure::new(format!(
+            "the checkpoint of {round} has lineage {}, the manifests lead to {}",
+            description.lineage,
+            light_client.head()
+        )));
+    }
+    if !(description.outer_steps == light_client.outer_steps()) {
+        return Err(Failure::new(format!(
+            "the checkpoint of {round} counts {} outer steps, the manifests {}",
+            description.outer_steps,
+            light_client.outer_steps()
+        )));
+    }
     let expected = match light_client.last() {
         Some(manifest) => manifest.basis().weights,
         None => light_client.run().description().genesis_weights,
     };
-    anyhow::ensure!(
-        description.weights == expected,
-        "the checkpoint of {round} has weights {}, the manifests lead to {expected}",
-        description.weights
-    );
+    if !(description.weights == expected) {
+        return Err(Failure::new(format!(
+            "the checkpoint of {round} has weights {}, the manifests lead to {expected}",
+            description.weights
+        )));
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Verification of a run by any reader: signatures, commitments, the Gauntlet's outcome, and, if
 //! the deltas are still in the bucket, losses and weights.
 
+use crate::system::error::{Failure, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use covey_comms::gauntlet::Gauntlet;
 use covey_comms::gauntlet::conduct::PeerTable;
 use covey_comms::gauntlet::scoring::Evaluator;
 use covey_comms::gauntlet::verdict::{Difference, Verdict};
-use covey_comms::history::LightClient;
+use covey_comms::history::{LightClient, LightClientState};
 use covey_comms::objects::{Exclusion, Manifest};
 use covey_comms::participants::validator::{VerdictVerifier, VerifiedRound};
 use covey_comms::primitives::{Digest, PeerId, Round};
@@ -79,11 +80,7 @@ impl Verification {
     ///
     /// # Errors
     /// Errors of the bucket.
-    pub async fn begin(
-        run: Run,
-        spec: RunSpec,
-        instruments: Option<Instruments>,
-    ) -> anyhow::Result<Self> {
+    pub async fn begin(run: Run, spec: RunSpec, instruments: Option<Instruments>) -> Result<Self> {
         let description = run.description();
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
         let checkpoints = run.checkpoints().await?.into_iter().collect();
@@ -110,7 +107,7 @@ impl Verification {
     ///
     /// # Errors
     /// Errors of the bucket, or a broken history.
-    pub async fn skip(&mut self) -> anyhow::Result<Option<Round>> {
+    pub async fn skip(&mut self) -> Result<Option<Round>> {
         self.take_weights().await?;
         let Some(manifest) = self.light_client.poll().await? else { return Ok(None) };
         let verdict = self.light_client.run().verdict_of(&manifest).await?;
@@ -122,7 +119,7 @@ impl Verification {
     ///
     /// # Errors
     /// Errors of the bucket and of this machine. A wrong round is a result and not an error.
-    pub async fn verify_next(&mut self) -> anyhow::Result<Option<RoundVerification>> {
+    pub async fn verify_next(&mut self) -> Result<Option<RoundVerification>> {
         if self.is_broken {
             return Ok(None);
         }
@@ -143,37 +140,46 @@ impl Verification {
         let run = self.light_client.run().clone();
         let signers =
             run.certificate(round, Some(head)).await?.signatures().keys().copied().collect();
-        let (verdict, audited) = match (run.verdict_of(&manifest).await, &self.peer_table) {
-            (Ok(verdict), Some(peer_table)) => {
-                let outer = settings(&self.spec.config.sparseloco(), before.outer_steps);
-                let audit = VerdictVerifier {
-                    run: &run,
-                    gauntlet: &self.gauntlet,
-                    last: before.last.as_ref(),
-                    before: peer_table,
-                    previous: self.previous,
-                    outer: Some(outer),
-                };
-                let evaluator =
-                    self.evaluation.as_mut().map(|evaluation| evaluation as &mut dyn Evaluator);
-                let audited = audit.of_manifest(&manifest, &verdict, evaluator).await?;
-                (Some(verdict), audited)
-            }
-            (Ok(verdict), None) => (Some(verdict), incomplete(without_previous())),
-            (Err(error), _) => (None, incomplete(difference_of("verdict", error)?)),
-        };
-        let difference = audited
+        let (verdict, verified) = self.verify_verdict(&run, &manifest, &before).await?;
+        let difference = verified
             .difference
             .or_else(|| verdict.as_ref().and_then(|verdict| follows(&manifest, verdict)));
         self.advance(&manifest, verdict.as_ref()).await?;
-        let depth = if audited.is_complete { Depth::Deltas } else { Depth::Documents };
+        let depth = if verified.is_complete { Depth::Deltas } else { Depth::Documents };
         let proposer = Some(manifest.basis().proposer);
         Ok(Some(RoundVerification { round, proposer, signers, depth, difference }))
     }
 
+    /// Verifies the verdict that `manifest` names; the verdict is `None` if it is unreadable.
+    async fn verify_verdict(
+        &mut self,
+        run: &Run,
+        manifest: &Manifest,
+        before: &LightClientState,
+    ) -> Result<(Option<Verdict>, VerifiedRound)> {
+        let verdict = match run.verdict_of(manifest).await {
+            Ok(verdict) => verdict,
+            Err(error) => return Ok((None, incomplete(difference_of("verdict", error)?))),
+        };
+        let Some(peer_table) = &self.peer_table else {
+            return Ok((Some(verdict), incomplete(without_previous())));
+        };
+        let verifier = VerdictVerifier {
+            run,
+            gauntlet: &self.gauntlet,
+            last: before.last.as_ref(),
+            before: peer_table,
+            previous: self.previous,
+            outer: Some(settings(&self.spec.config.sparseloco(), before.outer_steps)),
+        };
+        let evaluator = self.evaluation.as_mut().map(|evaluation| evaluation as &mut dyn Evaluator);
+        let verified = verifier.of_manifest(manifest, &verdict, evaluator).await?;
+        Ok((Some(verdict), verified))
+    }
+
     /// Opens an evaluator on the weights of the next round if none is open and a checkpoint has
     /// them.
-    async fn take_weights(&mut self) -> anyhow::Result<()> {
+    async fn take_weights(&mut self) -> Result<()> {
         let round = self.light_client.next();
         if self.evaluation.is_some()
             || self.instruments.is_none()
@@ -192,11 +198,7 @@ impl Verification {
     }
 
     /// Advances peer records and weights past a round.
-    async fn advance(
-        &mut self,
-        manifest: &Manifest,
-        verdict: Option<&Verdict>,
-    ) -> anyhow::Result<()> {
+    async fn advance(&mut self, manifest: &Manifest, verdict: Option<&Verdict>) -> Result<()> {
         self.previous = Some(manifest.basis().verdict);
         self.peer_table = verdict.map(|verdict| verdict.outcome.peer_table.clone());
         let Some(mut evaluation) = self.evaluation.take() else { return Ok(()) };
@@ -291,7 +293,7 @@ fn with_reasons(excluded: &BTreeMap<PeerId, Exclusion>) -> String {
 }
 
 /// Returns the difference that an invalid document causes, or the error if the bucket failed.
-fn difference_of(path: &str, error: CommsError) -> anyhow::Result<Difference> {
+fn difference_of(path: &str, error: CommsError) -> Result<Difference> {
     let is_invalid_document = matches!(
         error,
         CommsError::Envelope(_)
@@ -304,6 +306,6 @@ fn difference_of(path: &str, error: CommsError) -> anyhow::Result<Difference> {
     if !is_invalid_document {
         return Err(error.into());
     }
-    let got = format!("{:#}", anyhow::Error::from(error));
+    let got = format!("{:#}", Failure::from(error));
     Ok(Difference { path: path.into(), expected: "the signed document".into(), got })
 }

@@ -1,9 +1,9 @@
 //! The shared weights as objects of the bucket: safetensors files of limited size, with the names
 //! that the Hugging Face Hub uses.
 
+use crate::system::error::{Context, Failure, Result};
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use bytes::Bytes;
 use covey_model::config::ModelConfig;
 use covey_model::hub::{FloatDtype, TensorHeader, write_safetensors};
@@ -21,7 +21,7 @@ const FORMAT: FloatDtype = FloatDtype::Fp32;
 ///
 /// # Errors
 /// Errors of the safetensors format.
-pub(super) fn to_parts(weights: &[&NamedTensor]) -> anyhow::Result<Vec<(String, Bytes)>> {
+pub(super) fn to_parts(weights: &[&NamedTensor]) -> Result<Vec<(String, Bytes)>> {
     let groups = grouped(weights);
     let total = groups.len();
     let parts = groups.iter().enumerate();
@@ -52,7 +52,7 @@ fn grouped<'a>(weights: &[&'a NamedTensor]) -> Vec<Vec<&'a NamedTensor>> {
     groups
 }
 
-fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
+fn file(tensors: &[&NamedTensor]) -> Result<Bytes> {
     // `transformers` refuses files without this entry.
     let notes = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let headers: Vec<_> = tensors
@@ -74,22 +74,24 @@ fn file(tensors: &[&NamedTensor]) -> anyhow::Result<Bytes> {
 ///
 /// # Errors
 /// Bytes that are not safetensors, and tensors that are missing or have another type or shape.
-pub(super) fn from_parts(model: &ModelConfig, parts: &[Bytes]) -> anyhow::Result<Vec<NamedTensor>> {
+pub(super) fn from_parts(model: &ModelConfig, parts: &[Bytes]) -> Result<Vec<NamedTensor>> {
     let files =
         parts.iter().map(|bytes| SafeTensors::deserialize(bytes)).collect::<Result<Vec<_>, _>>()?;
     model.parameters().iter().map(|spec| tensor(&files, &spec.name, &spec.shape)).collect()
 }
 
-fn tensor(files: &[SafeTensors<'_>], name: &str, shape: &[usize]) -> anyhow::Result<NamedTensor> {
+fn tensor(files: &[SafeTensors<'_>], name: &str, shape: &[usize]) -> Result<NamedTensor> {
     let tensor = files.iter().find_map(|file| file.tensor(name).ok());
     let tensor = tensor.with_context(|| format!("the checkpoint has no tensor {name}"))?;
     let is_fitting = tensor.dtype() == safetensors::Dtype::F32 && tensor.shape() == shape;
-    anyhow::ensure!(
-        is_fitting,
-        "tensor {name} of the checkpoint is {:?} of shape {:?}, expected F32 of shape {shape:?}",
-        tensor.dtype(),
-        tensor.shape()
-    );
+    if !(is_fitting) {
+        return Err(Failure::new(format!(
+            "tensor {name} of the checkpoint is {:?} of shape {:?}, \
+         expected F32 of shape {shape:?}",
+            tensor.dtype(),
+            tensor.shape()
+        )));
+    }
     let values =
         tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     Ok(NamedTensor { name: name.to_owned(), shape: shape.to_vec(), values })

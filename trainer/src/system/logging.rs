@@ -1,12 +1,13 @@
 //! The log: events with fields, on stderr if asked for, and in `run.log` of long-running commands.
 //!
-//! Lines for people (progress, results, warnings) go to stderr directly and are not part of the log.
+//! Lines for users (progress, results, warnings) go to stderr directly and are not part of the
+//! log.
 
+use crate::system::error::{Context, Result};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use anyhow::Context;
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
@@ -24,7 +25,7 @@ pub const FILE_NAME: &str = "run.log";
 /// Size at which a log file is rotated: a week of rounds fits, and any editor opens it.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Rotated files that are kept beside the current one: `run.log.1` to `run.log.4`.
+/// Rotated files that are kept next to the current one: `run.log.1` to `run.log.4`.
 const KEPT_FILES: usize = 4;
 
 /// How events are written.
@@ -40,13 +41,13 @@ pub enum LogFormat {
 /// The file of this process. Until a command opens it, events are not written to a file.
 static FILE: OnceLock<Mutex<FileRotate<AppendCount>>> = OnceLock::new();
 
-/// Installs the log of this process. `filter` selects what stderr shows: a level such as `debug`, or
-/// a filter such as `covey_comms=debug`; `None` keeps the log off stderr. `run.log` has everything
-/// that the filter selects, and at least level `info`.
+/// Installs the log of this process. `filter` selects the events on stderr: a level such as `debug`,
+/// or a filter such as `covey_comms=debug`; `None` keeps the log off stderr. `run.log` has all
+/// events of the filter, and at least level `info`.
 ///
 /// # Errors
 /// A filter that cannot be parsed.
-pub fn init(filter: Option<&str>, format: LogFormat) -> anyhow::Result<()> {
+pub fn init(filter: Option<&str>, format: LogFormat) -> Result<()> {
     let stderr = filter.map(parse_filter).transpose()?;
     let file = match filter {
         Some(filter) => parse_filter(&format!("info,{filter}"))?,
@@ -62,7 +63,7 @@ pub fn init(filter: Option<&str>, format: LogFormat) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn parse_filter(filter: &str) -> anyhow::Result<EnvFilter> {
+fn parse_filter(filter: &str) -> Result<EnvFilter> {
     EnvFilter::try_new(filter).map_err(|error| {
         UsageError::new(format!("`{filter}` is not a log filter: {error}"))
             .with_hint("write a level (error, warn, info, debug, trace) or `covey_comms=debug`")
@@ -89,7 +90,7 @@ where
 ///
 /// # Errors
 /// A folder that cannot be created.
-pub fn open_file(folder: &Path) -> anyhow::Result<PathBuf> {
+pub fn open_file(folder: &Path) -> Result<PathBuf> {
     let path = folder.join(FILE_NAME);
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
@@ -101,7 +102,7 @@ pub fn open_file(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes to the open log file; drops what is written before one is open.
+/// Writes to the open log file; drops events before one is open.
 struct RunLog;
 
 impl<'writer> MakeWriter<'writer> for RunLog {

@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod error;
+mod hints;
 pub mod logging;
 pub(crate) mod runtime;
 pub mod signal;

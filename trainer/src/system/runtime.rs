@@ -1,6 +1,6 @@
 //! The async runtime of the network commands.
 
-use anyhow::Context;
+use crate::system::error::{Context, Result};
 
 /// Runs a future to completion with timers and network.
 ///
@@ -10,7 +10,7 @@ use anyhow::Context;
 ///
 /// # Errors
 /// Errors of the future, or of the system if the runtime cannot start.
-pub(crate) fn on_runtime<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(crate) fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.context("cannot start the network runtime")?.block_on(future)

@@ -2,22 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use covey_data::dataset::{Dataset, Split};
 use covey_data::sampling::{Cursor, WindowSampler, WindowSource};
 use covey_data::tokenizer::Tokenizer;
 use covey_model::config::ModelConfig;
 
 use crate::config::schema::Config;
-use crate::system::error::UsageError;
+use crate::system::error::{Context, Result, UsageError};
 use crate::training::checkpoint::Checkpoint;
 
 /// Opens and verifies all sources of the configuration.
-pub(crate) fn open_datasets(config: &Config) -> anyhow::Result<Vec<Dataset>> {
+pub(crate) fn open_datasets(config: &Config) -> Result<Vec<Dataset>> {
     config.data.sources.iter().map(|source| open_dataset(&source.path)).collect()
 }
 
-fn open_dataset(path: &Path) -> anyhow::Result<Dataset> {
+fn open_dataset(path: &Path) -> Result<Dataset> {
     let dataset = Dataset::open(path)?;
     // Damaged tokens would be learned silently. Reading all of them once is cheap compared with
     // training on them.
@@ -26,7 +25,7 @@ fn open_dataset(path: &Path) -> anyhow::Result<Dataset> {
 }
 
 /// The tokenizer that all datasets share.
-pub(crate) fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer> {
+pub(crate) fn common_tokenizer(datasets: &[Dataset]) -> Result<Tokenizer> {
     let first = datasets.first().ok_or_else(|| UsageError::new("there is no data to train on"))?;
     if let Some(other) =
         datasets.iter().find(|other| other.manifest().tokenizer != first.manifest().tokenizer)
@@ -40,11 +39,7 @@ pub(crate) fn common_tokenizer(datasets: &[Dataset]) -> anyhow::Result<Tokenizer
 }
 
 /// Checks that token IDs and windows of the data fit the model.
-pub(crate) fn check_fit(
-    model: &ModelConfig,
-    tokenizer: &Tokenizer,
-    config: &Config,
-) -> anyhow::Result<()> {
+pub(crate) fn check_fit(model: &ModelConfig, tokenizer: &Tokenizer, config: &Config) -> Result<()> {
     // A larger vocabulary of the model is fine: sizes are often rounded up for speed.
     let (vocab, rows) = (tokenizer.vocab_size(), model.vocab_size);
     if vocab > rows {
@@ -73,12 +68,12 @@ pub(crate) fn sampler(
     config: &Config,
     datasets: &[Dataset],
     from: Option<&Checkpoint>,
-) -> anyhow::Result<WindowSampler> {
+) -> Result<WindowSampler> {
     let sources = datasets.iter().zip(&config.data.sources).map(|(dataset, source)| {
         let windows = dataset.windows(Split::Train, config.data.sequence_length)?;
         Ok(WindowSource { windows, weight: source.weight })
     });
-    let sources = sources.collect::<anyhow::Result<Vec<_>>>()?;
+    let sources = sources.collect::<Result<Vec<_>>>()?;
     let Some(checkpoint) = from else { return Ok(WindowSampler::new(sources, config.run.seed)?) };
     let cursor: Cursor =
         serde_json::from_value(checkpoint.state().cursor.clone()).with_context(|| {

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::Context;
 use covey_data::tokenizer::Tokenizer;
 use covey_model::config::{ModelConfig, ParameterSpec};
 use covey_model::hub::HubConfig;
@@ -11,7 +10,7 @@ use covey_model::init::Initializer;
 
 use super::model_folder::ModelFolder;
 use crate::config::schema::Config;
-use crate::system::error::UsageError;
+use crate::system::error::{Context, Result, UsageError};
 use crate::system::terminal::output::say;
 use crate::training::checkpoint::{Checkpoint, NamedTensor};
 use crate::training::learner::Learner;
@@ -29,7 +28,7 @@ impl<'a> Start<'a> {
         config: &Config,
         tokenizer: &Tokenizer,
         checkpoint: Option<&'a Checkpoint>,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self> {
         // A checkpoint has priority over `model.from`: a resumed run continues with its own
         // weights.
         if let Some(checkpoint) = checkpoint {
@@ -57,7 +56,7 @@ impl<'a> Start<'a> {
     }
 
     /// Creates a learner in this state.
-    pub(crate) fn learner(self, config: &Config) -> anyhow::Result<Learner> {
+    pub(crate) fn learner(self, config: &Config) -> Result<Learner> {
         let initializer = Initializer::new(config.run.seed, &self.model);
         let learner = Learner::open(&self.model, config, |spec, range| {
             self.weights(&initializer, spec, range)
@@ -71,7 +70,7 @@ impl<'a> Start<'a> {
     }
 
     /// Copies of all weights in canonical order.
-    pub(crate) fn named_weights(&self, config: &Config) -> anyhow::Result<Vec<NamedTensor>> {
+    pub(crate) fn named_weights(&self, config: &Config) -> Result<Vec<NamedTensor>> {
         let initializer = Initializer::new(config.run.seed, &self.model);
         let parameters = self.model.parameters();
         parameters
@@ -89,7 +88,7 @@ impl<'a> Start<'a> {
         initializer: &Initializer,
         spec: &ParameterSpec,
         range: Range<usize>,
-    ) -> anyhow::Result<Vec<f32>> {
+    ) -> Result<Vec<f32>> {
         if let Some(checkpoint) = self.checkpoint {
             return Ok(checkpoint.weight_range(&spec.name, range)?);
         }
@@ -111,7 +110,7 @@ fn check_same_shape(
     tokenizer: &Tokenizer,
     model: &ModelConfig,
     checkpoint: &Path,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let Some(shape) = &config.model.shape else { return Ok(()) };
     if shape.model_config(tokenizer.vocab_size())? == *model {
         return Ok(());
@@ -127,7 +126,7 @@ fn check_same_shape(
 /// Checks that the data uses the tokenizer of a trained model, if the model has one.
 ///
 /// Other token IDs would make the trained embedding useless, and only the loss would show it.
-fn check_same_tokenizer(trained: &ModelFolder, tokenizer: &Tokenizer) -> anyhow::Result<()> {
+fn check_same_tokenizer(trained: &ModelFolder, tokenizer: &Tokenizer) -> Result<()> {
     if !trained.has_tokenizer() || trained.tokenizer()?.digest() == tokenizer.digest() {
         return Ok(());
     }

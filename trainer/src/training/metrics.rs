@@ -4,6 +4,7 @@
 //! lines after its checkpoint, so an interrupted run ends with the same lines as an uninterrupted
 //! one. Only `tokens_per_second`, `mfu`, `elapsed`, `memory` and the seconds of rounds differ.
 
+use crate::system::error::Hint;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -107,9 +108,8 @@ pub struct MetricsError {
     pub source: io::Error,
 }
 
-impl MetricsError {
-    /// Advice to the user, if there is any.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for MetricsError {
+    fn hint(&self) -> Option<String> {
         match self.source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Some("free some space, then continue with `--resume`".into())

@@ -16,7 +16,7 @@
 //! MetricsLog::resume(run.path(), 2)?;
 //! let text = std::fs::read_to_string(MetricsLog::path_in(run.path()))?;
 //! assert_eq!(text.lines().count(), 2);
-//! # Ok::<(), anyhow::Error>(())
+//! # Ok::<(), covey::system::error::Failure>(())
 //! ```
 
 pub mod checkpoint;

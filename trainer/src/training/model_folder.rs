@@ -1,5 +1,6 @@
 //! A trained model in a folder: a run, a checkpoint, or a Hugging Face model.
 
+use crate::system::error::{Hint, Result};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -34,9 +35,8 @@ pub enum ModelFolderError {
     },
 }
 
-impl ModelFolderError {
-    /// Advice to the user.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ModelFolderError {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotFound { .. } | Self::NoModel { .. } => {
                 "name a run folder, a checkpoint, or a Hugging Face folder with a config.json"
@@ -60,7 +60,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// A folder without a model, a damaged checkpoint, or a model that is not supported.
-    pub fn open(path: &Path, mut warn: impl FnMut(String)) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, mut warn: impl FnMut(String)) -> Result<Self> {
         let folder = if path.join("config.json").is_file() {
             // Only checkpoints have this file; a Hugging Face folder has no manifest to verify.
             if path.join("state.json").is_file() {
@@ -112,7 +112,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`ModelFolderError::NoTokenizer`] if there is none, and errors of parsing it.
-    pub fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
         if !self.has_tokenizer() {
             return Err(ModelFolderError::NoTokenizer { path: self.path().to_owned() }.into());
         }
@@ -125,7 +125,7 @@ impl ModelFolder {
     }
 }
 
-fn newest_of_run(path: &Path, warn: &mut impl FnMut(String)) -> anyhow::Result<PathBuf> {
+fn newest_of_run(path: &Path, warn: &mut impl FnMut(String)) -> Result<PathBuf> {
     let found = newest_intact(path)?.ok_or_else(|| {
         let path = path.to_owned();
         if path.exists() {

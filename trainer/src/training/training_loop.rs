@@ -1,11 +1,11 @@
 //! The training loop of a run on one machine: steps, evaluations, metrics and checkpoints.
 
+use crate::system::error::{Context, Result};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use covey_data::dataset::Dataset;
 use covey_data::sampling::{Cursor, PrefetchLoader};
 use covey_data::tokenizer::Tokenizer;
@@ -21,6 +21,7 @@ use super::throughput::RunClock;
 use crate::config::layers::Resolved;
 use crate::config::schema::Config;
 use crate::eval::HeldOut;
+use crate::system::logging;
 use crate::system::terminal::output::say;
 use crate::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 use crate::training::checkpoint::{Checkpoint, CheckpointError, Snapshot, TrainingState};
@@ -72,7 +73,7 @@ impl TrainingLoop {
     /// # Errors
     /// Data that cannot be read or does not fit the model, too little memory, an output folder that
     /// cannot be written or is in use.
-    pub fn open(resolved: &Resolved, from: Option<&Checkpoint>) -> anyhow::Result<Self> {
+    pub fn open(resolved: &Resolved, from: Option<&Checkpoint>) -> Result<Self> {
         let config = resolved.config.clone();
         let datasets = open_datasets(&config)?;
         let tokenizer = common_tokenizer(&datasets)?;
@@ -86,6 +87,7 @@ impl TrainingLoop {
         let held_out = held_out(&config, &datasets)?;
 
         let mut checkpoints = CheckpointWriter::open(&config.run.output, options(&config)?)?;
+        logging::open_file(&config.run.output)?;
         let learner = start.learner(&config)?;
         let (metrics, before) = open_metrics(&config, &mut checkpoints, from)?;
         Ok(Self {
@@ -120,8 +122,10 @@ impl TrainingLoop {
     /// # Errors
     /// A batch that cannot be read, a gradient that is not finite, or a disk that cannot be
     /// written.
-    pub fn train(mut self, interrupt: &AtomicBool) -> anyhow::Result<TrainingOutcome> {
+    pub fn train(mut self, interrupt: &AtomicBool) -> Result<TrainingOutcome> {
         let total = self.config.train.steps;
+        let (step, tokens) = (self.learner.steps(), self.learner.tokens());
+        tracing::info!(step, total, tokens, "training");
         let progress = TrainProgress::new(total, self.learner.steps());
         let mut outcome =
             TrainingOutcome { step: 0, finished: false, first: None, last: None, checkpoint: None };
@@ -144,6 +148,7 @@ impl TrainingLoop {
         }
         outcome.step = self.learner.steps();
         outcome.finished = outcome.step == total;
+        tracing::info!(step = outcome.step, finished = outcome.finished, "training ended");
         if saved != Some(outcome.step) {
             outcome.checkpoint = self.save()?.or(outcome.checkpoint);
         }
@@ -157,7 +162,7 @@ impl TrainingLoop {
         every.is_some_and(|every| step.is_multiple_of(every) || step == self.config.train.steps)
     }
 
-    fn step(&mut self, progress: &TrainProgress) -> anyhow::Result<()> {
+    fn step(&mut self, progress: &TrainProgress) -> Result<()> {
         let batch = self.loader.next_batch()?;
         let outcome = self.learner.step(&batch.tokens, batch.length)?;
         self.cursor = batch.cursor;
@@ -167,6 +172,9 @@ impl TrainingLoop {
         progress.step(&report);
         // The first step is always recorded: it is the baseline for all others.
         if report.step == 1 || self.is_due(Some(self.config.train.log_every), report.step) {
+            let (step, loss, tokens_per_second) =
+                (report.step, report.loss, report.tokens_per_second);
+            tracing::debug!(step, loss, tokens_per_second, "step");
             self.metrics.record(&MetricsEntry::Step(report))?;
             self.clock.report(self.learner.tokens());
         }
@@ -189,11 +197,7 @@ impl TrainingLoop {
         }
     }
 
-    fn evaluate(
-        &mut self,
-        progress: &TrainProgress,
-        outcome: &mut TrainingOutcome,
-    ) -> anyhow::Result<()> {
+    fn evaluate(&mut self, progress: &TrainProgress, outcome: &mut TrainingOutcome) -> Result<()> {
         let Some(held_out) = &self.held_out else { return Ok(()) };
         let start = Instant::now();
         // Not interruptible: the metrics of a resumed run must equal those of an uninterrupted one.
@@ -205,6 +209,8 @@ impl TrainingLoop {
             perplexity: score.perplexity(),
         };
         self.metrics.record(&MetricsEntry::Eval(report.clone()))?;
+        let elapsed = start.elapsed();
+        tracing::info!(step = report.step, loss = report.loss, ?elapsed, "evaluated");
         progress.note(&format!(
             "step {}: held-out loss {:.4}, {:.4} bits per byte, perplexity {:.1}",
             report.step, report.loss, report.bits_per_byte, report.perplexity
@@ -215,12 +221,13 @@ impl TrainingLoop {
         Ok(())
     }
 
-    fn save(&mut self) -> anyhow::Result<Option<PathBuf>> {
+    fn save(&mut self) -> Result<Option<PathBuf>> {
         let snapshot = self.snapshot().context("cannot take a snapshot")?;
+        tracing::info!(step = self.learner.steps(), "saving a checkpoint");
         Ok(self.checkpoints.save(snapshot)?)
     }
 
-    fn snapshot(&self) -> anyhow::Result<Snapshot> {
+    fn snapshot(&self) -> Result<Snapshot> {
         let (optimizer_steps, moments) = self.learner.saved_moments();
         let state = TrainingState {
             step: self.learner.steps(),
@@ -251,7 +258,7 @@ fn open_metrics(
     config: &Config,
     checkpoints: &mut CheckpointWriter,
     from: Option<&Checkpoint>,
-) -> anyhow::Result<(MetricsLog, Duration)> {
+) -> Result<(MetricsLog, Duration)> {
     let folder = &config.run.output;
     let Some(checkpoint) = from else { return Ok((MetricsLog::create(folder)?, Duration::ZERO)) };
     let state = checkpoint.state();
@@ -271,14 +278,14 @@ pub(crate) fn set_aside_later(
     Ok(())
 }
 
-fn options(config: &Config) -> anyhow::Result<CheckpointOptions> {
+fn options(config: &Config) -> Result<CheckpointOptions> {
     let keep =
         NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?;
     Ok(CheckpointOptions { keep, ..CheckpointOptions::default() })
 }
 
 /// The held-out windows; `None` if `train.eval_every` is off.
-fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {
+fn held_out(config: &Config, datasets: &[Dataset]) -> Result<Option<HeldOut>> {
     if config.train.eval_every.is_none() {
         return Ok(None);
     }

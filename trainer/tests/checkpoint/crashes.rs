@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use covey::system::error::Hint;
 use covey::training::checkpoint::CheckpointError;
 use covey::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use covey::system::error::Hint;
 use covey::training::checkpoint::{Checkpoint, CheckpointError, Damage, newest_intact};
 
 use crate::samples::{folder, keeping, newest_step, save_all};

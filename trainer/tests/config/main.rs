@@ -14,6 +14,7 @@ use std::path::Path;
 use covey::config::checks::ConfigError;
 use covey::config::layers::{Layers, Purpose};
 use covey::config::schema::Config;
+use covey::system::error::Hint;
 
 /// Width of a line in snapshots.
 const WIDTH: usize = 92;

@@ -107,7 +107,7 @@ fn shared() -> String {
     meaning(layers).shared_toml()
 }
 
-fn within(settings: &[&str]) -> anyhow::Result<Config> {
+fn within(settings: &[&str]) -> covey::system::error::Result<Config> {
     let layers = settings.iter().fold(Layers::new(), |layers, setting| layers.set(setting));
     Ok(layers.resolve_within(&shared(), Purpose::Show)?.config)
 }

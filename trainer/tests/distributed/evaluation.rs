@@ -13,7 +13,7 @@ use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::checks::Sketch;
 use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator, Measurement};
 use covey_comms::membership::Slot;
-use covey_comms::objects::{Clipping, Exclusion, Divisor, OuterSettings};
+use covey_comms::objects::{Clipping, Divisor, Exclusion, OuterSettings};
 use covey_comms::primitives::{Keypair, PeerId, Round, SystemClock};
 use covey_data::dataset::Dataset;
 use covey_data::sampling::Assignment;
@@ -66,11 +66,16 @@ impl TrainedPeers {
 
     fn replica(&self) -> Replica {
         let initializer = Initializer::new(1, &self.model);
-        let weights = self.model.parameters().iter().map(|spec: &ParameterSpec| NamedTensor {
-            name: spec.name.clone(),
-            shape: spec.shape.clone(),
-            values: initializer.tensor(spec),
-        }).collect();
+        let weights = self
+            .model
+            .parameters()
+            .iter()
+            .map(|spec: &ParameterSpec| NamedTensor {
+                name: spec.name.clone(),
+                shape: spec.shape.clone(),
+                values: initializer.tensor(spec),
+            })
+            .collect();
         Replica::new(weights, &self.world.config().sparseloco()).unwrap()
     }
 
@@ -216,7 +221,10 @@ fn invalid_payloads_are_excluded_and_never_measured() {
     let cut = trained.payloads[&trained.peer(0)].slice(..40);
     assert_eq!(evaluation.admit(Age::Current, trained.peer(0), &cut), Err(Exclusion::Malformed));
     let too_long = Bytes::from(vec![0; evaluation.replica().codec().max_len() + 1]);
-    assert_eq!(evaluation.admit(Age::Current, trained.peer(0), &too_long), Err(Exclusion::TooLarge));
+    assert_eq!(
+        evaluation.admit(Age::Current, trained.peer(0), &too_long),
+        Err(Exclusion::TooLarge)
+    );
     let included = BTreeSet::from([trained.peer(0)]);
     assert!(evaluation.weights_after(&included, &OUTER).is_err());
     let nobody = evaluation.weights_after(&BTreeSet::new(), &OUTER).unwrap();

@@ -1,4 +1,4 @@
-//! An unreliable store slows a run down and changes nothing else.
+//! An unreliable store only slows a run down.
 
 use std::sync::Arc;
 
@@ -32,9 +32,17 @@ fn twenty_rounds_on_an_unreliable_store_end_with_the_same_bits() {
         };
         let all = async {
             world.create(view(0)).await;
-            join(world.validate(view(99)), join_all((1..=PEERS).map(|number| {
-            world.peer(view(number), Choice { number, threads: 1, micro_batch: 4, device: "cpu" })
-        }))).await.1
+            join(
+                world.validate(view(99)),
+                join_all((1..=PEERS).map(|number| {
+                    world.peer(
+                        view(number),
+                        Choice { number, threads: 1, micro_batch: 4, device: "cpu" },
+                    )
+                })),
+            )
+            .await
+            .1
         };
         let endings = clock.run(all).expect("every task waits");
         assert_eq!(endings, [RunEnd::Finished; PEERS as usize]);

@@ -75,11 +75,7 @@ fn a_peer_skips_rounds_with_missing_deltas() {
     assert_eq!([one, two, three], [RunEnd::Finished; 3]);
     world.assert_same_bits(&[1, 2, 3]);
     let rounds: Vec<_> = world.rounds_of(TWO.number).into_keys().collect();
-    assert_eq!(
-        rounds,
-        [0, 1, 5, 6, 7],
-        "a checkpoint has the weights after the round before it"
-    );
+    assert_eq!(rounds, [0, 1, 5, 6, 7], "a checkpoint has the weights after the round before it");
 }
 
 #[test]

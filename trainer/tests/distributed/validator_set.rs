@@ -17,7 +17,7 @@ use covey_comms::gauntlet::scoring::{
     Age, EvaluationRequest, Evaluator, EvaluatorError, Measurement,
 };
 use covey_comms::history::LightClient;
-use covey_comms::objects::{Clipping, Exclusion, Key, Divisor, OuterSettings};
+use covey_comms::objects::{Clipping, Divisor, Exclusion, Key, OuterSettings};
 use covey_comms::participants::validator::Validator;
 use covey_comms::primitives::{Digest, PeerId, Round, VirtualClock};
 use futures_util::future::{join, join4};

@@ -42,7 +42,8 @@ impl CompleteRun {
                 let [one, two] = [ONE, TWO].map(|choice| world.peer(Arc::clone(&bucket), choice));
                 join3(world.validate(Arc::clone(&bucket)), one, two).await
             })
-        }).expect("every task waits");
+        })
+        .expect("every task waits");
         assert_eq!([one, two], [RunEnd::Finished; 2]);
         Self { clock, world, bucket }
     }

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use crate::support::fixtures::files_below;
-use crate::support::sandbox::{FAILURE, Sandbox};
+use crate::support::sandbox::{FAILURE, Sandbox, folded};
 
 #[test]
 fn truncated_weights_of_a_hub_folder() {
@@ -33,8 +33,10 @@ fn flipped_bits_in_the_header_of_a_hub_folder() {
     ");
     sandbox.flip("hub/model.safetensors", 4);
     sandbox.flip("hub/model.safetensors", 8);
-    assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
-    error: `hub/model.safetensors` is damaged: header is not JSON: expected value at line 1 column 1
+    let shown = sandbox.covey(&["generate", "hub"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: `hub/model.safetensors` is damaged: header is not JSON: expected value at line 1
+        column 1
     hint: copy or download the file again
     ");
 }
@@ -76,8 +78,10 @@ fn a_flipped_bit_in_a_shard() {
     let sandbox = Sandbox::with(&["data", "trained"]);
     // In the header, and then in the tokens, where only the digest can detect it.
     sandbox.flip("data/train-00000.safetensors", 8);
-    assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
-    error: shard data/train-00000.safetensors is damaged: header: expected value at line 1 column 1
+    let shown = sandbox.train(&["--output=run"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: shard data/train-00000.safetensors is damaged: header: expected value at line 1
+        column 1
     hint: copy the file again from its origin, or delete the folder and prepare it again
     ");
     sandbox.flip("data/train-00000.safetensors", 8);
@@ -88,8 +92,10 @@ fn a_flipped_bit_in_a_shard() {
     ");
     assert!(!sandbox.has("run"));
     sandbox.flip("data/held-out-00000.safetensors", 1500);
-    assert_snapshot!(sandbox.covey(&["eval", "trained", "--data=data"]).complaint(FAILURE), @r"
-    error: data/held-out-00000.safetensors has changed: its digest is HASH, the manifest lists HASH
+    let shown = sandbox.covey(&["eval", "trained", "--data=data"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: data/held-out-00000.safetensors has changed: its digest is HASH, the manifest
+        lists HASH
     hint: copy the file again from its origin, or delete the folder and prepare it again
     ");
 }
@@ -110,19 +116,26 @@ fn a_flipped_bit_in_a_checkpoint() {
     let newest = "trained/checkpoints/step-00000040";
     sandbox.flip(&format!("{newest}/model.safetensors"), 9000);
     // The damage is an error if the checkpoint is named, and a warning if the run is named.
-    assert_snapshot!(sandbox.covey(&["generate", newest]).complaint(FAILURE), @r"
-    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    let shown = sandbox.covey(&["generate", newest]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does
+        not match its digest (BLAKE3 HASH, expected HASH)
     hint: use an older checkpoint; `--resume` continues from the newest intact one
     ");
     let from =
         ["train", "--data=data", "--output=run", "--set=data.sequence_length=32", "--from", newest];
-    assert_snapshot!(sandbox.covey(&from).complaint(FAILURE), @r"
-    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    let shown = sandbox.covey(&from).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does
+        not match its digest (BLAKE3 HASH, expected HASH)
     hint: use an older checkpoint; `--resume` continues from the newest intact one
     ");
     assert!(!sandbox.has("run"));
-    assert_snapshot!(sandbox.covey(&["export", "trained", "--output=hub"]).complaint(0), @r"
-    warning: passed over trained/checkpoints/step-00000040: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    let shown = sandbox.covey(&["export", "trained", "--output=hub"]).complaint(0);
+    assert_snapshot!(folded(&shown), @r"
+    warning: passed over trained/checkpoints/step-00000040: checkpoint
+        trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its
+        digest (BLAKE3 HASH, expected HASH)
     exported trained/checkpoints/step-00000030 to hub
     ");
 }
@@ -131,8 +144,11 @@ fn a_flipped_bit_in_a_checkpoint() {
 fn a_truncated_checkpoint() {
     let sandbox = Sandbox::with(&["trained"]);
     sandbox.truncate("trained/checkpoints/step-00000040/model.safetensors");
-    assert_snapshot!(sandbox.covey(&["generate", "trained/checkpoints/step-00000040"]).complaint(FAILURE), @r"
-    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has 51252 bytes, expected 102504
+    let shown =
+        sandbox.covey(&["generate", "trained/checkpoints/step-00000040"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors has
+        51252 bytes, expected 102504
     hint: use an older checkpoint; `--resume` continues from the newest intact one
     ");
 }
@@ -149,11 +165,13 @@ fn a_run_that_diverges() {
     // The size of the loss depends on the processor.
     let (before_loss, rest) = complaint.split_once("(loss ").unwrap();
     let (_, after_loss) = rest.split_once(')').unwrap();
-    assert_snapshot!(format!("{before_loss}(loss LOSS){after_loss}"), @r"
+    let shown = format!("{before_loss}(loss LOSS){after_loss}");
+    assert_snapshot!(folded(&shown), @r"
     continuing from trained/checkpoints/step-00000040
     25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
     error: at step 42 the gradient of model.embed_tokens.weight is not finite (loss LOSS)
-    hint: lower the learning rate: start again, or continue from the last checkpoint with `--resume --set optim.learning_rate=…`
+    hint: lower the learning rate: start again, or continue from the last checkpoint with
+        `--resume --set optim.learning_rate=…`
     ");
     assert!(files_below(&sandbox.path("trained/checkpoints/step-00000040")) == before);
     sandbox.succeed(&["train", "--resume", "--output=trained", "--steps=45"]);

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::support::sandbox::{FAILURE, Sandbox, USAGE, training};
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE, folded, training};
 use crate::support::trained::metrics;
 
 const RUN: &[&str] = &["--output=run", "--set=train.micro_batch_size=2"];
@@ -48,8 +48,11 @@ fn a_damaged_part_of_a_checkpoint_is_named() {
     train(&sandbox, "cpu:4", 4);
     sandbox.flip("run/checkpoints/step-00000004/optimizer.safetensors", 4000);
     let resume = ["train", "--resume", "--output=run", "--device=cpu:2"];
-    assert_snapshot!(sandbox.covey(&resume).complaint(FAILURE), @r"
-    error: none of the 1 checkpoints in run is intact; step-00000004 is the newest: checkpoint run/checkpoints/step-00000004 is damaged: optimizer.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    let shown = sandbox.covey(&resume).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: none of the 1 checkpoints in run is intact; step-00000004 is the newest:
+        checkpoint run/checkpoints/step-00000004 is damaged: optimizer.safetensors does not
+        match its digest (BLAKE3 HASH, expected HASH)
     hint: restore the folder from a backup, or start a new run in another folder
     ");
 }
@@ -69,9 +72,14 @@ fn more_shards_than_parts_of_the_network() {
 fn a_network_larger_than_the_memory_limit() {
     let sandbox = Sandbox::with(&["data"]);
     let small = [RUN, &["--device=cpu:2", "--set=memory.limit=1000000"]].concat();
-    assert_snapshot!(sandbox.covey(&training(&small)).complaint(USAGE), @r"
-    error: training needs 1.54 MB on each device, but 1.00 MB are available (per shard: weights 52.7 kB, gradients 52.7 kB, moments 105 kB, gathered 127 kB, activations 283 kB, workspace 151 kB)
-    hint: use `memory.micro_batches_per_gather=1` and `memory.activation_checkpointing=blocks` and `train.micro_batch_size=1` to make it fit; `covey plan` shows the calculation
+    let shown = sandbox.covey(&training(&small)).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r"
+    error: training needs 1.54 MB on each device, but 1.00 MB are available (per shard:
+        weights 52.7 kB, gradients 52.7 kB, moments 105 kB, gathered 127 kB, activations 283
+        kB, workspace 151 kB)
+    hint: use `memory.micro_batches_per_gather=1` and
+        `memory.activation_checkpointing=blocks` and `train.micro_batch_size=1` to make it
+        fit; `covey plan` shows the calculation
     ");
 }
 
@@ -80,8 +88,16 @@ fn devices_are_listed_with_reasons() {
     let printed = Sandbox::empty().succeed(&["devices"]);
     assert!(printed.stdout.starts_with("cpu "), "{}", printed.stdout);
     let missing = |feature: &str| format!("not usable: this program was built without {feature}");
-    assert!(cfg!(feature = "cuda") || printed.stdout.contains(&missing("cuda")), "{}", printed.stdout);
-    assert!(cfg!(feature = "wgpu") || printed.stdout.contains(&missing("wgpu")), "{}", printed.stdout);
+    assert!(
+        cfg!(feature = "cuda") || printed.stdout.contains(&missing("cuda")),
+        "{}",
+        printed.stdout
+    );
+    assert!(
+        cfg!(feature = "wgpu") || printed.stdout.contains(&missing("wgpu")),
+        "{}",
+        printed.stdout
+    );
 }
 
 #[test]
@@ -96,8 +112,10 @@ fn the_plan_of_the_published_run() {
         "--set=memory.activation_checkpointing=blocks",
         "--set=memory.micro_batches_per_gather=1",
     ];
-    assert_snapshot!(Sandbox::empty().succeed(&arguments).stdout, @r"
-    72,747,327,488 parameters on cuda:0-7, bf16, micro-batches of 1 x 2048 tokens, 1 at a time, every block recomputed
+    let shown = Sandbox::empty().succeed(&arguments).stdout;
+    assert_snapshot!(folded(&shown), @r"
+    72,747,327,488 parameters on cuda:0-7, bf16, micro-batches of 1 x 2048 tokens, 1 at a
+        time, every block recomputed
 
     memory of each shard, at most
       weights, fp32                    36.4 GB

@@ -3,18 +3,23 @@
 use insta::assert_snapshot;
 
 use crate::support::fixtures::files_below;
-use crate::support::sandbox::{FAILURE, Sandbox, training};
+use crate::support::sandbox::{FAILURE, Sandbox, folded, training};
 
 #[test]
 fn a_full_disk_during_a_checkpoint() {
     let sandbox = Sandbox::with(&["data"]);
-    let printed =
-        sandbox.covey_with_file_limit(64, &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]));
-    assert_snapshot!(printed.complaint(FAILURE), @r"
+    let printed = sandbox.covey_with_file_limit(
+        64,
+        &training(&["--steps=10", "--output=run", "--set=checkpoint.every=5"]),
+    );
+    let shown = printed.complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     25120 parameters, 2 layers of width 32, vocabulary 300; needs about 1.00 MB
-    error: no space left on device while writing run/checkpoints/step-00000005.partial-PID/model.safetensors
+    error: no space left on device while writing
+        run/checkpoints/step-00000005.partial-PID/model.safetensors
       caused by: File too large (os error 27)
-    hint: free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another disk with `--output`; then continue with `--resume`
+    hint: free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another disk
+        with `--output`; then continue with `--resume`
     ");
     let left: Vec<_> = files_below(&sandbox.path("run/checkpoints")).into_keys().collect();
     assert_eq!(left, [std::path::PathBuf::from(".lock")]);
@@ -24,9 +29,11 @@ fn a_full_disk_during_a_checkpoint() {
 fn a_full_disk_during_prepare() {
     let sandbox = Sandbox::with(&["texts", "tokenizer"]);
     let prepare = ["prepare", "texts", "--tokenizer=tokenizer", "--output=data"];
-    assert_snapshot!(sandbox.covey_with_file_limit(2, &prepare).complaint(FAILURE), @r"
+    let shown = sandbox.covey_with_file_limit(2, &prepare).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     error: disk full while writing data/tokenizer.json
-    hint: free some space and run the same command again; `covey prepare` continues after the last shard
+    hint: free some space and run the same command again; `covey prepare` continues after
+        the last shard
     ");
     assert!(!sandbox.has("data/tokenizer.json") && !sandbox.has("data/manifest.json"));
     sandbox.succeed(&prepare);
@@ -35,11 +42,14 @@ fn a_full_disk_during_prepare() {
 #[test]
 fn a_full_disk_during_tokenizer_training() {
     let sandbox = Sandbox::with(&["texts"]);
-    assert_snapshot!(sandbox.covey_with_file_limit(2, &["tokenizer", "train", "texts"]).complaint(FAILURE), @r"
+    let shown =
+        sandbox.covey_with_file_limit(2, &["tokenizer", "train", "texts"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     training the tokenizer
     trained a tokenizer of 305 tokens on 30 documents (TIME)
     error: disk full while writing ./tokenizer.json
-    hint: free some space and run the same command again; `covey prepare` continues after the last shard
+    hint: free some space and run the same command again; `covey prepare` continues after
+        the last shard
     ");
     assert!(!sandbox.has("tokenizer.json"));
 }
@@ -47,7 +57,10 @@ fn a_full_disk_during_tokenizer_training() {
 #[test]
 fn a_full_disk_during_an_export() {
     let sandbox = Sandbox::with(&["trained"]);
-    assert_snapshot!(sandbox.covey_with_file_limit(64, &["export", "trained", "--output=hub"]).complaint(FAILURE), @r"
+    let shown = sandbox
+        .covey_with_file_limit(64, &["export", "trained", "--output=hub"])
+        .complaint(FAILURE);
+    assert_snapshot!(shown, @r"
     error: cannot write `hub/model.safetensors`
       caused by: File too large (os error 27)
     hint: check free space and permissions, then try again

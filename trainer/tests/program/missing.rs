@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE, folded};
 
 #[test]
 fn a_missing_config_file() {
@@ -59,9 +59,11 @@ fn a_missing_data_folder() {
 fn an_unfinished_data_folder() {
     let sandbox = Sandbox::with(&["data"]);
     std::fs::remove_file(sandbox.path("data/manifest.json")).unwrap();
-    assert_snapshot!(sandbox.train(&["--output=run"]).complaint(FAILURE), @r"
+    let shown = sandbox.train(&["--output=run"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     error: data is not a finished dataset: it has no manifest.json
-    hint: run `covey prepare` with this output folder; an interrupted preparation continues where it stopped
+    hint: run `covey prepare` with this output folder; an interrupted preparation continues
+        where it stopped
     ");
     assert!(!sandbox.has("run"));
 }
@@ -96,9 +98,11 @@ fn a_folder_without_a_model() {
 fn a_model_without_weights() {
     let sandbox = Sandbox::with(&["hub"]);
     std::fs::remove_file(sandbox.path("hub/model.safetensors")).unwrap();
-    assert_snapshot!(sandbox.covey(&["generate", "hub"]).complaint(FAILURE), @r"
+    let shown = sandbox.covey(&["generate", "hub"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     error: no weights found in `hub`
-    hint: convert the weights to `model.safetensors`, or to shards with an index; `.bin` files are not supported
+    hint: convert the weights to `model.safetensors`, or to shards with an index; `.bin`
+        files are not supported
     ");
 }
 
@@ -183,7 +187,8 @@ fn an_output_folder_below_a_file() {
       caused by: Not a directory (os error 20)
     hint: choose another folder: a part of this path is a file
     ");
-    assert_snapshot!(sandbox.covey(&["export", "trained", "--output=file/hub"]).complaint(FAILURE), @r"
+    let shown = sandbox.covey(&["export", "trained", "--output=file/hub"]).complaint(FAILURE);
+    assert_snapshot!(shown, @r"
     error: cannot write `file/hub`
       caused by: Not a directory (os error 20)
     hint: check free space and permissions, then try again

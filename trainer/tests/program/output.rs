@@ -4,17 +4,19 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::sandbox::{ProgramOutput, Sandbox, training};
+use crate::support::sandbox::{ProgramOutput, Sandbox, folded, training};
 
 #[test]
 fn help() {
-    assert_snapshot!(Sandbox::empty().succeed(&["--help"]).stdout, @r"
+    let shown = Sandbox::empty().succeed(&["--help"]).stdout;
+    assert_snapshot!(folded(&shown), @r"
     Train Llama-style language models, from text to a Hugging Face folder
 
     Usage: covey [OPTIONS] <COMMAND>
 
     Commands:
-      demo       Train a small model with two peers on built-in text, then generate; takes minutes
+      demo       Train a small model with two peers on built-in text, then generate; takes
+        minutes
       tokenizer  Train tokenizers
       prepare    Convert text to token shards for training
       train      Train a model, or resume training
@@ -30,13 +32,15 @@ fn help() {
       peer       Register a peer in a run's ledger, change its key, or list scores
       ledger     Verify a run's ledger
       bucket     Serve a bucket to other machines
-      devices    List the devices of this machine, with the reason why a device cannot be used
+      devices    List the devices of this machine, with the reason why a device cannot be
+        used
       plan       Estimate memory per device, time per step and bytes per round
       config     Show the configuration, its presets and its keys
       help       Print this message or the help of the given subcommand(s)
 
     Options:
-          --log <LEVEL>          Log level of stderr, from error to trace, or a filter such as
+          --log <LEVEL>          Log level of stderr, from error to trace, or a filter such
+        as
                                  covey_comms=debug [default: off] [env: COVEY_LOG]
           --log-format <FORMAT>  Format of the log, text or json [default: text]
       -h, --help                 Print help
@@ -133,7 +137,10 @@ fn generate_prints_only_the_text() {
     let arguments = ["generate", "hub", "--prompt=the lazy dog", "--max-tokens=8", "--seed=5"];
     let printed = sandbox.succeed(&arguments);
     assert_eq!(printed.stderr, "");
-    assert!(printed.stdout.starts_with("the lazy dog") && printed.stdout.ends_with('\n'), "{printed:?}");
+    assert!(
+        printed.stdout.starts_with("the lazy dog") && printed.stdout.ends_with('\n'),
+        "{printed:?}"
+    );
     assert_eq!(sandbox.succeed(&arguments).stdout, printed.stdout, "the same seed");
 }
 
@@ -143,7 +150,8 @@ fn a_text_ends_where_the_positions_end() {
     let printed =
         sandbox.succeed(&["generate", "hub", "--prompt=the", "--max-tokens=1000", "--seed=1"]);
     assert!(
-        ["", "stopped at the last of the model's 256 positions\n"].contains(&printed.stderr.as_str()),
+        ["", "stopped at the last of the model's 256 positions\n"]
+            .contains(&printed.stderr.as_str()),
         "{printed:?}"
     );
 }

@@ -2,16 +2,18 @@
 
 use insta::assert_snapshot;
 
-use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE, folded};
 
 #[test]
 fn a_file_of_an_unknown_format() {
     let sandbox = Sandbox::with(&["tokenizer"]);
     sandbox.write("book.pdf", "%PDF");
     let arguments = ["prepare", "book.pdf", "--tokenizer=tokenizer", "--output=data"];
-    assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
+    let shown = sandbox.covey(&arguments).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     error: unknown format of book.pdf
-    hint: use a file with one of the extensions .txt, .txt.zst, .jsonl, .jsonl.zst, .json.zst, .parquet
+    hint: use a file with one of the extensions .txt, .txt.zst, .jsonl, .jsonl.zst,
+        .json.zst, .parquet
     ");
     assert!(!sandbox.has("data"));
 }
@@ -39,7 +41,8 @@ fn an_invalid_tokenizer_file() {
         let printed = sandbox.covey(&["prepare", "texts", "--tokenizer", file, "--output=data"]);
         let expected = format!(
             "error: {file} is not a usable tokenizer: {reason}\n\
-             hint: name a `tokenizer.json` of the `tokenizers` library, such as `covey tokenizer train` writes\n"
+             hint: name a `tokenizer.json` of the `tokenizers` library, \
+             such as `covey tokenizer train` writes\n"
         );
         assert_eq!(printed.complaint(FAILURE), expected);
     }
@@ -49,7 +52,9 @@ fn an_invalid_tokenizer_file() {
 #[test]
 fn a_tokenizer_file_with_another_name() {
     let sandbox = Sandbox::with(&["texts"]);
-    assert_snapshot!(sandbox.covey(&["tokenizer", "train", "texts", "--output=words.json"]).complaint(USAGE), @r"
+    let shown =
+        sandbox.covey(&["tokenizer", "train", "texts", "--output=words.json"]).complaint(USAGE);
+    assert_snapshot!(shown, @r"
     error: the file name of words.json is not tokenizer.json
     hint: end the path with `tokenizer.json`, the name that `transformers` expects
     ");
@@ -58,7 +63,9 @@ fn a_tokenizer_file_with_another_name() {
 #[test]
 fn a_vocabulary_smaller_than_the_bytes() {
     let sandbox = Sandbox::with(&["texts"]);
-    assert_snapshot!(sandbox.covey(&["tokenizer", "train", "texts", "--vocab-size=100"]).complaint(USAGE), @r"
+    let shown =
+        sandbox.covey(&["tokenizer", "train", "texts", "--vocab-size=100"]).complaint(USAGE);
+    assert_snapshot!(shown, @r"
     training the tokenizer
     error: vocabulary size is 100, must be at least 257
     ");
@@ -99,9 +106,11 @@ fn data_of_another_tokenizer_is_rejected_in_training() {
     error: data and other-data were prepared with different tokenizers
     hint: prepare all sources with one `tokenizer.json`
     ");
-    assert_snapshot!(sandbox.train(&["--set=model.vocab_size=100", "--output=run"]).complaint(USAGE), @r"
+    let shown = sandbox.train(&["--set=model.vocab_size=100", "--output=run"]).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r"
     error: the data has token IDs up to 299, but the vocabulary of the model has 100 tokens
-    hint: leave out `model.vocab_size` to take it from the data, or prepare the data with the tokenizer of the model
+    hint: leave out `model.vocab_size` to take it from the data, or prepare the data with
+        the tokenizer of the model
     ");
     assert!(!sandbox.has("run"));
 }
@@ -125,8 +134,11 @@ fn a_sequence_longer_than_every_shard() {
         "--output=data",
         "--held-out=0.1",
     ]);
-    assert_snapshot!(sandbox.train(&["--set=data.sequence_length=256", "--output=run"]).complaint(FAILURE), @r"
-    error: sequences of 256 tokens need 257 in one shard, the longest train shard of data has 118
+    let shown =
+        sandbox.train(&["--set=data.sequence_length=256", "--output=run"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: sequences of 256 tokens need 257 in one shard, the longest train shard of data
+        has 118
     hint: use sequences of at most 117 tokens, or more text
     ");
     assert!(!sandbox.has("run"));
@@ -135,9 +147,11 @@ fn a_sequence_longer_than_every_shard() {
 #[test]
 fn a_sequence_longer_than_the_positions() {
     let sandbox = Sandbox::with(&["data", "hub", "trained"]);
-    assert_snapshot!(sandbox.train(&["--set=data.sequence_length=300", "--output=run"]).complaint(USAGE), @r"
+    let shown = sandbox.train(&["--set=data.sequence_length=300", "--output=run"]).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r"
     error: 1 problem in the configuration
-      --set  data.sequence_length = 300  must be at most `model.max_position_embeddings` = 256 (preset tiny)
+      --set  data.sequence_length = 300  must be at most `model.max_position_embeddings` =
+        256 (preset tiny)
     hint: `covey config keys` lists every key with its meaning, unit and default
     ");
     let from_hub =
@@ -147,7 +161,10 @@ fn a_sequence_longer_than_the_positions() {
     hint: use `--set data.sequence_length=256`
     ");
     assert!(!sandbox.has("run"));
-    assert_snapshot!(sandbox.covey(&["eval", "trained", "--data=data", "--sequence-length=300"]).complaint(USAGE), @r"
+    let shown = sandbox
+        .covey(&["eval", "trained", "--data=data", "--sequence-length=300"])
+        .complaint(USAGE);
+    assert_snapshot!(shown, @r"
     error: windows of 300 tokens, but the model has 256 positions
     hint: use `--sequence-length 256` or less
     ");
@@ -184,7 +201,8 @@ fn impossible_sampling() {
 
     For more information, try '--help'.
     ");
-    assert_snapshot!(sandbox.covey(&["generate", "hub", "--greedy", "--top-p=0.5"]).complaint(USAGE), @r"
+    let shown = sandbox.covey(&["generate", "hub", "--greedy", "--top-p=0.5"]).complaint(USAGE);
+    assert_snapshot!(shown, @r"
     error: the argument '--greedy' cannot be used with '--top-p <SHARE>'
 
     Usage: covey generate --greedy <MODEL>
@@ -196,7 +214,8 @@ fn impossible_sampling() {
 #[test]
 fn counts_of_zero() {
     let sandbox = Sandbox::with(&["hub", "data"]);
-    assert_snapshot!(sandbox.covey(&["eval", "hub", "--data=data", "--windows=0"]).complaint(USAGE), @r"
+    let shown = sandbox.covey(&["eval", "hub", "--data=data", "--windows=0"]).complaint(USAGE);
+    assert_snapshot!(shown, @r"
     error: invalid value '0' for '--windows <COUNT>': must be a whole number, at least 1
 
     For more information, try '--help'.
@@ -210,13 +229,17 @@ fn counts_of_zero() {
 #[test]
 fn unknown_devices() {
     let sandbox = Sandbox::with(&["data", "hub"]);
-    assert_snapshot!(sandbox.train(&["--device=gpu", "--output=run"]).complaint(USAGE), @r#"
+    let shown = sandbox.train(&["--device=gpu", "--output=run"]).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r#"
     error: 1 problem in the configuration
-      --device  run.device = "gpu"  must be `cpu`, `cpu:4` for four shards on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
+      --device  run.device = "gpu"  must be `cpu`, `cpu:4` for four shards on it, or GPUs as
+        `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
     hint: `covey config keys` lists every key with its meaning, unit and default
     "#);
-    assert_snapshot!(sandbox.covey(&["generate", "hub", "--device=tpu"]).complaint(USAGE), @r"
-    error: --device = tpu: must be `cpu`, `cpu:4` for four shards on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
+    let shown = sandbox.covey(&["generate", "hub", "--device=tpu"]).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r"
+    error: --device = tpu: must be `cpu`, `cpu:4` for four shards on it, or GPUs as
+        `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`
     ");
     assert!(!sandbox.has("run"));
 }
@@ -226,7 +249,8 @@ fn unknown_devices() {
 fn a_device_without_support_in_this_build() {
     let sandbox = Sandbox::with(&["data", "hub"]);
     let message = "error: this program was built without cuda\n\
-                   hint: build it with `cargo build --release --features cuda`, or use `--device cpu`\n";
+                   hint: build it with `cargo build --release --features cuda`, \
+                   or use `--device cpu`\n";
     assert_eq!(sandbox.train(&["--device=cuda:0", "--output=run"]).complaint(USAGE), message);
     assert_eq!(sandbox.covey(&["generate", "hub", "--device=cuda:0"]).complaint(USAGE), message);
     assert!(!sandbox.has("run"));

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 
-use crate::support::sandbox::{FAILURE, Sandbox, USAGE, training};
-use crate::support::trained::{Running, assert_same, reproducible_parts, last_step};
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE, folded, training};
+use crate::support::trained::{Running, assert_same, last_step, reproducible_parts};
 
 const RUN: &[&str] = &["--steps=40", "--output=run"];
 const RESUME: &[&str] = &["train", "--resume", "--output=run"];
@@ -152,9 +152,14 @@ fn a_damaged_checkpoint_is_skipped_and_the_result_has_the_same_bits() {
     sandbox.flip("run/checkpoints/step-00000040/optimizer.safetensors", 5000);
     sandbox.truncate("run/checkpoints/step-00000030/model.safetensors");
     let resumed = sandbox.succeed(RESUME);
-    assert_snapshot!(resumed.complaint(0), @r"
-    warning: passed over run/checkpoints/step-00000040: checkpoint run/checkpoints/step-00000040 is damaged: optimizer.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
-    warning: passed over run/checkpoints/step-00000030: checkpoint run/checkpoints/step-00000030 is damaged: model.safetensors has 51252 bytes, expected 102504
+    let shown = resumed.complaint(0);
+    assert_snapshot!(folded(&shown), @r"
+    warning: passed over run/checkpoints/step-00000040: checkpoint
+        run/checkpoints/step-00000040 is damaged: optimizer.safetensors does not match its
+        digest (BLAKE3 HASH, expected HASH)
+    warning: passed over run/checkpoints/step-00000030: checkpoint
+        run/checkpoints/step-00000030 is damaged: model.safetensors has 51252 bytes,
+        expected 102504
     continuing from run/checkpoints/step-00000020
     kept a later checkpoint as run/checkpoints/step-00000030.set-aside-1
     kept a later checkpoint as run/checkpoints/step-00000040.set-aside-1
@@ -179,7 +184,10 @@ fn a_run_with_several_sources_resumes_with_the_same_bits() {
     sandbox.succeed(&training(&[mixed.as_slice(), &["--output=run"]].concat()));
     sandbox.truncate("run/checkpoints/step-00000020/model.safetensors");
     sandbox.succeed(RESUME);
-    assert_same(&reproducible_parts(&sandbox.path("run"), 20), &reproducible_parts(&sandbox.path("undisturbed"), 20));
+    assert_same(
+        &reproducible_parts(&sandbox.path("run"), 20),
+        &reproducible_parts(&sandbox.path("undisturbed"), 20),
+    );
 }
 
 #[test]
@@ -188,8 +196,11 @@ fn resuming_fails_if_every_checkpoint_is_damaged() {
     for step in [20, 30, 40] {
         sandbox.flip(&format!("trained/checkpoints/step-000000{step}/model.safetensors"), 9000);
     }
-    assert_snapshot!(sandbox.covey(&["train", "--resume", "--output=trained"]).complaint(FAILURE), @r"
-    error: none of the 3 checkpoints in trained is intact; step-00000040 is the newest: checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    let shown = sandbox.covey(&["train", "--resume", "--output=trained"]).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: none of the 3 checkpoints in trained is intact; step-00000040 is the newest:
+        checkpoint trained/checkpoints/step-00000040 is damaged: model.safetensors does not
+        match its digest (BLAKE3 HASH, expected HASH)
     hint: restore the folder from a backup, or start a new run in another folder
     ");
 }
@@ -226,9 +237,11 @@ fn a_run_keeps_its_network() {
     let sandbox = Sandbox::with(&["data", "trained"]);
     let arguments =
         ["train", "--resume", "--output=trained", "--steps=45", "--set=model.hidden_size=64"];
-    assert_snapshot!(sandbox.covey(&arguments).complaint(USAGE), @r"
+    let shown = sandbox.covey(&arguments).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r"
     continuing from trained/checkpoints/step-00000040
-    error: the model in the configuration differs from the model in trained/checkpoints/step-00000040
+    error: the model in the configuration differs from the model in
+        trained/checkpoints/step-00000040
     hint: restore the keys of `model`, or start a new run in another folder
     ");
 }
@@ -255,9 +268,11 @@ fn a_run_keeps_its_data() {
         "--held-out=0.1",
     ]);
     let arguments = ["train", "--resume", "--output=trained", "--steps=45", "--data=less"];
-    assert_snapshot!(sandbox.covey(&arguments).complaint(FAILURE), @r"
+    let shown = sandbox.covey(&arguments).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     continuing from trained/checkpoints/step-00000040
-    error: the cursor does not match the data: source 1: it was made for dataset HASH, this is HASH
+    error: the cursor does not match the data: source 1: it was made for dataset HASH, this
+        is HASH
     hint: resume with the same data, or start a new run
     ");
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use insta::assert_snapshot;
 
 use crate::support::sandbox::{FAILURE, ProgramOutput, Sandbox, training};
-use crate::support::trained::{Running, assert_same, reproducible_parts, last_step};
+use crate::support::trained::{Running, assert_same, last_step, reproducible_parts};
 
 /// Long enough for a signal to arrive before the end.
 const RUN: &[&str] = &["--steps=150", "--output=run"];
@@ -55,7 +55,10 @@ fn a_run_stopped_before_its_first_step_resumes_with_the_same_bits() {
     running.signal("INT");
     assert_eq!(running.end().code, Some(0));
     sandbox.succeed(RESUME);
-    assert_same(&reproducible_parts(&sandbox.path("run"), 10), &reproducible_parts(&undisturbed.path("run"), 10));
+    assert_same(
+        &reproducible_parts(&sandbox.path("run"), 10),
+        &reproducible_parts(&undisturbed.path("run"), 10),
+    );
 }
 
 #[test]

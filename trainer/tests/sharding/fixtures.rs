@@ -24,7 +24,10 @@ pub(crate) fn config(settings: &[(&str, &str)]) -> Config {
     layers.resolve(Purpose::Show).unwrap().config
 }
 
-pub(crate) fn learner(model: &ModelConfig, config: &Config) -> anyhow::Result<Learner> {
+pub(crate) fn learner(
+    model: &ModelConfig,
+    config: &Config,
+) -> covey::system::error::Result<Learner> {
     let initializer = Initializer::new(7, model);
     Learner::open(model, config, |spec, range| {
         let mut numbers = vec![0.0; range.len()];

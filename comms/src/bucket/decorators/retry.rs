@@ -90,6 +90,7 @@ impl<B: Bucket> Retry<B> {
                 outcome => return outcome,
             };
             attempts += 1;
+            tracing::warn!(key = %what, attempts, %error, "repeating a request");
             let resume = self.clock.now() + self.pause_after(attempts);
             // Fails now instead of a sleep to the deadline: no attempt would follow it.
             if resume >= deadline {

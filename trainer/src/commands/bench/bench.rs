@@ -1,5 +1,6 @@
 //! `covey bench`: measurements for the comparison scripts. Hidden from `--help`.
 
+use crate::system::error::Result;
 use std::io::Write;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::commands::bench::validation;
 use crate::system::device;
 use crate::training::ModelFolder;
 
-pub(crate) fn run(command: &BenchCommand) -> anyhow::Result<()> {
+pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     let figures = match command {
         BenchCommand::Train(arguments) => training::figures(arguments)?,
         BenchCommand::Logits { model, tokens } => logits(model, tokens)?,
@@ -27,7 +28,7 @@ pub(crate) fn run(command: &BenchCommand) -> anyhow::Result<()> {
 }
 
 /// Returns the logits of every position of one window, for comparison with other programs.
-fn logits(model: &Path, tokens: &[u32]) -> anyhow::Result<serde_json::Value> {
+fn logits(model: &Path, tokens: &[u32]) -> Result<serde_json::Value> {
     let device = device::open_one("cpu")?;
     let (decoder, weights) = ModelFolder::open(model, |_| {})?.load(&device)?;
     let logits = decoder.logits(&weights, tokens, 1)?.into_data();

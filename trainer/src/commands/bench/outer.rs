@@ -4,12 +4,12 @@
 //! Data-parallel AdamW takes the windows of all peers into one step, so the number of tokens is the
 //! same.
 
+use crate::system::error::{Context, Failure, Result};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
 use covey_data::dataset::Dataset;
 use covey_data::sampling::{Assignment, WindowSampler};
 use covey_model::hub::{FloatDtype, TensorHeader, write_safetensors};
@@ -30,7 +30,7 @@ use crate::training::learner::Learner;
 /// Rounds between two evaluations.
 const MEASURE_EVERY: u64 = 4;
 
-pub(super) fn run(arguments: &BenchOuterArgs) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &BenchOuterArgs) -> Result<()> {
     let config = config(arguments)?;
     device::use_threads(arguments.threads)?;
     let mut bench = OuterBench::new(config, arguments.peers)?;
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &BenchOuterArgs) -> anyhow::Result<()> {
 
 /// The configuration of every benchmark: the `tiny` preset with shorter sequences and smaller
 /// batches.
-pub(super) fn config(arguments: &BenchOuterArgs) -> anyhow::Result<Config> {
+pub(super) fn config(arguments: &BenchOuterArgs) -> Result<Config> {
     let layers = Layers::new()
         .flag("bench", "model.preset", "tiny")
         .flag("bench", "train.batch_size", arguments.batch_size)
@@ -68,7 +68,7 @@ pub(super) struct OuterBench {
 }
 
 impl OuterBench {
-    pub(super) fn new(config: Config, peers: u32) -> anyhow::Result<Self> {
+    pub(super) fn new(config: Config, peers: u32) -> Result<Self> {
         let datasets =
             vec![Dataset::open(&config.data.sources.first().context("data is given")?.path)?];
         let tokenizer = datasets[0].tokenizer()?;
@@ -87,7 +87,7 @@ impl OuterBench {
         Ok(Self {
             learners: (0..peers)
                 .map(|_| Learner::open(&model, &config, |_, range| Ok(vec![0.0; range.len()])))
-                .collect::<anyhow::Result<_>>()?,
+                .collect::<Result<_>>()?,
             assignment: assignment(&config, &datasets)?,
             held_out: HeldOut::new(&datasets, config.data.sequence_length, 64, 8)?,
             replica: Replica::new(weights, &config.sparseloco())?,
@@ -99,7 +99,7 @@ impl OuterBench {
         &self,
         name: OuterMethodName,
         arguments: &BenchOuterArgs,
-    ) -> anyhow::Result<Box<dyn OuterMethod>> {
+    ) -> Result<Box<dyn OuterMethod>> {
         let peers = self.learners.len();
         let sparseloco = |profile| {
             let config = SparseLocoConfig {
@@ -112,7 +112,7 @@ impl OuterBench {
             let shapes =
                 self.replica.schema().tensors().iter().map(|spec| (spec.name(), spec.shape()));
             let schema: Schema = config.schema(shapes)?;
-            anyhow::Ok(
+            Ok::<_, Failure>(
                 Box::new(SparseLoCo::new(Arc::new(schema), &config, peers)) as Box<dyn OuterMethod>
             )
         };
@@ -128,7 +128,9 @@ impl OuterBench {
             OuterMethodName::Demo => {
                 Box::new(DeMo::new(self.replica.schema(), DeMoConfig::default(), peers)?)
             }
-            OuterMethodName::Adamw => anyhow::bail!("data-parallel AdamW has no outer step"),
+            OuterMethodName::Adamw => {
+                return Err(Failure::new(format!("data-parallel AdamW has no outer step")));
+            }
         })
     }
 
@@ -137,13 +139,13 @@ impl OuterBench {
         &mut self,
         mut method: Box<dyn OuterMethod>,
         arguments: &BenchOuterArgs,
-    ) -> anyhow::Result<()> {
+    ) -> Result<()> {
         let mut shared = self.by_schema();
         let mut bytes = 0;
         self.measure(0, 0)?;
         for round in 0..arguments.rounds {
             let gradients = (0..self.learners.len()).map(|peer| self.pseudo_gradient(round, peer));
-            let gradients = gradients.collect::<anyhow::Result<Vec<_>>>()?;
+            let gradients = gradients.collect::<Result<Vec<_>>>()?;
             bytes += method.round(&gradients, &mut shared, arguments.outer_learning_rate)?;
             self.replace(&shared);
             if (round + 1) % MEASURE_EVERY == 0 || round + 1 == arguments.rounds {
@@ -154,11 +156,7 @@ impl OuterBench {
     }
 
     /// Returns the pseudo-gradient of one peer in one round: start minus end.
-    pub(super) fn pseudo_gradient(
-        &mut self,
-        round: u64,
-        peer: usize,
-    ) -> anyhow::Result<Vec<Vec<f32>>> {
+    pub(super) fn pseudo_gradient(&mut self, round: u64, peer: usize) -> Result<Vec<Vec<f32>>> {
         let slot = u32::try_from(peer)?;
         let mut sampler = self.assignment.of(u32::try_from(round)?, slot)?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
@@ -172,7 +170,7 @@ impl OuterBench {
     }
 
     /// Runs one learner that takes the windows of all peers into each step.
-    fn data_parallel(&mut self, rounds: u64) -> anyhow::Result<()> {
+    fn data_parallel(&mut self, rounds: u64) -> Result<()> {
         let peers = u32::try_from(self.learners.len())?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
         self.learners.truncate(1);
@@ -182,13 +180,12 @@ impl OuterBench {
         let bytes_per_step = 4 * self.replica.schema().num_elements() as u64;
         self.measure(0, 0)?;
         for round in 0..rounds {
-            let samplers = (0..peers).map(|slot| {
-                self.assignment.of(u32::try_from(round)?, slot).map_err(anyhow::Error::from)
-            });
-            let mut samplers = samplers.collect::<anyhow::Result<Vec<_>>>()?;
+            let samplers = (0..peers)
+                .map(|slot| self.assignment.of(u32::try_from(round)?, slot).map_err(Failure::from));
+            let mut samplers = samplers.collect::<Result<Vec<_>>>()?;
             for _ in 0..inner_steps {
                 let parts = samplers.iter_mut().map(|sampler| draw(sampler, batch));
-                let tokens = parts.collect::<anyhow::Result<Vec<_>>>()?.concat();
+                let tokens = parts.collect::<Result<Vec<_>>>()?.concat();
                 self.learners[0].step(&tokens, self.config.data.sequence_length)?;
             }
             if (round + 1) % MEASURE_EVERY == 0 || round + 1 == rounds {
@@ -200,7 +197,7 @@ impl OuterBench {
     }
 
     /// Prints one JSON line: the loss of the shared weights on held-out text.
-    fn measure(&mut self, round: u64, bytes_per_peer: u64) -> anyhow::Result<()> {
+    fn measure(&mut self, round: u64, bytes_per_peer: u64) -> Result<()> {
         let learner = &mut self.learners[0];
         let own: Vec<_> = learner.named_weights();
         learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
@@ -230,7 +227,7 @@ impl OuterBench {
     }
 }
 
-fn draw(sampler: &mut WindowSampler, batch: usize) -> anyhow::Result<Vec<u32>> {
+fn draw(sampler: &mut WindowSampler, batch: usize) -> Result<Vec<u32>> {
     let mut tokens = Vec::new();
     for _ in 0..batch {
         sampler.draw(&mut tokens)?;
@@ -239,10 +236,7 @@ fn draw(sampler: &mut WindowSampler, batch: usize) -> anyhow::Result<Vec<u32>> {
 }
 
 /// Writes real pseudo-gradients for other programs, as tensors `roundNNN/NAME` of one file.
-pub(super) fn write_pseudo_gradients(
-    arguments: &BenchOuterArgs,
-    output: &Path,
-) -> anyhow::Result<()> {
+pub(super) fn write_pseudo_gradients(arguments: &BenchOuterArgs, output: &Path) -> Result<()> {
     device::use_threads(arguments.threads)?;
     let mut bench = OuterBench::new(config(arguments)?, 1)?;
     let mut method = bench.method(OuterMethodName::Covey, arguments)?;

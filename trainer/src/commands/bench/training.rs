@@ -1,10 +1,10 @@
 //! `covey bench train`: full training steps of one model, that is forward, backward, clipping and
 //! AdamW.
 
+use crate::system::error::{Context, Result};
 use std::fs;
 use std::time::Instant;
 
-use anyhow::Context;
 use covey_model::config::{ModelConfig, Rope};
 use covey_model::init::Initializer;
 use covey_model::network::{Decoder, TokenBatch, Weights};
@@ -24,7 +24,7 @@ const SEQUENCES: usize = 8;
 const LENGTH: usize = 256;
 
 /// Measures the time and memory of training steps.
-pub(super) fn figures(arguments: &BenchTrainArgs) -> anyhow::Result<serde_json::Value> {
+pub(super) fn figures(arguments: &BenchTrainArgs) -> Result<serde_json::Value> {
     device::use_threads(arguments.threads)?;
     let settings = arguments.set.iter().fold(Layers::new(), |layers, setting| layers.set(setting));
     let settings = settings.flag("bench", "train.batch_size", SEQUENCES.to_string());
@@ -48,7 +48,7 @@ pub(super) fn figures(arguments: &BenchTrainArgs) -> anyhow::Result<serde_json::
 }
 
 /// The model that all compared programs train: 8.0 M parameters.
-fn benchmark_model() -> anyhow::Result<ModelConfig> {
+fn benchmark_model() -> Result<ModelConfig> {
     let config = ModelConfig {
         vocab_size: 4096,
         hidden_size: 256,
@@ -74,7 +74,7 @@ enum Contestant {
 }
 
 impl Contestant {
-    fn new(unsharded: bool, config: &Config) -> anyhow::Result<Self> {
+    fn new(unsharded: bool, config: &Config) -> Result<Self> {
         let model = benchmark_model()?;
         let initializer = Initializer::new(1, &model);
         if unsharded {
@@ -89,7 +89,7 @@ impl Contestant {
     }
 
     /// Makes one step and returns its mean loss.
-    fn step(&mut self, tokens: &[u32]) -> anyhow::Result<f64> {
+    fn step(&mut self, tokens: &[u32]) -> Result<f64> {
         match self {
             Self::Learner(learner) => Ok(learner.step(tokens, LENGTH)?.loss),
             Self::Unsharded(unsharded) => unsharded.step(tokens),
@@ -108,7 +108,7 @@ struct Unsharded {
 }
 
 impl Unsharded {
-    fn new(model: ModelConfig, initializer: &Initializer, config: &Config) -> anyhow::Result<Self> {
+    fn new(model: ModelConfig, initializer: &Initializer, config: &Config) -> Result<Self> {
         let device = device::open_one("cpu")?;
         let weights = model.parameters().map(|spec| flat_tensor(initializer.tensor(spec), &device));
         let decoder = Decoder::new(model, &device);
@@ -117,7 +117,7 @@ impl Unsharded {
         Ok(Self { gradients: decoder.zeros(), decoder, weights, optimizer, schedule, clip_norm })
     }
 
-    fn step(&mut self, tokens: &[u32]) -> anyhow::Result<f64> {
+    fn step(&mut self, tokens: &[u32]) -> Result<f64> {
         let batch = TokenBatch::new(tokens, SEQUENCES, self.decoder.config())?;
         let targets = batch.num_targets() as f64;
         clear(self.gradients.iter_mut());
@@ -143,7 +143,7 @@ fn random_tokens(step: u64) -> Vec<u32> {
     (0..SEQUENCES * (LENGTH + 1)).map(|_| next()).collect()
 }
 
-fn median(values: &[f64]) -> anyhow::Result<f64> {
+fn median(values: &[f64]) -> Result<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().context("at least one step must be timed")

@@ -1,10 +1,10 @@
 //! `covey bench validate`: the cost of evaluating deltas, relative to inner steps.
 
+use crate::system::error::{Context, Failure, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
 use covey_comms::agreement::draw::Seed;
 use covey_comms::gauntlet::GauntletConfig;
 use covey_comms::gauntlet::scoring::{Age, EvaluationRequest, Evaluator};
@@ -22,12 +22,12 @@ use crate::system::device;
 const ROUND: Round = Round(1);
 
 /// Measures the time of an inner step, and of the evaluation of `peers` deltas.
-pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
+pub(super) fn figures(arguments: &BenchOuterArgs) -> Result<Value> {
     device::use_threads(arguments.threads)?;
     let mut bench = OuterBench::new(config(arguments)?, 1)?;
     let slots = slots(arguments.peers)?;
     let start = Instant::now();
-    let payloads = slots.values().map(|_| delta(&mut bench)).collect::<anyhow::Result<Vec<_>>>()?;
+    let payloads = slots.values().map(|_| delta(&mut bench)).collect::<Result<Vec<_>>>()?;
     let step =
         start.elapsed().as_secs_f64() / (arguments.inner_steps * u64::from(arguments.peers)) as f64;
 
@@ -37,7 +37,7 @@ pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     let start = Instant::now();
     for (peer, payload) in slots.keys().zip(payloads) {
         let admitted = evaluation.admit(Age::Current, *peer, &payload.into());
-        admitted.map_err(|reason| anyhow::anyhow!("a delta is refused as {reason}"))?;
+        admitted.map_err(|reason| Failure::new(format!("a delta is refused as {reason}")))?;
     }
     let admission = start.elapsed().as_secs_f64();
     let start = Instant::now();
@@ -55,10 +55,12 @@ pub(super) fn figures(arguments: &BenchOuterArgs) -> anyhow::Result<Value> {
     }))
 }
 
-fn slots(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Slot>> {
+fn slots(peers: u32) -> Result<BTreeMap<PeerId, Slot>> {
     let names = (0..peers)
-        .map(|number: u32| anyhow::Ok(Keypair::from_secret(&[u8::try_from(number)?; 32]).peer()))
-        .collect::<anyhow::Result<BTreeSet<_>>>()?;
+        .map(|number: u32| {
+            Ok::<_, Failure>(Keypair::from_secret(&[u8::try_from(number)?; 32]).peer())
+        })
+        .collect::<Result<BTreeSet<_>>>()?;
     Ok(names
         .into_iter()
         .zip(0..)
@@ -68,7 +70,7 @@ fn slots(peers: u32) -> anyhow::Result<BTreeMap<PeerId, Slot>> {
 
 /// Returns the payload of one peer. The peers may publish equal deltas: the time does not depend on
 /// the values.
-fn delta(bench: &mut OuterBench) -> anyhow::Result<Vec<u8>> {
+fn delta(bench: &mut OuterBench) -> Result<Vec<u8>> {
     let gradient = bench.pseudo_gradient(1, 0)?;
     let mut compressor =
         Compressor::new(Arc::clone(bench.replica.schema()), bench.config.sparseloco().decay);
@@ -80,7 +82,7 @@ fn measure(
     evaluation: &mut DeltaEvaluator,
     slots: &BTreeMap<PeerId, Slot>,
     outer: &OuterSettings,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let GauntletConfig { eval_windows: windows, eval_rate_ratio: eval_rate, .. } =
         GauntletConfig::default();
     let trial = EvaluationRequest {
@@ -92,5 +94,5 @@ fn measure(
         admitted: &slots.keys().copied().collect(),
         evaluated: slots,
     };
-    evaluation.measure(&trial).map(drop).map_err(|error| anyhow::anyhow!("{error}"))
+    evaluation.measure(&trial).map(drop).map_err(|error| Failure::new(format!("{error}")))
 }

@@ -1,5 +1,6 @@
 //! `covey prepare`: turns text into shards of tokens.
 
+use crate::system::error::Result;
 use std::sync::atomic::AtomicBool;
 
 use covey_data::dataset::Split;
@@ -13,7 +14,7 @@ use crate::system::device;
 use crate::system::terminal::output::say;
 use crate::training::ByteProgress;
 
-pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> Result<()> {
     device::use_threads(arguments.threads)?;
     let tokenizer = Tokenizer::load(&arguments.tokenizer)?;
     let inputs = InputFiles::find(&arguments.inputs, &arguments.text_field)?;
@@ -38,10 +39,7 @@ pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> anyhow::Re
 }
 
 /// Prepares with a progress bar and prints the result.
-pub(crate) fn prepare(
-    preparation: &Pipeline<'_>,
-    interrupt: &AtomicBool,
-) -> anyhow::Result<Prepared> {
+pub(crate) fn prepare(preparation: &Pipeline<'_>, interrupt: &AtomicBool) -> Result<Prepared> {
     let mut bar = Bar(ByteProgress::new("preparing", preparation.inputs.bytes()));
     let prepared = preparation.run(&mut bar, interrupt)?;
     bar.0.finish();

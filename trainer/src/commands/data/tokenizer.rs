@@ -8,12 +8,12 @@ use covey_data::prepare::readers::InputFiles;
 use covey_data::tokenizer::Tokenizer;
 
 use crate::cli::TokenizerTrainArgs;
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::system::signal::is_raised;
 use crate::system::terminal::output::say;
 use crate::training::Activity;
 
-pub(crate) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> Result<()> {
     let folder = folder_of(&arguments.output)?;
     let inputs = InputFiles::find(&arguments.inputs, &arguments.text_field)?;
     let activity = Activity::new("training the tokenizer");
@@ -30,7 +30,7 @@ pub(crate) fn learn(
     vocab_size: usize,
     activity: &Activity,
     interrupt: &AtomicBool,
-) -> anyhow::Result<Tokenizer> {
+) -> Result<Tokenizer> {
     let mut documents = 0;
     let until_stopped = inputs
         .documents()
@@ -54,9 +54,10 @@ pub(crate) fn learn(
 }
 
 /// Returns the folder for `tokenizer.json` and its companion files.
-fn folder_of(output: &Path) -> anyhow::Result<&Path> {
+fn folder_of(output: &Path) -> Result<&Path> {
     if output.file_name().is_none_or(|name| name != "tokenizer.json") {
-        let problem = UsageError::new(format!("the file name of {} is not tokenizer.json", output.display()));
+        let problem =
+            UsageError::new(format!("the file name of {} is not tokenizer.json", output.display()));
         return Err(problem
             .with_hint("end the path with `tokenizer.json`, the name that `transformers` expects")
             .into());

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
 use covey_data::prepare::readers::InputFiles;
 use covey_data::prepare::{Pipeline, PrepareOptions};
 use covey_model::generation::{Sampling, TokenSampler};
@@ -13,13 +12,13 @@ use covey_model::hub::FloatDtype;
 use crate::cli::DemoArgs;
 use crate::commands::data::{prepare, tokenizer};
 use crate::commands::demo::together;
+use crate::commands::machine::config::resolve;
 use crate::commands::model::export;
 use crate::commands::model::train::{closing_line, refuse_taken, train};
-use crate::commands::machine::config::resolve;
 use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::generate::TextStream;
 use crate::system::device;
-use crate::system::error::UsageError;
+use crate::system::error::{Context, Failure, Result, UsageError};
 use crate::system::signal::is_raised;
 use crate::system::terminal::output::say;
 use crate::training::{Activity, EvalReport, ModelFolder};
@@ -41,7 +40,7 @@ const WINDOWS: u32 = 4;
 /// Number of generated tokens.
 const SAMPLE_TOKENS: usize = 120;
 
-pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> Result<()> {
     let folder = folder(arguments)?;
     let data = folder.join("data");
     let resolved = configuration(arguments, &folder, &data)?;
@@ -63,12 +62,12 @@ pub(crate) fn run(arguments: &DemoArgs, interrupt: &AtomicBool) -> anyhow::Resul
     };
     let Some(trained) = trained else { return Ok(()) };
     let (first, last) = (&trained.first, &trained.last);
-    anyhow::ensure!(
-        last.loss < first.loss,
-        "the held-out loss did not fall: {} to {}",
-        first.loss,
-        last.loss
-    );
+    if !(last.loss < first.loss) {
+        return Err(Failure::new(format!(
+            "the held-out loss did not fall: {} to {}",
+            first.loss, last.loss
+        )));
+    }
     say(&format!(
         "held-out text: {:.3} bits per byte before, {:.3} after training",
         first.bits_per_byte, last.bits_per_byte
@@ -91,11 +90,7 @@ pub(super) struct Trained {
 }
 
 /// Trains in this process. Returns `None` if interrupted.
-fn alone(
-    resolved: &Resolved,
-    folder: &Path,
-    interrupt: &AtomicBool,
-) -> anyhow::Result<Option<Trained>> {
+fn alone(resolved: &Resolved, folder: &Path, interrupt: &AtomicBool) -> Result<Option<Trained>> {
     let outcome = train(resolved, None, interrupt)?;
     say(&closing_line(folder, &outcome));
     if !outcome.finished {
@@ -107,7 +102,7 @@ fn alone(
 }
 
 /// Returns the requested folder, or the first free one of `runs/demo`, `runs/demo-2`, …
-fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
+fn folder(arguments: &DemoArgs) -> Result<PathBuf> {
     if let Some(folder) = &arguments.output {
         refuse_taken(folder)?;
         if folder.join("bucket").exists() {
@@ -127,7 +122,7 @@ fn folder(arguments: &DemoArgs) -> anyhow::Result<PathBuf> {
 }
 
 /// Trains a tokenizer on the built-in text and prepares the text with it.
-fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<()> {
+fn make_data(folder: &Path, interrupt: &AtomicBool) -> Result<()> {
     let inputs = InputFiles::embedded();
     let tokenizer =
         tokenizer::learn(&inputs, VOCAB_SIZE, &Activity::new("training a tokenizer"), interrupt)?;
@@ -137,7 +132,7 @@ fn make_data(folder: &Path, interrupt: &AtomicBool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Result<Resolved> {
+fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> Result<Resolved> {
     let mut layers = Layers::new()
         .environment(std::env::vars_os())
         .flag("demo", "model.preset", "tiny")
@@ -168,7 +163,7 @@ fn configuration(arguments: &DemoArgs, folder: &Path, data: &Path) -> anyhow::Re
     Ok(resolve(layers, Purpose::Train)?)
 }
 
-fn write_sample(folder: &Path, seed: u64, interrupt: &AtomicBool) -> anyhow::Result<()> {
+fn write_sample(folder: &Path, seed: u64, interrupt: &AtomicBool) -> Result<()> {
     let model = ModelFolder::open(folder, |warning| say(&warning))?;
     let tokenizer = model.tokenizer()?;
     let (decoder, weights) = model.load(&device::open_one("cpu")?)?;

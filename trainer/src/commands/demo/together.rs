@@ -1,13 +1,13 @@
 //! The distributed run of the demo: a folder as bucket, and one process each for the validator and
 //! every peer, as on separate machines.
 
+use crate::system::error::{Context, Failure, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::Context;
 use covey_comms::agreement::ValidatorSet;
 
 use super::demo::Trained;
@@ -27,7 +27,7 @@ pub(super) fn train(
     folder: &Path,
     peers: u32,
     interrupt: &AtomicBool,
-) -> anyhow::Result<Option<Trained>> {
+) -> Result<Option<Trained>> {
     let bucket = folder.join("bucket");
     let key = folder.join("validator.key");
     create_run(config, &bucket, &key)?;
@@ -52,11 +52,11 @@ pub(super) fn train(
         [first, .., last] => {
             Ok(Some(Trained { folder: own, first: first.clone(), last: last.clone() }))
         }
-        _ => anyhow::bail!("there is no evaluation on held-out text"),
+        _ => return Err(Failure::new(format!("there is no evaluation on held-out text"))),
     }
 }
 
-fn create_run(config: &Config, bucket: &Path, key: &Path) -> anyhow::Result<()> {
+fn create_run(config: &Config, bucket: &Path, key: &Path) -> Result<()> {
     fs::create_dir_all(bucket).with_context(|| format!("cannot create {}", bucket.display()))?;
     let creator = identity(key)?;
     let new_run = NewRun::new(config, ValidatorSet::single(creator.peer()), true)?;
@@ -71,7 +71,7 @@ struct Process {
     log: Option<PathBuf>,
 }
 
-/// The processes of the demo. Dropping them ends all that still run, after any failure: a peer that
+/// The processes of the demo. Dropping them ends those that still run, after any failure: a peer that
 /// cannot start, an error of the system, a panic.
 struct Processes(Vec<Process>);
 
@@ -86,7 +86,7 @@ impl Drop for Processes {
 }
 
 /// Starts the validator on all threads: it computes while the peers wait.
-fn validator(config: &Config, folder: &Path, bucket: &Path, key: &Path) -> anyhow::Result<Process> {
+fn validator(config: &Config, folder: &Path, bucket: &Path, key: &Path) -> Result<Process> {
     let (output, threads) = (folder.join("validator"), threads(config));
     process(folder, "validator", |command| {
         command.arg("validate").arg(bucket).arg("--key").arg(key).arg("--output").arg(output);
@@ -111,7 +111,7 @@ fn peer(
     folder: &Path,
     bucket: &Path,
     (number, peers): (u32, u32),
-) -> anyhow::Result<Process> {
+) -> Result<Process> {
     let threads = (threads(config) / peers as usize).max(1);
     let name = format!("peer-{number}");
     let output = folder.join(&name);
@@ -138,7 +138,7 @@ fn process(
     folder: &Path,
     name: &str,
     arguments: impl FnOnce(&mut Command) -> &mut Command,
-) -> anyhow::Result<Process> {
+) -> Result<Process> {
     let program = std::env::current_exe().context("cannot find the program file")?;
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
@@ -155,7 +155,7 @@ fn process(
 ///
 /// # Errors
 /// The first process that fails, with its last lines. The others are ended then.
-fn watch(mut processes: Processes, interrupt: &AtomicBool) -> anyhow::Result<()> {
+fn watch(mut processes: Processes, interrupt: &AtomicBool) -> Result<()> {
     let mut was_asked = false;
     loop {
         let mut are_running = false;
@@ -180,12 +180,12 @@ fn watch(mut processes: Processes, interrupt: &AtomicBool) -> anyhow::Result<()>
 }
 
 /// Returns the error of a failed process, with the last lines of its log.
-fn failure(process: &Process, status: ExitStatus) -> anyhow::Error {
+fn failure(process: &Process, status: ExitStatus) -> Failure {
     let Process { name, log, .. } = process;
     let text = log.as_ref().and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(5)..].join("\n");
-    anyhow::anyhow!("{name} ended with {status}\n{last}")
+    Failure::new(format!("{name} ended with {status}\n{last}"))
 }
 
 #[cfg(unix)]
@@ -198,7 +198,7 @@ fn ask_to_stop(process: &Process) {
 fn ask_to_stop(_process: &Process) {}
 
 /// The evaluations in the metrics of a peer.
-fn measured(folder: &Path) -> anyhow::Result<Vec<EvalReport>> {
+fn measured(folder: &Path) -> Result<Vec<EvalReport>> {
     let path = MetricsLog::path_in(folder);
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

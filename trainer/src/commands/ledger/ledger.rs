@@ -1,5 +1,6 @@
 //! `covey ledger`: verification of a ledger, and deployment of a contract.
 
+use crate::system::error::{Failure, Result};
 use std::fmt::Write;
 
 use covey_comms::ledger::{AuditFinding, LedgerAudit, audit};
@@ -12,7 +13,7 @@ use crate::run::ledger;
 use crate::system::runtime::on_runtime;
 use crate::system::terminal::output::print;
 
-pub(crate) fn run(command: &LedgerCommand) -> anyhow::Result<()> {
+pub(crate) fn run(command: &LedgerCommand) -> Result<()> {
     match command {
         LedgerCommand::Verify(arguments) => verify(arguments),
         #[cfg(feature = "evm")]
@@ -20,7 +21,7 @@ pub(crate) fn run(command: &LedgerCommand) -> anyhow::Result<()> {
     }
 }
 
-fn verify(arguments: &VerifyLedgerArgs) -> anyhow::Result<()> {
+fn verify(arguments: &VerifyLedgerArgs) -> Result<()> {
     let audit = on_runtime(async {
         let run = connect(&arguments.ledger.place).await?;
         let ledger = ledger::open(&run, &ledger_choice(&arguments.ledger.ledger)).await?;
@@ -35,7 +36,7 @@ fn verify(arguments: &VerifyLedgerArgs) -> anyhow::Result<()> {
     // Damage sets the exit code only after the report, so scripts get both.
     match audit.findings.iter().find(|finding| finding.is_damage()) {
         None => Ok(()),
-        Some(first) => Err(anyhow::anyhow!("the ledger is invalid: {first}")),
+        Some(first) => Err(Failure::new(format!("the ledger is invalid: {first}"))),
     }
 }
 
@@ -91,7 +92,7 @@ mod deployment {
     use crate::system::runtime::on_runtime;
     use crate::system::terminal::output::{print, say};
 
-    pub(super) fn run(arguments: &DeployArgs) -> anyhow::Result<()> {
+    pub(super) fn run(arguments: &DeployArgs) -> Result<()> {
         let accounts = arguments
             .validators
             .iter()
@@ -110,7 +111,10 @@ mod deployment {
             Ok(deploy(&node, &wallet, &genesis(&run)?, &accounts, arguments.stake, arguments.delay)
                 .await?)
         })?;
-        say(&format!("deployed the contract for {} gas; pass the line below as `--ledger`", deployed.gas));
+        say(&format!(
+            "deployed the contract for {} gas; pass the line below as `--ledger`",
+            deployed.gas
+        ));
         let mut url = node;
         url.query_pairs_mut().append_pair("contract", &deployed.contract.to_string());
         print(&format!("evm:{url}\n"))

@@ -15,11 +15,11 @@ use crate::cli::{
 use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::Purpose;
 use crate::run::{Connection, RunSpec, identity, ledger};
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::system::runtime::on_runtime;
 use crate::system::terminal::output::{print, say};
 
-pub(crate) fn run(command: &PeerCommand) -> anyhow::Result<()> {
+pub(crate) fn run(command: &PeerCommand) -> Result<()> {
     match command {
         PeerCommand::Register(arguments) => register(arguments),
         PeerCommand::Rotate(arguments) => rotate(arguments),
@@ -29,22 +29,23 @@ pub(crate) fn run(command: &PeerCommand) -> anyhow::Result<()> {
 }
 
 /// Opens the run in a bucket.
-pub(super) async fn connect(place: &RunArgs) -> anyhow::Result<Run> {
+pub(super) async fn connect(place: &RunArgs) -> Result<Run> {
     let own = resolve(own_layers(&place.own), Purpose::Show)?.config;
     let connection = Connection::open(&place.bucket, &own.comms)?;
     Ok(Run::open(connection.bucket.clone(), connection.clock.clone(), place.run).await?)
 }
 
 /// Opens the run, and reads its ledger.
-async fn open(arguments: &LedgerArgs) -> anyhow::Result<(Run, LedgerClient)> {
+async fn open(arguments: &LedgerArgs) -> Result<(Run, LedgerClient)> {
     let run = connect(&arguments.place).await?;
-    let mut registry = LedgerClient::new(ledger::open(&run, &ledger_choice(&arguments.ledger)).await?);
+    let mut registry =
+        LedgerClient::new(ledger::open(&run, &ledger_choice(&arguments.ledger)).await?);
     registry.refresh().await?;
     Ok((run, registry))
 }
 
 /// Returns the key file of the peer: the named one, or the one of `covey join`.
-async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> Result<PathBuf> {
     match named {
         Some(path) => Ok(path.clone()),
         None => {
@@ -59,11 +60,7 @@ async fn key_file(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> anyhow
 }
 
 /// Loads a key that must exist already.
-async fn existing_key(
-    run: &Run,
-    place: &RunArgs,
-    named: Option<&PathBuf>,
-) -> anyhow::Result<Keypair> {
+async fn existing_key(run: &Run, place: &RunArgs, named: Option<&PathBuf>) -> Result<Keypair> {
     let path = key_file(run, place, named).await?;
     // `identity` would create a new key, which is not the registered one.
     if path.exists() {
@@ -73,7 +70,7 @@ async fn existing_key(
     Err(problem.with_hint("name the registered key file with `--key`").into())
 }
 
-fn register(arguments: &RegisterArgs) -> anyhow::Result<()> {
+fn register(arguments: &RegisterArgs) -> Result<()> {
     let LedgerArgs { place, .. } = &arguments.ledger;
     on_runtime(async {
         let (run, mut registry) = open(&arguments.ledger).await?;
@@ -88,7 +85,7 @@ fn register(arguments: &RegisterArgs) -> anyhow::Result<()> {
     })
 }
 
-fn rotate(arguments: &RotateArgs) -> anyhow::Result<()> {
+fn rotate(arguments: &RotateArgs) -> Result<()> {
     let LedgerArgs { place, .. } = &arguments.ledger;
     on_runtime(async {
         let (run, mut registry) = open(&arguments.ledger).await?;
@@ -104,7 +101,7 @@ fn rotate(arguments: &RotateArgs) -> anyhow::Result<()> {
     })
 }
 
-fn leave(arguments: &LeaveArgs) -> anyhow::Result<()> {
+fn leave(arguments: &LeaveArgs) -> Result<()> {
     if arguments.withdraw {
         return withdraw(arguments);
     }
@@ -119,7 +116,7 @@ fn leave(arguments: &LeaveArgs) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "evm")]
-fn withdraw(arguments: &LeaveArgs) -> anyhow::Result<()> {
+fn withdraw(arguments: &LeaveArgs) -> Result<()> {
     let LedgerArgs { place, ledger } = &arguments.ledger;
     on_runtime(async {
         let run = connect(place).await?;
@@ -137,12 +134,13 @@ fn withdraw(arguments: &LeaveArgs) -> anyhow::Result<()> {
 }
 
 #[cfg(not(feature = "evm"))]
-fn withdraw(_: &LeaveArgs) -> anyhow::Result<()> {
-    let problem = UsageError::new("stakes exist only in contracts, which this build does not support");
+fn withdraw(_: &LeaveArgs) -> Result<()> {
+    let problem =
+        UsageError::new("stakes exist only in contracts, which this build does not support");
     Err(problem.with_hint("build it with `cargo build --release --features evm`").into())
 }
 
-fn scores(arguments: &ScoresArgs) -> anyhow::Result<()> {
+fn scores(arguments: &ScoresArgs) -> Result<()> {
     on_runtime(async {
         let (run, registry) = open(&arguments.ledger).await?;
         let (state, newest) = (registry.state(), newest_verdict(&run).await?);
@@ -157,7 +155,7 @@ fn scores(arguments: &ScoresArgs) -> anyhow::Result<()> {
 }
 
 /// Returns the verdict of the newest round, after verification of all manifests from genesis.
-async fn newest_verdict(run: &Run) -> anyhow::Result<Option<Verdict>> {
+async fn newest_verdict(run: &Run) -> Result<Option<Verdict>> {
     let mut light_client = LightClient::genesis(run.clone());
     while light_client.poll().await?.is_some() {}
     match light_client.last() {

@@ -48,7 +48,8 @@ fn peer_records(verdict: &Verdict) -> String {
     let digest = Digest::of(&verdict.to_bytes()).to_string();
     let (round, digest) = (verdict.inputs.round.0, digest.get(..8).unwrap_or_default());
     let mut text = format!(
-        "\nafter round {round}, verdict {digest}:\npeer        score   share  skill          own windows\n"
+        "\nafter round {round}, verdict {digest}:\n\
+         peer        score   share  skill          own windows\n"
     );
     let mut scores: Vec<_> = verdict.outcome.peer_table.iter().collect();
     // Equal scores are sorted by peer, so the output is the same on every machine.

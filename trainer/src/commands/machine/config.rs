@@ -5,13 +5,14 @@ use crate::config::checks::ConfigError;
 use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::config::schema::key_list;
 use crate::config::schema::presets::preset_table;
+use crate::system::error::Result;
 use crate::system::terminal::output::{print, say};
 
 /// Prints the configuration, the presets, or all keys.
 ///
 /// # Errors
 /// An invalid configuration, or an error of stdout.
-pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<()> {
+pub(crate) fn run(command: &ConfigCommand) -> Result<()> {
     let text = match command {
         ConfigCommand::Show(arguments) => resolve(layers(arguments), Purpose::Show)?.show(),
         ConfigCommand::Presets => preset_table(),

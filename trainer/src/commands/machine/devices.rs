@@ -1,10 +1,11 @@
 //! `covey devices`: lists usable devices, and the reasons why others are not usable.
 
 use crate::system::device::{DeviceProbe, probe_all};
+use crate::system::error::Result;
 use crate::system::terminal::bytes;
 use crate::system::terminal::output::print;
 
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run() -> Result<()> {
     print(&probe_all().iter().map(line).collect::<String>())
 }
 

@@ -1,8 +1,8 @@
 //! `covey plan`: estimates memory, time and traffic of a configuration before any training.
 
+use crate::system::error::{Context, Result};
 use std::fmt::Write;
 
-use anyhow::Context;
 use covey_model::config::{ModelConfig, Precision, preset};
 
 use super::config;
@@ -18,7 +18,7 @@ use crate::training::plan::{
     DeviceMemory, ExchangePlan, HostMemory, LinkSpeed, MemoryPlan, Needs, Speeds, StepTime, fit,
 };
 
-pub(crate) fn run(arguments: &PlanArgs) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &PlanArgs) -> Result<()> {
     let config = config::resolve(config::layers(&arguments.config), Purpose::Show)?.config;
     let sheet = Sheet::new(arguments, &config)?;
     let mut text = sheet.head();
@@ -38,7 +38,7 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn new(arguments: &'a PlanArgs, config: &'a Config) -> anyhow::Result<Self> {
+    fn new(arguments: &'a PlanArgs, config: &'a Config) -> Result<Self> {
         let devices = devices(config)?;
         let needs = Needs::of(config, &devices);
         Ok(Self { arguments, config, model: network(arguments, config)?, devices, needs })
@@ -69,7 +69,7 @@ impl<'a> Sheet<'a> {
         )
     }
 
-    fn memory(&self, text: &mut String) -> anyhow::Result<()> {
+    fn memory(&self, text: &mut String) -> Result<()> {
         let plan = MemoryPlan::new(&self.model, self.needs)?;
         let most = plan
             .members
@@ -122,7 +122,11 @@ impl<'a> Sheet<'a> {
             |known: Option<f64>, missing: &str| known.map_or_else(|| missing.to_owned(), span);
         line(text, "compute", &seconds(time.compute, "unknown: set `--rate`"));
         if time.moved > 0.0 {
-            line(text, "transfers, in parallel", &seconds(time.transfer, "unknown: set `--between`"));
+            line(
+                text,
+                "transfers, in parallel",
+                &seconds(time.transfer, "unknown: set `--between`"),
+            );
         }
         line(text, "whole step", &seconds(time.seconds(), "unknown"));
         time.seconds()
@@ -141,8 +145,13 @@ impl<'a> Sheet<'a> {
 
     fn exchange(&self, text: &mut String, train_seconds: Option<f64>) {
         let PlanArgs { peers, up, down, .. } = *self.arguments;
-        let plan =
-            ExchangePlan::new(&self.model, self.config, peers, LinkSpeed { up, down }, train_seconds);
+        let plan = ExchangePlan::new(
+            &self.model,
+            self.config,
+            peers,
+            LinkSpeed { up, down },
+            train_seconds,
+        );
         let _ =
             write!(text, "\na round of {} steps, {peers} peers\n", self.config.rounds.inner_steps);
         line(text, "delta", &bytes(plan.delta));
@@ -167,7 +176,7 @@ impl<'a> Sheet<'a> {
     }
 }
 
-fn network(arguments: &PlanArgs, config: &Config) -> anyhow::Result<ModelConfig> {
+fn network(arguments: &PlanArgs, config: &Config) -> Result<ModelConfig> {
     let Some(shape) = &config.model.shape else {
         let folder = config.model.from.as_ref().context("a model is either a folder or a shape")?;
         return Ok(ModelFolder::open(folder, |_| {})?.config().model.clone());

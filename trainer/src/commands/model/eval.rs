@@ -9,12 +9,12 @@ use crate::cli::EvalArgs;
 use crate::config::schema::Config;
 use crate::eval::HeldOut;
 use crate::system::device;
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::system::terminal::output::{print, say};
 use crate::training::checkpoint::Checkpoint;
 use crate::training::{Activity, ModelFolder};
 
-pub(crate) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> Result<()> {
     device::use_threads(arguments.device.threads)?;
     let device = device::open_one(&arguments.device.device)?;
     let model = ModelFolder::open(&arguments.model, |warning| say(&warning))?;
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> anyhow::Resul
 
 /// Checks that data and model use the same tokenizer: token IDs of another tokenizer have other
 /// meanings, so the loss would be meaningless.
-fn check_tokenizer(model: &ModelFolder, dataset: &Dataset) -> anyhow::Result<()> {
+fn check_tokenizer(model: &ModelFolder, dataset: &Dataset) -> Result<()> {
     let (known, used) = (model.config().model.vocab_size, dataset.manifest().vocab_size);
     let other =
         model.has_tokenizer() && model.tokenizer()?.digest() != dataset.manifest().tokenizer;
@@ -59,7 +59,7 @@ fn check_tokenizer(model: &ModelFolder, dataset: &Dataset) -> anyhow::Result<()>
 }
 
 /// Returns the requested length, or the length in training, or the number of positions.
-fn length(arguments: &EvalArgs, model: &ModelFolder) -> anyhow::Result<usize> {
+fn length(arguments: &EvalArgs, model: &ModelFolder) -> Result<usize> {
     let positions = model.config().model.max_positions;
     let length = arguments
         .sequence_length

@@ -8,12 +8,12 @@ use std::sync::atomic::AtomicBool;
 use covey_model::hub::{ExportOptions, FloatDtype, export};
 
 use crate::cli::{ExportArgs, ExportType};
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::system::signal::is_raised;
 use crate::system::terminal::output::say;
 use crate::training::ModelFolder;
 
-pub(crate) fn run(arguments: &ExportArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &ExportArgs, interrupt: &AtomicBool) -> Result<()> {
     let format = match arguments.dtype {
         ExportType::Fp32 => FloatDtype::Fp32,
         ExportType::Bf16 => FloatDtype::Bf16,
@@ -30,13 +30,14 @@ pub(crate) fn write(
     format: FloatDtype,
     max_shard_bytes: u64,
     interrupt: &AtomicBool,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let model = ModelFolder::open(source, |warning| say(&warning))?;
     if output
         .canonicalize()
         .is_ok_and(|output| model.path().canonicalize().is_ok_and(|path| path == output))
     {
-        let problem = UsageError::new(format!("the output folder {} is the model folder", output.display()));
+        let problem =
+            UsageError::new(format!("the output folder {} is the model folder", output.display()));
         return Err(problem.with_hint("choose another folder with `--output`").into());
     }
     let config = model.config();

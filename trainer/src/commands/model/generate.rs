@@ -1,9 +1,9 @@
 //! `covey generate`: continues a text with a model.
 
+use crate::system::error::{Context, Result};
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
 use covey_model::generation::{Sampling, TokenSampler};
 
 use crate::cli::GenerateArgs;
@@ -12,7 +12,7 @@ use crate::system::device;
 use crate::system::terminal::output::say;
 use crate::training::ModelFolder;
 
-pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> Result<()> {
     let sampler = TokenSampler::new(sampling(arguments), arguments.seed)?;
     device::use_threads(arguments.device.threads)?;
     let device = device::open_one(&arguments.device.device)?;
@@ -35,7 +35,10 @@ pub(crate) fn run(arguments: &GenerateArgs, interrupt: &AtomicBool) -> anyhow::R
     })?;
     stdout.write_all(b"\n").context("cannot write the text")?;
     if ending == StopReason::Positions {
-        say(&format!("stopped at the last of the model's {} positions", decoder.config().max_positions));
+        say(&format!(
+            "stopped at the last of the model's {} positions",
+            decoder.config().max_positions
+        ));
     }
     Ok(())
 }

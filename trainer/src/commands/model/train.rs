@@ -8,13 +8,13 @@ use crate::commands::dispatch::warn_of_skipped;
 use crate::commands::machine::config;
 use crate::config::layers::{Layers, Purpose, Resolved};
 use crate::system::device;
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::system::terminal::bytes;
 use crate::system::terminal::output::say;
 use crate::training::checkpoint::{Found, has_checkpoints, newest_intact};
 use crate::training::{TrainingLoop, TrainingOutcome};
 
-pub(crate) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> Result<()> {
     let layers = config::layers(&arguments.config);
     let (resolved, found) = if arguments.resume {
         find(layers, arguments.config.file.is_some())?
@@ -34,7 +34,7 @@ pub(crate) fn train(
     resolved: &Resolved,
     found: Option<&Found>,
     interrupt: &AtomicBool,
-) -> anyhow::Result<TrainingOutcome> {
+) -> Result<TrainingOutcome> {
     if let Some(found) = found {
         warn_of_skipped(found);
         say(&format!("continuing from {}", found.checkpoint.path().display()));
@@ -54,7 +54,7 @@ pub(crate) fn train(
 
 /// Returns the newest intact checkpoint, and its configuration with the flags of the command line
 /// on top.
-fn find(layers: Layers, has_file: bool) -> anyhow::Result<(Resolved, Option<Found>)> {
+fn find(layers: Layers, has_file: bool) -> Result<(Resolved, Option<Found>)> {
     let folder = config::resolve(layers.clone(), Purpose::Show)?.config.run.output;
     let found = newest_intact(&folder)?.ok_or_else(|| {
         UsageError::new(format!("{} has no checkpoint to resume from", folder.display()))
@@ -74,7 +74,7 @@ fn find(layers: Layers, has_file: bool) -> anyhow::Result<(Resolved, Option<Foun
 }
 
 /// Refuses to start a run in a folder that contains another one.
-pub(crate) fn refuse_taken(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn refuse_taken(folder: &Path) -> Result<()> {
     if !has_checkpoints(folder)? {
         return Ok(());
     }

@@ -14,11 +14,11 @@ use crate::commands::machine::config;
 use crate::config::layers::Purpose;
 use crate::run::{Connection, NewRun, identity};
 use crate::system::device;
-use crate::system::error::UsageError;
+use crate::system::error::{Failure, Result, UsageError};
 use crate::system::runtime::on_runtime;
 use crate::system::terminal::output::{print, say};
 
-pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &InitArgs) -> Result<()> {
     let config = config::resolve(config::layers(&arguments.config), Purpose::Train)?.config;
     device::use_threads(config.run.threads)?;
     let key = arguments.key.clone().unwrap_or_else(|| validator_key(&config.run.name));
@@ -64,7 +64,8 @@ fn validator_set(
     // Two sets of more than half share a validator, so two outcomes of a round cannot both win.
     let threshold = threshold.unwrap_or(count / 2 + 1);
     ValidatorSet::new(validators, threshold).ok_or_else(|| {
-        let problem = UsageError::new(format!("{threshold} of {count} validators are not a quorum"));
+        let problem =
+            UsageError::new(format!("{threshold} of {count} validators are not a quorum"));
         let rule = format!(
             "more than half must agree, and a set has at most {} validators",
             ValidatorSet::MAX
@@ -79,10 +80,10 @@ pub(super) fn validator_key(name: &str) -> PathBuf {
 }
 
 /// Creates the folder if the bucket is a folder.
-fn make_folder(bucket: &str) -> anyhow::Result<()> {
+fn make_folder(bucket: &str) -> Result<()> {
     if let Location::Folder(path) = bucket.parse()? {
         std::fs::create_dir_all(&path)
-            .map_err(|error| anyhow::anyhow!("cannot create {}: {error}", path.display()))?;
+            .map_err(|error| Failure::new(format!("cannot create {}: {error}", path.display())))?;
     }
     Ok(())
 }

@@ -21,13 +21,13 @@ use crate::run::{
     Connection, OwnBucket, RunSpec, identity, ledger, own_bucket, peer_buckets_opener,
 };
 use crate::system::device;
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::system::runtime::on_runtime;
 use crate::system::terminal::output::say;
 use crate::training::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::training::learner::Learner;
 
-pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> Result<()> {
     let layers = layers(arguments);
     let own = resolve(layers.clone(), Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
@@ -44,7 +44,8 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
         };
         if arguments.ledger.ledger.is_some() {
             let url = own_bucket.as_ref().map(|own: &OwnBucket| own.url.clone());
-            let mut registry = LedgerClient::new(ledger::open(&run, &ledger_choice(&arguments.ledger)).await?);
+            let mut registry =
+                LedgerClient::new(ledger::open(&run, &ledger_choice(&arguments.ledger)).await?);
             ledger::ensure_registered(&mut registry, &identity, url).await?;
         }
         let run = run.with_opener(peer_buckets_opener(
@@ -62,26 +63,21 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> anyhow::Resul
 
 fn layers(arguments: &JoinArgs) -> Layers {
     let layers = own_layers(&arguments.place.own);
-    if arguments.data.is_empty() {
-        layers
-    } else {
-        layers.sources_flag("--data", &arguments.data)
-    }
+    if arguments.data.is_empty() { layers } else { layers.sources_flag("--data", &arguments.data) }
 }
 
 /// Opens the run. If the bucket denies access, the hint contains the peer ID, because the owner of
 /// the bucket needs it to create keys.
-async fn open(connection: &Connection, arguments: &JoinArgs, key: &Path) -> anyhow::Result<Run> {
+async fn open(connection: &Connection, arguments: &JoinArgs, key: &Path) -> Result<Run> {
     match Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run).await
     {
         Err(CommsError::Bucket(BucketError::Denied { .. })) => {
-            let problem = UsageError::new(format!("access to {} is denied", arguments.place.bucket));
+            let problem =
+                UsageError::new(format!("access to {} is denied", arguments.place.bucket));
             // Without an output folder, the path of the key would depend on the name of the run,
             // which cannot be read here.
             let peer = arguments.place.own.output.as_ref().map(|_| identity(key)).transpose()?;
-            Err(problem
-                .with_hint(ask_for_keys("allow reading", peer.map(|own| own.peer())))
-                .into())
+            Err(problem.with_hint(ask_for_keys("allow reading", peer.map(|own| own.peer()))).into())
         }
         run => Ok(run?),
     }
@@ -97,7 +93,7 @@ pub(super) async fn refuse_read_only(
     connection: &Connection,
     bucket: &str,
     peer: Option<PeerId>,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     match connection.check().await? {
         Creation::ReadOnly => {
             let problem = UsageError::new(format!("{bucket} can be read but not written"));
@@ -116,13 +112,14 @@ async fn open_own_bucket(
     url: &str,
     comms: &CommsConfig,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<OwnBucket> {
+) -> Result<OwnBucket> {
     let own = own_bucket(url, comms, clock)?;
     let connection = Connection { bucket: Arc::clone(&own.bucket), clock: Arc::clone(clock) };
     match connection.check().await? {
         Creation::ReadOnly => {
             let problem = UsageError::new(format!("{url} can be read but not written"));
-            let hint = "set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that allow writing";
+            let hint = "set OWN_AWS_ACCESS_KEY_ID and OWN_AWS_SECRET_ACCESS_KEY to keys that \
+                        allow writing";
             Err(problem.with_hint(hint).into())
         }
         // Only this peer writes there, so nothing can be overwritten by others.
@@ -136,7 +133,7 @@ async fn enter(
     spec: RunSpec,
     mut config: Config,
     (identity, own_bucket): (Keypair, Option<OwnBucket>),
-) -> anyhow::Result<(RoundLoop, String)> {
+) -> Result<(RoundLoop, String)> {
     let folder = config.run.output.clone();
     // Before gigabytes of data are downloaded.
     Learner::check(&spec.model, &config)?;
@@ -150,8 +147,8 @@ async fn enter(
 }
 
 /// Returns the newest intact checkpoint of this peer. Without one, only its error feedback is lost:
-/// everything else is in the bucket.
-fn own_checkpoint(folder: &Path) -> anyhow::Result<Option<Found>> {
+/// everything other state is in the bucket.
+fn own_checkpoint(folder: &Path) -> Result<Option<Found>> {
     let found = match newest_intact(folder) {
         Err(error @ CheckpointError::NoneIntact { .. }) => {
             say(&format!("warning: {error}; starting from the checkpoint of the bucket"));

@@ -1,5 +1,6 @@
 //! `covey status`: the state of a run, read from its bucket alone.
 
+use crate::system::error::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -19,7 +20,7 @@ use crate::system::runtime::on_runtime;
 use crate::system::terminal::bytes;
 use crate::system::terminal::output::print;
 
-pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &StatusArgs) -> Result<()> {
     let own = resolve(own_layers(&arguments.place.own), Purpose::Show)?.config;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let state = on_runtime(async {
@@ -71,7 +72,7 @@ struct LastOutcome {
 
 impl RunStatus {
     /// Reads and verifies the whole history, and the votes of the newest rounds.
-    async fn read(run: Run, newest: usize) -> anyhow::Result<Self> {
+    async fn read(run: Run, newest: usize) -> Result<Self> {
         let total = RunSpec::read(&run).await?.outer_steps();
         let mut light_client = LightClient::genesis(run.clone());
         let mut rounds = Vec::new();
@@ -107,7 +108,7 @@ impl RunStatus {
         json!({
             "run": self.run.id().to_string(),
             "name": self.run.description().name,
-            "validators": validator_set.validators().iter().map(PeerId::to_string).collect::<Vec<_>>(),
+            "validators": names(validator_set.validators()),
             "threshold": validator_set.threshold(),
             "outer_steps": self.outer_steps,
             "total_outer_steps": self.total,
@@ -125,7 +126,8 @@ impl RunStatus {
         let description = self.run.description();
         let checkpoints: Vec<_> = self.checkpoints.iter().map(u32::to_string).collect();
         let mut text = format!(
-            "run          {} ({})\nvalidators   {}\nprogress     {} of {} outer steps, next is round {}\n\
+            "run          {} ({})\nvalidators   {}\n\
+             progress     {} of {} outer steps, next is round {}\n\
              lineage      {}\nbytes        {} in deltas\ncheckpoints  of rounds {}\n",
             description.name,
             self.run.id(),
@@ -264,7 +266,7 @@ impl Decided {
             "proposer": manifest.basis().proposer.to_string(),
             "verdict": manifest.basis().verdict.to_string(),
             "weights": manifest.basis().weights.to_string(),
-            "signers": self.signers.iter().map(PeerId::to_string).collect::<Vec<_>>(),
+            "signers": names(&self.signers),
             "refusals": self.rejections.iter().map(|rejection: &RejectedVerdict| {
             let (proposer, voter) = (rejection.proposer.to_string(), rejection.voter.to_string());
             json!({ "proposer": proposer, "voter": voter, "reason": rejection.reason })
@@ -273,7 +275,7 @@ impl Decided {
     }
 }
 
-async fn rejections(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<RejectedVerdict>> {
+async fn rejections(run: &Run, manifest: &Manifest) -> Result<Vec<RejectedVerdict>> {
     let votes: BTreeMap<PeerId, BTreeMap<PeerId, Vote>> =
         run.votes(manifest.round(), manifest.previous()).await?;
     let by_proposer = votes.into_iter().flat_map(|(proposer, votes)| {
@@ -287,7 +289,7 @@ async fn rejections(run: &Run, manifest: &Manifest) -> anyhow::Result<Vec<Reject
 
 /// Returns the peer records after the last round; none if its verdict is unreadable, which `covey
 /// verify` reports.
-async fn last_outcome(run: &Run, last: Option<&Manifest>) -> anyhow::Result<LastOutcome> {
+async fn last_outcome(run: &Run, last: Option<&Manifest>) -> Result<LastOutcome> {
     let Some(last) = last else { return Ok(LastOutcome::default()) };
     match run.verdict_of(last).await {
         Ok(verdict) => Ok(LastOutcome {
@@ -302,6 +304,10 @@ async fn last_outcome(run: &Run, last: Option<&Manifest>) -> anyhow::Result<Last
 /// The serialised name of an offence, in words.
 fn offence(penalty: &Penalty) -> String {
     json!(penalty.offence).as_str().unwrap_or("punished").replace('-', " ")
+}
+
+fn names(peers: &BTreeSet<PeerId>) -> Vec<String> {
+    peers.iter().map(PeerId::to_string).collect()
 }
 
 fn bytes_of(manifest: &Manifest) -> u64 {

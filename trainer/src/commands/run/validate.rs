@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use covey_comms::bucket::BucketError;
 use covey_comms::objects::Key;
-use covey_comms::primitives::{Keypair, PeerId};
+use covey_comms::primitives::{Clock, Keypair, PeerId};
 use covey_comms::run::{CommsError, Run};
 use covey_data::dataset::Dataset;
 
@@ -20,14 +20,15 @@ use crate::config::schema::Config;
 use crate::run::validator::{ClosedRound, Validation, ValidatorSetup};
 use crate::run::{Connection, RegisteredPeers, RunSpec, identity, ledger, peer_buckets_opener};
 use crate::system::device;
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::system::runtime::on_runtime;
 use crate::system::signal::is_raised;
 use crate::system::terminal::bytes;
+use crate::system::logging;
 use crate::system::terminal::output::{print, say};
 use crate::training::learner::Learner;
 
-pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> Result<()> {
     let layers = own_layers(&arguments.place.own);
     let layers = if arguments.data.is_empty() {
         layers
@@ -52,28 +53,19 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
         check_manifest_access(&run, &arguments.place.bucket).await?;
         let spec = RunSpec::read(&run).await?;
         let config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
-        let mut registered = registered_peers(&run, &arguments.ledger).await?;
-        let validation = open(run, spec, config, identity.clone()).await?;
-        let mut validation = match &registered {
-            Some(registered) => validation.with_registry(registered.lookup()),
-            None => validation,
-        };
+        logging::open_file(&config.run.output)?;
+        let registered = registered_peers(&run, &arguments.ledger).await?;
+        let mut validation = open(run, spec, config, identity.clone()).await?;
+        if let Some(registered) = &registered {
+            validation = validation.with_registry(registered.lookup());
+        }
         say(&format!(
             "validating as {}\nclosing the rounds of {}",
             identity.peer(),
             arguments.place.bucket
         ));
-        while !validation.is_over() && !is_raised(interrupt) {
-            let work = validation.close_round(interrupt);
-            let closed = match &mut registered {
-                Some(registered) => registered.during(connection.clock.as_ref(), work).await?,
-                None => work.await?,
-            };
-            if let Some(closed) = closed {
-                say(&line(&closed));
-                post_to_ledger(registered.as_mut(), &identity, &closed).await?;
-            }
-        }
+        let clock = connection.clock.as_ref();
+        close_rounds(&mut validation, registered, &identity, clock, interrupt).await?;
         say(if validation.is_over() {
             "the run is over"
         } else {
@@ -83,10 +75,34 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> anyhow::R
     })
 }
 
+/// Closes rounds until the run is complete or `interrupt` is raised.
+async fn close_rounds(
+    validation: &mut Validation,
+    mut registered: Option<RegisteredPeers>,
+    identity: &Keypair,
+    clock: &dyn Clock,
+    interrupt: &AtomicBool,
+) -> Result<()> {
+    while !validation.is_over() && !is_raised(interrupt) {
+        let work = validation.close_round(interrupt);
+        let closed = match &mut registered {
+            Some(registered) => registered.during(clock, work).await?,
+            None => work.await?,
+        };
+        if let Some(closed) = closed {
+            say(&line(&closed));
+            post_to_ledger(registered.as_mut(), identity, &closed).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns the registered peers, if a ledger is given.
-async fn registered_peers(run: &Run, flags: &LedgerFlags) -> anyhow::Result<Option<RegisteredPeers>> {
+async fn registered_peers(run: &Run, flags: &LedgerFlags) -> Result<Option<RegisteredPeers>> {
     match flags.ledger {
-        Some(_) => Ok(Some(RegisteredPeers::open(ledger::open(run, &ledger_choice(flags)).await?).await?)),
+        Some(_) => {
+            Ok(Some(RegisteredPeers::open(ledger::open(run, &ledger_choice(flags)).await?).await?))
+        }
         None => Ok(None),
     }
 }
@@ -97,7 +113,7 @@ async fn post_to_ledger(
     registered: Option<&mut RegisteredPeers>,
     identity: &Keypair,
     closed: &ClosedRound,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let Some(registered) = registered else { return Ok(()) };
     match registered.post(identity, closed.scores, closed.checkpoint).await {
         Err(error) if error.is_passing() => {
@@ -109,12 +125,12 @@ async fn post_to_ledger(
 }
 
 /// `covey id`: prints the public ID of a key file.
-pub(crate) fn id(arguments: &IdArgs) -> anyhow::Result<()> {
+pub(crate) fn id(arguments: &IdArgs) -> Result<()> {
     print(&format!("{}\n", identity(&arguments.key)?.peer()))
 }
 
 /// Loads the key of a validator of the run. Signatures of any other key would not count.
-fn validator(run: &Run, key: &Path) -> anyhow::Result<Keypair> {
+fn validator(run: &Run, key: &Path) -> Result<Keypair> {
     if !key.exists() {
         let problem = UsageError::new(format!("key file {} does not exist", key.display()));
         return Err(problem
@@ -131,12 +147,13 @@ fn validator(run: &Run, key: &Path) -> anyhow::Result<Keypair> {
 
 /// Refuses keys that cannot write the run description again, with the same bytes: they could not
 /// write manifests either. This is checked before any peer trains.
-async fn check_manifest_access(run: &Run, bucket: &str) -> anyhow::Result<()> {
+async fn check_manifest_access(run: &Run, bucket: &str) -> Result<()> {
     let description = run.description().to_bytes().into();
     match run.bucket().put_new(&Key::RunDescription, description).await {
         Err(BucketError::Denied { .. }) => {
-            let problem =
-                UsageError::new(format!("the access keys in use cannot write manifests in {bucket}"));
+            let problem = UsageError::new(format!(
+                "the access keys in use cannot write manifests in {bucket}"
+            ));
             Err(problem.with_hint("use the access keys of the run's creator").into())
         }
         written => Ok(written.map(drop)?),
@@ -148,7 +165,7 @@ async fn open(
     spec: RunSpec,
     mut config: Config,
     identity: Keypair,
-) -> anyhow::Result<Validation> {
+) -> Result<Validation> {
     let datasets = datasets(&run, &spec, &mut config).await?;
     Validation::open(ValidatorSetup { run, spec, config, identity, datasets }).await
 }
@@ -159,7 +176,7 @@ pub(super) async fn datasets(
     run: &Run,
     spec: &RunSpec,
     config: &mut Config,
-) -> anyhow::Result<Vec<Dataset>> {
+) -> Result<Vec<Dataset>> {
     // Before gigabytes of data are downloaded.
     Learner::check(&spec.model, config)?;
     config.data.sources =
@@ -181,7 +198,8 @@ fn line(closed: &ClosedRound) -> String {
     let (included, weights) = (closed.included, closed.weights.get(..8).unwrap_or_default());
     let kind = if included == 0 { " (void)" } else { "" };
     format!(
-        "round {}{kind}: {included} deltas, {}; {} measured by {}; step {} of {}; weights {weights}{out}{}",
+        "round {}{kind}: {included} deltas, {}; {} measured by {}; step {} of {}; \
+         weights {weights}{out}{}",
         closed.round,
         bytes(closed.bytes as f64),
         closed.measured,

@@ -17,13 +17,13 @@ use crate::run::{
     peer_buckets_opener,
 };
 use crate::system::device;
-use crate::system::error::UsageError;
+use crate::system::error::{Failure, Result, UsageError};
 use crate::system::runtime::on_runtime;
 use crate::system::signal::is_raised;
 use crate::system::terminal::output::{print, say};
 use crate::training::learner::Learner;
 
-pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> Result<()> {
     let layers = own_layers(&arguments.place.own);
     let layers = if arguments.data.is_empty() {
         layers
@@ -48,22 +48,15 @@ pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> anyhow::Res
     conclude(&findings)
 }
 
-async fn begin(run: Run, arguments: &VerifyArgs, layers: Layers) -> anyhow::Result<Verification> {
+async fn begin(run: Run, arguments: &VerifyArgs, layers: Layers) -> Result<Verification> {
     let spec = RunSpec::read(&run).await?;
     let mut config = layers.resolve_within(&spec.shared, Purpose::Show)?.config;
-    let instruments = if arguments.quick {
-        None
-    } else {
-        Some(instruments(&run, &spec, &mut config).await?)
-    };
+    let instruments =
+        if arguments.quick { None } else { Some(instruments(&run, &spec, &mut config).await?) };
     Verification::begin(run, spec, instruments).await
 }
 
-async fn instruments(
-    run: &Run,
-    spec: &RunSpec,
-    config: &mut Config,
-) -> anyhow::Result<Instruments> {
+async fn instruments(run: &Run, spec: &RunSpec, config: &mut Config) -> Result<Instruments> {
     let datasets = validate::datasets(run, spec, config).await?;
     let reader = Learner::open(&spec.model, config, |_, range| Ok(vec![0.0; range.len()]))?;
     Ok(Instruments { reader, assignment: assignment(config, &datasets)? })
@@ -74,7 +67,7 @@ async fn verify_rounds(
     mut verification: Verification,
     arguments: &VerifyArgs,
     interrupt: &AtomicBool,
-) -> anyhow::Result<Vec<RoundVerification>> {
+) -> Result<Vec<RoundVerification>> {
     let mut findings = Vec::new();
     while !is_raised(interrupt) {
         let next = verification.next_round().0;
@@ -95,8 +88,7 @@ async fn verify_rounds(
             break;
         };
         // Printed at once: the verification of a long run takes hours.
-        let text =
-            if arguments.json { as_json(&finding).to_string() } else { line(&finding) };
+        let text = if arguments.json { as_json(&finding).to_string() } else { line(&finding) };
         print(&format!("{text}\n"))?;
         findings.push(finding);
     }
@@ -108,15 +100,15 @@ fn undecided(wanted: u32, next: u32) -> UsageError {
 }
 
 /// Prints the result, or returns an error if a round differs.
-fn conclude(findings: &[RoundVerification]) -> anyhow::Result<()> {
+fn conclude(findings: &[RoundVerification]) -> Result<()> {
     let wrong: Vec<_> = findings.iter().filter(|finding| finding.difference.is_some()).collect();
     if let Some(first) = wrong.first() {
-        anyhow::bail!(
+        return Err(Failure::new(format!(
             "{} of {} rounds differ, the first is round {}",
             wrong.len(),
             findings.len(),
             first.round.0
-        );
+        )));
     }
     let deep = findings.iter().filter(|finding| finding.depth == Depth::Deltas).count();
     say(&format!(
@@ -127,7 +119,8 @@ fn conclude(findings: &[RoundVerification]) -> anyhow::Result<()> {
 }
 
 fn line(finding: &RoundVerification) -> String {
-    let proposer = finding.proposer.map_or_else(|| "an unknown validator".to_owned(), |peer| peer.short());
+    let proposer =
+        finding.proposer.map_or_else(|| "an unknown validator".to_owned(), |peer| peer.short());
     let depth = match finding.depth {
         Depth::Documents => "documents only",
         Depth::Deltas => "losses and weights recomputed",
@@ -144,11 +137,13 @@ fn line(finding: &RoundVerification) -> String {
     }
 }
 
+fn difference_as_json(difference: &Difference) -> serde_json::Value {
+    let Difference { path, expected, got } = difference;
+    json!({ "path": path, "expected": expected, "got": got })
+}
+
 fn as_json(finding: &RoundVerification) -> serde_json::Value {
-    let difference = finding
-        .difference
-        .as_ref()
-        .map(|Difference { path, expected, got }| json!({ "path": path, "expected": expected, "got": got }));
+    let difference = finding.difference.as_ref().map(difference_as_json);
     json!({
         "round": finding.round.0,
         "proposer": finding.proposer.map(|peer| peer.to_string()),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::problem::Problems;
+use crate::system::error::Hint;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +57,8 @@ pub enum ConfigError {
     Problems(Problems),
 }
 
-impl ConfigError {
-    /// Advice for the user.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ConfigError {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotFound { .. } => {
                 "check the path, or create a file with `covey config show > run.toml`"
@@ -79,5 +79,9 @@ impl ConfigError {
             }
         };
         Some(hint.to_owned())
+    }
+
+    fn is_usage(&self) -> bool {
+        true
     }
 }

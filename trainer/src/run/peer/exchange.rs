@@ -1,6 +1,7 @@
 //! The exchange of a delta: the peer commits to its digest while no other peer can see it, and
 //! reveals it once commitments are closed.
 
+use crate::system::error::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -52,7 +53,7 @@ impl RoundLoop {
         &mut self,
         slot: Option<Slot>,
         interrupt: &AtomicBool,
-    ) -> anyhow::Result<()> {
+    ) -> Result<()> {
         self.timings.bytes_sent = self.payload()?.map_or(0, |payload| payload.len() as u64);
         if let Some(manifest) = self.light_client.poll().await? {
             return self.settle(&manifest).await;
@@ -65,7 +66,7 @@ impl RoundLoop {
     }
 
     /// The bytes of the pending delta.
-    fn payload(&self) -> anyhow::Result<Option<Vec<u8>>> {
+    fn payload(&self) -> Result<Option<Vec<u8>>> {
         Ok(self
             .pending
             .as_ref()
@@ -74,7 +75,7 @@ impl RoundLoop {
     }
 
     /// Publishes the commitment of the pending delta.
-    async fn commit(&mut self) -> anyhow::Result<()> {
+    async fn commit(&mut self) -> Result<()> {
         let Some(payload) = self.payload()? else { return Ok(()) };
         let start = Instant::now();
         let (round, base) = (self.light_client.next(), self.light_client.head());
@@ -83,8 +84,10 @@ impl RoundLoop {
         if !is_kept {
             // Committed before a restart, and that delta is lost with the disk. Revealing this one
             // would count as a broken commitment, so the round goes without a delta of this peer.
-            self.recorder
-                .note(&format!("warning: no delta in {round}: this peer committed to another one before the restart"));
+            self.recorder.note(&format!(
+                "warning: no delta in {round}: \
+                     this peer committed to another one before the restart"
+            ));
             self.timings.bytes_sent = 0;
         }
         self.set_stage(if is_kept { DeltaStage::Committed } else { DeltaStage::Done });
@@ -93,7 +96,7 @@ impl RoundLoop {
     }
 
     /// Publishes the pending delta once commitments are closed.
-    async fn reveal_if_closed(&mut self) -> anyhow::Result<()> {
+    async fn reveal_if_closed(&mut self) -> Result<()> {
         let Some(pending) =
             self.pending.as_ref().filter(|pending| pending.stage == DeltaStage::Committed)
         else {
@@ -130,7 +133,7 @@ impl RoundLoop {
 
     /// Waits until the validators have decided the round and applies the decision. Returns early if
     /// `interrupt` is raised.
-    pub(super) async fn await_decision(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    pub(super) async fn await_decision(&mut self, interrupt: &AtomicBool) -> Result<()> {
         let (start, clock) = (Instant::now(), Arc::clone(self.light_client.run().clock()));
         let every = Duration::from_secs_f64(self.config.comms.poll_interval);
         let mut reminder = clock.now() + REMINDER;
@@ -141,7 +144,7 @@ impl RoundLoop {
             self.reveal_if_closed().await?;
             let is_waiting_for_commitment_lists =
                 self.pending.as_ref().is_some_and(|pending| pending.stage == DeltaStage::Committed);
-            // A late reveal delays the round, so the peer polls at the full rate until it has revealed.
+            // A late reveal delays the round, so the peer polls at the full rate until then.
             let slice = if is_waiting_for_commitment_lists { every } else { SLICE.max(every) };
             if let Some(manifest) = self.light_client.wait(every, clock.now() + slice).await? {
                 self.timings.wait += start.elapsed();

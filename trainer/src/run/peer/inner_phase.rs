@@ -1,6 +1,7 @@
 //! The inner phase of a round: H steps of AdamW from the shared weights, before the peer publishes
 //! anything.
 
+use crate::system::error::Result;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -45,8 +46,8 @@ impl InnerPhase {
         assignment: &Assignment,
         config: &Config,
         interrupt: &AtomicBool,
-        mut report: impl FnMut(StepLine) -> anyhow::Result<()>,
-    ) -> anyhow::Result<bool> {
+        mut report: impl FnMut(StepLine) -> Result<()>,
+    ) -> Result<bool> {
         let sampler = assignment.of(self.round.0, self.slot.index)?;
         let mut loader =
             PrefetchLoader::start(sampler, config.train.batch_size, config.data.prefetch)?;

@@ -1,12 +1,12 @@
 //! Training the next round while the current one is exchanged (`rounds.overlap`).
 
+use crate::system::error::{Context, Failure, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use covey_comms::membership::Slot;
 use covey_data::sampling::Assignment;
 
@@ -38,7 +38,7 @@ pub(super) struct OverlapTraining {
 struct Finished {
     learner: Box<Learner>,
     /// True if all inner steps were made.
-    outcome: anyhow::Result<bool>,
+    outcome: Result<bool>,
     elapsed: Duration,
 }
 
@@ -54,7 +54,7 @@ impl OverlapTraining {
         start: Vec<NamedTensor>,
         assignment: Arc<Assignment>,
         config: Config,
-    ) -> anyhow::Result<(Self, Sender<Box<Learner>>)> {
+    ) -> Result<(Self, Sender<Box<Learner>>)> {
         let stop = Arc::new(AtomicBool::new(false));
         let (hand_over, learners) = channel::<Box<Learner>>();
         let (sender, lines) = channel();
@@ -67,7 +67,8 @@ impl OverlapTraining {
                 let began = Instant::now();
                 let outcome =
                     inner_phase.train(&mut learner, &assignment, &config, &interrupt, |line| {
-                        // The receiver is dropped only together with this phase: nobody needs the line.
+                        // The receiver is dropped only together with this phase, and the line is
+                        // not needed then.
                         let _ = sender.send(line);
                         Ok(())
                     });
@@ -83,7 +84,7 @@ impl OverlapTraining {
     }
 
     /// Waits for the thread to return the learner.
-    fn wait(&self) -> anyhow::Result<Finished> {
+    fn wait(&self) -> Result<Finished> {
         // The channel closes without a message only if the thread panicked.
         self.finished.recv().context("the training thread panicked")
     }
@@ -93,10 +94,10 @@ impl RoundLoop {
     /// Starts the next round while this one is exchanged, if the run is configured so.
     ///
     /// The deltas of the other peers are not known yet, so training starts from the shared weights
-    /// moved by this peer's own delta. The pseudo-gradient is published against the weights of its
-    /// own round, one round late. The slots of that round are not known either, so the peer keeps
+    /// moved by this peer's own delta. The pseudo-gradient is published against the weights of
+    /// that round, one round late. The slots of that round are not known either, so the peer keeps
     /// its current one.
-    pub(super) fn train_overlapping(&mut self, slot: Slot) -> anyhow::Result<()> {
+    pub(super) fn train_overlapping(&mut self, slot: Slot) -> Result<()> {
         let outer_steps = self.light_client.outer_steps();
         let next =
             self.light_client.next().next().filter(|_| outer_steps + 1 < self.spec.outer_steps());
@@ -120,7 +121,7 @@ impl RoundLoop {
             && let Err(returned) = hand_over.send(learner)
         {
             self.learner = LearnerState::Idle(returned.0);
-            anyhow::bail!("the training thread ended before it began");
+            return Err(Failure::new(format!("the training thread ended before it began")));
         }
         Ok(())
     }
@@ -131,7 +132,7 @@ impl RoundLoop {
     pub(super) fn finish_overlap(
         &mut self,
         round: covey_comms::primitives::Round,
-    ) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
+    ) -> Result<Option<Vec<Vec<f32>>>> {
         let LearnerState::Overlapping(overlap) = &self.learner else { return Ok(None) };
         if overlap.inner_phase.round != round {
             self.idle_learner()?;
@@ -156,14 +157,16 @@ impl RoundLoop {
     ///
     /// # Errors
     /// If the training thread panicked.
-    pub(super) fn idle_learner(&mut self) -> anyhow::Result<&mut Learner> {
+    pub(super) fn idle_learner(&mut self) -> Result<&mut Learner> {
         if let LearnerState::Overlapping(overlap) = &self.learner {
             overlap.stop.store(true, Ordering::SeqCst);
             self.learner = LearnerState::Idle(overlap.wait()?.learner);
         }
         match &mut self.learner {
             LearnerState::Idle(learner) => Ok(learner),
-            LearnerState::Overlapping(_) => anyhow::bail!("the training thread kept the learner"),
+            LearnerState::Overlapping(_) => {
+                return Err(Failure::new(format!("the training thread kept the learner")));
+            }
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The records of a peer: checkpoints, metrics, and progress lines.
 
+use crate::system::error::{Context, Result};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-use anyhow::Context;
 
 use super::inner_phase::StepLine;
 use super::resume_state::Present;
 use crate::config::schema::Config;
 use crate::run::spec::RunSpec;
+use crate::system::logging;
 use crate::system::terminal::bytes;
 use crate::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
 use crate::training::{
@@ -45,12 +45,13 @@ impl Recorder {
         config: &Config,
         shown: u64,
         resume_point: Option<&ResumePoint>,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self> {
         let folder: &Path = &config.run.output;
         let keep =
             NonZeroUsize::new(config.checkpoint.keep).context("checkpoint.keep is at least 1")?;
         let options = CheckpointOptions { keep, ..CheckpointOptions::default() };
         let mut checkpoints = CheckpointWriter::open(folder, options)?;
+        logging::open_file(folder)?;
         let metrics = match resume_point {
             Some(resume_point) => {
                 set_aside_later(&mut checkpoints, resume_point.steps)?;
@@ -84,22 +85,24 @@ impl Recorder {
     ///
     /// This must happen before anything of the delta is published. A round can be decided while its
     /// peer is down, and the peer must then continue with exactly the published bytes.
-    pub(crate) fn save(&mut self, present: Present<'_>, spec: &RunSpec) -> anyhow::Result<()> {
+    pub(crate) fn save(&mut self, present: Present<'_>, spec: &RunSpec) -> Result<()> {
         let snapshot = present.snapshot(spec, self.run_toml.clone())?;
+        let start = Instant::now();
         self.checkpoints.save(snapshot)?;
         self.checkpoints.wait()?;
+        tracing::debug!(elapsed = ?start.elapsed(), "saved a checkpoint");
         Ok(())
     }
 
     /// Waits until all records are on disk.
-    pub(crate) fn close(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn close(&mut self) -> Result<()> {
         self.checkpoints.wait()?;
         self.progress.finish();
         Ok(())
     }
 
     /// Records a step of this peer.
-    pub(crate) fn step(&mut self, line: StepLine) -> anyhow::Result<()> {
+    pub(crate) fn step(&mut self, line: StepLine) -> Result<()> {
         let StepLine { outcome, own: (step, tokens), shown, tokens_per_second } = line;
         let report = StepReport {
             step,
@@ -120,8 +123,18 @@ impl Recorder {
     }
 
     /// Records a decided and applied round.
-    pub(crate) fn round(&mut self, report: RoundReport) -> anyhow::Result<()> {
+    pub(crate) fn round(&mut self, report: RoundReport) -> Result<()> {
         let weights = report.weights.get(..8).unwrap_or_default();
+        tracing::info!(
+            round = report.round,
+            included = report.included,
+            excluded = report.excluded,
+            own = report.own,
+            bytes_sent = report.bytes_sent,
+            bytes_received = report.bytes_received,
+            weights,
+            "applied a round"
+        );
         self.progress.note(&format!(
             "round {}: {} of {} deltas, ours {}; {} up, {} down; weights {weights}",
             report.round,
@@ -135,7 +148,7 @@ impl Recorder {
     }
 
     /// Records a loss on held-out text.
-    pub(crate) fn evaluation(&mut self, report: EvalReport, shown: u64) -> anyhow::Result<()> {
+    pub(crate) fn evaluation(&mut self, report: EvalReport, shown: u64) -> Result<()> {
         self.progress.note(&format!(
             "step {shown}: held-out loss {:.4}, {:.4} bits per byte, perplexity {:.1}",
             report.loss, report.bits_per_byte, report.perplexity

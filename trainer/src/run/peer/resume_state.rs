@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::replica::Replica;
 use crate::run::spec::RunSpec;
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::training::checkpoint::{
     Checkpoint, ExtraFile, NamedTensor, SavedMoments, SavedTensor, Snapshot, TrainingState,
 };
@@ -68,11 +68,12 @@ impl Resumed {
     ///
     /// # Errors
     /// A checkpoint of another run, a checkpoint of `covey train`, or damage.
-    pub fn read(checkpoint: &Checkpoint, run: RunId, spec: &RunSpec) -> anyhow::Result<Self> {
+    pub fn read(checkpoint: &Checkpoint, run: RunId, spec: &RunSpec) -> Result<Self> {
         let state = checkpoint.state();
         let path = checkpoint.path().display();
         let own: PeerState = serde_json::from_value(state.cursor.clone()).map_err(|_| {
-            let problem = UsageError::new(format!("{path} is not a checkpoint of a distributed run"));
+            let problem =
+                UsageError::new(format!("{path} is not a checkpoint of a distributed run"));
             problem.with_hint("choose another folder with `--output`")
         })?;
         if own.run != run.to_string() {
@@ -130,7 +131,7 @@ pub(crate) struct Present<'a> {
 
 impl Present<'_> {
     /// Copies the state into a snapshot. Training can continue while the snapshot is written.
-    pub(crate) fn snapshot(self, spec: &RunSpec, run_config: String) -> anyhow::Result<Snapshot> {
+    pub(crate) fn snapshot(self, spec: &RunSpec, run_config: String) -> Result<Snapshot> {
         let own = PeerState {
             run: self.run.to_string(),
             next: self.position.next.0,

@@ -1,11 +1,11 @@
 //! The rounds of a peer: Algorithm 1 of SparseLoCo, with Equations 1 and 2 of the Covenant-72B
 //! paper, until the run is complete or the peer leaves.
 
+use crate::system::error::{Context, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::Context;
 use covey_comms::history::LightClient;
 use covey_comms::membership::Slot;
 use covey_comms::objects::Manifest;
@@ -37,7 +37,7 @@ pub enum RunEnd {
 
 /// One peer of a distributed run.
 ///
-/// The state of a round lives on disk from the end of training to the decision, see
+/// The state of a round is on disk from the end of training to the decision, see
 /// [`super::resume_state`]. Applying a manifest is deterministic, so all replicas have the same
 /// bits.
 pub struct RoundLoop {
@@ -56,7 +56,7 @@ pub struct RoundLoop {
     pub(super) held_out: Option<HeldOut>,
     /// The delta of the round that has not been decided.
     pub(super) pending: Option<PendingDelta>,
-    /// A step whose evaluation waits for the learner to return from an overlapping phase.
+    /// A step with an evaluation that waits for the learner to return from an overlapping phase.
     pub(super) unmeasured: Option<u64>,
     /// Inner steps of this peer over all starts.
     pub(super) steps: u64,
@@ -86,7 +86,7 @@ impl RoundLoop {
     ///
     /// # Errors
     /// Errors of bucket, data, disk or device. A later start continues with the last round.
-    pub async fn play(&mut self, interrupt: &AtomicBool) -> anyhow::Result<RunEnd> {
+    pub async fn play(&mut self, interrupt: &AtomicBool) -> Result<RunEnd> {
         match &self.own_url {
             Some(url) => self.peer_client.join_request_from(url).await?,
             None => self.peer_client.join_request().await?,
@@ -111,7 +111,7 @@ impl RoundLoop {
     }
 
     /// Trains and exchanges one round.
-    async fn play_round(&mut self, slot: Slot, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    async fn play_round(&mut self, slot: Slot, interrupt: &AtomicBool) -> Result<()> {
         let (round, base) = (self.light_client.next(), self.light_client.head());
         self.peer_client.heartbeat(round, base).await?;
         let Some(pseudo_gradient) = self.inner_steps(round, slot, interrupt)? else {
@@ -139,7 +139,7 @@ impl RoundLoop {
         round: Round,
         slot: Slot,
         interrupt: &AtomicBool,
-    ) -> anyhow::Result<Option<Vec<Vec<f32>>>> {
+    ) -> Result<Option<Vec<Vec<f32>>>> {
         if let Some(pseudo_gradient) = self.finish_overlap(round)? {
             return Ok(Some(pseudo_gradient));
         }
@@ -155,6 +155,8 @@ impl RoundLoop {
         let pseudo_gradient = replica.minus(&learner.named_weights());
         self.steps += self.config.rounds.inner_steps;
         self.timings.train = start.elapsed();
+        let elapsed = self.timings.train;
+        tracing::info!(round = round.0, slot = slot.index, ?elapsed, "inner phase ended");
         Ok(Some(pseudo_gradient))
     }
 
@@ -164,13 +166,13 @@ impl RoundLoop {
     }
 
     /// Publishes a heartbeat without a slot, and waits for the manifest that assigns one.
-    async fn request_slot(&mut self, interrupt: &AtomicBool) -> anyhow::Result<()> {
+    async fn request_slot(&mut self, interrupt: &AtomicBool) -> Result<()> {
         self.peer_client.heartbeat(self.light_client.next(), self.light_client.head()).await?;
         self.await_decision(interrupt).await
     }
 
     /// Applies every round that has been decided meanwhile.
-    async fn catch_up(&mut self) -> anyhow::Result<()> {
+    async fn catch_up(&mut self) -> Result<()> {
         while let Some(manifest) = self.light_client.poll().await? {
             self.settle(&manifest).await?;
         }
@@ -179,7 +181,7 @@ impl RoundLoop {
 
     /// Applies a decided round: returns an excluded delta to the error feedback, then clips,
     /// averages and makes the outer step. Fails if the weights differ from those in the manifest.
-    pub(super) async fn settle(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
+    pub(super) async fn settle(&mut self, manifest: &Manifest) -> Result<()> {
         let start = Instant::now();
         let outer_steps = self.light_client.outer_steps() - u64::from(!manifest.is_void());
         let own = self.pending.take();
@@ -210,19 +212,20 @@ impl RoundLoop {
     }
 
     /// Skips rounds with unreadable deltas by loading the latest checkpoint of the bucket.
-    async fn jump(&mut self, reason: &str) -> anyhow::Result<()> {
+    async fn jump(&mut self, reason: &str) -> Result<()> {
         let weights = newest_checkpoint(&mut self.light_client, &self.spec).await?;
         let weights = weights.with_context(|| {
             format!("{reason}, and the bucket has no later checkpoint to continue from")
         })?;
         let round = self.light_client.next();
+        tracing::warn!(round = round.0, reason, "continuing from a checkpoint of the bucket");
         self.recorder.note(&format!("continuing from the checkpoint of {round}: {reason}"));
         self.replica.replace(weights);
         Ok(())
     }
 
     /// Saves the final weights in the folder of this peer.
-    fn finish(&mut self) -> anyhow::Result<RunEnd> {
+    fn finish(&mut self) -> Result<RunEnd> {
         self.idle_learner()?;
         self.save()?;
         self.recorder.close()?;
@@ -232,7 +235,7 @@ impl RoundLoop {
     /// Publishes a leave notice. Deltas that are already revealed still count. A commitment without
     /// a reveal is recorded as withheld unless this peer returns in time. An unfinished inner phase
     /// starts again after the return.
-    async fn leave(&mut self) -> anyhow::Result<RunEnd> {
+    async fn leave(&mut self) -> Result<RunEnd> {
         self.peer_client.leave_notice(self.light_client.next(), self.light_client.head()).await?;
         self.idle_learner()?;
         self.recorder.close()?;

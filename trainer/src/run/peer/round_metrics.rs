@@ -1,6 +1,7 @@
 //! The metrics of a peer: where the time of a round goes, the held-out loss, and the state for a
 //! checkpoint.
 
+use crate::system::error::Result;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -23,14 +24,15 @@ pub(super) struct RoundTimings {
 impl RoundLoop {
     pub(super) fn warn_about_skipped(&self, skipped: &[String]) {
         for name in skipped {
-            self.recorder
-                .note(&format!("warning: skipped {name} in the outer step, the result would not be finite"));
+            self.recorder.note(&format!(
+                "warning: skipped {name} in the outer step, the result would not be finite"
+            ));
         }
     }
 
     /// Records the last decided round. The shared weights are those after it, from deltas or from a
     /// checkpoint.
-    pub(super) fn record(&mut self, took_part: bool, weights: Digest) -> anyhow::Result<()> {
+    pub(super) fn record(&mut self, took_part: bool, weights: Digest) -> Result<()> {
         let Some(manifest) = self.light_client.last() else { return Ok(()) };
         let me = self.peer_client.peer();
         let own = match (manifest.included().get(&me), manifest.excluded().get(&me)) {
@@ -58,15 +60,19 @@ impl RoundLoop {
 
     /// Evaluates the shared weights if the run has passed a multiple of `train.eval_every` since
     /// `before` outer steps, and at its end.
-    pub(super) fn evaluate_if_due(&mut self, before: u64) -> anyhow::Result<()> {
+    pub(super) fn evaluate_if_due(&mut self, before: u64) -> Result<()> {
         let Some(every) = self.config.train.eval_every else { return Ok(()) };
         let inner_steps = self.config.rounds.inner_steps;
         let after = self.light_client.outer_steps() * inner_steps;
         let total = self.spec.outer_steps() * inner_steps;
-        if is_due(before * inner_steps, after, every, total) { self.evaluate(after) } else { Ok(()) }
+        if is_due(before * inner_steps, after, every, total) {
+            self.evaluate(after)
+        } else {
+            Ok(())
+        }
     }
 
-    pub(super) fn evaluate(&mut self, shown: u64) -> anyhow::Result<()> {
+    pub(super) fn evaluate(&mut self, shown: u64) -> Result<()> {
         let Some(held_out) = &self.held_out else { return Ok(()) };
         let LearnerState::Idle(learner) = &mut self.learner else {
             // The learner trains the next round; the evaluation happens when it returns.
@@ -84,7 +90,7 @@ impl RoundLoop {
         self.recorder.evaluation(report, shown)
     }
 
-    pub(super) fn save(&mut self) -> anyhow::Result<()> {
+    pub(super) fn save(&mut self) -> Result<()> {
         self.idle_learner()?;
         let LearnerState::Idle(learner) = &self.learner else { return Ok(()) };
         let present = Present {
@@ -122,6 +128,9 @@ mod tests {
         );
         assert!(is_due(0, 45, 20, 50), "a jump passes what the rounds in between would have");
         assert!(is_due(45, 50, 20, 50) && !is_due(50, 50, 20, 50), "the last one, once");
-        assert!(is_due(5, 20, 20, 50) && !is_due(20, 35, 20, 50), "a multiple belongs to the round that reaches it");
+        assert!(
+            is_due(5, 20, 20, 50) && !is_due(20, 35, 20, 50),
+            "a multiple belongs to the round that reaches it"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Entering a run: from the bucket, or from the checkpoint of an earlier start.
 
+use crate::system::error::Result;
 use std::sync::Arc;
+use std::time::Duration;
 
 use covey_comms::history::LightClient;
 use covey_comms::participants::PeerClient;
@@ -49,28 +51,20 @@ impl RoundLoop {
     /// # Errors
     /// A bucket or history that does not verify, data without windows, or a folder that cannot be
     /// written.
-    pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> anyhow::Result<Self> {
+    pub async fn enter(setup: PeerSetup, own: Option<&Checkpoint>) -> Result<Self> {
         let PeerSetup { run, spec, config, identity, own_bucket, datasets } = setup;
-        let resumed =
-            own.map(|checkpoint| Resumed::read(checkpoint, run.id(), &spec)).transpose()?;
-        let resume_point = resumed.as_ref().zip(own).map(|(resumed, checkpoint)| ResumePoint {
-            steps: resumed.kept.steps,
-            round: resumed.position.next.0,
-            elapsed: checkpoint.state().elapsed,
-        });
-        let learner = new_learner(&spec.model, &config)?;
-        let (SyncedState { light_client, replica }, learner, kept) = match resumed {
-            Some(Resumed { position, weights, optimizer, tokens, kept }) => {
-                let light_client = LightClient::resume(run.clone(), position);
-                let replica = Replica::new(weights, &config.sparseloco())?;
+        let (resume_point, Entered { synced, learner, kept }) = match own {
+            Some(checkpoint) => {
+                let resumed = Resumed::read(checkpoint, run.id(), &spec)?;
+                let elapsed = checkpoint.state().elapsed;
                 (
-                    SyncedState { light_client, replica },
-                    learner.resume(0, tokens, &optimizer)?,
-                    Some(kept),
+                    Some(resume_point(&resumed, elapsed)),
+                    Entered::resume(resumed, &run, &spec, &config)?,
                 )
             }
-            None => (SyncedState::enter(&run, &spec).await?, learner, None),
+            None => (None, Entered::sync(&run, &spec, &config).await?),
         };
+        let SyncedState { light_client, replica } = synced;
         let shown = light_client.outer_steps() * config.rounds.inner_steps;
         let mut peer = Self {
             recorder: Recorder::open(&config, shown, resume_point.as_ref())?,
@@ -100,7 +94,7 @@ impl RoundLoop {
     }
 
     /// Restores the state that this peer had at its last checkpoint.
-    fn restore(&mut self, kept: Kept) -> anyhow::Result<()> {
+    fn restore(&mut self, kept: Kept) -> Result<()> {
         if !kept.error_feedback.is_empty() {
             self.compressor.restore(self.replica.to_schema(kept.error_feedback))?;
         }
@@ -113,6 +107,36 @@ impl RoundLoop {
     }
 }
 
+fn resume_point(resumed: &Resumed, elapsed: Duration) -> ResumePoint {
+    ResumePoint { steps: resumed.kept.steps, round: resumed.position.next.0, elapsed }
+}
+
+/// The position at which a peer enters a run.
+struct Entered {
+    synced: SyncedState,
+    learner: Learner,
+    /// State of this peer only, if it took part before.
+    kept: Option<Kept>,
+}
+
+impl Entered {
+    /// Continues from a checkpoint of this peer, without a download of weights.
+    fn resume(resumed: Resumed, run: &Run, spec: &RunSpec, config: &Config) -> Result<Self> {
+        let Resumed { position, weights, optimizer, tokens, kept } = resumed;
+        let light_client = LightClient::resume(run.clone(), position);
+        let replica = Replica::new(weights, &config.sparseloco())?;
+        let learner = new_learner(&spec.model, config)?.resume(0, tokens, &optimizer)?;
+        Ok(Self { synced: SyncedState { light_client, replica }, learner, kept: Some(kept) })
+    }
+
+    /// Starts from the newest checkpoint of the bucket.
+    async fn sync(run: &Run, spec: &RunSpec, config: &Config) -> Result<Self> {
+        // Before the download: a network that does not fit this machine fails here.
+        let learner = new_learner(&spec.model, config)?;
+        Ok(Self { synced: SyncedState::enter(run, spec).await?, learner, kept: None })
+    }
+}
+
 fn peer_client(run: Run, identity: Keypair, own_bucket: Option<&OwnBucket>) -> PeerClient {
     let peer_client = PeerClient::new(run, identity);
     match own_bucket {
@@ -122,11 +146,11 @@ fn peer_client(run: Run, identity: Keypair, own_bucket: Option<&OwnBucket>) -> P
 }
 
 /// A learner without weights. They are set before the first step.
-fn new_learner(model: &ModelConfig, config: &Config) -> anyhow::Result<Learner> {
+fn new_learner(model: &ModelConfig, config: &Config) -> Result<Learner> {
     Learner::open(model, config, |_, range| Ok(vec![0.0; range.len()]))
 }
 
-fn held_out(config: &Config, datasets: &[Dataset]) -> anyhow::Result<Option<HeldOut>> {
+fn held_out(config: &Config, datasets: &[Dataset]) -> Result<Option<HeldOut>> {
     let (length, most) = (config.data.sequence_length, config.data.held_out_windows as u64);
     let is_measured = config.train.eval_every.is_some();
     Ok(is_measured

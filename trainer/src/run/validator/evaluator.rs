@@ -1,5 +1,6 @@
 //! The evaluator of a validator: decoded deltas, and the weights at the start of their round.
 
+use crate::system::error::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -71,7 +72,7 @@ impl DeltaEvaluator {
         &mut self,
         manifest: &Manifest,
         payloads: &BTreeMap<PeerId, Bytes>,
-    ) -> anyhow::Result<Digest> {
+    ) -> Result<Digest> {
         self.deltas.clear();
         match self.after.take() {
             Some(after) if after.is_of(manifest) => {
@@ -121,7 +122,9 @@ impl Evaluator for DeltaEvaluator {
         let delta = self.deltas.get(&(age, peer))?;
         // Validators compare norms bit by bit, so the sum runs in the order of the schema, and the
         // square is a product: `powi` may round differently on other machines.
-        Some(delta.tensors().map(|tensor| tensor.norm()).map(|norm| norm * norm).sum::<f64>().sqrt())
+        Some(
+            delta.tensors().map(|tensor| tensor.norm()).map(|norm| norm * norm).sum::<f64>().sqrt(),
+        )
     }
 
     fn measure(
@@ -149,7 +152,8 @@ impl Evaluator for DeltaEvaluator {
         }
         let replica = self.replica.after(outer, &deltas)?;
         let digest = replica.digest();
-        self.after = Some(WeightsAfter { included: included.clone(), outer: *outer, digest, replica });
+        self.after =
+            Some(WeightsAfter { included: included.clone(), outer: *outer, digest, replica });
         Ok(digest)
     }
 

@@ -17,7 +17,7 @@ use crate::training::learner::Learner;
 /// numbers only.
 const LOSS_LIMIT: f64 = 1e6;
 
-/// A network whose weights are set to those after each delta in turn.
+/// A network that gets the weights after each delta in turn.
 pub(super) struct LossProbe<'a> {
     replica: &'a Replica,
     reader: &'a mut Learner,
@@ -52,7 +52,7 @@ impl<'a> LossProbe<'a> {
         self.reader.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
         let before = self.base_losses(probe_batches)?;
         // The mean of all deltas is the reference of a gain. A single delta would be compared with
-        // itself, so the reference is no delta then.
+        // itself, so the reference is the loss without any delta then.
         let typical = match self.admitted.len() {
             0 | 1 => before.clone(),
             others => {
@@ -81,7 +81,10 @@ impl<'a> LossProbe<'a> {
 
     /// Returns the losses on the assigned windows of all evaluated peers in their order, and last
     /// on the random windows.
-    fn base_losses(&mut self, probe_batches: &ProbeBatches) -> Result<Vec<f64>, DeltaEvaluationError> {
+    fn base_losses(
+        &mut self,
+        probe_batches: &ProbeBatches,
+    ) -> Result<Vec<f64>, DeltaEvaluationError> {
         probe_batches
             .own
             .values()
@@ -130,7 +133,9 @@ fn step_lengths(
     let tensors: Vec<TensorDelta<'_>> =
         admitted.values().map(|delta| delta.tensor(index)).collect();
     match clip {
-        Clipping::MedianNorm => clip_scales(&tensors).into_iter().map(|scale| rate * scale).collect(),
+        Clipping::MedianNorm => {
+            clip_scales(&tensors).into_iter().map(|scale| rate * scale).collect()
+        }
         Clipping::Off => vec![rate; tensors.len()],
     }
 }

@@ -55,7 +55,10 @@ impl ProbeBatches {
     ///
     /// # Errors
     /// Windows that cannot be read.
-    pub fn draw(request: &EvaluationRequest<'_>, assignment: &Assignment) -> Result<Self, DataError> {
+    pub fn draw(
+        request: &EvaluationRequest<'_>,
+        assignment: &Assignment,
+    ) -> Result<Self, DataError> {
         let slots = request.evaluated.values().map(|slot| slot.num_slots).max().unwrap_or(0);
         let mut own = BTreeMap::new();
         for (peer, slot) in request.evaluated {

@@ -1,6 +1,7 @@
 //! The loop of a validator: it closes rounds together with the other validators, applies them, and
 //! publishes checkpoints.
 
+use crate::system::error::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -85,7 +86,7 @@ impl Validation {
     /// # Errors
     /// A key that is not one of the run's validators, errors of history or bucket, or weights that
     /// differ from those in a manifest.
-    pub async fn open(setup: ValidatorSetup) -> anyhow::Result<Self> {
+    pub async fn open(setup: ValidatorSetup) -> Result<Self> {
         let ValidatorSetup { run, spec, config, identity, datasets } = setup;
         let SyncedState { mut light_client, mut replica } = SyncedState::enter(&run, &spec).await?;
         let mut is_behind = false;
@@ -137,10 +138,7 @@ impl Validation {
     /// # Errors
     /// Errors of the bucket, or weights that differ from those in the manifest. A later start
     /// reaches the same decision.
-    pub async fn close_round(
-        &mut self,
-        interrupt: &AtomicBool,
-    ) -> anyhow::Result<Option<ClosedRound>> {
+    pub async fn close_round(&mut self, interrupt: &AtomicBool) -> Result<Option<ClosedRound>> {
         let outer =
             settings(&self.spec.config.sparseloco(), self.validator.light_client().outer_steps());
         let closed =
@@ -200,7 +198,7 @@ async fn keep_checkpoint(
     light_client: &LightClient,
     validator: &Keypair,
     replica: &Replica,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let parts = to_parts(&replica.weights().collect::<Vec<_>>())?;
     let (round, lineage, steps) =
         (light_client.next(), light_client.head(), light_client.outer_steps());

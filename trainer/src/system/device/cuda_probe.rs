@@ -4,6 +4,7 @@
 //! looks for the files first, in the folders of the system's loader. It loads no library and opens
 //! no device.
 
+use crate::system::error::Hint;
 use std::path::{Path, PathBuf};
 
 /// Why no CUDA device can be used.
@@ -24,12 +25,14 @@ pub enum CudaProblem {
     },
     /// This program compiles kernels with NVRTC, which is missing.
     #[error(
-        "this program was built with `cuda-offline` and needs `libnvrtc.so`, which the loader cannot find"
+        "this program was built with `cuda-offline` and needs `libnvrtc.so`, \
+         which the loader cannot find"
     )]
     NoCompiler,
     /// NVRTC needs header files that are missing.
     #[error(
-        "this program was built with `cuda-offline` and needs CUDA's header files, which are not in {looked_in}"
+        "this program was built with `cuda-offline` and needs CUDA's header files, \
+         which are not in {looked_in}"
     )]
     NoHeaders {
         /// The folders that were searched.
@@ -37,9 +40,8 @@ pub enum CudaProblem {
     },
 }
 
-impl CudaProblem {
-    /// Returns what the user can do, if anything.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for CudaProblem {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoDriver => {
                 "install NVIDIA's driver, or add the folder of its library to LD_LIBRARY_PATH"

@@ -117,7 +117,8 @@ impl FromStr for DeviceList {
         };
         let written = text.to_owned();
         numbers.map(|numbers| Self { kind, numbers, written }).ok_or_else(|| {
-            "must be `cpu`, `cpu:4` for four shards on it, or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`"
+            "must be `cpu`, `cpu:4` for four shards on it, \
+             or GPUs as `cuda:0`, `cuda:0-7`, `cuda:0,2`, `wgpu:0`"
                 .into()
         })
     }

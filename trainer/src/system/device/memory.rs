@@ -10,7 +10,7 @@ pub fn memory_of_machine() -> Option<u64> {
     [available, left_in_group()].into_iter().flatten().min()
 }
 
-/// Total bytes of each NVIDIA GPU in the order of `nvidia-smi`; empty without it.
+/// Total bytes of each NVIDIA GPU in the order of `nvidia-smi`; empty if it is missing.
 pub fn memory_of_gpus() -> Vec<u64> {
     let mut query = Command::new("nvidia-smi");
     query.args(["--query-gpu=memory.total", "--format=csv,noheader,nounits"]).stdin(Stdio::null());

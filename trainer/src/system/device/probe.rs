@@ -5,7 +5,7 @@ use std::thread;
 use super::cuda_probe::cuda_devices;
 use super::list::DeviceKind;
 use super::memory::{memory_of_gpus, memory_of_machine};
-use crate::system::error::UsageError;
+use crate::system::error::{Hint, UsageError};
 
 /// A device of this machine, or a kind without a usable device.
 #[derive(Clone, Debug, PartialEq, Eq)]

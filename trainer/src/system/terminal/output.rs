@@ -1,12 +1,11 @@
 //! Where text goes: data to stdout, messages to stderr.
 
+use crate::system::error::{Context, Result};
 use std::io::{self, Write};
-
-use anyhow::Context;
 
 /// Writes a message for people to stderr, as one line.
 pub(crate) fn say(text: &str) {
-    // A closed stderr is no reason to stop: the command's work does not depend on it.
+    // A closed stderr must not stop the command: its work does not depend on it.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
@@ -14,6 +13,6 @@ pub(crate) fn say(text: &str) {
 ///
 /// # Errors
 /// Errors of the stream, such as a closed pipe.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     io::stdout().lock().write_all(text.as_bytes()).context("cannot write to stdout")
 }

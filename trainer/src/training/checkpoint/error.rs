@@ -1,5 +1,6 @@
 //! Errors of writing, finding and reading checkpoints.
 
+use crate::system::error::Hint;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -103,6 +104,36 @@ pub enum CheckpointError {
     WriterStopped,
 }
 
+impl Hint for CheckpointError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Io { source, .. } => io_hint(source.kind())?,
+            Self::NoSpace { .. } => {
+                "free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another \
+                 disk with `--output`; then continue with `--resume`"
+            }
+            Self::InUse { .. } => {
+                "wait for it to end, stop it, or choose another folder with `--output`"
+            }
+            Self::NotACheckpoint { .. } => {
+                "name a folder like `runs/NAME/checkpoints/step-00000040`"
+            }
+            Self::Damaged { .. } => {
+                "use an older checkpoint; `--resume` continues from the newest intact one"
+            }
+            Self::UnknownVersion { .. } => "use the version of covey that wrote it",
+            // Not a restart in the same folder: the checkpoints there may still be repairable.
+            Self::NoneIntact { .. } => {
+                "restore the folder from a backup, or start a new run in another folder"
+            }
+            Self::NoSuchTensor { .. } => "use the model configuration of the checkpoint",
+            // Both are errors of this program, which users cannot resolve.
+            Self::InvalidSnapshot { .. } | Self::WriterStopped => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
 /// A difference between a checkpoint and its manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -158,35 +189,6 @@ impl CheckpointError {
 
     pub(super) fn damaged(path: &Path, damage: Damage) -> Self {
         Self::Damaged { path: path.to_owned(), damage }
-    }
-
-    /// Advice to the user, if there is any.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Io { source, .. } => io_hint(source.kind())?,
-            Self::NoSpace { .. } => {
-                "free some space, keep fewer checkpoints (`checkpoint.keep`) or choose another \
-                 disk with `--output`; then continue with `--resume`"
-            }
-            Self::InUse { .. } => {
-                "wait for it to end, stop it, or choose another folder with `--output`"
-            }
-            Self::NotACheckpoint { .. } => {
-                "name a folder like `runs/NAME/checkpoints/step-00000040`"
-            }
-            Self::Damaged { .. } => {
-                "use an older checkpoint; `--resume` continues from the newest intact one"
-            }
-            Self::UnknownVersion { .. } => "use the version of covey that wrote it",
-            // Not a restart in the same folder: the checkpoints there may still be repairable.
-            Self::NoneIntact { .. } => {
-                "restore the folder from a backup, or start a new run in another folder"
-            }
-            Self::NoSuchTensor { .. } => "use the model configuration of the checkpoint",
-            // Both are errors of this program, which users cannot resolve.
-            Self::InvalidSnapshot { .. } | Self::WriterStopped => return None,
-        };
-        Some(hint.to_owned())
     }
 }
 

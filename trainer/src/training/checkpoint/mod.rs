@@ -22,7 +22,7 @@
 //! writer.wait()?;
 //! let found = newest_intact(run.path())?.expect("one was saved");
 //! assert_eq!(found.checkpoint.weight("norm")?.values, [1.0, 2.0]);
-//! # Ok::<(), anyhow::Error>(())
+//! # Ok::<(), covey::system::error::Failure>(())
 //! ```
 
 mod disk;

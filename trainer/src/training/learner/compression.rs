@@ -1,5 +1,6 @@
 //! Compression of a pseudo-gradient on the devices of the learner.
 
+use crate::system::error::Result;
 use burn::tensor::Device;
 use covey_optim::fsdp::FsdpError;
 use covey_optim::sparseloco::top_k::{CpuTopK, Share, TopK};
@@ -19,7 +20,7 @@ impl Learner {
         &self,
         compressor: &mut Compressor,
         pseudo_gradient: &[Vec<f32>],
-    ) -> anyhow::Result<Delta> {
+    ) -> Result<Delta> {
         let schema = compressor.schema().clone();
         let shares = self.shares(&schema)?;
         let slices: Vec<&[f32]> = pseudo_gradient.iter().map(Vec::as_slice).collect();

@@ -1,5 +1,6 @@
 //! Errors of a training step.
 
+use crate::system::error::Hint;
 use covey_model::error::BatchError;
 use covey_optim::error::OptimError;
 
@@ -35,9 +36,8 @@ pub enum LearnError {
     },
 }
 
-impl LearnError {
-    /// Advice to the user, if there is any.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for LearnError {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Batch { source, .. } => source.hint(),
             Self::NonFinite { .. } => Some(
@@ -47,7 +47,7 @@ impl LearnError {
                  `--resume --set optim.learning_rate=…`"
                     .into(),
             ),
-            Self::Optimizer { .. } => None,
+            Self::Optimizer { source, .. } => source.hint(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The training step: forward and backward passes, clipping, and one AdamW update.
 
+use crate::system::error::Result;
 use std::ops::Range;
 
 use burn::tensor::Device;
@@ -67,8 +68,8 @@ impl Learner {
         step: u64,
         tokens: u64,
         updates: u64,
-        mut moments: impl FnMut(&ParameterSpec, Range<usize>) -> anyhow::Result<Option<Moments>>,
-    ) -> anyhow::Result<Self> {
+        mut moments: impl FnMut(&ParameterSpec, Range<usize>) -> Result<Option<Moments>>,
+    ) -> Result<Self> {
         let parameters = self.model.parameters();
         let specs: Vec<&ParameterSpec> = parameters.iter().collect();
         self.shards.restore_pieces(updates, |parameter, range| moments(specs[parameter], range))?;
@@ -79,12 +80,7 @@ impl Learner {
     ///
     /// # Errors
     /// A state of another model.
-    pub fn resume(
-        mut self,
-        step: u64,
-        tokens: u64,
-        optimizer: &AdamWState,
-    ) -> anyhow::Result<Self> {
+    pub fn resume(mut self, step: u64, tokens: u64, optimizer: &AdamWState) -> Result<Self> {
         self.shards.restore(optimizer)?;
         Ok(Self { step, tokens, ..self })
     }

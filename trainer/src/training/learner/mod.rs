@@ -22,7 +22,7 @@
 //! let windows: Vec<u32> = (0..2 * 33).map(|index| index % 300).collect();
 //! let outcome = learner.step(&windows, 32)?;
 //! assert!(outcome.loss > 0.0 && learner.steps() == 1);
-//! # Ok::<(), anyhow::Error>(())
+//! # Ok::<(), covey::system::error::Failure>(())
 //! ```
 
 mod compression;

@@ -11,7 +11,7 @@ use super::compression::top_k_on;
 use super::learner::Learner;
 use crate::config::schema::Config;
 use crate::system::device::{DeviceKind, DeviceList, memory_of_gpus, memory_of_machine};
-use crate::system::error::UsageError;
+use crate::system::error::{Result, UsageError};
 use crate::system::terminal::bytes;
 use crate::training::plan::{Change, DeviceMemory, MemoryPlan, Needs, Room, fit, plan};
 
@@ -26,7 +26,7 @@ struct Placement {
 
 impl Placement {
     // Cheap checks come first: a wrong device is reported before a plan for 72B parameters is made.
-    fn find(model: &ModelConfig, config: &Config) -> anyhow::Result<Self> {
+    fn find(model: &ModelConfig, config: &Config) -> Result<Self> {
         let devices = devices(config)?;
         devices.check()?;
         let needs = Needs::of(config, &devices);
@@ -43,7 +43,7 @@ impl Learner {
     ///
     /// # Errors
     /// The error that [`Learner::open`] would return for the same reason.
-    pub fn check(model: &ModelConfig, config: &Config) -> anyhow::Result<()> {
+    pub fn check(model: &ModelConfig, config: &Config) -> Result<()> {
         Placement::find(model, config).map(drop)
     }
 
@@ -57,8 +57,8 @@ impl Learner {
     pub fn open(
         model: &ModelConfig,
         config: &Config,
-        mut fill: impl FnMut(&ParameterSpec, Range<usize>) -> anyhow::Result<Vec<f32>>,
-    ) -> anyhow::Result<Self> {
+        mut fill: impl FnMut(&ParameterSpec, Range<usize>) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
         let Placement { devices, needs, shard_plan, memory } = Placement::find(model, config)?;
         let devices = devices.open()?;
         let parameters = model.parameters();
@@ -122,7 +122,7 @@ fn check_memory(
     config: &Config,
     devices: &DeviceList,
     needs: Needs,
-) -> anyhow::Result<u64> {
+) -> Result<u64> {
     let memory = MemoryPlan::new(model, needs)?;
     let needed = memory.peak_of_devices(devices);
     let Some(limit) = memory_limit(config, devices).filter(|limit| needed > *limit) else {

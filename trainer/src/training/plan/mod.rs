@@ -17,7 +17,7 @@
 //! // Weights, gradients and two moments in fp32: 16 bytes per parameter, divided among 8 GPUs.
 //! let even = 2 * model.num_parameters();
 //! assert!(plan.members[0].persistent().abs_diff(even) < even / 50);
-//! # Ok::<(), anyhow::Error>(())
+//! # Ok::<(), covey::system::error::Failure>(())
 //! ```
 
 mod fit;

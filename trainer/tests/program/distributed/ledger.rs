@@ -60,8 +60,7 @@ fn invalid_ledger_urls_and_secrets_in_urls_are_rejected() {
         sandbox.covey(&registering("peer-1/peer.key", &["--own-bucket=s3://name:word@bucket"]));
     assert_eq!(secret.code, Some(FAILURE));
     assert!(
-        secret.stderr.contains("pass keys in the environment")
-            && !secret.stderr.contains("word")
+        secret.stderr.contains("pass keys in the environment") && !secret.stderr.contains("word")
     );
     assert!(!sandbox.has(&object(0)));
     for ledger in ["nowhere", "evm:http://127.0.0.1:1/secret"] {

@@ -4,5 +4,6 @@ mod ledger;
 mod peers;
 mod rejections;
 mod served;
+mod status;
 pub(crate) mod together;
 mod validator_set;

@@ -115,9 +115,12 @@ pub(crate) fn rounds(folder: &Path) -> Vec<Value> {
 
 /// The digest of the shared weights after each round.
 pub(crate) fn digests(folder: &Path) -> Vec<(u64, String)> {
-    rounds(folder).iter().map(|line: &Value| {
-        (line["round"].as_u64().unwrap(), line["weights"].as_str().unwrap().to_owned())
-    }).collect()
+    rounds(folder)
+        .iter()
+        .map(|line: &Value| {
+            (line["round"].as_u64().unwrap(), line["weights"].as_str().unwrap().to_owned())
+        })
+        .collect()
 }
 
 /// All metrics of a peer without values that differ between two runs.

@@ -10,7 +10,7 @@ use crate::distributed::peers::{
     validator,
 };
 use crate::support::fixtures::files_below;
-use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE, folded};
 
 /// Joining fails with the returned message, before any data is downloaded.
 fn rejected_join(sandbox: &Sandbox, more: &[&str], code: i32) -> String {
@@ -34,16 +34,22 @@ fn a_missing_bucket() {
         let complaint = sandbox.covey(&arguments).complaint(FAILURE);
         assert_eq!(
             complaint,
-            "error: bucket not found: bucket\nhint: create the bucket or folder, or correct its URL\n"
+            "error: bucket not found: bucket\n\
+             hint: create the bucket or folder, or correct its URL\n"
         );
     }
-    assert_snapshot!(sandbox.covey(&["join", "ftp://host/bucket"]).complaint(USAGE), @r"
+    let shown = sandbox.covey(&["join", "ftp://host/bucket"]).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r"
     error: `ftp://host/bucket` is not a bucket URL: the scheme must be s3, file or memory
-    hint: write s3://bucket/prefix, file:///folder or memory://; options follow as ?endpoint=…&region=…
+    hint: write s3://bucket/prefix, file:///folder or memory://; options follow as
+        ?endpoint=…&region=…
     ");
-    assert_snapshot!(sandbox.covey(&["join", "s3://bucket?key=hush"]).complaint(USAGE), @r"
-    error: `s3://…` is not a bucket URL: option `key` is unknown, expected endpoint or region
-    hint: write s3://bucket/prefix, file:///folder or memory://; options follow as ?endpoint=…&region=…
+    let shown = sandbox.covey(&["join", "s3://bucket?key=hush"]).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r"
+    error: `s3://…` is not a bucket URL: option `key` is unknown, expected endpoint or
+        region
+    hint: write s3://bucket/prefix, file:///folder or memory://; options follow as
+        ?endpoint=…&region=…
     ");
 }
 
@@ -82,7 +88,8 @@ fn a_bucket_with_another_run() {
     error: bucket holds run HASH, not HASH
     hint: use another prefix of the bucket, or compare the address with the announced one
     ");
-    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &["--run=first"])).complaint(USAGE), @r"
+    let shown = sandbox.covey(&joining("bucket", "peer-1", &["--run=first"])).complaint(USAGE);
+    assert_snapshot!(shown, @r"
     error: invalid value 'first' for '--run <ID>': not 64 lower-case hexadecimal digits
 
     For more information, try '--help'.
@@ -155,7 +162,9 @@ fn more_peers_than_the_text_allows() {
     error: the data has windows for 6 peers per round, 16 each, but rounds.max_included = 64
     hint: prepare more text, or use `--set rounds.max_included=6`
     ");
-    assert_snapshot!(rejected_init(&sandbox, &["--set=train.steps=120", "--set=rounds.inner_steps=60"], USAGE), @r"
+    let shown =
+        rejected_init(&sandbox, &["--set=train.steps=120", "--set=rounds.inner_steps=60"], USAGE);
+    assert_snapshot!(shown, @r"
     error: the data has windows for 0 peers per round, 480 each, but rounds.max_included = 4
     hint: prepare more text, or lower rounds.inner_steps or train.batch_size
     ");
@@ -189,19 +198,23 @@ fn data_of_another_run() {
 #[test]
 fn data_that_is_neither_local_nor_in_the_bucket() {
     let sandbox = created(&["--without-data"]);
-    assert_snapshot!(masked_short(&rejected_join(&sandbox, &[], USAGE)), @r"
+    let shown = masked_short(&rejected_join(&sandbox, &[], USAGE));
+    assert_snapshot!(folded(&shown), @r"
     error: the bucket does not contain the run's dataset SHORT
-    hint: name its folder with `--data`; prepare the same text with the run's tokenizer and the same settings, or copy the prepared folder
+    hint: name its folder with `--data`; prepare the same text with the run's tokenizer and
+        the same settings, or copy the prepared folder
     ");
 }
 
 /// Short digests depend on the text only, but mean nothing to a reader.
 fn masked_short(text: &str) -> String {
-    text.split_inclusive([' ', '\n']).map(|word: &str| {
-        let bare = word.trim_end();
-        let is_short = bare.len() == 8 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_short { word.replace(bare, "SHORT") } else { word.to_owned() }
-    }).collect()
+    text.split_inclusive([' ', '\n'])
+        .map(|word: &str| {
+            let bare = word.trim_end();
+            let is_short = bare.len() == 8 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_short { word.replace(bare, "SHORT") } else { word.to_owned() }
+        })
+        .collect()
 }
 
 #[test]
@@ -210,17 +223,21 @@ fn a_key_file_readable_by_other_users() {
     for key in ["peer-1/peer.key", "validator.key"] {
         fs::set_permissions(sandbox.path(key), Permissions::from_mode(0o644)).unwrap();
     }
-    assert_snapshot!(rejected_join(&sandbox, &[], FAILURE), @r"
+    let shown = rejected_join(&sandbox, &[], FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     error: key file peer-1/peer.key has mode 644: other users can read it
-    hint: run `chmod 600 peer-1/peer.key`; create a new key if another user may have read this one
+    hint: run `chmod 600 peer-1/peer.key`; create a new key if another user may have read
+        this one
     ");
     assert_snapshot!(sandbox.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
     error: key file validator.key has mode 644: other users can read it
     hint: run `chmod 600 validator.key`; create a new key if another user may have read this one
     ");
     sandbox.write("peer-2/peer.key", "no key\n");
-    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
-    error: key file peer-2/peer.key does not hold one line `covey-key-1 ` with 64 hexadecimal digits
+    let shown = sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
+    error: key file peer-2/peer.key does not hold one line `covey-key-1 ` with 64
+        hexadecimal digits
     hint: restore the file from a copy; a lost key cannot be computed again
     ");
 }
@@ -247,9 +264,11 @@ fn a_folder_of_another_run() {
     finish([validator(&sandbox, &[]), peer(&sandbox, "peer-1", &[])]);
     let before = files_below(&sandbox.path("peer-1/checkpoints"));
     sandbox.succeed(&creation("other", &["--seed=7", "--set=rounds.min_peers=1"]));
-    assert_snapshot!(sandbox.covey(&joining("other", "peer-1", &[])).complaint(USAGE), @r"
+    let shown = sandbox.covey(&joining("other", "peer-1", &[])).complaint(USAGE);
+    assert_snapshot!(folded(&shown), @r"
     continuing from peer-1/checkpoints/step-00000012
-    error: peer-1/checkpoints/step-00000012 belongs to run HASH, but the bucket contains run HASH
+    error: peer-1/checkpoints/step-00000012 belongs to run HASH, but the bucket contains run
+        HASH
     hint: choose another folder with `--output`
     ");
     assert!(files_below(&sandbox.path("peer-1/checkpoints")) == before);
@@ -261,7 +280,8 @@ fn a_folder_of_a_local_run() {
     let sandbox = sandbox_with_keys(&["data", "trained"]);
     sandbox.succeed(&creation("bucket", &[]));
     let before = files_below(&sandbox.path("trained"));
-    assert_snapshot!(sandbox.covey(&joining("bucket", "trained", &["--data=data"])).complaint(USAGE), @r"
+    let shown = sandbox.covey(&joining("bucket", "trained", &["--data=data"])).complaint(USAGE);
+    assert_snapshot!(shown, @r"
     continuing from trained/checkpoints/step-00000040
     error: trained/checkpoints/step-00000040 is not a checkpoint of a distributed run
     hint: choose another folder with `--output`
@@ -286,9 +306,13 @@ fn a_folder_in_use_by_another_process() {
 #[test]
 fn a_full_bucket() {
     let sandbox = sandbox_with_keys(&["data"]);
-    assert_snapshot!(sandbox.covey_with_file_limit(64, &creation("bucket", &["--set=rounds.min_peers=1"])).complaint(FAILURE), @r"
+    let shown = sandbox
+        .covey_with_file_limit(64, &creation("bucket", &["--set=rounds.min_peers=1"]))
+        .complaint(FAILURE);
+    assert_snapshot!(folded(&shown), @r"
     error: bucket is full, checkpoints/0000000000/parts/HASH was not written
-      caused by: Generic LocalFileSystem error: Unable to copy data to file: File too large (os error 27)
+      caused by: Generic LocalFileSystem error: Unable to copy data to file: File too large
+        (os error 27)
     hint: free space or raise the quota; objects already written are complete
     ");
     sandbox.succeed(&creation("bucket", &["--set=rounds.min_peers=1"]));
@@ -346,12 +370,16 @@ fn damaged_checkpoints_of_a_peer_are_skipped_and_kept() {
     let before = digests(&sandbox.path("peer-1"));
     let newest = "peer-1/checkpoints/step-00000012";
     sandbox.flip(&format!("{newest}/model.safetensors"), 9000);
-    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
-    warning: passed over peer-1/checkpoints/step-00000012: checkpoint peer-1/checkpoints/step-00000012 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH)
+    let shown = sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0);
+    assert_snapshot!(folded(&shown), @r"
+    warning: passed over peer-1/checkpoints/step-00000012: checkpoint
+        peer-1/checkpoints/step-00000012 is damaged: model.safetensors does not match its
+        digest (BLAKE3 HASH, expected HASH)
     continuing from peer-1/checkpoints/step-00000010
     kept a later checkpoint as peer-1/checkpoints/step-00000012.set-aside-1
     taking part as HASH in peer-1
-    continuing from the checkpoint of round 7: a delta of the round is no longer in the bucket
+    continuing from the checkpoint of round 7: a delta of the round is no longer in the
+        bucket
     the run is over; its weights are in peer-1
     ");
     // The deltas of the round that the peer would have to repeat are no longer in the bucket.
@@ -362,8 +390,12 @@ fn damaged_checkpoints_of_a_peer_are_skipped_and_kept() {
     {
         sandbox.flip(&format!("peer-1/checkpoints/{}", step.display()), 9000);
     }
-    assert_snapshot!(sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0), @r"
-    warning: none of the 2 checkpoints in peer-1 is intact; step-00000010 is the newest: checkpoint peer-1/checkpoints/step-00000010 is damaged: model.safetensors does not match its digest (BLAKE3 HASH, expected HASH); starting from the checkpoint of the bucket
+    let shown = sandbox.covey(&joining("bucket", "peer-1", &[])).complaint(0);
+    assert_snapshot!(folded(&shown), @r"
+    warning: none of the 2 checkpoints in peer-1 is intact; step-00000010 is the newest:
+        checkpoint peer-1/checkpoints/step-00000010 is damaged: model.safetensors does not
+        match its digest (BLAKE3 HASH, expected HASH); starting from the checkpoint of the
+        bucket
     kept a later checkpoint as peer-1/checkpoints/step-00000008.set-aside-1
     kept a later checkpoint as peer-1/checkpoints/step-00000010.set-aside-1
     taking part as HASH in peer-1

@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 use crate::distributed::peers::{
     creation, digests, finish, joining, num_rounds, sandbox_with_keys, validating,
 };
-use crate::support::sandbox::{FAILURE, ProgramOutput, Sandbox, USAGE};
+use crate::support::sandbox::{FAILURE, ProgramOutput, Sandbox, USAGE, folded};
 use crate::support::trained::Running;
 
 /// A key pair as environment variables.
@@ -37,10 +37,12 @@ impl Served {
     fn keys(&self, more: &[&str]) -> Keys {
         let text =
             self.sandbox.succeed(&[&["bucket", "key", "shared.secret"], more].concat()).stdout;
-        text.lines().map(|line: &str| {
-            let (name, value) = line.strip_prefix("export ").unwrap().split_once('=').unwrap();
-            (name.to_owned(), value.to_owned())
-        }).collect()
+        text.lines()
+            .map(|line: &str| {
+                let (name, value) = line.strip_prefix("export ").unwrap().split_once('=').unwrap();
+                (name.to_owned(), value.to_owned())
+            })
+            .collect()
     }
 
     fn keys_of(&self, peer: &str) -> Keys {
@@ -166,16 +168,24 @@ fn peer_keys_cannot_create_or_validate_a_run() {
 fn access_without_keys_is_denied() {
     let served = Served::start(&[]);
     served.create();
-    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @r"
+    let shown = served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE);
+    assert_snapshot!(folded(&shown), @r"
     error: access to URL is denied
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow reading; this machine is peer HASH
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow reading; this
+        machine is peer HASH
     ");
     let half = vec![("AWS_ACCESS_KEY_ID".to_owned(), "admin".to_owned())];
-    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &half, USAGE), @"error: access to the bucket is misconfigured: AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not");
+    let shown = served.complaint(&joining(&served.url, "peer-1", &[]), &half, USAGE);
+    assert_snapshot!(folded(&shown), @r"
+    error: access to the bucket is misconfigured: AWS_ACCESS_KEY_ID is set, but
+        AWS_SECRET_ACCESS_KEY is not
+    ");
     let wrong = [half, vec![("AWS_SECRET_ACCESS_KEY".to_owned(), "guessed".to_owned())]].concat();
-    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &wrong, USAGE), @r"
+    let shown = served.complaint(&joining(&served.url, "peer-1", &[]), &wrong, USAGE);
+    assert_snapshot!(folded(&shown), @r"
     error: access to URL is denied
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow reading; this machine is peer HASH
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow reading; this
+        machine is peer HASH
     ");
 }
 
@@ -188,9 +198,11 @@ fn a_read_only_bucket_is_rejected_at_once() {
     hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow writing
     ");
     served.create();
-    assert_snapshot!(served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE), @r"
+    let shown = served.complaint(&joining(&served.url, "peer-1", &[]), &Keys::new(), USAGE);
+    assert_snapshot!(folded(&shown), @r"
     error: URL can be read but not written
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow writing; this machine is peer HASH
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that allow writing; this
+        machine is peer HASH
     ");
     assert_snapshot!(served.complaint(&validating(&served.url, &[]), &Keys::new(), USAGE), @r"
     error: URL can be read but not written
@@ -244,7 +256,9 @@ fn a_bucket_that_cannot_be_served() {
     hint: use the path that `covey bucket serve` printed
     ");
     sandbox.write("short.secret", "abc\n");
-    assert_snapshot!(sandbox.covey(&["bucket", "serve", "shared", "--secret=short.secret"]).complaint(USAGE), @r"
+    let shown =
+        sandbox.covey(&["bucket", "serve", "shared", "--secret=short.secret"]).complaint(USAGE);
+    assert_snapshot!(shown, @r"
     error: secret file short.secret has fewer than 16 characters
     hint: restore it from a copy; with a new one, every peer needs new keys
     ");
@@ -258,7 +272,9 @@ fn a_bucket_that_cannot_be_served() {
 #[test]
 fn a_key_for_an_invalid_peer() {
     let served = Served::start(&[]);
-    assert_snapshot!(served.sandbox.covey(&["bucket", "key", "shared.secret", "--peer=nobody"]).complaint(USAGE), @r"
+    let shown =
+        served.sandbox.covey(&["bucket", "key", "shared.secret", "--peer=nobody"]).complaint(USAGE);
+    assert_snapshot!(shown, @r"
     error: `nobody` is neither a peer ID nor a key file
     hint: run `covey id FILE` on the peer's machine to print its ID
     ");

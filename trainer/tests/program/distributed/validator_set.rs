@@ -7,7 +7,7 @@ use crate::distributed::peers::{
     LAST_ROUND, creation, digests, finish, peer, sandbox_with_keys, validating,
 };
 use crate::support::fixtures::files_below;
-use crate::support::sandbox::{FAILURE, Sandbox, USAGE};
+use crate::support::sandbox::{FAILURE, Sandbox, USAGE, folded};
 use crate::support::trained::Running;
 
 /// Creates the keys of two more validators and returns their IDs.
@@ -77,11 +77,15 @@ fn any_reader_can_verify_a_run() {
     let printed = sandbox.succeed(&verify);
     assert_eq!(printed.stdout.lines().count() as u64, LAST_ROUND + 1);
     assert!(
-        printed.stdout.lines().all(|line| line.contains(": matches (") && line.contains("weights recomputed")),
+        printed
+            .stdout
+            .lines()
+            .all(|line| line.contains(": matches (") && line.contains("weights recomputed")),
         "{printed:?}"
     );
     assert!(
-        printed.stderr
+        printed
+            .stderr
             .ends_with("7 rounds match; losses and weights of 7 of them were recomputed\n"),
         "{printed:?}"
     );
@@ -90,7 +94,8 @@ fn any_reader_can_verify_a_run() {
         one.stdout.starts_with("round 4: matches (") && one.stdout.lines().count() == 1,
         "{one:?}"
     );
-    assert_snapshot!(sandbox.covey(&[verify.as_slice(), &["--round=9"]].concat()).complaint(USAGE), @"error: round 9 has not been decided; the next one is round 7");
+    let shown = sandbox.covey(&[verify.as_slice(), &["--round=9"]].concat()).complaint(USAGE);
+    assert_snapshot!(shown, @"error: round 9 has not been decided; the next one is round 7");
 
     let verdicts = "bucket/rounds/0000000004/verdicts";
     let name = files_below(&sandbox.path(verdicts)).into_keys().next().unwrap();
@@ -123,8 +128,10 @@ fn a_threshold_without_majority_is_rejected() {
     ");
     assert!(!sandbox.has("bucket/run"));
     let complaint = sandbox.covey(&creation("bucket", &["--validator=somebody"])).complaint(USAGE);
-    assert_snapshot!(complaint, @r"
-    error: invalid value 'somebody' for '--validator <ID>': must be 64 hexadecimal digits, as `covey id` prints them
+    let shown = complaint;
+    assert_snapshot!(folded(&shown), @r"
+    error: invalid value 'somebody' for '--validator <ID>': must be 64 hexadecimal digits,
+        as `covey id` prints them
 
     For more information, try '--help'.
     ");

@@ -188,6 +188,27 @@ fn masked(line: &str) -> String {
     masked
 }
 
+/// The text with lines of at most 88 characters: snapshots stay within 100 columns of the source.
+pub(crate) fn folded(text: &str) -> String {
+    text.lines().map(|line| folded_line(line) + "\n").collect()
+}
+
+fn folded_line(line: &str) -> String {
+    let mut folded = String::new();
+    let mut rest = line;
+    let mut width = 88;
+    while let Some((index, letter)) = rest.char_indices().nth(width) {
+        let head = &rest[..index + letter.len_utf8()];
+        let Some(space) = head.rfind(' ').filter(|cut| !rest[..*cut].trim().is_empty()) else {
+            break;
+        };
+        folded += &format!("{}\n    ", &rest[..space]);
+        rest = &rest[space + 1..];
+        width = 84;
+    }
+    folded + rest
+}
+
 #[test]
 fn only_variable_parts_are_masked() {
     let hash = "0123456789abcdef".repeat(4);

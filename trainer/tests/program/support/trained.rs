@@ -14,7 +14,7 @@ use crate::support::sandbox::{ProgramOutput, Sandbox};
 /// Timeout of waits that normally take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Everything that must not depend on interruptions, by name.
+/// The parts that must not depend on interruptions, by name.
 ///
 /// Weights and moments are exact; state and metrics are without times, speeds and memory.
 pub(crate) fn reproducible_parts(run: &Path, step: u64) -> BTreeMap<&'static str, Vec<u8>> {
@@ -137,7 +137,11 @@ impl Running {
     pub(crate) fn end(mut self) -> ProgramOutput {
         let status = self.child.wait().unwrap();
         let read = |path| fs::read(path).unwrap();
-        ProgramOutput::new(Output { status, stdout: read(&self.stdout), stderr: read(&self.stderr) })
+        ProgramOutput::new(Output {
+            status,
+            stdout: read(&self.stdout),
+            stderr: read(&self.stderr),
+        })
     }
 }
 

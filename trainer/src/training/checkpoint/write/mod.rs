@@ -21,7 +21,7 @@
 //! writer.wait()?;
 //! assert!(!run.path().join("checkpoints/step-00000010").exists());
 //! assert!(run.path().join("checkpoints/step-00000020").exists());
-//! # Ok::<(), anyhow::Error>(())
+//! # Ok::<(), covey::system::error::Failure>(())
 //! ```
 
 mod folder;
