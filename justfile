@@ -119,7 +119,7 @@ gpu-package:
 
 # Build the documentation of all crates.
 docs:
-    RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps
+    RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --features covey-comms/testing
 
 # Format all code.
 fmt:

@@ -21,7 +21,7 @@ adversaries` checks the same runs against limits.
   worst of the seeds (limit: 1)
 - *out after*: rounds until no delta of an attacker is included any more, the latest of the seeds
 - *in*: share of the rounds in which the delta of an attacker is included
-- *share*: share of all payouts of an attacker, mean and best; limit: that of the weakest honest peer
+- *share*: payouts of an attacker, mean and best; limit: share of the weakest honest peer
 
 | attack | harm % | worst % | out after | in % | share % | best % \
 | weakest honest % | excluded as |

@@ -8,10 +8,10 @@
 //! | floor | rooms | what they hold |
 //! |---|---|---|
 //! | 1 | [`primitives`] | digests, keys, rounds, clocks |
-//! | 2 | [`objects`] | the objects of a bucket as bytes: keys, envelopes, manifests, checkpoints |
-//! | 3 | [`bucket`], [`agreement`] | the store; what validators agree on and how a reader verifies it |
+//! | 2 | [`objects`] | objects as bytes: keys, envelopes, manifests, checkpoints |
+//! | 3 | [`bucket`], [`agreement`] | the store; validator sets and certificates |
 //! | 4 | [`membership`] | who takes part in a round, and in which slot |
-//! | 5 | [`gauntlet`], [`ledger`] | which deltas are included and how peers are rated; who is registered |
+//! | 5 | [`gauntlet`], [`ledger`] | inclusion and ratings; registration |
 //! | 6 | [`run`] | one run in one bucket: its description, and verified reads |
 //! | 7 | [`history`] | the verified history: light client, checkpoints, retention |
 //! | 8 | [`participants`] | the drivers: what a peer publishes, how a validator closes a round |

@@ -1,4 +1,4 @@
-//! What a store really does when it is asked to write a key once.
+//! A test of a store: does it honour that a key is written once?
 
 use bytes::Bytes;
 
@@ -7,26 +7,26 @@ use super::error::BucketError;
 use crate::objects::{Key, Prefix};
 use crate::primitives::{Digest, Timestamp};
 
-/// What a store makes of a second write to a key.
+/// The reaction of a store to a second write to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
-    /// It refuses, as it should.
+    /// It rejects the write, as it must.
     Honoured,
-    /// It overwrites and reports success; several S3 look-alikes do.
+    /// It overwrites and reports success. Several S3 implementations do.
     Overwrites,
-    /// We may not write at all.
+    /// This reader may not write.
     ReadOnly,
 }
 
 impl Creation {
-    /// What follows for whoever uses the store.
+    /// The consequence for users of the store.
     pub fn consequence(self) -> &'static str {
         match self {
             Self::Honoured => "keys are written once; peers can share this bucket",
             Self::Overwrites => {
-                "the store overwrites objects that should be written once: whoever may write can change the past and \
-                 two coordinators can undo each other; give every peer a bucket or a prefix that only it can write, \
-                 and run one coordinator"
+                "the store overwrites objects that must be written once: any writer can change the \
+                 past; give every peer a bucket or a prefix that only it can write, and run one \
+                 validator"
             }
             Self::ReadOnly => {
                 "the bucket can be watched, but not taken part in: a key that may write is needed"
@@ -35,27 +35,28 @@ impl Creation {
     }
 }
 
-/// What a store turned out to be.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// What it makes of a second write.
+    /// The reaction to a second write.
     pub creation: Creation,
-    /// What its clock showed a moment ago, if we may write.
+    /// The time of the store's clock, if this reader may write.
     pub store_time: Option<Timestamp>,
 }
 
-/// Writes one object twice, with different content, and looks what is left and when it was written; then removes it.
+/// Writes one object twice with different content, reads it back with its time, and removes it.
 ///
-/// `nonce` names the object: a digest that was never used here before. To be asked of a bucket that does not look first
-/// by itself. A store that honours creation one after the other may still fail at the same instant.
+/// `nonce` names the object: a digest that was never used in this bucket. The bucket must not be
+/// one that checks for the key before it writes. A store that passes may still fail if two writers
+/// create a key at the same instant.
 ///
 /// # Errors
-/// What the store says, other than that it may not be written.
+/// Errors of the store, except that writing is not allowed.
 pub async fn probe(bucket: &dyn Bucket, nonce: Digest) -> Result<Probe, BucketError> {
     let key = Key::Probe(nonce);
     let bodies = [&b"first"[..], b"other"].map(Bytes::from_static);
     let probe = write_twice(bucket, &key, &bodies).await;
-    // Tidiness only: some keys may write and not delete.
+    // Some keys may write and not delete; an object that remains does no harm.
     let _ = bucket.delete(&key).await;
     probe
 }
@@ -73,7 +74,7 @@ async fn write_twice(
         Ok(_) => {}
     }
     let second = bucket.put_new(key, other.clone()).await?;
-    // What lies there counts, whatever was reported.
+    // The stored content decides, not the reported result.
     let stored = bucket.get(key, 64).await?;
     let creation = match second {
         Put::Occupied if stored == first => Creation::Honoured,

@@ -82,7 +82,7 @@ impl LightClient {
         &self.run
     }
 
-    /// The round whose manifest comes next.
+    /// The next round to be decided.
     pub fn next(&self) -> Round {
         self.chain.next()
     }

@@ -1,7 +1,7 @@
-//! Which objects may be removed from a bucket, and their removal.
+//! Removal of obsolete objects from a bucket.
 //!
 //! Kept for the whole run: the description and its parts, all join requests, and all objects of
-//! rounds except deltas, so that every verdict can be verified.
+//! rounds except deltas, so every verdict can be verified.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const GRACE: u32 = 2;
 /// before the oldest kept checkpoint, and heartbeats and leave notices of long past rounds.
 ///
 /// `next` is the open round. The newest heartbeat and the newest leave notice of each peer stay
-/// whatever their age: they show that its join request was answered. Buckets that peers own are left
+/// at any age: they show that its join request was answered. Buckets that peers own are left
 /// alone. If a call is interrupted, the next one continues.
 ///
 /// # Errors

@@ -3,8 +3,8 @@
 //!
 //! A checkpoint is a signed description and parts that are named by their digests. The description
 //! is the payload of an envelope of kind [`Kind::Checkpoint`](super::envelope::Kind::Checkpoint)
-//! whose base is the lineage of the weights. It is written last and removed first, so a checkpoint
-//! with a description is complete.
+//! with the lineage of the weights as its base. It is written last and removed first, so a
+//! checkpoint with a description is complete.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ impl CheckpointFormatError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::OtherWeights { .. } => {
-                "two validators disagree on the weights: compare them with the manifest of the previous round"
+                "two validators disagree: compare the weights with the previous round's manifest"
             }
             _ => "use another checkpoint, and report the validator that signed this one",
         };
@@ -121,7 +121,8 @@ impl CheckpointDescription {
             serde_json::from_slice(payload).map_err(CheckpointFormatError::NotReadable)?;
         let description = Self { round, lineage, weights, outer_steps, parts };
         description.check()?;
-        // One description must not have two digests, so other notations of the same JSON are invalid.
+        // One description must not have two digests, so other notations of the same JSON are
+        // invalid.
         match description.to_payload() == payload {
             true => Ok(description),
             false => Err(CheckpointFormatError::NotCanonical),

@@ -2,16 +2,16 @@
 //!
 //! | key | written by | content |
 //! |---|---|---|
-//! | `run/description` | creator | the description of the run; its digest is the run's id |
-//! | `run/parts/DIGEST` | creator | parts of the description: config, tokenizer, genesis weights |
+//! | `run/description` | creator | the run's description |
+//! | `run/parts/DIGEST` | creator | its parts |
 //! | `ledger/NUMBER` | anyone | one entry of the ledger |
-//! | `rounds/ROUND/commitments/PEER` | peer | envelope: the digest of a delta that is not revealed yet |
+//! | `rounds/ROUND/commitments/PEER` | peer | envelope: digest of a delta |
 //! | `rounds/ROUND/deltas/PEER` | peer | envelope: the delta |
-//! | `rounds/ROUND/rolls/VALIDATOR` | validator | envelope: commitment list, and the pledge of a secret |
-//! | `rounds/ROUND/verdicts/VALIDATOR` | validator | envelope: observations, measurements, included peers |
-//! | `rounds/ROUND/votes/PROPOSER/VALIDATOR` | validator | envelope: vote on the proposer's verdict |
-//! | `rounds/ROUND/manifest` | a validator | the included peers, signed by enough validators |
-//! | `checkpoints/ROUND/description` | a validator | envelope: weights at the start of the round, by parts |
+//! | `rounds/ROUND/rolls/VALIDATOR` | validator | envelope: commitment list and pledge |
+//! | `rounds/ROUND/verdicts/VALIDATOR` | validator | envelope: the verdict |
+//! | `rounds/ROUND/votes/PROPOSER/VALIDATOR` | validator | envelope: the vote |
+//! | `rounds/ROUND/manifest` | a validator | certified manifest |
+//! | `checkpoints/ROUND/description` | a validator | envelope: the description |
 //! | `checkpoints/ROUND/parts/DIGEST` | a validator | the parts |
 //! | `peers/PEER/hello` | peer | envelope: join request |
 //! | `peers/PEER/heartbeats/ROUND` | peer | envelope: heartbeat |

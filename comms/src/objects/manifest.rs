@@ -64,7 +64,7 @@ pub enum ManifestError {
     BadSignature {
         /// The round.
         round: Round,
-        /// The validator whose signature was expected.
+        /// The expected signer.
         signer: PeerId,
     },
 

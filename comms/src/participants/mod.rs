@@ -1,7 +1,7 @@
 //! The drivers of a round: the objects that a peer publishes, and the validator that closes rounds.
 //!
 //! They poll, wait and write. The rules are in [`crate::gauntlet`] and [`crate::agreement`], which
-//! know neither clock nor store. Start at [`PeerClient`] and [`validator::Validator`].
+//! have neither clock nor store. Start at [`PeerClient`] and [`validator::Validator`].
 
 mod peer;
 pub mod validator;

@@ -140,7 +140,7 @@ impl PeerClient {
     }
 
     /// Returns true once enough validators have published their commitment list of `round`: later
-    /// commitments are not accepted, so nobody can commit to a copy of a revealed delta.
+    /// commitments are not accepted, so no peer can commit to a copy of a revealed delta.
     ///
     /// # Errors
     /// Errors of the bucket.
@@ -208,7 +208,7 @@ impl PeerClient {
 
     fn bucket_for(&self, key: &Key) -> &Arc<dyn Bucket> {
         match key {
-            // Only deltas are large; everything else must be where validators list it.
+            // Only deltas are large; validators list all other objects in the run's bucket.
             Key::Delta(..) => self.own.as_ref().unwrap_or(self.run.bucket()),
             _ => self.run.bucket(),
         }

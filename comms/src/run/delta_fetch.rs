@@ -1,6 +1,6 @@
 //! Reading deltas from the run's bucket, or from the own buckets of peers.
 //!
-//! An own bucket is run by a stranger and must not stop a round: a validator waits for it only for
+//! An own bucket is not trusted and must not stop a round: a validator waits for it only for
 //! a bounded time, and reads nothing from it except the delta of its peer.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use crate::objects::envelope::{Author, Envelope, Expectation, Kind};
 use crate::objects::{Key, Lineage, Prefix};
 use crate::primitives::{PeerId, Round, within};
 
-/// Time that a peer's own bucket has to answer a validator.
+/// Time limit for an answer of a peer's own bucket.
 const OWN_BUCKET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The slowest transfer from an own bucket that a validator waits for, in bytes per second: 2

@@ -1,4 +1,4 @@
-//! The errors of this crate as one type, for callers that do not need to tell them apart.
+//! The errors of this crate as one type, for callers that do not need to distinguish them.
 
 use std::time::Duration;
 
@@ -89,7 +89,11 @@ pub enum CommsError {
     #[error("deltas of {round} cannot be measured on this machine")]
     Examination { round: Round, source: EvaluatorError },
     /// This machine's clock and the store's differ too much.
-    #[error("the clocks of this machine and of the store differ by {} s, the limit is {} s", apart(ours, theirs).as_secs(), limit.as_secs())]
+    #[error(
+        "the clocks of this machine and of the store differ by {} s, the limit is {} s",
+        apart(ours, theirs).as_secs(),
+        limit.as_secs()
+    )]
     ClockSkew { ours: Timestamp, theirs: Timestamp, limit: Duration },
 }
 
@@ -125,16 +129,12 @@ impl CommsError {
             }
             Self::NotValidator { .. } => "use the key of a validator in the run's description",
             Self::Verdict { .. } => {
-                "run `covey verify` to see the first difference; report the validator that signed it"
+                "run `covey verify` to see the first difference, and report its validator"
             }
             Self::Examination { .. } => "restart the validator; it continues where it stopped",
             Self::ClockSkew { ours, theirs, .. } => match ours > theirs {
-                true => {
-                    "this machine's clock is ahead of the store's: synchronise it with a time server"
-                }
-                false => {
-                    "this machine's clock is behind the store's: synchronise it with a time server"
-                }
+                true => "this machine's clock is ahead: synchronise it with a time server",
+                false => "this machine's clock is behind: synchronise it with a time server",
             },
         };
         Some(text.into())

@@ -4,11 +4,11 @@ use super::error::CommsError;
 
 /// An object that another party wrote, or the reason why it cannot be used.
 ///
-/// Peers, validators and the keeper of the bucket decide what lies under a key, so absence, rubbish
-/// and an outage are ordinary outcomes, and they lead to different decisions: an absent delta was
-/// not delivered, an invalid one is excluded for its reason, and an outage is waited for. Every
-/// reader of foreign content goes through this type; the classification of errors exists once, in
-/// [`From`].
+/// Peers, validators and the keeper of the bucket write the objects under its keys, so absence,
+/// rubbish and an outage are ordinary outcomes, and they lead to different decisions: an absent
+/// delta was not delivered, an invalid one is excluded for its reason, and an outage is waited for.
+/// Every reader of foreign content goes through this type; the classification of errors exists
+/// once, in [`From`].
 #[derive(Debug)]
 #[must_use = "absent, invalid and unreachable objects need different answers"]
 pub enum Fetched<T> {

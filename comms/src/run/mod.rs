@@ -1,7 +1,7 @@
 //! One run in one bucket: its description, its parameters, and verified reads of its objects.
 //!
-//! Every read of an object of another party returns a checked value or a [`Fetched`] reason. Nothing
-//! here decides a round. Start at [`Run`].
+//! Every read of an object of another party returns a checked value or a [`Fetched`] reason.
+//! Nothing here decides a round. Start at [`Run`].
 //!
 //! ```
 //! use covey_comms::bucket::BucketError;

@@ -11,11 +11,10 @@ use crate::primitives::PeerId;
 
 /// Opens the bucket of a peer by its URL.
 ///
-/// The URL was written by a stranger. It parses as a
-/// [`Location`](crate::bucket::location::Location) other than memory; nothing else is checked. An
-/// opener must reject URLs that the reader must not connect to, such as folders and addresses of
-/// private networks, and must not use the reader's keys. It chooses retries and limits of the
-/// bucket, and must not block.
+/// The URL is untrusted. It parses as a [`Location`](crate::bucket::location::Location) other than
+/// memory. This is the only check before the call. An opener must reject URLs that the reader must
+/// not connect to, such as folders and addresses of private networks, and must not use the reader's
+/// keys. It chooses retries and limits of the bucket, and must not block.
 pub type Opener = dyn Fn(&str) -> Result<Arc<dyn Bucket>, BucketError> + Send + Sync;
 
 /// The locations of deltas and the open buckets, by peer. Each join request is read once, each

@@ -226,7 +226,7 @@ pub(crate) fn check_content(
     }
 }
 
-/// Writes objects whose keys contain their digests.
+/// Writes content-addressed objects: the key of each contains its digest.
 pub(crate) async fn put_parts(
     bucket: &dyn Bucket,
     parts: impl Iterator<Item = &Bytes>,

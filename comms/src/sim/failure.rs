@@ -49,9 +49,10 @@ pub enum FailureKind {
 /// A broken law with its scenario and the trace up to it.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} (seed {seed})\n{scenario:#?}\n{trace}", seed = scenario.seed)]
-pub struct Failure {
+pub struct SimulationFailure {
     /// The broken law.
-    // Boxed: `Result<Report, Failure>` is returned by value, and the errors within are large.
+    // Boxed: `Result<Report, SimulationFailure>` is returned by value, and the errors within are
+    // large.
     #[source]
     pub problem: Box<FailureKind>,
     /// The scenario.

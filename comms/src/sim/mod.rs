@@ -24,7 +24,7 @@ mod simulation;
 mod trace;
 mod world;
 
-pub use self::failure::{Failure, FailureKind};
+pub use self::failure::{FailureKind, SimulationFailure};
 pub use self::scenario::{InjectedFailure, Scenario};
 pub use self::simulation::{Report, run};
 pub use self::trace::{Actor, Trace};

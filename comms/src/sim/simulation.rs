@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 
 use super::actors::{ActorContext, ToyModel, identity, peer, validator};
-use super::failure::{Failure, FailureKind, Interruption};
+use super::failure::{FailureKind, Interruption, SimulationFailure};
 use super::scenario::Scenario;
 use super::trace::{Actor, Event, Trace};
 use super::world::{NEVER, Records, START, World};
@@ -45,8 +45,8 @@ pub struct Report {
 /// Simulates a scenario.
 ///
 /// # Errors
-/// [`Failure`] with the first broken law.
-pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
+/// [`SimulationFailure`] with the first broken law.
+pub fn run(scenario: &Scenario) -> Result<Report, SimulationFailure> {
     let clock = VirtualClock::starting_at(START);
     let bucket = MemoryBucket::new(Arc::new(clock.clone()));
     let created =
@@ -69,8 +69,8 @@ pub fn run(scenario: &Scenario) -> Result<Report, Failure> {
     Err(failure(scenario, problem, records.trace))
 }
 
-fn failure(scenario: &Scenario, problem: FailureKind, trace: Trace) -> Failure {
-    Failure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace }
+fn failure(scenario: &Scenario, problem: FailureKind, trace: Trace) -> SimulationFailure {
+    SimulationFailure { problem: problem.into(), scenario: Box::new(scenario.clone()), trace }
 }
 
 fn report(Records { trace, weights, distance }: Records, elapsed: Duration) -> Report {

@@ -36,7 +36,7 @@ fn a_missing_key_is_created_on_request_only() {
 
 #[cfg(unix)]
 #[test]
-fn a_key_is_private_and_refused_once_it_is_not() {
+fn a_key_file_that_others_can_read_is_rejected() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().unwrap();
@@ -55,7 +55,7 @@ fn a_key_is_private_and_refused_once_it_is_not() {
 }
 
 #[test]
-fn files_that_hold_no_key_are_refused() {
+fn files_without_a_key_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
     Keypair::create(&path, &SECRET).unwrap();
@@ -63,7 +63,7 @@ fn files_that_hold_no_key_are_refused() {
     let long = [line.as_slice(), b"more"].concat();
     let binary = vec![0xff; line.len()];
     for damaged in [&[][..], &line[1..], &line[..line.len() - 2], &long, &binary] {
-        // Written in place, so that the file keeps its mode.
+        // Written in place: the file keeps its mode.
         fs::write(&path, damaged).unwrap();
         assert!(
             matches!(Keypair::load(&path), Err(IdentityError::Malformed { .. })),
@@ -73,7 +73,7 @@ fn files_that_hold_no_key_are_refused() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn a_missing_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = Keypair::create(&folder.path().join("absent/key"), &SECRET).unwrap_err();
     assert!(error.to_string().contains("absent"), "{error}");

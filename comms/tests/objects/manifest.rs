@@ -18,7 +18,7 @@ fn run() -> RunId {
     RunId::of(b"a run")
 }
 
-/// Three validators, of whom two must agree.
+/// Three validators; two must agree.
 fn validators() -> [Keypair; 3] {
     [1, 5, 6].map(|number| Keypair::from_secret(&[number; 32]))
 }
@@ -111,7 +111,7 @@ fn the_first_bad_round_is_named_and_the_chain_stops_before_it() {
 }
 
 #[test]
-fn a_round_cannot_be_left_out_or_told_by_others() {
+fn a_skipped_round_and_an_unknown_signer_break_the_chain() {
     let objects = history(3);
     let error = chain().extend(&objects[1]).unwrap_err();
     assert!(matches!(error.source, ManifestError::WrongRound { .. }), "{error}");
@@ -126,7 +126,10 @@ fn a_round_cannot_be_left_out_or_told_by_others() {
     let borrowed = borrowed.map(|(name, signer)| (name, Certificate::sign(&first, run(), signer)));
     let error = chain().extend(&Certificate::new(first, borrowed.into()).to_bytes()).unwrap_err();
     assert!(
-        matches!(error.source, ManifestError::BadSignature { signer, .. } if signer == other.peer()),
+        matches!(
+            error.source,
+            ManifestError::BadSignature { signer, .. } if signer == other.peer()
+        ),
         "{error}"
     );
 }
@@ -144,7 +147,7 @@ fn a_void_round_still_moves_the_lineage() {
 }
 
 #[test]
-fn the_lineage_depends_on_everything_that_moves_weights() {
+fn the_lineage_depends_on_every_input_of_the_outer_step() {
     let genesis = Lineage::genesis(run());
     let lineage = |outer, included: &[(u8, u8)]| {
         let included =
@@ -166,7 +169,7 @@ fn the_lineage_depends_on_everything_that_moves_weights() {
 }
 
 #[test]
-fn impossible_manifests_cannot_be_made() {
+fn invalid_manifests_cannot_be_created() {
     let genesis = Lineage::genesis(run());
     let (included, excluded) =
         ([(peer(2), delta_ref(2))].into(), [(peer(2), Exclusion::Late)].into());
@@ -183,7 +186,7 @@ fn impossible_manifests_cannot_be_made() {
 }
 
 #[test]
-fn counts_are_believed_only_if_the_bytes_are_there() {
+fn counts_beyond_the_bytes_are_rejected() {
     let bytes = manifest(0, Lineage::genesis(run())).to_bytes();
     for counts in [[u32::MAX, 0], [u32::MAX, u32::MAX], [3, 1], [2, 0]] {
         let mut changed = bytes.clone();
@@ -197,7 +200,7 @@ fn counts_are_believed_only_if_the_bytes_are_there() {
 }
 
 #[test]
-fn peers_have_one_order() {
+fn peers_in_another_order_are_rejected() {
     let bytes = manifest(0, Lineage::genesis(run())).to_bytes();
     let mut swapped = bytes.clone();
     swapped[156..228].copy_from_slice(&bytes[228..300]);
@@ -238,7 +241,7 @@ fn manifests() -> impl Strategy<Value = Manifest> {
 
 proptest! {
     #[test]
-    fn what_is_encoded_is_decoded(manifest in manifests()) {
+    fn encoding_and_decoding_are_inverse(manifest in manifests()) {
         let bytes = manifest.to_bytes();
         let decoded = Manifest::parse(&bytes).unwrap();
         prop_assert_eq!(decoded.to_bytes(), bytes);
@@ -246,16 +249,23 @@ proptest! {
     }
 
     #[test]
-    fn any_flipped_bit_of_a_stored_manifest_is_refused(manifest in manifests(), place: prop::sample::Index) {
+    fn any_flipped_bit_of_a_stored_manifest_is_rejected(
+        manifest in manifests(),
+        place: prop::sample::Index,
+    ) {
         let mut object = sealed(&manifest, &validators()[..2]).to_vec();
         let bit = place.index(object.len() * 8);
         object[bit / 8] ^= 1 << (bit % 8);
-        let opened = Certificate::open(&object, run(), &validator_set(), manifest.round(), Some(manifest.previous()));
+        let (round, previous) = (manifest.round(), Some(manifest.previous()));
+        let opened = Certificate::open(&object, run(), &validator_set(), round, previous);
         prop_assert!(opened.is_err());
     }
 
     #[test]
-    fn whatever_decodes_has_no_second_encoding(manifest in manifests(), place: prop::sample::Index) {
+    fn a_decodable_encoding_is_the_only_one(
+        manifest in manifests(),
+        place: prop::sample::Index,
+    ) {
         let mut bytes = manifest.to_bytes();
         let bit = place.index(bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);

@@ -42,8 +42,8 @@ pub(crate) fn read_to_end(
     Ok(if count > limit { BoundedRead::OverLimit } else { BoundedRead::Complete(count) })
 }
 
-/// The longest JSON file that is read whole: manifests, tokenizers and states. The largest tokenizers
-/// in use have 40 MB.
+/// The longest JSON file that is read whole: manifests, tokenizers and states. The largest
+/// tokenizers in use have 40 MB.
 pub(crate) const MAX_JSON: u64 = 1 << 30;
 
 /// Reads a whole file of at most `limit` bytes.

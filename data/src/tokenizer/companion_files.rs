@@ -1,7 +1,7 @@
 //! The files of a tokenizer folder, and the two small ones next to `tokenizer.json`.
 
-use std::path::Path;
 use std::io;
+use std::path::Path;
 
 use serde_json::Value;
 

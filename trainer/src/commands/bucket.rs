@@ -60,6 +60,7 @@ fn serve(arguments: &ServeArgs, interrupt: &AtomicBool) -> Result<()> {
             "`covey bucket key {}` prints the administrator's keys, with `--peer` those of a peer",
             file.display()
         ));
+        // An interrupt lets running requests finish, so no upload is cut off.
         bound.serve(until_raised(interrupt)).await;
         say("stopped serving");
         Ok(())
@@ -120,6 +121,7 @@ fn read_secret(file: &Path) -> Result<Secret> {
         _ => Failure::from(error).context(format!("cannot read {}", file.display())),
     })?;
     match text.trim() {
+        // A truncated file must not become a weak secret.
         text if text.len() < SHORTEST_SECRET => {
             let problem = UsageError::new(format!(
                 "secret file {} has fewer than {SHORTEST_SECRET} characters",
@@ -137,11 +139,13 @@ fn read_secret(file: &Path) -> Result<Secret> {
 fn write_secret(file: &Path) -> Result<Secret> {
     let text = nonce()?.to_string();
     let mut options = OpenOptions::new();
+    // `create_new`: of two servers that start together, one fails instead of using another secret.
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = options.open(file).and_then(|mut file| {
         file.write_all(format!("{text}\n").as_bytes())?;
+        // On disk before its first use: without the secret, no key can be derived again.
         file.sync_all()
     });
     written.with_context(|| format!("cannot write {}", file.display()))?;

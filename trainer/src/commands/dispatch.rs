@@ -32,6 +32,7 @@ use crate::training::checkpoint::Found;
 /// The error of the command; [`super::error_report::report`] prints it.
 pub fn run(cli: &Cli) -> Result<()> {
     logging::init(cli.log.filter.as_deref(), cli.log.format)?;
+    // Before any work, so a signal during the start also stops cleanly.
     let interrupt = signal::catch()?;
     match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, &interrupt),

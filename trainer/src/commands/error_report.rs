@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn lines_of_a_cause_are_indented() {
-        let error = Failure::new(format!("2 problems\n  first\n  second")).context("cannot train");
+        let error = Failure::new("2 problems\n  first\n  second").context("cannot train");
         let expected = "error: cannot train\n  caused by: 2 problems\n      first\n      second\n";
         assert_eq!(render(&error, false), expected);
     }
@@ -113,7 +113,7 @@ mod tests {
         let config = ConfigError::NotFound { path: PathBuf::from("run.toml") };
         assert_eq!(exit_code(&Failure::from(config).context("cannot start")), 2);
         assert_eq!(exit_code(&full_disk().into()), 1);
-        assert_eq!(exit_code(&Failure::new(format!("something else"))), 1);
+        assert_eq!(exit_code(&Failure::new("something else")), 1);
     }
 
     #[test]

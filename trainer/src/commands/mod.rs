@@ -2,6 +2,15 @@
 //!
 //! A command turns arguments into calls of the other folders and prints the results. Start with
 //! [`dispatch::run`].
+//!
+//! ```
+//! use clap::Parser;
+//! use covey::cli::Cli;
+//! use covey::commands::dispatch;
+//!
+//! dispatch::run(&Cli::try_parse_from(["covey", "config", "presets"])?)?;
+//! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+//! ```
 
 pub(crate) mod bench;
 mod bucket;

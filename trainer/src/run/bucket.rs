@@ -1,6 +1,5 @@
 //! Opening buckets with the limits and keys of this machine.
 
-use crate::system::error::{Context, Failure, Result};
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use covey_comms::primitives::{Clock, Digest, Keypair, SystemClock};
 use covey_comms::run::{Opener, check_clock_skew};
 
 use crate::config::schema::CommsConfig;
+use crate::system::error::{Context, Failure, Result};
 
 /// A bucket, and the clock for its timeouts and deadlines.
 #[derive(Clone, Debug)]
@@ -45,6 +45,7 @@ impl Connection {
     /// A clock that is off, or errors of the store.
     pub async fn check(&self) -> Result<Creation> {
         let probe = probe(self.bucket.as_ref(), nonce()?).await?;
+        // With a wrong clock, this machine would misjudge the deadlines of rounds.
         if let Some(theirs) = probe.store_time {
             check_clock_skew(self.clock.now(), theirs)?;
         }
@@ -72,6 +73,7 @@ pub fn own_bucket(url: &str, comms: &CommsConfig, clock: &Arc<dyn Clock>) -> Res
     let own: Vec<_> = std::env::vars()
         .filter_map(|(name, value)| Some((name.strip_prefix("OWN_")?.to_owned(), value)))
         .collect();
+    // The two sets of variables are never mixed: a key must not go to another store than its own.
     let has_own = own.iter().any(|(name, _)| name.starts_with("AWS_"));
     let access = if has_own {
         Access::from_variables(own)?
@@ -114,6 +116,7 @@ pub fn peer_buckets_opener(
                     .to_owned();
             return Err(BucketError::InvalidUrl { url: url.to_owned(), reason });
         }
+        // No keys: another peer chose the URL, and its server must not see them.
         let store = open(&location, &Access::default(), Arc::clone(&clock))?;
         Ok(limits.around(store, jitter_seed))
     }))
@@ -142,6 +145,7 @@ impl Limits {
                 ..RetryPolicy::default()
             },
             line: RateLimiter::new(cap),
+            // No budget is the same as one that is never reached.
             shared_budget: ByteBudget::new(comms.byte_budget.unwrap_or(u64::MAX)),
         }
     }
@@ -162,6 +166,7 @@ impl Limits {
 /// # Errors
 /// A file that is not a key, that other users may read, or that cannot be written.
 pub fn identity(path: &Path) -> Result<Keypair> {
+    // The default path is in the output folder, which the first start creates.
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;

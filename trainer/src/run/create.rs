@@ -36,6 +36,7 @@ impl NewRun {
     /// # Errors
     /// The errors of `covey train`, and settings that a distributed run does not allow.
     pub fn new(config: &Config, validator_set: ValidatorSet, with_data: bool) -> Result<Self> {
+        // Settings are checked first, because opening the data reads its manifests and tokenizer.
         check_rounds(config)?;
         check_gauntlet(config)?;
         let datasets = open_datasets(config)?;
@@ -43,6 +44,7 @@ impl NewRun {
         let start = Start::find(config, &tokenizer, None)?;
         check_fit(&start.model, &tokenizer, config)?;
         check_slots(config, &datasets)?;
+        // The first weights are part of the run, so peers need not repeat the initialization.
         let weights = start.named_weights(config)?;
         let replica = Replica::new(weights, &config.sparseloco())?;
         let parts = parts(config, &start.model, &tokenizer, &datasets, with_data)?;
@@ -69,6 +71,7 @@ impl NewRun {
     pub async fn publish(self, connection: &Connection, creator: &Keypair) -> Result<Run> {
         let Connection { bucket, clock } = connection.clone();
         let weights = self.description.genesis_weights;
+        // The description follows the parts: a peer that finds it can read all of them.
         let run = Run::create(bucket, clock, &self.description, &self.parts).await?;
         let lineage = Lineage::genesis(run.id());
         run.publish_checkpoint(creator, Round::FIRST, lineage, weights, 0, self.genesis).await?;
@@ -84,6 +87,7 @@ fn check_rounds(config: &Config) -> Result<(), UsageError> {
     let problem = UsageError::new(format!(
         "rounds.inner_steps = {inner} does not divide train.steps = {steps}"
     ));
+    // Rounded down, but not to zero: the suggestion costs no more than the request.
     let nearest = (steps / inner).max(1) * inner;
     Err(problem.with_hint(format!("use whole rounds, such as `--steps {nearest}`")))
 }
@@ -100,6 +104,7 @@ fn check_gauntlet(config: &Config) -> Result<(), UsageError> {
 fn check_slots(config: &Config, datasets: &[Dataset]) -> Result<()> {
     let assignment = assignment(config, datasets)?;
     let (slots, peers) = (assignment.disjoint_slots(), u64::from(config.rounds.max_included));
+    // Peers with the same text would send nearly the same delta, which looks like a copy.
     if slots >= peers {
         return Ok(());
     }
@@ -125,6 +130,8 @@ pub fn assignment(config: &Config, datasets: &[Dataset]) -> Result<Assignment> {
         Ok(WindowSource { windows, weight: source.weight })
     });
     let sources = sources.collect::<Result<_>>()?;
+    // The windows of one slot in one round. The micro-batch does not matter, because each machine
+    // chooses its own.
     let samples = config.rounds.inner_steps * config.train.batch_size as u64;
     Ok(Assignment::new(sources, config.run.seed, samples))
 }
@@ -144,6 +151,7 @@ fn rules(rounds: &RoundsConfig, max_delta: u64) -> RoundParams {
 }
 
 fn milliseconds(seconds: f64) -> Duration {
+    // Whole milliseconds: a fraction of a second has no exact binary value.
     Duration::from_millis((seconds * 1e3).round() as u64)
 }
 
@@ -167,6 +175,7 @@ fn parts(
             files.into_iter().map(|(name, bytes)| (SharedSource::part(index, &name), bytes)),
         );
     }
+    // A folder in `model.from` exists only on the creator's machine.
     let shared = Config { model: explicit(config, model), ..config.clone() };
     parts.insert(SHARED_CONFIG.into(), shared.shared_toml().into());
     parts.insert(MODEL_CONFIG.into(), hub_config(model, tokenizer).to_json().into());

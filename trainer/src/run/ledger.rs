@@ -136,6 +136,7 @@ pub async fn ensure_registered(
     peer: &Keypair,
     bucket: Option<String>,
 ) -> Result<Option<u64>, LedgerError> {
+    // An entry that changes nothing would cost gas in a contract, so the state comes first.
     registry.refresh().await?;
     let announced = registry.state().peers().get(&peer.peer()).map(|record| record.bucket.clone());
     match announced.filter(|_| registry.state().is_registered(peer.peer())) {
@@ -204,6 +205,8 @@ impl RegisteredPeers {
         loop {
             clock.sleep_until(clock.now() + REFRESH_INTERVAL).await;
             match self.refresh().await {
+                // Temporary errors are ignored: the list stays usable, and the next refresh follows
+                // soon.
                 Err(error) if !error.is_passing() => return error,
                 _ => {}
             }
@@ -222,6 +225,8 @@ impl RegisteredPeers {
         checkpoint: Option<CheckpointDigest>,
     ) -> Result<(), LedgerError> {
         self.refresh().await?;
+        // A validator repeats the last round after a restart, and each entry in a contract costs
+        // gas.
         if self.registry.state().scores().posted(scores.round, validator.peer()) != Some(scores) {
             self.registry.post_scores(validator, scores).await?;
         }

@@ -8,6 +8,18 @@
 //!
 //! The protocol itself is in `covey_comms`, and this folder adds models, data and devices to it. It
 //! never parses a command line and never prints results. Start with [`peer::RoundLoop`].
+//!
+//! ```
+//! use covey::run::Replica;
+//! use covey::training::checkpoint::NamedTensor;
+//! use covey_optim::sparseloco::SparseLocoConfig;
+//!
+//! let norm = NamedTensor { name: "norm".into(), shape: vec![64], values: vec![1.0; 64] };
+//! let replica = Replica::new(vec![norm], &SparseLocoConfig::default())?;
+//! let copy = Replica::new(replica.weights().cloned().collect(), &SparseLocoConfig::default())?;
+//! assert_eq!(copy.digest(), replica.digest());
+//! # Ok::<(), covey_optim::sparseloco::SparseLocoError>(())
+//! ```
 
 mod bucket;
 mod create;

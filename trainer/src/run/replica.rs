@@ -149,6 +149,8 @@ impl Replica {
             .iter()
             .map(|place: &usize| {
                 let mut tensor = self.tensors[*place].clone();
+                // Only this peer uses the result, so it need not equal the outer step to the last
+                // bit.
                 let step = delta.tensor(*place).dense();
                 tensor
                     .values
@@ -213,9 +215,11 @@ impl Replica {
         outer: &OuterSettings,
         deltas: &BTreeMap<PeerId, D>,
     ) -> Result<Vec<String>, SparseLocoError> {
+        // There is no mean of zero deltas.
         if deltas.is_empty() {
             return Ok(Vec::new());
         }
+        // The map is sorted by peer, so all machines add in the same order.
         let step = aggregate(deltas, mean_over(outer.mean_over), clip(outer.clip))?;
         let mut weights: Vec<&mut [f32]> =
             self.tensors.iter_mut().map(|tensor| tensor.values.as_mut_slice()).collect();
@@ -233,6 +237,7 @@ impl Replica {
         outer: &OuterSettings,
         deltas: &BTreeMap<PeerId, D>,
     ) -> Result<Self, SparseLocoError> {
+        // Only the weights are copied; the schema is shared.
         let mut after = Self {
             tensors: self.tensors.clone(),
             canonical: self.canonical.clone(),
@@ -263,6 +268,7 @@ pub fn check_weights(manifest: &Manifest, got: Digest) -> Result<(), ReplicaErro
 /// Returns the reason for the exclusion of a payload that cannot be decoded.
 pub fn exclusion(error: &DecodeError) -> Exclusion {
     match error {
+        // The reason is part of the manifest, so every validator must choose the same one.
         DecodeError::TooLong { .. } => Exclusion::TooLarge,
         DecodeError::Levels { .. } => Exclusion::NotFinite,
         _ => Exclusion::Malformed,

@@ -114,6 +114,7 @@ fn matching(named: &[Source], shared: &SharedSource) -> Result<PathBuf> {
     for source in named {
         let dataset = Dataset::open(&source.path)?;
         if dataset.digest().to_string() == shared.digest {
+            // The digest covers the manifest; this compares the shards with it.
             dataset.verify()?;
             return Ok(source.path.clone());
         }
@@ -143,25 +144,47 @@ async fn download(
     shared: &SharedSource,
     folder: &Path,
 ) -> Result<PathBuf> {
-    // An earlier download may have been interrupted in any file, so all digests are checked.
-    if Dataset::open(folder).is_ok_and(|dataset: Dataset| {
-        dataset.digest().to_string() == shared.digest && dataset.verify().is_ok()
-    }) {
+    if is_complete(folder, shared) {
         return Ok(folder.to_owned());
     }
     if shared.files.is_empty() {
-        let problem = UsageError::new(format!(
-            "the bucket does not contain the run's dataset {}",
-            short(&shared.digest)
-        ));
-        return Err(problem
-            .with_hint(format!("name its folder with `--data`; {}", data_hint(shared)))
-            .into());
+        let digest = short(&shared.digest);
+        let problem =
+            UsageError::new(format!("the bucket does not contain the run's dataset {digest}"));
+        let hint = format!("name its folder with `--data`; {}", data_hint(shared));
+        return Err(problem.with_hint(hint).into());
     }
+    download_files(run, index, shared, folder).await?;
+    let dataset = Dataset::open(folder)?;
+    let got = dataset.digest();
+    if got.to_string() != shared.digest {
+        return Err(Failure::new(format!(
+            "dataset {index} of the run has digest {got}, expected {}",
+            shared.digest
+        )));
+    }
+    // The parts have the right digests, but the manifest may list other shards.
+    dataset.verify()?;
+    Ok(folder.to_owned())
+}
+
+fn is_complete(folder: &Path, shared: &SharedSource) -> bool {
+    // An earlier download may have been interrupted in any file, so all digests are checked.
+    Dataset::open(folder).is_ok_and(|dataset: Dataset| {
+        dataset.digest().to_string() == shared.digest && dataset.verify().is_ok()
+    })
+}
+
+async fn download_files(
+    run: &Run,
+    index: usize,
+    shared: &SharedSource,
+    folder: &Path,
+) -> Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     for name in &shared.files {
-        if !(is_plain(name)) {
+        if !is_plain(name) {
             return Err(Failure::new(format!(
                 "dataset {index} of the run has a file with the invalid name `{name}`"
             )));
@@ -171,16 +194,7 @@ async fn download(
         std::fs::write(&path, &bytes)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let dataset = Dataset::open(folder)?;
-    let got = dataset.digest();
-    if !(got.to_string() == shared.digest) {
-        return Err(Failure::new(format!(
-            "dataset {index} of the run has digest {got}, expected {}",
-            shared.digest
-        )));
-    }
-    dataset.verify()?;
-    Ok(folder.to_owned())
+    Ok(())
 }
 
 /// Returns true if `name` can only denote a file directly in its folder. The names come from the
@@ -202,12 +216,14 @@ pub(super) fn files_of(dataset: &Dataset) -> Result<Vec<(String, Bytes)>> {
     for entry in std::fs::read_dir(dataset.folder())? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        // Hidden files, such as locks, are not data.
         if path.is_file() && !name.starts_with('.') {
             let bytes =
                 std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             files.push((name, bytes.into()));
         }
     }
+    // The order of a directory listing differs between machines.
     files.sort();
     Ok(files)
 }

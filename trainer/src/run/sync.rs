@@ -1,6 +1,5 @@
 //! Sync: the verified history of a run, and the weights that follow from it.
 
-use crate::system::error::{Context, Failure, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use covey_comms::run::{Fetched, Run};
 use super::replica::Replica;
 use super::spec::RunSpec;
 use super::weight_files::from_parts;
+use crate::system::error::{Context, Failure, Result};
 use crate::training::checkpoint::{NamedTensor, weights_digest};
 
 /// Number of attempts to find the newest checkpoint, and the time between two. The listings of some
@@ -93,11 +93,13 @@ async fn latest_valid(
                     Err(rejection) => rejection,
                 }
             }
+            // Retention removed it, so a newer one exists: the caller lists again.
             Fetched::Absent => return Ok(None),
             Fetched::Invalid(error) => error.into(),
             Fetched::Unreachable(error) => return Err(error.into()),
         };
         tracing::warn!(%round, %rejection, "passing over an invalid checkpoint");
+        // The newest checkpoint is the one that a peer should use, so its error is reported.
         first_rejection.get_or_insert(rejection);
     }
     first_rejection.map_or(Ok(None), Err)
@@ -132,6 +134,7 @@ async fn read_weights(
     description: &CheckpointDescription,
     spec: &RunSpec,
 ) -> Result<WeightsRead> {
+    // Checked before the parts, which may be gigabytes.
     if let Err(rejection) = check_history(description, light_client) {
         return Ok(Err(rejection));
     }
@@ -155,7 +158,7 @@ fn check_weights(
 ) -> Result<Vec<NamedTensor>> {
     let weights = from_parts(&spec.model, parts)?;
     let got = weights_digest(&weights).to_string();
-    if !(got == description.weights.to_string()) {
+    if got != description.weights.to_string() {
         return Err(Failure::new(format!(
             "the checkpoint of {} has weights {got}, expected {}",
             description.round, description.weights
@@ -178,14 +181,14 @@ async fn follow_to(light_client: &mut LightClient, round: Round) -> Result<()> {
 
 fn check_history(description: &CheckpointDescription, light_client: &LightClient) -> Result<()> {
     let round = description.round;
-    if !(description.lineage == light_client.head()) {
+    if description.lineage != light_client.head() {
         return Err(Failure::new(format!(
             "the checkpoint of {round} has lineage {}, the manifests lead to {}",
             description.lineage,
             light_client.head()
         )));
     }
-    if !(description.outer_steps == light_client.outer_steps()) {
+    if description.outer_steps != light_client.outer_steps() {
         return Err(Failure::new(format!(
             "the checkpoint of {round} counts {} outer steps, the manifests {}",
             description.outer_steps,
@@ -196,7 +199,7 @@ fn check_history(description: &CheckpointDescription, light_client: &LightClient
         Some(manifest) => manifest.basis().weights,
         None => light_client.run().description().genesis_weights,
     };
-    if !(description.weights == expected) {
+    if description.weights != expected {
         return Err(Failure::new(format!(
             "the checkpoint of {round} has weights {}, the manifests lead to {expected}",
             description.weights

@@ -1,7 +1,6 @@
 //! Verification of a run by any reader: signatures, commitments, the Gauntlet's outcome, and, if
 //! the deltas are still in the bucket, losses and weights.
 
-use crate::system::error::{Failure, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use super::replica::{Replica, check_weights};
 use super::spec::RunSpec;
 use super::sync::weights_at;
 use crate::run::validator::{DeltaEvaluator, settings};
+use crate::system::error::{Failure, Result};
 use crate::training::learner::Learner;
 
 /// Network and data that evaluate deltas.
@@ -83,6 +83,7 @@ impl Verification {
     pub async fn begin(run: Run, spec: RunSpec, instruments: Option<Instruments>) -> Result<Self> {
         let description = run.description();
         let gauntlet = Gauntlet::new(description.gauntlet.clone(), description.rules.max_included);
+        // Listed once, because every page of a listing costs a request.
         let checkpoints = run.checkpoints().await?.into_iter().collect();
         let light_client = LightClient::genesis(run);
         Ok(Self {
@@ -108,6 +109,7 @@ impl Verification {
     /// # Errors
     /// Errors of the bucket, or a broken history.
     pub async fn skip(&mut self) -> Result<Option<Round>> {
+        // Skipped rounds move the weights too, and the next round is evaluated on them.
         self.take_weights().await?;
         let Some(manifest) = self.light_client.poll().await? else { return Ok(None) };
         let verdict = self.light_client.run().verdict_of(&manifest).await?;
@@ -120,9 +122,11 @@ impl Verification {
     /// # Errors
     /// Errors of the bucket and of this machine. A wrong round is a result and not an error.
     pub async fn verify_next(&mut self) -> Result<Option<RoundVerification>> {
+        // After an invalid manifest, there is no verified history to compare with.
         if self.is_broken {
             return Ok(None);
         }
+        // Read before `poll`, which moves the client past the round.
         let (round, head, before) =
             (self.light_client.next(), self.light_client.head(), self.light_client.position());
         self.take_weights().await?;
@@ -201,9 +205,11 @@ impl Verification {
     async fn advance(&mut self, manifest: &Manifest, verdict: Option<&Verdict>) -> Result<()> {
         self.previous = Some(manifest.basis().verdict);
         self.peer_table = verdict.map(|verdict| verdict.outcome.peer_table.clone());
+        // Taken out first: if the round cannot be applied, these weights are outdated.
         let Some(mut evaluation) = self.evaluation.take() else { return Ok(()) };
         let deltas = match self.light_client.gather(manifest).await {
             Ok(deltas) => Some(deltas),
+            // Retention removes old deltas, so this is normal for early rounds.
             Err(error) if is_without_deltas(&error) => None,
             Err(error) => return Err(error.into()),
         };
@@ -303,6 +309,7 @@ fn difference_of(path: &str, error: CommsError) -> Result<Difference> {
             | CommsError::WrongContent { .. }
             | CommsError::Bucket(BucketError::Missing { .. })
     );
+    // An error of the bucket is not a difference: it ends the verification.
     if !is_invalid_document {
         return Err(error.into());
     }

@@ -1,7 +1,6 @@
 //! The shared weights as objects of the bucket: safetensors files of limited size, with the names
 //! that the Hugging Face Hub uses.
 
-use crate::system::error::{Context, Failure, Result};
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -9,12 +8,14 @@ use covey_model::config::ModelConfig;
 use covey_model::hub::{FloatDtype, TensorHeader, write_safetensors};
 use safetensors::SafeTensors;
 
+use crate::system::error::{Context, Failure, Result};
 use crate::training::checkpoint::NamedTensor;
 
 /// Largest size of a part in bytes, unless a single tensor is larger. Every store accepts 256 MiB
 /// in one request.
 const PART_BYTES: usize = 256 << 20;
 
+// fp32 keeps every bit: readers check the digest of the weights after the download.
 const FORMAT: FloatDtype = FloatDtype::Fp32;
 
 /// Returns the weights as files, each with its name.
@@ -39,6 +40,7 @@ fn part_name(index: usize, total: usize) -> String {
 /// Groups consecutive tensors into parts of at most [`PART_BYTES`].
 fn grouped<'a>(weights: &[&'a NamedTensor]) -> Vec<Vec<&'a NamedTensor>> {
     let mut groups: Vec<Vec<&NamedTensor>> = Vec::new();
+    // Full at the start, so the first tensor opens a group.
     let mut bytes = usize::MAX;
     for tensor in weights {
         let length = 4 * tensor.values.len();
@@ -81,10 +83,11 @@ pub(super) fn from_parts(model: &ModelConfig, parts: &[Bytes]) -> Result<Vec<Nam
 }
 
 fn tensor(files: &[SafeTensors<'_>], name: &str, shape: &[usize]) -> Result<NamedTensor> {
+    // There is no index of tensors: the headers are in memory, and the parts are few.
     let tensor = files.iter().find_map(|file| file.tensor(name).ok());
     let tensor = tensor.with_context(|| format!("the checkpoint has no tensor {name}"))?;
     let is_fitting = tensor.dtype() == safetensors::Dtype::F32 && tensor.shape() == shape;
-    if !(is_fitting) {
+    if !is_fitting {
         return Err(Failure::new(format!(
             "tensor {name} of the checkpoint is {:?} of shape {:?}, \
          expected F32 of shape {shape:?}",

@@ -1,8 +1,8 @@
 //! Errors on their way to the user, with a hint and an exit code.
 //!
 //! Functions of this crate return [`Result`]. `?` converts an error into a [`Failure`] only if its
-//! type implements [`Hint`], so a new error type does not compile until somebody has decided what
-//! the user can do about it. The implementations for foreign types are in `hints`.
+//! type implements [`Hint`], so a new error type compiles only with an advice for the user, or
+//! the statement that there is none. The implementations for foreign types are in `hints`.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
@@ -12,7 +12,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// An error type that can advise the user.
 pub trait Hint: Error + Send + Sync + 'static {
-    /// What the user can do, as one imperative; `None` if there is no advice.
+    /// Advice for the user, as one imperative; `None` if there is none.
     fn hint(&self) -> Option<String>;
 
     /// Returns true if the command line or the configuration causes the error: exit code 2.
@@ -21,7 +21,7 @@ pub trait Hint: Error + Send + Sync + 'static {
     }
 }
 
-/// An error with everything that the user is shown: its causes, a hint, and the exit code.
+/// An error as the user sees it: its causes, a hint, and the exit code.
 pub struct Failure {
     error: anyhow::Error,
     hint: Option<String>,
@@ -34,7 +34,7 @@ impl Failure {
         Self { error: anyhow::Error::msg(message.into()), hint: None, is_usage: false }
     }
 
-    /// What the user can do, as one imperative; `None` if there is no advice.
+    /// Advice for the user, as one imperative; `None` if there is none.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
@@ -59,7 +59,7 @@ impl Failure {
         self.error.root_cause()
     }
 
-    /// Adds what was attempted, in front of the causes. Hint and exit code stay.
+    /// Adds the attempted action in front of the causes. Hint and exit code stay.
     #[must_use]
     pub fn context(self, text: impl Display + Send + Sync + 'static) -> Self {
         Self { error: self.error.context(text), ..self }
@@ -97,7 +97,7 @@ impl Debug for Failure {
     }
 }
 
-/// Says what was attempted when an error occurred; the hint of the error stays.
+/// Adds the attempted action to an error; the hint of the error stays.
 pub trait Context<T> {
     /// Adds `text` in front of the causes.
     ///

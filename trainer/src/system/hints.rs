@@ -1,4 +1,4 @@
-//! What the user can do about errors of other crates.
+//! Hints of the errors of other crates.
 
 use covey_comms::bucket::BucketError;
 use covey_comms::bucket::server::ServerError;
@@ -16,7 +16,7 @@ use covey_optim::sparseloco::SparseLocoError;
 
 use super::error::Hint;
 
-/// Errors with advice of their own that the command line never causes.
+/// Errors with a method `hint` that the command line never causes.
 macro_rules! own_hint {
     ($($error:ty),+ $(,)?) => { $(
         impl Hint for $error {
@@ -27,7 +27,7 @@ macro_rules! own_hint {
     )+ };
 }
 
-/// Errors about which their text says everything.
+/// Errors without advice.
 macro_rules! no_hint {
     ($($error:ty),+ $(,)?) => { $(
         impl Hint for $error {

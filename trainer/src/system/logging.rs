@@ -3,7 +3,6 @@
 //! Lines for users (progress, results, warnings) go to stderr directly and are not part of the
 //! log.
 
-use crate::system::error::{Context, Result};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -18,6 +17,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::UsageError;
+use crate::system::error::{Context, Result};
 
 /// Name of the log file in the output folder.
 pub const FILE_NAME: &str = "run.log";
@@ -41,9 +41,9 @@ pub enum LogFormat {
 /// The file of this process. Until a command opens it, events are not written to a file.
 static FILE: OnceLock<Mutex<FileRotate<AppendCount>>> = OnceLock::new();
 
-/// Installs the log of this process. `filter` selects the events on stderr: a level such as `debug`,
-/// or a filter such as `covey_comms=debug`; `None` keeps the log off stderr. `run.log` has all
-/// events of the filter, and at least level `info`.
+/// Installs the log of this process. `filter` selects the events on stderr: a level such as
+/// `debug`, or a filter such as `covey_comms=debug`; `None` keeps the log off stderr. `run.log` has
+/// all events of the filter, and at least level `info`.
 ///
 /// # Errors
 /// A filter that cannot be parsed.

@@ -76,7 +76,7 @@ fn killed_after_17_steps() -> Sandbox {
 struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn throw(&mut self, sides: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
@@ -95,9 +95,9 @@ fn a_run_killed_many_times_resumes_with_the_same_bits() {
         // A run that was killed before its first checkpoint starts again.
         let mut running =
             Running::start(&sandbox, if has_checkpoint(&sandbox) { RESUME } else { &begin });
-        let until = from + 3 + dice.roll(9);
+        let until = from + 3 + dice.throw(9);
         running.wait_until(|| last_step(&run) > until);
-        sleep(Duration::from_micros(dice.roll(6000)));
+        sleep(Duration::from_micros(dice.throw(6000)));
         let printed = running.kill();
         if printed.code.is_some() {
             assert_eq!(printed.code, Some(0), "{}", printed.stderr);

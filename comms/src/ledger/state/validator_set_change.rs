@@ -10,8 +10,8 @@ use crate::primitives::{Digest, PeerId, RunId};
 
 /// A validator set with its generation.
 ///
-/// Count and threshold satisfy [`check_threshold`], as in the description of a run. The contract has
-/// the same limits.
+/// Count and threshold satisfy [`check_threshold`], as in the description of a run. The contract
+/// has the same limits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidatorSetChange {

@@ -111,7 +111,7 @@ impl Announcement {
         let header = parse_header(&mut fields)?;
         let cut = EnvelopeError::HeaderCut { expected: Header::LENGTH, got: bytes.len() };
         let signature = Signature::from_bytes(fields.take().ok_or(cut)?);
-        // The signature check is the only expensive one, so it comes last: junk costs a reader nothing.
+        // The signature check is the only expensive one, so it comes last.
         expectation.check(&header)?;
         if !header.peer.verify(Domain::Envelope, &header.signed_bytes(), &signature) {
             return Err(EnvelopeError::BadSignature { peer: header.peer });
@@ -128,7 +128,7 @@ impl Announcement {
     fn with_payload(self, payload: Bytes) -> Result<Envelope, EnvelopeError> {
         let Header { peer, payload_length: expected, payload_digest, .. } = self.header;
         let got = payload.len() as u64;
-        // Both lengths are checked before the digest: a reader must not hash what nobody signed.
+        // Both lengths are checked before the digest: a reader must not hash unsigned bytes.
         if got < expected {
             return Err(EnvelopeError::Truncated { peer, expected, got });
         }
@@ -204,7 +204,7 @@ fn parse_header(fields: &mut Fields<'_>) -> Result<Header, EnvelopeError> {
     if fields.take() != Some(MAGIC) {
         return Err(EnvelopeError::NotAnEnvelope);
     }
-    // The version comes before everything that a later version may change.
+    // The version comes first: a later version may change all other fields.
     match fields.u16() {
         Some(VERSION) => {}
         got => {

@@ -38,7 +38,10 @@ pub enum EnvelopeError {
     WrongRound { peer: PeerId, expected: Round, got: Round },
 
     /// The payload was made from other weights than this round's.
-    #[error("envelope of {} starts from lineage {got}, but {round} starts from {expected}", peer.short())]
+    #[error(
+        "envelope of {} starts from lineage {got}, but {round} starts from {expected}",
+        peer.short()
+    )]
     WrongBase { peer: PeerId, round: Round, expected: Lineage, got: Lineage },
 
     /// The author is not the owner of the key.

@@ -1,7 +1,7 @@
 //! The signed envelope around the objects of peers and validators.
 //!
-//! An envelope states its author, run, round, kind and the weights that it starts from, so that an
-//! object cannot be moved to another key. It never interprets its payload.
+//! An envelope states its author, run, round, kind and the weights that it starts from. An object
+//! can therefore not be moved to another key. It never interprets its payload.
 //!
 //! ```
 //! use bytes::Bytes;

@@ -42,7 +42,7 @@ impl Validator {
     /// Counts the votes. Writes the certified manifest once enough validators agree; returns true
     /// if it was written.
     pub(super) async fn count_votes(&mut self) -> Result<bool, CommsError> {
-        // Without a vote of its own this validator has verified nothing that it could certify.
+        // A validator certifies only verdicts that it has verified, so it has voted by then.
         if self.state.voted.is_empty() {
             return Ok(false);
         }
@@ -66,7 +66,7 @@ impl Validator {
         Ok(false)
     }
 
-    /// Verifies the proposals whose turn has come and votes on them. Returns true if there was one.
+    /// Verifies and votes on the proposals that are due. Returns true if there was one.
     pub(super) async fn verify_proposals(
         &mut self,
         outer: OuterSettings,

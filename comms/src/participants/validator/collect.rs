@@ -70,7 +70,8 @@ impl Validator {
         let run = self.run().clone();
         let (round, base) = (self.state.round, self.state.base);
         let listing = run.bucket().list(&Prefix::Commitments(round), None).await?;
-        // The number of the poll orders commitments: of two copies, the earlier one is the original.
+        // The number of the poll orders commitments: of two copies, the earlier one is the
+        // original.
         self.state.poll += 1;
         let mut unknown = Vec::new();
         for peer in listing.iter().filter_map(|listed| listed.key.owner()) {

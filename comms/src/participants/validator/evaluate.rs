@@ -22,11 +22,11 @@ use crate::run::{CONCURRENCY, CommsError, Fetched, Run};
 /// excluded.
 pub(super) type FetchedDeltas = BTreeMap<PeerId, Result<(DeltaRef, Bytes), Exclusion>>;
 
-/// Fetches the deltas of `wanted` that are not in `fetched` yet, and returns the peers whose delta is
-/// absent or lies in an own bucket that does not answer.
+/// Fetches the deltas of `wanted` that are not in `fetched` yet, and returns the peers with a delta
+/// that is absent or lies in an own bucket that does not answer.
 ///
 /// # Errors
-/// An outage of the run's bucket: it says nothing about a peer, so the caller tries again.
+/// An outage of the run's bucket: no peer is responsible for it, so the caller tries again.
 pub(super) async fn fetch_deltas(
     run: &Run,
     (round, base): (Round, Lineage),
@@ -62,7 +62,7 @@ pub(super) async fn fetch_deltas(
 }
 
 /// The deltas of an earlier round, or `None` if one was removed since or lies in an own bucket that
-/// does not answer: comparing with the previous round is possible only while it is there.
+/// does not answer: comparing with the previous round needs all of its deltas.
 ///
 /// # Errors
 /// An invalid delta, which the manifest of its round rules out, or an outage of the run's bucket.

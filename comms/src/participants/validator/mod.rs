@@ -9,7 +9,7 @@
 //! | verify the verdict of another validator | `verify` |
 //! | vote, count votes, certify the manifest | `agree` |
 //!
-//! All state is in the bucket or derived from the validator's key; nothing is kept on disk.
+//! All state is in the bucket or derived from the validator's key; no file is kept.
 
 mod agree;
 mod collect;

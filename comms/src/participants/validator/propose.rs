@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::evaluate::{EvaluationResults, evaluate, fetch_deltas, measure};
 use super::validator::Validator;
-use crate::agreement::draw::RoundSecret;
-use crate::gauntlet::scoring::Evaluator;
+use crate::agreement::draw::{RoundSecret, Seed};
+use crate::gauntlet::scoring::{Evaluator, Measurement};
 use crate::gauntlet::verdict::Verdict;
 use crate::gauntlet::{ActivePeer, Observations, Participation, Shortlist};
 use crate::objects::envelope::{Envelope, Kind, Subject};
@@ -17,7 +17,7 @@ use crate::primitives::{Digest, PeerId, Timestamp};
 use crate::run::CommsError;
 
 impl Validator {
-    /// The number of validators whose turn to propose comes before this one's. `None` if this
+    /// The number of validators with an earlier turn to propose. `None` if this
     /// validator may not propose, or its verdict was rejected.
     ///
     /// A validator without a commitment list has not pledged its secret, so its random draws could
@@ -65,7 +65,7 @@ impl Validator {
         Ok(true)
     }
 
-    /// Builds the verdict from everything that this validator observed.
+    /// Builds the verdict from this validator's observations.
     async fn build_verdict(
         &mut self,
         outer: OuterSettings,
@@ -82,26 +82,10 @@ impl Validator {
         delivered.retain(|peer, _| {
             self.state.revealed.contains(peer) && self.state.slots.contains_key(peer)
         });
-        let (mut findings, mut measurements) = (EvaluationResults::default(), BTreeMap::new());
-        if let Some(seed) = self.state.seed(secret.as_ref()) {
-            let shortlist = self.fetch_shortlist(&mut delivered, &seed).await?;
-            let Self { gauntlet, state, previous, .. } = self;
-            let evidence = (&state.fetched, &shortlist);
-            findings = evaluate(
-                (gauntlet, &previous.peer_table),
-                evaluator,
-                evidence,
-                &previous.deltas,
-                (&seed, &state.commitment_lists),
-            );
-            measurements = measure(
-                gauntlet,
-                evaluator,
-                (&shortlist, &findings),
-                &state.slots,
-                (round, &outer, &seed),
-            )?;
-        }
+        let (findings, measurements) = match self.state.seed(secret.as_ref()) {
+            Some(seed) => self.evaluate_delivered(&mut delivered, &outer, &seed, evaluator).await?,
+            None => (EvaluationResults::default(), BTreeMap::new()),
+        };
         let joining = self.joining();
         // A joining peer may already have committed. It must not be named twice: every other
         // validator would reject the verdict.
@@ -129,12 +113,39 @@ impl Validator {
         Ok(Verdict { previous: self.previous.verdict, inputs, outcome, weights })
     }
 
+    /// Draws a shortlist of `delivered`, fetches its deltas, and checks and measures them.
+    async fn evaluate_delivered(
+        &mut self,
+        delivered: &mut BTreeMap<PeerId, DeltaRef>,
+        outer: &OuterSettings,
+        seed: &Seed,
+        evaluator: &mut dyn Evaluator,
+    ) -> Result<(EvaluationResults, BTreeMap<PeerId, Measurement>), CommsError> {
+        let shortlist = self.fetch_shortlist(delivered, seed).await?;
+        let Self { gauntlet, state, previous, .. } = self;
+        let findings = evaluate(
+            (gauntlet, &previous.peer_table),
+            evaluator,
+            (&state.fetched, &shortlist),
+            &previous.deltas,
+            (seed, &state.commitment_lists),
+        );
+        let measurements = measure(
+            gauntlet,
+            evaluator,
+            (&shortlist, &findings),
+            &state.slots,
+            (state.round, outer, seed),
+        )?;
+        Ok((findings, measurements))
+    }
+
     /// Draws the shortlist and fetches its deltas. Undelivered ones are removed from `delivered`,
     /// and the shortlist is drawn again.
     async fn fetch_shortlist(
         &mut self,
         delivered: &mut BTreeMap<PeerId, DeltaRef>,
-        seed: &crate::agreement::draw::Seed,
+        seed: &Seed,
     ) -> Result<Shortlist, CommsError> {
         let run = self.run().clone();
         let place = (self.state.round, self.state.base);
@@ -155,7 +166,7 @@ impl Validator {
         }
     }
 
-    /// Lists the peers that have committed by now, in time or late.
+    /// Lists the committed peers, timely and late.
     async fn poll_late_commitments(&mut self) -> Result<(), CommsError> {
         let listing =
             self.run().bucket().list(&Prefix::Commitments(self.state.round), None).await?;
@@ -197,7 +208,7 @@ impl Validator {
 /// The manifest that is based on `verdict`.
 ///
 /// # Errors
-/// A verdict whose peers do not fit into a manifest.
+/// A verdict with too many peers for a manifest.
 pub(super) fn manifest(
     verdict: &Verdict,
     proposer: PeerId,

@@ -40,11 +40,11 @@ pub(super) struct RoundState {
     /// The commit deadline. It starts with the first heartbeat or commitment.
     pub(super) deadline: Option<Timestamp>,
     pub(super) commitment_lists: CommitmentLists,
-    /// Peers whose deltas were in the bucket before the reveal deadline.
+    /// Peers that revealed their delta before the deadline.
     pub(super) revealed: BTreeSet<PeerId>,
     /// The fetched deltas, or the reasons for which they are excluded.
     pub(super) fetched: BTreeMap<PeerId, Result<(DeltaRef, Bytes), Exclusion>>,
-    /// Proposers on whose verdicts this validator has voted.
+    /// Proposers of the verdicts on which this validator has voted.
     pub(super) voted: BTreeSet<PeerId>,
     /// The manifests that this validator signed, by proposer.
     pub(super) agreed: BTreeMap<PeerId, Manifest>,

@@ -122,7 +122,7 @@ impl Validator {
 
     /// Removes objects that no reader needs any more; see `history::retention`.
     ///
-    /// A validator whose keys may not delete leaves the removal to the others.
+    /// A validator without the right to delete leaves the removal to the others.
     ///
     /// # Errors
     /// Errors of the bucket.
@@ -146,7 +146,8 @@ impl Validator {
         interrupt: &AtomicBool,
     ) -> Result<Option<Closed>, CommsError> {
         let clock = self.run().clock().clone();
-        // Adopting comes first: another validator may have certified the round while this one waited.
+        // Adopting comes first: another validator may have certified the round while this one
+        // waited.
         while !interrupt.load(Ordering::Relaxed) {
             if let Some(closed) = self.adopt().await? {
                 return Ok(Some(closed));
@@ -154,7 +155,7 @@ impl Validator {
             if self.advance(outer, evaluator).await? {
                 continue;
             }
-            // Wakes early for the next deadline, so that a long polling interval does not delay a round.
+            // Wakes early for the next deadline, so a long polling interval does not delay a round.
             let next_look = clock.now() + every;
             clock
                 .sleep_until(self.next_event().map_or(next_look, |event| event.min(next_look)))
@@ -173,7 +174,8 @@ impl Validator {
         match self.state.stage {
             RoundStage::Committing => self.collect().await,
             RoundStage::Revealing { until } => self.collect_deltas(until).await,
-            // In this order: votes may already suffice, and an own proposal must precede votes on others.
+            // In this order: votes may already suffice, and an own proposal must precede votes on
+            // others.
             RoundStage::Judging { since } => Ok(self.count_votes().await?
                 || self.propose_in_turn(outer, since, evaluator).await?
                 || self.verify_proposals(outer, evaluator).await?),

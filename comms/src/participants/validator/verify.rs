@@ -48,7 +48,7 @@ pub struct VerifiedRound {
 
 /// The objects that the verifier has already seen or fetched.
 pub(super) struct VerifierInputs<'state> {
-    /// Peers whose deltas it saw in time.
+    /// Peers with a delta that was seen in time.
     pub(super) revealed: &'state BTreeSet<PeerId>,
     /// The registered peers, if the run uses a ledger.
     pub(super) registry: Option<&'state Registered>,
@@ -98,7 +98,7 @@ fn equal<T: PartialEq + Display>(path: &str, expected: T, got: T) -> CheckResult
 
 impl VerdictVerifier<'_> {
     /// Verifies the verdict on which a manifest is based. `evaluator` holds the weights at the
-    /// start of the round; without it, losses and weights are not recomputed.
+    /// start of the round; if it is `None`, losses and weights are not recomputed.
     ///
     /// # Errors
     /// Errors of the bucket or of `evaluator`. A wrong verdict is not an error.
@@ -343,7 +343,7 @@ impl VerdictVerifier<'_> {
     ) -> Result<Option<CheckResult>, CommsError> {
         let inputs = &verdict.inputs;
         let round = inputs.round;
-        // Everything that can be measured is replaced by this machine's own values; the rest was
+        // All measured values are replaced by this machine's own values; the rest was
         // checked above, so a difference names the first measured value that deviates.
         let mut ours = verdict.clone();
         if let Some(seed) = inputs.seed() {

@@ -1,6 +1,5 @@
 //! `covey bench`: measurements for the comparison scripts. Hidden from `--help`.
 
-use crate::system::error::Result;
 use std::io::Write;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use crate::commands::bench::outer;
 use crate::commands::bench::training;
 use crate::commands::bench::validation;
 use crate::system::device;
+use crate::system::error::Result;
 use crate::training::ModelFolder;
 
 pub(crate) fn run(command: &BenchCommand) -> Result<()> {

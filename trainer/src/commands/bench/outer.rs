@@ -4,7 +4,6 @@
 //! Data-parallel AdamW takes the windows of all peers into one step, so the number of tokens is the
 //! same.
 
-use crate::system::error::{Context, Failure, Result};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use crate::config::schema::Config;
 use crate::eval::HeldOut;
 use crate::run::{Replica, assignment};
 use crate::system::device;
+use crate::system::error::{Context, Failure, Result};
 use crate::training::checkpoint::NamedTensor;
 use crate::training::learner::Learner;
 
@@ -95,30 +95,32 @@ impl OuterBench {
         })
     }
 
+    fn sparseloco(
+        &self,
+        profile: Profile,
+        arguments: &BenchOuterArgs,
+    ) -> Result<Box<dyn OuterMethod>> {
+        let config = SparseLocoConfig {
+            profile,
+            k: arguments.k,
+            decay: arguments.decay,
+            dct: arguments.dct,
+            ..self.config.sparseloco()
+        };
+        let tensors = self.replica.schema().tensors().iter();
+        let schema: Schema = config.schema(tensors.map(|spec| (spec.name(), spec.shape())))?;
+        Ok(Box::new(SparseLoCo::new(Arc::new(schema), &config, self.learners.len())))
+    }
+
     fn method(
         &self,
         name: OuterMethodName,
         arguments: &BenchOuterArgs,
     ) -> Result<Box<dyn OuterMethod>> {
         let peers = self.learners.len();
-        let sparseloco = |profile| {
-            let config = SparseLocoConfig {
-                profile,
-                k: arguments.k,
-                decay: arguments.decay,
-                dct: arguments.dct,
-                ..self.config.sparseloco()
-            };
-            let shapes =
-                self.replica.schema().tensors().iter().map(|spec| (spec.name(), spec.shape()));
-            let schema: Schema = config.schema(shapes)?;
-            Ok::<_, Failure>(
-                Box::new(SparseLoCo::new(Arc::new(schema), &config, peers)) as Box<dyn OuterMethod>
-            )
-        };
         Ok(match name {
-            OuterMethodName::Covey => sparseloco(Profile::Covey)?,
-            OuterMethodName::Reference => sparseloco(Profile::Reference)?,
+            OuterMethodName::Covey => self.sparseloco(Profile::Covey, arguments)?,
+            OuterMethodName::Reference => self.sparseloco(Profile::Reference, arguments)?,
             OuterMethodName::Diloco => {
                 Box::new(DiLoCo::new(Arc::clone(self.replica.schema()), 0.9))
             }
@@ -129,7 +131,7 @@ impl OuterBench {
                 Box::new(DeMo::new(self.replica.schema(), DeMoConfig::default(), peers)?)
             }
             OuterMethodName::Adamw => {
-                return Err(Failure::new(format!("data-parallel AdamW has no outer step")));
+                return Err(Failure::new("data-parallel AdamW has no outer step"));
             }
         })
     }
@@ -173,6 +175,7 @@ impl OuterBench {
     fn data_parallel(&mut self, rounds: u64) -> Result<()> {
         let peers = u32::try_from(self.learners.len())?;
         let (inner_steps, batch) = (self.config.rounds.inner_steps, self.config.train.batch_size);
+        // One learner is enough, and the others would hold memory.
         self.learners.truncate(1);
         self.learners[0]
             .set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
@@ -199,6 +202,7 @@ impl OuterBench {
     /// Prints one JSON line: the loss of the shared weights on held-out text.
     fn measure(&mut self, round: u64, bytes_per_peer: u64) -> Result<()> {
         let learner = &mut self.learners[0];
+        // The learner belongs to peer 0, so its weights are restored afterwards.
         let own: Vec<_> = learner.named_weights();
         learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
         let score = self.held_out.score(learner, &AtomicBool::new(false), |_| {})?;

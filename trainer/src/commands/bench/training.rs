@@ -1,7 +1,6 @@
 //! `covey bench train`: full training steps of one model, that is forward, backward, clipping and
 //! AdamW.
 
-use crate::system::error::{Context, Result};
 use std::fs;
 use std::time::Instant;
 
@@ -16,6 +15,7 @@ use crate::commands::machine::config::resolve;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::Config;
 use crate::system::device;
+use crate::system::error::{Context, Result};
 use crate::training::learner::Learner;
 use crate::training::model_folder::flat_tensor;
 
@@ -133,6 +133,7 @@ impl Unsharded {
 
 /// Returns pseudo-random windows. The time of a step does not depend on the tokens.
 fn random_tokens(step: u64) -> Vec<u32> {
+    // xorshift64 must not start at zero.
     let mut state = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -144,6 +145,7 @@ fn random_tokens(step: u64) -> Vec<u32> {
 }
 
 fn median(values: &[f64]) -> Result<f64> {
+    // The median ignores steps that other processes delayed.
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().context("at least one step must be timed")
@@ -151,6 +153,7 @@ fn median(values: &[f64]) -> Result<f64> {
 
 /// The peak memory of this process in bytes.
 fn peak_memory() -> Option<u64> {
+    // The kernel records the peak; samples would miss short ones.
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)

@@ -1,6 +1,5 @@
 //! `covey bench validate`: the cost of evaluating deltas, relative to inner steps.
 
-use crate::system::error::{Context, Failure, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +17,7 @@ use super::outer::{OuterBench, config};
 use crate::cli::BenchOuterArgs;
 use crate::run::validator::{DeltaEvaluator, settings};
 use crate::system::device;
+use crate::system::error::{Context, Failure, Result};
 
 const ROUND: Round = Round(1);
 
@@ -56,6 +56,7 @@ pub(super) fn figures(arguments: &BenchOuterArgs) -> Result<Value> {
 }
 
 fn slots(peers: u32) -> Result<BTreeMap<PeerId, Slot>> {
+    // Fixed keys, so every run of the benchmark draws the same windows.
     let names = (0..peers)
         .map(|number: u32| {
             Ok::<_, Failure>(Keypair::from_secret(&[u8::try_from(number)?; 32]).peer())

@@ -1,6 +1,5 @@
 //! `covey prepare`: turns text into shards of tokens.
 
-use crate::system::error::Result;
 use std::sync::atomic::AtomicBool;
 
 use covey_data::dataset::Split;
@@ -11,6 +10,7 @@ use covey_data::tokenizer::Tokenizer;
 
 use crate::cli::PrepareArgs;
 use crate::system::device;
+use crate::system::error::Result;
 use crate::system::terminal::output::say;
 use crate::training::ByteProgress;
 
@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: &PrepareArgs, interrupt: &AtomicBool) -> Result<()>
                 .downcast_ref::<DataError>()
                 .is_some_and(|error| matches!(error, DataError::Cancelled)) =>
         {
+            // An interrupt is not a failure: finished shards stay, and the exit code is 0.
             say(&format!("stopped{again}"));
             Ok(())
         }

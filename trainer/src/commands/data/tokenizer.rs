@@ -14,6 +14,7 @@ use crate::system::terminal::output::say;
 use crate::training::Activity;
 
 pub(crate) fn train(arguments: &TokenizerTrainArgs, interrupt: &AtomicBool) -> Result<()> {
+    // Checked before the training, which can take minutes.
     let folder = folder_of(&arguments.output)?;
     let inputs = InputFiles::find(&arguments.inputs, &arguments.text_field)?;
     let activity = Activity::new("training the tokenizer");
@@ -35,6 +36,7 @@ pub(crate) fn learn(
     let until_stopped = inputs
         .documents()
         .map(|text| if is_raised(interrupt) { Err(DataError::Cancelled) } else { text });
+    // Empty documents would only inflate the count.
     let with_text =
         until_stopped.filter(|text| text.as_ref().map_or(true, |text| !text.trim().is_empty()));
     let counted = with_text.inspect(|_| {

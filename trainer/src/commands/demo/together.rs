@@ -1,7 +1,6 @@
 //! The distributed run of the demo: a folder as bucket, and one process each for the validator and
 //! every peer, as on separate machines.
 
-use crate::system::error::{Context, Failure, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,6 +12,7 @@ use covey_comms::agreement::ValidatorSet;
 use super::demo::Trained;
 use crate::config::schema::Config;
 use crate::run::{Connection, NewRun, identity};
+use crate::system::error::{Context, Failure, Result};
 use crate::system::runtime::on_runtime;
 use crate::system::signal::is_raised;
 use crate::system::terminal::output::say;
@@ -52,7 +52,7 @@ pub(super) fn train(
         [first, .., last] => {
             Ok(Some(Trained { folder: own, first: first.clone(), last: last.clone() }))
         }
-        _ => return Err(Failure::new(format!("there is no evaluation on held-out text"))),
+        _ => Err(Failure::new("there is no evaluation on held-out text")),
     }
 }
 
@@ -71,8 +71,8 @@ struct Process {
     log: Option<PathBuf>,
 }
 
-/// The processes of the demo. Dropping them ends those that still run, after any failure: a peer that
-/// cannot start, an error of the system, a panic.
+/// The processes of the demo. Dropping them ends those that still run, after any failure: a peer
+/// that cannot start, an error of the system, a panic.
 struct Processes(Vec<Process>);
 
 impl Drop for Processes {

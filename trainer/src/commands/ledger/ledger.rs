@@ -1,6 +1,5 @@
 //! `covey ledger`: verification of a ledger, and deployment of a contract.
 
-use crate::system::error::{Failure, Result};
 use std::fmt::Write;
 
 use covey_comms::ledger::{AuditFinding, LedgerAudit, audit};
@@ -10,6 +9,7 @@ use super::ledger_choice;
 use super::peer::connect;
 use crate::cli::{LedgerCommand, VerifyLedgerArgs};
 use crate::run::ledger;
+use crate::system::error::{Failure, Result};
 use crate::system::runtime::on_runtime;
 use crate::system::terminal::output::print;
 

@@ -90,6 +90,7 @@ fn rotate(arguments: &RotateArgs) -> Result<()> {
     on_runtime(async {
         let (run, mut registry) = open(&arguments.ledger).await?;
         let old = existing_key(&run, place, arguments.key.as_ref()).await?;
+        // The old key must exist, and the new one is created if it does not.
         let new = identity(&arguments.new_key)?;
         let number = registry.rotate(&old, &new).await?;
         let path = arguments.new_key.display();
@@ -157,6 +158,7 @@ fn scores(arguments: &ScoresArgs) -> Result<()> {
 /// Returns the verdict of the newest round, after verification of all manifests from genesis.
 async fn newest_verdict(run: &Run) -> Result<Option<Verdict>> {
     let mut light_client = LightClient::genesis(run.clone());
+    // Every manifest is verified on the way, so the scores are those that the validators signed.
     while light_client.poll().await?.is_some() {}
     match light_client.last() {
         Some(manifest) => Ok(Some(run.verdict_of(manifest).await?)),

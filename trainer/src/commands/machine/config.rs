@@ -53,6 +53,7 @@ pub(crate) fn own_layers(own: &OwnArgs) -> Layers {
         ("--device", "run.device", own.device.clone()),
         ("--threads", "run.threads", own.threads.map(|threads| threads.to_string())),
     ];
+    // `--set` comes last, because it takes precedence over all other sources.
     own.set.iter().fold(with_flags(layers, flags), |layers, setting| layers.set(setting))
 }
 

@@ -1,6 +1,5 @@
 //! `covey plan`: estimates memory, time and traffic of a configuration before any training.
 
-use crate::system::error::{Context, Result};
 use std::fmt::Write;
 
 use covey_model::config::{ModelConfig, Precision, preset};
@@ -10,6 +9,7 @@ use crate::cli::PlanArgs;
 use crate::config::layers::Purpose;
 use crate::config::schema::{CheckpointedLayers, Config};
 use crate::system::device::{DeviceKind, DeviceList, measured_peak};
+use crate::system::error::{Context, Result};
 use crate::system::terminal::output::print;
 use crate::system::terminal::{bytes, grouped, span};
 use crate::training::ModelFolder;
@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<()> {
     let sheet = Sheet::new(arguments, &config)?;
     let mut text = sheet.head();
     sheet.memory(&mut text)?;
+    // The exchange comes last, because its share depends on the time of a step.
     let seconds = sheet.step(&mut text);
     sheet.exchange(&mut text, seconds.map(|seconds| seconds * config.rounds.inner_steps as f64));
     print(&text)
@@ -71,6 +72,7 @@ impl<'a> Sheet<'a> {
 
     fn memory(&self, text: &mut String) -> Result<()> {
         let plan = MemoryPlan::new(&self.model, self.needs)?;
+        // Shards differ slightly in size, and the largest decides whether training fits.
         let most = plan
             .members
             .iter()
@@ -181,6 +183,7 @@ fn network(arguments: &PlanArgs, config: &Config) -> Result<ModelConfig> {
         let folder = config.model.from.as_ref().context("a model is either a folder or a shape")?;
         return Ok(ModelFolder::open(folder, |_| {})?.config().model.clone());
     };
+    // Without data the vocabulary is unknown, but presets have a published one.
     let vocabulary = arguments
         .vocab_size
         .or(shape.vocab_size)

@@ -20,6 +20,7 @@ pub(crate) fn run(arguments: &EvalArgs, interrupt: &AtomicBool) -> Result<()> {
     let model = ModelFolder::open(&arguments.model, |warning| say(&warning))?;
     let dataset = Dataset::open(&arguments.data)?;
     check_tokenizer(&model, &dataset)?;
+    // Only the split that is read: digests of all training shards would take minutes.
     dataset.verify_split(Split::HeldOut)?;
     let length = length(arguments, &model)?;
     let most = arguments.windows.map_or(u64::MAX, |windows| windows as u64);
@@ -64,6 +65,7 @@ fn length(arguments: &EvalArgs, model: &ModelFolder) -> Result<usize> {
     let length = arguments
         .sequence_length
         .or_else(|| {
+            // A folder of the Hub is not a checkpoint and has no `run.toml`.
             let checkpoint = Checkpoint::open(model.path()).ok()?;
             let config =
                 Config::from_toml(checkpoint.run_config(), &model.path().join("run.toml")).ok()?;

@@ -32,6 +32,7 @@ pub(crate) fn write(
     interrupt: &AtomicBool,
 ) -> Result<()> {
     let model = ModelFolder::open(source, |warning| say(&warning))?;
+    // Canonical paths, because `hub/../hub` is the same folder.
     if output
         .canonicalize()
         .is_ok_and(|output| model.path().canonicalize().is_ok_and(|path| path == output))
@@ -43,6 +44,7 @@ pub(crate) fn write(
     let config = model.config();
     let options = ExportOptions { format, max_shard_bytes, token_ids: config.token_ids.clone() };
     export(output, &config.model, &options, |spec| {
+        // Checked before each tensor. The error discards the staged export.
         if is_raised(interrupt) {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
         }

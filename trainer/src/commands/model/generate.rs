@@ -1,6 +1,5 @@
 //! `covey generate`: continues a text with a model.
 
-use crate::system::error::{Context, Result};
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
 
@@ -9,6 +8,7 @@ use covey_model::generation::{Sampling, TokenSampler};
 use crate::cli::GenerateArgs;
 use crate::generate::{StopReason, TextStream};
 use crate::system::device;
+use crate::system::error::{Context, Result};
 use crate::system::terminal::output::say;
 use crate::training::ModelFolder;
 

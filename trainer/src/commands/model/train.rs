@@ -20,6 +20,7 @@ pub(crate) fn run(arguments: &TrainArgs, interrupt: &AtomicBool) -> Result<()> {
         find(layers, arguments.config.file.is_some())?
     } else {
         let resolved = config::resolve(layers, Purpose::Train)?;
+        // A new run would replace the metrics of the old one, so `--resume` must be explicit.
         refuse_taken(&resolved.config.run.output)?;
         (resolved, None)
     };
@@ -55,11 +56,13 @@ pub(crate) fn train(
 /// Returns the newest intact checkpoint, and its configuration with the flags of the command line
 /// on top.
 fn find(layers: Layers, has_file: bool) -> Result<(Resolved, Option<Found>)> {
+    // Only the folder matters here; the other keys come from the checkpoint.
     let folder = config::resolve(layers.clone(), Purpose::Show)?.config.run.output;
     let found = newest_intact(&folder)?.ok_or_else(|| {
         UsageError::new(format!("{} has no checkpoint to resume from", folder.display()))
             .with_hint("name the run's folder with `--output`, or leave out `--resume` to start it")
     })?;
+    // A named file replaces the configuration in the checkpoint.
     let layers = if has_file {
         layers
     } else {

@@ -30,6 +30,7 @@ use crate::training::learner::Learner;
 pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> Result<()> {
     let layers = layers(arguments);
     let own = resolve(layers.clone(), Purpose::Show)?.config;
+    // The thread pool can only be set before its first use.
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {

@@ -1,11 +1,10 @@
 //! `covey status`: the state of a run, read from its bucket alone.
 
-use crate::system::error::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use covey_comms::agreement::Vote;
-use covey_comms::gauntlet::conduct::{PeerTable, Penalty};
+use covey_comms::gauntlet::conduct::{PeerRecord, PeerTable, Penalty};
 use covey_comms::history::LightClient;
 use covey_comms::objects::Manifest;
 use covey_comms::primitives::{PeerId, Round};
@@ -16,6 +15,7 @@ use crate::cli::StatusArgs;
 use crate::commands::machine::config::{own_layers, resolve};
 use crate::config::layers::Purpose;
 use crate::run::{Connection, RunSpec};
+use crate::system::error::Result;
 use crate::system::runtime::on_runtime;
 use crate::system::terminal::bytes;
 use crate::system::terminal::output::print;
@@ -105,6 +105,7 @@ impl RunStatus {
 
     fn to_json(&self) -> serde_json::Value {
         let validator_set = &self.run.description().validator_set;
+        // Scripts read these keys, so they keep their names.
         json!({
             "run": self.run.id().to_string(),
             "name": self.run.description().name,
@@ -139,6 +140,7 @@ impl RunStatus {
             bytes(self.bytes() as f64),
             checkpoints.join(", "),
         );
+        // A long run has thousands of rounds; the newest ones are of interest.
         let newest = &self.rounds[self.rounds.len().saturating_sub(most)..];
         if !newest.is_empty() {
             text += "\nround  deltas  bytes       lineage   verdict   signed  excluded\n";
@@ -176,6 +178,7 @@ impl RunStatus {
             }));
         }
         for validator in self.run.description().validator_set.validators() {
+            // Before the first round, no validator can have signed.
             if !newest.is_empty()
                 && !newest.iter().any(|decided: &Decided| {
                     decided.signers.contains(validator)
@@ -207,21 +210,21 @@ impl RunStatus {
                     record.banned_until.map_or_else(String::new, |round| format!(" until {round}"));
                 notes.push(format!("banned{until}"));
             }
-            let rating = &record.rating;
-            let row = format!(
-                "{}  {:>6.3}  {:>6.2} +- {:<4.2}  {:>+11.3}  {:>8}  {}",
-                peer.short(),
-                record.score,
-                rating.mu,
-                rating.sigma,
-                record.bma,
-                record.evaluations,
-                notes.join(", ")
-            );
+            let row = score_row(peer, record, &notes.join(", "));
             writeln!(text, "{}", row.trim_end()).expect("writing to a string cannot fail");
         }
         text
     }
+}
+
+fn score_row(peer: PeerId, record: &PeerRecord, notes: &str) -> String {
+    let PeerRecord { score, rating, bma, evaluations, .. } = record;
+    format!(
+        "{}  {score:>6.3}  {:>6.2} +- {:<4.2}  {bma:>+11.3}  {evaluations:>8}  {notes}",
+        peer.short(),
+        rating.mu,
+        rating.sigma,
+    )
 }
 
 impl Decided {

@@ -21,10 +21,10 @@ use crate::run::validator::{ClosedRound, Validation, ValidatorSetup};
 use crate::run::{Connection, RegisteredPeers, RunSpec, identity, ledger, peer_buckets_opener};
 use crate::system::device;
 use crate::system::error::{Result, UsageError};
+use crate::system::logging;
 use crate::system::runtime::on_runtime;
 use crate::system::signal::is_raised;
 use crate::system::terminal::bytes;
-use crate::system::logging;
 use crate::system::terminal::output::{print, say};
 use crate::training::learner::Learner;
 
@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> Result<()
         layers.sources_flag("--data", &arguments.data)
     };
     let own = resolve(layers.clone(), Purpose::Show)?.config;
+    // The thread pool can only be set before its first use.
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {

@@ -74,6 +74,8 @@ async fn verify_rounds(
         match arguments.round {
             Some(wanted) if next > wanted => break,
             Some(wanted) if next < wanted => {
+                // Earlier rounds are followed without evaluation: peer records and weights depend
+                // on them.
                 if verification.skip().await?.is_none() {
                     return Err(undecided(wanted, next).into());
                 }
@@ -102,6 +104,7 @@ fn undecided(wanted: u32, next: u32) -> UsageError {
 /// Prints the result, or returns an error if a round differs.
 fn conclude(findings: &[RoundVerification]) -> Result<()> {
     let wrong: Vec<_> = findings.iter().filter(|finding| finding.difference.is_some()).collect();
+    // An error after all rounds, so scripts see it in the exit code.
     if let Some(first) = wrong.first() {
         return Err(Failure::new(format!(
             "{} of {} rounds differ, the first is round {}",

@@ -1,7 +1,6 @@
 //! The exchange of a delta: the peer commits to its digest while no other peer can see it, and
 //! reveals it once commitments are closed.
 
-use crate::system::error::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use covey_optim::sparseloco::Delta;
 
 use super::overlap::LearnerState;
 use super::round_loop::RoundLoop;
+use crate::system::error::Result;
 
 /// Longest sleep between two checks for an interrupt.
 const SLICE: Duration = Duration::from_millis(500);

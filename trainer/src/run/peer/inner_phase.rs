@@ -1,7 +1,6 @@
 //! The inner phase of a round: H steps of AdamW from the shared weights, before the peer publishes
 //! anything.
 
-use crate::system::error::Result;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use covey_comms::primitives::Round;
 use covey_data::sampling::{Assignment, PrefetchLoader};
 
 use crate::config::schema::Config;
+use crate::system::error::Result;
 use crate::training::learner::{Learner, StepOutcome};
 
 /// The inner phase of one peer in one round (Algorithm 1 of SparseLoCo, the loop over h).
@@ -52,9 +52,13 @@ impl InnerPhase {
         let mut loader =
             PrefetchLoader::start(sampler, config.train.batch_size, config.data.prefetch)?;
         let (start, tokens) = (Instant::now(), learner.tokens());
+        // The schedule follows the run: a late joiner has the learning rate of the other peers.
         learner.set_step(self.schedule);
+        // Compression in the last round may have moved them to the memory of the host.
         learner.reload_moments();
         for step in 1..=config.rounds.inner_steps {
+            // Nothing is kept of an unfinished phase: the pseudo-gradient of a round needs all H
+            // steps.
             if interrupt.load(Ordering::SeqCst) {
                 return Ok(false);
             }

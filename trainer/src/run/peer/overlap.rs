@@ -1,6 +1,5 @@
 //! Training the next round while the current one is exchanged (`rounds.overlap`).
 
-use crate::system::error::{Context, Failure, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,6 +12,7 @@ use covey_data::sampling::Assignment;
 use super::inner_phase::{InnerPhase, StepLine};
 use super::round_loop::RoundLoop;
 use crate::config::schema::Config;
+use crate::system::error::{Context, Failure, Result};
 use crate::training::checkpoint::NamedTensor;
 use crate::training::learner::Learner;
 
@@ -121,7 +121,7 @@ impl RoundLoop {
             && let Err(returned) = hand_over.send(learner)
         {
             self.learner = LearnerState::Idle(returned.0);
-            return Err(Failure::new(format!("the training thread ended before it began")));
+            return Err(Failure::new("the training thread ended before it began"));
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl RoundLoop {
         match &mut self.learner {
             LearnerState::Idle(learner) => Ok(learner),
             LearnerState::Overlapping(_) => {
-                return Err(Failure::new(format!("the training thread kept the learner")));
+                Err(Failure::new("the training thread kept the learner"))
             }
         }
     }

@@ -1,6 +1,5 @@
 //! The records of a peer: checkpoints, metrics, and progress lines.
 
-use crate::system::error::{Context, Result};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use super::inner_phase::StepLine;
 use super::resume_state::Present;
 use crate::config::schema::Config;
 use crate::run::spec::RunSpec;
+use crate::system::error::{Context, Result};
 use crate::system::logging;
 use crate::system::terminal::bytes;
 use crate::training::checkpoint::write::{CheckpointOptions, CheckpointWriter};
@@ -116,6 +116,7 @@ impl Recorder {
             memory: resident_memory(),
         };
         self.progress.step(&StepReport { step: shown, ..report.clone() });
+        // The first step is always recorded, so a new run shows a loss at once.
         if step == 1 || step.is_multiple_of(self.log_every) {
             self.metrics.record(&MetricsEntry::Step(report))?;
         }

@@ -71,11 +71,13 @@ impl Resumed {
     pub fn read(checkpoint: &Checkpoint, run: RunId, spec: &RunSpec) -> Result<Self> {
         let state = checkpoint.state();
         let path = checkpoint.path().display();
+        // `covey train` stores another cursor in this field.
         let own: PeerState = serde_json::from_value(state.cursor.clone()).map_err(|_| {
             let problem =
                 UsageError::new(format!("{path} is not a checkpoint of a distributed run"));
             problem.with_hint("choose another folder with `--output`")
         })?;
+        // Moments and error feedback of another run would distort the first deltas.
         if own.run != run.to_string() {
             let problem = UsageError::new(format!(
                 "{path} belongs to run {}, but the bucket contains run {run}",
@@ -88,16 +90,7 @@ impl Resumed {
         let head: Lineage = own.head.parse()?;
         let position =
             LightClientState { next: Round(own.next), head, outer_steps: own.outer_steps, last };
-        let (mut weights, mut moments, mut error_feedback) = (Vec::new(), Vec::new(), Vec::new());
-        for spec in spec.model.parameters().iter() {
-            weights.push(checkpoint.weight(&spec.name)?);
-            moments.extend(
-                checkpoint
-                    .moments(&spec.name)?
-                    .map(|own| Moments { first: own.first, second: own.second }),
-            );
-            error_feedback.extend(checkpoint.error_feedback(&spec.name)?);
-        }
+        let Tensors { weights, moments, error_feedback } = Tensors::read(checkpoint, spec)?;
         Ok(Self {
             position,
             weights,
@@ -110,6 +103,31 @@ impl Resumed {
                 warmup_from: own.warmup_from,
             },
         })
+    }
+}
+
+/// The tensors of a checkpoint in canonical order.
+#[derive(Default)]
+struct Tensors {
+    weights: Vec<NamedTensor>,
+    /// Empty before the first step.
+    moments: Vec<Moments>,
+    /// Empty before the first delta.
+    error_feedback: Vec<Vec<f32>>,
+}
+
+impl Tensors {
+    fn read(checkpoint: &Checkpoint, spec: &RunSpec) -> Result<Self> {
+        let mut tensors = Self::default();
+        for parameter in spec.model.parameters().iter() {
+            let name = &parameter.name;
+            tensors.weights.push(checkpoint.weight(name)?);
+            let moments = checkpoint.moments(name)?;
+            let moments = moments.map(|saved| Moments { first: saved.first, second: saved.second });
+            tensors.moments.extend(moments);
+            tensors.error_feedback.extend(checkpoint.error_feedback(name)?);
+        }
+        Ok(tensors)
     }
 }
 
@@ -139,9 +157,11 @@ impl Present<'_> {
             outer_steps: self.position.outer_steps,
             warmup_from: self.warmup_from,
         };
+        // With the tokenizer, the checkpoint is a complete model for `covey generate`.
         let mut extra_files = spec.tokenizer_files.clone();
         let last = self.position.last.as_ref().map(Manifest::to_bytes);
         extra_files.extend(last.map(|bytes| ExtraFile { name: MANIFEST.into(), bytes }));
+        // As bytes, because the peer will commit to exactly these.
         if let Some(delta) = self.delta {
             extra_files
                 .push(ExtraFile { name: DELTA.into(), bytes: self.replica.codec().encode(delta)? });
@@ -155,6 +175,7 @@ impl Present<'_> {
                 seed: spec.config.run.seed,
                 elapsed: self.elapsed,
                 cursor: serde_json::to_value(&own)?,
+                // The run fixes the schedule, so a peer need not store it.
                 schedule: serde_json::Value::Null,
             },
             weights: self.replica.weights().cloned().map(SavedTensor::from).collect(),

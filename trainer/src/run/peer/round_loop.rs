@@ -1,7 +1,6 @@
 //! The rounds of a peer: Algorithm 1 of SparseLoCo, with Equations 1 and 2 of the Covenant-72B
 //! paper, until the run is complete or the peer leaves.
 
-use crate::system::error::{Context, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -25,6 +24,7 @@ use crate::eval::HeldOut;
 use crate::run::replica::{Replica, check_weights};
 use crate::run::spec::RunSpec;
 use crate::run::sync::newest_checkpoint;
+use crate::system::error::{Context, Result};
 
 /// The way in which the part of a peer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +91,13 @@ impl RoundLoop {
             Some(url) => self.peer_client.join_request_from(url).await?,
             None => self.peer_client.join_request().await?,
         }
+        // Restarted between training and decision: this delta is exchanged first.
         if self.pending.is_some() {
             let slot = self.light_client.slot(self.peer_client.peer());
             self.exchange(slot, interrupt).await?;
         }
         loop {
+            // Rounds may have been decided during a restart or a slow evaluation.
             self.catch_up().await?;
             if self.light_client.outer_steps() >= self.spec.outer_steps() {
                 return self.finish();
@@ -113,6 +115,7 @@ impl RoundLoop {
     /// Trains and exchanges one round.
     async fn play_round(&mut self, slot: Slot, interrupt: &AtomicBool) -> Result<()> {
         let (round, base) = (self.light_client.next(), self.light_client.head());
+        // Before training, which may take hours: validators see that this peer takes part.
         self.peer_client.heartbeat(round, base).await?;
         let Some(pseudo_gradient) = self.inner_steps(round, slot, interrupt)? else {
             return Ok(());
@@ -183,6 +186,7 @@ impl RoundLoop {
     /// averages and makes the outer step. Fails if the weights differ from those in the manifest.
     pub(super) async fn settle(&mut self, manifest: &Manifest) -> Result<()> {
         let start = Instant::now();
+        // The client has already counted this round.
         let outer_steps = self.light_client.outer_steps() - u64::from(!manifest.is_void());
         let own = self.pending.take();
         let is_in = manifest.included().contains_key(&self.peer_client.peer());
@@ -196,6 +200,8 @@ impl RoundLoop {
                 let skipped = self.replica.apply(manifest, &deltas)?;
                 self.warn_about_skipped(&skipped);
             }
+            // Retention removes the deltas of old rounds, so a peer that was away cannot replay
+            // them.
             Fetched::Absent => self.jump("a delta of the round is no longer in the bucket").await?,
             Fetched::Unreachable(error) if error.is_outage_of_peer_bucket() => {
                 self.jump(&error.to_string()).await?
@@ -203,6 +209,7 @@ impl RoundLoop {
             Fetched::Invalid(error) | Fetched::Unreachable(error) => return Err(error.into()),
         }
         let weights = self.replica.digest();
+        // After a jump, this is the manifest before the checkpoint, so both ways are checked.
         if let Some(last) = self.light_client.last() {
             check_weights(last, weights)?;
         }
@@ -236,6 +243,7 @@ impl RoundLoop {
     /// a reveal is recorded as withheld unless this peer returns in time. An unfinished inner phase
     /// starts again after the return.
     async fn leave(&mut self) -> Result<RunEnd> {
+        // First, because the end of an overlapping phase can take seconds.
         self.peer_client.leave_notice(self.light_client.next(), self.light_client.head()).await?;
         self.idle_learner()?;
         self.recorder.close()?;

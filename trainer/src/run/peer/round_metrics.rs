@@ -1,7 +1,6 @@
 //! The metrics of a peer: where the time of a round goes, the held-out loss, and the state for a
 //! checkpoint.
 
-use crate::system::error::Result;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use covey_comms::primitives::Digest;
 use super::overlap::LearnerState;
 use super::resume_state::Present;
 use super::round_loop::RoundLoop;
+use crate::system::error::Result;
 use crate::training::{EvalReport, RoundReport};
 
 /// Cost of the current round so far.
@@ -79,6 +79,7 @@ impl RoundLoop {
             self.unmeasured = Some(shown);
             return Ok(());
         };
+        // The shared weights and not those of this peer, so all peers report the same loss.
         learner.set_weights(self.replica.weights().map(|tensor| tensor.values.as_slice()))?;
         let score = held_out.score(&mut **learner, &AtomicBool::new(false), |_| {})?;
         let report = EvalReport {
@@ -112,6 +113,7 @@ impl RoundLoop {
 /// Returns true if weights are evaluated after a round that took the run from step `before` to step
 /// `after`. Void rounds do not move the run.
 fn is_due(before: u64, after: u64, every: u64, total: u64) -> bool {
+    // The last round may end between two multiples, so the total counts as one.
     after > before && (after / every > before / every || after >= total)
 }
 

@@ -1,6 +1,5 @@
 //! Entering a run: from the bucket, or from the checkpoint of an earlier start.
 
-use crate::system::error::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use crate::run::create::assignment;
 use crate::run::replica::Replica;
 use crate::run::spec::RunSpec;
 use crate::run::sync::SyncedState;
+use crate::system::error::Result;
 use crate::training::checkpoint::Checkpoint;
 use crate::training::learner::Learner;
 

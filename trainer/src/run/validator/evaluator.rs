@@ -1,6 +1,5 @@
 //! The evaluator of a validator: decoded deltas, and the weights at the start of their round.
 
-use crate::system::error::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use covey_optim::sparseloco::{Delta, SparseLocoError};
 use super::loss_probe::LossProbe;
 use super::probe_batches::ProbeBatches;
 use crate::run::replica::{Replica, exclusion};
+use crate::system::error::Result;
 use crate::training::learner::Learner;
 
 /// Decodes deltas, measures their effect on the loss, and computes the weights after a round.
@@ -75,6 +75,7 @@ impl DeltaEvaluator {
     ) -> Result<Digest> {
         self.deltas.clear();
         match self.after.take() {
+            // The computed weights belong to one outcome; the manifest may have another one.
             Some(after) if after.is_of(manifest) => {
                 self.replica = after.replica;
                 Ok(after.digest)
@@ -147,6 +148,7 @@ impl Evaluator for DeltaEvaluator {
         outer: &OuterSettings,
     ) -> Result<Digest, EvaluatorError> {
         let deltas = self.current(included);
+        // A delta that was not admitted here makes the proposed weights impossible to check.
         if deltas.len() != included.len() {
             return Err(SparseLocoError::NoDeltas.into());
         }
@@ -167,6 +169,7 @@ fn sketch(delta: &Delta, seed: &Seed) -> Sketch {
     let total = (0..delta.schema().tensors().len())
         .map(|index: usize| delta.tensor(index).spec.grid().num_chunks() as u64)
         .sum();
+    // The draw is sorted, so one pass over the tensors finds all its chunks.
     let mut drawn = seed.draw("chunks", Sketch::CHUNKS, total).into_iter().peekable();
     let (mut chunks, mut first) = (Vec::new(), 0);
     for tensor in delta.tensors() {

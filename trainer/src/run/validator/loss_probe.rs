@@ -35,6 +35,7 @@ impl<'a> LossProbe<'a> {
         reader: &'a mut Learner,
         admitted: &'a BTreeMap<PeerId, &'a Delta>,
     ) -> Self {
+        // In fp32, like the weights that it changes.
         let rate = (request.eval_rate * request.outer.alpha) as f32;
         let steps = (0..replica.schema().tensors().len())
             .map(|index| step_lengths(admitted, index, rate, request.outer.clip))
@@ -102,6 +103,8 @@ impl<'a> LossProbe<'a> {
             let mut values = tensor.values.clone();
             for ((peer, delta), step) in self.admitted.iter().zip(&self.steps[place]) {
                 let share = share(*peer);
+                // Other deltas are skipped: their dense values would cost a pass over the tensor
+                // each.
                 if share > 0.0 {
                     let dense = delta.tensor(place).dense();
                     values
@@ -119,6 +122,7 @@ impl<'a> LossProbe<'a> {
     fn mean_loss(&mut self, group: &WindowGroup) -> Result<f64, DeltaEvaluationError> {
         let targets = group.tokens.len() - group.num_windows;
         let loss = self.reader.loss(&group.tokens, group.num_windows)? / targets as f64;
+        // The comparison is false for NaN as well.
         Ok(if loss < LOSS_LIMIT { loss } else { LOSS_LIMIT })
     }
 }

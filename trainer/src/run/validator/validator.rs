@@ -1,7 +1,6 @@
 //! The loop of a validator: it closes rounds together with the other validators, applies them, and
 //! publishes checkpoints.
 
-use crate::system::error::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use crate::run::replica::{Replica, check_weights};
 use crate::run::spec::RunSpec;
 use crate::run::sync::SyncedState;
 use crate::run::weight_files::to_parts;
+use crate::system::error::Result;
 use crate::training::learner::Learner;
 
 /// The inputs of a validator.
@@ -103,6 +103,8 @@ impl Validation {
         }
         let reader = Learner::open(&spec.model, &config, |_, range| Ok(vec![0.0; range.len()]))?;
         let validator = Validator::open(light_client, identity.clone()).await?;
+        // Retention runs after each published checkpoint, which the stopped validator did not
+        // reach.
         if is_behind {
             validator.retire().await?;
         }
@@ -145,6 +147,7 @@ impl Validation {
             self.validator.close_round(outer, self.poll, &mut self.evaluation, interrupt).await?;
         let Some(closed) = closed else { return Ok(None) };
         let weights = self.evaluation.apply(&closed.manifest, &closed.deltas)?;
+        // Faulty memory must not enter a checkpoint that other peers download.
         check_weights(&closed.manifest, weights)?;
         let light_client = self.validator.light_client();
         let is_kept = is_due(light_client, &self.spec);
@@ -179,6 +182,7 @@ impl Validation {
 
 /// Digest of a verdict, and digest of its payouts: of their JSON, as it is in the verdict.
 fn scores(manifest: &Manifest, verdict: &Verdict) -> Scores {
+    // A ledger keeps only the digest; any reader can compare a list of payouts with it.
     let payouts = serde_json::to_vec(&verdict.outcome.payouts).expect("shares by names are JSON");
     Scores {
         round: manifest.round(),
@@ -190,6 +194,7 @@ fn scores(manifest: &Manifest, verdict: &Verdict) -> Scores {
 /// Returns true if the weights at the position of `light_client` are kept in the bucket.
 fn is_due(light_client: &LightClient, spec: &RunSpec) -> bool {
     let every = light_client.run().description().rules.checkpoint_every;
+    // The final weights are always kept, for readers after the end of the run.
     light_client.next().0.is_multiple_of(every) || light_client.outer_steps() >= spec.outer_steps()
 }
 

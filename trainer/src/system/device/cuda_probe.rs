@@ -4,8 +4,9 @@
 //! looks for the files first, in the folders of the system's loader. It loads no library and opens
 //! no device.
 
-use crate::system::error::Hint;
 use std::path::{Path, PathBuf};
+
+use crate::system::error::Hint;
 
 /// Why no CUDA device can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

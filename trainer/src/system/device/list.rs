@@ -135,6 +135,7 @@ fn numbers(text: &str) -> Option<Vec<usize>> {
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (number(first)?, number(last)?);
+        // Checked before the list grows, so `0-65535` cannot allocate much.
         if first > last || last - first >= MOST_MEMBERS - numbers.len() {
             return None;
         }
@@ -180,6 +181,7 @@ fn cuda(_: usize) -> Result<Device, UsageError> {
 #[cfg(feature = "wgpu")]
 fn wgpu(number: usize) -> Result<Device, UsageError> {
     use burn::tensor::DeviceKind;
+    // Number 0 is the adapter that the driver prefers; it may be an integrated GPU.
     let kind =
         if number == 0 { DeviceKind::DefaultDevice } else { DeviceKind::DiscreteGpu(number) };
     Ok(Device::wgpu(kind))

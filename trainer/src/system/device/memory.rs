@@ -7,11 +7,13 @@ use std::process::{Command, Stdio};
 /// available memory and the rest of its control group's limit.
 pub fn memory_of_machine() -> Option<u64> {
     let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
+    // In a container, the machine has more memory than the process may use.
     [available, left_in_group()].into_iter().flatten().min()
 }
 
 /// Total bytes of each NVIDIA GPU in the order of `nvidia-smi`; empty if it is missing.
 pub fn memory_of_gpus() -> Vec<u64> {
+    // Through CUDA, the question would create a context on each GPU.
     let mut query = Command::new("nvidia-smi");
     query.args(["--query-gpu=memory.total", "--format=csv,noheader,nounits"]).stdin(Stdio::null());
     let Ok(output) = query.stderr(Stdio::null()).output() else { return Vec::new() };
@@ -28,6 +30,7 @@ fn left_in_group() -> Option<u64> {
     let read = |name: &str| {
         fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok()
     };
+    // Without a limit the file contains `max`, which is not a number.
     Some(read("memory.max")?.saturating_sub(read("memory.current")?))
 }
 

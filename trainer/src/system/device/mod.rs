@@ -1,6 +1,14 @@
 //! The devices of this machine: their names, memory and speed.
 //!
 //! Start with [`DeviceList`].
+//!
+//! ```
+//! use covey::system::device::{DeviceKind, DeviceList};
+//!
+//! let devices: DeviceList = "cuda:0-7".parse()?;
+//! assert_eq!((devices.kind(), devices.members()), (DeviceKind::Cuda, 8));
+//! # Ok::<(), String>(())
+//! ```
 
 mod compute;
 mod cuda_probe;

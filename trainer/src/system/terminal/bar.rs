@@ -91,6 +91,7 @@ impl Surface {
 }
 
 fn stderr_can_redraw() -> bool {
+    // `dumb` terminals, such as those of editors, print control sequences as text.
     io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 

@@ -1,7 +1,8 @@
 //! Where text goes: data to stdout, messages to stderr.
 
-use crate::system::error::{Context, Result};
 use std::io::{self, Write};
+
+use crate::system::error::{Context, Result};
 
 /// Writes a message for people to stderr, as one line.
 pub(crate) fn say(text: &str) {

@@ -1,5 +1,6 @@
 //! Distributed runs with a process for each peer and validator.
 
+mod damage;
 mod ledger;
 mod peers;
 mod rejections;

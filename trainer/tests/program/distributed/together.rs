@@ -9,7 +9,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use serde_json::Value;
 
 use crate::distributed::peers::{
     LAST_ROUND, created, creation, digests, finish, joining, num_rounds, peer, rounds,
