@@ -66,6 +66,9 @@ CODE_SPAN = re.compile(r"`([^`\s]+)`")
 VISIBILITY = r"(?:pub(?:\([^)]*\))? )?"
 # `type` counts at the first column only: further in, it is an associated type.
 TYPE = re.compile(rf"^(?:\s*{VISIBILITY}(?:unsafe )?(?:struct|enum|trait|union)|{VISIBILITY}type) (\w+)", re.MULTILINE)
+# Rooms with results that all machines must share to the bit, and the functions that differ between systems.
+SHARED_ARITHMETIC = {"comms": ("gauntlet/", "agreement/"), "optim": ("sparseloco/", "codec/")}
+SYSTEM_MATH = re.compile(r"\.(powi|powf|exp|exp2|exp_m1|ln|ln_1p|log|log2|log10|sin|cos|tan|tanh|cbrt|hypot)\(")
 ASYNC = re.compile(r"\basync\s+(?:fn|move)\b|\basync\s*\{|\.await\b")
 
 
@@ -128,6 +131,14 @@ def check_async(crate: Crate) -> Iterator[Finding]:
         for match in ASYNC.finditer(source.live) if room(path) in crate.floors.pure else ():
             message = f"`{match[0]}` in room `{room(path)}`, which is marked pure"
             yield Finding(crate.shown(path), source.line(match.start()), "async", message)
+
+
+def check_arithmetic(crate: Crate) -> Iterator[Finding]:
+    rooms = SHARED_ARITHMETIC.get(crate.name, ())
+    for path, source in crate.sources.items():
+        for match in SYSTEM_MATH.finditer(source.live) if str(path).startswith(rooms) else ():
+            message = f"`{match[1]}` of the system rounds differently from machine to machine; use `x * x` or `libm`"
+            yield Finding(crate.shown(path), source.line(match.start()), "arithmetic", message)
 
 
 def check_glob(crate: Crate) -> Iterator[Finding]:
@@ -233,7 +244,7 @@ def main() -> int:
     options = parser.parse_args()
     root = options.root.resolve()
     crates = [Crate(root, name) for name in workspace_crates(root)]
-    rules = (check_loose, check_size, check_circle, check_upward, check_async, check_glob)
+    rules = (check_loose, check_size, check_circle, check_upward, check_async, check_arithmetic, check_glob)
     findings = [finding for crate in crates for rule in rules for finding in rule(crate)]
     findings += [*check_twice(crates), *check_map(root, crates), *check_paths(root, crates)]
     folders = [root / crate.name / section for crate in crates for section in SECTIONS] + [root / "fuzz"]

@@ -85,10 +85,10 @@ impl DescriptionError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::UnknownVersion { .. } => "all peers of a run need the same release",
-            Self::Invalid { .. } => "correct the value and found the run again",
+            Self::Invalid { .. } => "correct the value and create the run again",
             Self::TooLong { .. } => "name fewer parts",
             Self::NotReadable(_) | Self::NotCanonical => {
-                "compare the bucket's address with the announced one"
+                "compare the URL of the bucket with the announced one"
             }
         };
         Some(text.into())

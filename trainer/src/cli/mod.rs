@@ -23,6 +23,7 @@ mod log;
 mod model;
 mod parsers;
 mod plan;
+mod reference;
 
 pub use self::bench::{BenchCommand, BenchOuterArgs, BenchTrainArgs, OuterMethodName};
 pub use self::cli::{Cli, Command, DemoArgs};
@@ -41,3 +42,4 @@ pub use self::ledger::{
 pub use self::log::LogArgs;
 pub use self::model::{DeviceArgs, EvalArgs, ExportArgs, ExportType, GenerateArgs, TrainArgs};
 pub use self::plan::PlanArgs;
+pub use self::reference::help_markdown;

@@ -81,7 +81,7 @@ pub mod evm {
     //! Ledgers in contracts.
 
     use super::{Arc, Path, wallet_key};
-    use crate::system::error::UsageError;
+    use crate::system::error::{Result, UsageError};
     use covey_comms::ledger::Ledger;
     use covey_comms::ledger::backends::evm::{EvmLedger, Wallet};
     use covey_comms::ledger::state::Genesis;

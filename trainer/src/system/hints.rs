@@ -146,3 +146,6 @@ impl Hint for SettingError {
         true
     }
 }
+
+#[cfg(feature = "evm")]
+no_hint!(covey_comms::ledger::backends::evm::WalletError);

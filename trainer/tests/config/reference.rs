@@ -1,21 +1,35 @@
 //! The generated reference of all keys.
 
+use std::path::Path;
 use std::{env, fs};
 
+#[cfg(not(feature = "evm"))]
+use covey::cli::help_markdown;
 use covey::config::schema::{GROUPS, KEYS, key_list, markdown};
 
-#[test]
-fn the_reference_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config.md");
+fn check_page(name: &str, generated: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
     if env::var_os("COVEY_UPDATE_DOCS").is_some() {
-        fs::write(path, markdown()).expect("docs are writable");
+        fs::write(&path, generated).expect("docs are writable");
     }
-    let stored = fs::read_to_string(path).unwrap_or_default();
+    let stored = fs::read_to_string(&path).unwrap_or_default();
     assert!(
-        stored == markdown(),
-        "docs/config.md is stale; update it with `COVEY_UPDATE_DOCS=1 cargo test -p covey --test \
+        stored == generated,
+        "docs/{name} is stale; update it with `COVEY_UPDATE_DOCS=1 cargo test -p covey --test \
          config`"
     );
+}
+
+#[test]
+fn the_reference_of_all_keys_is_up_to_date() {
+    check_page("config.md", &markdown());
+}
+
+// The page is that of the default build: feature `evm` adds a command.
+#[cfg(not(feature = "evm"))]
+#[test]
+fn the_help_of_every_command_is_up_to_date() {
+    check_page("commands.md", &help_markdown());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::sandbox::{ProgramOutput, Sandbox, folded, training};
+use crate::support::sandbox::{ProgramOutput, Sandbox, USAGE, folded, training};
 
 #[test]
 fn help() {
@@ -175,4 +175,36 @@ fn a_reader_can_close_stdout_early() {
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The events of a JSON log.
+fn events(log: &str) -> Vec<Value> {
+    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_long_command_writes_its_events_with_fields_to_run_log() {
+    let sandbox = Sandbox::with(&["data"]);
+    let printed = sandbox.train(&["--output=run", "--steps=3", "--log-format=json"]);
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    // Without `--log`, stderr has only the lines for people.
+    assert!(!printed.stderr.contains("\"level\""), "{}", printed.stderr);
+    let log = String::from_utf8(sandbox.read("run/run.log")).unwrap();
+    let started = events(&log).into_iter().find(|event| event["message"] == "training").unwrap();
+    assert_eq!((&started["level"], &started["total"]), (&"INFO".into(), &3.into()));
+}
+
+#[test]
+fn the_log_level_selects_the_events_on_stderr() {
+    let sandbox = Sandbox::with(&["data"]);
+    let train = |folder: &str, level: &str| {
+        let (output, log) = (format!("--output={folder}"), format!("--log={level}"));
+        sandbox.train(&[&output, "--steps=2", "--log-format=json", &log])
+    };
+    assert!(train("debug", "covey=debug").stderr.contains("\"message\":\"step\""));
+    assert!(!train("error", "error").stderr.contains("\"message\":\"training\""));
+    let rejected = train("wrong", "covey=loud");
+    assert_eq!(rejected.code, Some(USAGE));
+    assert!(rejected.stderr.contains("hint: "), "{}", rejected.stderr);
+    assert!(!sandbox.has("wrong"));
 }

@@ -84,9 +84,7 @@ impl EnvelopeError {
             Self::UnknownVersion { .. } | Self::UnknownKind { .. } => {
                 "all peers of a run need the same release"
             }
-            Self::WrongRun { .. } => {
-                "compare the bucket's address with the one that the run was announced with"
-            }
+            Self::WrongRun { .. } => "compare the URL of the bucket with the announced one",
             Self::WrongBase { .. } | Self::WrongRound { .. } => {
                 "restart the peer; it catches up with the run"
             }

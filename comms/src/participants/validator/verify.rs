@@ -168,7 +168,7 @@ impl VerdictVerifier<'_> {
         for (validator, named) in &inputs.commitment_lists {
             let path = format!("inputs.rolls.{validator}");
             if !validator_set.contains(*validator) {
-                return Ok(Err(Difference::new(path, "a validator", "a stranger")));
+                return Ok(Err(Difference::new(path, "a validator", "an unknown peer")));
             }
             let fetched = self.run.commitment_list(inputs.round, inputs.base, *validator).await;
             match Fetched::from(fetched).into_option()? {
@@ -176,7 +176,7 @@ impl VerdictVerifier<'_> {
                     commitment_lists.0.insert(*validator, commitment_list);
                 }
                 Some((digest, _)) => return Ok(Err(Difference::new(path, digest, named))),
-                None => return Ok(Err(Difference::new(path, "no roll", named))),
+                None => return Ok(Err(Difference::new(path, "no commitment list", named))),
             }
         }
         let is_first_round = inputs.round == Round::FIRST;
@@ -186,7 +186,7 @@ impl VerdictVerifier<'_> {
             }
             (false, false) => Err(Difference::new(
                 "inputs.rolls",
-                format!("{} rolls", validator_set.threshold()),
+                format!("{} lists", validator_set.threshold()),
                 commitment_lists.0.len(),
             )),
             _ => Ok(commitment_lists),
@@ -226,7 +226,7 @@ impl VerdictVerifier<'_> {
             };
         }
         let Some(commitment_list) = commitment_lists.of(proposer) else {
-            return Err(Difference::new("inputs.rolls", format!("the roll of {proposer}"), "none"));
+            return Err(Difference::new("inputs.rolls", format!("the list of {proposer}"), "none"));
         };
         match inputs.secret {
             Some(secret) => equal("inputs.secret", commitment_list.pledge, secret.pledge()),
@@ -285,8 +285,8 @@ impl VerdictVerifier<'_> {
         match active_twice {
             Some(peer) => Err(Difference::new(
                 "inputs",
-                format!("{peer} has a seat"),
-                "a newcomer or stranger",
+                format!("{peer} has a slot"),
+                "a joining or unknown peer",
             )),
             None => Ok(()),
         }
@@ -325,7 +325,7 @@ impl VerdictVerifier<'_> {
             if self.run.delta_location(*peer).await?.is_none() {
                 return Ok(Err(Difference::new(
                     format!("inputs.newcomers.{peer}"),
-                    "a hello",
+                    "a join request",
                     "none",
                 )));
             }

@@ -88,7 +88,7 @@ mod deployment {
     use crate::commands::ledger::peer::connect;
     use crate::run::WALLET_VARIABLE;
     use crate::run::ledger::{evm, genesis};
-    use crate::system::error::UsageError;
+    use crate::system::error::{Result, UsageError};
     use crate::system::runtime::on_runtime;
     use crate::system::terminal::output::{print, say};
 

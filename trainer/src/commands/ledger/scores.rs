@@ -21,26 +21,32 @@ pub(super) fn as_text(state: &LedgerState, rounds: usize, newest: Option<&Verdic
         validators.join(", "),
         validator_set.threshold
     );
+    write_peers(&mut text, state);
+    write_rounds(&mut text, state, rounds);
+    newest.map_or_else(String::new, peer_records).lines().for_each(|row| line(&mut text, row));
+    text
+}
+
+fn write_peers(text: &mut String, state: &LedgerState) {
     if !state.peers().is_empty() {
-        text += "\npeer      since  status      bucket\n";
+        *text += "\npeer      since  status      bucket\n";
     }
     for (peer, record) in state.peers() {
         let bucket = record.bucket.as_deref().unwrap_or("of the run");
-        line(
-            &mut text,
-            &format!("{}  {:>5}  {:<10}  {bucket}", peer.short(), record.since, status(record)),
-        );
+        let (peer, since, status) = (peer.short(), record.since, status(record));
+        line(text, &format!("{peer}  {since:>5}  {status:<10}  {bucket}"));
     }
+}
+
+fn write_rounds(text: &mut String, state: &LedgerState, rounds: usize) {
     let posted: Vec<_> = state.scores().rounds().collect();
     if !posted.is_empty() {
-        text += "\nround  verdict   posted by\n";
+        *text += "\nround  verdict   posted by\n";
     }
     for (round, by, agreed) in posted.iter().skip(posted.len().saturating_sub(rounds)) {
         let verdict = agreed.map_or_else(|| "disputed".to_owned(), |scores| short(&scores));
-        line(&mut text, &format!("{:>5}  {verdict}  {}", round.0, posts(by)));
+        line(text, &format!("{:>5}  {verdict}  {}", round.0, posts(by)));
     }
-    newest.map_or_else(String::new, peer_records).lines().for_each(|row| line(&mut text, row));
-    text
 }
 
 /// Returns the peer records of a verdict, sorted by descending score.

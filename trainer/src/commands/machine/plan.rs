@@ -87,6 +87,11 @@ impl<'a> Sheet<'a> {
         let limit =
             self.arguments.device_memory.or_else(|| memory_limit(self.config, &self.devices));
         line(text, "fits", &self.verdict(&plan, limit));
+        self.host_memory(text);
+        Ok(())
+    }
+
+    fn host_memory(&self, text: &mut String) {
         let host = HostMemory::new(&self.model);
         section(
             text,
@@ -99,7 +104,6 @@ impl<'a> Sheet<'a> {
                 ("peak", host.peak()),
             ],
         );
-        Ok(())
     }
 
     fn verdict(&self, plan: &MemoryPlan, limit: Option<u64>) -> String {
@@ -147,31 +151,20 @@ impl<'a> Sheet<'a> {
 
     fn exchange(&self, text: &mut String, train_seconds: Option<f64>) {
         let PlanArgs { peers, up, down, .. } = *self.arguments;
-        let plan = ExchangePlan::new(
-            &self.model,
-            self.config,
-            peers,
-            LinkSpeed { up, down },
-            train_seconds,
-        );
+        let speed = LinkSpeed { up, down };
+        let plan = ExchangePlan::new(&self.model, self.config, peers, speed, train_seconds);
         let _ =
             write!(text, "\na round of {} steps, {peers} peers\n", self.config.rounds.inner_steps);
         line(text, "delta", &bytes(plan.delta));
-        line(
-            text,
-            "sent and received",
-            &format!("{}, {} deltas", bytes(plan.bytes()), plan.fetched + 1),
-        );
+        let traffic = format!("{}, {} deltas", bytes(plan.bytes()), plan.fetched + 1);
+        line(text, "sent and received", &traffic);
         line(text, "exchange", &span(plan.seconds));
         line(text, "hidden behind training", &format!("{:.0} %", plan.hidden * 100.0));
         match train_seconds {
             Some(seconds) => {
                 line(text, "training", &span(seconds));
-                line(
-                    text,
-                    "computing",
-                    &format!("{:.1} % of the time", plan.utilisation(seconds) * 100.0),
-                );
+                let share = plan.utilisation(seconds) * 100.0;
+                line(text, "computing", &format!("{share:.1} % of the time"));
             }
             None => line(text, "training", "unknown: set `--rate`"),
         }

@@ -1,7 +1,7 @@
 //! `covey init`: creates a distributed run in a bucket.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use covey_comms::agreement::ValidatorSet;
 use covey_comms::bucket::location::Location;
@@ -29,15 +29,23 @@ pub(crate) fn run(arguments: &InitArgs) -> Result<()> {
     let run: Run = on_runtime(async {
         // Checked first, because preparing the parts reads all data.
         refuse_read_only(&connection, &arguments.bucket, None).await?;
-        let new_run = NewRun::new(&config, validator_set.clone(), !arguments.without_data)?;
+        let new_run = NewRun::new(&config, validator_set, !arguments.without_data)?;
         new_run.publish(&connection, &creator).await
     })?;
+    report(&run, arguments, &key);
+    print(&format!("{}\n", run.id()))
+}
+
+/// Prints the run, its validator set, and the next commands. Stdout gets only the run ID, for
+/// scripts.
+fn report(run: &Run, arguments: &InitArgs, key: &Path) {
     say(&format!(
         "created run {} in {}; key file of its first validator: {}",
         run.id(),
         arguments.bucket,
         key.display()
     ));
+    let validator_set = &run.description().validator_set;
     if validator_set.validators().len() > 1 {
         say(&format!(
             "{} of its {} validators must agree",
@@ -49,7 +57,6 @@ pub(crate) fn run(arguments: &InitArgs) -> Result<()> {
         "next: `covey validate {0}`, and `covey join {0}` on every machine",
         arguments.bucket
     ));
-    print(&format!("{}\n", run.id()))
 }
 
 /// Returns the set of the creator and the other named validators. Without `threshold`, more than

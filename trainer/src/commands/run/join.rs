@@ -10,11 +10,12 @@ use covey_comms::primitives::{Clock, Keypair, PeerId};
 use covey_comms::run::{CommsError, Run};
 use covey_data::dataset::Dataset;
 
+use super::layers;
 use crate::cli::JoinArgs;
 use crate::commands::dispatch::warn_of_skipped;
 use crate::commands::ledger::ledger_choice;
-use crate::commands::machine::config::{own_layers, resolve};
-use crate::config::layers::{Layers, Purpose};
+use crate::commands::machine::config::resolve;
+use crate::config::layers::Purpose;
 use crate::config::schema::{CommsConfig, Config};
 use crate::run::peer::{PeerSetup, RoundLoop, RunEnd};
 use crate::run::{
@@ -28,7 +29,7 @@ use crate::training::checkpoint::{CheckpointError, Found, newest_intact};
 use crate::training::learner::Learner;
 
 pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> Result<()> {
-    let layers = layers(arguments);
+    let layers = layers(&arguments.place, &arguments.data);
     let own = resolve(layers.clone(), Purpose::Show)?.config;
     // The thread pool can only be set before its first use.
     device::use_threads(own.run.threads)?;
@@ -60,11 +61,6 @@ pub(crate) fn run(arguments: &JoinArgs, interrupt: &AtomicBool) -> Result<()> {
         say(&closing_line(ending, &arguments.place.bucket, &folder));
         Ok(())
     })
-}
-
-fn layers(arguments: &JoinArgs) -> Layers {
-    let layers = own_layers(&arguments.place.own);
-    if arguments.data.is_empty() { layers } else { layers.sources_flag("--data", &arguments.data) }
 }
 
 /// Opens the run. If the bucket denies access, the hint contains the peer ID, because the owner of

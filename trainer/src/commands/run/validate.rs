@@ -12,13 +12,14 @@ use covey_data::dataset::Dataset;
 
 use super::init::validator_key;
 use super::join::refuse_read_only;
+use super::{layers, open_run};
 use crate::cli::{IdArgs, LedgerFlags, ValidateArgs};
 use crate::commands::ledger::ledger_choice;
-use crate::commands::machine::config::{own_layers, resolve};
+use crate::commands::machine::config::resolve;
 use crate::config::layers::Purpose;
 use crate::config::schema::Config;
 use crate::run::validator::{ClosedRound, Validation, ValidatorSetup};
-use crate::run::{Connection, RegisteredPeers, RunSpec, identity, ledger, peer_buckets_opener};
+use crate::run::{Connection, RegisteredPeers, RunSpec, identity, ledger};
 use crate::system::device;
 use crate::system::error::{Result, UsageError};
 use crate::system::logging;
@@ -29,25 +30,13 @@ use crate::system::terminal::output::{print, say};
 use crate::training::learner::Learner;
 
 pub(crate) fn run(arguments: &ValidateArgs, interrupt: &AtomicBool) -> Result<()> {
-    let layers = own_layers(&arguments.place.own);
-    let layers = if arguments.data.is_empty() {
-        layers
-    } else {
-        layers.sources_flag("--data", &arguments.data)
-    };
+    let layers = layers(&arguments.place, &arguments.data);
     let own = resolve(layers.clone(), Purpose::Show)?.config;
     // The thread pool can only be set before its first use.
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     on_runtime(async {
-        let run =
-            Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run)
-                .await?;
-        let run = run.with_opener(peer_buckets_opener(
-            &arguments.place.bucket,
-            &own.comms,
-            connection.clock.clone(),
-        )?);
+        let run = open_run(&arguments.place, &connection, &own.comms).await?;
         let key = arguments.key.clone().unwrap_or_else(|| validator_key(&run.description().name));
         let identity = validator(&run, &key)?;
         refuse_read_only(&connection, &arguments.place.bucket, None).await?;

@@ -7,14 +7,13 @@ use covey_comms::primitives::PeerId;
 use covey_comms::run::Run;
 use serde_json::json;
 
-use super::validate;
+use super::{layers, open_run, validate};
 use crate::cli::VerifyArgs;
-use crate::commands::machine::config::{own_layers, resolve};
+use crate::commands::machine::config::resolve;
 use crate::config::layers::{Layers, Purpose};
 use crate::config::schema::Config;
 use crate::run::{
     Connection, Depth, Instruments, RoundVerification, RunSpec, Verification, assignment,
-    peer_buckets_opener,
 };
 use crate::system::device;
 use crate::system::error::{Failure, Result, UsageError};
@@ -24,24 +23,12 @@ use crate::system::terminal::output::{print, say};
 use crate::training::learner::Learner;
 
 pub(crate) fn run(arguments: &VerifyArgs, interrupt: &AtomicBool) -> Result<()> {
-    let layers = own_layers(&arguments.place.own);
-    let layers = if arguments.data.is_empty() {
-        layers
-    } else {
-        layers.sources_flag("--data", &arguments.data)
-    };
+    let layers = layers(&arguments.place, &arguments.data);
     let own = resolve(layers.clone(), Purpose::Show)?.config;
     device::use_threads(own.run.threads)?;
     let connection = Connection::open(&arguments.place.bucket, &own.comms)?;
     let findings = on_runtime(async {
-        let run =
-            Run::open(connection.bucket.clone(), connection.clock.clone(), arguments.place.run)
-                .await?;
-        let run = run.with_opener(peer_buckets_opener(
-            &arguments.place.bucket,
-            &own.comms,
-            connection.clock.clone(),
-        )?);
+        let run = open_run(&arguments.place, &connection, &own.comms).await?;
         let verification = begin(run, arguments, layers).await?;
         verify_rounds(verification, arguments, interrupt).await
     })?;

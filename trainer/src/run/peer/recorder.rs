@@ -52,18 +52,13 @@ impl Recorder {
         let options = CheckpointOptions { keep, ..CheckpointOptions::default() };
         let mut checkpoints = CheckpointWriter::open(folder, options)?;
         logging::open_file(folder)?;
+        // Without a resume point, no checkpoint is readable. They are kept under other names: one
+        // with a higher step would later be taken for the newest, but only the user can decide to
+        // delete it.
+        set_aside_later(&mut checkpoints, resume_point.map_or(0, |point| point.steps))?;
         let metrics = match resume_point {
-            Some(resume_point) => {
-                set_aside_later(&mut checkpoints, resume_point.steps)?;
-                MetricsLog::resume_in_round(folder, resume_point.steps, resume_point.round)?
-            }
-            None => {
-                // No checkpoint is readable. They are kept under other names: one with a higher
-                // step would later be taken for the newest, but only the user can decide to delete
-                // it.
-                set_aside_later(&mut checkpoints, 0)?;
-                MetricsLog::create(folder)?
-            }
+            Some(point) => MetricsLog::resume_in_round(folder, point.steps, point.round)?,
+            None => MetricsLog::create(folder)?,
         };
         Ok(Self {
             checkpoints,

@@ -90,7 +90,7 @@ impl Resumed {
         let head: Lineage = own.head.parse()?;
         let position =
             LightClientState { next: Round(own.next), head, outer_steps: own.outer_steps, last };
-        let Tensors { weights, moments, error_feedback } = Tensors::read(checkpoint, spec)?;
+        let PeerTensors { weights, moments, error_feedback } = PeerTensors::read(checkpoint, spec)?;
         Ok(Self {
             position,
             weights,
@@ -108,7 +108,7 @@ impl Resumed {
 
 /// The tensors of a checkpoint in canonical order.
 #[derive(Default)]
-struct Tensors {
+struct PeerTensors {
     weights: Vec<NamedTensor>,
     /// Empty before the first step.
     moments: Vec<Moments>,
@@ -116,7 +116,7 @@ struct Tensors {
     error_feedback: Vec<Vec<f32>>,
 }
 
-impl Tensors {
+impl PeerTensors {
     fn read(checkpoint: &Checkpoint, spec: &RunSpec) -> Result<Self> {
         let mut tensors = Self::default();
         for parameter in spec.model.parameters().iter() {

@@ -194,20 +194,7 @@ impl RoundLoop {
         {
             self.compressor.return_mass(&own.delta)?;
         }
-        match Fetched::from(self.light_client.gather(manifest).await) {
-            Fetched::Valid(payloads) => {
-                let deltas = self.replica.decode(&payloads)?;
-                let skipped = self.replica.apply(manifest, &deltas)?;
-                self.warn_about_skipped(&skipped);
-            }
-            // Retention removes the deltas of old rounds, so a peer that was away cannot replay
-            // them.
-            Fetched::Absent => self.jump("a delta of the round is no longer in the bucket").await?,
-            Fetched::Unreachable(error) if error.is_outage_of_peer_bucket() => {
-                self.jump(&error.to_string()).await?
-            }
-            Fetched::Invalid(error) | Fetched::Unreachable(error) => return Err(error.into()),
-        }
+        self.apply_deltas(manifest).await?;
         let weights = self.replica.digest();
         // After a jump, this is the manifest before the checkpoint, so both ways are checked.
         if let Some(last) = self.light_client.last() {
@@ -216,6 +203,25 @@ impl RoundLoop {
         self.timings.exchange += start.elapsed();
         self.record(own.is_some(), weights)?;
         self.evaluate_if_due(outer_steps)
+    }
+
+    /// Applies the included deltas, or loads a later checkpoint if they cannot be read.
+    async fn apply_deltas(&mut self, manifest: &Manifest) -> Result<()> {
+        match Fetched::from(self.light_client.gather(manifest).await) {
+            Fetched::Valid(payloads) => {
+                let deltas = self.replica.decode(&payloads)?;
+                let skipped = self.replica.apply(manifest, &deltas)?;
+                self.warn_about_skipped(&skipped);
+                Ok(())
+            }
+            // Retention removes the deltas of old rounds, so a peer that was away cannot replay
+            // them.
+            Fetched::Absent => self.jump("a delta of the round is no longer in the bucket").await,
+            Fetched::Unreachable(error) if error.is_outage_of_peer_bucket() => {
+                self.jump(&error.to_string()).await
+            }
+            Fetched::Invalid(error) | Fetched::Unreachable(error) => Err(error.into()),
+        }
     }
 
     /// Skips rounds with unreadable deltas by loading the latest checkpoint of the bucket.

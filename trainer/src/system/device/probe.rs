@@ -34,18 +34,12 @@ fn gpus_of(kind: DeviceKind) -> Vec<DeviceProbe> {
     match usable(kind) {
         Err(problem) => {
             let hint = problem.hint().map_or_else(String::new, |hint| format!("; {hint}"));
-            vec![DeviceProbe {
-                name: name.into(),
-                state: Err(format!("{problem}{hint}")),
-                memory: None,
-            }]
+            let state = Err(format!("{problem}{hint}"));
+            vec![DeviceProbe { name: name.into(), state, memory: None }]
         }
         Ok(None) => {
-            vec![DeviceProbe {
-                name: name.into(),
-                state: Ok("selected by the driver".into()),
-                memory: None,
-            }]
+            let state = Ok("selected by the driver".into());
+            vec![DeviceProbe { name: name.into(), state, memory: None }]
         }
         Ok(Some(count)) => {
             let memory = memory_of_gpus();

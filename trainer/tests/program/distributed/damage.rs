@@ -17,17 +17,17 @@ fn a_damaged_manifest_or_checkpoint_in_the_bucket() {
     assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
     error: the run's history breaks at round 2
       caused by: manifest of round 2 claims lineage HASH, its content gives HASH
-    hint: the validators have to answer for it; do not train on
+    hint: stop training and run `covey verify`: the manifest is invalid
     ");
     assert_snapshot!(sandbox.covey(&["status", "bucket"]).complaint(FAILURE), @r"
     error: the run's history breaks at round 2
       caused by: manifest of round 2 claims lineage HASH, its content gives HASH
-    hint: the validators have to answer for it; do not train on
+    hint: stop training and run `covey verify`: the manifest is invalid
     ");
     assert_snapshot!(sandbox.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
     error: the run's history breaks at round 2
       caused by: manifest of round 2 claims lineage HASH, its content gives HASH
-    hint: the validators have to answer for it; do not train on
+    hint: stop training and run `covey verify`: the manifest is invalid
     ");
     sandbox.flip(manifest, 250);
 
@@ -38,7 +38,7 @@ fn a_damaged_manifest_or_checkpoint_in_the_bucket() {
     sandbox.flip(&part, 9000);
     assert_snapshot!(sandbox.covey(&joining("bucket", "peer-2", &[])).complaint(FAILURE), @r"
     error: part `model.safetensors` of the checkpoint of round 7 has digest HASH, not HASH
-    hint: fetch it again; if it stays so, it was replaced
+    hint: download it again; if the error remains, the object was replaced
     ");
     sandbox.flip(&part, 9000);
 

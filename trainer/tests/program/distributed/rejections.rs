@@ -58,15 +58,15 @@ fn a_bucket_without_a_run() {
     fs::create_dir(sandbox.path("bucket")).unwrap();
     assert_snapshot!(rejected_join(&sandbox, &[], FAILURE), @r"
     error: bucket holds no run
-    hint: found a run here first, or correct the bucket's address
+    hint: create a run with `covey init`, or correct the URL of the bucket
     ");
     assert_snapshot!(sandbox.covey(&validating("bucket", &[])).complaint(FAILURE), @r"
     error: bucket holds no run
-    hint: found a run here first, or correct the bucket's address
+    hint: create a run with `covey init`, or correct the URL of the bucket
     ");
     assert_snapshot!(sandbox.covey(&["status", "bucket"]).complaint(FAILURE), @r"
     error: bucket holds no run
-    hint: found a run here first, or correct the bucket's address
+    hint: create a run with `covey init`, or correct the URL of the bucket
     ");
     assert!(files_below(&sandbox.path("bucket")).is_empty());
 }
@@ -77,15 +77,15 @@ fn a_bucket_with_another_run() {
     let expected = format!("--run={}", "ab".repeat(32));
     assert_snapshot!(rejected_join(&sandbox, &[&expected], FAILURE), @r"
     error: bucket holds run HASH, not HASH
-    hint: use another prefix of the bucket, or compare the address with the announced one
+    hint: use another prefix of the bucket, or compare the URL with the announced one
     ");
     assert_snapshot!(sandbox.covey(&validating("bucket", &[&expected])).complaint(FAILURE), @r"
     error: bucket holds run HASH, not HASH
-    hint: use another prefix of the bucket, or compare the address with the announced one
+    hint: use another prefix of the bucket, or compare the URL with the announced one
     ");
     assert_snapshot!(sandbox.covey(&["status", "bucket", &expected]).complaint(FAILURE), @r"
     error: bucket holds run HASH, not HASH
-    hint: use another prefix of the bucket, or compare the address with the announced one
+    hint: use another prefix of the bucket, or compare the URL with the announced one
     ");
     let shown = sandbox.covey(&joining("bucket", "peer-1", &["--run=first"])).complaint(USAGE);
     assert_snapshot!(shown, @r"
@@ -101,7 +101,7 @@ fn two_runs_in_one_bucket() {
     let before = files_below(&sandbox.path("bucket"));
     assert_snapshot!(sandbox.covey(&creation("bucket", &["--seed=7"])).complaint(FAILURE), @r"
     error: bucket holds run HASH, not HASH
-    hint: use another prefix of the bucket, or compare the address with the announced one
+    hint: use another prefix of the bucket, or compare the URL with the announced one
     ");
     assert!(files_below(&sandbox.path("bucket")) == before);
 }
@@ -252,7 +252,7 @@ fn a_key_that_is_not_a_validator() {
         sandbox.covey(&["validate", "bucket", "--key=peer-1/peer.key"]).complaint(FAILURE);
     assert_snapshot!(complaint, @r"
     error: 8a88e3dd is not a validator of the run
-    hint: validate with a key that the run's description names
+    hint: use the key of a validator in the run's description
     ");
     assert!(!sandbox.has("bucket/rounds"));
 }
