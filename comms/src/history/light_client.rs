@@ -26,8 +26,7 @@ pub struct LightClientState {
     pub last: Option<Manifest>,
 }
 
-/// Follows a run manifest by manifest, and trusts nothing that is not certified by the run's
-/// validators.
+/// Follows a run manifest by manifest, and trusts only what its validators certified.
 #[derive(Clone, Debug)]
 pub struct LightClient {
     run: Run,

@@ -69,7 +69,7 @@ impl PeerClient {
     /// Publishes a join request that announces, for the whole run, the peer's own bucket at `url`.
     ///
     /// The URL is public and contains no keys, so the bucket must allow anonymous reads and
-    /// listings. A peer whose bucket cannot be read counts as absent.
+    /// listings. A peer with an unreadable bucket counts as absent.
     ///
     /// # Errors
     /// [`BucketError::InvalidUrl`](crate::bucket::BucketError::InvalidUrl) for a URL that other

@@ -9,7 +9,7 @@ use covey_comms::history::LightClient;
 use covey_comms::objects::envelope::{Envelope, Kind, Subject};
 use covey_comms::objects::{Exclusion, Key, Lineage};
 use covey_comms::participants::validator::Validator;
-use covey_comms::primitives::{Keypair, Round, RunId, within};
+use covey_comms::primitives::{Digest, Keypair, Round, RunId, within};
 use futures_util::future::join;
 
 use crate::cluster::{
@@ -106,6 +106,28 @@ fn damaged_objects_have_their_own_reasons() {
 fn a_delta_that_differs_from_its_commitment_is_refused() {
     let other = |subject, author: Keypair| Envelope::seal(&author, subject, delta(4)).to_bytes();
     assert_eq!(reason_for(other), Some(Exclusion::Mismatched));
+}
+
+/// The manifest repeats the committed length and every reader checks it: a delta with the right
+/// digest and another length would stop every reader if a validator included it.
+#[test]
+fn a_delta_with_another_length_than_committed_is_refused() {
+    let (cluster, mut validator) = Cluster::with_peers(RULES, &[1, 2, 3]);
+    cluster.heartbeats(&[1, 2, 3]);
+    cluster.deliver(&[1, 2]);
+    let light_client = cluster.light_client();
+    let (run, round, base) = (cluster.run.id(), light_client.next(), light_client.head());
+    let payload = delta(3);
+    let wrong_length = (payload.len() as u64 + 1).to_le_bytes();
+    let commitment = [Digest::of(&payload).as_bytes(), &wrong_length[..]].concat();
+    let subject = Subject { run, round, kind: Kind::Commitment, base };
+    let object = Envelope::seal(&identity(3), subject, commitment.into()).to_bytes();
+    put(&cluster, Key::Commitment(round, peer(3)), object);
+    let subject = Subject { kind: Kind::Delta, ..subject };
+    put(&cluster, Key::Delta(round, peer(3)), sealed(subject, &identity(3)));
+    let manifest = cluster.close(&mut validator).manifest;
+    assert_eq!(excluded(&manifest), [(3, Exclusion::Mismatched)]);
+    cluster.play(cluster.light_client().gather(&manifest)).unwrap();
 }
 
 #[test]

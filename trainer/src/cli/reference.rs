@@ -7,7 +7,7 @@ use super::cli::Cli;
 const HEAD: &str = "\
 # Commands
 
-<!-- Generated from the flags; run `COVEY_UPDATE_DOCS=1 cargo test -p covey --test config` to update it. -->
+<!-- Generated: `COVEY_UPDATE_DOCS=1 cargo test -p covey --test config` updates it. -->
 
 The text of `covey --help` and of `covey COMMAND --help`.
 ";
@@ -18,7 +18,7 @@ const WIDTH: usize = 100;
 /// The help of every command as one Markdown page.
 pub fn help_markdown() -> String {
     let mut page = HEAD.to_owned();
-    // Builds the commands with everything that they inherit, such as the flags of the log.
+    // Builds the commands with their inherited flags, such as those of the log.
     let mut root = Cli::command().term_width(WIDTH);
     root.build();
     add_help(&root, &mut page);

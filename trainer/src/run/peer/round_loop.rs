@@ -38,7 +38,7 @@ pub enum RunEnd {
 /// One peer of a distributed run.
 ///
 /// The state of a round is on disk from the end of training to the decision, see
-/// [`super::resume_state`]. Applying a manifest is deterministic, so all replicas have the same
+/// `resume_state`. Applying a manifest is deterministic, so all replicas have the same
 /// bits.
 pub struct RoundLoop {
     pub(super) spec: RunSpec,
