@@ -103,7 +103,7 @@ mod device {
             .complaint(FAILURE)
         };
         let message =
-            "error: cannot write the output\n  caused by: No space left on device (os error 28)\n";
+            "error: cannot write to stdout\n  caused by: No space left on device (os error 28)\n";
         assert_eq!(complaint(&["config", "show"]), message);
         assert_eq!(complaint(&["config", "presets"]), message);
         assert!(complaint(&["eval", "hub", "--data=data"]).ends_with(message));

@@ -107,7 +107,7 @@ fn peers_with_separate_keys_train_one_model() {
     let printed = served.server.end().complaint(0).replace(&served.url, "URL");
     assert_snapshot!(printed, @r"
     serving shared as URL
-    `covey bucket key shared.secret` prints the administrator's keys, `--peer` those of a peer
+    `covey bucket key shared.secret` prints the administrator's keys, with `--peer` those of a peer
     stopping cleanly; press Ctrl-C again to stop at once
     stopped serving
     ");
