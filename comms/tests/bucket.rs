@@ -284,10 +284,12 @@ fn a_large_clock_skew_is_refused_in_both_directions() {
         assert!(check_clock_skew(ours, store).is_ok());
     }
     let far = noon + MAX_SKEW + SECOND;
-    for (ours, store, word) in [(far, noon, "our clock is fast"), (noon, far, "our clock is slow")]
-    {
+    for (ours, store, word) in [(far, noon, "clock is ahead"), (noon, far, "clock is behind")] {
         let error = check_clock_skew(ours, store).unwrap_err();
-        assert_eq!(error.to_string(), "our clock and the store's are 301 s apart, limit is 300 s");
+        assert_eq!(
+            error.to_string(),
+            "the clocks of this machine and of the store differ by 301 s, the limit is 300 s"
+        );
         assert!(error.hint().unwrap().contains(word), "{error:?}");
     }
 }

@@ -11,7 +11,7 @@
 //! // Two peers for three rounds, without faults, from seed 1.
 //! let report = run(&Scenario::calm(2, 3, 1))?;
 //! assert_eq!((report.rounds, report.crashes), (3, 0));
-//! # Ok::<(), covey_comms::sim::Failure>(())
+//! # Ok::<(), covey_comms::sim::SimulationFailure>(())
 //! ```
 
 pub(crate) mod actors;
