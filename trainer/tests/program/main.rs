@@ -3,14 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
 
 mod configuration;
-mod damage;
 mod devices;
 mod distributed;
 mod end_to_end;
-mod full_disk;
-mod missing;
+mod faults;
 mod output;
 mod rejections;
 mod resume;
-mod signals;
 mod support;
