@@ -6,7 +6,7 @@ its doc: `//! | 1 | [`digest`], [`round`] | text |`. The word `pure` in a furthe
 
 Rules:
   loose   a file in the root of `src` that is not lib.rs, main.rs or error.rs
-  size    a folder with more than 12 entries, mod.rs and the main.rs of tests not counted
+  size    a folder with more than 12 entries, mod.rs not counted
   circle  rooms that import each other in a circle
   upward  an import of a room from the same or a higher floor, or a room that the table lacks or lists in vain
   async   async code outside of tests in a room that is marked `pure`
@@ -95,8 +95,7 @@ def check_size(crate: Crate) -> Iterator[Finding]:
     for section in SECTIONS:
         base = crate.root / crate.name / section
         for folder in sorted([base, *(path for path in base.rglob("*") if path.is_dir())] if base.is_dir() else []):
-            ignored = {"mod.rs", "main.rs"} if section == "tests" else {"mod.rs"}
-            count = sum(path.name not in ignored and not path.name.startswith(".") for path in folder.iterdir())
+            count = sum(path.name != "mod.rs" and not path.name.startswith(".") for path in folder.iterdir())
             if count > MAX_ENTRIES:
                 yield Finding(folder.relative_to(crate.root), 1, "size", f"{count} entries, limit is {MAX_ENTRIES}")
 
