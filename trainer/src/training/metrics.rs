@@ -137,12 +137,16 @@ impl MetricsLog {
         run.join("metrics.jsonl")
     }
 
-    /// Creates an empty log for a new run, and the folder if necessary. Replaces an existing log.
+    /// Creates an empty log for a new run, and the folder if necessary.
+    ///
+    /// An existing log keeps its lines as `metrics.jsonl.set-aside-1`, or with the next free
+    /// number.
     ///
     /// # Errors
-    /// [`MetricsError`] if the file cannot be created.
+    /// [`MetricsError`] if the file cannot be created or an existing one cannot be renamed.
     pub fn create(run: &Path) -> Result<Self, MetricsError> {
         let path = Self::path_in(run);
+        set_aside(&path).map_err(|source| metrics_error("rename", &path, source))?;
         let created = fs::create_dir_all(run).and_then(|()| File::create(&path));
         let file = created.map_err(|source| metrics_error("create", &path, source))?;
         Ok(Self { path, file })
@@ -199,6 +203,25 @@ impl MetricsLog {
         line.push('\n');
         let written = self.file.write_all(line.as_bytes());
         written.map_err(|source| metrics_error("write", &self.path, source))
+    }
+}
+
+/// Renames an existing log with lines.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let is_empty = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        existing => existing?.len() == 0,
+    };
+    if is_empty {
+        return Ok(());
+    }
+    let mut number = 1;
+    loop {
+        let kept = path.with_extension(format!("jsonl.set-aside-{number}"));
+        if !kept.try_exists()? {
+            return fs::rename(path, kept);
+        }
+        number += 1;
     }
 }
 
@@ -281,6 +304,18 @@ mod tests {
         drop(log);
         MetricsLog::resume(run.path(), 2).unwrap();
         assert_eq!(text(run.path()), before);
+    }
+
+    #[test]
+    fn a_new_log_loses_no_lines_of_an_earlier_one() {
+        let run = tempfile::tempdir().unwrap();
+        for last in 1..=3 {
+            record(&mut MetricsLog::create(run.path()).unwrap(), 1..=last);
+        }
+        let lines = |name: &str| fs::read_to_string(run.path().join(name)).unwrap().lines().count();
+        assert_eq!(lines("metrics.jsonl.set-aside-1"), 1);
+        assert_eq!(lines("metrics.jsonl.set-aside-2"), 2);
+        assert_eq!(lines("metrics.jsonl"), 3);
     }
 
     #[test]
